@@ -1,0 +1,1 @@
+"""The daemon's end of a worker: the protocol, and its implementations."""

@@ -1,0 +1,1 @@
+"""The file: schema, loader, and what a change of each field costs."""

@@ -1,0 +1,219 @@
+"""The schema of ``mlxd.toml``: every table and field, its default, its meaning and its reload class.
+
+``Config`` is one immutable snapshot. ``mlxd.config.loader`` makes it from a file.
+"""
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from mlxd.config.address import Listen, parse_address
+from mlxd.config.fields import Reload, Table, setting, table
+from mlxd.config.source import Source
+from mlxd.config.units import Duration, MemoryShare, Share, Size
+
+
+def _listed(value: object) -> object:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+Addresses = Annotated[tuple[Listen, ...], BeforeValidator(_listed), Field(min_length=1)]
+
+
+def _check_name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}", value) or value == "_unknown":
+        raise ValueError('a model name has letters, digits and ". _ - : /", begins with a letter or digit and has at most 128 characters')
+    return value
+
+
+ModelName = Annotated[str, AfterValidator(_check_name)]
+
+
+class ServerTable(Table):
+    """The inference listener."""
+
+    listen: Addresses = setting(
+        (parse_address("127.0.0.1:8000"),),
+        'Where to serve inference: "HOST:PORT", "unix:/path", or a list of them.',
+        reload=Reload.LISTENER,
+    )
+    api_keys: tuple[str, ...] = setting(
+        (),
+        'Bearer tokens that may use inference: "env:NAME", "file:PATH" or the key itself. Empty: open, on loopback and unix sockets only.',
+        reload=Reload.LIVE,
+        secret=True,
+    )
+    allowed_hosts: tuple[str, ...] = setting(
+        (),
+        "Host names accepted in the Host header beside loopback names and the listen address (guards against DNS rebinding).",
+        reload=Reload.LIVE,
+    )
+    cors_origins: tuple[str, ...] = setting(
+        (), 'Browser origins that may call, such as "https://chat.example". Empty: none.', reload=Reload.LIVE
+    )
+    request_timeout: Duration = setting(600.0, "A request that takes longer is stopped with an error.", reload=Reload.LIVE, gt=0)
+    max_body: Size = setting(32 * 2**20, "Largest request body.", reload=Reload.LIVE, gt=0)
+    sse_keepalive: Duration = setting(
+        15.0,
+        "A stream that has nothing to say (queue, long prompt) sends a comment this often, so that proxies keep it open.",
+        reload=Reload.LIVE,
+        gt=0,
+    )
+    drain_timeout: Duration = setting(30.0, "On shutdown, how long running requests may take to finish.", reload=Reload.LIVE, ge=0)
+
+
+class AdminTable(Table):
+    """The admin listener: health, metrics, status."""
+
+    listen: Addresses = setting(
+        lambda: (parse_address("unix:~/.mlxd/admin.sock"),),
+        "Where to serve administration. A unix socket gets mode 0600.",
+        reload=Reload.LISTENER,
+    )
+    token: str = setting("", "Bearer token that may do everything. Required on TCP beyond loopback.", reload=Reload.LIVE, secret=True)
+    read_token: str = setting("", "Bearer token that may read, and change nothing.", reload=Reload.LIVE, secret=True)
+    allowed_hosts: tuple[str, ...] = setting((), "As server.allowed_hosts, for this listener.", reload=Reload.LIVE)
+
+
+class LogTable(Table):
+    """Logs go to standard error, or to a file."""
+
+    level: Literal["debug", "info", "warning", "error"] = setting("info", "Least severe level that is logged.", reload=Reload.LIVE)
+    format: Literal["auto", "console", "json"] = setting(
+        "auto", 'One JSON object per line, or text for people; "auto": text on a terminal.', reload=Reload.LIVE
+    )
+    file: str = setting("", "Append to this file instead of standard error. Empty: standard error.", reload=Reload.LIVE)
+    content: bool = setting(False, "Also log prompts and completions.", reload=Reload.LIVE)
+
+
+class MetricsTable(Table):
+    """Prometheus metrics."""
+
+    enabled: bool = setting(True, "Serve /metrics.", reload=Reload.LIVE)
+    listen: Addresses | None = setting(None, "A listener of their own for /metrics. Unset: on the admin listener.", reload=Reload.LISTENER)
+    vllm_compat: bool = setting(False, "Also serve /metrics/vllm under vLLM's names.", reload=Reload.LIVE, not_yet=True)
+
+
+class MemoryTable(Table):
+    """One ledger over weights, KV and transients of all models."""
+
+    limit: Share = setting(MemoryShare(), "What all models together may use.", reload=Reload.LIVE, not_yet=True)
+    wired_limit: Size = setting(0, "Metal memory kept wired. 0: leave it to the system.", reload=Reload.LIVE, not_yet=True)
+    pressure: Literal["auto", "off"] = setting("auto", "React to the system's memory pressure.", reload=Reload.LIVE, not_yet=True)
+
+
+class BatchingTable(Table):
+    """How requests to one model share the device."""
+
+    mode: Literal["simple", "continuous"] = setting(
+        "simple", '"simple": one request at a time. "continuous": not yet available.', reload=Reload.MODEL
+    )
+    max_queue: int = setting(256, "Requests that may wait; beyond it, 429.", reload=Reload.LIVE, ge=0)
+    stream_interval: int = setting(1, "Tokens per delivered delta; the first token is delivered at once.", reload=Reload.LIVE, ge=1)
+    max_sequences: int = setting(32, "Sequences that run at once.", reload=Reload.LIVE, not_yet=True, ge=1)
+    step_tokens: Literal["auto"] | int = setting(
+        "auto", 'Token budget of one step; "auto" keeps to target_itl.', reload=Reload.LIVE, not_yet=True
+    )
+    target_itl: Duration = setting(0.2, "What a running stream may feel of other people's prompts.", reload=Reload.LIVE, not_yet=True, gt=0)
+
+
+class CacheTable(Table):
+    """The prefix cache of one model."""
+
+    kind: Literal["auto", "paged", "entries", "none"] = setting(
+        "auto",
+        '"entries": whole prompts, least recently used out first. "none": off. "auto": paged for continuous batching, entries for simple.',
+        reload=Reload.MODEL,
+    )
+    memory: Share = setting(
+        MemoryShare(), '"auto" (20 % of available RAM), a share such as "10%" or a size such as "2GiB".', reload=Reload.LIVE
+    )
+    max_entries: int = setting(64, 'Most entries kept by kind = "entries".', reload=Reload.LIVE, ge=1)
+    block_size: int = setting(16, 'Tokens per block of kind = "paged".', reload=Reload.MODEL, not_yet=True, ge=1)
+
+
+class LifecycleTable(Table):
+    """When a model is loaded and unloaded."""
+
+    load: Literal["eager", "lazy"] = setting("eager", '"eager": at start. "lazy": at the first request.', reload=Reload.LIVE, not_yet=True)
+    idle_unload: str = setting("never", 'Unload after this long without a request, or "never".', reload=Reload.LIVE, not_yet=True)
+    pin: bool = setting(False, "Never unload for another model's sake.", reload=Reload.LIVE, not_yet=True)
+
+
+class WorkerTable(Table):
+    """How one model's process is watched and restarted."""
+
+    heartbeat_interval: Duration = setting(1.0, "How often the worker reports that it lives.", reload=Reload.MODEL, gt=0)
+    hang_timeout: Duration = setting(
+        60.0, "Silent, or inside one step, for longer than this: hung, killed and restarted.", reload=Reload.LIVE, gt=0
+    )
+    load_timeout: Duration = setting(
+        1800.0, "A load (fetching included) without progress for longer than this has failed.", reload=Reload.LIVE, gt=0
+    )
+    restart_backoff: Duration = setting(1.0, "Wait before the first restart after a crash; doubles each time.", reload=Reload.LIVE, gt=0)
+    restart_backoff_max: Duration = setting(60.0, "Longest wait before a restart.", reload=Reload.LIVE, gt=0)
+    crash_limit: int = setting(
+        5, "So many crashes within crash_window: the model stays failed until an operator acts.", reload=Reload.LIVE, ge=1
+    )
+    crash_window: Duration = setting(600.0, "See crash_limit.", reload=Reload.LIVE, gt=0)
+
+
+class SamplingTable(Table):
+    """What requests that say nothing get."""
+
+    temperature: float = setting(1.0, "0: greedy, the most likely token always.", reload=Reload.LIVE, ge=0, le=2)
+    top_p: float = setting(1.0, "Nucleus sampling; 1: off.", reload=Reload.LIVE, gt=0, le=1)
+    top_k: int = setting(0, "Only the k most likely tokens; 0: off.", reload=Reload.LIVE, ge=0)
+    min_p: float = setting(
+        0.0, "Only tokens at least this likely, relative to the most likely one; 0: off.", reload=Reload.LIVE, ge=0, le=1
+    )
+    repetition_penalty: float = setting(1.0, "Multiplicative, over prompt and output; 1: off.", reload=Reload.LIVE, gt=0, le=2)
+    presence_penalty: float = setting(0.0, "Additive, once for each token of the output.", reload=Reload.LIVE, ge=-2, le=2)
+    frequency_penalty: float = setting(0.0, "Additive, for each occurrence in the output.", reload=Reload.LIVE, ge=-2, le=2)
+    max_tokens: int | None = setting(None, "Tokens generated at most. Unset: up to the end of the context.", reload=Reload.LIVE, ge=1)
+
+
+class DefaultsTable(Table):
+    """What every model inherits; each model may override any of it."""
+
+    batching: BatchingTable = table(BatchingTable, "How requests share the device.")
+    cache: CacheTable = table(CacheTable, "The prefix cache.")
+    lifecycle: LifecycleTable = table(LifecycleTable, "When models load and unload.")
+    worker: WorkerTable = table(WorkerTable, "How worker processes are watched.")
+    sampling: SamplingTable = table(SamplingTable, "Defaults for requests that say nothing.")
+
+
+class ModelTable(DefaultsTable):
+    """One model: a source, and what it overrides of ``[defaults]`` (merged by the loader before validation)."""
+
+    source: Source = Field(
+        description='Hugging Face "org/name[@revision]", a local path, or "builtin:smollm2-135m".', json_schema_extra={"reload": "model"}
+    )
+    aliases: tuple[ModelName, ...] = setting((), "Other names clients may use for it.", reload=Reload.LIVE)
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = setting(
+        "auto", '"auto": as stored on a GPU; dequantized to float32 on a CPU, where anything else is unusably slow.', reload=Reload.MODEL
+    )
+    context_length: int | None = setting(
+        None, "Upper bound on prompt and output together. Unset: the model's own.", reload=Reload.MODEL, ge=16
+    )
+
+    @model_validator(mode="after")
+    def _cache_fits_mode(self) -> Self:
+        if self.batching.mode == "continuous":
+            raise ValueError('batching.mode = "continuous" is not yet available; use "simple"')
+        if self.cache.kind == "paged":
+            raise ValueError('cache.kind = "paged" needs batching.mode = "continuous"; with "simple" use "auto", "entries" or "none"')
+        return self
+
+
+class Config(Table):
+    """One snapshot of the whole file."""
+
+    server: ServerTable = table(ServerTable, "The inference listener.")
+    admin: AdminTable = table(AdminTable, "The admin listener.")
+    log: LogTable = table(LogTable, "Logs.")
+    metrics: MetricsTable = table(MetricsTable, "Prometheus metrics.")
+    memory: MemoryTable = table(MemoryTable, "Memory policy.")
+    defaults: DefaultsTable = table(DefaultsTable, "What every model inherits.")
+    models: dict[ModelName, ModelTable] = Field(default_factory=dict, description="The models, by the name clients use.")

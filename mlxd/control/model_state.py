@@ -1,0 +1,27 @@
+"""Actual state of one model, as a value for those who look (admin, metrics, API)."""
+
+from dataclasses import dataclass
+
+from mlxd.config.schema import ModelTable
+from mlxd.types import ModelState
+from mlxd.wire.messages import Heartbeat, Progress, Ready
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelStatus:
+    """A moment of a model's life. Made anew at each look; never kept."""
+
+    name: str
+    config: ModelTable
+    state: ModelState
+    since: float  # Unix time of the last change of state
+    created: int  # Unix time the model was configured; what OpenAI's ``created`` shows
+    pid: int | None = None
+    progress: Progress | None = None  # while loading
+    ready: Ready | None = None  # what the worker said when it became ready
+    heartbeat: Heartbeat | None = None
+    running: int = 0
+    waiting: int = 0
+    restarts: int = 0  # since the daemon started
+    restart_in: float | None = None  # seconds until the next attempt, during back-off
+    last_error: str | None = None

@@ -1,0 +1,224 @@
+"""Every error mlxd raises on purpose.
+
+::
+
+    MlxdError                          500 internal_error
+    ├── ConfigError                    the file is wrong: exit code 78, every problem at once
+    ├── ListenError                    an address cannot be bound: exit code 69
+    ├── RequestError                   the client's mistake (4xx)
+    │   ├── InvalidRequestError        400 invalid_request (``param`` names the field)
+    │   │   └── ContextLengthError     400 context_length_exceeded
+    │   ├── UnauthorizedError          401 invalid_api_key
+    │   ├── ForbiddenError             403 forbidden (Host, Origin, role)
+    │   ├── NotFoundError              404 not_found
+    │   │   └── ModelNotFoundError     404 model_not_found
+    │   ├── MethodNotAllowedError      405 method_not_allowed
+    │   ├── RequestTimeoutError        408 request_body_timeout
+    │   ├── BodyTooLargeError          413 body_too_large
+    │   └── UnsupportedMediaTypeError  415 unsupported_media_type
+    ├── QueueFullError                 429 queue_full (``retry_after``)
+    ├── SlowClientError                499 slow_client: it stopped reading, its request was cancelled
+    ├── GenerationError                500 generation_failed: this request's computation failed
+    ├── UnavailableError               503 (``retry_after``): try again
+    │   ├── ModelLoadingError          503 model_loading
+    │   ├── ModelFailedError           503 model_failed: an operator must act
+    │   ├── WorkerLostError            503 worker_lost: crashed or hung under this request
+    │   └── ShuttingDownError          503 shutting_down
+    ├── DeadlineError                  504 request_timeout
+    └── ModelSourceError               a model cannot be fetched or its directory is damaged
+
+An error carries its HTTP status, its stable ``code`` and OpenAI's ``type`` here and nowhere else. The
+worker's errors cross the wire as ``(code, message, param, retry_after)`` and are rebuilt by ``from_code``.
+"""
+
+from typing import ClassVar
+
+
+class MlxdError(Exception):
+    """Base of all. ``message`` says what was wrong and what to do; it is shown to clients."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+    kind: ClassVar[str] = "server_error"  # OpenAI's error ``type``
+
+    def __init__(self, message: str, *, param: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after = retry_after  # seconds
+
+
+class ConfigError(MlxdError):
+    """The configuration is invalid. ``problems`` holds one line of text for each problem."""
+
+    code = "invalid_config"
+    status = 422
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class ListenError(MlxdError):
+    """A listener cannot be bound, or another daemon holds its socket."""
+
+    code = "cannot_listen"
+
+
+class ModelSourceError(MlxdError):
+    """A model's source cannot be resolved, fetched or read; the message names the file."""
+
+    code = "model_source"
+
+
+class RequestError(MlxdError):
+    """Base of the client's mistakes."""
+
+    status = 400
+    code = "invalid_request"
+    kind = "invalid_request_error"
+
+
+class InvalidRequestError(RequestError):
+    """A field is missing, unknown, of the wrong type, out of range or not supported yet."""
+
+
+class ContextLengthError(InvalidRequestError):
+    """The prompt does not fit the model's context."""
+
+    code = "context_length_exceeded"
+
+
+class UnauthorizedError(RequestError):
+    """No bearer token, or not one of ours."""
+
+    status = 401
+    code = "invalid_api_key"
+    kind = "authentication_error"
+
+
+class ForbiddenError(RequestError):
+    """Refused by the listener's rules on Host, Origin, upgrade or role."""
+
+    status = 403
+    code = "forbidden"
+    kind = "permission_error"
+
+
+class NotFoundError(RequestError):
+    """No such path or thing."""
+
+    status = 404
+    code = "not_found"
+
+
+class ModelNotFoundError(NotFoundError):
+    """The name is no configured model and no alias of one."""
+
+    code = "model_not_found"
+
+
+class MethodNotAllowedError(RequestError):
+    """The path exists; this method on it does not."""
+
+    status = 405
+    code = "method_not_allowed"
+
+
+class RequestTimeoutError(RequestError):
+    """The client did not send its body in time."""
+
+    status = 408
+    code = "request_body_timeout"
+
+
+class BodyTooLargeError(RequestError):
+    """The body exceeds ``server.max_body``."""
+
+    status = 413
+    code = "body_too_large"
+
+
+class UnsupportedMediaTypeError(RequestError):
+    """Bodies are JSON."""
+
+    status = 415
+    code = "unsupported_media_type"
+
+
+class QueueFullError(MlxdError):
+    """The model's queue holds ``batching.max_queue`` requests already."""
+
+    status = 429
+    code = "queue_full"
+    kind = "rate_limit_error"
+
+
+class SlowClientError(MlxdError):
+    """The client stopped reading its stream; its queue overflowed."""
+
+    status = 499
+    code = "slow_client"
+
+
+class GenerationError(MlxdError):
+    """Computing this request failed; others went on."""
+
+    code = "generation_failed"
+
+
+class UnavailableError(MlxdError):
+    """Not now; ``retry_after`` says when to try again."""
+
+    status = 503
+    code = "unavailable"
+    kind = "service_unavailable_error"
+
+
+class ModelLoadingError(UnavailableError):
+    """The model is on its way."""
+
+    code = "model_loading"
+
+
+class ModelFailedError(UnavailableError):
+    """The model does not load or keeps crashing; it stays down until an operator acts."""
+
+    code = "model_failed"
+
+
+class WorkerLostError(UnavailableError):
+    """The worker crashed or hung while it served this request."""
+
+    code = "worker_lost"
+
+
+class ShuttingDownError(UnavailableError):
+    """The daemon is stopping."""
+
+    code = "shutting_down"
+
+
+class DeadlineError(MlxdError):
+    """``server.request_timeout`` passed."""
+
+    status = 504
+    code = "request_timeout"
+    kind = "timeout_error"
+
+
+def _tree(root: type[MlxdError]) -> dict[str, type[MlxdError]]:
+    found: dict[str, type[MlxdError]] = {}
+    for child in root.__subclasses__():
+        found |= _tree(child)
+    return found | {root.code: root}
+
+
+_BY_CODE = _tree(MlxdError)
+
+
+def from_code(code: str, message: str, *, param: str | None = None, retry_after: float | None = None) -> MlxdError:
+    """Rebuild an error that crossed the wire. An unknown code becomes the base class."""
+    if code == ConfigError.code:
+        return ConfigError(message.splitlines())
+    return _BY_CODE.get(code, MlxdError)(message, param=param, retry_after=retry_after)

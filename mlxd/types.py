@@ -1,0 +1,83 @@
+"""The vocabulary every part of mlxd shares: frozen values, no behaviour, no imports of ours.
+
+Structs are ``msgspec`` so that the same values travel on the wire (``mlxd.wire``) unchanged.
+"""
+
+from enum import StrEnum
+from typing import Literal
+
+import msgspec
+
+
+class FinishReason(StrEnum):
+    """Why a sequence ended, in OpenAI's words."""
+
+    STOP = "stop"  # an end-of-sequence token or a stop string
+    LENGTH = "length"  # max_tokens, or the end of the context
+
+
+class CacheOutcome(StrEnum):
+    """What the prefix cache gave a request."""
+
+    HIT = "hit"  # everything of the prompt that can be reused was found
+    PREFIX_HIT = "prefix_hit"  # a beginning was found
+    MISS = "miss"
+
+
+class ModelState(StrEnum):
+    """Actual state of a configured model."""
+
+    STOPPED = "stopped"
+    LOADING = "loading"
+    READY = "ready"
+    DRAINING = "draining"
+    FAILED = "failed"
+
+
+class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
+    """How the next token is drawn. Values are validated where they enter (config, HTTP)."""
+
+    temperature: float = 1.0  # 0: greedy
+    top_p: float = 1.0  # nucleus; 1: off
+    top_k: int = 0  # 0: off
+    min_p: float = 0.0  # of the most likely token's probability; 0: off
+    repetition_penalty: float = 1.0  # multiplicative, over prompt and output; 1: off
+    presence_penalty: float = 0.0  # additive, once per token of the output
+    frequency_penalty: float = 0.0  # additive, per occurrence in the output
+    logit_bias: dict[int, float] = {}  # token id -> added to its logit
+    seed: int | None = None  # the same seed gives the same tokens, whoever shares the batch
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens of one request."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int = 0  # of prompt_tokens, not computed because the prefix cache had them
+
+
+class Timings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a request's time went inside the worker, in seconds."""
+
+    queue: float
+    prefill: float
+    decode: float
+
+
+class MemoryFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker holds, in bytes. ``mlx_*`` are MLX's own counters; ``rss`` is the process's."""
+
+    weights: int = 0
+    kv: int = 0
+    mlx_active: int = 0
+    mlx_cache: int = 0
+    mlx_peak: int = 0
+    rss: int = 0
+
+
+class ChatMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One message of a conversation, as the model's chat template sees it."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+    name: str | None = None

@@ -1,0 +1,216 @@
+"""Messages between the daemon and a worker, declared once.
+
+Daemon to worker: ``Load`` (first, once), ``Generate``, ``Abort``, ``Stop``.
+Worker to daemon: ``Hello`` (first), ``Progress`` while loading, ``Ready`` or ``LoadFailed``, then ``Events``
+(one frame per engine step, for all rows), ``Heartbeat`` and ``LogRecord`` at any time.
+
+Every ``Generate`` is answered by exactly one of ``Finished`` or ``Failed``, unless it is aborted: an
+aborted request is answered by nothing more. ``Started`` comes at most once, before its first ``Delta``.
+"""
+
+from typing import Any, Literal
+
+import msgspec
+
+from mlxd.types import (
+    CacheOutcome,
+    ChatMessage,
+    FinishReason,
+    MemoryFigures,
+    SamplingParams,
+    Timings,
+    Usage,
+)
+
+
+class _Message(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Tagged by class name."""
+
+
+class ErrorInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An ``MlxdError`` as it crosses the wire; see ``errors.from_code``."""
+
+    code: str
+    message: str
+    param: str | None = None
+    retry_after: float | None = None  # seconds
+
+
+# ---- daemon to worker ----
+
+
+class Load(_Message, frozen=True, kw_only=True):
+    """What to load, and how to run it. ``None`` for a size means the worker decides (``auto``)."""
+
+    model: str  # the configured id, for logs
+    source: str  # "builtin:NAME", "org/name[@revision]" or a path
+    dtype: Literal["auto", "float32", "bfloat16", "float16"]
+    context_length: int | None  # upper bound; None: the model's own
+    mode: Literal["simple"]
+    max_queue: int
+    stream_interval: int
+    cache_kind: Literal["entries", "none"]
+    cache_bytes: int | None  # None: 20 % of available RAM
+    cache_fraction: float | None  # of available RAM, where cache_bytes is None
+    cache_max_entries: int
+    heartbeat_interval: float  # seconds
+    log_level: str
+
+
+class ChatPrompt(_Message, frozen=True, kw_only=True):
+    """To be rendered by the model's chat template."""
+
+    messages: list[ChatMessage]
+
+
+class TextPrompt(_Message, frozen=True, kw_only=True):
+    """To be tokenized as it is, with the tokenizer's special tokens."""
+
+    text: str
+
+
+class TokenPrompt(_Message, frozen=True, kw_only=True):
+    """Token ids, checked against the vocabulary by the worker."""
+
+    token_ids: list[int]
+
+
+Prompt = ChatPrompt | TextPrompt | TokenPrompt
+
+
+class Generate(_Message, frozen=True, kw_only=True):
+    """One request. ``id`` is unique among the requests of this worker."""
+
+    id: str
+    prompt: Prompt
+    sampling: SamplingParams
+    max_tokens: int | None  # None: up to the end of the context
+    stop: list[str] = []
+
+
+class Abort(_Message, frozen=True, kw_only=True):
+    """The client is gone or the deadline passed: free everything at the next step. Unknown ids are ignored."""
+
+    id: str
+
+
+class Stop(_Message, frozen=True, kw_only=True):
+    """End the process; requests that still run are forgotten."""
+
+
+FromDaemon = Load | Generate | Abort | Stop
+
+
+# ---- worker to daemon ----
+
+
+class Hello(_Message, frozen=True, kw_only=True):
+    """The first frame."""
+
+    pid: int
+    version: str  # of mlxd: daemon and worker must be the same
+
+
+class Progress(_Message, frozen=True, kw_only=True):
+    """Loading goes on. ``done`` of ``total`` in bytes, or both 0 where a stage cannot tell."""
+
+    stage: Literal["fetching", "converting", "loading", "warming"]
+    done: int = 0
+    total: int = 0
+
+
+class Ready(_Message, frozen=True, kw_only=True):
+    """The model is loaded and has generated a token."""
+
+    runner: str  # "simple"
+    runner_reason: str  # why this one
+    device: str  # "cpu" | "gpu"
+    dtype: str
+    context_length: int
+    vocab_size: int
+    weight_bytes: int
+    cache_limit_bytes: int
+    load_seconds: float
+    versions: dict[str, str]  # mlx, mlx_lm
+
+
+class LoadFailed(_Message, frozen=True, kw_only=True):
+    """The model cannot be loaded; the worker exits after this."""
+
+    error: ErrorInfo
+
+
+class Started(_Message, frozen=True, kw_only=True):
+    """The request left the queue; the prefix cache was asked."""
+
+    id: str
+    prompt_tokens: int
+    cached_tokens: int
+    cache: CacheOutcome | None  # None: this model has no prefix cache
+
+
+class Delta(_Message, frozen=True, kw_only=True):
+    """Text of ``tokens`` more tokens. Text may be empty while a character or a stop string is undecided."""
+
+    id: str
+    text: str
+    tokens: int
+
+
+class Finished(_Message, frozen=True, kw_only=True):
+    """The end; ``text`` is what no ``Delta`` carried yet, ``tokens`` how many it stands for."""
+
+    id: str
+    text: str
+    tokens: int
+    reason: FinishReason
+    usage: Usage
+    timings: Timings
+
+
+class Failed(_Message, frozen=True, kw_only=True):
+    """Refused (queue full, prompt too long, …) or failed in computation; see the code."""
+
+    id: str
+    error: ErrorInfo
+
+
+RequestEvent = Started | Delta | Finished | Failed
+
+
+class StepStats(msgspec.Struct, frozen=True, kw_only=True):
+    """One engine step, in numbers."""
+
+    seconds: float
+    tokens: int  # computed in this step, prompt and decode
+    rows: int  # sequences that took part
+    inter_token: float | None = None  # seconds since the previous token of the rows that decode
+
+
+class Events(_Message, frozen=True, kw_only=True):
+    """What one step did to all requests, in order. ``step`` is None for events between steps."""
+
+    events: list[RequestEvent]
+    step: StepStats | None = None
+
+
+class Heartbeat(_Message, frozen=True, kw_only=True):
+    """Sent every ``heartbeat_interval`` by the I/O thread, whatever the engine thread does."""
+
+    running: int
+    waiting: int
+    steps: int  # since start
+    busy_seconds: float  # how long the engine has been inside the current step; 0 when idle
+    memory: MemoryFigures
+    cache_entries: int = 0
+
+
+class LogRecord(_Message, frozen=True, kw_only=True):
+    """A structured log line of the worker, to come out in the daemon's stream."""
+
+    level: Literal["debug", "info", "warning", "error"]
+    event: str
+    fields: dict[str, Any] = {}
+
+
+FromWorker = Hello | Progress | Ready | LoadFailed | Events | Heartbeat | LogRecord

@@ -1,0 +1,1 @@
+"""Requests, their queue and their order. Pure Python."""

@@ -1,0 +1,1 @@
+"""The only code that imports mlx or mlx_lm."""

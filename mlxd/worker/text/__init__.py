@@ -1,0 +1,1 @@
+"""Text and tokens: prompts in, detokenized text out, stop strings."""
