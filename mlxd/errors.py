@@ -25,7 +25,9 @@
     │   ├── WorkerLostError            503 worker_lost: crashed or hung under this request
     │   └── ShuttingDownError          503 shutting_down
     ├── DeadlineError                  504 request_timeout
-    └── ModelSourceError               a model cannot be fetched or its directory is damaged
+    ├── VersionMismatchError           daemon and worker are of different versions of mlxd
+    ├── ModelSourceError               a model cannot be fetched or its directory is damaged
+    └── DaemonUnreachableError         a command found no daemon at the admin address: exit code 69
 
 An error carries its HTTP status, its stable ``code`` and OpenAI's ``type`` here and nowhere else. The
 worker's errors cross the wire as ``(code, message, param, retry_after)`` and are rebuilt by ``from_code``.
@@ -63,6 +65,12 @@ class ListenError(MlxdError):
     """A listener cannot be bound, or another daemon holds its socket."""
 
     code = "cannot_listen"
+
+
+class VersionMismatchError(MlxdError):
+    """Daemon and worker are of different versions: mlxd was upgraded under a running daemon."""
+
+    code = "version_mismatch"
 
 
 class ModelSourceError(MlxdError):
@@ -207,6 +215,12 @@ class DeadlineError(MlxdError):
     kind = "timeout_error"
 
 
+class DaemonUnreachableError(MlxdError):
+    """Nothing, or something else than mlxd, answers at the admin address."""
+
+    code = "daemon_unreachable"
+
+
 def _tree(root: type[MlxdError]) -> dict[str, type[MlxdError]]:
     found: dict[str, type[MlxdError]] = {}
     for child in root.__subclasses__():
@@ -215,6 +229,9 @@ def _tree(root: type[MlxdError]) -> dict[str, type[MlxdError]]:
 
 
 _BY_CODE = _tree(MlxdError)
+
+
+CODES = frozenset(_BY_CODE)  # every code a client can meet: a bounded set, fit for a metric label
 
 
 def from_code(code: str, message: str, *, param: str | None = None, retry_after: float | None = None) -> MlxdError:

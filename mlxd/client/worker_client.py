@@ -4,15 +4,18 @@
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
 from mlxd.errors import MlxdError, SlowClientError, from_code
-from mlxd.wire.messages import Failed, Finished, Generate, Heartbeat, Load, Progress, Ready, RequestEvent, Started, StepStats
+from mlxd.wire.messages import Failed, Finished, Generate, Heartbeat, Load, LogRecord, Progress, Ready, RequestEvent, Started, StepStats
 
 STREAM_EVENTS = 4096  # undelivered events of one request before its client counts as stalled
+
+WorkerLog = Callable[[str, int | None, LogRecord], None]  # model, pid of the worker, its record
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,9 @@ class RequestStream:
     """The events of one request, in order, for one consumer.
 
     Use it as a context manager: leaving it before the end aborts the request in the worker, which frees
-    its blocks at the next step. Iteration ends after ``Finished``; it raises the typed error of ``Failed``,
-    ``WorkerLostError`` when the worker goes, and ``SlowClientError`` when the consumer fell too far behind.
+    its blocks at the next step. Iteration ends after ``Finished``, and after ``cancel`` once what had
+    arrived is delivered; it raises the typed error of ``Failed``, ``WorkerLostError`` when the worker goes,
+    and ``SlowClientError`` when the consumer fell too far behind.
     """
 
     def __init__(self, request_id: str, abort: Callable[[str], None]) -> None:
@@ -37,33 +41,45 @@ class RequestStream:
         self.done = False  # the worker will say nothing more of it
         self.on_overflow: Callable[[], None] = lambda: None
         self._abort = abort
-        self._events: asyncio.Queue[RequestEvent | MlxdError] = asyncio.Queue()
+        self._events: deque[RequestEvent | MlxdError] = deque()
+        self._arrived = asyncio.Event()
 
     def push(self, event: RequestEvent) -> None:
         """Called by the connection, on the event loop. Never blocks: a stalled consumer is cut off instead."""
         if self.done:
             return
-        if isinstance(event, Started):
-            self.started = True
-        self.done = isinstance(event, Finished | Failed)
-        if not self.done and self._events.qsize() >= STREAM_EVENTS:
-            self.cancel()
-            self._events.put_nowait(SlowClientError("the client stopped reading; its request was cancelled"))
-            self.on_overflow()
+        if isinstance(event, Failed):
+            info = event.error
+            self.fail(from_code(info.code, info.message, param=info.param, retry_after=info.retry_after))
             return
-        self._events.put_nowait(event)
+        self.started = self.started or isinstance(event, Started)
+        self.done = isinstance(event, Finished)
+        if not self.done and len(self._events) >= STREAM_EVENTS:
+            self._cut_off()
+            return
+        self._deliver(event)
 
     def fail(self, error: MlxdError) -> None:
         """End the stream with ``error``; no effect after the end."""
         if not self.done:
             self.done = True
-            self._events.put_nowait(error)
+            self._deliver(error)
 
     def cancel(self) -> None:
         """Tell the worker to stop; no effect after the end."""
         if not self.done:
             self.done = True
+            self._arrived.set()
             self._abort(self.id)
+
+    def _cut_off(self) -> None:
+        self.cancel()
+        self._deliver(SlowClientError("the client stopped reading; its request was cancelled"))
+        self.on_overflow()
+
+    def _deliver(self, event: RequestEvent | MlxdError) -> None:
+        self._events.append(event)
+        self._arrived.set()
 
     def __enter__(self) -> Self:
         return self
@@ -71,17 +87,19 @@ class RequestStream:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.cancel()
 
-    async def __aiter__(self) -> AsyncIterator[RequestEvent]:
-        while True:
-            event = await self._events.get()
-            if isinstance(event, MlxdError):
-                raise event
-            if isinstance(event, Failed):
-                info = event.error
-                raise from_code(info.code, info.message, param=info.param, retry_after=info.retry_after)
-            yield event
-            if isinstance(event, Finished):
-                return
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> RequestEvent:
+        while not self._events:
+            if self.done:
+                raise StopAsyncIteration
+            self._arrived.clear()
+            await self._arrived.wait()
+        event = self._events.popleft()
+        if isinstance(event, MlxdError):
+            raise event
+        return event
 
 
 class WorkerClient(Protocol):
@@ -89,11 +107,17 @@ class WorkerClient(Protocol):
 
     async def start(self, load: Load, on_progress: Callable[[Progress], None], on_step: Callable[[StepStats], None]) -> Ready:
         """Spawn and load. Raises ``ModelSourceError`` or another typed error when loading fails, and
-        ``WorkerLostError`` when the process ends instead. Cancelling it stops the worker.
+        ``WorkerLostError`` when the process ends or stalls instead; then nothing of the worker is left.
+        Cancelling it stops the worker.
         """
 
     def submit(self, request: Generate) -> RequestStream:
-        """Send a request. After the worker is gone the stream raises ``WorkerLostError`` at once."""
+        """Send a request. After the worker is gone the stream raises ``WorkerLostError`` at once; a request
+        that cannot be sent (an id in use, text that is no Unicode) raises ``InvalidRequestError`` there.
+        """
+
+    async def wait_idle(self) -> None:
+        """Wait until no request is running or waiting."""
 
     async def wait_exit(self) -> WorkerExit:
         """Wait until the worker has ended, for whatever reason."""
@@ -103,7 +127,7 @@ class WorkerClient(Protocol):
 
     @property
     def pid(self) -> int | None:
-        """Of the worker's process, once it runs."""
+        """Of the worker's process, while it runs."""
 
     @property
     def heartbeat(self) -> Heartbeat | None:

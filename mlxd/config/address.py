@@ -1,18 +1,21 @@
 """Listen addresses: ``"127.0.0.1:8000"``, ``"[::1]:8000"`` or ``"unix:/path"``."""
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
+from mlxd.config.paths import expand
+
 
 @dataclass(frozen=True)
 class TcpAddress:
     """``port`` 0 lets the system choose."""
 
-    host: str
+    host: str  # an IPv4 or IPv6 address (no brackets) or a host name
     port: int
 
     @property
@@ -46,38 +49,57 @@ class UnixAddress:
 
 Address = TcpAddress | UnixAddress
 
-_EXPECTED = 'expected "HOST:PORT", "[IPV6]:PORT" or "unix:/path"'
+_EXPECTED = 'must be "HOST:PORT", "[IPV6]:PORT" or "unix:/path"'
+_HOST_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*")
+_PORT = re.compile(r"[0-9]{1,5}")
 _MAX_UNIX_PATH = 103  # bytes; macOS allows 104 with the terminating zero, Linux 108
 
 
 def parse_address(value: object) -> Address:
-    """Raises ``ValueError`` saying what would be right."""
+    """Raises ``ValueError`` saying what it must be. A value that is one already passes."""
     if isinstance(value, TcpAddress | UnixAddress):
         return value
     if not isinstance(value, str):
         raise ValueError(_EXPECTED)
     if value.startswith("unix:"):
         return _parse_unix(value.removeprefix("unix:"))
-    host, colon, port = value.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        raise ValueError(f'an IPv6 address needs brackets: "[{host}]:{port}"')
-    if not colon or not host or not port.isdecimal():
+    return _parse_tcp(value)
+
+
+def is_host(text: str) -> bool:
+    """A host name in lower case, or an IPv4 or IPv6 address without brackets."""
+    if ":" in text or re.fullmatch(r"[0-9.]+", text):  # digits and dots alone are an IPv4 address or a mistake
+        try:
+            ipaddress.ip_address(text)
+        except ValueError:
+            return False
+        return True
+    return bool(_HOST_NAME.fullmatch(text))
+
+
+def _parse_tcp(text: str) -> TcpAddress:
+    host, colon, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not colon or not _PORT.fullmatch(port):
+        raise ValueError(_EXPECTED)
+    if not host:
+        raise ValueError(f'must name a host: "127.0.0.1:{port}" for this machine only, "0.0.0.0:{port}" for every IPv4 interface')
+    if ":" in host and not bracketed:
+        raise ValueError(f'must have brackets around an IPv6 address, as in "[::1]:{port}"')
+    host = (host[1:-1] if bracketed else host).lower()
+    if not is_host(host) or bracketed != (":" in host):
         raise ValueError(_EXPECTED)
     if int(port) > 65535:
-        raise ValueError(f"port {port} is above 65535")
+        raise ValueError("must have a port of at most 65535")
     return TcpAddress(host, int(port))
 
 
 def _parse_unix(text: str) -> UnixAddress:
-    if not text.strip():
-        raise ValueError(_EXPECTED)
-    path = Path(text).expanduser()
-    if not path.is_absolute():
-        raise ValueError(f'a socket path must be absolute or begin with "~": "unix:{text}"')
+    if not text.startswith(("/", "~")):
+        raise ValueError('must have an absolute path after "unix:", or one that begins with "~"')
+    path = expand(text, Path("/"))
     if len(str(path).encode()) > _MAX_UNIX_PATH:
-        raise ValueError(f"a socket path may have at most {_MAX_UNIX_PATH} bytes")
+        raise ValueError(f"must have a socket path of at most {_MAX_UNIX_PATH} bytes")
     return UnixAddress(path)
 
 

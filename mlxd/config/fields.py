@@ -17,28 +17,39 @@ class Reload(StrEnum):
 
 
 class Table(BaseModel):
-    """Base of every table: frozen, and no key is accepted that is not declared."""
+    """Base of every table: frozen, strict (``true`` is no number, ``"5"`` is no number), no undeclared key."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=False, arbitrary_types_allowed=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=False)
 
 
-def setting(
+def setting(  # noqa: PLR0913  # one keyword for each property of a field
     default: Any,
     description: str,
     *,
     reload: Reload,
     secret: bool = False,
     not_yet: bool = False,
+    not_yet_values: tuple[str, ...] = (),
+    example: Any = None,
+    default_text: Any = None,
     **constraints: Any,
 ) -> Any:
-    """A field. ``not_yet``: setting it is refused, for its feature comes later."""
+    """A field. ``...`` as default: required.
+
+    ``not_yet``, ``not_yet_values``: setting it, or setting it to these values, is refused, for the feature comes later.
+    ``example`` is shown where there is no default; ``default_text`` where the default depends on the machine.
+    """
     extra: dict[str, Any] = {"reload": reload.value}
-    if secret:
-        extra["secret"] = True
-    if not_yet:
-        extra["not_yet_available"] = True
+    optional = {
+        "secret": secret,
+        "not_yet_available": not_yet,
+        "not_yet_available_values": list(not_yet_values),
+        "example": example,
+        "default_text": default_text,
+    }
+    extra |= {name: value for name, value in optional.items() if value}
     make_default = {"default_factory": default} if callable(default) else {"default": default}
-    return Field(description=description, json_schema_extra=extra, **make_default, **constraints)
+    return Field(description=description, json_schema_extra=extra, repr=not secret, **make_default, **constraints)
 
 
 def table(kind: type[Table], description: str) -> Any:
@@ -57,10 +68,25 @@ def reload_class(info: FieldInfo) -> Reload | None:
 
 
 def is_secret(info: FieldInfo) -> bool:
-    """Shown as ``<redacted>`` by the admin API."""
+    """Shown as ``<redacted>`` by the admin API, and in no message."""
     return bool(_extra(info).get("secret"))
 
 
 def is_not_yet_available(info: FieldInfo) -> bool:
     """Setting it is an error, not a silent no-op."""
     return bool(_extra(info).get("not_yet_available"))
+
+
+def values_not_yet_available(info: FieldInfo) -> tuple[str, ...]:
+    """Values whose feature comes later; setting one of them is an error."""
+    return tuple(_extra(info).get("not_yet_available_values", ()))
+
+
+def example(info: FieldInfo) -> Any:
+    """A value to show for a field without a default; None where none was given."""
+    return _extra(info).get("example")
+
+
+def default_text(info: FieldInfo) -> Any:
+    """The default as it is written in a file, where it depends on the machine; else None."""
+    return _extra(info).get("default_text")

@@ -1,14 +1,16 @@
 """The schema of ``mlxd.toml``: every table and field, its default, its meaning and its reload class.
 
-``Config`` is one immutable snapshot. ``mlxd.config.loader`` makes it from a file.
+``Config`` is one immutable snapshot. ``mlxd.config.loader`` makes it from a file, checks what one field alone
+cannot tell (``checks.py``) and merges ``[defaults]`` into each model before validation.
 """
 
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, Strict, WithJsonSchema
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from mlxd.config.address import Listen, parse_address
+from mlxd.config.address import Listen, is_host, parse_address
 from mlxd.config.fields import Reload, Table, setting, table
 from mlxd.config.source import Source
 from mlxd.config.units import Duration, MemoryShare, Share, Size
@@ -18,16 +20,42 @@ def _listed(value: object) -> object:
     return value if isinstance(value, list | tuple) else [value]
 
 
-Addresses = Annotated[tuple[Listen, ...], BeforeValidator(_listed), Field(min_length=1)]
-
-
 def _check_name(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}", value) or value == "_unknown":
-        raise ValueError('a model name has letters, digits and ". _ - : /", begins with a letter or digit and has at most 128 characters')
+    if len(value) > 128 or not re.fullmatch(NAME_PATTERN, value):
+        raise ValueError(
+            'must be a model name: letters, digits and ". _ - : /", at most 128, with a letter or digit at the beginning and after each "/"'
+        )
     return value
 
 
-ModelName = Annotated[str, AfterValidator(_check_name)]
+def _check_host(value: str) -> str:
+    host = value.lower().removeprefix("[").removesuffix("]")
+    if not is_host(host):
+        raise ValueError('must be a host name or an IP address, without scheme and port, such as "mlx.example"')
+    return host
+
+
+def _check_origin(value: str) -> str:
+    found = re.fullmatch(r"https?://(\[[0-9a-f:.]+\]|[^:/\[\]]+)(:[0-9]{1,5})?", value)
+    if not found or not is_host(found[1].strip("[]")):
+        raise ValueError('must be an origin in lower case with nothing after host and port, such as "https://chat.example"')
+    return value
+
+
+NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._:-]*(/[A-Za-z0-9][A-Za-z0-9._:-]*)*"
+
+_Array = Strict(strict=False)  # TOML arrays arrive as lists; their items stay strict
+Addresses = Annotated[tuple[Listen, ...], _Array, BeforeValidator(_listed), Field(min_length=1)]
+Texts = Annotated[tuple[str, ...], _Array]
+ModelName = Annotated[
+    str, AfterValidator(_check_name), WithJsonSchema({"type": "string", "pattern": f"^{NAME_PATTERN}$", "maxLength": 128})
+]
+Hosts = Annotated[tuple[Annotated[str, AfterValidator(_check_host)], ...], _Array]
+Origins = Annotated[tuple[Annotated[str, AfterValidator(_check_origin)], ...], _Array]
+Names = Annotated[tuple[ModelName, ...], _Array]
+
+_MANY = 1_000_000  # no count needs more; larger ones are mistakes
+_TOKENS = 2**31 - 1
 
 
 class ServerTable(Table):
@@ -38,20 +66,18 @@ class ServerTable(Table):
         'Where to serve inference: "HOST:PORT", "unix:/path", or a list of them.',
         reload=Reload.LISTENER,
     )
-    api_keys: tuple[str, ...] = setting(
+    api_keys: Texts = setting(
         (),
         'Bearer tokens that may use inference: "env:NAME", "file:PATH" or the key itself. Empty: open, on loopback and unix sockets only.',
         reload=Reload.LIVE,
         secret=True,
     )
-    allowed_hosts: tuple[str, ...] = setting(
+    allowed_hosts: Hosts = setting(
         (),
         "Host names accepted in the Host header beside loopback names and the listen address (guards against DNS rebinding).",
         reload=Reload.LIVE,
     )
-    cors_origins: tuple[str, ...] = setting(
-        (), 'Browser origins that may call, such as "https://chat.example". Empty: none.', reload=Reload.LIVE
-    )
+    cors_origins: Origins = setting((), 'Browser origins that may call, such as "https://chat.example". Empty: none.', reload=Reload.LIVE)
     request_timeout: Duration = setting(600.0, "A request that takes longer is stopped with an error.", reload=Reload.LIVE, gt=0)
     max_body: Size = setting(32 * 2**20, "Largest request body.", reload=Reload.LIVE, gt=0)
     sse_keepalive: Duration = setting(
@@ -68,12 +94,20 @@ class AdminTable(Table):
 
     listen: Addresses = setting(
         lambda: (parse_address("unix:~/.mlxd/admin.sock"),),
-        "Where to serve administration. A unix socket gets mode 0600.",
+        "Where to serve administration, as server.listen. A unix socket gets mode 0600.",
         reload=Reload.LISTENER,
+        default_text="unix:~/.mlxd/admin.sock",
     )
-    token: str = setting("", "Bearer token that may do everything. Required on TCP beyond loopback.", reload=Reload.LIVE, secret=True)
-    read_token: str = setting("", "Bearer token that may read, and change nothing.", reload=Reload.LIVE, secret=True)
-    allowed_hosts: tuple[str, ...] = setting((), "As server.allowed_hosts, for this listener.", reload=Reload.LIVE)
+    token: str = setting(
+        "",
+        'Bearer token that may do everything: "env:NAME", "file:PATH" or the token itself. Required on TCP beyond loopback. Empty: none.',
+        reload=Reload.LIVE,
+        secret=True,
+    )
+    read_token: str = setting(
+        "", "Bearer token that may read, and change nothing; needs token. Empty: none.", reload=Reload.LIVE, secret=True
+    )
+    allowed_hosts: Hosts = setting((), "As server.allowed_hosts, for this listener.", reload=Reload.LIVE)
 
 
 class LogTable(Table):
@@ -83,7 +117,11 @@ class LogTable(Table):
     format: Literal["auto", "console", "json"] = setting(
         "auto", 'One JSON object per line, or text for people; "auto": text on a terminal.', reload=Reload.LIVE
     )
-    file: str = setting("", "Append to this file instead of standard error. Empty: standard error.", reload=Reload.LIVE)
+    file: str = setting(
+        "",
+        "Append to this file instead of standard error; a relative path starts from this file's directory. Empty: standard error.",
+        reload=Reload.LIVE,
+    )
     content: bool = setting(False, "Also log prompts and completions.", reload=Reload.LIVE)
 
 
@@ -91,7 +129,9 @@ class MetricsTable(Table):
     """Prometheus metrics."""
 
     enabled: bool = setting(True, "Serve /metrics.", reload=Reload.LIVE)
-    listen: Addresses | None = setting(None, "A listener of their own for /metrics. Unset: on the admin listener.", reload=Reload.LISTENER)
+    listen: Addresses | None = setting(
+        None, "A listener of their own for /metrics. Unset: on the admin listener.", reload=Reload.LISTENER, example="127.0.0.1:9090"
+    )
     vllm_compat: bool = setting(False, "Also serve /metrics/vllm under vLLM's names.", reload=Reload.LIVE, not_yet=True)
 
 
@@ -107,11 +147,16 @@ class BatchingTable(Table):
     """How requests to one model share the device."""
 
     mode: Literal["simple", "continuous"] = setting(
-        "simple", '"simple": one request at a time. "continuous": not yet available.', reload=Reload.MODEL
+        "simple",
+        '"simple": one request at a time. "continuous": many at once.',
+        reload=Reload.MODEL,
+        not_yet_values=("continuous",),
     )
-    max_queue: int = setting(256, "Requests that may wait; beyond it, 429.", reload=Reload.LIVE, ge=0)
-    stream_interval: int = setting(1, "Tokens per delivered delta; the first token is delivered at once.", reload=Reload.LIVE, ge=1)
-    max_sequences: int = setting(32, "Sequences that run at once.", reload=Reload.LIVE, not_yet=True, ge=1)
+    max_queue: int = setting(256, "Requests that may wait; beyond it, 429.", reload=Reload.LIVE, ge=0, le=_MANY)
+    stream_interval: int = setting(
+        1, "Tokens per delivered delta; the first token is delivered at once.", reload=Reload.LIVE, ge=1, le=_MANY
+    )
+    max_sequences: int = setting(32, "Sequences that run at once.", reload=Reload.LIVE, not_yet=True, ge=1, le=_MANY)
     step_tokens: Literal["auto"] | int = setting(
         "auto", 'Token budget of one step; "auto" keeps to target_itl.', reload=Reload.LIVE, not_yet=True
     )
@@ -129,8 +174,8 @@ class CacheTable(Table):
     memory: Share = setting(
         MemoryShare(), '"auto" (20 % of available RAM), a share such as "10%" or a size such as "2GiB".', reload=Reload.LIVE
     )
-    max_entries: int = setting(64, 'Most entries kept by kind = "entries".', reload=Reload.LIVE, ge=1)
-    block_size: int = setting(16, 'Tokens per block of kind = "paged".', reload=Reload.MODEL, not_yet=True, ge=1)
+    max_entries: int = setting(64, 'Most entries kept by kind = "entries".', reload=Reload.LIVE, ge=1, le=_MANY)
+    block_size: int = setting(16, 'Tokens per block of kind = "paged".', reload=Reload.MODEL, not_yet=True, ge=1, le=_MANY)
 
 
 class LifecycleTable(Table):
@@ -154,9 +199,9 @@ class WorkerTable(Table):
     restart_backoff: Duration = setting(1.0, "Wait before the first restart after a crash; doubles each time.", reload=Reload.LIVE, gt=0)
     restart_backoff_max: Duration = setting(60.0, "Longest wait before a restart.", reload=Reload.LIVE, gt=0)
     crash_limit: int = setting(
-        5, "So many crashes within crash_window: the model stays failed until an operator acts.", reload=Reload.LIVE, ge=1
+        5, "So many crashes within crash_window: the model stays failed until an operator acts.", reload=Reload.LIVE, ge=1, le=1000
     )
-    crash_window: Duration = setting(600.0, "See crash_limit.", reload=Reload.LIVE, gt=0)
+    crash_window: Duration = setting(600.0, "The time over which crash_limit counts.", reload=Reload.LIVE, gt=0)
 
 
 class SamplingTable(Table):
@@ -164,14 +209,16 @@ class SamplingTable(Table):
 
     temperature: float = setting(1.0, "0: greedy, the most likely token always.", reload=Reload.LIVE, ge=0, le=2)
     top_p: float = setting(1.0, "Nucleus sampling; 1: off.", reload=Reload.LIVE, gt=0, le=1)
-    top_k: int = setting(0, "Only the k most likely tokens; 0: off.", reload=Reload.LIVE, ge=0)
+    top_k: int = setting(0, "Only the k most likely tokens; 0: off.", reload=Reload.LIVE, ge=0, le=_MANY)
     min_p: float = setting(
         0.0, "Only tokens at least this likely, relative to the most likely one; 0: off.", reload=Reload.LIVE, ge=0, le=1
     )
     repetition_penalty: float = setting(1.0, "Multiplicative, over prompt and output; 1: off.", reload=Reload.LIVE, gt=0, le=2)
     presence_penalty: float = setting(0.0, "Additive, once for each token of the output.", reload=Reload.LIVE, ge=-2, le=2)
     frequency_penalty: float = setting(0.0, "Additive, for each occurrence in the output.", reload=Reload.LIVE, ge=-2, le=2)
-    max_tokens: int | None = setting(None, "Tokens generated at most. Unset: up to the end of the context.", reload=Reload.LIVE, ge=1)
+    max_tokens: int | None = setting(
+        None, "Tokens generated at most. Unset: up to the end of the context.", reload=Reload.LIVE, example=1024, ge=1, le=_TOKENS
+    )
 
 
 class DefaultsTable(Table):
@@ -187,28 +234,30 @@ class DefaultsTable(Table):
 class ModelTable(DefaultsTable):
     """One model: a source, and what it overrides of ``[defaults]`` (merged by the loader before validation)."""
 
-    source: Source = Field(
-        description='Hugging Face "org/name[@revision]", a local path, or "builtin:smollm2-135m".', json_schema_extra={"reload": "model"}
+    source: Source = setting(
+        ...,
+        'Hugging Face "org/name[@revision]", a local path ("./..." starts from this file\'s directory), or "builtin:smollm2-135m".',
+        reload=Reload.MODEL,
+        example="builtin:smollm2-135m",
     )
-    aliases: tuple[ModelName, ...] = setting((), "Other names clients may use for it.", reload=Reload.LIVE)
+    aliases: Names = setting((), "Other names clients may use for it.", reload=Reload.LIVE)
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = setting(
         "auto", '"auto": as stored on a GPU; dequantized to float32 on a CPU, where anything else is unusably slow.', reload=Reload.MODEL
     )
     context_length: int | None = setting(
-        None, "Upper bound on prompt and output together. Unset: the model's own.", reload=Reload.MODEL, ge=16
+        None,
+        "Upper bound on prompt and output together, in tokens. Unset: the model's own.",
+        reload=Reload.MODEL,
+        example=4096,
+        ge=16,
+        le=_TOKENS,
     )
 
-    @model_validator(mode="after")
-    def _cache_fits_mode(self) -> Self:
-        if self.batching.mode == "continuous":
-            raise ValueError('batching.mode = "continuous" is not yet available; use "simple"')
-        if self.cache.kind == "paged":
-            raise ValueError('cache.kind = "paged" needs batching.mode = "continuous"; with "simple" use "auto", "entries" or "none"')
-        return self
 
-
-class Config(Table):
+class Config(BaseSettings, Table):
     """One snapshot of the whole file."""
+
+    model_config = SettingsConfigDict(case_sensitive=True, validate_default=False)
 
     server: ServerTable = table(ServerTable, "The inference listener.")
     admin: AdminTable = table(AdminTable, "The admin listener.")
@@ -217,3 +266,16 @@ class Config(Table):
     memory: MemoryTable = table(MemoryTable, "Memory policy.")
     defaults: DefaultsTable = table(DefaultsTable, "What every model inherits.")
     models: dict[ModelName, ModelTable] = Field(default_factory=dict, description="The models, by the name clients use.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What the loader read from the file is the only source: environment variables never override it."""
+        del settings_cls, env_settings, dotenv_settings, file_secret_settings
+        return (init_settings,)

@@ -5,19 +5,24 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-_BUILTIN = re.compile(r"builtin:[a-z0-9.-]+")
-_HUB = re.compile(r"[\w-][\w.-]*/[\w.-]+(@[\w./-]+)?")
+BUILTIN_MODELS = ("smollm2-135m",)
+
+_HUB = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*/[A-Za-z0-9_-][A-Za-z0-9_.-]*(@[A-Za-z0-9_.-][A-Za-z0-9_./-]*)?")
 
 
 def is_local(source: str) -> bool:
     """A path: absolute, or beginning with ``./``, ``../`` or ``~``."""
-    return source.startswith(("/", "./", "../", "~"))
+    return source.startswith(("/", "./", "../", "~")) or source in {".", ".."}
 
 
 def _check_source(value: str) -> str:
-    if is_local(value) or _BUILTIN.fullmatch(value) or _HUB.fullmatch(value):
+    if value.startswith("builtin:"):
+        if value.removeprefix("builtin:") not in BUILTIN_MODELS:
+            raise ValueError("must name a built-in model: " + " or ".join(f'"builtin:{name}"' for name in BUILTIN_MODELS))
         return value
-    raise ValueError('expected "org/name[@revision]", a path beginning with "/", "./", "../" or "~", or "builtin:smollm2-135m"')
+    if is_local(value) or (_HUB.fullmatch(value) and ".." not in value):
+        return value
+    raise ValueError('must be "org/name[@revision]", a path beginning with "/", "./", "../" or "~", or "builtin:smollm2-135m"')
 
 
 Source = Annotated[str, AfterValidator(_check_source)]

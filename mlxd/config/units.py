@@ -1,39 +1,61 @@
 """Values with their unit in them: durations, sizes, shares of memory.
 
-Each parses from TOML text, prints back as text, and raises ``ValueError`` with what would be right.
+Each parses from TOML text, prints back as text that parses to the same value, and raises ``ValueError`` saying
+what the value must be.
 """
 
 import re
-from typing import Annotated
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Annotated, Self
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SECONDS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600), "d": Decimal(86400)}
 _BYTES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-_NUMBER_WITH_UNIT = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)")
-_PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
+_NUMBER_WITH_UNIT = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,20})?)\s*([A-Za-z]+)")
+_PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,20})?)\s*%")
+_MAX_DURATION = Decimal(3650 * 86400)
+_MAX_SIZE = 2**60
 
 
 def parse_duration(value: object) -> float:
-    """``"200ms"``, ``"30s"``, ``"10m"``, ``"1h"`` to seconds."""
-    if isinstance(value, str) and (found := _NUMBER_WITH_UNIT.fullmatch(value.strip())) and found[2] in _SECONDS:
-        return float(found[1]) * _SECONDS[found[2]]
-    raise ValueError('expected a duration with its unit, such as "200ms", "30s", "10m" or "1h"')
+    """``"200ms"``, ``"30s"``, ``"10m"``, ``"1h"``, ``"2d"`` to seconds."""
+    found = _NUMBER_WITH_UNIT.fullmatch(value.strip()) if isinstance(value, str) else None
+    if not found or found[2] not in _SECONDS:
+        raise ValueError("must be a duration with its unit, such as " + (_example(value, "s") or '"200ms", "30s", "10m" or "1h"'))
+    seconds = Decimal(found[1]) * _SECONDS[found[2]]
+    if seconds > _MAX_DURATION:
+        raise ValueError('must be at most "3650d"')
+    return float(seconds)
 
 
 def parse_size(value: object) -> int:
-    """``"32MiB"``, ``"2GB"``, ``"0B"`` to bytes."""
-    if isinstance(value, str) and (found := _NUMBER_WITH_UNIT.fullmatch(value.strip())) and found[2] in _BYTES:
-        return int(float(found[1]) * _BYTES[found[2]])
-    raise ValueError('expected a size with its unit, such as "512MiB" or "2GiB"')
+    """``"32MiB"``, ``"2GB"``, ``"0B"`` to bytes; a fraction of a byte is dropped."""
+    found = _NUMBER_WITH_UNIT.fullmatch(value.strip()) if isinstance(value, str) else None
+    if not found or found[2] not in _BYTES:
+        raise ValueError("must be a size with its unit, such as " + (_example(value, "B") or '"512MiB" or "2GiB"'))
+    size = int(Decimal(found[1]) * _BYTES[found[2]])
+    if size > _MAX_SIZE:
+        raise ValueError('must be at most "1048576TiB"')
+    return size
+
+
+def _example(value: object, unit: str) -> str | None:
+    """A bare number was given: the same with its unit."""
+    is_number = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**9
+    return f'"{value}{unit}"' if is_number else None
 
 
 def format_duration(seconds: float) -> str:
-    """The shortest exact text: ``600`` to ``"10m"``."""
+    """The shortest exact text: ``600.0`` to ``"10m"``, ``0.2`` to ``"200ms"``."""
+    exact = Decimal(repr(float(seconds)))
+    if not exact:
+        return "0s"
     for unit in ("d", "h", "m", "s"):
-        if seconds >= _SECONDS[unit] and (seconds / _SECONDS[unit]).is_integer():
-            return f"{int(seconds / _SECONDS[unit])}{unit}"
-    return f"{seconds * 1000:g}ms"
+        if exact % _SECONDS[unit] == 0:
+            return f"{int(exact / _SECONDS[unit])}{unit}"
+    return f"{_plain(exact)}s" if exact > 1 else f"{_plain(exact * 1000)}ms"
 
 
 def format_size(size: int) -> str:
@@ -44,61 +66,55 @@ def format_size(size: int) -> str:
     return f"{size}B"
 
 
+def _plain(number: Decimal) -> str:
+    """Without an exponent and without trailing zeros."""
+    return f"{number.normalize():f}"
+
+
+@dataclass(frozen=True)
 class MemoryShare:
-    """``"auto"``, a percentage of some total, or an absolute size. Exactly one is set; ``auto`` is neither."""
+    """``"auto"``, a percentage of some total, or an absolute size. At most one is set; ``auto`` is neither."""
 
-    __slots__ = ("fraction", "size")
-
-    def __init__(self, *, size: int | None = None, fraction: float | None = None) -> None:
-        self.size = size
-        self.fraction = fraction
+    size: int | None = None  # bytes
+    fraction: float | None = None  # above 0, at most 1
 
     @classmethod
-    def parse(cls, value: object) -> "MemoryShare":
+    def parse(cls, value: object) -> Self:
         """From TOML text. A value that is one already passes."""
         if isinstance(value, cls):
             return value
         if value == "auto":
             return cls()
         if isinstance(value, str) and (found := _PERCENT.fullmatch(value.strip())):
-            if not 0 < float(found[1]) <= 100:
-                raise ValueError("a percentage must lie above 0% and at most at 100%")
-            return cls(fraction=float(found[1]) / 100)
-        try:
+            percent = Decimal(found[1])
+            if not 0 < percent <= 100:
+                raise ValueError("must lie above 0% and at most at 100%")
+            return cls(fraction=float(percent / 100))
+        if isinstance(value, str) and _NUMBER_WITH_UNIT.fullmatch(value.strip()):
             return cls(size=parse_size(value))
-        except ValueError:
-            raise ValueError('expected "auto", a percentage such as "10%" or a size such as "2GiB"') from None
+        raise ValueError('must be "auto", a percentage such as "10%" or a size such as "2GiB"')
 
     def __str__(self) -> str:
         if self.size is not None:
             return format_size(self.size)
-        return "auto" if self.fraction is None else f"{self.fraction * 100:g}%"
-
-    def __repr__(self) -> str:
-        return f"MemoryShare({str(self)!r})"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, MemoryShare) and (self.size, self.fraction) == (other.size, other.fraction)
-
-    def __hash__(self) -> int:
-        return hash((self.size, self.fraction))
+        return "auto" if self.fraction is None else f"{_plain(Decimal(repr(self.fraction)) * 100)}%"
 
 
 Duration = Annotated[
     float,
     BeforeValidator(parse_duration),
     PlainSerializer(format_duration, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?\s*(ms|s|m|h|d)$"}),
+    WithJsonSchema({"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?\s*(ms|s|m|h|d)$"}),
 ]
 Size = Annotated[
     int,
     BeforeValidator(parse_size),
     PlainSerializer(format_size, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?\s*(B|[KMGT]i?B)$"}),
+    WithJsonSchema({"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?\s*(B|[KMGT]i?B)$"}),
 ]
 Share = Annotated[
     MemoryShare,
     BeforeValidator(MemoryShare.parse),
     PlainSerializer(str, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": r"^(auto|\d+(\.\d+)?\s*%|\d+(\.\d+)?\s*(B|[KMGT]i?B))$"}),
+    WithJsonSchema({"type": "string", "pattern": r"^(auto|[0-9]+(\.[0-9]+)?\s*(%|B|[KMGT]i?B))$"}),
 ]

@@ -14,6 +14,7 @@ class ModelStatus:
     name: str
     config: ModelTable
     state: ModelState
+    desired: ModelState = ModelState.READY  # what the configuration asks for: READY or STOPPED
     since: float  # Unix time of the last change of state
     created: int  # Unix time the model was configured; what OpenAI's ``created`` shows
     pid: int | None = None

@@ -30,6 +30,17 @@ class RequestRecord:
     timings: Timings | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class CacheCounters:
+    """What one model's prefix cache did since the daemon started."""
+
+    query_tokens: int = 0  # of prompts that asked the cache
+    hit_tokens: int = 0  # of these, found
+    hits: int = 0  # requests, by outcome
+    prefix_hits: int = 0
+    misses: int = 0
+
+
 class Telemetry(Protocol):
     """Sink of everything that is counted as it happens. Gauges are read from the registry at scrape time."""
 

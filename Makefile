@@ -1,0 +1,85 @@
+# make run    set up whatever is missing, then serve config/mlxd.toml
+# make test   set up whatever is missing, then lint, types, layers and all tests
+# make setup  their common first step: leaves the program at .venv/bin/mlxd
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.ONESHELL:
+
+VENV   := .venv
+BIN    := $(VENV)/bin
+MODEL  := builtin:smollm2-135m
+CONFIG := config/mlxd.toml
+
+# The first interpreter that is 3.11 or newer.
+PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+
+.PHONY: help setup run test lint types fast openblas constraints clean
+
+help:
+	@sed -n 's/^# \(make .*\)/  \1/p' Makefile
+
+setup: $(VENV)/.installed openblas
+	@$(BIN)/mlxd pull $(MODEL)
+
+run: setup
+	@exec $(BIN)/mlxd --config $(CONFIG)
+
+test: $(VENV)/.dev setup lint types
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev
+	@$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	@$(BIN)/mypy
+
+fast: $(VENV)/.dev
+	@$(BIN)/python -m pytest tests/unit
+
+$(VENV)/bin/python:
+	@[ -n "$(PYTHON)" ] || { echo "mlxd needs Python 3.11 or newer, and found none" >&2; exit 1; }
+	echo "· virtual environment in $(VENV), from $$($(PYTHON) --version)"
+	if command -v uv >/dev/null; then uv venv --quiet --seed --python $(PYTHON) $(VENV); else $(PYTHON) -m venv $(VENV); fi
+
+# $(1): what to install. uv when there is one, else pip; constraints.txt makes both reproducible.
+define install
+	if command -v uv >/dev/null; then \
+		uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '$(1)'; \
+	else \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '$(1)'; \
+	fi
+endef
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "· installing mlxd and what it needs (a minute the first time)"
+	$(call install,.)
+	touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "· installing mlxd with its development tools (a minute the first time)"
+	$(call install,.[dev])
+	touch $@ $(VENV)/.installed
+
+# On Linux the MLX wheel brings reference BLAS; OpenBLAS makes float32 about ten times faster (mlxd/worker/runtime/blas.py loads it).
+openblas:
+	@[ "$$(uname -s)" = Linux ] || exit 0
+	! { ldconfig -p || /sbin/ldconfig -p; } 2>/dev/null | grep -q 'libopenblas\.so\.0' || exit 0
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+		echo "· installing OpenBLAS"
+		export DEBIAN_FRONTEND=noninteractive
+		apt-get install -qq -y libopenblas0-pthread >/dev/null 2>&1 || { apt-get update -qq; apt-get install -qq -y libopenblas0-pthread >/dev/null; }
+	else
+		echo "· OpenBLAS is not installed: mlxd will work, about ten times slower (Debian: apt-get install libopenblas0-pthread)" >&2
+	fi
+
+# Pin what a fresh environment resolves to. Names and versions only.
+constraints: $(VENV)/.dev
+	@{ sed -n '/^#/p' constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sed 's/^mlx-cpu==\(.*\)/mlx-cpu==\1\nmlx-metal==\1/'; } > constraints.new
+	mv constraints.new constraints.txt
+
+clean:
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

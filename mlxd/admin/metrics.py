@@ -1,0 +1,31 @@
+"""``GET /metrics``: text or OpenMetrics, as the scraper asks; compressed if it likes."""
+
+import gzip
+
+from aiohttp import hdrs, web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder, gzip_accepted
+
+from mlxd.admin.keys import METRICS
+from mlxd.errors import NotFoundError
+
+
+async def scrape(request: web.Request) -> web.Response:
+    """Everything the daemon knows at this moment; no worker is asked. Raises ``NotFoundError`` where switched off."""
+    registry = request.app[METRICS]()
+    if registry is None:
+        raise NotFoundError("metrics are not served here: see metrics.enabled and metrics.listen in the configuration")
+    body, content_type = _exposition(registry, ",".join(request.headers.getall(hdrs.ACCEPT, [])))
+    headers = {hdrs.CONTENT_TYPE: content_type, hdrs.VARY: "Accept, Accept-Encoding"}
+    if gzip_accepted(",".join(request.headers.getall(hdrs.ACCEPT_ENCODING, []))):
+        body = gzip.compress(body, compresslevel=5)
+        headers[hdrs.CONTENT_ENCODING] = "gzip"
+    return web.Response(body=body, headers=headers)
+
+
+def _exposition(registry: CollectorRegistry, accept: str) -> tuple[bytes, str]:
+    try:
+        encode, content_type = choose_encoder(accept)
+    except (TypeError, ValueError):  # the library trips over a version that is no number
+        encode, content_type = choose_encoder("")
+    return encode(registry), content_type

@@ -1,0 +1,41 @@
+"""The inference listener's application: every path it answers."""
+
+from collections.abc import Callable
+
+from aiohttp import web
+
+from mlxd.api.health import health
+from mlxd.api.keys import CONFIG, MODEL, MODELS, TELEMETRY, Models
+from mlxd.api.openai.generate import chat_completions, completions
+from mlxd.api.openai.models import list_models, show_model
+from mlxd.config.schema import Config
+from mlxd.control.telemetry import UNKNOWN_MODEL, Telemetry
+from mlxd.errors import MlxdError
+from mlxd.listener.application import new_application
+from mlxd.listener.errors import expect_continue
+from mlxd.listener.security import SecurityRules, inference_rules
+
+
+def build_app(models: Models, telemetry: Telemetry, config: Callable[[], Config]) -> web.Application:
+    """``config`` gives the running snapshot and is asked at each request, so a reload takes effect on the next one."""
+
+    def rules() -> SecurityRules:
+        return inference_rules(config().server)
+
+    def count(request: web.Request, error: MlxdError) -> None:
+        telemetry.request_rejected(request.get(MODEL, UNKNOWN_MODEL), error.code)
+
+    app = new_application(rules, on_error=count)
+    app[MODELS] = models
+    app[TELEMETRY] = telemetry
+    app[CONFIG] = config
+    app.add_routes(
+        [
+            web.get("/health", health, expect_handler=expect_continue),
+            web.get("/v1/models", list_models, expect_handler=expect_continue),
+            web.get("/v1/models/{id:.+}", show_model, expect_handler=expect_continue),
+            web.post("/v1/chat/completions", chat_completions, expect_handler=expect_continue),
+            web.post("/v1/completions", completions, expect_handler=expect_continue),
+        ]
+    )
+    return app

@@ -1,0 +1,130 @@
+"""From a worker's events to an HTTP answer, whole or streamed, in whatever shape an API wants it.
+
+However it ends, the worker is told: leaving ``with client.submit(...)`` before the end aborts the request. A client that
+goes away cancels its handler (``listener/server.py``), and that leaves the block.
+"""
+
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+from aiohttp import web
+
+from mlxd.api.deadline import Deadline
+from mlxd.api.keys import TELEMETRY
+from mlxd.api.sse import SseWriter, with_ticks
+from mlxd.api.trace import RequestTrace
+from mlxd.client.worker_client import RequestStream, WorkerClient
+from mlxd.errors import GenerationError, MlxdError, SlowClientError
+from mlxd.listener.errors import internal_error
+from mlxd.types import FinishReason, Usage
+from mlxd.wire.messages import Delta, Finished, Generate, RequestEvent, Started
+
+log = structlog.get_logger(__name__)
+
+CACHE_HEADER = "x-mlxd-cache"
+
+
+class AnswerShape(Protocol):
+    """How one API writes an answer. Every method gives a JSON document."""
+
+    def whole(self, text: str, reason: FinishReason, usage: Usage) -> bytes:
+        """The only document of an answer that does not stream."""
+
+    def delta(self, text: str) -> bytes:
+        """A chunk with more text."""
+
+    def end(self, reason: FinishReason) -> bytes:
+        """The chunk after the last text."""
+
+    def usage(self, usage: Usage) -> bytes | None:
+        """The chunk after the end; None where nobody asked for it."""
+
+    def error(self, error: MlxdError) -> bytes:
+        """The last event of a stream that failed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """One request on its way through a worker."""
+
+    request: web.Request
+    client: WorkerClient
+    generate: Generate
+    shape: AnswerShape
+    trace: RequestTrace
+    deadline: Deadline
+
+    async def whole(self) -> web.Response:
+        """Wait for the end and answer with one document. Raises the worker's typed errors and ``DeadlineError``."""
+        async with self.deadline.guard():
+            with self.client.submit(self.generate) as stream:
+                return await self._collect(stream)
+
+    async def streamed(self, keep_alive: float) -> web.StreamResponse:
+        """Send events as they come, and a comment after ``keep_alive`` seconds of silence.
+
+        Until the worker starts on the request, or a first comment is due, no status is out: errors so far are raised. Later
+        ones are the stream's last event.
+        """
+        sse = SseWriter(self.request, keep_alive)
+        try:
+            async with self.deadline.guard():
+                with self.client.submit(self.generate) as stream:
+                    stream.on_overflow = lambda: self._cut_off(sse)
+                    async with aclosing(with_ticks(stream, sse.until_keep_alive)) as events:
+                        async for event in events:
+                            await self._pass_on(event, sse)
+                await sse.end()
+        except MlxdError as error:
+            if not sse.started:
+                raise
+            await self._fail(sse, error)
+        except ConnectionError:
+            raise  # the client is gone
+        except Exception:
+            if not sse.started:
+                raise
+            log.exception("request_crashed", method=self.request.method, route=self.trace.endpoint)
+            await self._fail(sse, internal_error())
+        return sse.response
+
+    async def _collect(self, stream: RequestStream) -> web.Response:
+        text: list[str] = []
+        async for event in stream:
+            self.trace.observe(event)
+            if isinstance(event, Delta | Finished):
+                text.append(event.text)
+            if isinstance(event, Finished):
+                body = self.shape.whole("".join(text), event.reason, event.usage)
+                return web.Response(body=body, content_type="application/json", headers=self._cache_header())
+        raise GenerationError("the worker ended the request without an answer")
+
+    async def _pass_on(self, event: RequestEvent | None, sse: SseWriter) -> None:
+        if event is None:
+            await sse.keep_alive()
+            return
+        self.trace.observe(event)
+        if isinstance(event, Started):
+            await sse.start(self._cache_header())
+        elif isinstance(event, Delta | Finished):
+            if event.text:
+                await sse.send(self.shape.delta(event.text))
+            if isinstance(event, Finished):
+                await sse.send(self.shape.end(event.reason))
+                usage = self.shape.usage(event.usage)
+                if usage is not None:
+                    await sse.send(usage)
+
+    def _cache_header(self) -> dict[str, str]:
+        return {CACHE_HEADER: self.trace.cache.value} if self.trace.cache else {}
+
+    def _cut_off(self, sse: SseWriter) -> None:
+        self.trace.fail(SlowClientError("the client stopped reading its stream"))
+        sse.cut_off()
+
+    async def _fail(self, sse: SseWriter, error: MlxdError) -> None:
+        self.trace.fail(error)
+        self.request.app[TELEMETRY].request_rejected(self.trace.model, error.code)
+        await sse.fail(self.shape.error(error))

@@ -1,0 +1,54 @@
+"""What the inference API's handlers are given: values and callables the daemon wires, each under a typed key."""
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from aiohttp import web
+
+from mlxd.client.worker_client import WorkerClient
+from mlxd.config.schema import Config, ModelTable
+from mlxd.control.model_state import ModelStatus
+from mlxd.control.telemetry import Telemetry
+from mlxd.wire.messages import Ready
+
+
+class ReadyModel(Protocol):
+    """A model that can be asked now."""
+
+    @property
+    def name(self) -> str:
+        """Its configured id."""
+
+    @property
+    def config(self) -> ModelTable:
+        """Its table in the running configuration."""
+
+    @property
+    def ready(self) -> Ready:
+        """What its worker said when it became ready."""
+
+    @property
+    def client(self) -> WorkerClient:
+        """Its worker."""
+
+
+class Models(Protocol):
+    """What is asked of ``control.registry.Registry``."""
+
+    def resolve(self, name: str) -> str:
+        """The id of a name or alias. Raises ``ModelNotFoundError``."""
+
+    def statuses(self) -> Iterable[ModelStatus]:
+        """All configured models, in the file's order."""
+
+    def status(self, name: str) -> ModelStatus:
+        """Of one id."""
+
+    async def ensure_ready(self, name: str) -> ReadyModel:
+        """Raises ``ModelLoadingError``, ``ModelFailedError`` or ``ShuttingDownError``."""
+
+
+MODELS = web.AppKey("models", Models)
+TELEMETRY = web.AppKey("telemetry", Telemetry)
+CONFIG: web.AppKey[Callable[[], Config]] = web.AppKey("config")  # the running snapshot, asked anew at each request
+MODEL = web.RequestKey("mlxd.model", str)  # the configured id a request asks for, once it is known

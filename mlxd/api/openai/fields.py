@@ -1,0 +1,97 @@
+"""The fields that chat and text completions share, checked and ready for the wire."""
+
+import re
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from mlxd.api.openai.validation import Strict, problem
+from mlxd.config.schema import SamplingTable
+from mlxd.errors import InvalidRequestError
+from mlxd.listener.body import json_type
+from mlxd.types import SamplingParams
+
+_INT32 = 2**31 - 1
+_INT64 = 2**63 - 1
+_TOKEN_ID = re.compile(r"0|[1-9][0-9]{0,8}")
+_MAX_STOPS = 16
+
+T = TypeVar("T")
+_Bias = Annotated[float, Field(ge=-100, le=100)]
+
+
+def _stop_strings(value: object) -> list[str]:
+    stops = [value] if isinstance(value, str) else value
+    if not isinstance(stops, list):
+        raise problem(f"must be a string or an array of strings, not {json_type(value)}")
+    if len(stops) > _MAX_STOPS:
+        raise problem(f"may have at most {_MAX_STOPS} strings, not {len(stops)}")
+    for index, stop in enumerate(stops):
+        if not isinstance(stop, str) or not stop:
+            at = "" if isinstance(value, str) else f"[{index}]"
+            raise problem("must not be empty" if stop == "" else f"must be a string, not {json_type(stop)}", at=at)
+    return stops
+
+
+def _token_keys(value: dict[str, float]) -> dict[str, float]:
+    for key in value:
+        if not _TOKEN_ID.fullmatch(key):
+            raise problem(f'must have token ids such as "15043" as keys, not "{key[:20]}"')
+    return value
+
+
+class StreamOptions(Strict):
+    """``include_usage``: the stream ends with a chunk of usage."""
+
+    include_usage: bool | None = None
+
+
+class GenerationFields(Strict):
+    """Sampling, stopping and streaming. ``None`` means the model's configured default."""
+
+    model: str
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=_INT32)] | None = None
+    stop: Annotated[list[str], BeforeValidator(_stop_strings)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    top_k: Annotated[int, Field(ge=-1, le=_INT32)] | None = None  # -1: off, as in vLLM
+    min_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    repetition_penalty: Annotated[float, Field(gt=0, le=2)] | None = None
+    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    logit_bias: Annotated[dict[str, _Bias], AfterValidator(_token_keys)] | None = None
+    seed: Annotated[int, Field(ge=-_INT64 - 1, le=_INT64)] | None = None
+
+    @property
+    def wants_usage(self) -> bool:
+        """A stream ends with a chunk of usage."""
+        return self.stream_options is not None and bool(self.stream_options.include_usage)
+
+    def sampling(self, defaults: SamplingTable, vocab_size: int) -> SamplingParams:
+        """With the model's defaults where the request is silent. Raises ``InvalidRequestError`` for token ids the model lacks."""
+        return SamplingParams(
+            temperature=_or(self.temperature, defaults.temperature),
+            top_p=_or(self.top_p, defaults.top_p),
+            top_k=max(0, _or(self.top_k, defaults.top_k)),
+            min_p=_or(self.min_p, defaults.min_p),
+            repetition_penalty=_or(self.repetition_penalty, defaults.repetition_penalty),
+            presence_penalty=_or(self.presence_penalty, defaults.presence_penalty),
+            frequency_penalty=_or(self.frequency_penalty, defaults.frequency_penalty),
+            logit_bias=self._bias(vocab_size),
+            seed=self.seed,
+        )
+
+    def _bias(self, vocab_size: int) -> dict[int, float]:
+        bias = {int(token): value for token, value in (self.logit_bias or {}).items()}
+        beyond = [token for token in bias if token >= vocab_size]
+        if beyond:
+            raise InvalidRequestError(
+                f"logit_bias: token {beyond[0]} is beyond the model's vocabulary of {vocab_size}", param=f"logit_bias.{beyond[0]}"
+            )
+        return bias
+
+
+def _or(value: T | None, default: T) -> T:
+    return default if value is None else value

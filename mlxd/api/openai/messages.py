@@ -1,0 +1,71 @@
+"""A chat's messages: from OpenAI's shape to the wire's."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from mlxd.api.openai.unsupported import MESSAGE, without_neutral
+from mlxd.api.openai.validation import Strict, problem
+from mlxd.errors import InvalidRequestError
+from mlxd.listener.body import json_type
+from mlxd.types import ChatMessage
+
+_LATER_ROLES = ("tool", "function")
+_LATER_PARTS = ("image_url", "image", "input_image", "input_audio", "audio", "video_url", "video", "file", "refusal")
+
+
+def _joined(content: object) -> str:
+    """A string, or the text parts of a list, joined without a separator (they are one text that was cut)."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        raise problem(f"must be a string or an array of text parts, not {json_type(content)}")
+    if not content:
+        raise problem("must not be an empty array")
+    return "".join(_part(part, f"[{index}]") for index, part in enumerate(content))
+
+
+def _part(part: object, at: str) -> str:
+    if not isinstance(part, dict):
+        raise problem(f"must be an object, not {json_type(part)}", at=at)
+    kind, text = part.get("type"), part.get("text")
+    if kind in _LATER_PARTS:
+        raise problem(f'"{kind}" is not supported yet; only parts of type "text" are', at=f"{at}.type")
+    if kind != "text":
+        raise problem('must be "text"', at=f"{at}.type")
+    if not isinstance(text, str):
+        raise problem(f"must be a string, not {json_type(text)}", at=f"{at}.text")
+    unknown = sorted(part.keys() - {"type", "text"})
+    if unknown:
+        raise problem("is an unknown field", at=f"{at}.{unknown[0]}")
+    return text
+
+
+class Message(Strict):
+    """One message. ``developer`` is OpenAI's newer name of ``system``."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: Annotated[str, BeforeValidator(_joined)]
+    name: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+
+    def to_wire(self) -> ChatMessage:
+        """As the chat template sees it."""
+        return ChatMessage(role="system" if self.role == "developer" else self.role, content=self.content, name=self.name)
+
+
+def without_unsupported(messages: object) -> object:
+    """The messages without fields that ask for nothing; anything of another shape is left for ``Message`` to refuse.
+
+    Raises ``InvalidRequestError`` naming the message and field that is not supported yet.
+    """
+    if not isinstance(messages, list):
+        return messages
+    return [_message(message, f"messages[{index}].") for index, message in enumerate(messages)]
+
+
+def _message(message: object, where: str) -> Any:
+    if not isinstance(message, dict):
+        return message
+    if message.get("role") in _LATER_ROLES:
+        raise InvalidRequestError(f'{where}role: "{message["role"]}" messages are not supported yet', param=f"{where}role")
+    return without_neutral(message, MESSAGE, where)

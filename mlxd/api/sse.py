@@ -1,0 +1,107 @@
+"""Server-sent events: a stream of ``data:`` lines that says it lives while it has nothing to say.
+
+Format: WHATWG HTML, 9.2 "Server-sent events".
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
+from typing import TypeVar
+
+from aiohttp import web
+
+_HEADERS = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "no-cache",
+    "X-Accel-Buffering": "no",  # nginx would hold events back
+}
+_LAST_WORD = 5.0  # seconds a client has to take the end of a stream that failed
+
+T = TypeVar("T")
+
+
+class SseWriter:
+    """One response. Its headers go out with the first event or comment, so that until then an error may still have a status."""
+
+    def __init__(self, request: web.Request, keep_alive: float) -> None:
+        self._request = request
+        self._keep_alive = keep_alive  # seconds
+        self._last_write = time.monotonic()
+        self.response = web.StreamResponse(headers=_HEADERS)
+
+    @property
+    def started(self) -> bool:
+        """The status is out: an error can only be an event now."""
+        return self.response.prepared
+
+    async def start(self, headers: dict[str, str]) -> None:
+        """Send the headers now, with these in addition; no effect once they are out."""
+        if not self.started:
+            self.response.headers.update(headers)
+            await self.response.prepare(self._request)
+
+    def until_keep_alive(self) -> float:
+        """Seconds until a comment is due."""
+        return max(0.0, self._last_write + self._keep_alive - time.monotonic())
+
+    async def send(self, data: bytes) -> None:
+        """One event. Waits while the client does not read (the transport's buffer is full)."""
+        await self._write(b"data: " + data + b"\n\n")
+
+    async def keep_alive(self) -> None:
+        """A comment: clients skip it, proxies see traffic."""
+        await self._write(b": keep-alive\n\n")
+
+    async def end(self) -> None:
+        """OpenAI's end mark, and the end of the response."""
+        await self.send(b"[DONE]")
+        await self.response.write_eof()
+
+    async def fail(self, data: bytes) -> None:
+        """A last event, no end mark, and the connection closes. A client that does not even take that is cut off."""
+        self.response.force_close()
+        try:
+            async with asyncio.timeout(_LAST_WORD):
+                await self.send(data)
+                await self.response.write_eof()
+        except TimeoutError:
+            self.cut_off()
+
+    def cut_off(self) -> None:
+        """Drop the connection, and whatever the client did not read."""
+        if self._request.transport is not None:
+            self._request.transport.abort()
+
+    async def _write(self, chunk: bytes) -> None:
+        await self.start({})
+        self._last_write = time.monotonic()
+        await self.response.write(chunk)
+
+
+async def with_ticks(source: AsyncIterable[T], until_tick: Callable[[], float]) -> AsyncGenerator[T | None]:
+    """The items of ``source``, and ``None`` whenever ``until_tick()`` seconds pass without one.
+
+    Waiting with a timeout would cancel the source's own wait and lose it; so a task waits, and the timeout is outside.
+    """
+    iterator = aiter(source)
+    pending = asyncio.ensure_future(_next(iterator))
+    try:
+        while True:
+            done, _ = await asyncio.wait({pending}, timeout=until_tick())
+            if not done:
+                yield None
+                continue
+            item = pending.result()
+            if item is None:
+                return
+            pending = asyncio.ensure_future(_next(iterator))
+            yield item
+    finally:
+        pending.cancel()
+        await asyncio.wait({pending})
+        if not pending.cancelled():
+            pending.exception()  # seen: asyncio need not complain of it
+
+
+async def _next(iterator: AsyncIterator[T]) -> T | None:
+    return await anext(iterator, None)

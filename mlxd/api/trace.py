@@ -1,0 +1,145 @@
+"""``RequestTrace``: everything worth knowing of one request, told once when it is over."""
+
+import asyncio
+import time
+from types import TracebackType
+from typing import Any, Self
+
+import structlog
+
+from mlxd.control.telemetry import UNKNOWN_MODEL, Outcome, RequestRecord, Telemetry
+from mlxd.errors import MlxdError, RequestError, SlowClientError
+from mlxd.types import CacheOutcome, Timings, Usage
+from mlxd.wire.messages import Delta, Finished, RequestEvent, Started
+
+log = structlog.get_logger(__name__)
+
+
+class RequestTrace:
+    """Use it as a context manager around the handler: leaving it records the request, however it ended.
+
+    ``telemetry`` gets one ``RequestRecord``; the log gets one ``request_finished``.
+    """
+
+    def __init__(self, telemetry: Telemetry, request_id: str, endpoint: str) -> None:
+        self.request_id = request_id
+        self.endpoint = endpoint
+        self.model = UNKNOWN_MODEL
+        self.streamed = False
+        self.prompt: Any = None  # set only where log.content allows it to be logged
+        self._telemetry = telemetry
+        self._arrived = time.monotonic()
+        self._first_token: float | None = None
+        self._started: Started | None = None
+        self._finished: Finished | None = None
+        self._tokens = 0
+        self._text: list[str] = []
+        self._outcome: Outcome = "ok"
+        self._error: str | None = None
+        self._param: str | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if error is not None:
+            self.fail(error)
+        record = self._record()
+        self._telemetry.request_finished(record)
+        self._log(record)
+
+    def observe(self, event: RequestEvent) -> None:
+        """Take note of what the worker said."""
+        if isinstance(event, Started):
+            self._started = event
+        elif isinstance(event, Delta | Finished):
+            self._tokens += event.tokens
+            if self._first_token is None and self._tokens:
+                self._first_token = time.monotonic()
+            if self.prompt is not None:
+                self._text.append(event.text)
+            if isinstance(event, Finished):
+                self._finished = event
+
+    def fail(self, error: BaseException) -> None:
+        """How it ended, if not well. The first failure counts: what follows is its consequence."""
+        if self._outcome == "ok":
+            self._outcome = outcome_of(error)
+            self._error = _code_of(error)
+            self._param = error.param if isinstance(error, MlxdError) else None
+
+    @property
+    def cache(self) -> CacheOutcome | None:
+        """None before the worker started, or without a prefix cache."""
+        return self._started.cache if self._started else None
+
+    @property
+    def _usage(self) -> Usage | None:
+        if self._finished:
+            return self._finished.usage
+        if self._started:
+            return Usage(
+                prompt_tokens=self._started.prompt_tokens,
+                completion_tokens=self._tokens,
+                cached_tokens=self._started.cached_tokens,
+            )
+        return None
+
+    @property
+    def _timings(self) -> Timings | None:
+        return self._finished.timings if self._finished else None
+
+    def _record(self) -> RequestRecord:
+        usage = self._usage
+        return RequestRecord(
+            request_id=self.request_id,
+            model=self.model,
+            endpoint=self.endpoint,
+            outcome=self._outcome,
+            duration=time.monotonic() - self._arrived,
+            streamed=self.streamed,
+            error=self._error,
+            finish_reason=self._finished.reason if self._finished else None,
+            prompt_tokens=usage.prompt_tokens if usage else None,
+            cached_tokens=usage.cached_tokens if usage else None,
+            completion_tokens=usage.completion_tokens if usage else 0,
+            cache=self.cache,
+            time_to_first_token=None if self._first_token is None else self._first_token - self._arrived,
+            timings=self._timings,
+        )
+
+    def _log(self, record: RequestRecord) -> None:
+        timings = record.timings
+        fields = {
+            "endpoint": record.endpoint,
+            "outcome": record.outcome,
+            "error": record.error,
+            "param": self._param,
+            "finish_reason": record.finish_reason and record.finish_reason.value,
+            "cache": record.cache and record.cache.value,
+            "prompt_tokens": record.prompt_tokens,
+            "cached_tokens": record.cached_tokens,
+            "completion_tokens": record.completion_tokens,
+            "duration": round(record.duration, 4),
+            "ttft": record.time_to_first_token and round(record.time_to_first_token, 4),
+            "queue": timings and round(timings.queue, 4),
+            "prefill": timings and round(timings.prefill, 4),
+            "decode": timings and round(timings.decode, 4),
+            "prompt": self.prompt,
+            "completion": None if self.prompt is None else "".join(self._text),
+        }
+        present = {name: value for name, value in fields.items() if value is not None}
+        log.info("request_finished", model=record.model, streamed=record.streamed, **present)
+
+
+def outcome_of(error: BaseException) -> Outcome:
+    """A 429 or a 503 is no mistake of the client's, so only ``RequestError`` counts as one."""
+    if isinstance(error, asyncio.CancelledError | ConnectionError | SlowClientError):
+        return "aborted"
+    return "client_error" if isinstance(error, RequestError) else "error"
+
+
+def _code_of(error: BaseException) -> str | None:
+    if isinstance(error, MlxdError):
+        return error.code
+    return None if outcome_of(error) == "aborted" else MlxdError.code

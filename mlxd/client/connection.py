@@ -1,0 +1,166 @@
+"""One socket to one worker: the handshake, frames in and out, requests to their streams."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+import msgspec
+
+from mlxd import __version__
+from mlxd.client.stream_table import StreamTable
+from mlxd.client.worker_client import RequestStream
+from mlxd.errors import BodyTooLargeError, InvalidRequestError, MlxdError, QueueFullError, VersionMismatchError, from_code
+from mlxd.wire.framing import FramingError, daemon_codec
+from mlxd.wire.messages import (
+    Abort,
+    Events,
+    FromDaemon,
+    FromWorker,
+    Generate,
+    Heartbeat,
+    Hello,
+    Load,
+    LoadFailed,
+    LogRecord,
+    Progress,
+    Ready,
+    StepStats,
+)
+
+UNREAD_LIMIT = 64 * 1024 * 1024  # bytes the worker has not read yet; beyond, requests are refused
+READ_BUFFER = 1024 * 1024  # bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sinks:
+    """Where frames go that belong to no request. Called on the event loop; must not block."""
+
+    every: Callable[[FromWorker], None]  # each frame, before anything else is done with it
+    progress: Callable[[Progress], None]
+    step: Callable[[StepStats], None]
+    log: Callable[[LogRecord], None]
+
+
+class Connection:
+    """The daemon's end. ``loaded`` becomes ``Ready``, or the typed error of ``LoadFailed``."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, load: Load, sinks: Sinks) -> None:
+        self.streams = StreamTable(self._send_abort)
+        self.loaded: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
+        self.heartbeat: Heartbeat | None = None
+        self._greeted = False
+        self._reader = reader
+        self._writer = writer
+        self._load = load
+        self._sinks = sinks
+        self._codec = daemon_codec()
+        self._sent = 0  # bytes, since the start
+
+    @classmethod
+    async def open(cls, sock: socket.socket, load: Load, sinks: Sinks) -> Self:
+        """Takes over ``sock``, a connected stream socket."""
+        reader, writer = await asyncio.open_connection(sock=sock, limit=READ_BUFFER)
+        return cls(reader, writer, load, sinks)
+
+    async def read_frames(self) -> None:
+        """Work off what the worker sends until end of file.
+
+        Raises ``FramingError`` for anything that is no frame or comes out of turn, and ``VersionMismatchError``.
+        """
+        while (message := await self._codec.read(self._reader)) is not None:
+            self._sinks.every(message)
+            self._dispatch(message)
+
+    def send(self, message: FromDaemon) -> None:
+        """Never blocks; after the end of the connection it does nothing."""
+        self._write(self._codec.encode(message))
+
+    def submit(self, request: Generate) -> RequestStream:
+        """Send a request. What is wrong with it comes out of the stream."""
+        try:
+            frame = self._encode(request)
+        except MlxdError as error:
+            return failed_stream(request.id, error)
+        stream = self.streams.open(request.id)
+        self._write(frame)
+        return stream
+
+    @property
+    def unread(self) -> int:
+        """Bytes sent and not yet taken by the worker's end of the socket."""
+        return self._writer.transport.get_write_buffer_size()
+
+    @property
+    def taken(self) -> int:
+        """Bytes the worker's end of the socket has taken since the start."""
+        return self._sent - self.unread
+
+    def close(self) -> None:
+        """Close the socket, for the worker an end of file; what it had not read is lost."""
+        self._writer.transport.abort()
+
+    def _encode(self, request: Generate) -> bytes:
+        if request.id in self.streams:
+            raise InvalidRequestError(f'a request with the id "{request.id}" is running already; choose another')
+        if self.unread > UNREAD_LIMIT:
+            raise QueueFullError("the worker is behind with reading requests; try again", retry_after=1.0)
+        try:
+            return self._codec.encode(request)
+        except FramingError as error:
+            raise BodyTooLargeError(f"the request is too large for the worker: {error.message}") from error
+        except (ValueError, OverflowError, msgspec.MsgspecError) as error:
+            raise InvalidRequestError(f"the request holds text or a number that cannot be encoded: {error}") from error
+
+    def _write(self, frame: bytes) -> None:
+        if not self._writer.is_closing():
+            self._sent += len(frame)
+            self._writer.write(frame)
+
+    def _send_abort(self, request_id: str) -> None:
+        self.send(Abort(id=request_id))
+
+    def _dispatch(self, message: FromWorker) -> None:
+        if self._greeted == isinstance(message, Hello):
+            raise FramingError(f"{type(message).__name__} came {'twice' if self._greeted else 'before Hello'}")
+        match message:
+            case Events(events=events, step=step):
+                for event in events:
+                    self.streams.push(event)
+                if step is not None:
+                    self._sinks.step(step)
+            case Heartbeat():
+                self.heartbeat = message
+            case LogRecord():
+                self._sinks.log(message)
+            case Progress():
+                self._sinks.progress(message)
+            case Hello():
+                self._greet(message)
+            case Ready() | LoadFailed():
+                self._finish_loading(message)
+
+    def _greet(self, hello: Hello) -> None:
+        if hello.version != __version__:
+            raise VersionMismatchError(
+                f"the worker is mlxd {hello.version} but the daemon is {__version__}: mlxd was upgraded while it ran; restart the daemon"
+            )
+        self._greeted = True
+        self.send(self._load)
+
+    def _finish_loading(self, outcome: Ready | LoadFailed) -> None:
+        if self.loaded.done():  # cancelled meanwhile
+            return
+        if isinstance(outcome, Ready):
+            self.loaded.set_result(outcome)
+            return
+        info = outcome.error
+        self.loaded.set_exception(from_code(info.code, info.message, param=info.param, retry_after=info.retry_after))
+
+
+def failed_stream(request_id: str, error: MlxdError) -> RequestStream:
+    """A stream of a request that never reached a worker."""
+    stream = RequestStream(request_id, abort=lambda _: None)
+    stream.fail(error)
+    return stream

@@ -1,0 +1,74 @@
+"""When a worker counts as hung. Pure: frames and passed seconds in, a verdict out; no clock."""
+
+from mlxd.wire.messages import Events, FromWorker, Heartbeat, Progress, Ready
+
+# While it loads, a worker may hold its interpreter for seconds (importing MLX, reading tensors), whatever hang_timeout says.
+LOADING_SILENCE = 60.0  # seconds
+
+
+class HangWatch:
+    """Tell it every frame by ``observe`` and every passed second by ``tick``.
+
+    Only seconds told to ``tick`` count: a machine that slept, or a daemon that was stopped, did not tick,
+    so neither looks like a hung worker. Four things are a hang:
+
+    - silence: no frame at all for ``hang_timeout``;
+    - inside one engine step for longer than that, once the model is ready;
+    - a load that makes no progress for ``load_timeout``;
+    - not reading its socket for ``hang_timeout`` while we have something to say.
+    """
+
+    def __init__(self, *, hang_timeout: float, load_timeout: float) -> None:
+        self.hang_timeout = hang_timeout  # seconds; both may be changed at any time
+        self.load_timeout = load_timeout
+        self._ready = False
+        self._progress: Progress | None = None
+        self._steps = -1  # of the last heartbeat
+        self._busy = 0.0  # what the last heartbeat said of its current step
+        self._taken = 0
+        # Seconds since the last ...
+        self._silent = 0.0  # frame
+        self._in_step = 0.0  # sign that a step ended, or that none runs
+        self._stalled = 0.0  # progress of the load
+        self._unread = 0.0  # byte read by the worker, while there were any to read
+
+    def observe(self, message: FromWorker) -> None:
+        """A frame arrived."""
+        self._silent = 0.0
+        match message:
+            case Heartbeat():
+                if message.steps != self._steps or message.busy_seconds == 0:
+                    self._in_step = 0.0
+                self._steps = message.steps
+                self._busy = message.busy_seconds
+            case Events(step=step) if step is not None:
+                self._in_step = 0.0
+            case Progress() if message != self._progress:
+                self._progress = message
+                self._stalled = 0.0
+            case Ready():
+                self._ready = True
+                self._in_step = 0.0
+
+    def tick(self, seconds: float, *, unread: int, taken: int) -> str | None:
+        """``seconds`` passed; the worker has ``taken`` bytes and ``unread`` are due. Says what hangs, or None."""
+        self._silent += seconds
+        self._in_step += seconds
+        self._stalled += seconds
+        self._unread = self._unread + seconds if unread and taken == self._taken else 0.0
+        self._taken = taken
+        return self._verdict()
+
+    def _verdict(self) -> str | None:
+        silence = self.hang_timeout if self._ready else max(self.hang_timeout, LOADING_SILENCE)
+        if self._silent > silence:
+            return f"silent for {silence:g} s"
+        if self._unread > silence:
+            return f"did not read its socket for {silence:g} s"
+        if not self._ready and self._stalled > self.load_timeout:
+            stage = self._progress.stage if self._progress else "starting"
+            return f"no progress for {self.load_timeout:g} s while {stage}"
+        # Both clocks must agree: the worker's own also runs while the machine's processes are stopped.
+        if self._ready and min(self._busy, self._in_step) > self.hang_timeout:
+            return f"inside one step for {self._busy:.3g} s"
+        return None

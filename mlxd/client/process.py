@@ -1,0 +1,118 @@
+"""A worker in a process of its own: spawned with one end of a socketpair, heard, and ended."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Sequence
+
+from mlxd.client.socket_worker import SocketWorker
+from mlxd.client.worker_client import WorkerLog
+from mlxd.client.worker_output import WorkerOutput
+from mlxd.wire.messages import LogRecord
+
+COMMAND = (sys.executable, "-m", "mlxd.worker")  # the socket's file descriptor is appended
+LAST_OUTPUT = 1.0  # seconds; a child of the worker may hold the pipe open for longer than the worker lives
+
+
+class ProcessWorker(SocketWorker):
+    """The real ``WorkerClient``.
+
+    ``hang_timeout`` and ``load_timeout`` in seconds, see ``HangWatch``. ``log`` gets the worker's own records,
+    and what its process prints as records of the event ``worker_stderr``.
+    """
+
+    def __init__(self, model: str, *, hang_timeout: float, load_timeout: float, log: WorkerLog, command: Sequence[str] = COMMAND) -> None:
+        host = ProcessHost(command, self._printed)
+        super().__init__(model, host, hang_timeout=hang_timeout, load_timeout=load_timeout, log=log)
+
+    def _printed(self, line: str) -> None:
+        self._forward(LogRecord(level="warning", event="worker_stderr", fields={"line": line}))
+
+
+class ProcessHost:
+    """Implements ``WorkerHost``. The process leads a session of its own, so that Ctrl-C in the daemon's terminal
+    does not reach it, and so that it is killed together with what it has spawned. It inherits standard streams
+    and its socket, nothing else; when the daemon dies, the socket's end of file ends it.
+    """
+
+    def __init__(self, command: Sequence[str], on_line: Callable[[str], None]) -> None:
+        self._command = command
+        self._output = WorkerOutput(on_line)
+        self._process: asyncio.subprocess.Process | None = None
+        self._listening: asyncio.Task[None] | None = None
+        self._pipe: asyncio.ReadTransport | None = None
+
+    async def launch(self) -> socket.socket:
+        """See ``WorkerHost``."""
+        with contextlib.ExitStack() as on_failure:
+            ours, theirs = socket.socketpair()
+            on_failure.callback(ours.close)
+            with theirs:
+                read_end, write_end = os.pipe()
+                pipe = on_failure.enter_context(open(read_end, "rb", buffering=0))  # noqa: SIM115, ASYNC230  closed by its transport
+                try:
+                    self._process = await self._spawn(theirs.fileno(), write_end)
+                finally:
+                    os.close(write_end)
+            on_failure.pop_all()
+        # A pipe of our own: asyncio's would make wait() wait for everybody who holds its other end.
+        reader = asyncio.StreamReader()
+        protocol = asyncio.StreamReaderProtocol(reader)
+        self._pipe, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, pipe)
+        self._listening = asyncio.create_task(self._output.read_from(reader))
+        return ours
+
+    async def _spawn(self, sock: int, output: int) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            *self._command,
+            str(sock),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            pass_fds=(sock,),
+            start_new_session=True,
+        )
+
+    async def wait(self) -> str:
+        """See ``WorkerHost``; with the last lines it printed."""
+        assert self._process is not None  # noqa: S101  launched
+        assert self._listening is not None  # noqa: S101
+        code = await self._process.wait()
+        self._signal_group(self._process.pid, signal.SIGKILL)  # what it spawned, such as a download
+        await asyncio.wait({self._listening}, timeout=LAST_OUTPUT)
+        self._listening.cancel()
+        if self._pipe is not None:
+            self._pipe.close()
+        words = self._output.last_words
+        return f"{describe_exit(code)}: {words}" if words else describe_exit(code)
+
+    def terminate(self) -> None:
+        """See ``WorkerHost``."""
+        if self.pid is not None:
+            self._signal_group(self.pid, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """See ``WorkerHost``."""
+        if self.pid is not None:
+            self._signal_group(self.pid, signal.SIGKILL)
+
+    @property
+    def pid(self) -> int | None:
+        """See ``WorkerHost``."""
+        return self._process.pid if self._process is not None and self._process.returncode is None else None
+
+    def _signal_group(self, group: int, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody left; macOS says EPERM of zombies
+            os.killpg(group, number)
+
+
+def describe_exit(code: int) -> str:
+    """``-9`` to "killed by SIGKILL", ``3`` to "exited with code 3"."""
+    if code >= 0:
+        return f"exited with code {code}"
+    with contextlib.suppress(ValueError):
+        return f"killed by {signal.Signals(-code).name}"
+    return f"killed by signal {-code}"

@@ -1,0 +1,251 @@
+"""The life of a worker behind a socket, wherever its code runs: start, watch, loss, stop."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import structlog
+
+from mlxd.client.connection import Connection, Sinks, failed_stream
+from mlxd.client.hang_watch import HangWatch
+from mlxd.client.worker_client import RequestStream, WorkerExit, WorkerLog
+from mlxd.errors import MlxdError, ShuttingDownError, VersionMismatchError, WorkerLostError
+from mlxd.wire.framing import FramingError
+from mlxd.wire.messages import Generate, Heartbeat, Load, LogRecord, Progress, Ready, StepStats, Stop
+
+# Seconds allowed for ...
+STOP_GRACE = 5.0  # ending after a Stop frame, or after it closed the socket; a step of a big model takes its time
+TERM_GRACE = 2.0  # ending after SIGTERM
+KILL_GRACE = 10.0  # ending after SIGKILL; only a process stuck in the kernel needs more
+LAST_FRAMES = 2.0  # reading what it sent before it ended
+TICK = 0.5  # between two looks for a hang
+
+_log = structlog.get_logger()
+
+
+class WorkerHost(Protocol):
+    """Where a worker's code runs: a process, or a thread in tests."""
+
+    async def launch(self) -> socket.socket:
+        """Start it; returns the daemon's end of its socket. Raises ``OSError``."""
+
+    async def wait(self) -> str:
+        """Wait until it has ended; returns how, for people. Called once, after ``launch``."""
+
+    def terminate(self) -> None:
+        """Ask the system to end it."""
+
+    def kill(self) -> None:
+        """Make the system end it."""
+
+    @property
+    def pid(self) -> int | None:
+        """While it runs."""
+
+
+class SocketWorker:
+    """Implements ``WorkerClient`` over a host. One task, ``_live``, sees the worker from launch to end."""
+
+    def __init__(self, model: str, host: WorkerHost, *, hang_timeout: float, load_timeout: float, log: WorkerLog) -> None:
+        self._model = model
+        self._host = host
+        self._log = log
+        self._watch = HangWatch(hang_timeout=hang_timeout, load_timeout=load_timeout)
+        self._launching: asyncio.Task[Connection] | None = None
+        self._connection: Connection | None = None
+        self._life: asyncio.Task[None] | None = None
+        self._stopping: asyncio.Task[None] | None = None
+        self._lost = False  # no frame will come any more
+        self._load_seconds = 0.0
+        self._exit: WorkerExit | None = None
+        self._ended = asyncio.Event()
+
+    async def start(self, load: Load, on_progress: Callable[[Progress], None], on_step: Callable[[StepStats], None]) -> Ready:
+        """See ``WorkerClient``."""
+        if self._launching is not None or self._stopping is not None:
+            raise RuntimeError("a worker client is started once; make a new one")
+        sinks = Sinks(every=self._watch.observe, progress=on_progress, step=on_step, log=self._forward)
+        self._launching = asyncio.create_task(self._launch(load, sinks))
+        try:
+            connection = await asyncio.shield(self._launching)  # a process half started cannot be stopped: see it through
+            ready = await connection.loaded
+        except BaseException:
+            await self.stop()
+            raise
+        self._load_seconds = ready.load_seconds
+        return ready
+
+    def submit(self, request: Generate) -> RequestStream:
+        """See ``WorkerClient``."""
+        if self._stopping is not None:
+            return failed_stream(request.id, self._shutting_down())
+        if self._connection is None or self._lost:
+            return failed_stream(request.id, self._lost_error())
+        return self._connection.submit(request)
+
+    async def wait_idle(self) -> None:
+        """See ``WorkerClient``."""
+        if self._connection is not None:
+            await self._connection.streams.wait_idle()
+
+    async def wait_exit(self) -> WorkerExit:
+        """See ``WorkerClient``."""
+        while self._exit is None:
+            await self._ended.wait()
+        return self._exit
+
+    async def stop(self) -> None:
+        """See ``WorkerClient``."""
+        if self._stopping is None:
+            self._stopping = asyncio.create_task(self._stop())
+        await asyncio.shield(self._stopping)  # a caller that gives up leaves no half-stopped worker
+
+    @property
+    def pid(self) -> int | None:
+        """See ``WorkerClient``."""
+        return self._host.pid
+
+    @property
+    def heartbeat(self) -> Heartbeat | None:
+        """See ``WorkerClient``."""
+        return self._connection.heartbeat if self._connection else None
+
+    @property
+    def running(self) -> int:
+        """See ``WorkerClient``."""
+        return self._connection.streams.running if self._connection else 0
+
+    @property
+    def waiting(self) -> int:
+        """See ``WorkerClient``."""
+        return self._connection.streams.waiting if self._connection else 0
+
+    # ---- start and stop ----
+
+    async def _launch(self, load: Load, sinks: Sinks) -> Connection:
+        try:
+            sock = await self._host.launch()
+        except OSError as error:
+            detail = f"its process cannot be started: {error}"
+            self._end(WorkerExit("crash", detail))
+            raise WorkerLostError(f'the worker of model "{self._model}" failed: {detail}', retry_after=1.0) from error
+        self._connection = await Connection.open(sock, load, sinks)
+        self._life = asyncio.create_task(self._live(self._connection))
+        return self._connection
+
+    async def _stop(self) -> None:
+        if self._launching is not None:
+            await asyncio.wait({self._launching})
+        if self._life is None or self._connection is None:
+            self._end(WorkerExit("stopped", "it was never started"))
+            return
+        self._connection.streams.fail_all(self._shutting_down)
+        self._connection.send(Stop())
+        for grace, force in ((STOP_GRACE, self._host.terminate), (TERM_GRACE, self._host.kill)):
+            if await _done_within(grace, self._life):
+                return
+            force()
+        if not await _done_within(KILL_GRACE, self._life):
+            self._life.cancel()
+            self._end(WorkerExit("stopped", "it is still there after SIGKILL"))
+
+    # ---- the life of it ----
+
+    async def _live(self, connection: Connection) -> None:
+        reading = asyncio.create_task(connection.read_frames())
+        gone = asyncio.create_task(self._host.wait())
+        watching = asyncio.create_task(self._watch_for_hang(connection))
+        tasks = (reading, gone, watching)
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if gone.done():
+                await _done_within(LAST_FRAMES, reading)
+            self._lost = True
+            connection.streams.fail_all(self._lost_error)
+            await self._see_out(gone, politely=not watching.done() and _failure(reading) is None)
+            self._end(self._cause(reading, watching, gone))
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            connection.close()
+
+    async def _see_out(self, gone: asyncio.Task[str], *, politely: bool) -> None:
+        if politely and await _done_within(STOP_GRACE, gone):
+            return
+        if not gone.done():
+            self._host.kill()
+            await _done_within(KILL_GRACE, gone)
+
+    async def _watch_for_hang(self, connection: Connection) -> str:
+        """Returns what hangs. Time in which this loop did not run does not count."""
+        loop = asyncio.get_running_loop()
+        before = loop.time()
+        while True:
+            tick = min(TICK, self._watch.hang_timeout / 10, self._watch.load_timeout / 10)
+            await asyncio.sleep(tick)
+            now = loop.time()
+            verdict = self._watch.tick(min(now - before, 2 * tick), unread=connection.unread, taken=connection.taken)
+            if verdict is not None:
+                return verdict
+            before = now
+
+    def _cause(self, reading: asyncio.Task[None], watching: asyncio.Task[str], gone: asyncio.Task[str]) -> WorkerExit:
+        broken = _failure(reading)
+        refusal = broken if isinstance(broken, VersionMismatchError) else self._refusal()
+        if refusal is not None:
+            return WorkerExit("load_failed", str(refusal))
+        if self._stopping is not None:
+            return WorkerExit("stopped", gone.result() if gone.done() else "it is still there after SIGKILL")
+        if watching.done():
+            return WorkerExit("hang", watching.result())
+        if isinstance(broken, FramingError):
+            return WorkerExit("crash", f"it broke the protocol: {broken}")
+        if broken is not None:
+            _log.error("worker_frame_failed", model=self._model, exc_info=broken)  # a defect of the daemon
+            return WorkerExit("crash", f"one of its frames could not be worked off: {broken!r}")
+        return WorkerExit("crash", gone.result() if gone.done() else "it is still there after SIGKILL")
+
+    def _refusal(self) -> BaseException | None:
+        """What the worker said in ``LoadFailed``."""
+        loaded = self._connection.loaded if self._connection else None
+        return loaded.exception() if loaded is not None and loaded.done() and not loaded.cancelled() else None
+
+    def _end(self, how: WorkerExit) -> None:
+        if self._exit is not None:
+            return
+        self._exit = how
+        self._ended.set()
+        if self._connection is not None:
+            self._connection.streams.fail_all(self._lost_error)
+            if not self._connection.loaded.done():
+                self._connection.loaded.set_exception(self._start_error(how))
+
+    # ---- what others are told ----
+
+    def _forward(self, record: LogRecord) -> None:
+        self._log(self._model, self._host.pid, record)
+
+    def _start_error(self, how: WorkerExit) -> MlxdError:
+        if how.reason == "load_failed":
+            return VersionMismatchError(how.detail)
+        if how.reason == "stopped":
+            return self._shutting_down()
+        return WorkerLostError(f'the worker of model "{self._model}" failed while loading: {how.detail}', retry_after=1.0)
+
+    def _lost_error(self) -> MlxdError:
+        message = f'the worker of model "{self._model}" was lost, and this request with it; it is being restarted: try again'
+        return WorkerLostError(message, retry_after=1.0 + self._load_seconds)
+
+    def _shutting_down(self) -> MlxdError:
+        return ShuttingDownError(f'model "{self._model}" is being stopped; try again later', retry_after=5.0)
+
+
+async def _done_within(seconds: float, task: asyncio.Task[Any]) -> bool:
+    done, _ = await asyncio.wait({task}, timeout=seconds)
+    return bool(done)
+
+
+def _failure(task: asyncio.Task[None]) -> BaseException | None:
+    return task.exception() if task.done() and not task.cancelled() else None

@@ -1,0 +1,110 @@
+"""What one field alone cannot tell: names that clash, listeners that are open, settings that contradict each other."""
+
+from collections.abc import Iterator
+
+from mlxd.config.address import Address, TcpAddress
+from mlxd.config.document import Document
+from mlxd.config.keys import Key, dotted
+from mlxd.config.problems import Problem, shown
+from mlxd.config.schema import Config, ModelTable
+from mlxd.config.units import format_duration
+
+_LISTENERS = ("server", "admin", "metrics")
+
+
+def check(config: Config, document: Document) -> Iterator[Problem]:
+    """Every contradiction. ``config`` is valid field by field."""
+    yield from _models_exist(document)
+    yield from _names_are_unique(config)
+    for name, model in config.models.items():
+        yield from _model_agrees(name, model, document)
+    yield from _addresses_are_unique(config, document)
+    yield from _open_listeners_are_guarded(config, document)
+    yield from _read_token_restricts(config)
+
+
+def _models_exist(document: Document) -> Iterator[Problem]:
+    if document.values.get("models", {}) == {}:
+        yield Problem(("models",), 'no model is configured; add one, for example [models.smollm2] with source = "builtin:smollm2-135m"')
+
+
+def _names_are_unique(config: Config) -> Iterator[Problem]:
+    owners = {name: f"the name of models.{dotted((name,))}" for name in config.models}
+    for name, model in config.models.items():
+        for position, alias in enumerate(model.aliases):
+            key: Key = ("models", name, "aliases", position)
+            if alias in owners:
+                yield Problem(key, f"found {shown(alias)}, which is {owners[alias]} already; every name must be given once", (key,))
+            owners.setdefault(alias, f"an alias of models.{dotted((name,))}")
+
+
+def _model_agrees(name: str, model: ModelTable, document: Document) -> Iterator[Problem]:
+    def origin(*field: str) -> Key:
+        """Where the value was written: in the model's table, or in ``[defaults]``."""
+        own: Key = ("models", name, *field)
+        inherited: Key = ("defaults", *field)
+        return inherited if own not in document.lines and inherited in document.lines else own
+
+    kind, mode = origin("cache", "kind"), origin("batching", "mode")
+    if model.cache.kind == "paged" and model.batching.mode != "continuous":
+        yield Problem(
+            kind, 'found "paged", which needs batching.mode = "continuous"; with "simple" use "auto", "entries" or "none"', (kind, mode)
+        )
+    first, longest = origin("worker", "restart_backoff"), origin("worker", "restart_backoff_max")
+    if model.worker.restart_backoff > model.worker.restart_backoff_max:
+        key = longest if longest in document.lines else first
+        limits = (
+            f"restart_backoff ({_text(model.worker.restart_backoff)}) and restart_backoff_max ({_text(model.worker.restart_backoff_max)})"
+        )
+        yield Problem(key, f"found {limits}; the first wait must not be longer than the longest", (first, longest))
+    beat, hang = origin("worker", "heartbeat_interval"), origin("worker", "hang_timeout")
+    if model.worker.hang_timeout < 2 * model.worker.heartbeat_interval:
+        key = hang if hang in document.lines else beat
+        limits = f"hang_timeout ({_text(model.worker.hang_timeout)}) and heartbeat_interval ({_text(model.worker.heartbeat_interval)})"
+        yield Problem(key, f"found {limits}; a worker may be called hung after two missed heartbeats at the earliest", (beat, hang))
+
+
+def _text(seconds: float) -> str:
+    return shown(format_duration(seconds))
+
+
+def _addresses(config: Config, document: Document) -> Iterator[tuple[Key, Address]]:
+    """Every listen address at its key: of the item where an array was written."""
+    for listener in _LISTENERS:
+        key: Key = (listener, "listen")
+        for position, address in enumerate(getattr(config, listener).listen or ()):
+            item = (*key, position)
+            yield (item if item in document.lines else key), address
+
+
+def _addresses_are_unique(config: Config, document: Document) -> Iterator[Problem]:
+    owners: dict[Address, Key] = {}
+    for key, address in _addresses(config, document):
+        if isinstance(address, TcpAddress) and address.port == 0:
+            continue  # the system gives each its own
+        if address in owners:
+            owner = owners[address]
+            text = f"found {shown(str(address))}, where {dotted(owner)} listens already; give each listener an address of its own"
+            yield Problem(key, text, (key, owner))
+        owners.setdefault(address, key)
+
+
+def _open_listeners_are_guarded(config: Config, document: Document) -> Iterator[Problem]:
+    guards = {
+        "server": (bool(config.server.api_keys), ("server", "api_keys"), 'set server.api_keys, for example ["env:MLXD_API_KEY"],'),
+        "admin": (bool(config.admin.token), ("admin", "token"), 'set admin.token, for example "env:MLXD_ADMIN_TOKEN",'),
+        "metrics": (bool(config.admin.token), ("admin", "token"), "set admin.token, and admin.read_token for Prometheus,"),
+    }
+    for key, address in _addresses(config, document):
+        guarded, guard, advice = guards[str(key[0])]
+        if not guarded and not address.is_loopback:
+            text = f"found {shown(str(address))}, which other machines can reach; {advice} or listen on 127.0.0.1"
+            yield Problem(key, text, (key, guard))
+
+
+def _read_token_restricts(config: Config) -> Iterator[Problem]:
+    key, token = ("admin", "read_token"), ("admin", "token")
+    if config.admin.read_token and not config.admin.token:
+        yield Problem(key, "set without admin.token, so that everyone could do everything; set admin.token as well", (key, token))
+    if config.admin.read_token and config.admin.read_token == config.admin.token:
+        yield Problem(key, "the same as admin.token; must be another one, for it may only read", (key, token))

@@ -1,0 +1,99 @@
+"""One file as it was read: its values, the lines of its keys, and errors about reading and syntax."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlxd.config.keys import Key
+from mlxd.config.lines import key_lines
+from mlxd.errors import ConfigError
+
+MAX_FILE = 4 * 2**20  # bytes; anything larger is no configuration
+
+_POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+
+
+@dataclass(frozen=True)
+class Document:
+    """A TOML text that parsed. ``values`` is as written: nothing merged, nothing resolved."""
+
+    path: Path
+    text: str
+    values: Mapping[str, Any]
+    lines: Mapping[Key, int]
+
+    @property
+    def directory(self) -> Path:
+        """What relative paths in the file start from."""
+        return self.path.absolute().parent
+
+    def line_of(self, key: Key) -> int | None:
+        """Where the key stands, or the nearest table or array around it; None where none of them is in the file."""
+        while key and key not in self.lines:
+            key = key[:-1]
+        return self.lines.get(key)
+
+    def value_of(self, key: Key) -> Any:
+        """The value as written. Raises ``KeyError`` where there is none."""
+        value: Any = self.values
+        for part in key:
+            fits = part in value if isinstance(value, dict) else isinstance(value, list) and isinstance(part, int) and part < len(value)
+            if not fits:
+                raise KeyError(key)
+            value = value[part]
+        return value
+
+
+def read_text(path: Path) -> str:
+    """The file's text. Raises ``ConfigError`` where it cannot be read or is not UTF-8."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE + 1)
+    except OSError as error:
+        raise ConfigError([f"{path}: {_unreadable(error)}"]) from None
+    if len(data) > MAX_FILE:
+        raise ConfigError([f"{path}: larger than {MAX_FILE // 2**20} MiB; this is no configuration file"])
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        column = error.start - data.rfind(b"\n", 0, error.start)
+        raise ConfigError([f"{path}:{line}:{column}: found the byte 0x{data[error.start]:02x}; the file must be UTF-8"]) from None
+
+
+def parse_document(text: str, path: Path) -> Document:
+    """Parse TOML. Raises ``ConfigError`` with line and column on a syntax error."""
+    try:
+        return Document(path, text, tomllib.loads(text), key_lines(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError([_syntax_problem(str(error), text, path)]) from None
+    except RecursionError:
+        raise ConfigError([f"{path}: nested too deeply; the configuration needs a depth of five"]) from None
+    except ValueError:  # Python's own limit on the digits of a number
+        raise ConfigError([f"{path}: found a number of more than 4300 digits; no setting needs one"]) from None
+
+
+def _unreadable(error: OSError) -> str:
+    match error:
+        case FileNotFoundError():
+            return "no such file; name the configuration with --config"
+        case IsADirectoryError():
+            return "found a directory; name the configuration file in it"
+        case PermissionError():
+            return "may not be read by this user; change its owner or mode"
+        case _:
+            return f"cannot be read: {error.strerror or error}"
+
+
+def _syntax_problem(message: str, text: str, path: Path) -> str:
+    if text.startswith("\ufeff"):
+        return f"{path}:1:1: found a byte-order mark; save the file as UTF-8 without one"
+    found = _POSITION.search(message)
+    what = message[: found.start()] if found else message
+    line, column = (int(found[1]), int(found[2])) if found and found[1] else (len(text.splitlines()) or 1, None)
+    place = f"{path}:{line}" if column is None else f"{path}:{line}:{column}"
+    end = ", at the end of the file" if column is None else ""
+    return f"{place}: not valid TOML: {what[:1].lower()}{what[1:]}{end}"

@@ -1,0 +1,19 @@
+"""A key of the file as a path, ``("models", "qwen3", "source")``, and as people write it."""
+
+import json
+import re
+
+Key = tuple[str | int, ...]  # an int is a position in an array
+
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def dotted(key: Key) -> str:
+    """``models.qwen3.source``, ``server.listen[1]``, ``models."qwen3:8b".source``."""
+    text = ""
+    for part in key:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += ("." if text else "") + (part if _BARE.fullmatch(part) else json.dumps(part, ensure_ascii=False))
+    return text

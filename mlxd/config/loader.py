@@ -1,0 +1,112 @@
+"""From a file to a ``Config``, or to every problem with it at once.
+
+::
+
+    read, parse → refuse what is not yet available → resolve secrets and paths → [defaults] into each model → validate → check
+"""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from mlxd.config.checks import check
+from mlxd.config.document import Document, parse_document, read_text
+from mlxd.config.keys import Key, dotted
+from mlxd.config.paths import expand
+from mlxd.config.problems import Problem, render, shown
+from mlxd.config.schema import Config, DefaultsTable
+from mlxd.config.secrets import resolve_secrets
+from mlxd.config.source import is_local
+from mlxd.config.validation import mend, refuse_unavailable, validate
+from mlxd.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class LoadedConfig:
+    """A valid configuration and where it came from. It holds secrets: show ``redact.redacted`` of it."""
+
+    config: Config
+    path: Path  # absolute
+    sha256: str  # of the file's text, in hexadecimal
+    provenance: Mapping[str, int]  # dotted key -> line; of an inherited value, its line in [defaults]
+
+
+def load_config(path: Path, environ: Mapping[str, str] = os.environ) -> LoadedConfig:
+    """Read the file at ``path``. Raises ``ConfigError`` with every problem; ``environ`` is where ``"env:NAME"`` looks."""
+    return parse_config(read_text(path), path, environ)
+
+
+def parse_config(text: str, path: Path, environ: Mapping[str, str]) -> LoadedConfig:
+    """As ``load_config``, for a text. ``path`` is for messages, and relative paths start from its directory."""
+    document = parse_document(text, path)
+    values: dict[str, Any] = deepcopy(dict(document.values))
+    problems = refuse_unavailable(Config, values)
+    problems += resolve_secrets(Config, values, environ, document.directory)
+    problems += _resolve_paths(values, document.directory)
+    problems += _spread_defaults(values, document)
+    validated = validate(Config, values, document, root=Config)
+    problems += validated.problems
+    problems += _independent(list(check(validated.table, document)), problems)
+    if problems:
+        raise ConfigError(render(problems, document))
+    sha256 = hashlib.sha256(text.encode()).hexdigest()
+    return LoadedConfig(validated.table, path.absolute(), sha256, MappingProxyType(_provenance(validated.table, document)))
+
+
+def _resolve_paths(values: dict[str, Any], directory: Path) -> list[Problem]:
+    """Make local sources and the log file absolute."""
+    models = values.get("models")
+    named = [(("models", name, "source"), model) for name, model in models.items()] if isinstance(models, dict) else []
+    problems: list[Problem] = []
+    for key, parent in [*named, (("log", "file"), values.get("log"))]:
+        text = parent.get(key[-1]) if isinstance(parent, dict) else None
+        if not isinstance(text, str) or not text or (key[-1] == "source" and not is_local(text)):
+            continue
+        try:
+            parent[key[-1]] = str(expand(text, directory))
+        except ValueError as error:
+            problems.append(Problem(key, f"found {shown(text)}; {error}"))
+            mend(Config, values, key)
+    return problems
+
+
+def _spread_defaults(values: dict[str, Any], document: Document) -> list[Problem]:
+    """Put ``[defaults]`` under each model. They are validated here, once, so that no model repeats their problems."""
+    defaults, models = values.get("defaults"), values.get("models")
+    if not isinstance(defaults, dict):
+        return []  # absent, or reported when everything is validated
+    problems = validate(DefaultsTable, defaults, document, root=Config, at=("defaults",)).problems
+    if isinstance(models, dict):
+        values["models"] = {name: _merged(defaults, model) for name, model in models.items()}
+    return problems
+
+
+def _merged(below: Any, above: Any) -> Any:
+    """``above`` wins, field by field; nothing of ``below`` is shared."""
+    if not isinstance(below, dict) or not isinstance(above, dict):
+        return above
+    return {name: _merged(deepcopy(below.get(name)), above[name]) if name in above else deepcopy(below[name]) for name in below | above}
+
+
+def _independent(found: list[Problem], known: list[Problem]) -> list[Problem]:
+    """Those that are no consequence of a problem that is known."""
+    broken = {problem.key for problem in known}
+
+    def stands_broken(key: Key) -> bool:
+        around = any(key[:length] in broken for length in range(1, len(key) + 1))
+        return around or any(other[: len(key)] == key for other in broken)
+
+    return [problem for problem in found if not any(stands_broken(key) for key in problem.rests_on)]
+
+
+def _provenance(config: Config, document: Document) -> dict[str, int]:
+    lines = {key: line for key, line in document.lines.items() if not any(isinstance(part, int) for part in key)}
+    inherited = {
+        ("models", name, *key[1:]): line for name in config.models for key, line in lines.items() if key[0] == "defaults" and len(key) > 1
+    }
+    return {dotted(key): line for key, line in (inherited | lines).items()}

@@ -1,0 +1,13 @@
+"""Paths in the file: ``~`` is the user's home, a relative one starts from the file's directory."""
+
+from pathlib import Path
+
+
+def expand(text: str, directory: Path) -> Path:
+    """An absolute path. Raises ``ValueError`` saying what it must be."""
+    if any(ord(character) < 32 for character in text):
+        raise ValueError("must be a path without control characters")
+    try:
+        return directory / Path(text).expanduser()
+    except RuntimeError:  # "~nobody" with no such user, or no home at all
+        raise ValueError("must be a path whose home directory exists; write it without the ~") from None

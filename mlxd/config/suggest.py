@@ -1,0 +1,28 @@
+"""Did you mean: the nearest known key."""
+
+from difflib import get_close_matches
+
+from mlxd.config.catalogue import ANY_NAME, entries, leaves, table_at
+from mlxd.config.fields import Table
+from mlxd.config.keys import Key, dotted
+
+
+def unknown_key(root: type[Table], key: Key) -> str:
+    """What to say of a key that the schema does not have."""
+    table = table_at(root, key[:-1])
+    if table is None:
+        return "unknown key"
+    found = _near(table, str(key[-1])) or _deeper(table, str(key[-1]))
+    if found:
+        return "unknown key; did you mean " + " or ".join(f'"{name}"' for name in found) + "?"
+    return "unknown key; known here: " + ", ".join(str(entry.key[-1]) for entry in entries(table))
+
+
+def _near(table: type[Table], name: str) -> list[str]:
+    known = [str(entry.key[-1]) for entry in entries(table)]
+    return get_close_matches(name.lower(), known, n=1, cutoff=0.6)
+
+
+def _deeper(table: type[Table], name: str) -> list[str]:
+    """The right name in the wrong table: ``stream_interval`` for ``batching.stream_interval``."""
+    return [dotted(leaf.key) for leaf in leaves(table) if leaf.key[-1] == name and ANY_NAME not in leaf.key][:3]

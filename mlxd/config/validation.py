@@ -1,0 +1,81 @@
+"""Validation that finds every problem: what is wrong is reported and taken out, and the rest goes on to the next check."""
+
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from pydantic import ValidationError
+
+from mlxd.config.catalogue import field_at, leaves_set
+from mlxd.config.document import Document
+from mlxd.config.explain import explain, one_of
+from mlxd.config.fields import Table, example, is_not_yet_available, values_not_yet_available
+from mlxd.config.keys import Key
+from mlxd.config.problems import Problem, shown
+from mlxd.config.suggest import unknown_key
+
+T = TypeVar("T", bound=Table)
+
+
+@dataclass(frozen=True)
+class Validated(Generic[T]):
+    """The table, with the schema's own value in place of each that was wrong."""
+
+    table: T
+    problems: list[Problem]
+
+
+def refuse_unavailable(root: type[Table], values: dict[str, Any]) -> list[Problem]:
+    """What is set although its feature comes later. It is taken out of ``values``."""
+    problems: list[Problem] = []
+    for entry in list(leaves_set(root, values)):
+        parent = _parent(values, entry.key) or {}
+        value = parent[entry.key[-1]]
+        if is_not_yet_available(entry.info):
+            problems.append(Problem(entry.key, "not yet available in this version; remove it"))
+        elif isinstance(value, str) and value in values_not_yet_available(entry.info):
+            problems.append(Problem(entry.key, f"found {shown(value)}; not yet available in this version; use {one_of(entry.info)}"))
+        else:
+            continue
+        mend(root, values, entry.key)
+    return problems
+
+
+def validate(kind: type[T], values: dict[str, Any], document: Document, *, root: type[Table], at: Key = ()) -> Validated[T]:
+    """Validate ``values``, which stand at ``at`` in the file. What is wrong is taken out of ``values``."""
+    problems = _reserved_keys(values, root, at)
+    try:
+        return Validated(kind.model_validate(values), problems)
+    except ValidationError as error:
+        problems += [explain(detail, root, at, document) for detail in error.errors(include_url=False)]
+    for problem in problems:
+        mend(root, values, problem.key, at)
+    return Validated(kind.model_validate(values), problems)
+
+
+def mend(root: type[Table], values: dict[str, Any], key: Key, at: Key = ()) -> None:
+    """Take the field out, so that its default holds; put an example in where it has none."""
+    first_item = next((place for place, part in enumerate(key) if isinstance(part, int)), len(key))
+    field = key[:first_item]
+    parent = _parent(values, field[len(at) :])
+    info = field_at(root, field)
+    if parent is None:
+        return  # taken out with the table around it
+    if info and info.is_required():
+        parent[field[-1]] = example(info)
+    else:
+        parent.pop(field[-1], None)
+
+
+def _reserved_keys(values: dict[str, Any], root: type[Table], at: Key) -> list[Problem]:
+    """Top-level keys that pydantic-settings would take for arguments of its own, such as ``_env_file``."""
+    reserved = [name for name in values if name.startswith("_")]
+    for name in reserved:
+        del values[name]
+    return [Problem((*at, name), unknown_key(root, (*at, name))) for name in reserved]
+
+
+def _parent(values: dict[str, Any], key: Key) -> dict[Any, Any] | None:
+    table: Any = values
+    for part in key[:-1]:
+        table = table.get(part) if isinstance(table, dict) else None
+    return table if isinstance(table, dict) else None

@@ -1,0 +1,31 @@
+"""A listener's application, with what every listener shares: request ids, errors, security, in this order."""
+
+from collections.abc import Callable, Mapping
+
+from aiohttp import web
+
+from mlxd.errors import MlxdError
+from mlxd.listener.cors import add_cors_headers
+from mlxd.listener.errors import ErrorBody, OnError, error_middleware
+from mlxd.listener.request_id import add_request_id, request_id_middleware
+from mlxd.listener.security import SecurityRules, security_middleware
+
+
+def ignore_error(_request: web.Request, _error: MlxdError) -> None:
+    """For listeners that count nothing."""
+
+
+def new_application(
+    rules: Callable[[], SecurityRules],
+    *,
+    on_error: OnError = ignore_error,
+    error_bodies: Mapping[str, ErrorBody] | None = None,
+) -> web.Application:
+    """An empty application; add routes with ``expect_handler=listener.errors.expect_continue`` where they take bodies.
+
+    ``rules`` is asked at each request. ``on_error`` hears of every error answer. ``error_bodies``: see ``error_middleware``.
+    """
+    app = web.Application(middlewares=[request_id_middleware, error_middleware(on_error, error_bodies or {}), security_middleware(rules)])
+    app.on_response_prepare.append(add_request_id)
+    app.on_response_prepare.append(add_cors_headers)
+    return app

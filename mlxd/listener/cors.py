@@ -1,0 +1,50 @@
+"""Cross-origin requests of browsers: whom to answer, and with which headers."""
+
+import re
+
+from aiohttp import web
+
+from mlxd.errors import ForbiddenError
+
+_ALLOWED_ORIGIN = web.RequestKey("mlxd.allowed_origin", str)
+_HEADER_LIST = re.compile(r"[A-Za-z0-9-]+(\s*,\s*[A-Za-z0-9-]+)*")
+_PREFLIGHT_MAX_AGE = "600"  # seconds
+
+
+def check_origin(request: web.Request, allowed: tuple[str, ...]) -> None:
+    """Refuse a browser's request from an origin that is not listed.
+
+    Requests of the same origin are no exception: mlxd serves no pages, so a page that claims our origin is not ours.
+    ``"*"`` allows every origin. Raises ``ForbiddenError``.
+    """
+    origins = request.headers.getall("Origin", [])
+    if not origins:
+        return
+    listed = {origin.lower().rstrip("/") for origin in allowed}
+    if len(origins) > 1 or (origins[0].lower() not in listed and "*" not in listed):
+        raise ForbiddenError("requests from this Origin are not allowed; add it to server.cors_origins if it should be")
+    request[_ALLOWED_ORIGIN] = origins[0]
+
+
+def preflight_response(request: web.Request) -> web.Response | None:
+    """The answer to a CORS preflight of an allowed origin; None where the request is none."""
+    if request.method != "OPTIONS" or _ALLOWED_ORIGIN not in request or "Access-Control-Request-Method" not in request.headers:
+        return None
+    response = web.Response(status=204)
+    response.headers["Access-Control-Allow-Methods"] = "GET, POST, OPTIONS"
+    response.headers["Access-Control-Max-Age"] = _PREFLIGHT_MAX_AGE
+    wanted = request.headers.get("Access-Control-Request-Headers", "")
+    if _HEADER_LIST.fullmatch(wanted):  # SDKs add their own (x-stainless-*), so any name will do
+        response.headers["Access-Control-Allow-Headers"] = wanted
+    if request.headers.get("Access-Control-Request-Private-Network") == "true":
+        response.headers["Access-Control-Allow-Private-Network"] = "true"
+    return response
+
+
+async def add_cors_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """An ``on_response_prepare`` signal: streams and errors get the headers too."""
+    origin = request.get(_ALLOWED_ORIGIN)
+    if origin is not None:
+        response.headers["Access-Control-Allow-Origin"] = origin
+        response.headers["Access-Control-Expose-Headers"] = "x-request-id, x-mlxd-cache, retry-after"
+        response.headers["Vary"] = "Origin"

@@ -1,0 +1,166 @@
+"""Who may ask: the checks every request passes before its handler, on both listeners, in this order.
+
+1. No WebSocket upgrade, no ``Sec-Fetch-Mode: no-cors``: nothing here answers these, only attacks on local servers send them.
+2. ``Host`` on an allow-list, against DNS rebinding (TCP only: no browser reaches a unix socket).
+3. ``Origin``, where present, on its own list (``cors.py``); CORS preflights end here.
+4. A body has a JSON content type, which no HTML form can send.
+5. A bearer token, where tokens are configured. Health checks need none: they say nothing about models or configuration.
+
+The rules are asked for anew at each request, so that a reload takes effect on the next one.
+"""
+
+import hashlib
+import hmac
+import ipaddress
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from mlxd.config.address import Address, TcpAddress
+from mlxd.config.schema import AdminTable, ServerTable
+from mlxd.errors import ForbiddenError, UnauthorizedError, UnsupportedMediaTypeError
+from mlxd.listener.cors import check_origin, preflight_response
+
+OPEN_PATHS = frozenset({"/health", "/livez", "/readyz"})
+_JSON = frozenset({"application/json"})
+_READING = ("GET", "HEAD")
+_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::[0-9]{1,5})?")
+
+
+class Role(StrEnum):
+    """What the request's token allows."""
+
+    OPEN = "open"  # no tokens are configured, or the path needs none
+    READ = "read"
+    FULL = "full"
+
+
+ROLE = web.RequestKey("mlxd.role", Role)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecurityRules:
+    """One listener's rules. No tokens at all: open (the configuration allows that on loopback and unix sockets only)."""
+
+    hosts: frozenset[str] = frozenset()  # beside loopback names and the address a connection came in by
+    origins: tuple[str, ...] = ()
+    tokens: tuple[str, ...] = ()
+    read_tokens: tuple[str, ...] = ()  # may GET and HEAD only
+    content_types: frozenset[str] = _JSON
+
+
+def inference_rules(server: ServerTable) -> SecurityRules:
+    """From ``[server]``, with the secrets already resolved."""
+    return SecurityRules(hosts=_hosts(server.listen, server.allowed_hosts), origins=server.cors_origins, tokens=server.api_keys)
+
+
+def admin_rules(admin: AdminTable, *, content_types: frozenset[str] = _JSON) -> SecurityRules:
+    """From ``[admin]``, with the secrets already resolved. No browser origin is ever allowed."""
+    return SecurityRules(
+        hosts=_hosts(admin.listen, admin.allowed_hosts),
+        tokens=tuple(filter(None, [admin.token])),
+        read_tokens=tuple(filter(None, [admin.read_token])),
+        content_types=content_types,
+    )
+
+
+def security_middleware(rules: Callable[[], SecurityRules]) -> Middleware:
+    """Raises ``ForbiddenError``, ``UnsupportedMediaTypeError`` or ``UnauthorizedError``; else lets the request pass."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        now = rules()
+        _refuse_upgrade(request)
+        _check_host(request, now.hosts)
+        check_origin(request, now.origins)
+        preflight = preflight_response(request)
+        if preflight is not None:
+            return preflight
+        _check_content_type(request, now.content_types)
+        request[ROLE] = _check_token(request, now)
+        return await handler(request)
+
+    return middleware
+
+
+def _refuse_upgrade(request: web.Request) -> None:
+    if "websocket" in request.headers.get("Upgrade", "").lower():
+        raise ForbiddenError("there are no WebSockets here")
+    if request.headers.get("Sec-Fetch-Mode", "").lower() == "no-cors":
+        raise ForbiddenError('requests with "Sec-Fetch-Mode: no-cors" are refused')
+
+
+def _check_host(request: web.Request, hosts: frozenset[str]) -> None:
+    if request.transport is None:
+        raise ConnectionResetError("the client is gone")
+    local = request.transport.get_extra_info("sockname")
+    if not isinstance(local, tuple):  # a unix socket's name is a path
+        return
+    sent = request.headers.getall("Host", [])
+    found = _HOST.fullmatch(sent[0]) if len(sent) == 1 else None
+    if found is None:
+        raise ForbiddenError("exactly one well-formed Host header is required")
+    host = _normal(found[1] or found[2])
+    if not (_is_loopback(host) or host in hosts or host == _normal(local[0])):
+        raise ForbiddenError("this Host is not allowed (a guard against DNS rebinding); add it to allowed_hosts of this listener")
+
+
+def _check_content_type(request: web.Request, allowed: frozenset[str]) -> None:
+    if not request.body_exists:
+        return
+    wanted = " or ".join(sorted(allowed))
+    if "Content-Type" not in request.headers:
+        raise UnsupportedMediaTypeError(f'the body needs the header "Content-Type: {wanted}"')
+    if request.content_type not in allowed:
+        raise UnsupportedMediaTypeError(f'the body must be sent as "Content-Type: {wanted}", not {request.content_type}')
+    if (request.charset or "utf-8").lower() not in ("utf-8", "utf8"):
+        raise UnsupportedMediaTypeError("the body must be UTF-8")
+
+
+def _check_token(request: web.Request, rules: SecurityRules) -> Role:
+    if not (rules.tokens or rules.read_tokens) or (request.path in OPEN_PATHS and request.method in _READING):
+        return Role.OPEN
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise UnauthorizedError('a token is required: send the header "Authorization: Bearer TOKEN"')
+    full, read = _is_one_of(token.strip(), rules.tokens), _is_one_of(token.strip(), rules.read_tokens)
+    if full:
+        return Role.FULL
+    if not read:
+        raise UnauthorizedError("the token is not valid")
+    if request.method not in _READING:
+        raise ForbiddenError("the token may read, and change nothing; use the full token")
+    return Role.READ
+
+
+def _is_one_of(token: str, known: Iterable[str]) -> bool:
+    """In a time that does not depend on which one, how much of it, or whether any matches."""
+    digest = _digest(token)
+    return sum([hmac.compare_digest(digest, _digest(one)) for one in known]) > 0
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+
+
+def _hosts(listen: Iterable[Address], allowed: Iterable[str]) -> frozenset[str]:
+    own = [address.host for address in listen if isinstance(address, TcpAddress)]
+    return frozenset(_normal(host.strip("[]")) for host in [*own, *allowed])
+
+
+def _normal(host: str) -> str:
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return host.lower().rstrip(".")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,120 @@
+"""``Listener``: one application, served on one or several addresses."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from mlxd.config.address import Address
+from mlxd.errors import InvalidRequestError
+from mlxd.listener.binding import Bound, bind
+from mlxd.listener.errors import error_response, internal_error
+
+log = structlog.get_logger(__name__)
+
+# handler_cancellation: a client that goes away cancels its handler at once, not at the next write
+_RUNNER_OPTIONS: dict[str, Any] = {"handler_cancellation": True, "access_log": None}
+# keepalive_timeout: seconds a connection may be idle, before its first request or between two
+_CONNECTION_OPTIONS: dict[str, Any] = {"access_log": None, "keepalive_timeout": 75.0}
+
+
+class Listener:
+    """Start once, stop once. Between the two, addresses may be opened and closed (a reload does)."""
+
+    def __init__(self, app: web.Application, addresses: Sequence[Address], *, shutdown_timeout: float = 2.0) -> None:
+        self._wanted = tuple(addresses)
+        self._open: dict[Address, _Site] = {}
+        self._runner = web.AppRunner(app, shutdown_timeout=shutdown_timeout, **_RUNNER_OPTIONS)
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """Where it listens now, with real port numbers."""
+        return tuple(site.bound.address for site in self._open.values())
+
+    async def start(self) -> None:
+        """Bind all addresses, then serve. Raises ``ListenError``, and then none of them is bound."""
+        bounds = _bind_all(self._wanted)
+        try:
+            await self._runner.setup()
+            for wanted, bound in zip(self._wanted, bounds, strict=True):
+                self._open[wanted] = await self._serve(bound)
+        except BaseException:
+            for bound in bounds:
+                bound.close()
+            await self._runner.cleanup()
+            raise
+
+    async def open(self, wanted: Address) -> None:
+        """Serve one address more; no effect on one that is open. Raises ``ListenError``."""
+        if wanted not in self._open:
+            self._open[wanted] = await self._serve(bind(wanted))
+
+    def close(self, wanted: Address) -> None:
+        """Stop listening on one address; its connections go on. No effect on one that is not open."""
+        site = self._open.pop(wanted, None)
+        if site is not None:
+            site.close()
+
+    def stop_accepting(self) -> None:
+        """Close all listening sockets; connections, and the requests on them, go on."""
+        for wanted in list(self._open):
+            self.close(wanted)
+
+    async def stop(self) -> None:
+        """Close everything. Handlers that still run get ``shutdown_timeout``, are then cancelled, and get it once more."""
+        self.stop_accepting()
+        await self._runner.cleanup()
+
+    async def _serve(self, bound: Bound) -> "_Site":
+        loop = asyncio.get_running_loop()
+        servers = [await loop.create_server(self._connection, sock=sock) for sock in bound.sockets]
+        return _Site(bound, servers)
+
+    def _connection(self) -> "_Connection":
+        server = self._runner.server
+        if server is None:
+            raise ConnectionAbortedError("the listener has stopped")
+        return _Connection(server, loop=asyncio.get_running_loop(), **_CONNECTION_OPTIONS)
+
+
+class _Site:
+    def __init__(self, bound: Bound, servers: list[asyncio.Server]) -> None:
+        self.bound = bound
+        self._servers = servers
+
+    def close(self) -> None:
+        for server in self._servers:
+            server.close()
+        self.bound.close()
+
+
+class _Connection(web.RequestHandler):
+    """aiohttp's connection, whose own errors (malformed HTTP above all) have our shape."""
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        if request.writer.output_size > 0:
+            raise ConnectionError("the response has begun; no other can be sent")
+        if status < 500:  # the parser refused it; a scanner's noise is no event of ours
+            log.debug("request_malformed", reason=message)
+            response = error_response(InvalidRequestError(f"malformed HTTP request: {message or 'not understood'}"))
+        else:
+            log.error("request_crashed", exc_info=exc)
+            response = error_response(internal_error())
+        response.force_close()
+        return response
+
+
+def _bind_all(addresses: Sequence[Address]) -> list[Bound]:
+    bounds: list[Bound] = []
+    try:
+        for address in addresses:
+            bounds.append(bind(address))  # noqa: PERF401 - what is bound must be known when the next one fails
+    except BaseException:
+        for bound in bounds:
+            bound.close()
+        raise
+    return bounds

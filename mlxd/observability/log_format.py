@@ -1,0 +1,77 @@
+"""From an event dictionary to a line: what is withheld, and how JSON and console text look."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+# Fields that hold what people wrote or a model answered: only with ``log.content``.
+CONTENT_FIELDS = frozenset({"prompt", "messages", "completion"})
+SECRET_FIELDS = frozenset({"authorization", "api_key", "api_keys", "token", "read_token", "admin_token", "password", "secret"})
+_FIRST = ("time", "level", "event", "request_id", "model")
+_MULTILINE = frozenset({"exception", "stack"})
+
+# No local variables in tracebacks: they are where prompts and keys would leak from.
+_TRACEBACK_AS_DATA = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False, max_frames=20))
+
+
+def withhold_secrets(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """A key or token never appears, whoever logs it."""
+    for field in SECRET_FIELDS & event.keys():
+        event[field] = "<redacted>"
+    return event
+
+
+def withhold_content(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Prompts and completions are dropped, whoever logs them."""
+    for field in CONTENT_FIELDS & event.keys():
+        del event[field]
+    return event
+
+
+def json_lines() -> Sequence[Processor]:
+    """One JSON object per line, the usual keys first; a traceback is a list of frames."""
+    return (_TRACEBACK_AS_DATA, _usual_keys_first, structlog.processors.JSONRenderer(serializer=_dumps))
+
+
+def console_text(*, colors: bool) -> Sequence[Processor]:
+    """Aligned text for people. Control characters are escaped, so that no field can drive the terminal."""
+    renderer = structlog.dev.ConsoleRenderer(
+        colors=colors, timestamp_key="time", pad_event_to=28, exception_formatter=structlog.dev.plain_traceback
+    )
+    return (_escape_controls, renderer)
+
+
+def _usual_keys_first(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    first: dict[str, Any] = {key: event[key] for key in _FIRST if key in event}
+    return {**first, **event}
+
+
+class _Quoted:
+    """Text that the console renderer shows by its ``repr``."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return repr(self._text)
+
+
+def _escape_controls(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    return {key: value if key in _MULTILINE else _printable(key, value) for key, value in event.items()}
+
+
+def _printable(key: str, value: Any) -> Any:
+    if not isinstance(value, str) or value.isprintable():
+        return value
+    return repr(value)[1:-1] if key in _FIRST else _Quoted(value)
+
+
+def _dumps(event: EventDict, **_: Any) -> str:
+    try:
+        return msgspec.json.encode(event, enc_hook=str).decode()
+    except (TypeError, ValueError):  # a lone surrogate, a tuple as key: a line all the same
+        return json.dumps(event, default=str, skipkeys=True)

@@ -1,0 +1,111 @@
+"""Logs: one stream for the daemon, its libraries and its workers.
+
+structlog hands every event to the standard library's ``mlxd`` logger, and one handler of ours on the root
+logger renders both structlog's events and foreign records. Level, format and target live in that handler
+and in the loggers' levels, never in the structlog loggers themselves, so ``configure_logging`` may be
+called again at any time and every logger obeys: those obtained at import, and those bound since the first call.
+(``get_logger().bind()`` at import is the one thing to avoid: it would freeze structlog's own defaults.)
+"""
+
+import logging
+import logging.handlers
+import sys
+from pathlib import Path
+from typing import TextIO
+
+import structlog
+from structlog.typing import Processor
+
+from mlxd.config.schema import LogTable
+from mlxd.errors import ConfigError
+from mlxd.observability.log_format import console_text, json_lines, withhold_content, withhold_secrets
+from mlxd.wire.messages import LogRecord
+
+_LEVELS = logging.getLevelNamesMapping()
+_OUR_KEYS = {"event", "level", "time", "model", "pid", "logger"}
+_MEANT_FOR_CALLS = {"self", "method_name", "exc_info", "stack_info", "stacklevel", "extra"}  # structlog or logging would act on them
+_RESERVED = frozenset(_OUR_KEYS | _MEANT_FOR_CALLS)
+
+_ours = logging.getLogger("mlxd")
+
+
+def configure_logging(log: LogTable, *, stream: TextIO | None = None) -> None:
+    """Take over ``log``, at start and again at every change; ``stream`` defaults to standard error.
+
+    Raises ``ConfigError`` when ``log.file`` cannot be opened; what was configured before then stays.
+    """
+    handler = _handler(log, stream or sys.stderr)
+    handler.setFormatter(_formatter(log, stream or sys.stderr))
+    handler.set_name("mlxd")
+    level = _LEVELS[log.level.upper()]
+    root = logging.getLogger()
+    for old in [each for each in root.handlers if each.get_name() == "mlxd"]:
+        root.removeHandler(old)
+        old.close()
+    root.addHandler(handler)
+    root.setLevel(max(level, logging.INFO))  # the chatter of libraries at "debug" helps nobody
+    _ours.setLevel(level)
+    logging.captureWarnings(capture=True)
+    _configure_structlog()
+
+
+def reopen_log_file() -> None:
+    """After log rotation. (A renamed or removed file is noticed by itself at the next line.)"""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.handlers.WatchedFileHandler) and handler.get_name() == "mlxd":
+            handler.reopenIfNeeded()
+
+
+def log_worker_record(model: str, pid: int | None, record: LogRecord) -> None:
+    """A worker's line, in the daemon's stream. Its own words for our keys get a trailing underscore."""
+    fields = {f"{key}_" if key in _RESERVED else key: value for key, value in record.fields.items()}
+    structlog.get_logger().log(_LEVELS[record.level.upper()], record.event, model=model, pid=pid, **fields)
+
+
+def log_worker_stderr(model: str, pid: int | None, line: str) -> None:
+    """What a worker (MLX's native code, mostly) wrote to its standard error."""
+    structlog.get_logger().warning("worker_stderr", model=model, pid=pid, line=line)
+
+
+def _handler(log: LogTable, stream: TextIO) -> logging.Handler:
+    if not log.file:
+        return logging.StreamHandler(stream)
+    path = Path(log.file).expanduser()
+    try:
+        return logging.handlers.WatchedFileHandler(path, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise ConfigError(
+            [f"log.file: cannot append to {path}: {error.strerror}; name a file in a directory that mlxd may write"]
+        ) from error
+
+
+def _formatter(log: LogTable, stream: TextIO) -> logging.Formatter:
+    on_terminal = not log.file and stream.isatty()
+    as_text = log.format == "console" or (log.format == "auto" and on_terminal)
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[*_annotate(), structlog.stdlib.add_logger_name, structlog.stdlib.ExtraAdder()],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            withhold_secrets,
+            *([] if log.content else [withhold_content]),
+            *(console_text(colors=on_terminal) if as_text else json_lines()),
+        ],
+    )
+
+
+def _configure_structlog() -> None:
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *_annotate(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=lambda *_: _ours,
+        cache_logger_on_first_use=False,
+    )
+
+
+def _annotate() -> list[Processor]:
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+        structlog.processors.StackInfoRenderer(),
+    ]

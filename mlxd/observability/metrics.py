@@ -1,0 +1,238 @@
+"""Every metric that is counted as it happens, and the registry that /metrics serves.
+
+``Metrics`` implements ``control.telemetry.Telemetry``. What is a state rather than an event (requests running,
+memory, state of a model) is read at scrape time by ``model_gauges``.
+"""
+
+import importlib.metadata
+import time
+from collections.abc import Callable, Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
+
+from mlxd import __version__
+from mlxd.control.model_state import ModelStatus
+from mlxd.control.telemetry import UNKNOWN_MODEL, CacheCounters, RequestRecord
+from mlxd.errors import CODES, MlxdError
+from mlxd.observability.model_gauges import ModelGauges
+from mlxd.observability.process_metrics import process_collector
+from mlxd.types import CacheOutcome
+from mlxd.wire.messages import StepStats
+
+# Upper bounds in seconds (or tokens, or rows); at most 16 each.
+TTFT = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 300)
+ITL = (0.002, 0.004, 0.006, 0.008, 0.01, 0.015, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.2, 0.4, 0.8, 2)
+QUEUE = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 120)
+PREFILL = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 300)
+DURATION = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 300, 600, 1200)
+STEP_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+STEP_TOKENS = tuple(2**exponent for exponent in range(14))  # 1 to 8,192
+BATCH_SIZE = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
+LOAD = (0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 300, 600, 1200, 1800)
+LOOP_LAG = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+
+# What starts at 0, so that the first event is already an increase to ``rate()``.
+ENDPOINTS = ("chat_completions", "completions")
+OUTCOMES = ("ok", "client_error", "error", "aborted")
+RESTART_REASONS = ("crash", "hang", "load_failed")
+_REFUSED_BY_MODEL = (
+    "invalid_request",
+    "context_length_exceeded",
+    "queue_full",
+    "model_loading",
+    "model_failed",
+    "worker_lost",
+    "shutting_down",
+    "generation_failed",
+    "request_timeout",
+)
+_REFUSED_BY_LISTENER = (
+    "invalid_request",
+    "invalid_api_key",
+    "forbidden",
+    "not_found",
+    "model_not_found",
+    "method_not_allowed",
+    "request_body_timeout",
+    "body_too_large",
+    "unsupported_media_type",
+)
+
+
+class Metrics:
+    """Counters and histograms of the daemon; ``registry`` is what a scrape reads.
+
+    A ``model`` label is a configured id or ``_unknown``: ``add_models`` says which ids are configured, and
+    anything else counts under ``_unknown``. Ids are never forgotten, for counters must not vanish.
+    """
+
+    def __init__(self, statuses: Callable[[], Iterable[ModelStatus]]) -> None:
+        """``statuses`` is called at each scrape and must not block."""
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series beside each, which no query here uses
+        self.registry = CollectorRegistry()
+        self._models: set[str] = set()
+        self._define_requests()
+        self._define_engine()
+        self._define_daemon()
+        self.registry.register(ModelGauges(statuses))
+        self.registry.register(process_collector())
+        for reason in _REFUSED_BY_LISTENER:
+            self.request_rejections.labels(UNKNOWN_MODEL, reason)
+        for endpoint in ENDPOINTS:
+            self.requests.labels(UNKNOWN_MODEL, endpoint, "client_error")
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"mlxd_{name}", text, ("model", *labels), registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(f"mlxd_{name}", text, ("model",), buckets=buckets, registry=self.registry)
+
+    def _define_requests(self) -> None:
+        self.requests = self._counter("requests_total", "Requests that reached an endpoint, when over.", "endpoint", "outcome")
+        self.request_rejections = self._counter("request_rejections_total", "Requests refused with an error, by its code.", "reason")
+        self.prompt_tokens = self._counter("prompt_tokens_total", "Prompt tokens, computed or found in the prefix cache.", "source")
+        self.generation_tokens = self._counter("generation_tokens_total", "Generated tokens of requests that are over.")
+        self.cache_query_tokens = self._counter("prefix_cache_query_tokens_total", "Prompt tokens looked for in the prefix cache.")
+        self.cache_hit_tokens = self._counter("prefix_cache_hit_tokens_total", "Prompt tokens found in the prefix cache.")
+        self.cache_lookups = self._counter("prefix_cache_lookups_total", "Requests that asked the prefix cache.", "outcome")
+        self.ttft = self._histogram("time_to_first_token_seconds", "From a request's arrival to its first token.", TTFT)
+        self.queue = self._histogram("request_queue_seconds", "Time a request waited for its turn.", QUEUE)
+        self.prefill = self._histogram("request_prefill_seconds", "Time a request's prompt took.", PREFILL)
+        self.decode = self._histogram("request_decode_seconds", "Time a request's output took after its first token.", DURATION)
+        self.duration = self._histogram("request_duration_seconds", "From arrival to end, of requests that began to run.", DURATION)
+
+    def _define_engine(self) -> None:
+        self.itl = self._histogram("inter_token_latency_seconds", "Time between tokens of a stream, once per step.", ITL)
+        self.step_seconds = self._histogram("step_seconds", "Time of one engine step.", STEP_SECONDS)
+        self.step_tokens = self._histogram("step_tokens", "Tokens computed in one engine step, prompt and output.", STEP_TOKENS)
+        self.batch_size = self._histogram("batch_size", "Sequences that took part in one engine step.", BATCH_SIZE)
+        self.load_seconds = self._histogram("model_load_seconds", "Time from starting a worker to its being ready.", LOAD)
+        self.worker_restarts = self._counter("worker_restarts_total", "Workers that ended unasked and were replaced.", "reason")
+
+    def _define_daemon(self) -> None:
+        self.reload_successful = Gauge(
+            "mlxd_config_last_reload_successful", "1 if the configuration was last read without error, else 0.", registry=self.registry
+        )
+        self.reload_timestamp = Gauge(
+            "mlxd_config_last_reload_success_timestamp_seconds",
+            "Unix time the running configuration was taken over.",
+            registry=self.registry,
+        )
+        self.config = Info("mlxd_config", "The running configuration file.", registry=self.registry)
+        self.build = Info("mlxd_build", "Versions of mlxd and of the libraries its workers use.", registry=self.registry)
+        self.build.info({"version": __version__, "mlx": _version("mlx"), "mlx_lm": _version("mlx-lm")})
+        self.loop_lag = Histogram(
+            "mlxd_event_loop_lag_seconds", "How late the daemon's event loop ran a timer.", buckets=LOOP_LAG, registry=self.registry
+        )
+
+    # ---- configuration ----
+
+    def add_models(self, names: Iterable[str]) -> None:
+        """These ids are configured: their counters start at 0 (or go on, if they were there before)."""
+        for name in names:
+            self._models.add(name)
+            self._start_at_zero(name)
+
+    def config_loaded(self, sha256: str, when: float | None = None) -> None:
+        """A configuration was taken over; ``when`` is Unix time, default now."""
+        self.reload_successful.set(1)
+        self.reload_timestamp.set(time.time() if when is None else when)
+        self.config.info({"hash": sha256})
+
+    def config_refused(self) -> None:
+        """A configuration could not be taken over; the running one stays."""
+        self.reload_successful.set(0)
+
+    # ---- control.telemetry.Telemetry ----
+
+    def request_finished(self, record: RequestRecord) -> None:
+        """Count a request that is over, however it ended."""
+        model = self._label(record.model)
+        self.requests.labels(model, record.endpoint, record.outcome).inc()
+        if record.prompt_tokens is not None:  # it left the queue: what follows was measured, not refused
+            self._count_tokens(model, record, record.prompt_tokens)
+            self.duration.labels(model).observe(record.duration)
+        if record.time_to_first_token is not None:
+            self.ttft.labels(model).observe(record.time_to_first_token)
+        if record.timings is not None:
+            self.queue.labels(model).observe(record.timings.queue)
+            self.prefill.labels(model).observe(record.timings.prefill)
+            self.decode.labels(model).observe(record.timings.decode)
+
+    def _count_tokens(self, model: str, record: RequestRecord, prompt_tokens: int) -> None:
+        cached = record.cached_tokens or 0
+        self.prompt_tokens.labels(model, "computed").inc(max(0, prompt_tokens - cached))
+        self.prompt_tokens.labels(model, "cached").inc(cached)
+        self.generation_tokens.labels(model).inc(record.completion_tokens)
+        if record.cache is not None:
+            self.cache_lookups.labels(model, record.cache.value).inc()
+            self.cache_query_tokens.labels(model).inc(prompt_tokens)
+            self.cache_hit_tokens.labels(model).inc(cached)
+
+    def request_rejected(self, model: str, reason: str) -> None:
+        """Count an error answer; ``reason`` is the error's code."""
+        self.request_rejections.labels(self._label(model), reason if reason in CODES else MlxdError.code).inc()
+
+    def step(self, model: str, stats: StepStats) -> None:
+        """Count one engine step."""
+        model = self._label(model)
+        self.step_seconds.labels(model).observe(stats.seconds)
+        self.step_tokens.labels(model).observe(stats.tokens)
+        self.batch_size.labels(model).observe(stats.rows)
+        if stats.inter_token is not None:
+            self.itl.labels(model).observe(stats.inter_token)
+
+    def model_loaded(self, model: str, seconds: float) -> None:
+        """Count a worker that became ready."""
+        self.load_seconds.labels(self._label(model)).observe(seconds)
+
+    def worker_restarted(self, model: str, reason: str) -> None:
+        """Count a worker that ended unasked."""
+        self.worker_restarts.labels(self._label(model), reason).inc()
+
+    # ---- for those who show it ----
+
+    def cache_counters(self, model: str) -> CacheCounters:
+        """What the prefix cache of a configured model did so far."""
+        model = self._label(model)
+        return CacheCounters(
+            query_tokens=_count(self.cache_query_tokens.labels(model)),
+            hit_tokens=_count(self.cache_hit_tokens.labels(model)),
+            hits=_count(self.cache_lookups.labels(model, CacheOutcome.HIT.value)),
+            prefix_hits=_count(self.cache_lookups.labels(model, CacheOutcome.PREFIX_HIT.value)),
+            misses=_count(self.cache_lookups.labels(model, CacheOutcome.MISS.value)),
+        )
+
+    def _label(self, model: str) -> str:
+        return model if model in self._models else UNKNOWN_MODEL
+
+    def _start_at_zero(self, model: str) -> None:
+        for endpoint in ENDPOINTS:
+            for outcome in OUTCOMES:
+                self.requests.labels(model, endpoint, outcome)
+        for reason in _REFUSED_BY_MODEL:
+            self.request_rejections.labels(model, reason)
+        for reason in RESTART_REASONS:
+            self.worker_restarts.labels(model, reason)
+        for outcome in CacheOutcome:
+            self.cache_lookups.labels(model, outcome.value)
+        for source in ("computed", "cached"):
+            self.prompt_tokens.labels(model, source)
+        for counter in (self.generation_tokens, self.cache_query_tokens, self.cache_hit_tokens):
+            counter.labels(model)
+        for histogram in (self.ttft, self.itl, self.queue, self.prefill, self.decode, self.duration):
+            histogram.labels(model)
+        for histogram in (self.step_seconds, self.step_tokens, self.batch_size, self.load_seconds):
+            histogram.labels(model)
+
+
+def _count(counter: Counter) -> int:
+    return int(next(sample.value for metric in counter.collect() for sample in metric.samples if sample.name.endswith("_total")))
+
+
+def _version(distribution: str) -> str:
+    """Without importing it: the daemon never loads MLX."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"

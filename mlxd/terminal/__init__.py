@@ -1,0 +1,1 @@
+"""What people see on a terminal: the banner, tables, progress bars."""

@@ -1,0 +1,42 @@
+"""What a person sees when the daemon starts: where it listens, what it serves, and a line to try."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mlxd.config.address import Address, TcpAddress, UnixAddress
+
+_QUESTION = "What is the capital of France?"
+
+
+@dataclass(frozen=True)
+class BannerModel:
+    """One model of the banner."""
+
+    name: str
+    source: str
+    state: str
+
+
+def banner(version: str, config: str, inference: Sequence[Address], admin: Sequence[Address], models: Sequence[BannerModel]) -> str:
+    """The text, without a trailing newline. ``inference`` and ``admin`` are the addresses really bound."""
+    width = max((len(model.name) for model in models), default=0)
+    rows = [
+        ("inference", ", ".join(map(_shown, inference))),
+        ("admin", ", ".join(map(_shown, admin))),
+        *(("model", f"{model.name:<{width}}  {model.source}  ({model.state})") for model in models),
+    ]
+    lines = [f"mlxd {version}, serving {config}", *(f"  {label:<10} {text}" for label, text in rows)]
+    if inference and models:
+        lines += ["", "Try:", f"  {_curl(inference[0], models[0].name)}"]
+    return "\n".join(lines)
+
+
+def _shown(address: Address) -> str:
+    return f"http://{address}" if isinstance(address, TcpAddress) else str(address)
+
+
+def _curl(address: Address, model: str) -> str:
+    body = {"model": model, "messages": [{"role": "user", "content": _QUESTION}], "temperature": 0}
+    where = f"--unix-socket {address.path} http://localhost" if isinstance(address, UnixAddress) else f"http://{address}"
+    return f"curl {where}/v1/chat/completions -H 'Content-Type: application/json' -d '{json.dumps(body)}'"

@@ -1,0 +1,154 @@
+"""Models of the Hugging Face hub: ``org/name[@revision]``, in the hub library's own cache.
+
+The hub's environment variables hold: ``HF_HOME``, ``HF_ENDPOINT``, ``HF_TOKEN``, ``HF_HUB_OFFLINE`` and so on.
+"""
+
+import errno
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from huggingface_hub import constants, snapshot_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.utils.tqdm import tqdm
+
+from mlxd.errors import ModelSourceError
+from mlxd.worker.fetch.directory import check_model_directory
+from mlxd.worker.fetch.progress import Progress, Throttled
+
+# What mlx-lm fetches, without *.py: mlxd runs no code that comes with a model.
+PATTERNS = [
+    "*.json",
+    "model*.safetensors",
+    "tokenizer.model",
+    "*.tiktoken",
+    "tiktoken.model",
+    "*.txt",
+    "*.jsonl",
+    "*.jinja",
+]
+
+_REPOSITORY = re.compile(r"(?P<name>[\w-][\w.-]*/[\w.-]+)(@(?P<revision>[\w./-]+))?")
+
+
+@dataclass(frozen=True)
+class HubModel:
+    """A repository, and the branch, tag or commit of it; ``None`` for the default branch."""
+
+    name: str
+    revision: str | None = None
+
+    @classmethod
+    def parse(cls, source: str) -> Self:
+        """From ``org/name[@revision]``. Raises ``ModelSourceError``."""
+        match = _REPOSITORY.fullmatch(source)
+        if match is None:
+            raise ModelSourceError(
+                f'{source!r} is no model source; expected "org/name[@revision]", '
+                'a path beginning with "/", "./", "../" or "~", or "builtin:smollm2-135m"'
+            )
+        return cls(match["name"], match["revision"])
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.revision}" if self.revision else self.name
+
+
+def obtain_snapshot(model: HubModel, progress: Progress) -> Path:
+    """The directory of a snapshot: the cached one without asking the network, else a downloaded one."""
+    return cached_snapshot(model) or download_snapshot(model, progress)
+
+
+def cached_snapshot(model: HubModel) -> Path | None:
+    """The newest snapshot in the cache, if it is whole. No network is used."""
+    try:
+        path = Path(snapshot_download(model.name, revision=model.revision, allow_patterns=PATTERNS, local_files_only=True))
+        check_model_directory(path)
+    except (LocalEntryNotFoundError, HFValidationError, ModelSourceError):
+        return None
+    return path
+
+
+def download_snapshot(model: HubModel, progress: Progress) -> Path:
+    """Ask the hub for the revision and download what the cache lacks; interrupted downloads are resumed.
+
+    Where the hub cannot be reached, a whole snapshot in the cache is used. Raises ``ModelSourceError``: no such
+    repository or revision, no access, offline and not cached, no network, disk full, or not a model for MLX.
+    """
+    progress("fetching", 0, 0)
+    try:
+        path = snapshot_download(model.name, revision=model.revision, allow_patterns=PATTERNS, tqdm_class=_reporting(Throttled(progress)))
+    except Exception as error:
+        # The HTTP library beneath changes between releases of the hub's, so its errors have no stable type.
+        raise ModelSourceError(_diagnosis(model, error)) from error
+    check_model_directory(Path(path))
+    return Path(path)
+
+
+def _reporting(progress: Progress) -> type[Any]:
+    """A progress bar that draws nothing and reports bytes. The hub makes several; those that count files are ignored."""
+
+    class Reporter(tqdm):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            self._counts_bytes = kwargs.get("unit") == "B"
+            kwargs.pop("name", None)
+            super().__init__(*args, **(kwargs | {"disable": True}))  # type: ignore[no-untyped-call]
+
+        def update(self, n: float | None = 1) -> None:
+            self.n += n or 0
+            if self._counts_bytes:
+                progress("fetching", int(self.n), int(self.total or 0))
+
+    return Reporter
+
+
+def _diagnosis(model: HubModel, error: Exception) -> str:
+    return _refused(model, error) or _disk_trouble(model, error) or _unreachable(model, error)
+
+
+def _refused(model: HubModel, error: Exception) -> str | None:
+    """The hub answered, and said no."""
+    match error:
+        case GatedRepoError():
+            return f"{model} is gated: accept its conditions on the hub, then set HF_TOKEN to a token of that account"
+        case RepositoryNotFoundError():
+            return f"{model} is not on the hub at {constants.ENDPOINT}, or it is private; check the name, or set HF_TOKEN"
+        case RevisionNotFoundError():
+            return f"{model.name} has no revision {model.revision!r} on the hub; give a branch, a tag or a commit, or none for the default"
+        case HFValidationError():
+            return f"{model} is no valid name of a repository: {error}"
+        case HfHubHTTPError():
+            return f"the hub at {constants.ENDPOINT} refused {model}: {_first_line(error)}; try again later"
+    return None
+
+
+def _disk_trouble(model: HubModel, error: Exception) -> str | None:
+    match error:
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            return f"no space left for {model} in {constants.HF_HUB_CACHE}; free some, or set HF_HOME to a directory on another disk"
+        case OSError(errno=errno.EACCES | errno.EPERM | errno.EROFS):
+            return f"cannot write {model} to {constants.HF_HUB_CACHE}: {error.strerror}; set HF_HOME to a directory you may write to"
+    return None
+
+
+def _unreachable(model: HubModel, error: Exception) -> str:
+    if constants.HF_HUB_OFFLINE:
+        return (
+            f"{model} is not complete in the cache at {constants.HF_HUB_CACHE} and HF_HUB_OFFLINE is set; unset it, or copy the model there"
+        )
+    cause = error.__cause__ or error
+    return (
+        f"{model} is not complete in the cache at {constants.HF_HUB_CACHE} and cannot be fetched from {constants.ENDPOINT} "
+        f"({type(cause).__name__}: {_first_line(cause)}); check the network and the proxy"
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), "")

@@ -1,0 +1,10 @@
+"""The paged KV cache as bookkeeping: which block holds what, for whom. Pure Python; no tensor is touched here.
+
+::
+
+    Manager                      all the scheduler sees
+    ├── BlockPool                who holds which block; what may be evicted; arenas
+    │   └── FreeExtents          free blocks as maximal ranges
+    ├── PrefixIndex              chained hash of a block's tokens -> block
+    └── BlockTable (per sequence)  its blocks, as few runs as possible
+"""

@@ -1,0 +1,199 @@
+"""Who holds which block of the KV cache, and which may be taken back.
+
+A block is *free* (in ``FreeExtents``), *used* (references > 0), or *cached* (no references, but still findable
+through the prefix index, until it is evicted). Blocks live in arenas of equal size, which exist only while
+they are needed: the runtime allocates tensors for the arenas that exist, and drops those that are gone.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mlxd.worker.kv.free_extents import FreeExtents
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolCounts:
+    """How many blocks are in each state; they add up to ``total``. ``shared`` of the used have more than one holder."""
+
+    total: int
+    used: int
+    shared: int
+    cached: int
+    free: int
+    references: int  # sum over blocks: what unshared copies would take
+
+
+class BlockPool:
+    """Blocks ``0 … max_arenas * arena_blocks - 1``; ``on_evict`` is told each cached block that is taken back.
+
+    Every operation costs O(blocks touched).
+    """
+
+    def __init__(self, *, arena_blocks: int, max_arenas: int, on_evict: Callable[[int], None]) -> None:
+        self.arena_blocks = arena_blocks
+        self._max_arenas = max_arenas
+        self._on_evict = on_evict
+        self._free = FreeExtents(arena_blocks)
+        self._references: dict[int, int] = {}  # used blocks
+        self._findable: set[int] = set()  # used or cached blocks that the prefix index knows
+        self._cached: dict[int, None] = {}  # no references, findable; least recently used first
+        self._in_arena: dict[int, int] = {}  # existing arena -> its blocks that are used or cached
+        self._shared = 0
+        self._reference_sum = 0
+        self.evicted = 0  # since start
+
+    @property
+    def arenas(self) -> frozenset[int]:
+        """The arenas that exist."""
+        return frozenset(self._in_arena)
+
+    @property
+    def capacity(self) -> int:
+        """Blocks that can ever be held at once under the present limit."""
+        return self._max_arenas * self.arena_blocks
+
+    @property
+    def available(self) -> int:
+        """Blocks an allocation can get now: free, in arenas not made yet, or by eviction."""
+        growable = max(0, self._max_arenas - len(self._in_arena)) * self.arena_blocks
+        return len(self._free) + growable + len(self._cached)
+
+    def counts(self) -> PoolCounts:
+        """O(1)."""
+        total = len(self._in_arena) * self.arena_blocks
+        used, cached = len(self._references), len(self._cached)
+        return PoolCounts(
+            total=total, used=used, shared=self._shared, cached=cached, free=total - used - cached, references=self._reference_sum
+        )
+
+    def allocate(self, n: int, after: int | None = None) -> list[range] | None:
+        """``n`` blocks with one reference each, preferably right after block ``after``; None when not now."""
+        if n > self.available:
+            return None
+        while len(self._free) < n and len(self._in_arena) < self._max_arenas:
+            self._grow()
+        while len(self._free) < n:
+            self._evict(next(iter(self._cached)))
+        taken = self._free.take(n, after)
+        for block in (block for run in taken for block in run):
+            self._references[block] = 1
+            self._in_arena[block // self.arena_blocks] += 1
+        self._reference_sum += n
+        return taken
+
+    def retain(self, block: int) -> None:
+        """One more holder of a used or cached block. Raises ``ValueError`` for a free one."""
+        held = self._references.get(block, 0)
+        if not held and block not in self._cached:
+            raise ValueError(f"block {block} is free: it cannot be retained")
+        self._cached.pop(block, None)
+        self._references[block] = held + 1
+        self._shared += held == 1
+        self._reference_sum += 1
+
+    def release(self, block: int) -> None:
+        """One holder less. The last one leaves the block cached when it is findable, else free.
+        To evict a chain's tail before its head, release the tail first. Raises ``ValueError`` on a double free."""
+        held = self._references.get(block, 0)
+        if not held:
+            raise ValueError(f"block {block} is not held: it was released twice")
+        self._reference_sum -= 1
+        self._shared -= held == 2
+        if held > 1:
+            self._references[block] = held - 1
+            return
+        del self._references[block]
+        if block in self._findable and block // self.arena_blocks < self._max_arenas:
+            self._cached[block] = None
+        else:
+            self._give_back(block)
+
+    def make_findable(self, block: int) -> None:
+        """The prefix index knows this used block now: it outlives its holders."""
+        if block not in self._references:
+            raise ValueError(f"block {block} is not held: it cannot be registered")
+        self._findable.add(block)
+
+    def is_findable(self, block: int) -> bool:
+        """Known to the prefix index."""
+        return block in self._findable
+
+    def references(self, block: int) -> int:
+        """Holders of a block; 0 for cached and free ones."""
+        return self._references.get(block, 0)
+
+    def evict_cached(self, n: int | None = None) -> int:
+        """Free the ``n`` least recently used cached blocks (all by default); how many were freed."""
+        count = len(self._cached) if n is None else min(n, len(self._cached))
+        for _ in range(count):
+            self._evict(next(iter(self._cached)))
+        return count
+
+    def resize(self, max_arenas: int) -> None:
+        """Change the limit. Arenas beyond it lose their cached blocks and end when their last holder leaves."""
+        self._max_arenas = max_arenas
+        for arena in [arena for arena in self._in_arena if arena >= max_arenas]:
+            first = arena * self.arena_blocks
+            for block in range(first, first + self.arena_blocks):
+                if block in self._cached:
+                    self._evict(block)
+            self._free.remove_arena(arena)
+            self._drop_if_empty(arena)
+        for arena in [arena for arena in self._in_arena if arena < max_arenas]:
+            self._restore(arena)
+
+    def trim(self) -> None:
+        """Give up arenas that hold nothing."""
+        for arena in [arena for arena, held in self._in_arena.items() if not held]:
+            self._free.remove_arena(arena)
+            del self._in_arena[arena]
+
+    def check_integrity(self) -> None:
+        """Raise ``AssertionError`` unless used + cached + free = total and every count agrees. O(pool): for tests."""
+        everything = {block for arena in self._in_arena for block in range(arena * self.arena_blocks, (arena + 1) * self.arena_blocks)}
+        free = [block for run in self._free.ranges() for block in run]
+        used, cached = set(self._references), set(self._cached)
+        retired = {block for block in everything - used - cached if block // self.arena_blocks >= self._max_arenas}
+        assert len(free) == len(set(free)) == len(self._free), "free blocks are counted wrongly"
+        assert set(free) | used | cached | retired == everything, "a block is lost"
+        assert not used & cached, "a cached block is held"
+        assert not (used | cached) & set(free), "a held block is free"
+        assert cached <= self._findable <= used | cached, "findable blocks are neither used nor cached"
+        assert all(held > 0 for held in self._references.values()), "a used block has no holder"
+        assert sum(self._references.values()) == self._reference_sum, "references are counted wrongly"
+        assert sum(held > 1 for held in self._references.values()) == self._shared, "shared blocks are counted wrongly"
+        for arena, held in self._in_arena.items():
+            assert held == sum(block // self.arena_blocks == arena for block in used | cached), f"arena {arena} is counted wrongly"
+
+    def _grow(self) -> None:
+        arena = next(number for number in range(self._max_arenas) if number not in self._in_arena)
+        self._in_arena[arena] = 0
+        self._free.add(arena * self.arena_blocks, (arena + 1) * self.arena_blocks)
+
+    def _evict(self, block: int) -> None:
+        del self._cached[block]
+        self._give_back(block)
+
+    def _give_back(self, block: int) -> None:
+        if block in self._findable:
+            self._findable.remove(block)
+            self.evicted += 1
+            self._on_evict(block)
+        arena = block // self.arena_blocks
+        self._in_arena[arena] -= 1
+        if arena < self._max_arenas:
+            self._free.add(block, block + 1)
+        else:
+            self._drop_if_empty(arena)
+
+    def _drop_if_empty(self, arena: int) -> None:
+        if not self._in_arena[arena]:
+            del self._in_arena[arena]
+
+    def _restore(self, arena: int) -> None:
+        """An arena that was being retired is within the limit again: its unheld blocks are free again."""
+        first = arena * self.arena_blocks
+        known = {block for run in self._free.ranges() for block in run if block // self.arena_blocks == arena}
+        for block in range(first, first + self.arena_blocks):
+            if block not in self._references and block not in self._cached and block not in known:
+                self._free.add(block, block + 1)

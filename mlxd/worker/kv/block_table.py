@@ -1,0 +1,68 @@
+"""The blocks of one sequence, in order, as runs: attention reads a run as one slice of an arena, without a copy."""
+
+from collections.abc import Iterable, Iterator
+
+
+class BlockTable:
+    """Block ``i`` of the table holds tokens ``[i * block_size, (i + 1) * block_size)`` of the sequence.
+
+    A run is a maximal range of consecutive block ids within one arena.
+    """
+
+    def __init__(self, arena_blocks: int) -> None:
+        self._arena_blocks = arena_blocks
+        self._runs: list[range] = []
+        self._length = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[int]:
+        for run in self._runs:
+            yield from run
+
+    @property
+    def runs(self) -> tuple[range, ...]:
+        """Block ids, run by run."""
+        return tuple(self._runs)
+
+    @property
+    def last(self) -> int | None:
+        """The last block, or None when the table is empty."""
+        return self._runs[-1][-1] if self._runs else None
+
+    def extend(self, ranges: Iterable[range]) -> None:
+        """Append blocks; a range that continues the last run joins it."""
+        for new in ranges:
+            if not new:
+                continue
+            last = self._runs[-1] if self._runs else range(0)
+            if last and last.stop == new.start and new.start % self._arena_blocks:
+                self._runs[-1] = range(last.start, new.stop)
+            else:
+                self._runs.append(new)
+            self._length += len(new)
+
+    def append(self, block: int) -> None:
+        """Append one block."""
+        self.extend([range(block, block + 1)])
+
+    def block_at(self, index: int) -> int:
+        """The block id at ``index``. Costs O(runs)."""
+        for run in self._runs:
+            if index < len(run):
+                return run[index]
+            index -= len(run)
+        raise IndexError(index)
+
+    def truncate(self, length: int) -> list[int]:
+        """Cut the table to ``length`` blocks; the blocks cut off, in order."""
+        cut: list[range] = []
+        while self._length > length:
+            run = self._runs.pop()
+            keep = max(0, len(run) - (self._length - length))
+            cut.append(run[keep:])
+            self._length -= len(run) - keep
+            if keep:
+                self._runs.append(run[:keep])
+        return [block for run in reversed(cut) for block in run]

@@ -1,0 +1,89 @@
+"""Free blocks, kept as maximal contiguous ranges, so that a sequence gets as few runs as possible.
+
+Segregated fits with boundary tags (Knuth, TAOCP 1, 2.5): ranges are found by size class and joined with their
+neighbours by their ends, so every operation costs O(ranges touched), whatever the size of the pool.
+"""
+
+
+class FreeExtents:
+    """Disjoint ranges of block ids. Ranges are never joined across a multiple of ``arena_blocks``:
+    blocks of two arenas are not neighbours in memory.
+    """
+
+    def __init__(self, arena_blocks: int) -> None:
+        self._arena_blocks = arena_blocks
+        self._end: dict[int, int] = {}  # start -> end (exclusive)
+        self._start: dict[int, int] = {}  # end -> start
+        self._classes: list[dict[int, None]] = []  # k -> starts of ranges with 2**k <= size < 2**(k+1), oldest first
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def ranges(self) -> list[range]:
+        """All ranges, in order of address."""
+        return [range(start, self._end[start]) for start in sorted(self._end)]
+
+    def add(self, start: int, end: int) -> None:
+        """Blocks ``start`` to ``end`` (exclusive), of one arena, become free. They must not be free already."""
+        self._count += end - start
+        if start % self._arena_blocks and start in self._start:
+            start = self._remove(self._start[start]).start
+        if end % self._arena_blocks and end in self._end:
+            end = self._remove(end).stop
+        self._insert(start, end)
+
+    def take(self, n: int, after: int | None = None) -> list[range]:
+        """Take ``n`` blocks (``n <= len(self)``) in as few ranges as can be: first those right after block
+        ``after``, then one range that holds the rest, else the largest ranges there are."""
+        if n > self._count:
+            raise ValueError(f"{n} blocks asked of {self._count} free ones")
+        taken = []
+        if after is not None and n and (after + 1) % self._arena_blocks and after + 1 in self._end:
+            taken.append(self._cut(after + 1, n))
+            n -= len(taken[-1])
+        while n:
+            taken.append(self._cut(self._choose(n), n))
+            n -= len(taken[-1])
+        return taken
+
+    def remove_arena(self, arena: int) -> int:
+        """Forget the free blocks of one arena; how many they were."""
+        first, last = arena * self._arena_blocks, (arena + 1) * self._arena_blocks
+        gone = [self._remove(start) for start in [start for start in self._end if first <= start < last]]
+        self._count -= (removed := sum(map(len, gone)))
+        return removed
+
+    def _choose(self, n: int) -> int:
+        """Start of a range that holds ``n`` blocks (the tightest class that surely does), else of a largest one."""
+        surely = (n - 1).bit_length()
+        for starts in self._classes[surely:]:
+            if starts:
+                return next(iter(starts))
+        for starts in reversed(self._classes[:surely]):
+            if starts:
+                return next(iter(starts))
+        raise AssertionError("the count of free blocks is wrong")
+
+    def _cut(self, start: int, n: int) -> range:
+        """Take up to ``n`` blocks from the front of the range at ``start``."""
+        whole = self._remove(start)
+        cut = whole[:n]
+        if len(cut) < len(whole):
+            self._insert(cut.stop, whole.stop)
+        self._count -= len(cut)
+        return cut
+
+    def _insert(self, start: int, end: int) -> None:
+        self._end[start] = end
+        self._start[end] = start
+        size_class = (end - start).bit_length() - 1
+        while len(self._classes) <= size_class:
+            self._classes.append({})
+        self._classes[size_class][start] = None
+
+    def _remove(self, start: int) -> range:
+        end = self._end.pop(start)
+        del self._start[end]
+        del self._classes[(end - start).bit_length() - 1][start]
+        return range(start, end)

@@ -1,0 +1,130 @@
+"""A real daemon in a process of its own, on port 0 and a unix socket, for end-to-end tests."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+PATIENCE = 60.0  # seconds to wait for anything: far beyond what a loaded machine needs
+
+
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path):
+        super().__init__("localhost", timeout=PATIENCE)
+        self._path = str(path)
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+class DaemonProcess:
+    """``with DaemonProcess(directory, toml) as daemon``: started, and killed at the end if the test did not stop it.
+
+    ``[server]`` and ``[admin]`` listen addresses are written by this class; ``toml`` gives the rest. ``{dir}`` in it is the directory.
+    """
+
+    def __init__(self, directory: Path, toml: str, *, server="", env=None):
+        self.directory = directory
+        self.socket = directory / "admin.sock"
+        self.config = directory / "mlxd.toml"
+        self.log = directory / "daemon.log"
+        self.config.write_text(
+            f'[server]\nlisten = "127.0.0.1:0"\n{server}\n[admin]\nlisten = "unix:{self.socket}"\n[log]\nformat = "json"\nlevel = "debug"\n'
+            + toml.replace("{dir}", str(directory))
+        )
+        self._env = {**os.environ, **(env or {})}
+        self.started_at = 0.0
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                for child in psutil.Process(self.process.pid).children(recursive=True):
+                    child.kill()
+                self.process.kill()
+                self.process.wait(PATIENCE)
+
+    def start(self):
+        self.started_at = time.monotonic()
+        with self.log.open("ab") as log, (self.directory / "out.txt").open("ab") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "mlxd", "--config", str(self.config)], stdout=out, stderr=log, stdin=subprocess.DEVNULL, env=self._env
+            )
+
+    def admin(self, path, method="GET"):
+        """(status, parsed body) from the admin listener; ConnectionError while it is not up."""
+        connection = UnixConnection(self.socket)
+        try:
+            connection.request(method, path)
+            answer = connection.getresponse()
+            body = answer.read()
+        except OSError as error:
+            raise ConnectionError(str(error)) from error
+        finally:
+            connection.close()
+        return answer.status, json.loads(body) if answer.getheader("content-type", "").startswith("application/json") else body.decode()
+
+    def until(self, condition, what):
+        """Poll ``condition`` until it is true; the last resort where there is no event to wait for."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise AssertionError(f"the daemon ended with {self.process.returncode} before {what}:\n{self.log.read_text()[-3000:]}")
+            try:
+                if found := condition():
+                    return found
+            except ConnectionError:
+                pass
+            time.sleep(0.02)
+        raise AssertionError(f"never happened: {what}\n{self.log.read_text()[-3000:]}")
+
+    def wait_live(self):
+        return self.until(lambda: self.admin("/livez")[0] == 200, "live")
+
+    def wait_ready(self):
+        return self.until(lambda: self.admin("/readyz")[0] == 200, "ready")
+
+    def model(self, name="tiny"):
+        return self.admin(f"/admin/v1/models/{name}")[1]
+
+    @property
+    def url(self):
+        """Of the inference listener."""
+        return "http://" + self.admin("/admin/v1/status")[1]["listeners"]["inference"][0]
+
+    @property
+    def port(self):
+        return int(self.url.rsplit(":", 1)[1])
+
+    def events(self, name=None):
+        """The log, parsed; only those called ``name`` if given."""
+        lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        return [line for line in lines if name is None or line["event"] == name]
+
+    def metrics(self):
+        """The exposition, as {'name{labels}': value}."""
+        return {
+            key: float(value)
+            for key, value in (line.rsplit(" ", 1) for line in self.admin("/metrics")[1].splitlines() if line and not line.startswith("#"))
+        }
+
+    def stop(self):
+        """TERM, and the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(PATIENCE)

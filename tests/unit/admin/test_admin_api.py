@@ -1,0 +1,194 @@
+"""GET /admin/v1/…: models, configuration, status; and who is refused."""
+
+import aiohttp
+import pytest
+import structlog
+from yarl import URL
+
+from mlxd import __version__
+from mlxd.admin.app import build_admin_app
+from mlxd.config.address import parse_address
+from mlxd.control.telemetry import CacheCounters
+from mlxd.listener.security import SecurityRules
+from mlxd.listener.server import Listener
+from mlxd.types import ModelState
+from mlxd.wire.messages import Progress
+from tests.support.statuses import SHA256, model_status
+
+
+async def get(session, path, **kwargs):
+    async with session.get(path, **kwargs) as response:
+        return response.status, await response.json()
+
+
+async def test_a_ready_model_in_full(daemon, admin):
+    daemon.counters = CacheCounters(query_tokens=100, hit_tokens=60, hits=1, prefix_hits=2, misses=3)
+    assert await get(admin, "/admin/v1/models/tiny") == (
+        200,
+        {
+            "id": "tiny",
+            "aliases": ["default"],
+            "source": "builtin:smollm2-135m",
+            "desired_state": "ready",
+            "state": "ready",
+            "since": "2026-01-02T03:04:05.500Z",
+            "pid": 42,
+            "progress": None,
+            "restarts": 0,
+            "restart_in_seconds": None,
+            "last_error": None,
+            "requests": {"running": 1, "waiting": 2},
+            "memory": {
+                "weights_bytes": 100,
+                "kv_bytes": 20,
+                "mlx_active_bytes": 130,
+                "mlx_cache_bytes": 7,
+                "mlx_peak_bytes": 200,
+                "rss_bytes": 300,
+            },
+            "cache": {
+                "kind": "auto",
+                "entries": 3,
+                "used_bytes": 20,
+                "limit_bytes": 1000,
+                "query_tokens": 100,
+                "hit_tokens": 60,
+                "lookups": {"hit": 1, "prefix_hit": 2, "miss": 3},
+            },
+            "runner": {"name": "simple", "reason": 'batching.mode = "simple"'},
+            "device": "cpu",
+            "dtype": "float32",
+            "context_length": 2048,
+            "vocabulary_size": 49152,
+            "load_seconds": 1.5,
+            "versions": {"mlx": "0.32.4", "mlx_lm": "0.32.2"},
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [("tiny", "tiny"), ("default", "tiny"), ("org/Name-4bit", "org/Name-4bit"), ("org%2FName-4bit", "org/Name-4bit")],
+)
+async def test_models_are_found_by_id_and_alias(admin, path, found):
+    async with admin.get(URL(f"/admin/v1/models/{path}", encoded=True)) as response:  # "%2F" arrives as it is
+        assert (response.status, (await response.json())["id"]) == (200, found)
+
+
+async def test_the_list_has_the_files_order_and_the_same_objects(admin):
+    _, body = await get(admin, "/admin/v1/models")
+    assert [model["id"] for model in body["models"]] == ["tiny", "org/Name-4bit", "other"]
+    assert (await get(admin, "/admin/v1/models/other"))[1] == body["models"][2]
+
+
+async def test_a_loading_model_shows_progress(daemon, admin):
+    daemon.models.all = [model_status("tiny", ModelState.LOADING, pid=7, progress=Progress(stage="fetching", done=30, total=120))]
+    _, body = await get(admin, "/admin/v1/models/tiny")
+    assert body["progress"] == {"stage": "fetching", "done_bytes": 30, "total_bytes": 120, "fraction": 0.25}
+    assert (body["runner"], body["memory"], body["device"], body["cache"]["limit_bytes"]) == (None, None, None, None)
+
+
+async def test_a_stage_that_cannot_tell_has_no_fraction(daemon, admin):
+    daemon.models.all = [model_status("tiny", ModelState.LOADING, progress=Progress(stage="warming"))]
+    assert (await get(admin, "/admin/v1/models/tiny"))[1]["progress"]["fraction"] is None
+
+
+async def test_a_failed_model_says_why(daemon, admin):
+    daemon.models.all = [model_status("tiny", ModelState.FAILED, restarts=5, restart_in=2.5, last_error="killed by SIGKILL")]
+    _, body = await get(admin, "/admin/v1/models/tiny")
+    assert (body["state"], body["restarts"], body["restart_in_seconds"], body["last_error"]) == ("failed", 5, 2.5, "killed by SIGKILL")
+
+
+async def test_an_unknown_model(admin):
+    status, body = await get(admin, "/admin/v1/models/nobody")
+    assert (status, body["error"]["code"], body["error"]["param"]) == (404, "model_not_found", "model")
+
+
+async def test_the_configuration_and_its_etag(admin):
+    async with admin.get("/admin/v1/config") as response:
+        assert response.status == 200
+        assert response.headers["ETag"] == f'"{SHA256}"'
+        assert (await response.json())["config"] == {"admin": {"token": "<redacted>"}}
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [(f'"{SHA256}"', 304), (f'W/"{SHA256}"', 304), (f'"old", "{SHA256}"', 304), ("*", 304), ('"old"', 200), ("garbage", 200)],
+)
+async def test_if_none_match(admin, sent, status):
+    async with admin.get("/admin/v1/config", headers={"If-None-Match": sent}) as response:
+        assert response.status == status
+        assert response.headers["ETag"] == f'"{SHA256}"'
+        assert bool(await response.read()) is (status == 200)
+
+
+async def test_status_has_everything_at_a_glance(daemon, admin):
+    daemon.config_error = "mlxd.toml:3: server.lisen: unknown key"
+    _, body = await get(admin, "/admin/v1/status")
+    assert body.pop("time") > "2026"
+    assert [model["id"] for model in body.pop("models")] == ["tiny", "org/Name-4bit", "other"]
+    assert body == {
+        "version": __version__,
+        "pid": 41,
+        "started": "2026-01-02T03:04:05.500Z",
+        "draining": False,
+        "config": {
+            "path": "/etc/mlxd.toml",
+            "sha256": SHA256,
+            "loaded": "2026-01-02T03:04:05.500Z",
+            "last_reload_successful": False,
+            "last_error": "mlxd.toml:3: server.lisen: unknown key",
+        },
+        "listeners": [{"role": "inference", "address": "127.0.0.1:8000"}],
+    }
+
+
+@pytest.mark.parametrize("path", ["/", "/admin", "/admin/v1/modelz", "/admin/v1/models/", "/metrics/vllm", "/v1/models"])
+async def test_unknown_paths_are_json_404s(admin, path):
+    status, body = await get(admin, path)
+    assert (status, body["error"]["code"]) == (404, "not_found")
+    assert path in body["error"]["message"]
+
+
+async def test_nothing_can_be_changed_yet(admin):
+    async with admin.post("/admin/v1/models/tiny", json={}) as response:
+        assert response.status == 405
+        assert (await response.json())["error"]["code"] == "method_not_allowed"
+
+
+async def test_a_bug_of_ours_is_a_json_500_that_tells_nothing(daemon, admin):
+    daemon.models.statuses = lambda: 1 / 0
+    with structlog.testing.capture_logs() as logs:
+        status, body = await get(admin, "/admin/v1/models")
+    assert (status, body["error"]["code"]) == (500, "internal_error")
+    assert "division" not in str(body)
+    assert [line["event"] for line in logs] == ["request_crashed"]
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/admin/v1/status", "/admin/v1/config", "/admin/v1/models", "/admin/v1/models/tiny"])
+async def test_tokens_guard_everything_but_the_probes(daemon, serve, path):
+    url = await serve(build_admin_app(daemon.sources, lambda: SecurityRules(tokens=("full",), read_tokens=("read",))))
+    async with aiohttp.ClientSession(url) as session:
+        assert (await get(session, path))[0] == 401
+        assert (await get(session, path, headers={"Authorization": "Bearer wrong"}))[0] == 401
+        if path != "/metrics":
+            assert (await get(session, path, headers={"Authorization": "Bearer read"}))[0] == 200
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Host": "evil.example"}, {"Origin": "https://evil.example"}, {"Sec-Fetch-Mode": "no-cors"}, {"Upgrade": "websocket"}]
+)
+async def test_browsers_are_kept_out(admin, headers):
+    status, body = await get(admin, "/admin/v1/status", headers=headers)
+    assert (status, body["error"]["code"]) == (403, "forbidden")
+
+
+async def test_on_a_unix_socket(daemon, tmp_path):
+    listener = Listener(build_admin_app(daemon.sources, SecurityRules), [parse_address(f"unix:{tmp_path}/admin.sock")])
+    await listener.start()
+    try:
+        assert (tmp_path / "admin.sock").stat().st_mode & 0o777 == 0o600
+        async with aiohttp.ClientSession("http://anything", connector=aiohttp.UnixConnector(str(tmp_path / "admin.sock"))) as session:
+            assert (await get(session, "/admin/v1/models/tiny"))[0] == 200
+    finally:
+        await listener.stop()

@@ -1,0 +1,82 @@
+"""GET /metrics over HTTP."""
+
+import gzip
+
+import aiohttp
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from mlxd.admin.app import build_metrics_app
+from mlxd.listener.security import SecurityRules
+from mlxd.observability.metrics import Metrics
+
+
+@pytest.fixture
+def metrics(daemon):
+    made = Metrics(daemon.models.statuses)
+    daemon.registry = made.registry
+    made.add_models(["tiny"])
+    return made
+
+
+async def scrape(session, **headers):
+    async with session.get("/metrics", headers=headers) as response:
+        return response.status, response.headers, await response.text()
+
+
+async def test_text_by_default(metrics, admin):
+    metrics.worker_restarted("tiny", "crash")
+    status, headers, body = await scrape(admin)
+    assert (status, headers["Content-Type"].partition(";")[0]) == (200, "text/plain")
+    samples = {(sample.name, *sample.labels.values()): sample.value for family in parse_text(body) for sample in family.samples}
+    assert samples["mlxd_worker_restarts_total", "tiny", "crash"] == 1
+    assert samples["mlxd_model_state", "org/Name-4bit", "ready"] == 1
+
+
+async def test_openmetrics_when_asked(metrics, admin):
+    _, headers, body = await scrape(admin, Accept="application/openmetrics-text;version=1.0.0,text/plain;q=0.5")
+    assert headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
+    assert body.endswith("# EOF\n")
+    assert any(family.name == "mlxd_requests" for family in parse_openmetrics(body))
+
+
+@pytest.mark.parametrize("accept", ["application/openmetrics-text; version=abc", "text/plain;version=x", ";;;=,", "image/png"])
+async def test_an_accept_header_nobody_understands_gets_text(metrics, admin, accept):
+    status, headers, body = await scrape(admin, Accept=accept)
+    assert (status, headers["Content-Type"].partition(";")[0]) == (200, "text/plain")
+    assert "mlxd_requests_total" in body
+
+
+async def test_gzip_when_asked(metrics, serve, daemon):
+    url = await serve(build_metrics_app(lambda: daemon.registry, SecurityRules))
+    async with aiohttp.ClientSession(url, auto_decompress=False) as session:
+        async with session.get("/metrics", headers={"Accept-Encoding": "gzip"}) as response:
+            assert response.headers["Content-Encoding"] == "gzip"
+            assert b"mlxd_requests_total" in gzip.decompress(await response.read())
+        async with session.get("/metrics", headers={"Accept-Encoding": "identity"}) as response:
+            assert "Content-Encoding" not in response.headers
+            assert b"mlxd_requests_total" in await response.read()
+
+
+async def test_the_metrics_listener_serves_nothing_else(metrics, serve, daemon):
+    url = await serve(build_metrics_app(lambda: daemon.registry, SecurityRules))
+    async with aiohttp.ClientSession(url) as session:
+        assert (await scrape(session))[0] == 200
+        async with session.get("/livez") as response:
+            assert response.status == 200
+        for path in ("/admin/v1/status", "/admin/v1/config", "/readyz"):
+            async with session.get(path) as response:
+                assert response.status == 404
+
+
+async def test_switched_off_is_a_404_that_says_so(admin):
+    async with admin.get("/metrics") as response:
+        assert response.status == 404
+        assert "metrics.enabled" in (await response.json())["error"]["message"]
+
+
+async def test_switching_on_needs_no_new_application(daemon, admin):
+    assert (await scrape(admin))[0] == 404
+    daemon.registry = Metrics(daemon.models.statuses).registry
+    assert (await scrape(admin))[0] == 200

@@ -1,0 +1,168 @@
+"""``mlxd status`` at several widths."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from mlxd.admin.models import describe
+from mlxd.control.telemetry import CacheCounters
+from mlxd.terminal.status_table import _ago, _size, _time, render_status
+from mlxd.types import MemoryFigures, ModelState
+from mlxd.wire.messages import Heartbeat, Progress
+from tests.support.statuses import SHA256, model_status, running_status
+
+MIB = 2**20
+HEARTBEAT = Heartbeat(
+    running=1,
+    waiting=0,
+    steps=1,
+    busy_seconds=0,
+    memory=MemoryFigures(kv=5 * MIB, mlx_active=600 * MIB, rss=812 * MIB),
+    cache_entries=12,
+)
+LONG_ERROR = "the worker was killed by SIGKILL; its last words: libc++abi: terminating due to uncaught exception of type std::runtime_error"
+
+
+def status_of(*models, config_error=None, draining=False):
+    counters = CacheCounters(query_tokens=1000, hit_tokens=630)
+    return {
+        "time": "2026-01-02T06:16:05.000Z",
+        "version": "0.1.0",
+        "pid": 4321,
+        "started": "2026-01-02T03:04:00.000Z",
+        "draining": draining,
+        "config": {
+            "path": "/etc/mlxd/mlxd.toml",
+            "sha256": SHA256,
+            "loaded": "2026-01-02T03:04:00.000Z",
+            "last_reload_successful": config_error is None,
+            "last_error": config_error,
+        },
+        "listeners": [
+            {"role": "inference", "address": "127.0.0.1:8000"},
+            {"role": "admin", "address": "unix:/run/mlxd/admin.sock"},
+        ],
+        "models": [describe(model, counters) for model in models],
+    }
+
+
+def drawn(status, width=80, *, colors=False):
+    console = Console(file=io.StringIO(), width=width, force_terminal=colors, color_system="standard" if colors else None)
+    console.print(render_status(status))
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+
+
+READY = running_status("smollm2", aliases=("default",), heartbeat=HEARTBEAT, waiting=0)
+FETCHING = model_status("qwen3-8b", ModelState.LOADING, pid=7, progress=Progress(stage="fetching", done=45, total=100))
+BACKING_OFF = model_status("llama", ModelState.LOADING, restarts=3, restart_in=7.6, last_error=LONG_ERROR)
+FAILED = model_status("mlx-community/Qwen3-Coder-30B-A3B-Instruct-8bit", ModelState.FAILED, aliases=("coder",), last_error="no config.json")
+
+
+def test_one_ready_model_at_80_columns():
+    assert drawn(status_of(READY)) == [
+        "mlxd       0.1.0  pid 4321  up 3h 12m",
+        "config     /etc/mlxd/mlxd.toml",
+        "           sha256 5e5e5e5e5e5e  loaded 3h 12m ago  ok",
+        "inference  http://127.0.0.1:8000",
+        "admin      unix:/run/mlxd/admin.sock",
+        "",
+        "MODEL              STATE   SINCE  RUN  WAIT   MEMORY  HITS  RESTARTS  PID",
+        "smollm2 (default)  ready  3h 11m    1     0  812 MiB   63%         0   42",
+    ]
+
+
+def test_all_columns_at_140():
+    head, row = drawn(status_of(READY), 140)[-2:]
+    assert head.split() == ["MODEL", "STATE", "SINCE", "RUN", "WAIT", "MEMORY", "HITS", "CACHE", "RESTARTS", "PID", "DEVICE"]
+    assert row.endswith("812 MiB   63%  5.0 MiB         0   42  cpu float32")
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120, 140, 200])
+def test_a_model_is_one_line_and_numbers_are_never_cut(width):
+    lines = drawn(status_of(READY, FETCHING, BACKING_OFF, FAILED), width)
+    assert max(map(len, lines)) <= width
+    start = next(index for index, line in enumerate(lines) if line.startswith("MODEL"))
+    rows = lines[start : start + 5]
+    assert [row.split()[0][:5] for row in rows] == ["MODEL", "smoll", "qwen3", "llama", "mlx-c"]
+    assert lines[start + 5] == ""
+    assert "loading: fetching 45%" in rows[2]
+    assert "loading, retry in 8s" in rows[3]
+    assert all("…" not in row for row in rows[:4])
+
+
+def test_errors_stand_on_their_own_lines_in_full():
+    lines = drawn(status_of(READY, BACKING_OFF, FAILED))
+    said = " ".join(line.strip() for line in lines[lines.index("", 6) :]).strip()
+    assert said == f"llama: {LONG_ERROR} mlx-community/Qwen3-Coder-30B-A3B-Instruct-8bit: no config.json"
+
+
+def test_no_errors_no_empty_section():
+    assert drawn(status_of(READY))[-1].startswith("smollm2")
+
+
+def test_a_refused_configuration_is_seen():
+    lines = drawn(status_of(READY, config_error="mlxd.toml:3: server.lisen: unknown key"))
+    assert lines[2].endswith("the newest file was refused")
+    assert lines[-1] == "  config: mlxd.toml:3: server.lisen: unknown key"
+
+
+def test_draining_is_seen():
+    assert drawn(status_of(READY, draining=True))[0].endswith("draining")
+
+
+def test_no_models_at_all():
+    assert drawn(status_of())[-1].startswith("MODEL")
+
+
+def test_states_are_coloured_on_a_terminal_only():
+    assert any("\x1b[32mready" in line for line in drawn(status_of(READY), colors=True))
+    assert not any("\x1b" in line for line in drawn(status_of(READY, FAILED)))
+
+
+def test_a_workers_last_words_do_not_drive_the_terminal():
+    lines = drawn(status_of(model_status("tiny", ModelState.FAILED, last_error="\x1b]0;owned\x07 [bold]text[/bold]")))
+    assert lines[-1] == r"  tiny: \x1b]0;owned\x07 [bold]text[/bold]"
+
+
+@pytest.mark.parametrize(
+    ("progress", "expected"),
+    [
+        (Progress(stage="loading", done=1, total=3), "loading 33%"),
+        (Progress(stage="loading"), "loading "),
+        (Progress(stage="warming"), "loading: warming"),
+        (Progress(stage="converting", done=3, total=2), "loading: converting 100%"),
+    ],
+)
+def test_progress(progress, expected):
+    assert expected in drawn(status_of(model_status("tiny", ModelState.LOADING, progress=progress)))[-1]
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1024, "1.0 KiB"),
+        (812 * MIB, "812 MiB"),
+        (1000 * MIB, "1.0 GiB"),
+        (48 * 2**30, "48 GiB"),
+        (2**41, "2.0 TiB"),
+    ],
+)
+def test_sizes(size, text):
+    assert _size(size) == text
+
+
+@pytest.mark.parametrize(
+    ("since", "text"),
+    [
+        ("2026-01-02T06:16:05.000Z", "0s"),
+        ("2026-01-02T06:15:10.000Z", "55s"),
+        ("2026-01-02T06:14:00.000Z", "2m 5s"),
+        ("2025-12-30T02:00:00.000Z", "3d 4h"),
+        ("2026-01-02T07:00:00.000Z", "0s"),
+    ],
+)
+def test_spans(since, text):
+    assert _ago(since, _time("2026-01-02T06:16:05.000Z")) == text

@@ -1,0 +1,96 @@
+"""The import rule of the architecture, enforced by reading imports."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import mlxd
+
+ROOT = Path(mlxd.__file__).parent
+
+# What each part may import of ours; the longest matching name decides.
+ALLOWED = {
+    "errors": set(),
+    "types": set(),
+    "config": {"errors", "types"},
+    "wire": {"errors", "types"},
+    "client": {"config", "wire", "errors", "types"},
+    "control": {"config", "wire", "client.worker_client", "errors", "types"},
+    "listener": {"config", "errors", "types"},
+    "api": {"listener", "control", "client", "config", "wire", "errors", "types"},
+    "admin": {"listener", "control", "client", "config", "wire", "errors", "types"},
+    "observability": {"listener", "control", "client", "config", "wire", "errors", "types"},
+    "terminal": {"config", "errors", "types"},
+    "worker.text": {"wire", "errors", "types"},
+    "worker.fetch": {"errors", "types"},
+    "worker.engine": {"wire", "errors", "types"},
+    "worker.kv": {"wire", "errors", "types"},
+    "worker.runtime": {"worker.kv", "worker.engine", "worker.fetch", "worker.text", "wire", "errors", "types"},
+    "worker": {"worker", "wire", "errors", "types"},
+}
+EVERYTHING_BUT_THE_WORKER = {"daemon", "cli", "__main__", "__init__"}
+
+MLX = {"mlx", "mlx_lm"}
+HTTP = {"aiohttp", "prometheus_client"}
+MAY_IMPORT = {
+    **dict.fromkeys(MLX, {"worker.runtime"}),
+    **dict.fromkeys(HTTP, {"listener", "api", "admin", "observability", "daemon", "cli"}),
+}
+
+
+def modules():
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        yield ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts), path
+
+
+def imports(path):
+    """Every absolute name imported anywhere in the file, functions and TYPE_CHECKING included."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def inside(name, package):
+    return name == package or name.startswith(package + ".")
+
+
+def layer_of(module):
+    found = [layer for layer in ALLOWED if inside(module, layer)]
+    return max(found, key=len) if found else None
+
+
+def violations(module, path):
+    layer = layer_of(module)
+    for full in imports(path):
+        top = full.split(".")[0]
+        if top in MAY_IMPORT and not any(inside(module, package) for package in MAY_IMPORT[top]):
+            yield f"{module} imports {full}"
+        if top != "mlxd" or full in {"mlxd", "mlxd.__version__"}:
+            continue
+        target = full.removeprefix("mlxd.")
+        if layer is None:
+            if inside(target, "worker"):
+                yield f"{module} imports {full}"
+        elif not inside(target, layer) and not any(inside(target, allowed) for allowed in ALLOWED[layer]):
+            yield f"{module} imports {full}"
+
+
+def test_every_module_belongs_to_a_layer():
+    homeless = [name for name, _ in modules() if layer_of(name) is None and name.split(".")[0] not in EVERYTHING_BUT_THE_WORKER]
+    assert homeless == []
+
+
+@pytest.mark.parametrize(("module", "path"), [pytest.param(*found, id=found[0]) for found in modules()])
+def test_imports_respect_the_layers(module, path):
+    assert list(violations(module, path)) == []
+
+
+def test_the_rule_catches_what_it_forbids(tmp_path):
+    bad = tmp_path / "bad.py"
+    bad.write_text("import mlx.core as mx\nfrom mlxd.worker import main\nfrom mlxd.api.app import build_app\n")
+    assert len(list(violations("control.bad", bad))) == 3
