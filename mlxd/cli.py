@@ -57,7 +57,9 @@ def _names_command(arguments: Sequence[str]) -> bool:
 
 
 def _parser() -> _Parser:
-    parser = _Parser(prog="mlxd", description="The inference daemon for Apple's MLX.", epilog="mlxd --config FILE is short for mlxd serve --config FILE.")
+    parser = _Parser(
+        prog="mlxd", description="The inference daemon for Apple's MLX.", epilog="mlxd --config FILE is short for mlxd serve --config FILE."
+    )
     parser.add_argument("--version", action="version", version=f"mlxd {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
 
@@ -74,7 +76,9 @@ def _parser() -> _Parser:
 
     status = commands.add_parser("status", help="show what a running daemon is doing")
     status.add_argument("--config", type=Path, metavar="FILE", help="take the admin address and token from this file")
-    status.add_argument("--admin", metavar="ADDRESS", help='"HOST:PORT" or "unix:/path"; default: unix:~/.mlxd/admin.sock (token: $MLXD_ADMIN_TOKEN)')
+    status.add_argument(
+        "--admin", metavar="ADDRESS", help='"HOST:PORT" or "unix:/path"; default: unix:~/.mlxd/admin.sock (token: $MLXD_ADMIN_TOKEN)'
+    )
     status.add_argument("--json", action="store_true", help="print the admin API's answer as it is")
     status.set_defaults(run=_status)
 

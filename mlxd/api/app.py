@@ -6,7 +6,8 @@ from aiohttp import web
 
 from mlxd.api.health import health
 from mlxd.api.keys import CONFIG, MODEL, MODELS, TELEMETRY, Models
-from mlxd.api.openai.generate import chat_completions, completions
+from mlxd.api.openai.chat import chat_completions
+from mlxd.api.openai.completions import completions
 from mlxd.api.openai.models import list_models, show_model
 from mlxd.config.schema import Config
 from mlxd.control.telemetry import UNKNOWN_MODEL, Telemetry

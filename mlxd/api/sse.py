@@ -66,6 +66,9 @@ class SseWriter:
                 await self.response.write_eof()
         except TimeoutError:
             self.cut_off()
+        except asyncio.CancelledError:  # also where the deadline cancelled an earlier wait for the client: aiohttp's writer stays so
+            self.cut_off()
+            raise
 
     def cut_off(self) -> None:
         """Drop the connection, and whatever the client did not read."""

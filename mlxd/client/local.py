@@ -66,7 +66,7 @@ class ThreadHost:
 
     @property
     def pid(self) -> int | None:
-        """This process's."""
+        """Of the process that holds the thread: ours."""
         return os.getpid() if self._outcome is not None and not self._outcome.done() else None
 
     def _main(self, sock: socket.socket, outcome: asyncio.Future[str]) -> None:

@@ -52,7 +52,7 @@ class ProcessHost:
             on_failure.callback(ours.close)
             with theirs:
                 read_end, write_end = os.pipe()
-                pipe = on_failure.enter_context(open(read_end, "rb", buffering=0))  # noqa: SIM115, ASYNC230  closed by its transport
+                pipe = on_failure.enter_context(os.fdopen(read_end, "rb", buffering=0))
                 try:
                     self._process = await self._spawn(theirs.fileno(), write_end)
                 finally:

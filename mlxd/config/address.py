@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import BeforeValidator, PlainSerializer
 
 from mlxd.config.paths import expand
 
@@ -78,6 +78,8 @@ def is_host(text: str) -> bool:
 
 
 def _parse_tcp(text: str) -> TcpAddress:
+    if "://" in text:
+        raise ValueError('must be an address without a scheme, such as "127.0.0.1:8000"')
     host, colon, port = text.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     if not colon or not _PORT.fullmatch(port):
@@ -103,9 +105,4 @@ def _parse_unix(text: str) -> UnixAddress:
     return UnixAddress(path)
 
 
-Listen = Annotated[
-    TcpAddress | UnixAddress,
-    BeforeValidator(parse_address),
-    PlainSerializer(str, return_type=str),
-    WithJsonSchema({"type": "string", "examples": ["127.0.0.1:8000", "unix:~/.mlxd/admin.sock"]}),
-]
+Listen = Annotated[TcpAddress | UnixAddress, BeforeValidator(parse_address), PlainSerializer(str, return_type=str)]

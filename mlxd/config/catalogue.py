@@ -6,7 +6,7 @@ from typing import Any, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from mlxd.config.fields import Table
+from mlxd.config.fields import Table, default_text, example
 from mlxd.config.keys import Key
 
 ANY_NAME = "*"  # stands for a model's name in the key of a declared field
@@ -73,6 +73,14 @@ def field_at(kind: type[Table], key: Key) -> FieldInfo | None:
     names = tuple(part for part in key if not isinstance(part, int))
     parent = table_at(kind, names[:-1]) if names else None
     return parent.model_fields.get(names[-1]) if parent else None
+
+
+def defaults_as_written(kind: type[Table]) -> dict[str, Any]:
+    """The default of each leaf of one table as it stands in a file; None where it has none or is not set by default."""
+    leaf_fields = {str(entry.key[-1]): entry.info for entry in entries(kind) if entry.kind is None}
+    required = {name: example(info) for name, info in leaf_fields.items() if info.is_required()}
+    values = kind.model_validate(required).model_dump(mode="json", include=set(leaf_fields))
+    return {name: None if name in required else default_text(info) or values[name] for name, info in leaf_fields.items()}
 
 
 def _table_below(annotation: Any) -> tuple[type[Table] | None, bool]:

@@ -1,5 +1,6 @@
 """One file as it was read: its values, the lines of its keys, and errors about reading and syntax."""
 
+import ast
 import re
 import tomllib
 from collections.abc import Mapping
@@ -7,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlxd.config.keys import Key
+from mlxd.config.keys import Key, dotted
 from mlxd.config.lines import key_lines
 from mlxd.errors import ConfigError
 
 MAX_FILE = 4 * 2**20  # bytes; anything larger is no configuration
 
 _POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+_TUPLE = re.compile(r"\('.*'(, '.*')*,?\)")  # how tomllib names a key
 
 
 @dataclass(frozen=True)
@@ -96,4 +98,5 @@ def _syntax_problem(message: str, text: str, path: Path) -> str:
     line, column = (int(found[1]), int(found[2])) if found and found[1] else (len(text.splitlines()) or 1, None)
     place = f"{path}:{line}" if column is None else f"{path}:{line}:{column}"
     end = ", at the end of the file" if column is None else ""
-    return f"{place}: not valid TOML: {what[:1].lower()}{what[1:]}{end}"
+    what = _TUPLE.sub(lambda found: dotted(ast.literal_eval(found[0])), what[:1].lower() + what[1:])
+    return f"{place}: not valid TOML: {what}{end}"

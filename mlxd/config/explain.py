@@ -22,7 +22,7 @@ _TYPES = {
     "tuple_type": "must be an array",
     "model_type": "must be a table",
     "dict_type": "must be a table",
-    "too_short": "must have at least one item",
+    "finite_number": "must be a finite number",
 }
 _BOUNDS = {
     "greater_than": ("gt", "must be more than"),

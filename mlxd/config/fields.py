@@ -19,7 +19,7 @@ class Reload(StrEnum):
 class Table(BaseModel):
     """Base of every table: frozen, strict (``true`` is no number, ``"5"`` is no number), no undeclared key."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, validate_default=False)
 
 
 def setting(  # noqa: PLR0913  # one keyword for each property of a field

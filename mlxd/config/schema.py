@@ -17,6 +17,8 @@ from mlxd.config.units import Duration, MemoryShare, Share, Size
 
 
 def _listed(value: object) -> object:
+    if value == []:
+        raise ValueError("must have at least one address")
     return value if isinstance(value, list | tuple) else [value]
 
 
@@ -45,7 +47,13 @@ def _check_origin(value: str) -> str:
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._:-]*(/[A-Za-z0-9][A-Za-z0-9._:-]*)*"
 
 _Array = Strict(strict=False)  # TOML arrays arrive as lists; their items stay strict
-Addresses = Annotated[tuple[Listen, ...], _Array, BeforeValidator(_listed), Field(min_length=1)]
+_ADDRESS = {"type": "string", "examples": ["127.0.0.1:8000", "unix:~/.mlxd/admin.sock"]}
+Addresses = Annotated[
+    tuple[Listen, ...],
+    _Array,
+    BeforeValidator(_listed),
+    WithJsonSchema({"anyOf": [_ADDRESS, {"type": "array", "items": _ADDRESS, "minItems": 1}]}),
+]
 Texts = Annotated[tuple[str, ...], _Array]
 ModelName = Annotated[
     str, AfterValidator(_check_name), WithJsonSchema({"type": "string", "pattern": f"^{NAME_PATTERN}$", "maxLength": 128})
@@ -232,7 +240,7 @@ class DefaultsTable(Table):
 
 
 class ModelTable(DefaultsTable):
-    """One model: a source, and what it overrides of ``[defaults]`` (merged by the loader before validation)."""
+    """One model: a source, and what it overrides of ``[defaults]``."""
 
     source: Source = setting(
         ...,

@@ -24,5 +24,8 @@ def _near(table: type[Table], name: str) -> list[str]:
 
 
 def _deeper(table: type[Table], name: str) -> list[str]:
-    """The right name in the wrong table: ``stream_interval`` for ``batching.stream_interval``."""
-    return [dotted(leaf.key) for leaf in leaves(table) if leaf.key[-1] == name and ANY_NAME not in leaf.key][:3]
+    """The right name in the wrong table, or flattened: ``stream_interval`` or ``log_level`` for ``log.level``."""
+    below = [leaf.key for leaf in leaves(table) if ANY_NAME not in leaf.key]
+    same = [key for key in below if name in {key[-1], "_".join(map(str, key)), "-".join(map(str, key))}]
+    near = get_close_matches(name.lower(), [str(key[-1]) for key in below], n=1, cutoff=0.8)
+    return [dotted(key) for key in same or [key for key in below if key[-1] in near]][:3]

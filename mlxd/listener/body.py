@@ -50,7 +50,8 @@ async def read_body(request: web.Request, limits: BodyLimits) -> bytes:
     except TimeoutError:
         raise RequestTimeoutError(f"the body was not complete after {format_duration(limits.total)}; send it faster") from None
     except (web.RequestPayloadError, ValueError) as error:
-        raise InvalidRequestError(f"the body cannot be read: {error}") from error
+        detail = getattr(error.__cause__, "message", "its transfer or content encoding is broken")
+        raise InvalidRequestError(f"the body cannot be read: {detail}") from error
     return bytes(body)
 
 

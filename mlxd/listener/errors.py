@@ -76,6 +76,8 @@ def error_middleware(on_error: OnError, bodies: Mapping[str, ErrorBody]) -> Midd
         on_error(request, error)
         response = error_response(error, bodies.get(_route(request), openai_error_body))
         response.headers.update(headers)
+        if request.content.exception() is not None:
+            response.force_close()  # where this body ends, and the next request begins, is anyone's guess
         return response
 
     return middleware

@@ -19,6 +19,8 @@ _RUNNER_OPTIONS: dict[str, Any] = {"handler_cancellation": True, "access_log": N
 # keepalive_timeout: seconds a connection may be idle, before its first request or between two
 _CONNECTION_OPTIONS: dict[str, Any] = {"access_log": None, "keepalive_timeout": 75.0}
 
+_TURNS_TO_A_CONNECTION = 3  # of the event loop, in asyncio's selector loop
+
 
 class Listener:
     """Start once, stop once. Between the two, addresses may be opened and closed (a reload does)."""
@@ -65,6 +67,8 @@ class Listener:
     async def stop(self) -> None:
         """Close everything. Handlers that still run get ``shutdown_timeout``, are then cancelled, and get it once more."""
         self.stop_accepting()
+        for _ in range(_TURNS_TO_A_CONNECTION):  # what was accepted a moment ago becomes a connection, which cleanup closes
+            await asyncio.sleep(0)
         await self._runner.cleanup()
 
     async def _serve(self, bound: Bound) -> "_Site":
@@ -102,10 +106,16 @@ class _Connection(web.RequestHandler):
             log.debug("request_malformed", reason=message)
             response = error_response(InvalidRequestError(f"malformed HTTP request: {message or 'not understood'}"))
         else:
-            log.error("request_crashed", exc_info=exc)
+            if not isinstance(exc, ConnectionError):  # that is a client that left before its answer began
+                log.error("request_crashed", exc_info=exc)
             response = error_response(internal_error())
         response.force_close()
         return response
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """A broken body is met a second time when aiohttp skips the rest of it; the client has been told already."""
+        if not isinstance(kw.get("exc_info"), web.RequestPayloadError):
+            super().log_exception(*args, **kw)
 
 
 def _bind_all(addresses: Sequence[Address]) -> list[Bound]:

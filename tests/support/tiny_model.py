@@ -7,6 +7,7 @@ The tokenizer is byte-level: one token per byte (ids 0 to 255), then ``SPECIALS`
 across tokens, and a prompt's length is its number of bytes.
 """
 
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,7 +80,7 @@ def make_scripted_model(directory: Path, text: str, **config_overrides: Any) -> 
             weights[name] = np.zeros_like(weights[name])
     embeddings = weights["model.embed_tokens.weight"]
     head = np.zeros_like(embeddings)
-    for token, successor in zip(chain, chain[1:], strict=False):
+    for token, successor in itertools.pairwise(chain):
         head[successor] = embeddings[token]
     weights["lm_head.weight"] = head
     save_file(weights, directory / "model.safetensors", metadata={"format": "mlx"})

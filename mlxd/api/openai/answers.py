@@ -24,7 +24,7 @@ class _Answer(msgspec.Struct, kw_only=True):
     model: str
     system_fingerprint: str
     choices: Sequence[dict[str, Any]]
-    usage: dict[str, Any] | None | msgspec.UnsetType = msgspec.UNSET
+    usage: dict[str, Any] | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class _Shape:
@@ -52,7 +52,7 @@ class _Shape:
         return msgspec.json.encode(openai_error_body(error))
 
     def _document(
-        self, kind: str, choices: Sequence[dict[str, Any]], usage: dict[str, Any] | None | msgspec.UnsetType = msgspec.UNSET
+        self, kind: str, choices: Sequence[dict[str, Any]], usage: dict[str, Any] | msgspec.UnsetType | None = msgspec.UNSET
     ) -> bytes:
         answer = _Answer(
             id=self.id,

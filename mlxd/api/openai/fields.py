@@ -1,17 +1,21 @@
 """The fields that chat and text completions share, checked and ready for the wire."""
 
 import re
-from typing import Annotated, TypeVar
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from mlxd.api.openai.unsupported import STREAM_OPTIONS, Neutral, without_neutral
 from mlxd.api.openai.validation import Strict, problem
 from mlxd.config.schema import SamplingTable
 from mlxd.errors import InvalidRequestError
 from mlxd.listener.body import json_type
 from mlxd.types import SamplingParams
+from mlxd.wire.messages import Prompt
 
-_INT32 = 2**31 - 1
+INT32 = 2**31 - 1
 _INT64 = 2**63 - 1
 _TOKEN_ID = re.compile(r"0|[1-9][0-9]{0,8}")
 _MAX_STOPS = 16
@@ -52,11 +56,11 @@ class GenerationFields(Strict):
     model: str
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    max_tokens: Annotated[int, Field(ge=1, le=_INT32)] | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=INT32)] | None = None
     stop: Annotated[list[str], BeforeValidator(_stop_strings)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    top_k: Annotated[int, Field(ge=-1, le=_INT32)] | None = None  # -1: off, as in vLLM
+    top_k: Annotated[int, Field(ge=-1, le=INT32)] | None = None  # -1: off, as in vLLM
     min_p: Annotated[float, Field(ge=0, le=1)] | None = None
     repetition_penalty: Annotated[float, Field(gt=0, le=2)] | None = None
     presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
@@ -65,9 +69,24 @@ class GenerationFields(Strict):
     seed: Annotated[int, Field(ge=-_INT64 - 1, le=_INT64)] | None = None
 
     @property
+    @abstractmethod
+    def wire_prompt(self) -> Prompt:
+        """What to generate from."""
+
+    @property
+    @abstractmethod
+    def token_limit(self) -> int | None:
+        """How much to generate at most."""
+
+    @property
     def wants_usage(self) -> bool:
         """A stream ends with a chunk of usage."""
         return self.stream_options is not None and bool(self.stream_options.include_usage)
+
+    def check_stream_options(self) -> None:
+        """Raises ``InvalidRequestError`` where there are any and nothing streams."""
+        if self.stream_options is not None and not self.stream:
+            raise InvalidRequestError("stream_options needs stream = true", param="stream_options")
 
     def sampling(self, defaults: SamplingTable, vocab_size: int) -> SamplingParams:
         """With the model's defaults where the request is silent. Raises ``InvalidRequestError`` for token ids the model lacks."""
@@ -95,3 +114,12 @@ class GenerationFields(Strict):
 
 def _or(value: T | None, default: T) -> T:
     return default if value is None else value
+
+
+def supported(body: Mapping[str, Any], known: Mapping[str, Neutral]) -> dict[str, Any]:
+    """``body`` without the fields that ask for nothing. Raises ``InvalidRequestError`` for one that is not supported yet."""
+    fields = without_neutral(body, known)
+    options = fields.get("stream_options")
+    if isinstance(options, dict):
+        fields["stream_options"] = without_neutral(options, STREAM_OPTIONS, "stream_options.")
+    return fields

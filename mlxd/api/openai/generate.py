@@ -1,4 +1,4 @@
-"""``POST /v1/chat/completions`` and ``POST /v1/completions``: here a completion begins.
+"""What chat and text completions share: from a request to its answer.
 
 The order of checks: the body is JSON; the model exists (404); every field is right (400); the model is ready (503). The
 worker checks what needs its tokenizer (a prompt longer than the context: 400) and its queue (429).
@@ -14,53 +14,52 @@ from mlxd.api.deadline import Deadline
 from mlxd.api.delivery import Delivery
 from mlxd.api.keys import CONFIG, MODEL, MODELS, TELEMETRY, ReadyModel
 from mlxd.api.openai.answers import ChatShape, CompletionShape
-from mlxd.api.openai.requests import ChatRequest, CompletionRequest, chat_request, completion_request, model_name
+from mlxd.api.openai.fields import GenerationFields
 from mlxd.api.trace import RequestTrace
 from mlxd.errors import InvalidRequestError
-from mlxd.listener.body import BodyLimits, read_json_object
+from mlxd.listener.body import BodyLimits, json_type, read_json_object
 from mlxd.listener.request_id import request_id
 from mlxd.wire.messages import Generate, TokenPrompt
 
-Accepted = ChatRequest | CompletionRequest
 
-
-async def chat_completions(request: web.Request) -> web.StreamResponse:
-    """Answer a conversation."""
-    return await _complete(request, "chat_completions", chat_request, ChatShape)
-
-
-async def completions(request: web.Request) -> web.StreamResponse:
-    """Continue a text."""
-    return await _complete(request, "completions", completion_request, CompletionShape)
-
-
-async def _complete(
+async def generate(
     request: web.Request,
     endpoint: str,
-    parse: Callable[[Mapping[str, Any]], Accepted],
+    parse: Callable[[Mapping[str, Any]], GenerationFields],
     shape_of: type[ChatShape | CompletionShape],
 ) -> web.StreamResponse:
+    """``parse`` checks the body; ``shape_of`` writes the answer. Raises every kind of ``MlxdError``."""
     config = request.app[CONFIG]()
     deadline = Deadline(config.server.request_timeout)
     with RequestTrace(request.app[TELEMETRY], request_id(request), endpoint) as trace:
         async with deadline.guard():
             body = await read_json_object(request, BodyLimits(max_size=config.server.max_body))
-            request[MODEL] = trace.model = request.app[MODELS].resolve(model_name(body))
+            request[MODEL] = trace.model = request.app[MODELS].resolve(_model_name(body))
             accepted = parse(body)
             trace.streamed = bool(accepted.stream)
             model = await request.app[MODELS].ensure_ready(trace.model)
         shape = shape_of(model, with_usage=accepted.wants_usage)
-        generate = _to_wire(shape.id, accepted, model)
+        job = _to_wire(shape.id, accepted, model)
         if config.log.content:
-            trace.prompt = msgspec.to_builtins(generate.prompt)
-        delivery = Delivery(request=request, client=model.client, generate=generate, shape=shape, trace=trace, deadline=deadline)
+            trace.prompt = msgspec.to_builtins(job.prompt)
+        delivery = Delivery(request=request, client=model.client, generate=job, shape=shape, trace=trace, deadline=deadline)
         return await (delivery.streamed(config.server.sse_keepalive) if accepted.stream else delivery.whole())
 
 
-def _to_wire(identity: str, accepted: Accepted, model: ReadyModel) -> Generate:
+def _model_name(body: Mapping[str, Any]) -> str:
+    """The model a body asks for: looked at before anything else, for an unknown one is a 404 whatever else is wrong."""
+    name = body.get("model")
+    if name is None:
+        raise InvalidRequestError("model is required; GET /v1/models lists the names", param="model")
+    if not isinstance(name, str):
+        raise InvalidRequestError(f"model must be a string, not {json_type(name)}", param="model")
+    return name
+
+
+def _to_wire(identity: str, accepted: GenerationFields, model: ReadyModel) -> Generate:
     """Raises ``InvalidRequestError`` for token ids that this model lacks."""
     defaults, vocab_size = model.config.sampling, model.ready.vocab_size
-    prompt = accepted.prompt_to_wire
+    prompt = accepted.wire_prompt
     if isinstance(prompt, TokenPrompt):
         _check_tokens(prompt.token_ids, vocab_size)
     return Generate(

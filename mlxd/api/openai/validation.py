@@ -48,7 +48,7 @@ def validated(kind: type[M], body: Mapping[str, Any], also_known: Iterable[str] 
         problems = found.errors(include_url=False)
     # A misspelt field is often why another one is missing: it explains more.
     problem = next((one for one in problems if one["type"] == "extra_forbidden"), problems[0])
-    raise _explained(problem, {*kind.model_fields, *also_known})
+    raise _explained(problem, kind.model_fields, also_known)
 
 
 def problem(message: str, *, at: str = "") -> PydanticCustomError:
@@ -64,13 +64,14 @@ def field_path(location: Sequence[str | int]) -> str:
     return path
 
 
-def _explained(found: ErrorDetails, known: set[str]) -> InvalidRequestError:
+def _explained(found: ErrorDetails, known: Iterable[str], also_known: Iterable[str]) -> InvalidRequestError:
     path, context = field_path(found["loc"]), found.get("ctx", {})
     if found["type"] == "mlxd":
         path += context["at"]
         return InvalidRequestError(f"{path} {context['message']}", param=path)
     if found["type"] == "extra_forbidden":
-        near = get_close_matches(str(found["loc"][-1]).lower(), known, n=1) if len(found["loc"]) == 1 else []
+        name = path.lower()
+        near = get_close_matches(name, known, n=1) or get_close_matches(name, also_known, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         return InvalidRequestError(f"unknown field {path[:_SHOWN]}{hint}", param=path[:_SHOWN])
     words = _WORDS.get(found["type"])

@@ -93,7 +93,8 @@ class BlockPool:
 
     def release(self, block: int) -> None:
         """One holder less. The last one leaves the block cached when it is findable, else free.
-        To evict a chain's tail before its head, release the tail first. Raises ``ValueError`` on a double free."""
+        To evict a chain's tail before its head, release the tail first. Raises ``ValueError`` on a double free.
+        """
         held = self._references.get(block, 0)
         if not held:
             raise ValueError(f"block {block} is not held: it was released twice")

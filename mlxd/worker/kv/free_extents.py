@@ -35,7 +35,8 @@ class FreeExtents:
 
     def take(self, n: int, after: int | None = None) -> list[range]:
         """Take ``n`` blocks (``n <= len(self)``) in as few ranges as can be: first those right after block
-        ``after``, then one range that holds the rest, else the largest ranges there are."""
+        ``after``, then one range that holds the rest, else the largest ranges there are.
+        """
         if n > self._count:
             raise ValueError(f"{n} blocks asked of {self._count} free ones")
         taken = []

@@ -60,7 +60,8 @@ class Manager:
 
     def lookup(self, root: bytes, prompt: Sequence[int], extra: Sequence[tuple[bytes, ...]] = ()) -> Lookup:
         """The longest cached beginning of ``prompt`` in whole blocks, less than the whole: the last token is always
-        computed, for its logits are needed. ``hit``: every full block that may be used was found."""
+        computed, for its logits are needed. ``hit``: every full block that may be used was found.
+        """
         usable = (len(prompt) - 1) // self.block_size
         keys = self._keys(prompt, extra, usable)
         match = self._index.match(root, keys)
@@ -91,7 +92,8 @@ class Manager:
 
     def reserve(self, sequence: str, tokens: int, *, growing: bool = False) -> bool:
         """Make room for ``tokens`` tokens in all. ``growing`` takes a few blocks more where they are free, so that
-        sequences that decode side by side do not interleave. False: not now, and nothing has changed."""
+        sequences that decode side by side do not interleave. False: not now, and nothing has changed.
+        """
         table = self._holdings[sequence].table
         need = self.blocks_for(tokens) - len(table)
         if need <= 0:
@@ -125,7 +127,8 @@ class Manager:
 
     def move_private(self, sequence: str) -> tuple[list[int], list[int]] | None:
         """Move the blocks that only this sequence holds to fresh ones in fewer runs; (from, to) for the runtime to copy.
-        None when it would not help or there is no room now. Shared and registered blocks stay where they are."""
+        None when it would not help or there is no room now. Shared and registered blocks stay where they are.
+        """
         holding = self._holdings[sequence]
         blocks = list(holding.table)
         first = len(blocks)
@@ -168,7 +171,9 @@ class Manager:
         assert self._pool.counts().used == len(held), "a block is held by no table"
         assert set(self._computing.values()) <= set(self._holdings), "a closed sequence is still announced"
 
-    def _keys(self, tokens: Sequence[int], extra: Sequence[tuple[bytes, ...]], blocks: int) -> list[tuple[tuple[int, ...], tuple[bytes, ...]]]:
+    def _keys(
+        self, tokens: Sequence[int], extra: Sequence[tuple[bytes, ...]], blocks: int
+    ) -> list[tuple[tuple[int, ...], tuple[bytes, ...]]]:
         size = self.block_size
         return [(tuple(tokens[i * size : (i + 1) * size]), extra[i] if i < len(extra) else ()) for i in range(blocks)]
 

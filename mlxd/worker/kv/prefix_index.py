@@ -16,7 +16,8 @@ DIGEST_BYTES = 16
 @dataclass(frozen=True)
 class BlockKey:
     """What a full block holds: its tokens, and extra keys such as the content hash of an image whose placeholder
-    tokens lie in it. ``parent`` is the digest of the block before; the root's is the model's identity."""
+    tokens lie in it. ``parent`` is the digest of the block before; the root's is the model's identity.
+    """
 
     parent: bytes
     tokens: tuple[int, ...]
@@ -70,7 +71,8 @@ class PrefixIndex:
 
     def register(self, key: BlockKey, block: int) -> tuple[bytes, bool]:
         """Remember that ``block`` holds ``key``. The first block with a digest keeps it; returns the digest and
-        whether this block is the one now known. Raises ``ValueError`` when the block holds another key already."""
+        whether this block is the one now known. Raises ``ValueError`` when the block holds another key already.
+        """
         digest = key.digest()
         if block in self._key and self._key[block][1] != key:
             raise ValueError(f"block {block} is registered with other tokens")

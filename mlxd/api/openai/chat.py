@@ -1,0 +1,52 @@
+"""``POST /v1/chat/completions``: here a chat completion begins. What it shares with text completions is in ``generate.py``."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from aiohttp import web
+from pydantic import Field
+
+from mlxd.api.openai.answers import ChatShape
+from mlxd.api.openai.fields import INT32, GenerationFields, supported
+from mlxd.api.openai.generate import generate
+from mlxd.api.openai.messages import Message, without_unsupported
+from mlxd.api.openai.unsupported import CHAT
+from mlxd.api.openai.validation import validated
+from mlxd.errors import InvalidRequestError
+from mlxd.wire.messages import ChatPrompt
+
+
+async def chat_completions(request: web.Request) -> web.StreamResponse:
+    """Answer a conversation."""
+    return await generate(request, "chat_completions", chat_request, ChatShape)
+
+
+class ChatRequest(GenerationFields):
+    """The body."""
+
+    messages: Annotated[list[Message], Field(min_length=1)]
+    max_completion_tokens: Annotated[int, Field(ge=1, le=INT32)] | None = None
+
+    @property
+    def wire_prompt(self) -> ChatPrompt:
+        """For the model's chat template."""
+        return ChatPrompt(messages=[message.to_wire() for message in self.messages])
+
+    @property
+    def token_limit(self) -> int | None:
+        """``max_tokens`` by either of its names."""
+        return self.max_completion_tokens or self.max_tokens
+
+
+def chat_request(body: Mapping[str, Any]) -> ChatRequest:
+    """Raises ``InvalidRequestError`` naming the field that is wrong, unknown or not supported yet."""
+    fields = supported(body, CHAT)
+    if "messages" in fields:
+        fields["messages"] = without_unsupported(fields["messages"])
+    request = validated(ChatRequest, fields, CHAT)
+    request.check_stream_options()
+    old, new = request.max_tokens, request.max_completion_tokens
+    if old is not None and new is not None and old != new:
+        message = f"max_tokens ({old}) and max_completion_tokens ({new}) differ; give one of them"
+        raise InvalidRequestError(message, param="max_completion_tokens")
+    return request

@@ -1,0 +1,61 @@
+"""``POST /v1/completions``: here a text completion begins. What it shares with chat completions is in ``generate.py``."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from aiohttp import web
+from pydantic import BeforeValidator, InstanceOf
+
+from mlxd.api.openai.answers import CompletionShape
+from mlxd.api.openai.fields import INT32, GenerationFields, supported
+from mlxd.api.openai.generate import generate
+from mlxd.api.openai.unsupported import COMPLETIONS
+from mlxd.api.openai.validation import problem, validated
+from mlxd.listener.body import json_type
+from mlxd.wire.messages import TextPrompt, TokenPrompt
+
+
+async def completions(request: web.Request) -> web.StreamResponse:
+    """Continue a text."""
+    return await generate(request, "completions", completion_request, CompletionShape)
+
+
+def _prompt(value: object) -> TextPrompt | TokenPrompt:
+    """A string, token ids, or an array that holds exactly one of these."""
+    if isinstance(value, list) and value and isinstance(value[0], str | list):
+        if len(value) > 1:
+            raise problem(f"may hold one prompt, not {len(value)}: several prompts in one request are not supported yet")
+        value = value[0]
+    if value in ([], ""):
+        raise problem("must not be empty")
+    if isinstance(value, str):
+        return TextPrompt(text=value)
+    if not isinstance(value, list):
+        raise problem(f"must be a string or an array of token ids, not {json_type(value)}")
+    for index, token in enumerate(value):
+        if type(token) is not int or not 0 <= token <= INT32:
+            raise problem("must be a token id: an integer, 0 or above", at=f"[{index}]")
+    return TokenPrompt(token_ids=value)
+
+
+class CompletionRequest(GenerationFields):
+    """The body."""
+
+    prompt: Annotated[InstanceOf[TextPrompt] | InstanceOf[TokenPrompt], BeforeValidator(_prompt)]
+
+    @property
+    def wire_prompt(self) -> TextPrompt | TokenPrompt:
+        """As it is."""
+        return self.prompt
+
+    @property
+    def token_limit(self) -> int | None:
+        """Unset: up to the model's default."""
+        return self.max_tokens
+
+
+def completion_request(body: Mapping[str, Any]) -> CompletionRequest:
+    """Raises ``InvalidRequestError`` naming the field that is wrong, unknown or not supported yet."""
+    request = validated(CompletionRequest, supported(body, COMPLETIONS), COMPLETIONS)
+    request.check_stream_options()
+    return request

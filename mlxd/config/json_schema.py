@@ -1,0 +1,109 @@
+"""The JSON Schema of the file, for editors. ``config/mlxd.schema.json`` is ``python -m mlxd.config.json_schema``."""
+
+import json
+import sys
+from typing import Any
+
+from mlxd.config.catalogue import ANY_NAME, defaults_as_written, entries
+from mlxd.config.fields import Table, example, is_not_yet_available, reload_class, values_not_yet_available
+from mlxd.config.schema import NAME_PATTERN, Config
+
+# What pydantic writes and we say otherwise, and our own marks of a field.
+_REPLACED = (
+    "title",
+    "description",
+    "default",
+    "reload",
+    "secret",
+    "example",
+    "default_text",
+    "not_yet_available",
+    "not_yet_available_values",
+)
+_RELOAD = {
+    "live": "Takes effect on reload, at the next request or step.",
+    "model": "A change gives the model a new worker.",
+    "listener": "A change opens the new listener before it closes the old one.",
+    "daemon": "A change needs a restart of the daemon.",
+}
+
+
+def json_schema() -> dict[str, Any]:
+    """Draft 2020-12. Unknown keys and values that are not yet available are refused."""
+    schema = Config.model_json_schema()
+    tables = {kind.__name__: schema["$defs"][kind.__name__] for kind in _tables(Config)}
+    for kind in _tables(Config):
+        described = tables[kind.__name__]
+        described.pop("title")
+        described["properties"] = _properties(kind, described["properties"])
+    root = {name: _without(field, "title", "default") for name, field in schema["properties"].items()}
+    root["models"] |= {"propertyNames": {"pattern": f"^{NAME_PATTERN}$", "maxLength": 128}, "minProperties": 1}
+    root["models"]["additionalProperties"] = root["models"].pop("patternProperties").popitem()[1]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "mlxd.toml",
+        "description": "Configuration of mlxd.",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": root,
+        "required": ["models"],
+        "$defs": dict(sorted(tables.items())),
+    }
+
+
+def json_schema_text() -> str:
+    """As it is committed."""
+    return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _tables(kind: type[Table]) -> list[type[Table]]:
+    """Every table below, each once."""
+    found: dict[type[Table], None] = {}
+    for entry in entries(kind, (ANY_NAME,)):
+        if entry.kind:
+            found |= dict.fromkeys([entry.kind, *_tables(entry.kind)])
+    return list(found)
+
+
+def _properties(kind: type[Table], properties: dict[str, Any]) -> dict[str, Any]:
+    defaults = defaults_as_written(kind)
+    return {
+        str(entry.key[-1]): _property(properties[str(entry.key[-1])], entry.info, defaults.get(str(entry.key[-1])))
+        for entry in entries(kind)
+    }
+
+
+def _property(field: dict[str, Any], info: Any, default: Any) -> dict[str, Any]:
+    reload = reload_class(info)
+    if reload is None:
+        return field  # a table
+    parts = [info.description, _RELOAD[reload]]
+    kept = _without(field, *_REPLACED)
+    if later := values_not_yet_available(info):
+        kept["enum"] = [value for value in kept["enum"] if value not in later]
+        parts.insert(1, f"Not yet available: {', '.join(later)}.")
+    if example(info) is not None:
+        kept["examples"] = [example(info)]
+    if default is not None:
+        kept["default"] = default
+    if is_not_yet_available(info):
+        parts.insert(0, "Not yet available; setting it is refused.")
+        kept = {"not": {}, "default": default}
+    return {"description": " ".join(parts), **_not_null(kept)}
+
+
+def _not_null(field: dict[str, Any]) -> dict[str, Any]:
+    """TOML has no null: a field that may be unset is left out."""
+    members = [member for member in field.get("anyOf", []) if member != {"type": "null"}]
+    if len(members) != 1:
+        return field
+    only: dict[str, Any] = members[0]
+    return only | _without(field, "anyOf")
+
+
+def _without(field: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in field.items() if name not in names}
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json_schema_text())

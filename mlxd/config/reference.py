@@ -1,0 +1,77 @@
+"""Every field in one TOML file. ``config/mlxd.full.toml`` is ``python -m mlxd.config.reference``."""
+
+import json
+import sys
+from textwrap import wrap
+from typing import Any
+
+from mlxd.config.catalogue import ANY_NAME, Entry, defaults_as_written, entries
+from mlxd.config.fields import Table, example, is_not_yet_available, reload_class, values_not_yet_available
+from mlxd.config.keys import Key, dotted
+from mlxd.config.schema import Config
+
+_WIDTH = 120
+_MODEL = "smollm2"
+_HEAD = """\
+#:schema ./mlxd.schema.json
+
+# Every field of mlxd.toml with its default. A file needs only what differs, and at least one model.
+# Generated from the schema by `python -m mlxd.config.reference`; do not edit.
+#
+# In brackets: what a change of the field costs once the file is reloaded.
+#   live: takes effect on the next request or step     model: that model gets a new worker
+#   listener: the new socket is bound before the old one closes     daemon: needs a restart
+"""
+
+
+def reference_toml() -> str:
+    """Fields that are not yet available, or have no default, are commented out."""
+    return _HEAD + "".join(_table(entry) for entry in entries(Config))
+
+
+def _table(entry: Entry) -> str:
+    if entry.kind is None:
+        return ""
+    key: Key = tuple(_MODEL if part == ANY_NAME else part for part in ((*entry.key, ANY_NAME) if entry.is_map else entry.key))
+    fields = [below for below in entries(entry.kind, key) if below.kind is None]
+    tables = [below for below in entries(entry.kind, key) if below.kind is not None]
+    text = f"\n{_comment(_summary(entry.kind))}[{dotted(key)}]\n"
+    text += "".join(_field(field, entry.kind) for field in fields)
+    if entry.is_map:
+        names = ", ".join(str(below.key[-1]) for below in tables)
+        return (
+            text
+            + "\n"
+            + _comment(f"Every table of [defaults] ({names}) may follow, for this model only, such as [{dotted(key)}.sampling].")
+        )
+    return text + "".join(_table(below) for below in tables)
+
+
+def _summary(kind: type[Table]) -> str:
+    return (kind.__doc__ or "").strip().splitlines()[0].replace("``", "")
+
+
+def _field(entry: Entry, kind: type[Table]) -> str:
+    name, info = str(entry.key[-1]), entry.info
+    default = defaults_as_written(kind)[name]
+    reload = reload_class(info)
+    later = values_not_yet_available(info)
+    note = f" Not yet available: {', '.join(later)}." if later else ""
+    text = _comment(f"[{reload}] {info.description}{note}")
+    if is_not_yet_available(info):
+        return f"{text}# {name} = {_value(default)}  # not yet available\n"
+    if default is None and not info.is_required():
+        return f"{text}# {name} = {_value(example(info))}  # not set by default\n"
+    return f"{text}{name} = {_value(example(info) if default is None else default)}\n"
+
+
+def _value(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)  # our defaults read the same in TOML
+
+
+def _comment(text: str) -> str:
+    return "".join(f"# {line}\n" for line in wrap(text, _WIDTH - 2, break_long_words=False, break_on_hyphens=False))
+
+
+if __name__ == "__main__":
+    sys.stdout.write(reference_toml())

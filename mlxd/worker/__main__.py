@@ -1,0 +1,22 @@
+"""``python -m mlxd.worker FD``: a worker process on one end of a socketpair."""
+
+import faulthandler
+import os
+import signal
+import socket
+import sys
+
+from mlxd.worker.main import run_worker
+
+
+def main() -> None:
+    """End of file on the socket means the daemon is gone: the process ends at once, also in the middle of a step."""
+    faulthandler.enable()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C goes to the whole group; the daemon decides
+    code = run_worker(socket.socket(fileno=int(sys.argv[1])))
+    sys.stderr.flush()
+    os._exit(code)  # the engine thread may be deep in a step, and nobody is waiting for it
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""A worker's log lines, those of its libraries included, on their way to the daemon's one stream."""
+
+import logging
+import warnings
+from collections.abc import Callable
+from typing import Literal, cast
+
+from mlxd.wire.messages import LogRecord
+
+Level = Literal["debug", "info", "warning", "error"]
+_LEVELS: tuple[Level, ...] = ("debug", "info", "warning", "error")
+
+
+class _Forwarder(logging.Handler):
+    def __init__(self, send: Callable[[LogRecord], None]) -> None:
+        super().__init__()
+        self._send = send
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = cast("Level", {"CRITICAL": "error"}.get(record.levelname, record.levelname.lower()))
+        fields = {"logger": record.name, "message": record.getMessage()}
+        if record.exc_info and record.exc_info[1] is not None:
+            fields["error"] = repr(record.exc_info[1])
+        self._send(LogRecord(level=level if level in _LEVELS else "info", event="library_log", fields=fields))
+
+
+def forward_logs(level: str, send: Callable[[LogRecord], None]) -> Callable[[], None]:
+    """Send what libraries log, from ``level`` (and at least "info": their chatter helps nobody), and their warnings.
+    Returns a function that undoes it.
+    """
+    handler = _Forwarder(send)
+    root = logging.getLogger()
+    before, show = root.level, warnings.showwarning
+    root.addHandler(handler)
+    root.setLevel(max(logging.INFO, logging.getLevelNamesMapping()[level.upper()]))
+
+    def show_warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object) -> None:
+        fields = {"category": category.__name__, "message": str(message), "where": f"{filename}:{lineno}"}
+        send(LogRecord(level="warning", event="library_warning", fields=fields))
+
+    warnings.showwarning = show_warning  # type: ignore[assignment]
+
+    def undo() -> None:
+        root.removeHandler(handler)
+        root.setLevel(before)
+        warnings.showwarning = show
+
+    return undo

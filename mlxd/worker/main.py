@@ -1,0 +1,199 @@
+"""A worker: socket in, engine thread, socket out.
+
+::
+
+    I/O thread (asyncio)                                    engine thread (owns every mx.* call)
+    frames in ─▶ Sessions ─▶ tokenize (thread pool) ─▶ RequestQueue ─▶ Engine ─▶ Runner
+    frames out ◀─ Sessions: text, stop strings ◀──── StepOutput, once per step ◀──┘
+    heartbeat, whatever the engine does
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import psutil
+
+from mlxd import __version__
+from mlxd.errors import MlxdError, ModelSourceError
+from mlxd.types import MemoryFigures
+from mlxd.wire.framing import worker_codec
+from mlxd.wire.messages import (
+    Abort,
+    ErrorInfo,
+    FromWorker,
+    Generate,
+    Heartbeat,
+    Hello,
+    Load,
+    LoadFailed,
+    LogRecord,
+    Progress,
+    Stop,
+)
+from mlxd.worker.engine.engine import Engine
+from mlxd.worker.engine.events import StepOutput
+from mlxd.worker.engine.request_queue import RequestQueue
+from mlxd.worker.logs import forward_logs
+from mlxd.worker.sessions import Sessions
+
+EX_LOAD_FAILED = 1
+EX_ENGINE_DIED = 70
+
+
+def run_worker(sock: socket.socket) -> int:
+    """Serve one daemon until it hangs up or says ``Stop``; the exit code. May run in a thread, for tests."""
+    return asyncio.run(_serve(sock))
+
+
+async def _serve(sock: socket.socket) -> int:
+    reader, writer = await asyncio.open_connection(sock=sock)
+    worker = _Worker(writer)
+    worker.send(Hello(pid=os.getpid(), version=__version__))
+    codec = worker_codec()
+    reading = asyncio.ensure_future(worker.read(codec.read, reader))
+    try:
+        await asyncio.wait([reading, worker.ended], return_when=asyncio.FIRST_COMPLETED)
+        if reading.done():
+            reading.result()
+            return 0
+        with contextlib.suppress(ConnectionError):
+            await writer.drain()
+        return worker.ended.result()
+    finally:
+        reading.cancel()
+        worker.close()
+        writer.close()
+
+
+class _Worker:
+    """One model in one process."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self._writer = writer
+        self._codec = worker_codec()
+        self._load: Load | None = None
+        self._sessions: Sessions | None = None
+        self._queue: RequestQueue | None = None
+        self._engine: Engine | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._process = psutil.Process()
+        self._restore_logs: Callable[[], None] = lambda: None
+
+    async def read(self, read: Callable[[asyncio.StreamReader], Any], reader: asyncio.StreamReader) -> None:
+        """Work off frames until end of file or ``Stop``."""
+        while (message := await read(reader)) is not None:
+            match message:
+                case Load():
+                    self._start(message)
+                case Generate() if self._sessions is not None:
+                    self._spawn(self._sessions.open(message))
+                case Abort(id=request_id) if self._sessions is not None:
+                    self._sessions.abort(request_id)
+                case Stop():
+                    return
+
+    def send(self, message: FromWorker) -> None:
+        """On the I/O thread. A daemon that is gone is noticed by reading."""
+        if not self._writer.is_closing():
+            self._writer.write(self._codec.encode(message))
+
+    def send_from_any_thread(self, message: FromWorker) -> None:
+        """As ``send``, from anywhere; after the loop is closed it does nothing."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self.send, message)
+
+    def close(self) -> None:
+        """Let the engine thread end at its next step."""
+        for task in self._tasks:
+            task.cancel()
+        if self._queue is not None:
+            self._queue.close()
+        self._restore_logs()
+
+    def _start(self, load: Load) -> None:
+        self._load = load
+        self._queue = RequestQueue(load.max_queue)
+        self._restore_logs = forward_logs(load.log_level, self.send_from_any_thread)
+        self._spawn(self._beat(load.heartbeat_interval))
+        threading.Thread(target=self._engine_thread, args=(load, self._queue), name="engine", daemon=True).start()
+
+    def _spawn(self, work: Any) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _beat(self, interval: float) -> None:
+        while True:
+            await asyncio.sleep(interval)
+            self.send(self._heartbeat())
+
+    def _heartbeat(self) -> Heartbeat:
+        rss = self._process.memory_info().rss
+        if self._engine is None or self._queue is None:
+            return Heartbeat(running=0, waiting=0, steps=0, busy_seconds=0.0, memory=MemoryFigures(rss=rss))
+        return Heartbeat(
+            running=self._queue.running,
+            waiting=self._queue.waiting,
+            steps=self._engine.steps,
+            busy_seconds=self._engine.busy_seconds,
+            memory=msgspec.structs.replace(self._engine.memory, rss=rss),
+            cache_entries=self._engine.cache_entries,
+        )
+
+    # ---- on the engine thread ----
+
+    def _engine_thread(self, load: Load, queue: RequestQueue) -> None:
+        try:
+            code = 0 if self._load_and_run(load, queue) else EX_LOAD_FAILED
+        except Exception as error:  # noqa: BLE001 - the thread's last resort: the process ends and says why
+            self.send_from_any_thread(LogRecord(level="error", event="engine_died", fields={"error": repr(error)}))
+            code = EX_ENGINE_DIED
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._end, code)
+
+    def _load_and_run(self, load: Load, queue: RequestQueue) -> bool:
+        try:
+            from mlxd.worker.runtime.start import start_model  # imports MLX: on this thread, and after OpenBLAS
+
+            started = start_model(load, lambda stage, done, total: self.send_from_any_thread(Progress(stage=stage, done=done, total=total)))
+        except Exception as error:  # noqa: BLE001 - whatever a library raises, the operator must read it
+            known = (
+                error
+                if isinstance(error, MlxdError)
+                else ModelSourceError(f"loading {load.source} failed: {type(error).__name__}: {error}")
+            )
+            self.send_from_any_thread(LoadFailed(error=ErrorInfo(code=known.code, message=known.message)))
+            return False
+        engine = Engine(started.runner, queue, self._emit)
+        sessions = Sessions(load, started.encoder, started.decode, queue, self.send)
+        self._loop.call_soon_threadsafe(self._ready, engine, sessions, started.ready)
+        engine.run()
+        return True
+
+    def _emit(self, output: StepOutput) -> None:
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._deliver, output)
+
+    # ---- back on the I/O thread ----
+
+    def _ready(self, engine: Engine, sessions: Sessions, ready: FromWorker) -> None:
+        self._engine = engine
+        self._sessions = sessions
+        self.send(ready)
+        self.send(self._heartbeat())
+
+    def _deliver(self, output: StepOutput) -> None:
+        if self._sessions is not None:
+            self._sessions.deliver(output)
+
+    def _end(self, code: int) -> None:
+        if not self.ended.done():
+            self.ended.set_result(code)

@@ -1,0 +1,98 @@
+"""Whole-prompt entries: the caches of past requests, least recently used out first.
+
+An entry holds everything that was fed to the model, prompt and answer, so the next turn of a conversation finds its whole
+history. An entry is also found by a beginning it shares with a prompt, where its layers can be cut back to it: rotating and
+recurrent layers often cannot, and then only an entry that is itself a beginning of the prompt is of use.
+"""
+
+import copy
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+from mlx_lm.models.cache import can_trim_prompt_cache, trim_prompt_cache
+
+AUTO_FRACTION = 0.2  # of available RAM
+
+
+def cache_limit(size: int | None, fraction: float | None) -> int:
+    """Bytes, from ``cache.memory``: a size, a share of the RAM available now, or neither ("auto")."""
+    if size is not None:
+        return size
+    return int(psutil.virtual_memory().available * (fraction or AUTO_FRACTION))
+
+
+@dataclass(frozen=True)
+class Found:
+    """Layer caches that are the caller's own, holding the first ``tokens`` tokens of the prompt."""
+
+    layers: list[Any]
+    tokens: int
+
+
+class PromptCache:
+    """At most ``max_entries`` entries of together ``max_bytes``."""
+
+    def __init__(self, *, max_entries: int, max_bytes: int) -> None:
+        self.max_entries = max_entries
+        self.max_bytes = max_bytes
+        self._entries: OrderedDict[tuple[int, ...], list[Any]] = OrderedDict()  # tokens -> layer caches, oldest first
+        self._sizes: dict[tuple[int, ...], int] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def nbytes(self) -> int:
+        """Held by all entries."""
+        return sum(self._sizes.values())
+
+    def find(self, prompt: Sequence[int]) -> Found | None:
+        """The entry that spares the most of ``prompt``, at most all but its last token; None when none spares any."""
+        limit = len(prompt) - 1
+        best: tuple[int, tuple[int, ...]] | None = None
+        for tokens, layers in self._entries.items():
+            shared = min(_common(tokens, prompt), limit)
+            usable = shared == len(tokens) or can_trim_prompt_cache(layers)
+            if usable and shared > (best[0] if best else 0):
+                best = (shared, tokens)
+        if best is None:
+            return None
+        shared, tokens = best
+        self._entries.move_to_end(tokens)
+        layers = copy.deepcopy(self._entries[tokens])
+        surplus = len(tokens) - shared
+        if surplus and trim_prompt_cache(layers, surplus) != surplus:
+            return None
+        return Found(layers, shared)
+
+    def store(self, tokens: Sequence[int], layers: list[Any]) -> None:
+        """Keep ``layers``, which hold exactly ``tokens``; the caller gives them up. Entries that are a beginning of this
+        one, and could be cut from it, are dropped: they only take room.
+        """
+        size = sum(layer.nbytes for layer in layers)
+        key = tuple(tokens)
+        if size > self.max_bytes or not key:
+            return
+        if can_trim_prompt_cache(layers):
+            for shorter in [known for known in self._entries if len(known) <= len(key) and key[: len(known)] == known]:
+                self._drop(shorter)
+        self._entries.pop(key, None)
+        self._entries[key] = layers
+        self._sizes[key] = size
+        while len(self._entries) > self.max_entries or self.nbytes > self.max_bytes:
+            self._drop(next(iter(self._entries)))
+
+    def _drop(self, tokens: tuple[int, ...]) -> None:
+        del self._entries[tokens]
+        del self._sizes[tokens]
+
+
+def _common(left: Sequence[int], right: Sequence[int]) -> int:
+    """Length of the shared beginning."""
+    for index, (one, other) in enumerate(zip(left, right, strict=False)):
+        if one != other:
+            return index
+    return min(len(left), len(right))

@@ -1,0 +1,93 @@
+"""From a ``Load`` message to a model that has generated a token."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Literal
+
+from mlxd.worker.runtime.blas import load_openblas
+
+_HAS_OPENBLAS = load_openblas()  # before anything imports MLX
+
+from mlxd.errors import MlxdError, ModelSourceError  # noqa: E402
+from mlxd.types import SamplingParams  # noqa: E402
+from mlxd.wire.messages import Load, Ready  # noqa: E402
+from mlxd.worker.engine.request import EngineRequest  # noqa: E402
+from mlxd.worker.engine.runner import Runner, TokenSampled  # noqa: E402
+from mlxd.worker.runtime.loading import LoadedModel, load  # noqa: E402
+from mlxd.worker.runtime.prompt_cache import PromptCache, cache_limit  # noqa: E402
+from mlxd.worker.runtime.simple_runner import SimpleRunner  # noqa: E402
+from mlxd.worker.runtime.source import fetch_model  # noqa: E402
+from mlxd.worker.text.prompt import PromptEncoder  # noqa: E402
+
+Stage = Literal["fetching", "converting", "loading", "warming"]
+
+
+@dataclass(frozen=True)
+class Started:
+    """Everything a worker needs to serve."""
+
+    runner: Runner
+    encoder: PromptEncoder
+    decode: Callable[[Sequence[int]], str]
+    ready: Ready
+
+
+def start_model(order: Load, progress: Callable[[Stage, int, int], None]) -> Started:
+    """Fetch, load, and generate one token, on the calling thread, which from then on owns the model.
+
+    Raises ``ModelSourceError`` (the message names the file) and whatever MLX raises.
+    """
+    began = time.monotonic()
+    path = fetch_model(order.source, progress)
+    progress("loading", 0, 0)
+    loaded = load(path, dtype=order.dtype, context_limit=order.context_length)
+    cache = _cache(order)
+    runner = SimpleRunner(loaded, cache)
+    progress("warming", 0, 0)
+    _warm(SimpleRunner(loaded, None))
+    ready = Ready(
+        runner="simple",
+        runner_reason='batching.mode = "simple"',
+        device=loaded.device,
+        dtype=loaded.dtype,
+        context_length=loaded.context_length,
+        vocab_size=loaded.vocab_size,
+        weight_bytes=loaded.weight_bytes,
+        cache_limit_bytes=cache.max_bytes if cache else 0,
+        load_seconds=time.monotonic() - began,
+        versions={"mlx": version("mlx"), "mlx_lm": version("mlx-lm")} | ({"blas": "openblas"} if _HAS_OPENBLAS else {}),
+    )
+    encoder = PromptEncoder(loaded.tokenizer, vocab_size=loaded.vocab_size, context_length=loaded.context_length)
+    return Started(runner, encoder, _decoder(loaded), ready)
+
+
+def _cache(order: Load) -> PromptCache | None:
+    if order.cache_kind == "none":
+        return None
+    limit = cache_limit(order.cache_bytes, order.cache_fraction)
+    return PromptCache(max_entries=order.cache_max_entries, max_bytes=limit)
+
+
+def _warm(runner: Runner) -> None:
+    """A real token: what cannot compute must not become ready."""
+    request = EngineRequest("warm-up", tokens=[0, 0], max_tokens=1, sampling=SamplingParams(temperature=0))
+    try:
+        sampled = [step for step in runner.run(request) if isinstance(step, TokenSampled)]
+    except MlxdError:
+        raise
+    except Exception as error:
+        raise ModelSourceError(f"the model was loaded but cannot generate: {type(error).__name__}: {error}") from error
+    if not sampled:
+        raise ModelSourceError("the model was loaded but generated nothing")
+
+
+def _decoder(loaded: LoadedModel) -> Callable[[Sequence[int]], str]:
+    """Special tokens have no text; spaces stay as the model wrote them."""
+    tokenizer = loaded.tokenizer
+
+    def decode(tokens: Sequence[int]) -> str:
+        return str(tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+    return decode

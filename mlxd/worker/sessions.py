@@ -1,0 +1,116 @@
+"""The requests of one worker on its I/O thread: from ``Generate`` to tokens, and from tokens to wire events."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from mlxd.errors import GenerationError, MlxdError
+from mlxd.types import FinishReason, Timings, Usage
+from mlxd.wire.messages import Delta, ErrorInfo, Events, Failed, Finished, Generate, Load, RequestEvent, Started
+from mlxd.worker.engine.events import EngineEvent, RequestEnded, RequestFailed, RequestStarted, StepOutput, TokenGenerated
+from mlxd.worker.engine.request import EngineRequest
+from mlxd.worker.engine.request_queue import RequestQueue
+from mlxd.worker.text.output import Piece, TextOutput
+from mlxd.worker.text.prompt import PromptEncoder
+
+
+@dataclass
+class _Session:
+    """One request that is not over. ``started`` once it left the queue."""
+
+    request: EngineRequest
+    output: TextOutput
+    started: RequestStarted | None = None
+
+
+class Sessions:
+    """``send`` is called on the I/O thread. Each request ends in one ``Finished`` or ``Failed``; an aborted one in silence."""
+
+    def __init__(
+        self,
+        load: Load,
+        encoder: PromptEncoder,
+        decode: Callable[[Sequence[int]], str],
+        queue: RequestQueue,
+        send: Callable[[Events], None],
+    ) -> None:
+        self._interval = load.stream_interval
+        self._encoder = encoder
+        self._decode = decode
+        self._queue = queue
+        self._send = send
+        self._open: dict[str, _Session] = {}
+
+    async def open(self, generate: Generate) -> None:
+        """Queue a request. What is wrong with it is answered by ``Failed``."""
+        try:
+            self._queue.announce(generate.id)
+        except MlxdError as error:
+            self._fail(generate.id, error)
+            return
+        try:
+            encoded = await asyncio.to_thread(self._encoder.encode, generate.prompt, generate.max_tokens)
+        except MlxdError as error:
+            if self._queue.withdraw(generate.id):
+                self._fail(generate.id, error)
+            return
+        except Exception as error:  # noqa: BLE001 - a tokenizer's or template's fault ends this request only
+            if self._queue.withdraw(generate.id):
+                self._fail(generate.id, GenerationError(f"the prompt could not be tokenized: {error}"))
+            return
+        request = EngineRequest(generate.id, encoded.tokens, encoded.max_tokens, generate.sampling)
+        self._open[generate.id] = _Session(request, TextOutput(self._decode, encoded.tokens, generate.stop, self._interval))
+        if not self._queue.put(request):
+            del self._open[generate.id]  # aborted meanwhile
+
+    def abort(self, request_id: str) -> None:
+        """Nothing more is said of it; the engine stops within one step or prefill chunk."""
+        self._open.pop(request_id, None)
+        self._queue.withdraw(request_id)
+
+    def deliver(self, output: StepOutput) -> None:
+        """One step of the engine: one frame."""
+        events = [told for event in output.events for told in self._tell(event)]
+        if events or output.stats is not None:
+            self._send(Events(events=events, step=output.stats))
+
+    def _tell(self, event: EngineEvent) -> list[RequestEvent]:
+        session = self._open.get(event.id)
+        if session is None:  # aborted, or ended by a stop string
+            return []
+        match event:
+            case RequestStarted():
+                session.started = event
+                return [Started(id=event.id, prompt_tokens=event.prompt_tokens, cached_tokens=event.cached_tokens, cache=event.cache)]
+            case TokenGenerated():
+                return self._token(session, event)
+            case RequestEnded():
+                return [self._finish(session, event.reason, event.timings)]
+            case RequestFailed(error=error):
+                del self._open[event.id]
+                return [Failed(id=event.id, error=_info(error))]
+
+    def _token(self, session: _Session, event: TokenGenerated) -> list[RequestEvent]:
+        if event.is_end:
+            session.output.push_end_token()
+            return []
+        piece = session.output.push(event.token)
+        if session.output.stopped:
+            self._queue.withdraw(event.id)  # the engine need not go on
+            return [self._finish(session, FinishReason.STOP, event.timings)]
+        return [Delta(id=event.id, text=piece.text, tokens=piece.tokens)] if piece else []
+
+    def _finish(self, session: _Session, reason: FinishReason, timings: Timings) -> Finished:
+        del self._open[session.request.id]
+        last: Piece = session.output.finish()
+        reason = FinishReason.STOP if session.output.stopped else reason
+        cached = session.started.cached_tokens if session.started else 0
+        usage = Usage(prompt_tokens=len(session.request.tokens), completion_tokens=session.output.tokens, cached_tokens=cached)
+        return Finished(id=session.request.id, text=last.text, tokens=last.tokens, reason=reason, usage=usage, timings=timings)
+
+    def _fail(self, request_id: str, error: MlxdError) -> None:
+        self._send(Events(events=[Failed(id=request_id, error=_info(error))]))
+
+
+def _info(error: MlxdError) -> ErrorInfo:
+    return ErrorInfo(code=error.code, message=error.message, param=error.param, retry_after=error.retry_after)

@@ -1,0 +1,90 @@
+"""A request's prompt to token ids, checked against the model before anything is computed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from jinja2.exceptions import TemplateError
+
+from mlxd.errors import ContextLengthError, InvalidRequestError
+from mlxd.wire.messages import ChatPrompt, Prompt, TextPrompt, TokenPrompt
+
+
+class Tokenizer(Protocol):
+    """What is used of a tokenizer (mlx-lm's ``TokenizerWrapper`` around one of transformers)."""
+
+    has_chat_template: bool
+    bos_token: str | None
+
+    def apply_chat_template(self, messages: list[dict[str, Any]], *, add_generation_prompt: bool) -> list[int]:
+        """Rendered and tokenized."""
+
+    def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
+        """Token ids of ``text``."""
+
+
+@dataclass(frozen=True)
+class EncodedPrompt:
+    """What the engine gets: ids, and how many tokens may follow."""
+
+    tokens: list[int]
+    max_tokens: int
+
+
+class PromptEncoder:
+    """For one model. May be called from several threads at once."""
+
+    def __init__(self, tokenizer: Tokenizer, *, vocab_size: int, context_length: int) -> None:
+        self._tokenizer = tokenizer
+        self._vocab_size = vocab_size
+        self._context_length = context_length
+
+    def encode(self, prompt: Prompt, max_tokens: int | None) -> EncodedPrompt:
+        """Raises ``InvalidRequestError`` for a prompt that cannot be rendered or is empty, and ``ContextLengthError``
+        for one that leaves no room for a single token. ``max_tokens`` is cut to what the context has left.
+        """
+        tokens = self._tokenize(prompt)
+        if not tokens:
+            raise InvalidRequestError("the prompt has no tokens", param=_field(prompt))
+        room = self._context_length - len(tokens)
+        if room < 1:
+            raise ContextLengthError(
+                f"the prompt has {len(tokens)} tokens, but the model's context holds {self._context_length}, "
+                "at least one of them for the answer; shorten the prompt",
+                param=_field(prompt),
+            )
+        return EncodedPrompt(tokens, room if max_tokens is None else min(max_tokens, room))
+
+    def _tokenize(self, prompt: Prompt) -> list[int]:
+        match prompt:
+            case ChatPrompt():
+                return self._render(prompt)
+            case TextPrompt(text=text):
+                bos = self._tokenizer.bos_token
+                return list(self._tokenizer.encode(text, add_special_tokens=not (bos and text.startswith(bos))))
+            case TokenPrompt(token_ids=ids):
+                return self._checked(ids)
+
+    def _render(self, prompt: ChatPrompt) -> list[int]:
+        if not self._tokenizer.has_chat_template:
+            raise InvalidRequestError("this model has no chat template: use /v1/completions", param="messages")
+        messages = [{"role": message.role, "content": message.content} for message in prompt.messages]
+        for shown, message in zip(messages, prompt.messages, strict=True):
+            if message.name is not None:
+                shown["name"] = message.name
+        try:
+            return list(self._tokenizer.apply_chat_template(messages, add_generation_prompt=True))
+        except TemplateError as error:
+            raise InvalidRequestError(f"the model's chat template refuses these messages: {error}", param="messages") from error
+
+    def _checked(self, ids: Sequence[int]) -> list[int]:
+        for index, token in enumerate(ids):
+            if not 0 <= token < self._vocab_size:
+                raise InvalidRequestError(
+                    f"token {token} at position {index} is outside the vocabulary of {self._vocab_size}", param="prompt"
+                )
+        return list(ids)
+
+
+def _field(prompt: Prompt) -> str:
+    return "messages" if isinstance(prompt, ChatPrompt) else "prompt"

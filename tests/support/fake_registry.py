@@ -1,0 +1,181 @@
+"""What the API stands on, in memory: a registry, workers whose answers the test writes, and telemetry that remembers."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from mlxd.client.worker_client import RequestStream, WorkerExit
+from mlxd.config.schema import ModelTable
+from mlxd.control.model_state import ModelStatus
+from mlxd.control.telemetry import RequestRecord
+from mlxd.errors import MlxdError, ModelNotFoundError
+from mlxd.types import CacheOutcome, FinishReason, ModelState, Timings, Usage
+from mlxd.wire.messages import ChatPrompt, Delta, ErrorInfo, Failed, Finished, Generate, Ready, Started, TextPrompt
+
+CREATED = 1_700_000_000
+READY = Ready(
+    runner="simple",
+    runner_reason="configured",
+    device="cpu",
+    dtype="float32",
+    context_length=2048,
+    vocab_size=1000,
+    weight_bytes=1,
+    cache_limit_bytes=1,
+    load_seconds=0.1,
+    versions={"mlx": "0", "mlx_lm": "0"},
+)
+
+
+class FakeRequest:
+    """One submitted request; the test says what its worker does."""
+
+    def __init__(self, generate: Generate, stream: RequestStream) -> None:
+        self.generate = generate
+        self.stream = stream
+        self.aborted = asyncio.Event()
+        self._tokens = 0
+        self._prompt_tokens = 7
+        self._cached = 0
+
+    def started(self, *, cache: CacheOutcome | None = CacheOutcome.MISS, prompt_tokens: int = 7, cached_tokens: int = 0) -> None:
+        self._prompt_tokens, self._cached = prompt_tokens, cached_tokens
+        self.stream.push(Started(id=self.generate.id, prompt_tokens=prompt_tokens, cached_tokens=cached_tokens, cache=cache))
+
+    def delta(self, text: str, tokens: int = 1) -> None:
+        self._tokens += tokens
+        self.stream.push(Delta(id=self.generate.id, text=text, tokens=tokens))
+
+    def finish(self, text: str = "", tokens: int = 0, reason: FinishReason = FinishReason.STOP) -> None:
+        self._tokens += tokens
+        usage = Usage(prompt_tokens=self._prompt_tokens, completion_tokens=self._tokens, cached_tokens=self._cached)
+        timings = Timings(queue=0.1, prefill=0.2, decode=0.3)
+        self.stream.push(Finished(id=self.generate.id, text=text, tokens=tokens, reason=reason, usage=usage, timings=timings))
+
+    def fail(self, error: MlxdError) -> None:
+        """As a worker's refusal arrives: over the wire."""
+        info = ErrorInfo(code=error.code, message=error.message, param=error.param, retry_after=error.retry_after)
+        self.stream.push(Failed(id=self.generate.id, error=info))
+
+    def lose(self, error: MlxdError) -> None:
+        """As the connection fails a request whose worker is gone."""
+        self.stream.fail(error)
+
+
+def echo(request: FakeRequest) -> None:
+    """Answer at once with the words of the prompt."""
+    prompt = request.generate.prompt
+    text = prompt.messages[-1].content if isinstance(prompt, ChatPrompt) else prompt.text if isinstance(prompt, TextPrompt) else "tokens"
+    request.started()
+    for word in text.split(" "):
+        request.delta(f"{word} ")
+    request.finish()
+
+
+class FakeWorker:
+    """A ``WorkerClient``. With ``script`` unset, the test takes each request with ``next_request()`` and answers it."""
+
+    pid = 4242
+    heartbeat = None
+
+    def __init__(self) -> None:
+        self.script: Callable[[FakeRequest], None] | None = None
+        self.submitted: list[FakeRequest] = []
+        self._new: asyncio.Queue[FakeRequest] = asyncio.Queue()
+
+    def submit(self, request: Generate) -> RequestStream:
+        stream = RequestStream(request.id, lambda _id: fake.aborted.set())
+        fake = FakeRequest(request, stream)
+        self.submitted.append(fake)
+        self._new.put_nowait(fake)
+        if self.script:
+            self.script(fake)
+        return stream
+
+    async def next_request(self) -> FakeRequest:
+        return await asyncio.wait_for(self._new.get(), 10)
+
+    async def start(self, load, on_progress, on_step) -> Ready:
+        raise NotImplementedError
+
+    async def wait_exit(self) -> WorkerExit:
+        raise NotImplementedError
+
+    async def stop(self) -> None:
+        raise NotImplementedError
+
+    @property
+    def running(self) -> int:
+        return 0
+
+    @property
+    def waiting(self) -> int:
+        return 0
+
+
+@dataclass
+class FakeModel:
+    """A ``ReadyModel``; with ``error`` set, one that is not ready."""
+
+    name: str
+    config: ModelTable
+    ready: Ready = READY
+    client: FakeWorker = field(default_factory=FakeWorker)
+    state: ModelState = ModelState.READY
+    error: MlxdError | None = None
+
+
+class FakeRegistry:
+    """``api.keys.Models`` over a dictionary."""
+
+    def __init__(self) -> None:
+        self.models: dict[str, FakeModel] = {}
+
+    def add(self, name: str, **settings) -> FakeModel:
+        self.models[name] = FakeModel(name, ModelTable.model_validate({"source": "org/tiny"} | settings))
+        return self.models[name]
+
+    def resolve(self, name: str) -> str:
+        for model in self.models.values():
+            if name == model.name or name in model.config.aliases:
+                return model.name
+        raise ModelNotFoundError(f"the model {name!r} does not exist", param="model")
+
+    def status(self, name: str) -> ModelStatus:
+        model = self.models[name]
+        ready = model.ready if model.state is ModelState.READY else None
+        return ModelStatus(name=name, config=model.config, state=model.state, since=CREATED, created=CREATED, ready=ready)
+
+    def statuses(self) -> list[ModelStatus]:
+        return [self.status(name) for name in self.models]
+
+    async def ensure_ready(self, name: str) -> FakeModel:
+        model = self.models[name]
+        if model.error:
+            raise model.error
+        return model
+
+
+class FakeTelemetry:
+    """Remembers what it was told; ``next_record`` waits for the next request to be over."""
+
+    def __init__(self) -> None:
+        self.records: list[RequestRecord] = []
+        self.rejections: list[tuple[str, str]] = []
+        self._new: asyncio.Queue[RequestRecord] = asyncio.Queue()
+
+    def request_finished(self, record: RequestRecord) -> None:
+        self.records.append(replace(record))
+        self._new.put_nowait(record)
+
+    def request_rejected(self, model: str, reason: str) -> None:
+        self.rejections.append((model, reason))
+
+    def step(self, model, stats) -> None: ...
+
+    def model_loaded(self, model, seconds) -> None: ...
+
+    def worker_restarted(self, model, reason) -> None: ...
+
+    async def next_record(self) -> RequestRecord:
+        return await asyncio.wait_for(self._new.get(), 10)

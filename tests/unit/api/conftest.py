@@ -1,0 +1,86 @@
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import aiohttp
+import pytest
+
+from mlxd.api.app import build_app
+from mlxd.config.address import TcpAddress
+from mlxd.config.schema import Config
+from mlxd.listener.server import Listener
+from tests.support.fake_registry import FakeModel, FakeRegistry, FakeTelemetry
+
+HELLO = {"model": "tiny", "messages": [{"role": "user", "content": "hello there"}]}
+
+
+@dataclass
+class Server:
+    """The inference listener on a real socket, over one model whose worker the test plays."""
+
+    registry: FakeRegistry = field(default_factory=FakeRegistry)
+    telemetry: FakeTelemetry = field(default_factory=FakeTelemetry)
+    config: Config = field(default_factory=Config)
+    port: int = 0
+    session: aiohttp.ClientSession | None = None
+
+    @property
+    def model(self) -> FakeModel:
+        return self.registry.models["tiny"]
+
+    @property
+    def worker(self):
+        return self.model.client
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def set_server(self, **values) -> None:
+        """Change the running configuration, as a reload would."""
+        server = self.config.server.model_copy(update=values)
+        self.config = self.config.model_copy(update={"server": server})
+
+    def log_content(self) -> None:
+        self.config = self.config.model_copy(update={"log": self.config.log.model_copy(update={"content": True})})
+
+    def post(self, body, path="/v1/chat/completions", **options):
+        return self.session.post(self.url + path, json=body, **options)
+
+    async def answer(self, body, path="/v1/chat/completions", **options):
+        async with self.post(body, path, **options) as response:
+            return response.status, await response.json(), response.headers
+
+    @asynccontextmanager
+    async def raw(self):
+        """A connection of its own, to misbehave on."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            yield reader, writer
+        finally:
+            writer.close()
+
+    def raw_post(self, body, path="/v1/chat/completions") -> bytes:
+        data = json.dumps(body).encode()
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
+        return head.encode() + data
+
+
+@pytest.fixture
+async def server():
+    serving = Server()
+    serving.registry.add("tiny", aliases=["small"])
+    app = build_app(serving.registry, serving.telemetry, lambda: serving.config)
+    listener = Listener(app, [TcpAddress("127.0.0.1", 0)], shutdown_timeout=0.2)
+    await listener.start()
+    serving.port = listener.addresses[0].port
+    async with aiohttp.ClientSession() as serving.session:
+        yield serving
+    await listener.stop()
+
+
+def sse_data(text: str) -> list:
+    """The ``data:`` events of a stream, parsed; ``[DONE]`` as it is."""
+    lines = [block.removeprefix("data: ") for block in text.split("\n\n") if block.startswith("data: ")]
+    return [line if line == "[DONE]" else json.loads(line) for line in lines]

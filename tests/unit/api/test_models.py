@@ -1,0 +1,74 @@
+"""The list of models, one model, and the health of the listener."""
+
+import pytest
+
+from mlxd.types import ModelState
+from tests.support.fake_registry import CREATED
+
+
+async def get(server, path):
+    async with server.session.get(server.url + path) as response:
+        return response.status, await response.json()
+
+
+async def test_list(server):
+    server.registry.add("org/big", context_length=512).state = ModelState.LOADING
+    status, body = await get(server, "/v1/models")
+    assert status == 200
+    assert body == {
+        "object": "list",
+        "data": [
+            {
+                "id": "tiny",
+                "object": "model",
+                "created": CREATED,
+                "owned_by": "mlxd",
+                "state": "ready",
+                "aliases": ["small"],
+                "context_length": 2048,
+            },
+            {
+                "id": "org/big",
+                "object": "model",
+                "created": CREATED,
+                "owned_by": "mlxd",
+                "state": "loading",
+                "aliases": [],
+                "context_length": 512,
+            },
+        ],
+    }
+
+
+@pytest.mark.parametrize(("path", "name"), [("tiny", "tiny"), ("small", "tiny"), ("org/big", "org/big"), ("org%2Fbig", "org/big")])
+async def test_one(server, path, name):
+    server.registry.add("org/big")
+    status, body = await get(server, f"/v1/models/{path}")
+    assert (status, body["id"]) == (200, name)
+
+
+async def test_unknown(server):
+    status, body = await get(server, "/v1/models/org/none")
+    assert (status, body["error"]["code"]) == (404, "model_not_found")
+
+
+@pytest.mark.parametrize(
+    ("states", "status", "word"),
+    [
+        ([ModelState.READY, ModelState.FAILED], 200, "ok"),
+        ([ModelState.LOADING, ModelState.FAILED], 503, "loading"),
+        ([ModelState.DRAINING], 503, "draining"),
+        ([ModelState.FAILED], 503, "failed"),
+        ([], 503, "no models"),
+    ],
+)
+async def test_health(server, states, status, word):
+    server.registry.models.clear()
+    for number, state in enumerate(states):
+        server.registry.add(f"m{number}").state = state
+    assert await get(server, "/health") == (status, {"status": word})
+
+
+async def test_head(server):
+    async with server.session.head(server.url + "/health") as response:
+        assert response.status == 200
