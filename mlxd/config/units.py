@@ -13,8 +13,8 @@ from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 _SECONDS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600), "d": Decimal(86400)}
 _BYTES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-_NUMBER_WITH_UNIT = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,20})?)\s*([A-Za-z]+)")
-_PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,20})?)\s*%")
+_NUMBER_WITH_UNIT = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,40})?)\s*([A-Za-z]+)")
+_PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,40})?)\s*%")
 _MAX_DURATION = Decimal(3650 * 86400)
 _MAX_SIZE = 2**60
 
@@ -60,7 +60,7 @@ def format_duration(seconds: float) -> str:
 
 def format_size(size: int) -> str:
     """The shortest exact text: ``33554432`` to ``"32MiB"``."""
-    for unit in ("TiB", "GiB", "MiB", "KiB"):
+    for unit in ("TiB", "TB", "GiB", "GB", "MiB", "MB", "KiB", "KB"):
         if size and size % _BYTES[unit] == 0:
             return f"{size // _BYTES[unit]}{unit}"
     return f"{size}B"

@@ -56,9 +56,10 @@ async def _serve(sock: socket.socket) -> int:
     worker = _Worker(writer)
     worker.send(Hello(pid=os.getpid(), version=__version__))
     codec = worker_codec()
-    reading = asyncio.ensure_future(worker.read(codec.read, reader))
+    reading = asyncio.create_task(worker.read(codec.read, reader))
     try:
-        await asyncio.wait([reading, worker.ended], return_when=asyncio.FIRST_COMPLETED)
+        waiting: set[asyncio.Future[Any]] = {reading, worker.ended}
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         if reading.done():
             reading.result()
             return 0

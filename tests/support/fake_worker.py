@@ -13,10 +13,13 @@ What happens at load is said by the last part of ``Load.source``, so that a conf
     fake/damaged               LoadFailed(model_source)
     fake/offline               LoadFailed(model_source) with retry_after: worth another try
     fake/oom                   LoadFailed(internal_error)
-    fake/old                   Hello of another version
-    fake/garbage               bytes that are no frame, instead of Hello
+    fake/garbage               bytes that are no frame
+    fake/close                 its socket is closed and the process stays
     /a/dir/crash-3-times       counts its starts in /a/dir; SIGKILL of itself three times, then as fake/ok
     /a/dir/damaged-1-times     likewise with LoadFailed
+
+How it greets is said by its command, for it comes before Load: ``COMMAND``, ``OLD_COMMAND`` (Hello of another
+version), ``SILENT_COMMAND`` (no Hello), ``RUDE_COMMAND`` (a heartbeat instead), ``DEAD_COMMAND`` (exits with a traceback).
 
 What a request does is said by the first word of its prompt (of the last message, for a chat):
 
@@ -74,6 +77,10 @@ from mlxd.wire.messages import (
 )
 
 COMMAND = (sys.executable, str(Path(__file__).resolve()))
+OLD_COMMAND = (*COMMAND, "old")
+SILENT_COMMAND = (*COMMAND, "silent")
+RUDE_COMMAND = (*COMMAND, "rude")
+DEAD_COMMAND = (*COMMAND, "dead")
 NATIVE_MESSAGE = "libc++abi: terminating due to uncaught exception of type std::runtime_error: [METAL] Command buffer execution failed"
 
 
@@ -93,12 +100,14 @@ def prompt_text(request: Generate) -> str:
 
 
 class FakeWorker:
-    def __init__(self):
+    def __init__(self, greeting="hello"):
+        self.greeting = greeting
         self.codec = worker_codec()
         self.permits = asyncio.Semaphore(0)
         self.requests: dict[str, asyncio.Task] = {}
         self.started: set[str] = set()
         self.seen: set[str] = set()
+        self.cached: dict[str, int] = {}
         self.reading = asyncio.Event()
         self.reading.set()
         self.mute = False
@@ -125,7 +134,7 @@ class FakeWorker:
             self.writer.write(self.codec.encode(message))
 
     async def read(self):
-        self.send(Hello(pid=os.getpid(), version=__version__))
+        self.greet()
         while (message := await self.codec.read(self.reader)) is not None:
             match message:
                 case Load():
@@ -141,6 +150,17 @@ class FakeWorker:
                 case Stop():
                     return
             await self.reading.wait()
+
+    def greet(self):
+        match self.greeting:
+            case "old":
+                self.send(Hello(pid=os.getpid(), version="0.0.1"))
+            case "rude":
+                self.send(Heartbeat(running=0, waiting=0, steps=0, busy_seconds=0, memory=MemoryFigures()))
+            case "dead":
+                raise RuntimeError("no such device")
+            case "hello":
+                self.send(Hello(pid=os.getpid(), version=__version__))
 
     # ---- load ----
 
@@ -265,10 +285,8 @@ class FakeWorker:
         prompt, hit = len(text.split()), text in self.seen
         cached = prompt - 1 if hit else 0
         self.seen.add(text)
-        self.cached = cached
-        self.event(
-            Started(id=request.id, prompt_tokens=prompt, cached_tokens=cached, cache=CacheOutcome.HIT if hit else CacheOutcome.MISS)
-        )
+        self.cached[request.id] = cached
+        self.event(Started(id=request.id, prompt_tokens=prompt, cached_tokens=cached, cache=CacheOutcome.HIT if hit else CacheOutcome.MISS))
 
     async def echo(self, request, words, permit):
         cut = words[: request.max_tokens]
@@ -284,7 +302,7 @@ class FakeWorker:
                 text="",
                 tokens=0,
                 reason=reason,
-                usage=Usage(prompt_tokens=len(text.split()), completion_tokens=tokens, cached_tokens=self.cached),
+                usage=Usage(prompt_tokens=len(text.split()), completion_tokens=tokens, cached_tokens=self.cached.pop(request.id, 0)),
                 timings=Timings(queue=0.001, prefill=0.002, decode=0.003),
             )
         )
@@ -322,8 +340,9 @@ class FakeWorker:
                 self.writer.transport.abort()
 
 
-_is_process = False
+_is_process = False  # a thread must not end the process
 
 if __name__ == "__main__":
     _is_process = True
-    run(socket.socket(fileno=int(sys.argv[1])))
+    greeting = sys.argv[1] if len(sys.argv) > 2 else "hello"
+    asyncio.run(FakeWorker(greeting).serve(socket.socket(fileno=int(sys.argv[-1]))))

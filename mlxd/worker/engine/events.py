@@ -38,7 +38,7 @@ class RequestEnded:
 
 @dataclass(frozen=True)
 class RequestFailed:
-    """This request could not be computed; others go on."""
+    """Its computation failed; others go on."""
 
     id: str
     error: MlxdError

@@ -93,11 +93,11 @@ def _what_else(directory: Path) -> str:
 
 
 def _check_tokenizer(directory: Path) -> None:
-    if not any(path for pattern in _TOKENIZERS for path in directory.glob(pattern)):
-        raise ModelSourceError(f"{directory} has no tokenizer (tokenizer.json or tokenizer.model); fetch or copy the model again")
     for name in ("tokenizer.json", "tokenizer_config.json"):
         if _is_there(directory / name):
             _read_object(directory / name)
+    if not any(path for pattern in _TOKENIZERS for path in directory.glob(pattern)):
+        raise ModelSourceError(f"{directory} has no tokenizer (tokenizer.json or tokenizer.model); fetch or copy the model again")
 
 
 def _is_there(path: Path) -> bool:

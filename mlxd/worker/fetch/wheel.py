@@ -144,7 +144,7 @@ def _diagnosis(wheel: Wheel, log: str, code: int) -> str:
         )
     if "No matching distribution" in log:
         return (
-            f"the package index that pip uses does not have {wheel}. Check it with 'pip config list', "
+            f"the package index that pip uses does not have {wheel}, or does not answer. Check it with 'pip config list', "
             f"or put the wheel into a directory and set PIP_FIND_LINKS to it.{said}"
         )
     return f"pip cannot fetch {wheel}.{said}"

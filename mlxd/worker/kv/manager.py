@@ -66,16 +66,12 @@ class Manager:
         keys = self._keys(prompt, extra, usable)
         match = self._index.match(root, keys)
         found = len(match.blocks)
-        if usable and found == usable:
-            outcome = CacheOutcome.HIT
-        else:
-            outcome = CacheOutcome.PREFIX_HIT if found else CacheOutcome.MISS
         computing = None
         if found < usable:
             computing = self._computing.get(BlockKey(match.digest, *keys[found]).digest())
-        return Lookup(match, found * self.block_size, outcome, computing)
+        return Lookup(match, found * self.block_size, _outcome(found, usable), computing)
 
-    def open(self, sequence: str, root: bytes, prompt: Sequence[int], lookup: Lookup, extra: Sequence[tuple[bytes, ...]] = ()) -> None:
+    def open(self, sequence: str, prompt: Sequence[int], lookup: Lookup, extra: Sequence[tuple[bytes, ...]] = ()) -> None:
         """Give ``sequence`` the blocks of ``lookup`` (made just now) and announce what it is going to compute."""
         if sequence in self._holdings:
             raise ValueError(f"sequence {sequence} holds blocks already")
@@ -180,3 +176,9 @@ class Manager:
     def _withdraw(self, digest: bytes, sequence: str) -> None:
         if self._computing.get(digest) == sequence:
             del self._computing[digest]
+
+
+def _outcome(found: int, usable: int) -> CacheOutcome:
+    if not found:
+        return CacheOutcome.MISS
+    return CacheOutcome.HIT if found == usable else CacheOutcome.PREFIX_HIT

@@ -80,6 +80,8 @@ def _config(metadata: Metadata, weights: dict[str, mx.array]) -> dict[str, Any]:
         raise ModelSourceError(f"{metadata.path} is of architecture {architecture!r}; mlxd converts plain llama only")
     heads = metadata.integer("llama.attention.head_count")
     hidden = metadata.integer("llama.embedding_length")
+    if heads < 1 or hidden % heads:
+        raise ModelSourceError(f"{metadata.path} has {heads} attention heads for an embedding of {hidden}; the file is damaged")
     config = {
         "model_type": "llama",
         "architectures": ["LlamaForCausalLM"],

@@ -12,6 +12,8 @@ import mlx.core as mx
 
 from mlxd.types import SamplingParams
 
+_COLDEST = 1e-5  # below, dividing by the temperature overflows float32, and the draw is greedy anyway
+
 
 def draw_seed() -> int:
     """For a request that names none."""
@@ -27,11 +29,12 @@ def row_key(seed: int, position: int) -> tuple[int, int]:
 def sample(logits: mx.array, rows: Sequence[SamplingParams], keys: Sequence[tuple[int, int]]) -> mx.array:
     """``logits`` ``[B, vocab]``, penalties applied already; the sampled ids ``[B]``. Rows of temperature 0 take the most likely."""
     greedy = mx.argmax(logits, axis=-1)
-    if all(row.temperature == 0 for row in rows):
+    is_greedy = [row.temperature < _COLDEST for row in rows]
+    if all(is_greedy):
         return greedy
-    temperature = mx.array([row.temperature or 1.0 for row in rows])[:, None]
-    drawn = _draw(logits.astype(mx.float32) / temperature, rows, mx.array(keys, dtype=mx.uint32))
-    return mx.where(mx.array([row.temperature == 0 for row in rows]), greedy, drawn)
+    temperature = mx.array([max(row.temperature, _COLDEST) for row in rows])[:, None]
+    drawn = _draw(logits.astype(mx.float32) / temperature, rows, mx.array(list(keys), dtype=mx.uint32))
+    return mx.where(mx.array(is_greedy), greedy, drawn)
 
 
 def _draw(logits: mx.array, rows: Sequence[SamplingParams], keys: mx.array) -> mx.array:

@@ -30,7 +30,7 @@ class SimpleRunner:
 
     def run(self, request: EngineRequest) -> Iterator[Progress]:
         """See ``Runner.run``. What was computed is cached also when the request is aborted: its client may try again."""
-        found = self._cache.find(request.tokens) if self._cache else None
+        found = self._cache.find(request.tokens) if self._cache is not None else None
         yield PrefixFound(found.tokens if found else 0, self._outcome(request, found))
         session = _Session(request, found or Found(make_prompt_cache(self._loaded.model), 0))
         try:
@@ -44,7 +44,7 @@ class SimpleRunner:
         """MLX's counters, and what the prompt cache holds."""
         return MemoryFigures(
             weights=self._loaded.weight_bytes,
-            kv=self._cache.nbytes if self._cache else 0,
+            kv=self._cache.nbytes if self._cache is not None else 0,
             mlx_active=mx.get_active_memory(),
             mlx_cache=mx.get_cache_memory(),
             mlx_peak=mx.get_peak_memory(),
@@ -53,7 +53,7 @@ class SimpleRunner:
     @property
     def cache_entries(self) -> int:
         """Prompts held."""
-        return len(self._cache) if self._cache else 0
+        return len(self._cache) if self._cache is not None else 0
 
     def _prefill(self, session: "_Session") -> Iterator[Progress]:
         """All but the last prompt token, chunk by chunk; mlx-lm computes the last one for its logits."""

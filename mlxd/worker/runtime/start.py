@@ -55,7 +55,7 @@ def start_model(order: Load, progress: Callable[[Stage, int, int], None]) -> Sta
         context_length=loaded.context_length,
         vocab_size=loaded.vocab_size,
         weight_bytes=loaded.weight_bytes,
-        cache_limit_bytes=cache.max_bytes if cache else 0,
+        cache_limit_bytes=cache.max_bytes if cache is not None else 0,
         load_seconds=time.monotonic() - began,
         versions={"mlx": version("mlx"), "mlx_lm": version("mlx-lm")} | ({"blas": "openblas"} if _HAS_OPENBLAS else {}),
     )

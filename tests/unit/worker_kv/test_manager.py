@@ -19,7 +19,7 @@ def manager(max_arenas=4):
 def run(made, name, prompt):
     """Admit, compute and commit a whole prompt; what the cache gave it."""
     lookup = made.lookup(ROOT, prompt)
-    made.open(name, ROOT, prompt, lookup)
+    made.open(name, prompt, lookup)
     assert made.reserve(name, len(prompt))
     made.commit(name, prompt, len(prompt))
     return lookup
@@ -54,7 +54,7 @@ def test_shared_blocks_are_the_same_blocks():
 def test_a_block_is_findable_while_the_prompt_is_still_being_computed():
     made = manager()
     prompt = list(range(20))
-    made.open("a", ROOT, prompt, made.lookup(ROOT, prompt))
+    made.open("a", prompt, made.lookup(ROOT, prompt))
     made.reserve("a", 20)
     assert made.lookup(ROOT, prompt).computing == "a"
     made.commit("a", prompt, 8)
@@ -77,7 +77,7 @@ def test_extra_keys_separate_equal_tokens():
     made = manager()
     prompt = list(range(8))
     picture = [(b"cat",), ()]
-    made.open("a", ROOT, prompt, made.lookup(ROOT, prompt, picture), picture)
+    made.open("a", prompt, made.lookup(ROOT, prompt, picture), picture)
     made.reserve("a", 8)
     made.commit("a", prompt, 8, picture)
     assert made.lookup(ROOT, prompt, picture).cached_tokens == 4
@@ -127,7 +127,7 @@ class Cache(RuleBasedStateMachine):
             assert self.content[block] == prompt[: (index + 1) * BLOCK]
         self.names += 1
         name = str(self.names)
-        self.manager.open(name, ROOT, prompt, lookup)
+        self.manager.open(name, prompt, lookup)
         if self.manager.reserve(name, len(prompt)):
             self.open[name] = [prompt, lookup.cached_tokens]
         else:

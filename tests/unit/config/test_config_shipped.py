@@ -1,0 +1,130 @@
+"""The files in config/ are current, complete and load."""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from mlxd.config.catalogue import ANY_NAME, leaves, table_at
+from mlxd.config.fields import Reload, is_not_yet_available, is_secret, reload_class
+from mlxd.config.json_schema import json_schema, json_schema_text
+from mlxd.config.keys import dotted
+from mlxd.config.loader import load_config, parse_config
+from mlxd.config.reference import reference_toml
+from mlxd.config.schema import Config, ModelTable
+from mlxd.errors import ConfigError
+
+CONFIG = Path(__file__).parents[3] / "config"
+LEAVES = {dotted(leaf.key): leaf.info for leaf in leaves(Config)}
+
+
+def leaf_keys(values, at=()):
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from leaf_keys(value, (*at, name))
+        else:
+            yield (*at, name)
+
+
+@pytest.mark.parametrize("key", LEAVES)
+def test_every_field_has_a_description_and_a_reload_class(key):
+    info = LEAVES[key]
+    assert info.description
+    assert info.description[-1] in ".?"
+    assert reload_class(info) in set(Reload)
+
+
+def test_no_field_was_overlooked():
+    dumped = Config(models={"m": ModelTable(source="org/name")}).model_dump(mode="json")
+    assert {dotted(key).replace("models.m.", f'models."{ANY_NAME}".') for key in leaf_keys(dumped)} == set(LEAVES)
+
+
+def test_whatever_is_called_a_key_or_a_token_is_a_secret():
+    assert {key for key, info in LEAVES.items() if is_secret(info)} == {"server.api_keys", "admin.token", "admin.read_token"}
+    assert {key for key in LEAVES if re.search(r"(^|[._])(token|api_keys?|password|secret)$", key)} == {
+        key for key, info in LEAVES.items() if is_secret(info)
+    }
+
+
+def test_the_default_configuration_is_what_make_run_promises():
+    config = load_config(CONFIG / "mlxd.toml", {}).config
+    assert {name: (model.source, model.aliases) for name, model in config.models.items()} == {
+        "smollm2": ("builtin:smollm2-135m", ("default",))
+    }
+    assert [str(address) for address in config.server.listen] == ["127.0.0.1:8000"]
+    assert [str(address) for address in config.admin.listen] == [f"unix:{Path('~/.mlxd/admin.sock').expanduser()}"]
+    assert config.models["smollm2"].batching.mode == "simple"
+
+
+def test_the_full_file_is_current():
+    assert (CONFIG / "mlxd.full.toml").read_text() == reference_toml(), "run: python -m mlxd.config.reference > config/mlxd.full.toml"
+
+
+def test_the_full_file_loads_to_the_defaults():
+    config = load_config(CONFIG / "mlxd.full.toml", {}).config
+    assert config == Config(models={"smollm2": ModelTable(source="builtin:smollm2-135m")})
+
+
+def uncommented():
+    return re.sub(r"^# (\w+ = .*  # not .*)$", r"\1", (CONFIG / "mlxd.full.toml").read_text(), flags=re.MULTILINE)
+
+
+def test_the_full_file_has_every_field_once():
+    written = [dotted(key) for key in leaf_keys(tomllib.loads(uncommented()))]
+    inherited = "models.smollm2.(batching|cache|lifecycle|worker|sampling)."
+    expected = [key.replace(f'"{ANY_NAME}"', "smollm2") for key in LEAVES]
+    assert sorted(written) == sorted(key for key in expected if not re.match(inherited, key))
+
+
+def test_what_the_full_file_comments_out_is_refused_or_unset():
+    with pytest.raises(ConfigError) as refused:
+        parse_config(uncommented(), CONFIG / "mlxd.full.toml", {})
+    later = {key for key, info in LEAVES.items() if is_not_yet_available(info) and not key.startswith("models")}
+    assert {problem.split(": ")[1] for problem in refused.value.problems} == later
+
+
+def test_commented_defaults_are_the_defaults():
+    """A feature that arrives later must not find another default in the file than in the schema."""
+    shown = tomllib.loads(uncommented())
+    dumped = Config().model_dump(mode="json")
+    for key in (key.split(".") for key, info in LEAVES.items() if is_not_yet_available(info) and not key.startswith("models")):
+        left, right = shown, dumped
+        for part in key:
+            left, right = left[part], right[part]
+        assert left == right
+
+
+def test_the_json_schema_is_current():
+    assert (CONFIG / "mlxd.schema.json").read_text() == json_schema_text(), (
+        "run: python -m mlxd.config.json_schema > config/mlxd.schema.json"
+    )
+
+
+def test_the_json_schema_refuses_what_the_loader_refuses():
+    schema = json_schema()
+    tables = schema["$defs"]
+    assert schema["additionalProperties"] is False
+    assert all(table["additionalProperties"] is False for table in tables.values())
+    assert tables["ModelTable"]["required"] == ["source"]
+    assert tables["BatchingTable"]["properties"]["mode"]["enum"] == ["simple"]
+    assert tables["BatchingTable"]["properties"]["max_sequences"]["not"] == {}
+    assert tables["BatchingTable"]["properties"]["max_sequences"]["description"].startswith("Not yet available")
+    assert tables["SamplingTable"]["properties"]["max_tokens"]["type"] == "integer"  # TOML has no null
+    assert schema["properties"]["models"]["additionalProperties"] == {"$ref": "#/$defs/ModelTable"}
+
+
+def test_the_json_schema_describes_every_field():
+    tables = json_schema()["$defs"]
+    for leaf in leaves(Config):
+        parent = table_at(Config, leaf.key[:-1])
+        field = tables[parent.__name__]["properties"][leaf.key[-1]]
+        assert leaf.info.description in field["description"]
+
+
+def test_generated_files_name_no_machine():
+    home = str(Path.home())
+    for text in (json_schema_text(), reference_toml()):
+        assert home == "/" or home not in text
+    assert json.loads(json_schema_text())["$defs"]["AdminTable"]["properties"]["listen"]["default"] == "unix:~/.mlxd/admin.sock"

