@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _names_command(arguments: Sequence[str]) -> bool:
     """Options alone mean ``serve``; ``-h`` and ``--version`` belong to the program."""
     first = arguments[0] if arguments else ""
-    return not first.startswith("-") and bool(first) or first in {"-h", "--help", "--version"}
+    return (not first.startswith("-") and bool(first)) or first in {"-h", "--help", "--version"}
 
 
 def _parser() -> _Parser:

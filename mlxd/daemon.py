@@ -52,10 +52,8 @@ class Daemon:
         self._stopping_now = asyncio.Event()  # the second
         self._metrics = Metrics(statuses=lambda: self._registry.statuses())
         self._metrics.add_models(self._config.models)
-        self._registry = Registry(self._config.models, worker_factory=_make_worker, telemetry=self._metrics)
-        self._running_config = RunningConfig(
-            path=str(loaded.path), sha256=loaded.sha256, loaded=self._started, document=redacted(loaded)
-        )
+        self._registry = Registry(self._config.models, self._config.log, worker_factory=_make_worker, telemetry=self._metrics)
+        self._running_config = RunningConfig(path=str(loaded.path), sha256=loaded.sha256, loaded=self._started, document=redacted(loaded))
         self._listeners = self._make_listeners()
 
     async def run(self) -> int:

@@ -17,9 +17,11 @@ def check(config: Config, document: Document) -> Iterator[Problem]:
     yield from _models_exist(document)
     yield from _names_are_unique(config)
     for name, model in config.models.items():
-        yield from _model_agrees(name, model, document)
+        yield from _cache_fits_mode(name, model, document)
+        yield from _worker_times_agree(name, model, document)
     yield from _addresses_are_unique(config, document)
     yield from _open_listeners_are_guarded(config, document)
+    yield from _any_origin_needs_keys(config)
     yield from _read_token_restricts(config)
 
 
@@ -38,30 +40,32 @@ def _names_are_unique(config: Config) -> Iterator[Problem]:
             owners.setdefault(alias, f"an alias of models.{dotted((name,))}")
 
 
-def _model_agrees(name: str, model: ModelTable, document: Document) -> Iterator[Problem]:
-    def origin(*field: str) -> Key:
-        """Where the value was written: in the model's table, or in ``[defaults]``."""
-        own: Key = ("models", name, *field)
-        inherited: Key = ("defaults", *field)
-        return inherited if own not in document.lines and inherited in document.lines else own
-
-    kind, mode = origin("cache", "kind"), origin("batching", "mode")
+def _cache_fits_mode(name: str, model: ModelTable, document: Document) -> Iterator[Problem]:
+    kind, mode = _origin(document, name, "cache", "kind"), _origin(document, name, "batching", "mode")
     if model.cache.kind == "paged" and model.batching.mode != "continuous":
-        yield Problem(
-            kind, 'found "paged", which needs batching.mode = "continuous"; with "simple" use "auto", "entries" or "none"', (kind, mode)
-        )
-    first, longest = origin("worker", "restart_backoff"), origin("worker", "restart_backoff_max")
-    if model.worker.restart_backoff > model.worker.restart_backoff_max:
-        key = longest if longest in document.lines else first
-        limits = (
-            f"restart_backoff ({_text(model.worker.restart_backoff)}) and restart_backoff_max ({_text(model.worker.restart_backoff_max)})"
-        )
-        yield Problem(key, f"found {limits}; the first wait must not be longer than the longest", (first, longest))
-    beat, hang = origin("worker", "heartbeat_interval"), origin("worker", "hang_timeout")
-    if model.worker.hang_timeout < 2 * model.worker.heartbeat_interval:
-        key = hang if hang in document.lines else beat
-        limits = f"hang_timeout ({_text(model.worker.hang_timeout)}) and heartbeat_interval ({_text(model.worker.heartbeat_interval)})"
-        yield Problem(key, f"found {limits}; a worker may be called hung after two missed heartbeats at the earliest", (beat, hang))
+        text = 'found "paged", which needs batching.mode = "continuous"; with "simple" use "auto", "entries" or "none"'
+        yield Problem(kind, text, (kind, mode))
+
+
+def _worker_times_agree(name: str, model: ModelTable, document: Document) -> Iterator[Problem]:
+    def compared(shorter: str, longer: str, rule: str) -> Problem:
+        keys = _origin(document, name, "worker", longer), _origin(document, name, "worker", shorter)
+        found = " and ".join(f"{field} ({_text(getattr(model.worker, field))})" for field in (shorter, longer))
+        return Problem(next((key for key in keys if key in document.lines), keys[0]), f"found {found}; {rule}", keys)
+
+    times = model.worker
+    if times.restart_backoff > times.restart_backoff_max:
+        yield compared("restart_backoff", "restart_backoff_max", "the first wait must not be longer than the longest")
+    if times.hang_timeout < 2 * times.heartbeat_interval:
+        rule = "a worker may be called hung after two missed heartbeats at the earliest"
+        yield compared("heartbeat_interval", "hang_timeout", rule)
+
+
+def _origin(document: Document, model: str, *field: str) -> Key:
+    """Where a model's value was written: in its own table, or in ``[defaults]``."""
+    own: Key = ("models", model, *field)
+    inherited: Key = ("defaults", *field)
+    return inherited if own not in document.lines and inherited in document.lines else own
 
 
 def _text(seconds: float) -> str:
@@ -100,6 +104,13 @@ def _open_listeners_are_guarded(config: Config, document: Document) -> Iterator[
         if not guarded and not address.is_loopback:
             text = f"found {shown(str(address))}, which other machines can reach; {advice} or listen on 127.0.0.1"
             yield Problem(key, text, (key, guard))
+
+
+def _any_origin_needs_keys(config: Config) -> Iterator[Problem]:
+    if "*" in config.server.cors_origins and not config.server.api_keys:
+        key: Key = ("server", "cors_origins", config.server.cors_origins.index("*"))
+        text = 'found "*", so that any web page the user opens could use mlxd; set server.api_keys, or list the origins'
+        yield Problem(key, text, (key, ("server", "api_keys")))
 
 
 def _read_token_restricts(config: Config) -> Iterator[Problem]:

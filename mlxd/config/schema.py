@@ -38,6 +38,8 @@ def _check_host(value: str) -> str:
 
 
 def _check_origin(value: str) -> str:
+    if value == "*":
+        return value
     found = re.fullmatch(r"https?://(\[[0-9a-f:.]+\]|[^:/\[\]]+)(:[0-9]{1,5})?", value)
     if not found or not is_host(found[1].strip("[]")):
         raise ValueError('must be an origin in lower case with nothing after host and port, such as "https://chat.example"')
@@ -85,7 +87,11 @@ class ServerTable(Table):
         "Host names accepted in the Host header beside loopback names and the listen address (guards against DNS rebinding).",
         reload=Reload.LIVE,
     )
-    cors_origins: Origins = setting((), 'Browser origins that may call, such as "https://chat.example". Empty: none.', reload=Reload.LIVE)
+    cors_origins: Origins = setting(
+        (),
+        'Browser origins that may call, such as "https://chat.example"; "*": any, which needs api_keys. Empty: none.',
+        reload=Reload.LIVE,
+    )
     request_timeout: Duration = setting(600.0, "A request that takes longer is stopped with an error.", reload=Reload.LIVE, gt=0)
     max_body: Size = setting(32 * 2**20, "Largest request body.", reload=Reload.LIVE, gt=0)
     sse_keepalive: Duration = setting(
