@@ -21,6 +21,7 @@ from mlxd.client.worker_client import WorkerClient
 from mlxd.config.loader import LoadedConfig
 from mlxd.config.redact import redacted
 from mlxd.config.schema import ModelTable
+from mlxd.control.model_state import ModelStatus
 from mlxd.control.registry import Registry
 from mlxd.listener.security import SecurityRules, admin_rules
 from mlxd.listener.server import Listener
@@ -50,7 +51,7 @@ class Daemon:
         self._started = time.time()
         self._stopping = asyncio.Event()  # the first TERM or INT: drain
         self._stopping_now = asyncio.Event()  # the second
-        self._metrics = Metrics(statuses=lambda: self._registry.statuses())
+        self._metrics = Metrics(statuses=self._statuses)
         self._metrics.add_models(self._config.models)
         self._registry = Registry(self._config.models, self._config.log, worker_factory=_make_worker, telemetry=self._metrics)
         self._running_config = RunningConfig(path=str(loaded.path), sha256=loaded.sha256, loaded=self._started, document=redacted(loaded))
@@ -123,6 +124,9 @@ class Daemon:
             listeners["metrics"] = Listener(build_metrics_app(lambda: self._metrics.registry, self._admin_rules), own_metrics)
         return listeners
 
+    def _statuses(self) -> list[ModelStatus]:
+        return self._registry.statuses()
+
     def _admin_rules(self) -> SecurityRules:
         return admin_rules(self._config.admin)
 
@@ -132,8 +136,9 @@ class Daemon:
 
     def _banner(self) -> str:
         models = [BannerModel(name, model.source, "loading") for name, model in self._config.models.items()]
-        path = os.path.relpath(self._running_config.path)
-        return banner(__version__, path, self._listeners["inference"].addresses, self._listeners["admin"].addresses, models)
+        return banner(
+            __version__, self._running_config.path, self._listeners["inference"].addresses, self._listeners["admin"].addresses, models
+        )
 
 
 def _make_worker(name: str, model: ModelTable) -> WorkerClient:

@@ -64,7 +64,11 @@ class DaemonProcess:
         self.started_at = time.monotonic()
         with self.log.open("ab") as log, (self.directory / "out.txt").open("ab") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "mlxd", "--config", str(self.config)], stdout=out, stderr=log, stdin=subprocess.DEVNULL, env=self._env
+                [sys.executable, "-m", "mlxd", "--config", str(self.config)],
+                stdout=out,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                env=self._env,
             )
 
     def admin(self, path, method="GET"):

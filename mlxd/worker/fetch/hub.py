@@ -110,6 +110,9 @@ def _reporting(progress: Progress) -> type[Any]:
 
 
 def _diagnosis(model: HubModel, error: Exception) -> str:
+    """What went wrong and what to do. "Not in the cache either" is said by the hub's library on top of the real cause."""
+    if isinstance(error, LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__
     return _refused(model, error) or _disk_trouble(model, error) or _unreachable(model, error)
 
 
@@ -125,7 +128,9 @@ def _refused(model: HubModel, error: Exception) -> str | None:
         case HFValidationError():
             return f"{model} is no valid name of a repository: {error}"
         case HfHubHTTPError():
-            return f"the hub at {constants.ENDPOINT} refused {model}: {_first_line(error)}; try again later"
+            return (
+                f"the hub at {constants.ENDPOINT} refuses {model}: {_first_line(error)}; check HF_ENDPOINT and HF_TOKEN, or try again later"
+            )
     return None
 
 
@@ -143,10 +148,9 @@ def _unreachable(model: HubModel, error: Exception) -> str:
         return (
             f"{model} is not complete in the cache at {constants.HF_HUB_CACHE} and HF_HUB_OFFLINE is set; unset it, or copy the model there"
         )
-    cause = error.__cause__ or error
     return (
         f"{model} is not complete in the cache at {constants.HF_HUB_CACHE} and cannot be fetched from {constants.ENDPOINT} "
-        f"({type(cause).__name__}: {_first_line(cause)}); check the network and the proxy"
+        f"({type(error).__name__}: {_first_line(error)}); check the network and the proxy"
     )
 
 

@@ -16,7 +16,7 @@ def write_model(directory: Path) -> Path:
     (directory / "config.json").write_text('{"model_type": "llama"}')
     (directory / "model.safetensors").write_bytes(safetensors())
     (directory / "tokenizer.json").write_text("{}")
-    (directory / "tokenizer_config.json").write_text("{}")
+    (directory / "tokenizer_config.json").write_text('{"eos_token": "e"}')
     return directory
 
 
@@ -24,8 +24,8 @@ def shard(directory: Path, count: int) -> Path:
     """Replace the weights by ``count`` shards and an index."""
     (directory / "model.safetensors").unlink()
     names = [f"model-{number:05}-of-{count:05}.safetensors" for number in range(1, count + 1)]
-    for name in names:
-        (directory / name).write_bytes(safetensors())
+    for number, name in enumerate(names):
+        (directory / name).write_bytes(safetensors(bytes([number]) * 8))
     index = {"metadata": {}, "weight_map": {f"layer{number}.w": name for number, name in enumerate(names)}}
     (directory / "model.safetensors.index.json").write_text(json.dumps(index))
     return directory

@@ -141,6 +141,7 @@ def test_a_revision(hub, call):
         (401, "RepoNotFound", "org/tiny is not on the hub at"),
         (403, "GatedRepo", "org/tiny is gated: accept its conditions"),
         (403, "", "the hub at http://127.0.0.1"),
+        (500, "", "the hub at http://127.0.0.1"),
     ],
 )
 def test_refusals(hub, call, status, code, message):

@@ -1,0 +1,35 @@
+"""Models and daemons the end-to-end tests share."""
+
+import pytest
+
+from tests.e2e.daemon_process import DaemonProcess
+from tests.support.tiny_model import EOS, make_tiny_model
+
+TINY = '[models.tiny]\nsource = "{dir}/model"\naliases = ["default"]\n'
+
+# A request that runs until it is stopped: no end token, and a context that holds tens of thousands of tokens.
+ENDLESS = {"model": "tiny", "prompt": "Once", "temperature": 0, "logit_bias": {str(EOS): -100}}
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory):
+    return make_tiny_model(tmp_path_factory.mktemp("tiny"), max_position_embeddings=200_000)
+
+
+@pytest.fixture
+def start_daemon(tmp_path, tiny_model):
+    """Start daemons on the tiny model; all end with the test."""
+    started = []
+
+    def start(toml=TINY, *, name="a", **options):
+        directory = tmp_path / name
+        directory.mkdir()
+        (directory / "model").symlink_to(tiny_model)
+        daemon = DaemonProcess(directory, toml, **options)
+        started.append(daemon)
+        daemon.start()
+        return daemon
+
+    yield start
+    for daemon in started:
+        daemon.__exit__()

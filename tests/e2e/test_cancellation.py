@@ -1,0 +1,99 @@
+"""A client that goes away, a deadline, a full queue: the engine stops, and the next request runs."""
+
+import http.client
+import json
+
+from tests.e2e.client import post, stream
+from tests.e2e.conftest import ENDLESS, TINY
+
+
+def idle(daemon):
+    model = daemon.model()
+    return model["requests"]["running"] == 0 and model["requests"]["waiting"] == 0
+
+
+def worker_idle(daemon):
+    """By the worker's own word, not the daemon's book-keeping."""
+    before = daemon.metrics()['mlxd_step_seconds_count{model="tiny"}']
+    return idle(daemon) and daemon.metrics()['mlxd_step_seconds_count{model="tiny"}'] == before
+
+
+def send(daemon, body):
+    """A request whose answer nobody will read; the open connection."""
+    connection = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=60)
+    connection.request("POST", "/v1/completions", json.dumps(body), {"Content-Type": "application/json"})
+    return connection
+
+
+def running(daemon):
+    return daemon.model()["requests"]["running"] == 1
+
+
+def test_leaving_a_stream_stops_the_engine(start_daemon):
+    daemon = start_daemon()
+    daemon.wait_ready()
+    with stream(daemon, ENDLESS) as answer:
+        answer.first()
+    daemon.until(lambda: worker_idle(daemon), "idle")
+    assert daemon.metrics()['mlxd_requests_total{endpoint="completions",model="tiny",outcome="aborted"}'] == 1
+
+
+def test_leaving_without_streaming_stops_the_engine(start_daemon):
+    daemon = start_daemon()
+    daemon.wait_ready()
+    connection = send(daemon, ENDLESS)
+    daemon.until(lambda: running(daemon), "running")
+    connection.close()
+    daemon.until(lambda: worker_idle(daemon), "idle")
+
+
+def test_leaving_during_prefill_stops_within_a_chunk(start_daemon):
+    daemon = start_daemon()
+    daemon.wait_ready()
+    prompt = "x" * 150_000  # over a thousand chunks, each slower than the last
+    connection = send(daemon, ENDLESS | {"prompt": prompt})
+    daemon.until(lambda: running(daemon), "running")
+    connection.close()
+    daemon.until(lambda: worker_idle(daemon), "idle")
+    computed = daemon.metrics()['mlxd_step_tokens_sum{model="tiny"}']
+    assert computed < len(prompt) / 2
+
+
+def test_leaving_the_queue_frees_the_place(start_daemon):
+    daemon = start_daemon(TINY + "[models.tiny.batching]\nmax_queue = 1\n")
+    daemon.wait_ready()
+    with stream(daemon, ENDLESS) as answer:
+        answer.first()
+        waiting = send(daemon, ENDLESS)
+        daemon.until(lambda: daemon.model()["requests"]["waiting"] == 1, "one waiting")
+        status, headers, body = post(daemon, "/v1/completions", ENDLESS)
+        assert (status, body["error"]["code"]) == (429, "queue_full")
+        assert int(headers["retry-after"]) >= 1
+        waiting.close()
+        daemon.until(lambda: daemon.model()["requests"]["waiting"] == 0, "none waiting")
+        again = send(daemon, ENDLESS)
+        daemon.until(lambda: daemon.model()["requests"]["waiting"] == 1, "one waiting again")
+        again.close()
+    daemon.until(lambda: worker_idle(daemon), "idle")
+
+
+def test_the_deadline_ends_a_request_and_a_stream(start_daemon):
+    daemon = start_daemon(server='request_timeout = "700ms"')
+    daemon.wait_ready()
+    status, _, body = post(daemon, "/v1/completions", ENDLESS)
+    assert (status, body["error"]["code"]) == (504, "request_timeout")
+    with stream(daemon, ENDLESS) as answer:
+        events = list(answer)
+    assert json.loads(events[-1])["error"]["code"] == "request_timeout"
+    assert "[DONE]" not in events
+    daemon.until(lambda: worker_idle(daemon), "idle")
+
+
+def test_requests_wait_their_turn_and_all_finish(start_daemon):
+    daemon = start_daemon()
+    daemon.wait_ready()
+    connections = [send(daemon, ENDLESS | {"max_tokens": 20, "prompt": f"{number}"}) for number in range(8)]
+    answers = [json.loads(connection.getresponse().read()) for connection in connections]
+    assert [answer["usage"]["completion_tokens"] for answer in answers] == [20] * 8
+    for connection in connections:
+        connection.close()

@@ -1,0 +1,118 @@
+"""A worker that dies takes its requests with it, with an error, and nothing else."""
+
+import json
+import os
+import signal
+import time
+
+import psutil
+
+from tests.e2e.client import post, stream
+from tests.e2e.conftest import ENDLESS, TINY
+
+QUICK = TINY + '[models.tiny.worker]\nrestart_backoff = "50ms"\nheartbeat_interval = "100ms"\n'
+
+
+def test_kill_9_of_the_worker_in_the_middle_of_a_stream(start_daemon):
+    daemon = start_daemon(QUICK)
+    daemon.wait_ready()
+    before = daemon.model()["pid"]
+    with stream(daemon, ENDLESS) as running:
+        assert "error" not in json.loads(running.first())
+        os.kill(before, signal.SIGKILL)
+        events = list(running)  # ends: no hang
+    assert json.loads(events[-1])["error"]["code"] == "worker_lost"
+    assert daemon.admin("/livez")[0] == 200
+    daemon.wait_ready()
+    assert daemon.model()["pid"] != before
+    assert post(daemon, "/v1/completions", ENDLESS | {"max_tokens": 3})[0] == 200
+    assert daemon.metrics()['mlxd_worker_restarts_total{model="tiny",reason="crash"}'] == 1
+    assert "SIGKILL" in daemon.events("worker_crashed")[0]["detail"]
+    assert [event["event"] for event in daemon.events() if event["event"] in {"model_ready", "worker_crashed", "worker_restarting"}] == [
+        "model_ready",
+        "worker_crashed",
+        "worker_restarting",
+        "model_ready",
+    ]
+
+
+def test_livez_answers_all_the_while_a_worker_is_killed_and_comes_back(start_daemon):
+    daemon = start_daemon(QUICK)
+    daemon.wait_ready()
+    os.kill(daemon.model()["pid"], signal.SIGKILL)
+    slowest = 0.0
+
+    def ready_again():
+        nonlocal slowest
+        began = time.monotonic()
+        assert daemon.admin("/livez")[0] == 200
+        slowest = max(slowest, time.monotonic() - began)
+        return daemon.model()["restarts"] == 1 and daemon.admin("/readyz")[0] == 200
+
+    daemon.until(ready_again, "ready again")
+    assert slowest < 5
+
+
+def test_a_request_without_streaming_gets_503_when_its_worker_dies(start_daemon):
+    daemon = start_daemon(QUICK)
+    daemon.wait_ready()
+    with stream(daemon, ENDLESS) as first:
+        first.first()
+        os.kill(daemon.model()["pid"], signal.SIGKILL)
+        list(first)
+    status, headers, body = post(daemon, "/v1/completions", ENDLESS)
+    assert status == 503
+    assert body["error"]["code"] == "model_loading"
+    assert int(headers["retry-after"]) >= 1
+
+
+def test_a_stopped_worker_counts_as_hung_and_is_replaced(start_daemon):
+    daemon = start_daemon(QUICK + 'hang_timeout = "1s"\n')
+    daemon.wait_ready()
+    hung = daemon.model()["pid"]
+    with stream(daemon, ENDLESS) as running:
+        running.first()
+        os.kill(hung, signal.SIGSTOP)
+        events = list(running)
+    assert json.loads(events[-1])["error"]["code"] == "worker_lost"
+    daemon.until(lambda: daemon.model()["pid"] not in {None, hung}, "a new worker")
+    daemon.wait_ready()
+    assert not psutil.pid_exists(hung)
+    assert daemon.metrics()['mlxd_worker_restarts_total{model="tiny",reason="hang"}'] == 1
+
+
+def test_a_crash_loop_ends_in_failed_with_the_reason(start_daemon):
+    daemon = start_daemon(QUICK + "crash_limit = 2\n")
+    for _ in range(2):
+        daemon.until(lambda: daemon.model()["pid"], "a worker")
+        pid = daemon.model()["pid"]
+        os.kill(pid, signal.SIGKILL)
+        daemon.until(lambda pid=pid: daemon.model()["pid"] != pid, "its end")
+    model = daemon.until(lambda: daemon.model() if daemon.model()["state"] == "failed" else None, "failed")
+    assert "SIGKILL" in model["last_error"]
+    status, _, body = post(daemon, "/v1/completions", ENDLESS)
+    assert (status, body["error"]["code"]) == (503, "model_failed")
+
+
+def test_a_damaged_model_fails_at_once_and_names_the_file(start_daemon, tmp_path):
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "config.json").write_text("{")
+    daemon = start_daemon(TINY + f'[models.broken]\nsource = "{tmp_path}/broken"\n')
+    model = daemon.until(lambda: daemon.model("broken") if daemon.model("broken")["state"] == "failed" else None, "failed")
+    assert "config.json" in model["last_error"]
+    daemon.until(lambda: daemon.model("tiny")["state"] == "ready", "the other model")
+    status, body = daemon.admin("/readyz")
+    assert status == 503
+    assert body["models"]["broken"] == "failed"
+
+
+def test_when_the_daemon_is_killed_its_worker_ends(start_daemon):
+    daemon = start_daemon(QUICK)
+    daemon.wait_ready()
+    worker = psutil.Process(daemon.model()["pid"])
+    with stream(daemon, ENDLESS) as running:
+        running.first()
+        daemon.process.kill()
+        daemon.process.wait()
+        worker.wait(30)
+    assert not worker.is_running()

@@ -1,0 +1,88 @@
+"""The default model, through the real daemon, with the real SDK: answers with meaning."""
+
+import openai
+import pytest
+
+from tests.e2e.client import post
+from tests.e2e.daemon_process import DaemonProcess
+
+pytestmark = pytest.mark.real_model
+
+FRANCE = [{"role": "user", "content": "What is the capital of France?"}]
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory):
+    with DaemonProcess(
+        tmp_path_factory.mktemp("real"), '[models.smollm2]\nsource = "builtin:smollm2-135m"\naliases = ["default"]\n'
+    ) as started:
+        started.wait_ready()
+        yield started
+
+
+@pytest.fixture(scope="module")
+def client(daemon):
+    with openai.OpenAI(base_url=f"{daemon.url}/v1", api_key="unused", max_retries=0) as made:
+        yield made
+
+
+def test_it_knows_the_capital_of_france_and_the_second_time_is_a_hit(daemon):
+    body = {
+        "model": "smollm2",
+        "messages": [{"role": "system", "content": "Answer briefly. " * 20}, *FRANCE],
+        "temperature": 0,
+        "max_tokens": 20,
+    }
+    status, headers, first = post(daemon, "/v1/chat/completions", body)
+    assert status == 200
+    assert "Paris" in first["choices"][0]["message"]["content"]
+    assert headers["x-mlxd-cache"] in {"miss", "prefix_hit"}
+    _, headers, second = post(daemon, "/v1/chat/completions", body)
+    assert headers["x-mlxd-cache"] == "hit"
+    assert second["choices"] == first["choices"]
+    assert second["usage"]["prompt_tokens_details"]["cached_tokens"] == second["usage"]["prompt_tokens"] - 1
+    cold, warm = (event["ttft"] for event in daemon.events("request_finished")[-2:])
+    assert warm < cold
+
+
+def test_the_sdk_streams(client):
+    stream = client.chat.completions.create(
+        model="smollm2", messages=FRANCE, temperature=0, stream=True, stream_options={"include_usage": True}
+    )
+    chunks = list(stream)
+    assert "Paris" in "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    assert chunks[-1].usage.completion_tokens > 3
+
+
+def test_the_sdk_continues_a_conversation_from_the_cache(client):
+    messages = [*FRANCE]
+    first = client.chat.completions.create(model="default", messages=messages, temperature=0)
+    messages += [{"role": "assistant", "content": first.choices[0].message.content}, {"role": "user", "content": "And of Spain?"}]
+    second = client.chat.completions.create(model="default", messages=messages, temperature=0, max_tokens=8)
+    assert second.usage.prompt_tokens_details.cached_tokens > first.usage.prompt_tokens
+
+
+def test_a_stop_string_ends_the_answer_and_is_not_shown(client):
+    answer = client.chat.completions.create(model="smollm2", messages=FRANCE, temperature=0, stop=["is Par"])
+    assert answer.choices[0].message.content == "The capital of France "
+    assert answer.choices[0].finish_reason == "stop"
+
+
+def test_a_seed_repeats_itself(client):
+    def draw(seed):
+        return (
+            client.completions.create(model="smollm2", prompt="Once upon a time", max_tokens=12, temperature=1.2, seed=seed).choices[0].text
+        )
+
+    assert draw(7) == draw(7)
+    assert len({draw(seed) for seed in (1, 2, 3)}) > 1
+
+
+def test_errors_arrive_as_the_sdks_own(client):
+    with pytest.raises(openai.NotFoundError):
+        client.chat.completions.create(model="nope", messages=FRANCE)
+    with pytest.raises(openai.BadRequestError, match="temperature"):
+        client.chat.completions.create(model="smollm2", messages=FRANCE, temperature=-3)
+    with pytest.raises(openai.BadRequestError, match="8192"):
+        client.completions.create(model="smollm2", prompt="word " * 9000)
+    assert [model.id for model in client.models.list()] == ["smollm2"]

@@ -1,0 +1,76 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlxd.worker.text.output import Piece, TextOutput
+from tests.support.tiny_model import make_tokenizer
+
+TOKENIZER = make_tokenizer()
+
+
+def decode(ids):
+    return TOKENIZER.decode(list(ids), skip_special_tokens=True)
+
+
+def output(*, stops=(), interval=1):
+    return TextOutput(decode, [], stops, interval)
+
+
+def run(out, text):
+    """Every piece delivered, the last one by ``finish``."""
+    delivered = []
+    for token in text.encode():
+        piece = out.push(token)
+        if piece is not None:
+            delivered.append(piece)
+        if out.stopped:
+            break
+    return [*delivered, out.finish()]
+
+
+def test_interval_one_delivers_every_token():
+    assert run(output(), "abc") == [Piece("a", 1), Piece("b", 1), Piece("c", 1), Piece("", 0)]
+
+
+def test_the_first_token_is_delivered_at_once_then_every_nth():
+    assert run(output(interval=3), "abcdef") == [Piece("a", 1), Piece("bcd", 3), Piece("ef", 2)]
+
+
+def test_an_undecided_character_is_delivered_as_empty_text():
+    assert run(output(), "é") == [Piece("", 1), Piece("é", 1), Piece("", 0)]
+
+
+@pytest.mark.parametrize("interval", [1, 2, 5])
+def test_a_stop_string_across_tokens_is_not_shown_and_its_tokens_count(interval):
+    out = output(stops=["<end>"], interval=interval)
+    pieces = run(out, "hi<end>never")
+    assert "".join(piece.text for piece in pieces) == "hi"
+    assert sum(piece.tokens for piece in pieces) == out.tokens == len("hi<end>")
+    assert out.stopped
+
+
+def test_the_end_token_counts_and_has_no_text():
+    out = output()
+    out.push(ord("a"))
+    out.push_end_token()
+    assert out.finish() == Piece("", 1)
+    assert out.tokens == 2
+
+
+def test_a_stop_string_completed_by_the_final_flush_still_stops():
+    out = output(stops=["\ufffd"])
+    assert out.push(0xE2) == Piece("", 1)
+    assert out.finish() == Piece("", 0)
+    assert out.stopped
+
+
+@given(
+    text=st.text(alphabet="ab☃<", max_size=20),
+    stops=st.lists(st.text(alphabet="ab☃<", min_size=1, max_size=3), max_size=2),
+    interval=st.integers(1, 6),
+)
+def test_text_does_not_depend_on_the_interval_and_no_token_is_lost(text, stops, interval):
+    often, seldom = output(stops=stops), output(stops=stops, interval=interval)
+    expected, pieces = run(often, text), run(seldom, text)
+    assert "".join(piece.text for piece in pieces) == "".join(piece.text for piece in expected)
+    assert sum(piece.tokens for piece in pieces) == seldom.tokens == often.tokens
