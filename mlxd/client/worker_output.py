@@ -50,10 +50,14 @@ class WorkerOutput:
 
     @property
     def last_words(self) -> str:
-        """The last lines, for a person who asks why it died; empty when it said nothing."""
+        """The last lines, for a person who asks why it died; empty when it said nothing.
+
+        The frames of a traceback are left to the log.
+        """
         lines = list(self._lines)
         dump = next((at for at, line in enumerate(lines) if _THREAD_DUMP.match(line)), len(lines))
-        return " | ".join(lines[:dump][-LINES_SHOWN:])
+        spoken = [line for line in lines[:dump] if not line.startswith((" ", "Traceback "))]
+        return " | ".join(spoken[-LINES_SHOWN:])
 
     def _take(self, line: str, now: float) -> None:
         line = line.rstrip()[:LINE_LIMIT]

@@ -110,7 +110,8 @@ class DaemonProcess:
     @property
     def url(self):
         """Of the inference listener."""
-        return "http://" + self.admin("/admin/v1/status")[1]["listeners"]["inference"][0]
+        listeners = self.admin("/admin/v1/status")[1]["listeners"]
+        return "http://" + next(one["address"] for one in listeners if one["role"] == "inference")
 
     @property
     def port(self):

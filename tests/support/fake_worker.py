@@ -150,6 +150,7 @@ class FakeWorker:
                 case Stop():
                     return
             await self.reading.wait()
+        await self.reading.wait()
 
     def greet(self):
         match self.greeting:
@@ -272,13 +273,16 @@ class FakeWorker:
                 self.die(verb)
                 await asyncio.Event().wait()
             case _:
-                if verb == "stderr":
-                    for number in range(int(words[0])):
-                        print(f"noise {number}", file=sys.stderr)  # noqa: T201
-                if verb == "log":
-                    self.send(LogRecord(level="info", event="prompt_seen", fields={"words": len(words)}))
+                self.make_noise(verb, words)
                 self.start(request, text)
                 await self.echo(request, [verb, *words], lambda: asyncio.sleep(0))
+
+    def make_noise(self, verb, words):
+        if verb == "log":
+            self.send(LogRecord(level="info", event="prompt_seen", fields={"words": len(words)}))
+        if verb == "stderr":
+            for number in range(int(words[0])):
+                print(f"noise {number}", file=sys.stderr)  # noqa: T201
 
     def start(self, request, text):
         self.started.add(request.id)
@@ -325,6 +329,11 @@ class FakeWorker:
                 os._exit(3)
             case "stop":
                 os.kill(os.getpid(), signal.SIGSTOP)
+            case _:
+                self.go_wrong(how)
+
+    def go_wrong(self, how):
+        match how:
             case "mute":
                 self.mute = True
             case "busy":

@@ -30,18 +30,19 @@ def _tokenizer(metadata: Metadata, tokens: list[str]) -> Tokenizer:
     kind, splitter = metadata.text("tokenizer.ggml.model"), metadata.text("tokenizer.ggml.pre")
     if kind != "gpt2" or splitter not in _SPLITTERS:
         raise ModelSourceError(f"{metadata.path} has a tokenizer of kind {kind!r}/{splitter!r}; mlxd converts 'gpt2'/'smollm'")
-    merges = [_pair(metadata, merge) for merge in metadata.texts("tokenizer.ggml.merges")]
-    tokenizer = Tokenizer(BPE({token: number for number, token in enumerate(tokens)}, merges))
+    vocabulary = {token: number for number, token in enumerate(tokens)}
+    merges = [_pair(metadata, merge, vocabulary) for merge in metadata.texts("tokenizer.ggml.merges")]
+    tokenizer = Tokenizer(BPE(vocabulary, merges))
     tokenizer.pre_tokenizer = _SPLITTERS[splitter]()
     tokenizer.decoder = ByteLevelDecoder()
     tokenizer.add_special_tokens([AddedToken(tokens[number], special=True, normalized=False) for number in _control(metadata, tokens)])
     return tokenizer
 
 
-def _pair(metadata: Metadata, merge: str) -> tuple[str, str]:
+def _pair(metadata: Metadata, merge: str, vocabulary: dict[str, int]) -> tuple[str, str]:
     left, _, right = merge.partition(" ")
-    if not left or not right:
-        raise ModelSourceError(f"{metadata.path} has a merge {merge!r} that is not two tokens")
+    if not {left, right, left + right} <= vocabulary.keys():
+        raise ModelSourceError(f"{metadata.path} has a merge {merge!r} that is not two tokens of its vocabulary and makes a third")
     return left, right
 
 

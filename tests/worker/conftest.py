@@ -1,0 +1,31 @@
+from mlxd.worker.runtime import start  # noqa: F401  first of all: OpenBLAS has to be in the process before MLX
+import pytest
+
+from tests.support.tiny_model import make_scripted_model, make_tiny_model
+
+SCRIPT = "ab☃é日cd"
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    return make_tiny_model(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def scripted(tmp_path_factory):
+    """Says ``SCRIPT`` to any chat, then ends."""
+    return make_scripted_model(tmp_path_factory.mktemp("scripted"), SCRIPT)
+
+
+@pytest.fixture(scope="session")
+def slow(tmp_path_factory):
+    """Slow enough (milliseconds per token) that a test can act while it computes; its context is large."""
+    return make_tiny_model(
+        tmp_path_factory.mktemp("slow"),
+        hidden_size=512,
+        intermediate_size=2048,
+        num_hidden_layers=8,
+        num_attention_heads=8,
+        num_key_value_heads=8,
+        max_position_embeddings=16384,
+    )

@@ -1,0 +1,180 @@
+"""The daemon's end of a worker, for tests: a real process over a socketpair, or ``run_worker`` in a thread."""
+
+import asyncio
+import contextlib
+import socket
+import sys
+import threading
+from collections import defaultdict
+
+from mlxd.types import ChatMessage, SamplingParams
+from mlxd.wire.framing import daemon_codec
+from mlxd.wire.messages import (
+    ChatPrompt,
+    Delta,
+    Events,
+    Failed,
+    Finished,
+    Generate,
+    Load,
+    LoadFailed,
+    Ready,
+    Started,
+    TextPrompt,
+    TokenPrompt,
+)
+from mlxd.worker.main import run_worker
+
+PATIENCE = 60.0  # seconds: far beyond what a loaded machine needs
+
+
+def load_message(source, **changes):
+    fields = {
+        "model": "tiny",
+        "source": str(source),
+        "dtype": "auto",
+        "context_length": None,
+        "mode": "simple",
+        "max_queue": 16,
+        "stream_interval": 1,
+        "cache_kind": "entries",
+        "cache_bytes": 256 * 2**20,
+        "cache_fraction": None,
+        "cache_max_entries": 16,
+        "heartbeat_interval": 0.05,
+        "log_level": "debug",
+    }
+    return Load(**(fields | changes))
+
+
+def generate(name, prompt, *, max_tokens=8, stop=(), **sampling):
+    """``prompt``: a user's message, a list of token ids, or a wire prompt."""
+    if isinstance(prompt, str):
+        prompt = ChatPrompt(messages=[ChatMessage(role="user", content=prompt)])
+    elif isinstance(prompt, list):
+        prompt = TokenPrompt(token_ids=prompt)
+    return Generate(
+        id=name, prompt=prompt, sampling=SamplingParams(**({"temperature": 0.0} | sampling)), max_tokens=max_tokens, stop=list(stop)
+    )
+
+
+def text(value):
+    return TextPrompt(text=value)
+
+
+class Link:
+    """Everything the worker says, in order, and by request."""
+
+    def __init__(self, reader, writer):
+        self._reader, self._writer = reader, writer
+        self._codec = daemon_codec()
+        self._arrived = asyncio.Condition()
+        self.messages = []
+        self.events = defaultdict(list)
+        self.closed = False
+        self._reading = asyncio.create_task(self._read())
+
+    async def _read(self):
+        while (message := await self._codec.read(self._reader)) is not None:
+            async with self._arrived:
+                self.messages.append(message)
+                for event in message.events if isinstance(message, Events) else ():
+                    self.events[event.id].append(event)
+                self._arrived.notify_all()
+        async with self._arrived:
+            self.closed = True
+            self._arrived.notify_all()
+
+    def send(self, *messages):
+        """In one write, so that the worker reads them together."""
+        self._writer.write(b"".join(self._codec.encode(message) for message in messages))
+
+    async def until(self, condition):
+        """Wait until ``condition()`` is true; it is looked at whenever something arrives."""
+        async with asyncio.timeout(PATIENCE), self._arrived:
+            await self._arrived.wait_for(lambda: condition() or self.closed)
+        assert condition(), f"the worker is gone; its last words: {self.messages[-3:]}"
+
+    def of(self, kind):
+        return [message for message in self.messages if isinstance(message, kind)]
+
+    async def load(self, source, **changes):
+        """Load; ``Ready`` or ``LoadFailed``."""
+        self.send(load_message(source, **changes))
+        await self.until(lambda: self.of(Ready) or self.of(LoadFailed))
+        return (self.of(Ready) + self.of(LoadFailed))[0]
+
+    async def ended(self, name):
+        """``Finished`` or ``Failed`` of a request."""
+        await self.until(lambda: any(isinstance(event, Finished | Failed) for event in self.events[name]))
+        return self.events[name][-1]
+
+    async def ask(self, name, prompt, **options):
+        """Send and wait; the last event."""
+        self.send(generate(name, prompt, **options))
+        return await self.ended(name)
+
+    async def first_token(self, name):
+        await self.until(lambda: any(isinstance(event, Delta) for event in self.events[name]))
+
+    async def started(self, name):
+        await self.until(lambda: any(isinstance(event, Started) for event in self.events[name]))
+        return next(event for event in self.events[name] if isinstance(event, Started))
+
+    def text(self, name):
+        return "".join(event.text for event in self.events[name] if isinstance(event, Delta | Finished))
+
+    def tokens(self, name):
+        return sum(event.tokens for event in self.events[name] if isinstance(event, Delta | Finished))
+
+    async def next(self, kind):
+        """The next message of a kind that arrives from now on."""
+        seen = len(self.of(kind))
+        await self.until(lambda: len(self.of(kind)) > seen)
+        return self.of(kind)[-1]
+
+    async def close(self):
+        self._writer.close()
+        self._reading.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._reading
+
+
+@contextlib.asynccontextmanager
+async def in_thread():
+    """``run_worker`` in a thread of this process."""
+    ours, theirs = socket.socketpair()
+    thread = threading.Thread(target=run_worker, args=(theirs,), daemon=True)
+    thread.start()
+    link = Link(*await asyncio.open_connection(sock=ours))
+    try:
+        yield link
+    finally:
+        await link.close()
+        await asyncio.to_thread(thread.join, PATIENCE)
+        assert not thread.is_alive()
+
+
+@contextlib.asynccontextmanager
+async def in_process(**environment):
+    """A real worker: yields the link and the process; killed at the end if it is still there."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "mlxd.worker",
+            str(theirs.fileno()),
+            pass_fds=[theirs.fileno()],
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+            **environment,
+        )
+    link = Link(*await asyncio.open_connection(sock=ours))
+    try:
+        yield link, process
+    finally:
+        await link.close()
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.communicate()
