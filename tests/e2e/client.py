@@ -19,6 +19,13 @@ def post(daemon, path, body, **headers):
         connection.close()
 
 
+def send(daemon, body):
+    """A request whose answer nobody will read; the open connection."""
+    connection = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=PATIENCE)
+    connection.request("POST", "/v1/completions", json.dumps(body), {"Content-Type": "application/json"})
+    return connection
+
+
 @contextmanager
 def stream(daemon, body, path="/v1/completions"):
     """An open stream; iterate it for the data of its events. Leaving it closes the connection."""

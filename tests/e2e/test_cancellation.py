@@ -1,9 +1,8 @@
 """A client that goes away, a deadline, a full queue: the engine stops, and the next request runs."""
 
-import http.client
 import json
 
-from tests.e2e.client import post, stream
+from tests.e2e.client import post, send, stream
 from tests.e2e.conftest import ENDLESS, TINY
 
 
@@ -16,13 +15,6 @@ def worker_idle(daemon):
     """By the worker's own word, not the daemon's book-keeping."""
     before = daemon.metrics()['mlxd_step_seconds_count{model="tiny"}']
     return idle(daemon) and daemon.metrics()['mlxd_step_seconds_count{model="tiny"}'] == before
-
-
-def send(daemon, body):
-    """A request whose answer nobody will read; the open connection."""
-    connection = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=60)
-    connection.request("POST", "/v1/completions", json.dumps(body), {"Content-Type": "application/json"})
-    return connection
 
 
 def running(daemon):

@@ -7,7 +7,7 @@ import time
 
 import psutil
 
-from tests.e2e.client import post, stream
+from tests.e2e.client import post, send, stream
 from tests.e2e.conftest import ENDLESS, TINY
 
 QUICK = TINY + '[models.tiny.worker]\nrestart_backoff = "50ms"\nheartbeat_interval = "100ms"\n'
@@ -56,14 +56,14 @@ def test_livez_answers_all_the_while_a_worker_is_killed_and_comes_back(start_dae
 def test_a_request_without_streaming_gets_503_when_its_worker_dies(start_daemon):
     daemon = start_daemon(QUICK)
     daemon.wait_ready()
-    with stream(daemon, ENDLESS) as first:
-        first.first()
-        os.kill(daemon.model()["pid"], signal.SIGKILL)
-        list(first)
-    status, headers, body = post(daemon, "/v1/completions", ENDLESS)
-    assert status == 503
-    assert body["error"]["code"] == "model_loading"
-    assert int(headers["retry-after"]) >= 1
+    connection = send(daemon, ENDLESS)
+    daemon.until(lambda: daemon.model()["requests"]["running"] == 1, "running")
+    os.kill(daemon.model()["pid"], signal.SIGKILL)
+    answer = connection.getresponse()
+    assert answer.status == 503
+    assert int(answer.getheader("retry-after")) >= 1
+    assert json.loads(answer.read())["error"]["code"] == "worker_lost"
+    connection.close()
 
 
 def test_a_stopped_worker_counts_as_hung_and_is_replaced(start_daemon):

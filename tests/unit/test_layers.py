@@ -34,8 +34,8 @@ EVERYTHING_BUT_THE_WORKER = {"daemon", "cli", "__main__", "__init__"}
 MLX = {"mlx", "mlx_lm"}
 HTTP = {"aiohttp", "prometheus_client"}
 MAY_IMPORT = {
-    **dict.fromkeys(MLX, {"worker.runtime"}),
-    **dict.fromkeys(HTTP, {"listener", "api", "admin", "observability", "daemon", "cli"}),
+    **{name: {"worker.runtime"} for name in MLX},
+    **{name: {"listener", "api", "admin", "observability", "daemon", "cli"} for name in HTTP},
 }
 
 
