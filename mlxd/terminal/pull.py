@@ -1,12 +1,13 @@
 """``mlxd pull``: fetch a model in a child process (the only place MLX may live) and draw its progress."""
 
+import contextlib
 import json
 import subprocess
 import sys
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TaskID, TextColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
 
 from mlxd.errors import MlxdError, from_code
 
@@ -15,10 +16,10 @@ def pull(source: str, console: Console) -> str:
     """The directory of the model. Raises the typed error the child reports; ``MlxdError`` if it dies."""
     command = [sys.executable, "-m", "mlxd.worker.pull", source]
     with (
-        _progress(console) as progress,
         subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True) as child,
+        contextlib.ExitStack() as shown,
     ):
-        task: TaskID | None = None
+        show = _Show(source, console, shown)
         try:
             for line in child.stdout or ():
                 said: dict[str, Any] = json.loads(line)
@@ -26,12 +27,34 @@ def pull(source: str, console: Console) -> str:
                     return str(said["path"])
                 if "error" in said:
                     raise from_code(said["error"]["code"], said["error"]["message"])
-                task = task if task is not None else progress.add_task("")
-                progress.update(task, description=f"{said['stage']} {source}", completed=said["done"], total=said["total"] or None)
+                show.update(said["stage"], said["done"], said["total"])
         except KeyboardInterrupt:
             child.terminate()
             raise
     raise MlxdError(f"fetching {source} ended with exit code {child.returncode} and no result")
+
+
+class _Show:
+    """A bar on a terminal, which appears with the first progress; elsewhere a line for each stage."""
+
+    def __init__(self, source: str, console: Console, lifetime: contextlib.ExitStack) -> None:
+        self._source = source
+        self._console = console
+        self._lifetime = lifetime
+        self._stage = ""
+        self._bar: Progress | None = None
+
+    def update(self, stage: str, done: int, total: int) -> None:
+        """``done`` of ``total`` bytes; ``total`` 0 where a stage cannot tell."""
+        if not self._console.is_terminal:
+            if stage != self._stage:
+                self._console.print(f"{stage} {self._source}", highlight=False, soft_wrap=True)
+            self._stage = stage
+            return
+        if self._bar is None:
+            self._bar = self._lifetime.enter_context(_progress(self._console))
+            self._bar.add_task("")
+        self._bar.update(self._bar.task_ids[0], description=f"{stage} {self._source}", completed=done, total=total or None)
 
 
 def _progress(console: Console) -> Progress:
