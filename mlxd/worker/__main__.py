@@ -1,10 +1,14 @@
 """``python -m mlxd.worker FD``: a worker process on one end of a socketpair."""
 
+import contextlib
 import faulthandler
 import os
 import signal
 import socket
 import sys
+import traceback
+
+import psutil
 
 from mlxd.worker.main import run_worker
 
@@ -13,9 +17,22 @@ def main() -> None:
     """End of file on the socket means the daemon is gone: the process ends at once, also in the middle of a step."""
     faulthandler.enable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C goes to the whole group; the daemon decides
-    code = run_worker(socket.socket(fileno=int(sys.argv[1])))
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # that PyTorch is missing is as it should be
+    try:
+        code = run_worker(socket.socket(fileno=int(sys.argv[1])))
+    except Exception:  # noqa: BLE001 - an engine thread may be alive: end as in every other case, but say why
+        traceback.print_exc()
+        code = os.EX_SOFTWARE
     sys.stderr.flush()
+    _end_children()
     os._exit(code)  # the engine thread may be deep in a step, and nobody is waiting for it
+
+
+def _end_children() -> None:
+    """A fetch runs pip, which would go on without us."""
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()
 
 
 if __name__ == "__main__":

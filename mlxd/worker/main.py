@@ -95,7 +95,7 @@ class _Worker:
                 case Load():
                     self._start(message)
                 case Generate() if self._sessions is not None:
-                    self._spawn(self._sessions.open(message))
+                    self._sessions.open(message)
                 case Abort(id=request_id) if self._sessions is not None:
                     self._sessions.abort(request_id)
                 case Stop():
@@ -117,6 +117,8 @@ class _Worker:
             task.cancel()
         if self._queue is not None:
             self._queue.close()
+        if self._sessions is not None:
+            self._sessions.close()
         self._restore_logs()
 
     def _start(self, load: Load) -> None:

@@ -1,17 +1,22 @@
 """The requests of one worker on its I/O thread: from ``Generate`` to tokens, and from tokens to wire events."""
 
 import asyncio
+import logging
+import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from mlxd.errors import GenerationError, MlxdError
+from mlxd.errors import GenerationError, InvalidRequestError, MlxdError
 from mlxd.types import FinishReason, Timings, Usage
 from mlxd.wire.messages import Delta, ErrorInfo, Events, Failed, Finished, Generate, Load, RequestEvent, Started
 from mlxd.worker.engine.events import EngineEvent, RequestEnded, RequestFailed, RequestStarted, StepOutput, TokenGenerated
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.request_queue import RequestQueue
 from mlxd.worker.text.output import Piece, TextOutput
-from mlxd.worker.text.prompt import PromptEncoder
+from mlxd.worker.text.prompt import EncodedPrompt, PromptEncoder
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -40,28 +45,56 @@ class Sessions:
         self._queue = queue
         self._send = send
         self._open: dict[str, _Session] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        # Our own, and never waited for: a loop's default pool would hold up the end of the process.
+        self._tokenizing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tokenize")
 
-    async def open(self, generate: Generate) -> None:
-        """Queue a request. What is wrong with it is answered by ``Failed``."""
+    def open(self, generate: Generate) -> None:
+        """Queue a request. What is wrong with it is answered by ``Failed``.
+
+        It has its place when this returns, so an ``Abort`` that comes right behind finds it.
+        """
+        arrived = time.monotonic()
         try:
             self._queue.announce(generate.id)
         except MlxdError as error:
             self._fail(generate.id, error)
             return
+        task = asyncio.get_running_loop().create_task(self._tokenize(generate, arrived))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def close(self) -> None:
+        """Forget all requests."""
+        for task in self._tasks:
+            task.cancel()
+        self._tokenizing.shutdown(wait=False, cancel_futures=True)
+
+    async def _tokenize(self, generate: Generate, arrived: float) -> None:
         try:
-            encoded = await asyncio.to_thread(self._encoder.encode, generate.prompt, generate.max_tokens)
+            encoded = await asyncio.get_running_loop().run_in_executor(self._tokenizing, self._encode, generate)
         except MlxdError as error:
             if self._queue.withdraw(generate.id):
                 self._fail(generate.id, error)
             return
         except Exception as error:  # noqa: BLE001 - a tokenizer's or template's fault ends this request only
             if self._queue.withdraw(generate.id):
+                _log.exception("the prompt of %s could not be tokenized", generate.id)
                 self._fail(generate.id, GenerationError(f"the prompt could not be tokenized: {error}"))
             return
-        request = EngineRequest(generate.id, encoded.tokens, encoded.max_tokens, generate.sampling)
+        request = EngineRequest(generate.id, encoded.tokens, encoded.max_tokens, generate.sampling, arrived=arrived)
         self._open[generate.id] = _Session(request, TextOutput(self._decode, encoded.tokens, generate.stop, self._interval))
         if not self._queue.put(request):
             del self._open[generate.id]  # aborted meanwhile
+
+    def _encode(self, generate: Generate) -> EncodedPrompt:
+        """In the tokenizing thread: everything that can be wrong with a request, found before it is queued."""
+        for token in generate.sampling.logit_bias:
+            if not 0 <= token < self._encoder.vocab_size:  # MLX does not check indices: it would write past the end
+                raise InvalidRequestError(
+                    f"token {token} of logit_bias is outside the vocabulary of {self._encoder.vocab_size}", param="logit_bias"
+                )
+        return self._encoder.encode(generate.prompt, generate.max_tokens)
 
     def abort(self, request_id: str) -> None:
         """Nothing more is said of it; the engine stops within one step or prefill chunk."""

@@ -1,6 +1,6 @@
-from mlxd.worker.runtime import start  # noqa: F401  first of all: OpenBLAS has to be in the process before MLX
 import pytest
 
+from mlxd.worker.runtime import start  # noqa: F401  first of all: OpenBLAS has to be in the process before MLX
 from tests.support.tiny_model import make_scripted_model, make_tiny_model
 
 SCRIPT = "ab☃é日cd"

@@ -206,13 +206,14 @@ def test_the_built_in_model_knows_the_capital_of_france(smollm2):
 @pytest.mark.real_model
 @pytest.mark.timeout(600)
 def test_the_built_in_tokenizer_is_smollm2s(smollm2):
-    """Token ids as the model's own tokenizer gives them."""
+    """Token ids as other projects publish them for the original tokenizer."""
     tokenizer = load_tokenizer(smollm2)
     assert (tokenizer.eos_token, tokenizer.eos_token_ids, tokenizer.vocab_size) == ("<|im_end|>", {2}, 49152)
     assert tokenizer.encode("Hello world") == [19556, 905]
-    assert tokenizer.apply_chat_template([{"role": "user", "content": "hi"}]) == [
+    messages = [{"role": "user", "content": "What is the capital of France?"}]
+    assert tokenizer.apply_chat_template(messages, add_generation_prompt=True) == [
         *[1, 9690, 198, 2683, 359, 253, 5356, 5646, 11173, 3365, 3511, 308, 34519, 28, 7018, 411, 407, 19712, 8182, 2, 198],
-        *[1, 4093, 198, 6004, 2, 198],
+        *[1, 4093, 198, 1780, 314, 260, 3575, 282, 4649, 47, 2, 198, 1, 520, 9531, 198],
     ]
     assert len(tokenizer.encode("31415")) == 5  # digits one by one
     for text in (

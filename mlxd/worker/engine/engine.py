@@ -1,7 +1,9 @@
 """The engine of simple mode: one request after the other, step by step, on the engine thread."""
 
+import logging
 import time
 from collections.abc import Callable
+from contextlib import closing
 
 from mlxd.errors import GenerationError, MlxdError
 from mlxd.types import FinishReason, MemoryFigures, Timings
@@ -10,6 +12,8 @@ from mlxd.worker.engine.events import EngineEvent, RequestEnded, RequestFailed, 
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.request_queue import RequestQueue
 from mlxd.worker.engine.runner import PrefixFound, PromptComputed, Runner, TokenSampled
+
+_log = logging.getLogger(__name__)
 
 
 class Engine:
@@ -38,49 +42,60 @@ class Engine:
         self._look_at_memory()
         while (request := self._queue.take()) is not None:
             began = time.monotonic()
-            finished = False
             try:
-                finished = self._serve(request)
-            except MlxdError as error:
-                self._emit(StepOutput([RequestFailed(request.id, error)]))
+                last = self._serve(request)
             except Exception as error:  # noqa: BLE001 - whatever MLX or a model raises ends this request, not the others
-                self._emit(StepOutput([RequestFailed(request.id, GenerationError(f"computing this request failed: {error}"))]))
-            finally:
-                self._step_began = None
-                self._look_at_memory()
-                self._queue.done(time.monotonic() - began if finished else None)
+                last = self._failure(request, error)
+            self._step_began = None
+            self._look_at_memory()
+            # Free first, then tell: a client that hears of the end may send its next request at once.
+            finished = last is not None and not isinstance(last.events[-1], RequestFailed)
+            self._queue.done(time.monotonic() - began if finished else None)
+            if last is not None:
+                self._emit(last)
 
-    def _serve(self, request: EngineRequest) -> bool:
-        """Run one request; whether it ran to its end."""
+    def _serve(self, request: EngineRequest) -> StepOutput | None:
+        """Run one request; its last step, which is not told yet. None if it was aborted."""
         clock = _RequestClock(request.arrived)
         generated = 0
         self._step_began = step_began = time.monotonic()
-        for progress in self._runner.run(request):
-            now = time.monotonic()
-            seconds, step_began = now - step_began, now
-            match progress:
-                case PrefixFound(cached_tokens=cached, outcome=outcome):
-                    started = RequestStarted(request.id, len(request.tokens), cached, outcome)
-                    self._emit(StepOutput([started]))
-                case PromptComputed(tokens=tokens):
-                    self._step([], StepStats(seconds=seconds, tokens=tokens, rows=1))
-                case TokenSampled(token=token, is_end=is_end):
-                    generated += 1
-                    gap = clock.token(now)
-                    events: list[EngineEvent] = [TokenGenerated(request.id, token, is_end, clock.timings(now))]
-                    if is_end or generated == request.max_tokens:
-                        events.append(RequestEnded(request.id, FinishReason.STOP if is_end else FinishReason.LENGTH, clock.timings(now)))
-                    self._step(events, StepStats(seconds=seconds, tokens=1, rows=1, inter_token=gap))
-                    if len(events) > 1:
-                        return True
+        with closing(self._runner.run(request)) as steps:
+            for progress in steps:
+                now = time.monotonic()
+                seconds, step_began = now - step_began, now
+                match progress:
+                    case PrefixFound(cached_tokens=cached, outcome=outcome):
+                        started = RequestStarted(request.id, len(request.tokens), cached, outcome)
+                        self._emit(StepOutput([started]))
+                    case PromptComputed(tokens=tokens):
+                        self._emit(self._stepped([], StepStats(seconds=seconds, tokens=tokens, rows=1)))
+                    case TokenSampled(token=token, is_end=is_end):
+                        generated += 1
+                        gap, timings = clock.token(now), clock.timings(now)
+                        events: list[EngineEvent] = [TokenGenerated(request.id, token, is_end, timings)]
+                        over = is_end or generated == request.max_tokens
+                        if over:
+                            events.append(RequestEnded(request.id, FinishReason.STOP if is_end else FinishReason.LENGTH, timings))
+                        output = self._stepped(events, StepStats(seconds=seconds, tokens=1, rows=1, inter_token=gap))
+                        if over:
+                            return output
+                        self._emit(output)
         if not request.aborted:
             raise GenerationError("the model stopped without an end")
-        return False
+        return None
 
-    def _step(self, events: list[EngineEvent], stats: StepStats) -> None:
+    def _stepped(self, events: list[EngineEvent], stats: StepStats) -> StepOutput:
         self.steps += 1
         self._step_began = time.monotonic()
-        self._emit(StepOutput(events, stats))
+        self._look_at_memory()
+        return StepOutput(events, stats)
+
+    def _failure(self, request: EngineRequest, error: Exception) -> StepOutput | None:
+        """What is told of a fault: nothing if nobody waits for the answer any more."""
+        if not isinstance(error, MlxdError):
+            _log.error("computing request %s failed", request.id, exc_info=error)
+            error = GenerationError(f"computing this request failed: {type(error).__name__}: {error}")
+        return None if request.aborted else StepOutput([RequestFailed(request.id, error)])
 
     def _look_at_memory(self) -> None:
         self.memory = self._runner.memory()

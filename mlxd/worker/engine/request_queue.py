@@ -38,8 +38,9 @@ class RequestQueue:
     def announce(self, request_id: str) -> None:
         """Take a place. Raises ``QueueFullError`` with the time after which there should be one."""
         with self._condition:
-            # With nothing running, the first in line is not waiting for anybody.
-            if len(self._waiting) - (self._running is None) >= self.max_queue:
+            # With nothing running, or what runs about to leave, the first in line is not waiting for anybody.
+            free = self._running is None or self._running.aborted
+            if len(self._waiting) - free >= self.max_queue:
                 raise QueueFullError(
                     f"{len(self._waiting)} requests are waiting for this model already; try again later",
                     retry_after=round(self._average * (len(self._waiting) + 1), 1),

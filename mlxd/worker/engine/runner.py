@@ -1,6 +1,6 @@
 """What the engine asks of whoever computes."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -37,7 +37,7 @@ Progress = PrefixFound | PromptComputed | TokenSampled
 class Runner(Protocol):
     """Computes one request at a time, on the engine thread."""
 
-    def run(self, request: EngineRequest) -> Iterator[Progress]:
+    def run(self, request: EngineRequest) -> Generator[Progress, None, None]:
         """``PrefixFound`` once, then chunks, then tokens until an end token or ``max_tokens``. Returns early, within one
         chunk or token, once ``request.aborted``. Closing the iterator early is allowed at any point.
         """

@@ -132,10 +132,10 @@ def _checked(wheel: Wheel, target: Path) -> Path:
 
 
 def _diagnosis(wheel: Wheel, log: str, code: int) -> str:
-    problems = [line.strip() for line in log.splitlines() if line.startswith("ERROR:")]
+    problems = [line.strip() for line in log.splitlines() if line.startswith("ERROR:") and line.strip() != "ERROR: Exception:"]
     said = f" pip said: {' '.join(problems[:3])}" if problems else f" pip ended with code {code}: {' '.join(log.split()[-40:])}"
     if _DISK_FULL.search(log):
-        return f"no space left while {wheel} was fetched; free some, or set MLXD_HOME to a directory on another disk.{said}"
+        return f"no space left while {wheel} was fetched; free some, or set MLXD_HOME to a directory on another disk"
     if _NETWORK.search(log):
         return (
             f"{wheel} cannot be fetched: the package index is not reachable. "

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
-from mlx.utils import tree_flatten
+from mlx.utils import tree_flatten, tree_map_with_path
 from mlx_lm.utils import dequantize_model, load_model, load_tokenizer
 
 from mlxd.errors import ModelSourceError
@@ -87,10 +87,16 @@ def vocabulary(config: dict[str, Any], tokenizer: Any) -> int:
 
 
 def _cast(model: Any, dtype: str, *, dequantize: bool) -> None:
+    """Scales are cast before they are used, so that nothing is rounded to the type they were stored in."""
+    if dtype in _DTYPES:
+        wanted = getattr(model, "cast_predicate", lambda _: True)  # some models keep parameters in float32
+
+        def cast(name: str, value: mx.array) -> mx.array:
+            return value.astype(_DTYPES[dtype]) if mx.issubdtype(value.dtype, mx.floating) and wanted(name) else value
+
+        model.update(tree_map_with_path(cast, model.parameters()))
     if dequantize:
         dequantize_model(model)
-    if dtype in _DTYPES:
-        model.set_dtype(_DTYPES[dtype])
 
 
 def _leave_memory_unwired() -> None:

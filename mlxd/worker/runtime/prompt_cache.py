@@ -1,8 +1,11 @@
 """Whole-prompt entries: the caches of past requests, least recently used out first.
 
 An entry holds everything that was fed to the model, prompt and answer, so the next turn of a conversation finds its whole
-history. An entry is also found by a beginning it shares with a prompt, where its layers can be cut back to it: rotating and
-recurrent layers often cannot, and then only an entry that is itself a beginning of the prompt is of use.
+history. An entry is also found by a beginning it shares with a prompt, where its layers can be cut back to it: recurrent
+layers cannot, nor can rotating ones that have dropped something; then only an entry that is itself a beginning of the prompt
+is of use, and the runner stores one more at the end of each prompt.
+
+Entries and those who use them share no array objects. They may share buffers: MLX copies a shared buffer before it writes.
 """
 
 import copy
@@ -11,8 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import mlx.core as mx
 import psutil
-from mlx_lm.models.cache import can_trim_prompt_cache, trim_prompt_cache
+from mlx_lm.models.cache import CacheList, ConcatenateKVCache, KVCache, QuantizedKVCache, RotatingKVCache
 
 AUTO_FRACTION = 0.2  # of available RAM
 
@@ -55,7 +59,7 @@ class PromptCache:
         best: tuple[int, tuple[int, ...]] | None = None
         for tokens, layers in self._entries.items():
             shared = min(_common(tokens, prompt), limit)
-            usable = shared == len(tokens) or can_trim_prompt_cache(layers)
+            usable = shared == len(tokens) or can_rewind(layers)
             if usable and shared > (best[0] if best else 0):
                 best = (shared, tokens)
         if best is None:
@@ -64,19 +68,22 @@ class PromptCache:
         self._entries.move_to_end(tokens)
         layers = copy.deepcopy(self._entries[tokens])
         surplus = len(tokens) - shared
-        if surplus and trim_prompt_cache(layers, surplus) != surplus:
-            return None
+        if surplus:
+            if any(layer.trim(surplus) != surplus for layer in layers):
+                return None
+            _compact(layers)
         return Found(layers, shared)
 
     def store(self, tokens: Sequence[int], layers: list[Any]) -> None:
         """Keep ``layers``, which hold exactly ``tokens``; the caller gives them up. Entries that are a beginning of this
         one, and could be cut from it, are dropped: they only take room.
         """
+        _compact(layers)
         size = sum(layer.nbytes for layer in layers)
         key = tuple(tokens)
         if size > self.max_bytes or not key:
             return
-        if can_trim_prompt_cache(layers):
+        if can_rewind(layers):
             for shorter in [known for known in self._entries if len(known) <= len(key) and key[: len(known)] == known]:
                 self._drop(shorter)
         self._entries.pop(key, None)
@@ -88,6 +95,39 @@ class PromptCache:
     def _drop(self, tokens: tuple[int, ...]) -> None:
         del self._entries[tokens]
         del self._sizes[tokens]
+
+
+def can_rewind(layers: Sequence[Any]) -> bool:
+    """Whether cutting tokens off the end gives what was there before them."""
+    return all(_is_rewindable(layer) for layer in layers)
+
+
+def always_rewinds(layers: Sequence[Any]) -> bool:
+    """Whether ``can_rewind`` holds however many tokens come."""
+    return all(isinstance(part, _APPEND_ONLY) for layer in layers for part in _parts(layer))
+
+
+_APPEND_ONLY = (KVCache, QuantizedKVCache, ConcatenateKVCache)
+
+
+def _is_rewindable(layer: Any) -> bool:
+    # mlx-lm's own is_trimmable also says yes to chunked caches, which may have dropped what the shorter text needs.
+    return all(isinstance(part, _APPEND_ONLY) or (isinstance(part, RotatingKVCache) and part.is_trimmable()) for part in _parts(layer))
+
+
+def _parts(layer: Any) -> Sequence[Any]:
+    return layer.caches if isinstance(layer, CacheList) else (layer,)
+
+
+def _compact(layers: Sequence[Any]) -> None:
+    """Copy what is in use out of larger buffers: caches grow in steps of 256 tokens, and one that was cut back to a few
+    tokens would keep, count and copy all the rest.
+    """
+    for layer in layers:
+        for part in _parts(layer):
+            if type(part) is KVCache and part.keys is not None and part.offset < part.keys.shape[2]:
+                part.keys, part.values = (mx.contiguous(whole[..., : part.offset, :]) for whole in (part.keys, part.values))
+                mx.eval(part.keys, part.values)  # layer by layer: the larger buffers are never held twice
 
 
 def _common(left: Sequence[int], right: Sequence[int]) -> int:

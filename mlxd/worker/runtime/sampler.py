@@ -43,8 +43,9 @@ def _draw(logits: mx.array, rows: Sequence[SamplingParams], keys: mx.array) -> m
         return categorical(logits, keys)
     order = mx.argsort(-logits, axis=-1)
     ranked = mx.take_along_axis(logits, order, axis=-1)
-    chosen = categorical(_filter(ranked, rows), keys)
-    return mx.take_along_axis(order, chosen[:, None], axis=-1)[:, 0]
+    # Back in the vocabulary's order: a row that filters nothing then draws as it does alone.
+    filtered = mx.put_along_axis(logits, order, _filter(ranked, rows), axis=-1)
+    return categorical(filtered, keys)
 
 
 def _filter(ranked: mx.array, rows: Sequence[SamplingParams]) -> mx.array:

@@ -1,7 +1,9 @@
 """Simple mode: mlx-lm's own generation, one request at a time, with prompt-cache reuse."""
 
 import contextlib
-from collections.abc import Iterator
+import copy
+import logging
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import mlx.core as mx
@@ -12,8 +14,10 @@ from mlxd.types import CacheOutcome, MemoryFigures
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.runner import PrefixFound, Progress, PromptComputed, TokenSampled
 from mlxd.worker.runtime.loading import LoadedModel
-from mlxd.worker.runtime.prompt_cache import Found, PromptCache
+from mlxd.worker.runtime.prompt_cache import Found, PromptCache, always_rewinds
 from mlxd.worker.runtime.sampler import Penalties, draw_seed, row_key, sample
+
+_log = logging.getLogger(__name__)
 
 # Tokens per prefill chunk: as large as is efficient, for a request can be stopped only between two of them.
 _CHUNK = {"cpu": 128, "gpu": 1024}
@@ -27,24 +31,34 @@ class SimpleRunner:
         self._cache = cache
         self._chunk = _CHUNK[loaded.device]
         self._stream = mx.default_stream(mx.default_device())
+        self._running: list[Any] = []  # the layer caches of the running request
 
-    def run(self, request: EngineRequest) -> Iterator[Progress]:
-        """See ``Runner.run``. What was computed is cached also when the request is aborted: its client may try again."""
+    def run(self, request: EngineRequest) -> Generator[Progress, None, None]:
+        """See ``Runner.run``. What was computed is cached also when the request is aborted: its client may try again.
+        After a fault it is not: some layers may hold more tokens than others.
+        """
         found = self._cache.find(request.tokens) if self._cache is not None else None
         yield PrefixFound(found.tokens if found else 0, self._outcome(request, found))
         session = _Session(request, found or Found(make_prompt_cache(self._loaded.model), 0))
+        self._running = session.layers
         try:
             yield from self._prefill(session)
             if not request.aborted:
                 yield from self._decode(session)
-        finally:
+        except GeneratorExit:
             self._keep(session)
+            raise
+        else:
+            self._keep(session)
+        finally:
+            self._running = []
 
     def memory(self) -> MemoryFigures:
-        """MLX's counters, and what the prompt cache holds."""
+        """MLX's counters, and what the prompt cache and the running request hold."""
+        kept = self._cache.nbytes if self._cache is not None else 0
         return MemoryFigures(
             weights=self._loaded.weight_bytes,
-            kv=self._cache.nbytes if self._cache is not None else 0,
+            kv=kept + sum(layer.nbytes for layer in self._running),
             mlx_active=mx.get_active_memory(),
             mlx_cache=mx.get_cache_memory(),
             mlx_peak=mx.get_peak_memory(),
@@ -67,6 +81,9 @@ class SimpleRunner:
             mx.clear_cache()
             session.fed += chunk
             yield PromptComputed(len(chunk))
+        if self._cache is not None and remaining and not always_rewinds(session.layers):
+            # The answer cannot be cut off these layers again, so the prompt gets an entry of its own.
+            self._cache.store(session.fed, copy.deepcopy(session.layers))
 
     def _decode(self, session: "_Session") -> Iterator[Progress]:
         request = session.request
@@ -92,12 +109,11 @@ class SimpleRunner:
         """Store what was fed. mlx-lm is one step ahead: the last token it yielded has been fed already."""
         if self._cache is None or not session.fed:
             return
-        tokens = session.fed + session.generated
-        surplus = max((layer.offset for layer in session.layers if hasattr(layer, "offset")), default=len(tokens)) - len(tokens)
-        if surplus > 0:  # closed before its first token: a step nobody asked about is in flight
-            return
-        mx.eval([layer.state for layer in session.layers])
-        self._cache.store(tokens[: len(tokens) + min(surplus, 0)], session.layers)
+        try:
+            mx.eval([layer.state for layer in session.layers])
+            self._cache.store(session.fed + session.generated, session.layers)
+        except Exception:  # the answer is complete: only its reuse is lost
+            _log.exception("what request %s computed could not be kept", session.request.id)
         mx.clear_cache()
 
     def _outcome(self, request: EngineRequest, found: Found | None) -> CacheOutcome | None:

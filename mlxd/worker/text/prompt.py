@@ -16,6 +16,9 @@ class Tokenizer(Protocol):
     has_chat_template: bool
     bos_token: str | None
 
+    def get_vocab(self) -> dict[str, int]:
+        """Every token's text, as the vocabulary spells it, and its id."""
+
     def apply_chat_template(self, messages: list[dict[str, Any]], *, add_generation_prompt: bool) -> list[int]:
         """Rendered and tokenized."""
 
@@ -36,13 +39,16 @@ class PromptEncoder:
 
     def __init__(self, tokenizer: Tokenizer, *, vocab_size: int, context_length: int) -> None:
         self._tokenizer = tokenizer
-        self._vocab_size = vocab_size
+        self.vocab_size = vocab_size
         self._context_length = context_length
+        longest = max((len(token) for token in tokenizer.get_vocab()), default=1)
+        self._most_characters = longest * context_length  # of a text that could fit
 
     def encode(self, prompt: Prompt, max_tokens: int | None) -> EncodedPrompt:
         """Raises ``InvalidRequestError`` for a prompt that cannot be rendered or is empty, and ``ContextLengthError``
         for one that leaves no room for a single token. ``max_tokens`` is cut to what the context has left.
         """
+        self._check_length(prompt)
         tokens = self._tokenize(prompt)
         if not tokens:
             raise InvalidRequestError("the prompt has no tokens", param=_field(prompt))
@@ -55,11 +61,29 @@ class PromptEncoder:
             )
         return EncodedPrompt(tokens, room if max_tokens is None else min(max_tokens, room))
 
+    def _check_length(self, prompt: Prompt) -> None:
+        """Refuse what cannot fit whatever its tokens are: tokenizing megabytes would hold everybody up for nothing."""
+        match prompt:
+            case ChatPrompt(messages=messages):
+                characters = sum(len(message.content) for message in messages)
+            case TextPrompt(text=text):
+                characters = len(text)
+            case TokenPrompt():
+                return
+        if characters > self._most_characters:
+            raise ContextLengthError(
+                f"the prompt has {characters} characters, but the model's context holds {self._context_length} tokens, "
+                f"or at most {self._most_characters} characters; shorten the prompt",
+                param=_field(prompt),
+            )
+
     def _tokenize(self, prompt: Prompt) -> list[int]:
         match prompt:
             case ChatPrompt():
                 return self._render(prompt)
             case TextPrompt(text=text):
+                if not text:
+                    return []  # not BOS alone
                 bos = self._tokenizer.bos_token
                 return list(self._tokenizer.encode(text, add_special_tokens=not (bos and text.startswith(bos))))
             case TokenPrompt(token_ids=ids):
@@ -74,14 +98,14 @@ class PromptEncoder:
                 shown["name"] = message.name
         try:
             return list(self._tokenizer.apply_chat_template(messages, add_generation_prompt=True))
-        except TemplateError as error:
+        except (TemplateError, TypeError, ValueError, LookupError) as error:  # raise_exception, or an expression that fails on them
             raise InvalidRequestError(f"the model's chat template refuses these messages: {error}", param="messages") from error
 
     def _checked(self, ids: Sequence[int]) -> list[int]:
         for index, token in enumerate(ids):
-            if not 0 <= token < self._vocab_size:
+            if not 0 <= token < self.vocab_size:
                 raise InvalidRequestError(
-                    f"token {token} at position {index} is outside the vocabulary of {self._vocab_size}", param="prompt"
+                    f"token {token} at position {index} is outside the vocabulary of {self.vocab_size}", param="prompt"
                 )
         return list(ids)
 

@@ -16,7 +16,12 @@ class StopStrings:
         if self.matched is not None:
             return ""
         text = self._held + text
-        found = min(((at, stop) for stop in self._stops if (at := text.find(stop)) >= 0), default=None, key=lambda item: item[0])
+        # The first to be complete wins, of these the longest: so the answer does not depend on how the text is cut into tokens.
+        found = min(
+            ((at, stop) for stop in self._stops if (at := text.find(stop)) >= 0),
+            default=None,
+            key=lambda item: (item[0] + len(item[1]), item[0]),
+        )
         if found is not None:
             at, self.matched = found
             self._held = ""

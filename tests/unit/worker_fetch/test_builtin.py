@@ -145,7 +145,7 @@ def test_disk_full_in_the_middle_of_the_conversion(resolve, monkeypatch):
             "not reachable",
         ),
         ("ERROR: something new", "pip said: ERROR: something new"),
-        ("Traceback: odd", "pip ended with code 2: Traceback: odd"),
+        ("ERROR: Exception:\nTraceback: odd", "pip ended with code 2: ERROR: Exception: Traceback: odd"),
     ],
 )
 def test_what_pip_says_is_understood(tiny, log, message):

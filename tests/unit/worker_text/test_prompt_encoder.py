@@ -24,6 +24,9 @@ class FakeTokenizer:
         ids = self._inner.encode(text).ids
         return [BOS, *ids] if add_special_tokens else ids
 
+    def get_vocab(self):
+        return self._inner.get_vocab()
+
     def apply_chat_template(self, messages, *, add_generation_prompt):
         return self.encode(self._template.render(messages=messages, add_generation_prompt=add_generation_prompt), add_special_tokens=False)
 

@@ -1,0 +1,77 @@
+"""Where keys and values live: per layer, one pair of tensors for each arena of blocks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import mlx.core as mx
+
+
+@dataclass(frozen=True)
+class Slots:
+    """Consecutive slots ``[start, stop)`` of one arena: one slice of its tensors, without a copy."""
+
+    arena: int
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def part(self, start: int, stop: int) -> "Slots":
+        """Slots ``start`` to ``stop`` of these."""
+        return Slots(self.arena, self.start + start, self.start + stop)
+
+
+def slots_of(runs: Sequence[range], tokens: int, *, block_size: int, arena_blocks: int) -> list[Slots]:
+    """The slots of the first ``tokens`` tokens of a sequence whose blocks are ``runs``."""
+    found = []
+    for run in runs:
+        if tokens <= 0:
+            break
+        first = run.start % arena_blocks * block_size
+        size = min(tokens, len(run) * block_size)
+        found.append(Slots(run.start // arena_blocks, first, first + size))
+        tokens -= size
+    return found
+
+
+class Arenas:
+    """The tensors of one layer: ``[kv_heads, slots, head_dim]`` for each arena, made when it is first written."""
+
+    def __init__(self, slots: int) -> None:
+        self._slots = slots
+        self._keys: dict[int, mx.array] = {}
+        self._values: dict[int, mx.array] = {}
+
+    def write(self, arena: int, slots: mx.array, keys: mx.array, values: mx.array) -> None:
+        """``keys`` and ``values`` ``[kv_heads, n, head_dim]`` to ``slots`` ``[n]``, in place: MLX donates the buffer while
+        nothing else holds it, so no reference to these tensors or their slices may outlive a step.
+        """
+        if arena not in self._keys:
+            self._keys[arena] = mx.zeros((keys.shape[0], self._slots, keys.shape[2]), keys.dtype)
+            self._values[arena] = mx.zeros((values.shape[0], self._slots, values.shape[2]), values.dtype)
+        self._keys[arena][:, slots] = keys
+        self._values[arena][:, slots] = values
+
+    def read(self, where: Slots) -> tuple[mx.array, mx.array]:
+        """Views ``[kv_heads, len(where), head_dim]``."""
+        part = slice(where.start, where.stop)
+        return self._keys[where.arena][:, part], self._values[where.arena][:, part]
+
+    def move(self, source: mx.array, target: mx.array, source_arena: int, target_arena: int) -> None:
+        """Copy slots, one to one, from arena to arena."""
+        self.write(target_arena, target, self._keys[source_arena][:, source], self._values[source_arena][:, source])
+
+    def keep(self, arenas: frozenset[int]) -> None:
+        """Give back the memory of arenas that exist no more."""
+        for gone in self._keys.keys() - arenas:
+            del self._keys[gone], self._values[gone]
+
+    def tensors(self) -> list[mx.array]:
+        """All of them, to be evaluated."""
+        return [*self._keys.values(), *self._values.values()]
+
+    @property
+    def nbytes(self) -> int:
+        """Allocated."""
+        return sum(tensor.nbytes for tensor in self.tensors())

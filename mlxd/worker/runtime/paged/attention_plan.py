@@ -1,0 +1,143 @@
+"""Who attends to what in one step: made once, used by every layer.
+
+Pure Python over slots, but for the two index arrays that layers share.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import mlx.core as mx
+
+from mlxd.worker.engine.plan import StepPlan
+from mlxd.worker.runtime.paged.arenas import Slots, slots_of
+
+# A shared run shorter than this (tokens) is not worth a second partial attention and a merge.
+_SHARED_MINIMUM = 64
+
+
+@dataclass(frozen=True)
+class Alone:
+    """Rows ``[first, first + count)`` of one sequence, the last tokens of ``context``."""
+
+    first: int
+    count: int
+    context: tuple[Slots, ...]
+
+
+@dataclass(frozen=True)
+class Together:
+    """Rows of several sequences, one token each, whose contexts begin with the same slots."""
+
+    rows: tuple[int, ...]
+    shared: Slots
+    tails: tuple[tuple[Slots, ...], ...]  # what each attends to beside
+
+
+Part = Alone | Together
+
+
+@dataclass(frozen=True)
+class Write:
+    """Rows whose keys and values go to ``slots`` of ``arena``. ``rows`` None: all of them."""
+
+    arena: int
+    rows: mx.array | None
+    slots: mx.array
+
+
+@dataclass(frozen=True)
+class AttentionPlan:
+    """One step's rows. ``positions`` ``[T]`` are RoPE offsets."""
+
+    positions: mx.array
+    writes: tuple[Write, ...]
+    parts: tuple[Part, ...]
+    order: mx.array | None  # row i of the step is row order[i] of the parts' outputs; None: they are in order
+
+    def windowed(self, size: int) -> "AttentionPlan":
+        """The same step for a layer that sees only the last ``size`` tokens: sequences attend alone, each to its window."""
+        parts: list[Part] = []
+        for part in self.parts:
+            if isinstance(part, Alone):
+                parts.append(Alone(part.first, part.count, _last(part.context, size + part.count - 1)))
+            else:
+                parts += [Alone(row, 1, _last((part.shared, *tail), size)) for row, tail in zip(part.rows, part.tails, strict=True)]
+        return AttentionPlan(self.positions, self.writes, tuple(parts), self.order)
+
+
+def plan_attention(step: StepPlan, *, block_size: int, arena_blocks: int) -> AttentionPlan:
+    """Group decode rows that share the beginning of their context; everything else attends alone."""
+    contexts = [slots_of(chunk.runs, chunk.start + chunk.count, block_size=block_size, arena_blocks=arena_blocks) for chunk in step.chunks]
+    positions = [chunk.start + offset for chunk in step.chunks for offset in range(chunk.count)]
+    targets = [target for chunk, context in zip(step.chunks, contexts, strict=True) for target in _targets(context, chunk.start)]
+    parts = _parts(step, contexts)
+    order = [row for part in parts for row in (part.rows if isinstance(part, Together) else range(part.first, part.first + part.count))]
+    in_order = order == sorted(order)
+    return AttentionPlan(mx.array(positions), _writes(targets), tuple(parts), None if in_order else mx.argsort(mx.array(order)))
+
+
+def _targets(context: Sequence[Slots], start: int) -> list[tuple[int, int]]:
+    """(arena, slot) of each token from ``start`` on."""
+    found = []
+    for slots in context:
+        found += [(slots.arena, slot) for slot in range(slots.start + min(start, len(slots)), slots.stop)]
+        start = max(0, start - len(slots))
+    return found
+
+
+def _writes(targets: Sequence[tuple[int, int]]) -> tuple[Write, ...]:
+    arenas = sorted({arena for arena, _ in targets})
+    if len(arenas) == 1:
+        return (Write(arenas[0], None, mx.array([slot for _, slot in targets])),)
+    writes = []
+    for arena in arenas:
+        rows = [row for row, (where, _) in enumerate(targets) if where == arena]
+        writes.append(Write(arena, mx.array(rows), mx.array([targets[row][1] for row in rows])))
+    return tuple(writes)
+
+
+def _parts(step: StepPlan, contexts: Sequence[Sequence[Slots]]) -> list[Part]:
+    parts: list[Part] = []
+    decoding: dict[tuple[int, int], list[tuple[int, Sequence[Slots]]]] = {}
+    row = 0
+    for chunk, context in zip(step.chunks, contexts, strict=True):
+        if chunk.count == 1:
+            decoding.setdefault((context[0].arena, context[0].start), []).append((row, context))
+        else:
+            parts.append(Alone(row, chunk.count, tuple(context)))
+        row += chunk.count
+    decoded = [part for candidates in decoding.values() for part in _share(candidates)]
+    return decoded + parts
+
+
+def _share(candidates: list[tuple[int, Sequence[Slots]]]) -> list[Part]:
+    """Rows whose contexts begin at the same slot: the sharing that reads the fewest keys, the rest alone.
+
+    Equal slots are equal tokens: two sequences hold the same block only when the prefix cache gave it to both.
+    """
+    ranked = sorted(candidates, key=lambda item: len(item[1][0]), reverse=True)
+    saved, members = max(((size * len(ranked[size][1][0]), size + 1) for size in range(len(ranked))), default=(0, 0))
+    if members < 2 or saved // (members - 1) < _SHARED_MINIMUM:
+        return [Alone(row, 1, tuple(context)) for row, context in candidates]
+    group = sorted(ranked[:members])
+    length = min(len(context[0]) for _, context in group)
+    # Each row's own newest token is never shared, so a tail is never empty.
+    length = min(length, min(sum(map(len, context)) for _, context in group) - 1)
+    shared = group[0][1][0].part(0, length)
+    together = Together(tuple(row for row, _ in group), shared, tuple(_after(context, length) for _, context in group))
+    return [together, *(_share(ranked[members:]) if ranked[members:] else [])]
+
+
+def _after(context: Sequence[Slots], tokens: int) -> tuple[Slots, ...]:
+    first = context[0].part(tokens, len(context[0]))
+    return (first, *context[1:]) if len(first) else tuple(context[1:])
+
+
+def _last(context: Sequence[Slots], tokens: int) -> tuple[Slots, ...]:
+    found: list[Slots] = []
+    for slots in reversed(context):
+        if tokens <= 0:
+            break
+        found.append(slots.part(max(0, len(slots) - tokens), len(slots)))
+        tokens -= len(slots)
+    return tuple(reversed(found))

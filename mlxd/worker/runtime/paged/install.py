@@ -1,0 +1,70 @@
+"""The two places where an unmodified mlx-lm model meets the paged cache: its attention function, and its output projection."""
+
+import importlib
+from typing import Any
+
+import mlx.core as mx
+from mlx import nn
+from mlx_lm.models import base
+
+from mlxd.worker.runtime.paged.layer_cache import PagedLayerCache
+
+_NAME = "scaled_dot_product_attention"
+
+
+def install_attention(model: nn.Module) -> None:
+    """Replace ``scaled_dot_product_attention`` in the modules the model is made of: a paged layer cache attends by itself,
+    anything else goes to the original. Idempotent.
+    """
+    original = getattr(base, _NAME)
+
+    def dispatch(
+        queries: mx.array, keys: Any, values: Any, cache: Any = None, scale: float = 1.0, mask: Any = None, sinks: Any = None
+    ) -> mx.array:
+        if isinstance(cache, PagedLayerCache):
+            return cache.attend(queries, scale, mask, sinks)
+        return original(queries, keys, values, cache=cache, scale=scale, mask=mask, sinks=sinks)
+
+    for name in {type(module).__module__ for module in model.modules()}:
+        module = importlib.import_module(name)
+        if getattr(module, _NAME, None) is original:
+            setattr(module, _NAME, dispatch)
+
+
+class RowSelection:
+    """Makes the output projection run only on the rows that are sampled: a chunk of 512 tokens needs one row of logits."""
+
+    def __init__(self) -> None:
+        self.rows: mx.array | None = None  # of the present call; None: all
+
+    def select(self, hidden: mx.array) -> mx.array:
+        """``[T, 1, hidden]`` to the selected rows."""
+        return hidden if self.rows is None else hidden[self.rows]
+
+
+class _SelectedHead(nn.Module):
+    def __init__(self, inner: nn.Module, selection: RowSelection) -> None:
+        super().__init__()
+        self.inner = inner
+        object.__setattr__(self, "_selection", selection)
+
+    def __call__(self, hidden: mx.array) -> mx.array:
+        return self.inner(self._selection.select(hidden))
+
+
+def install_row_selection(model: nn.Module) -> RowSelection | None:
+    """Wrap ``lm_head``, or ``embed_tokens.as_linear`` where weights are tied. None where neither is found: all rows are computed."""
+    selection = RowSelection()
+    owners = [owner for owner in (model, getattr(model, "language_model", None)) if owner is not None]
+    for owner in owners:
+        if isinstance(owner.get("lm_head"), nn.Module):
+            owner.lm_head = _SelectedHead(owner.lm_head, selection)
+            return selection
+    for owner in owners:
+        embedding = getattr(getattr(owner, "model", None), "embed_tokens", None)
+        if embedding is not None and hasattr(embedding, "as_linear"):
+            kind = type(embedding)
+            selected = type(f"Selected{kind.__name__}", (kind,), {"as_linear": lambda self, x: kind.as_linear(self, selection.select(x))})
+            embedding.__class__ = selected
+            return selection
+    return None
