@@ -159,24 +159,24 @@ class SocketWorker:
         tasks = (reading, gone, watching)
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            hung = watching.result() if watching.done() else None
+            watching.cancel()  # what happens from here on is no hang
             if gone.done():
                 await _done_within(LAST_FRAMES, reading)
             self._lost = True
             connection.streams.fail_all(self._lost_error)
-            await self._see_out(gone, politely=not watching.done() and _failure(reading) is None)
-            self._end(self._cause(reading, watching, gone))
+            by_itself = hung is None and _failure(reading) is None and await _done_within(STOP_GRACE, gone)
+            if not by_itself:
+                self._host.kill()
+                await _done_within(KILL_GRACE, gone)
+            how = gone.result() if by_itself else "it closed its socket and went on, so it was killed"
+            self._end(self._cause(reading, hung, how))
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             connection.close()
-
-    async def _see_out(self, gone: asyncio.Task[str], *, politely: bool) -> None:
-        if politely and await _done_within(STOP_GRACE, gone):
-            return
-        if not gone.done():
-            self._host.kill()
-            await _done_within(KILL_GRACE, gone)
+            self._end(WorkerExit("crash", "the daemon lost sight of it"))  # only where something above raised
 
     async def _watch_for_hang(self, connection: Connection) -> str:
         """Returns what hangs. Time in which this loop did not run does not count."""
@@ -191,21 +191,21 @@ class SocketWorker:
                 return verdict
             before = now
 
-    def _cause(self, reading: asyncio.Task[None], watching: asyncio.Task[str], gone: asyncio.Task[str]) -> WorkerExit:
+    def _cause(self, reading: asyncio.Task[None], hung: str | None, how: str) -> WorkerExit:
         broken = _failure(reading)
         refusal = broken if isinstance(broken, VersionMismatchError) else self._refusal()
         if refusal is not None:
             return WorkerExit("load_failed", str(refusal))
         if self._stopping is not None:
-            return WorkerExit("stopped", gone.result() if gone.done() else "it is still there after SIGKILL")
-        if watching.done():
-            return WorkerExit("hang", watching.result())
+            return WorkerExit("stopped", how)
+        if hung is not None:
+            return WorkerExit("hang", hung)
         if isinstance(broken, FramingError):
             return WorkerExit("crash", f"it broke the protocol: {broken}")
         if broken is not None:
             _log.error("worker_frame_failed", model=self._model, exc_info=broken)  # a defect of the daemon
             return WorkerExit("crash", f"one of its frames could not be worked off: {broken!r}")
-        return WorkerExit("crash", gone.result() if gone.done() else "it is still there after SIGKILL")
+        return WorkerExit("crash", how)
 
     def _refusal(self) -> BaseException | None:
         """What the worker said in ``LoadFailed``."""

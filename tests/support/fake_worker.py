@@ -130,7 +130,7 @@ class FakeWorker:
             self.writer.transport.abort()
 
     def send(self, message):
-        if not self.mute:
+        if not self.mute and not self.writer.is_closing():
             self.writer.write(self.codec.encode(message))
 
     async def read(self):

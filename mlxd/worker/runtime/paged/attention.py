@@ -8,6 +8,7 @@ Shapes: queries ``[T, heads, 1, head_dim]``, grouped by KV head to ``[kv_heads, 
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import reduce
 
 import mlx.core as mx
@@ -18,6 +19,16 @@ from mlxd.worker.runtime.paged.attention_plan import Alone, AttentionPlan, Toget
 Partial = tuple[mx.array, mx.array]  # output [H, N, D] and log-sum-exp [H, N, 1], float32
 
 
+@dataclass(frozen=True)
+class Layer:
+    """What a layer attends with. ``sinks`` ``[heads]``: logits that join each row's denominator (gpt-oss)."""
+
+    arenas: Arenas
+    scale: float
+    window: int | None = None
+    sinks: mx.array | None = None
+
+
 class Attention:
     """How one device attends: fused kernels where they are the right ones (a GPU), grouped matrix products elsewhere
     (on a CPU 1.4 to 1.6 times faster than the fused kernel's fallback, which repeats keys for each query head).
@@ -26,58 +37,50 @@ class Attention:
     def __init__(self, *, fused: bool) -> None:
         self._fused = fused
 
-    def attend(
-        self, queries: mx.array, arenas: Arenas, plan: AttentionPlan, scale: float, window: int | None, sinks: mx.array | None
-    ) -> mx.array:
+    def attend(self, queries: mx.array, layer: Layer, plan: AttentionPlan) -> mx.array:
         """``[T, heads, 1, head_dim]``, in the order of the rows."""
-        outputs = [
-            self._alone(queries, arenas, part, scale, window, sinks)
-            if isinstance(part, Alone)
-            else _together(queries, arenas, part, scale, sinks)
-            for part in plan.parts
-        ]
+        outputs = [self._alone(queries, layer, part) if isinstance(part, Alone) else _together(queries, layer, part) for part in plan.parts]
         output = outputs[0] if len(outputs) == 1 else mx.concatenate(outputs, axis=0)
         return (output if plan.order is None else output[plan.order])[:, :, None]
 
-    def _alone(self, queries: mx.array, arenas: Arenas, part: Alone, scale: float, window: int | None, sinks: mx.array | None) -> mx.array:
+    def _alone(self, queries: mx.array, layer: Layer, part: Alone) -> mx.array:
         """``[count, heads, head_dim]``."""
         q = queries[part.first : part.first + part.count, :, 0]  # [n, Hq, D]
         if part.count == 1 and len(part.context) > 1 and not self._fused:
-            return _merged(q, arenas, part.context, scale, sinks)
-        keys, values = _gather(arenas, part.context)
-        mask = _mask(part.count, keys.shape[1], window)
+            return _merged(q, layer, part.context)
+        keys, values = _gather(layer.arenas, part.context)
+        mask = _mask(part.count, keys.shape[1], layer.window)
         if self._fused:
             fast = mx.fast.scaled_dot_product_attention
-            out = fast(q.swapaxes(0, 1)[None], keys[None], values[None], scale=scale, mask=mask, sinks=sinks)
+            out = fast(q.swapaxes(0, 1)[None], keys[None], values[None], scale=layer.scale, mask=mask, sinks=layer.sinks)
             return out[0].swapaxes(0, 1)
-        return _ungroup(
-            _product(_group(q, keys.shape[0], scale), keys, values, _boolean(mask, part.count, keys.shape[1]), sinks), part.count
-        )
+        grouped = _group(q, keys.shape[0], layer.scale)
+        return _ungroup(_product(grouped, keys, values, _boolean(mask, part.count, keys.shape[1]), layer.sinks), part.count)
 
 
-def _merged(q: mx.array, arenas: Arenas, context: Sequence[Slots], scale: float, sinks: mx.array | None) -> mx.array:
+def _merged(q: mx.array, layer: Layer, context: Sequence[Slots]) -> mx.array:
     """One decode row over several runs, without gathering them."""
-    slices = [arenas.read(slots) for slots in context]
-    grouped = _group(q, slices[0][0].shape[0], scale)
+    slices = [layer.arenas.read(slots) for slots in context]
+    grouped = _group(q, slices[0][0].shape[0], layer.scale)
     output, total = reduce(_merge, (_partial(grouped, keys, values) for keys, values in slices))
-    return _ungroup(_sink(output, total, sinks).astype(q.dtype), 1)
+    return _ungroup(_sink(output, total, layer.sinks).astype(q.dtype), 1)
 
 
-def _together(queries: mx.array, arenas: Arenas, part: Together, scale: float, sinks: mx.array | None) -> mx.array:
+def _together(queries: mx.array, layer: Layer, part: Together) -> mx.array:
     """The shared keys are read once for all rows, the tails one by one."""
     rows = part.rows
     consecutive = rows[-1] - rows[0] + 1 == len(rows)
     q = (queries[rows[0] : rows[-1] + 1] if consecutive else queries[mx.array(rows)])[:, :, 0]
-    keys, values = arenas.read(part.shared)
-    grouped = _group(q, keys.shape[0], scale)  # [H, B * G, D]
+    keys, values = layer.arenas.read(part.shared)
+    grouped = _group(q, keys.shape[0], layer.scale)  # [H, B * G, D]
     size = grouped.shape[1] // len(rows)
     tails = [
-        reduce(_merge, (_partial(grouped[:, at * size : (at + 1) * size], *arenas.read(slots)) for slots in tail))
+        reduce(_merge, (_partial(grouped[:, at * size : (at + 1) * size], *layer.arenas.read(slots)) for slots in tail))
         for at, tail in enumerate(part.tails)
     ]
     tail = mx.concatenate([output for output, _ in tails], axis=1), mx.concatenate([total for _, total in tails], axis=1)
     output, total = _merge(_partial(grouped, keys, values), tail)
-    return _ungroup(_sink(output, total, sinks, len(rows)).astype(q.dtype), len(rows))
+    return _ungroup(_sink(output, total, layer.sinks, len(rows)).astype(q.dtype), len(rows))
 
 
 def _partial(q: mx.array, keys: mx.array, values: mx.array) -> Partial:

@@ -37,18 +37,18 @@ class RowSelection:
     def __init__(self) -> None:
         self.rows: mx.array | None = None  # of the present call; None: all
 
-    def select(self, hidden: mx.array) -> mx.array:
+    def select(self, hidden: mx.array) -> Any:
         """``[T, 1, hidden]`` to the selected rows."""
         return hidden if self.rows is None else hidden[self.rows]
 
 
-class _SelectedHead(nn.Module):
+class _SelectedHead(nn.Module):  # type: ignore[misc] - mlx ships no types
     def __init__(self, inner: nn.Module, selection: RowSelection) -> None:
         super().__init__()
         self.inner = inner
-        object.__setattr__(self, "_selection", selection)
+        object.__setattr__(self, "_selection", selection)  # not a parameter
 
-    def __call__(self, hidden: mx.array) -> mx.array:
+    def __call__(self, hidden: mx.array) -> Any:
         return self.inner(self._selection.select(hidden))
 
 
@@ -62,9 +62,16 @@ def install_row_selection(model: nn.Module) -> RowSelection | None:
             return selection
     for owner in owners:
         embedding = getattr(getattr(owner, "model", None), "embed_tokens", None)
-        if embedding is not None and hasattr(embedding, "as_linear"):
-            kind = type(embedding)
-            selected = type(f"Selected{kind.__name__}", (kind,), {"as_linear": lambda self, x: kind.as_linear(self, selection.select(x))})
-            embedding.__class__ = selected
+        if hasattr(embedding, "as_linear"):
+            embedding.__class__ = _selecting(type(embedding), selection)
             return selection
     return None
+
+
+def _selecting(kind: type, selection: RowSelection) -> type:
+    """A subclass of an embedding's class whose ``as_linear`` selects rows first. (Modules keep only parameters and methods of their class.)"""
+
+    def as_linear(self: Any, hidden: mx.array) -> Any:
+        return kind.as_linear(self, selection.select(hidden))  # type: ignore[attr-defined]
+
+    return type(f"Selecting{kind.__name__}", (kind,), {"as_linear": as_linear})

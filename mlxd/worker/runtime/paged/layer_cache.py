@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import mlx.core as mx
 
 from mlxd.worker.runtime.paged.arenas import Arenas
-from mlxd.worker.runtime.paged.attention import Attention
+from mlxd.worker.runtime.paged.attention import Attention, Layer
 from mlxd.worker.runtime.paged.attention_plan import AttentionPlan
 
 
@@ -75,4 +75,4 @@ class PagedLayerCache:
         """``[T, heads, 1, head_dim]``."""
         window = mask.size if isinstance(mask, Window) else self._window
         plan = self._step.plan if window is None else self._step.windowed(window)
-        return self._step.attention.attend(queries, self.arenas, plan, scale, window, sinks)
+        return self._step.attention.attend(queries, Layer(self.arenas, scale, window, sinks), plan)

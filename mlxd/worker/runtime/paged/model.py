@@ -43,11 +43,11 @@ class PagedModel:
         rows = None if everything else mx.array(sampled or [0])
         if self._selection is not None:
             self._selection.rows = rows
-            logits = self._model(tokens[:, None], cache=self.layers)[:, -1]
-        else:
-            logits = self._model(tokens[:, None], cache=self.layers)[:, -1]
-            logits = logits if rows is None else logits[rows]
-        return logits[: len(sampled)]
+        logits = self._model(tokens[:, None], cache=self.layers)[:, -1]
+        if self._selection is None and rows is not None:
+            logits = logits[rows]
+        selected: mx.array = logits[: len(sampled)]
+        return selected
 
     def tensors(self) -> list[mx.array]:
         """Of all layers and arenas."""
@@ -58,7 +58,7 @@ class PagedModel:
         for layer in self.layers:
             layer.arenas.keep(arenas)
 
-    def _layer(self, cache: object) -> PagedLayerCache:
+    def _layer(self, cache: Any) -> PagedLayerCache:
         slots = self.block_size * self.arena_blocks
         if type(cache) is KVCache:
             return PagedLayerCache(self._step, slots, None)

@@ -1,0 +1,26 @@
+"""Messages for a worker, short to write."""
+
+from mlxd.types import SamplingParams
+from mlxd.wire.messages import Generate, Load, TextPrompt
+
+
+def load(source: str = "fake/ok", *, heartbeat_interval: float = 0.05) -> Load:
+    return Load(
+        model="tiny",
+        source=source,
+        dtype="auto",
+        context_length=None,
+        mode="simple",
+        max_queue=256,
+        stream_interval=1,
+        cache_kind="entries",
+        cache_bytes=None,
+        cache_fraction=None,
+        cache_max_entries=8,
+        heartbeat_interval=heartbeat_interval,
+        log_level="info",
+    )
+
+
+def generate(text: str, request_id: str = "r1", *, max_tokens: int | None = None) -> Generate:
+    return Generate(id=request_id, prompt=TextPrompt(text=text), sampling=SamplingParams(), max_tokens=max_tokens)
