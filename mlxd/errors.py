@@ -27,6 +27,7 @@
     ├── DeadlineError                  504 request_timeout
     ├── VersionMismatchError           daemon and worker are of different versions of mlxd
     ├── ModelSourceError               a model cannot be fetched or its directory is damaged
+    │   └── ModelUnreachableError      the network is in the way: trying again may help
     └── DaemonUnreachableError         a command found no daemon at the admin address: exit code 69
 
 An error carries its HTTP status, its stable ``code`` and OpenAI's ``type`` here and nowhere else. The
@@ -77,6 +78,12 @@ class ModelSourceError(MlxdError):
     """A model's source cannot be resolved, fetched or read; the message names the file."""
 
     code = "model_source"
+
+
+class ModelUnreachableError(ModelSourceError):
+    """Where the model is fetched from does not answer."""
+
+    code = "model_unreachable"
 
 
 class RequestError(MlxdError):

@@ -20,7 +20,7 @@ from mlxd.config.schema import LogTable, ModelTable
 from mlxd.control.load_progress import LoadProgress
 from mlxd.control.load_spec import load_spec
 from mlxd.control.model_state import ModelStatus
-from mlxd.control.restart_policy import GiveUp, decide
+from mlxd.control.restart_policy import GiveUp, Wait, decide
 from mlxd.control.telemetry import Telemetry
 from mlxd.errors import (
     ConfigError,
@@ -28,6 +28,7 @@ from mlxd.errors import (
     ModelFailedError,
     ModelLoadingError,
     ModelSourceError,
+    ModelUnreachableError,
     ShuttingDownError,
     VersionMismatchError,
 )
@@ -149,29 +150,33 @@ class ModelSupervisor:
         self._progress = LoadProgress(self.name)
         self._enter(ModelState.LOADING)
         _log.info("model_loading", model=self.name, source=self.config.source)
+        patient = False  # a network that is down comes back without an operator
         try:
             ready = await client.start(load_spec(self.name, self.config, self._log_table), self._on_progress, self._on_step)
             self._become_ready(ready)
             ended = await client.wait_exit()
             reason, detail = ended.reason, ended.detail
-        except _PERMANENT as error:
-            self._fail(error.message)
-            return False
         except MlxdError as error:
+            if isinstance(error, _PERMANENT) and not isinstance(error, ModelUnreachableError):
+                self._fail(error.message)
+                return False
             reason, detail = "load_failed", error.message
+            patient = isinstance(error, ModelUnreachableError)
         finally:
             self._client = None
             self._ready = None
             self._progress = None
             await client.stop()
-        return await self._back_off(reason, detail)
+        return await self._back_off(reason, detail, patient=patient)
 
-    async def _back_off(self, reason: str, detail: str) -> bool:
+    async def _back_off(self, reason: str, detail: str, *, patient: bool) -> bool:
         now = time.monotonic()
         self._crashes.append(now)
         self._last_error = detail
         _log.error("worker_hung" if reason == "hang" else "worker_crashed", model=self.name, reason=reason, detail=detail)
         decision = decide(self._crashes, now, self.config.worker)
+        if isinstance(decision, GiveUp) and patient:
+            decision = Wait(self.config.worker.restart_backoff_max)
         if isinstance(decision, GiveUp):
             self._fail(f"{decision.crashes} crashes within {decision.window:g} s; the last: {detail}")
             return False

@@ -1,14 +1,11 @@
 """``python -m mlxd.worker FD``: a worker process on one end of a socketpair."""
 
-import contextlib
 import faulthandler
 import os
 import signal
 import socket
 import sys
 import traceback
-
-import psutil
 
 from mlxd.worker.main import run_worker
 
@@ -24,15 +21,7 @@ def main() -> None:
         traceback.print_exc()
         code = os.EX_SOFTWARE
     sys.stderr.flush()
-    _end_children()
     os._exit(code)  # the engine thread may be deep in a step, and nobody is waiting for it
-
-
-def _end_children() -> None:
-    """A fetch runs pip, which would go on without us."""
-    for child in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            child.kill()
 
 
 if __name__ == "__main__":

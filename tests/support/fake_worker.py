@@ -11,7 +11,7 @@ What happens at load is said by the last part of ``Load.source``, so that a conf
     fake/abort                 a native abort's message on stderr, then SIGABRT
     fake/exit                  exits with code 3
     fake/damaged               LoadFailed(model_source)
-    fake/offline               LoadFailed(model_source) with retry_after: worth another try
+    fake/offline               LoadFailed(model_unreachable): worth another try
     fake/oom                   LoadFailed(internal_error)
     fake/garbage               bytes that are no frame
     fake/close                 its socket is closed and the process stays
@@ -194,7 +194,7 @@ class FakeWorker:
                 self.refuse(ErrorInfo(code="model_source", message="model.safetensors is truncated: fetch it again"))
                 return
             case "offline":
-                self.refuse(ErrorInfo(code="model_source", message="no network: connect and wait", retry_after=1.0))
+                self.refuse(ErrorInfo(code="model_unreachable", message="no network: connect and wait"))
                 return
             case "oom":
                 self.refuse(ErrorInfo(code="internal_error", message="out of memory"))

@@ -50,7 +50,7 @@ class Engine:
             self._look_at_memory()
             # Free first, then tell: a client that hears of the end may send its next request at once.
             finished = last is not None and not isinstance(last.events[-1], RequestFailed)
-            self._queue.done(time.monotonic() - began if finished else None)
+            self._queue.finish(request.id, time.monotonic() - began if finished else None)
             if last is not None:
                 self._emit(last)
 

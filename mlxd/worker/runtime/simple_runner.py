@@ -112,7 +112,7 @@ class SimpleRunner:
         try:
             mx.eval([layer.state for layer in session.layers])
             self._cache.store(session.fed + session.generated, session.layers)
-        except Exception:  # the answer is complete: only its reuse is lost
+        except Exception:  # noqa: BLE001 - the answer is complete: only its reuse is lost
             _log.exception("what request %s computed could not be kept", session.request.id)
         mx.clear_cache()
 

@@ -26,7 +26,7 @@ def test_first_come_first_served():
     served = []
     for _ in range(3):
         served.append(queue.take().id)
-        queue.done(1.0)
+        queue.finish(served[-1], 1.0)
     assert served == ["a", "b", "c"]
 
 
@@ -46,7 +46,7 @@ def test_with_no_queue_one_request_runs_and_the_next_is_refused():
     queue.take()
     with pytest.raises(QueueFullError):
         queue.announce("b")
-    queue.done(1.0)
+    queue.finish("a", 1.0)
     queue.announce("b")
 
 
@@ -90,7 +90,7 @@ def test_retry_after_is_the_average_duration_times_the_position():
     for _ in range(60):  # until the moving average has forgotten its first guess
         add(queue, "x")
         queue.take()
-        queue.done(4.0)
+        queue.finish("x", 4.0)
     add(queue, "running")
     queue.take()
     add(queue, "a", "b")
@@ -102,7 +102,7 @@ def test_retry_after_is_the_average_duration_times_the_position():
 def test_a_cut_short_request_does_not_move_the_estimate():
     queue = RequestQueue(0)
     before = retry_after(queue)
-    queue.done(None)
+    queue.finish("x", None)
     assert retry_after(queue) == before
 
 
@@ -161,6 +161,6 @@ def test_any_history_keeps_order_and_the_limit_and_loses_nothing(max_queue, hist
                 assert running == next(iter(waiting))
                 del waiting[running]
             case "d" if running is not None:
-                queue.done(1.0)
+                queue.finish(running, 1.0)
                 running = None
         assert (queue.waiting, queue.running) == (len(waiting), int(running is not None))

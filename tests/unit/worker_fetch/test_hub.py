@@ -72,8 +72,8 @@ def path_in(lines):
     return Path(lines[-1]["path"])
 
 
-def error_in(lines):
-    assert lines[-1]["error"]["code"] == "model_source"
+def error_in(lines, code="model_source"):
+    assert lines[-1]["error"]["code"] == code
     return lines[-1]["error"]["message"]
 
 
@@ -113,7 +113,7 @@ def test_offline(hub, call):
 
 
 def test_no_network(call):
-    message = error_in(call.load("org/tiny", HF_ENDPOINT=NOWHERE))
+    message = error_in(call.load("org/tiny", HF_ENDPOINT=NOWHERE), "model_unreachable")
     assert f"cannot be fetched from {NOWHERE}" in message
     assert "check the network and the proxy" in message
     path = path_in(call.load("org/tiny"))

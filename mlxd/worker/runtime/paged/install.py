@@ -18,12 +18,10 @@ def install_attention(model: nn.Module) -> None:
     """
     original = getattr(base, _NAME)
 
-    def dispatch(
-        queries: mx.array, keys: Any, values: Any, cache: Any = None, scale: float = 1.0, mask: Any = None, sinks: Any = None
-    ) -> mx.array:
+    def dispatch(queries: mx.array, keys: Any, values: Any, cache: Any = None, **options: Any) -> Any:
         if isinstance(cache, PagedLayerCache):
-            return cache.attend(queries, scale, mask, sinks)
-        return original(queries, keys, values, cache=cache, scale=scale, mask=mask, sinks=sinks)
+            return cache.attend(queries, options["scale"], options.get("mask"), options.get("sinks"))
+        return original(queries, keys, values, cache=cache, **options)
 
     for name in {type(module).__module__ for module in model.modules()}:
         module = importlib.import_module(name)
@@ -42,7 +40,7 @@ class RowSelection:
         return hidden if self.rows is None else hidden[self.rows]
 
 
-class _SelectedHead(nn.Module):  # type: ignore[misc] - mlx ships no types
+class _SelectedHead(nn.Module):  # type: ignore[misc]  # mlx ships no types
     def __init__(self, inner: nn.Module, selection: RowSelection) -> None:
         super().__init__()
         self.inner = inner
@@ -69,7 +67,7 @@ def install_row_selection(model: nn.Module) -> RowSelection | None:
 
 
 def _selecting(kind: type, selection: RowSelection) -> type:
-    """A subclass of an embedding's class whose ``as_linear`` selects rows first. (Modules keep only parameters and methods of their class.)"""
+    """A subclass of an embedding's class whose ``as_linear`` selects rows first: modules take methods from their class only."""
 
     def as_linear(self: Any, hidden: mx.array) -> Any:
         return kind.as_linear(self, selection.select(hidden))  # type: ignore[attr-defined]

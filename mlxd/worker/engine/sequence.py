@@ -1,0 +1,60 @@
+"""One request inside the continuous engine: its tokens, and how many of them are computed."""
+
+import time
+from dataclasses import dataclass, field
+
+from mlxd.types import CacheOutcome
+from mlxd.worker.engine.request import EngineRequest
+
+
+@dataclass(eq=False)
+class Sequence:
+    """There are no phases: ``computed`` says how many tokens have keys and values, whether they are the prompt's, found in the
+    cache, generated, or computed again after a preemption.
+
+    ``in_flight`` tokens are sampled, but their values are not read yet: they are not in ``tokens``.
+    """
+
+    request: EngineRequest
+    tokens: list[int] = field(default_factory=list)  # prompt and output, as far as known
+    computed: int = 0
+    in_flight: int = 0
+    cached_tokens: int = 0  # of the prompt, at first admission
+    cache: CacheOutcome | None = None
+    began: float | None = None  # monotonic seconds of the first admission
+    first_token: float | None = None
+    last_token: float | None = None
+
+    def __post_init__(self) -> None:
+        self.tokens = self.tokens or list(self.request.tokens)
+
+    @property
+    def id(self) -> str:
+        """Of its request."""
+        return self.request.id
+
+    @property
+    def length(self) -> int:
+        """Tokens there are, known or in flight."""
+        return len(self.tokens) + self.in_flight
+
+    @property
+    def generated(self) -> int:
+        """Tokens sampled so far, in flight or known."""
+        return self.length - len(self.request.tokens)
+
+    @property
+    def to_compute(self) -> int:
+        """0 when everything, up to ``max_tokens``, is computed or in flight: the last token's keys are never needed."""
+        if self.generated >= self.request.max_tokens:
+            return 0
+        return self.length - self.computed
+
+    @property
+    def decodes(self) -> bool:
+        """The next thing to compute is its newest token."""
+        return self.generated > 0 and self.to_compute == 1
+
+    def waited(self) -> float:
+        """Seconds since it arrived."""
+        return time.monotonic() - self.request.arrived

@@ -1,0 +1,120 @@
+from collections import Counter
+
+import mlx.core as mx
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mlxd.types import SamplingParams
+from mlxd.worker.runtime.sampler import Penalties, row_key, sample
+
+VOCAB = 32
+LOGITS = mx.array(np.random.default_rng(1).standard_normal((8, VOCAB)).astype(np.float32) * 2)
+
+
+def draw(params, *, logits=None, seed=1, count=300):
+    """Tokens drawn from one row at ``count`` positions."""
+    row = LOGITS[0] if logits is None else mx.array(logits)
+    drawn = sample(mx.stack([row] * count), [params] * count, [row_key(seed, position) for position in range(count)])
+    return drawn.tolist()
+
+
+def probabilities(row=0):
+    values = np.exp(np.array(LOGITS[row]))
+    return values / values.sum()
+
+
+def test_temperature_zero_takes_the_most_likely():
+    assert set(draw(SamplingParams(temperature=0))) == {int(mx.argmax(LOGITS[0]).item())}
+
+
+def test_draws_follow_the_distribution():
+    counts = Counter(draw(SamplingParams(), count=20_000))
+    for token, probability in enumerate(probabilities()):
+        assert counts[token] / 20_000 == pytest.approx(probability, abs=0.02)
+
+
+@pytest.mark.parametrize("k", [1, 3, VOCAB, VOCAB + 5])
+def test_top_k(k):
+    allowed = set(np.argsort(-probabilities())[:k].tolist())
+    drawn = set(draw(SamplingParams(top_k=k, temperature=2.0), count=2000))
+    assert drawn <= allowed
+    assert len(drawn) == min(k, VOCAB) or k > 3
+
+
+@pytest.mark.parametrize("p", [0.01, 0.5, 0.9])
+def test_top_p_is_the_smallest_set_that_reaches_it(p):
+    order = np.argsort(-probabilities())
+    size = int(np.searchsorted(np.cumsum(probabilities()[order]), p)) + 1
+    assert set(draw(SamplingParams(top_p=p), count=3000)) == set(order[:size].tolist())
+
+
+def test_min_p_is_relative_to_the_most_likely():
+    likely = probabilities()
+    assert set(draw(SamplingParams(min_p=0.2), count=3000)) == set(np.flatnonzero(likely >= 0.2 * likely.max()).tolist())
+
+
+def test_ties_do_not_widen_top_k():
+    assert len(set(draw(SamplingParams(top_k=2), logits=[1.0] * VOCAB, count=200))) == 2
+
+
+params = st.builds(
+    SamplingParams,
+    temperature=st.sampled_from([0.0, 0.3, 1.0, 1.5]),
+    top_p=st.sampled_from([0.3, 0.9, 1.0]),
+    top_k=st.sampled_from([0, 1, 5]),
+    min_p=st.sampled_from([0.0, 0.1]),
+    seed=st.integers(0, 5),
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(params, min_size=1, max_size=8), st.integers(0, 1000))
+def test_a_row_is_drawn_as_it_is_alone_whoever_shares_the_batch(rows, position):
+    """Settings do not leak from row to row, and a seed does not depend on company."""
+    logits, keys = LOGITS[: len(rows)], [row_key(row.seed, position) for row in rows]
+    together = sample(logits, rows, keys).tolist()
+    alone = [sample(logits[index : index + 1], [row], [keys[index]]).item() for index, row in enumerate(rows)]
+    assert together == alone
+
+
+def test_a_seed_and_a_position_decide_and_both_matter():
+    assert draw(SamplingParams(), seed=3) == draw(SamplingParams(), seed=3)
+    assert draw(SamplingParams(), seed=3) != draw(SamplingParams(), seed=4)
+    assert len(set(draw(SamplingParams(), seed=3))) > 5
+
+
+def test_a_tiny_temperature_is_greedy_and_finite():
+    assert set(draw(SamplingParams(temperature=1e-9))) == {int(mx.argmax(LOGITS[0]).item())}
+
+
+def penalised(settings_, prompt, output, logits):
+    penalties = Penalties(settings_, prompt, VOCAB)
+    for token in output:
+        penalties.add(mx.array([token]))
+    return np.array(penalties.apply(mx.array(logits)[None]))[0]
+
+
+def test_repetition_counts_prompt_and_output_presence_and_frequency_the_output_only():
+    logits = np.linspace(-2, 2, VOCAB).astype(np.float32)
+    changed = penalised(SamplingParams(repetition_penalty=2.0), [0], [VOCAB - 1], logits)
+    assert changed[0] == -4
+    assert changed[VOCAB - 1] == 1
+    assert np.array_equal(changed[1:-1], logits[1:-1])
+    changed = penalised(SamplingParams(presence_penalty=0.5, frequency_penalty=0.25), [0], [3, 3, 5], logits)
+    expected = logits.copy()
+    expected[3] -= 0.5 + 2 * 0.25
+    expected[5] -= 0.5 + 0.25
+    assert np.allclose(changed, expected)
+
+
+def test_logit_bias_is_added():
+    changed = penalised(SamplingParams(logit_bias={4: 3.0, 6: -100.0}), [], [], np.zeros(VOCAB, np.float32))
+    assert (changed[4], changed[6], changed[5]) == (3.0, -100.0, 0.0)
+
+
+def test_nothing_is_needed_where_nothing_is_asked():
+    assert not Penalties.needed(SamplingParams())
+    for field in ({"logit_bias": {1: 1.0}}, {"repetition_penalty": 1.1}, {"presence_penalty": 0.1}, {"frequency_penalty": 0.1}):
+        assert Penalties.needed(SamplingParams(**field))
