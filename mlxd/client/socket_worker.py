@@ -56,7 +56,7 @@ class SocketWorker:
         self._connection: Connection | None = None
         self._life: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
-        self._lost = False  # no frame will come any more
+        self._lost = asyncio.Event()  # nothing can be asked of it any more; its process may still be there
         self._load_seconds = 0.0
         self._exit: WorkerExit | None = None
         self._ended = asyncio.Event()
@@ -80,7 +80,7 @@ class SocketWorker:
         """See ``WorkerClient``."""
         if self._stopping is not None:
             return failed_stream(request.id, self._shutting_down())
-        if self._connection is None or self._lost:
+        if self._connection is None or self._lost.is_set():
             return failed_stream(request.id, self._lost_error())
         return self._connection.submit(request)
 
@@ -88,6 +88,10 @@ class SocketWorker:
         """See ``WorkerClient``."""
         if self._connection is not None:
             await self._connection.streams.wait_idle()
+
+    async def wait_lost(self) -> None:
+        """See ``WorkerClient``."""
+        await self._lost.wait()
 
     async def wait_exit(self) -> WorkerExit:
         """See ``WorkerClient``."""
@@ -163,7 +167,7 @@ class SocketWorker:
             watching.cancel()  # what happens from here on is no hang
             if gone.done():
                 await _done_within(LAST_FRAMES, reading)
-            self._lost = True
+            self._lost.set()
             connection.streams.fail_all(self._lost_error)
             by_itself = hung is None and _failure(reading) is None and await _done_within(STOP_GRACE, gone)
             if not by_itself:
@@ -216,6 +220,7 @@ class SocketWorker:
         if self._exit is not None:
             return
         self._exit = how
+        self._lost.set()
         self._ended.set()
         if self._connection is not None:
             self._connection.streams.fail_all(self._lost_error)

@@ -119,6 +119,9 @@ class WorkerClient(Protocol):
     async def wait_idle(self) -> None:
         """Wait until no request is running or waiting."""
 
+    async def wait_lost(self) -> None:
+        """Wait until nothing can be asked of it any more; its process may take a moment longer to end."""
+
     async def wait_exit(self) -> WorkerExit:
         """Wait until the worker has ended, for whatever reason."""
 

@@ -154,6 +154,8 @@ class ModelSupervisor:
         try:
             ready = await client.start(load_spec(self.name, self.config, self._log_table), self._on_progress, self._on_step)
             self._become_ready(ready)
+            await client.wait_lost()
+            self._enter(ModelState.LOADING)  # at once: no request may be sent to it
             ended = await client.wait_exit()
             reason, detail = ended.reason, ended.detail
         except MlxdError as error:

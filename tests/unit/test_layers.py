@@ -24,7 +24,7 @@ ALLOWED = {
     "terminal": {"config", "errors", "types"},
     "worker.text": {"wire", "errors", "types"},
     "worker.fetch": {"errors", "types"},
-    "worker.engine": {"wire", "errors", "types"},
+    "worker.engine": {"worker.kv", "wire", "errors", "types"},
     "worker.kv": {"wire", "errors", "types"},
     "worker.runtime": {"worker.kv", "worker.engine", "worker.fetch", "worker.text", "wire", "errors", "types"},
     "worker": {"worker", "wire", "errors", "types"},
