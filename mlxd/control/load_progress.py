@@ -20,12 +20,14 @@ class LoadProgress:
         self.last: Progress | None = None
         self._model = model
         self._stage_began = time.monotonic()
+        self._done_then = 0  # a resumed download does not begin at 0
         self._logged = 0
 
     def update(self, progress: Progress) -> None:
         """News from the worker."""
         if self.last is None or self.last.stage != progress.stage:
             self._stage_began = time.monotonic()
+            self._done_then = progress.done
             self._logged = 0
             _log.info("model_load_stage", model=self._model, stage=progress.stage)
         self.last = progress
@@ -43,10 +45,10 @@ class LoadProgress:
 
     def seconds_left(self) -> float:
         """Of the present stage at its present rate; a few seconds where nothing is known."""
-        if self.last is None or not self.last.total or not self.last.done:
+        if self.last is None or not self.last.total or self.last.done <= self._done_then:
             return _UNKNOWN
         spent = time.monotonic() - self._stage_began
-        left = spent * (self.last.total - self.last.done) / self.last.done
+        left = spent * (self.last.total - self.last.done) / (self.last.done - self._done_then)
         return min(max(left, 1.0), _LONGEST)
 
 

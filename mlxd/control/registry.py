@@ -15,6 +15,8 @@ from mlxd.control.telemetry import Telemetry
 from mlxd.errors import ModelNotFoundError, ShuttingDownError
 from mlxd.wire.messages import Ready
 
+_SHOWN = 128  # characters of a client's text that an error repeats
+
 
 @dataclass(frozen=True)
 class ReadyModel:
@@ -42,7 +44,8 @@ class Registry:
             return self._names[name]
         except KeyError:
             known = ", ".join(self._supervisors) or "none"
-            raise ModelNotFoundError(f'no model "{name}" is configured here; there are: {known}', param="model") from None
+            shown = name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…"
+            raise ModelNotFoundError(f'no model "{shown}" is configured here; there are: {known}', param="model") from None
 
     def statuses(self) -> list[ModelStatus]:
         """Of all models, in the file's order."""

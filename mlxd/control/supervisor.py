@@ -56,6 +56,7 @@ class ModelSupervisor:
         self._state = ModelState.STOPPED
         self._since = time.time()
         self._task: asyncio.Task[None] | None = None
+        self._stopping: asyncio.Task[None] | None = None
         self._client: WorkerClient | None = None
         self._ready: Ready | None = None
         self._progress: LoadProgress | None = None
@@ -127,21 +128,29 @@ class ModelSupervisor:
             self._enter(ModelState.DRAINING)
 
     async def stop(self) -> None:
-        """End the worker; running requests get ``ShuttingDownError``."""
+        """End the worker; running requests get ``ShuttingDownError``. Whoever calls waits for the end, however many call."""
+        if self._stopping is None:
+            self._stopping = asyncio.create_task(self._stop(), name=f"stop {self.name}")
+        await asyncio.shield(self._stopping)
+
+    async def _stop(self) -> None:
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
             self._task = None
-        if self._state is not ModelState.STOPPED:
-            self._enter(ModelState.STOPPED)
-            _log.info("model_stopped", model=self.name)
+        self._become_stopped()
+        self._stopping = None
 
     # ---- making it so ----
 
     async def _keep_ready(self) -> None:
-        while await self._live_once():
-            pass
+        try:
+            while await self._live_once():
+                pass
+        except Exception as error:  # noqa: BLE001 - the task's last resort
+            _log.exception("supervisor_failed", model=self.name)  # a defect of ours: it must not look like loading for ever
+            self._fail(f"an internal error: {type(error).__name__}: {error}")
 
     async def _live_once(self) -> bool:
         """One worker from start to end, and the wait before the next; False when there is to be none."""
@@ -155,8 +164,12 @@ class ModelSupervisor:
             ready = await client.start(load_spec(self.name, self.config, self._log_table), self._on_progress, self._on_step)
             self._become_ready(ready)
             await client.wait_lost()
-            self._enter(ModelState.LOADING)  # at once: no request may be sent to it
+            wanted = self._state is ModelState.READY
+            self._enter(ModelState.LOADING if wanted else ModelState.STOPPED)  # at once: no request may be sent to it
             ended = await client.wait_exit()
+            if not wanted:
+                _log.warning("worker_lost_while_draining", model=self.name, reason=ended.reason, detail=ended.detail)
+                return False
             reason, detail = ended.reason, ended.detail
         except MlxdError as error:
             if isinstance(error, _PERMANENT) and not isinstance(error, ModelUnreachableError):
@@ -190,6 +203,12 @@ class ModelSupervisor:
         await asyncio.sleep(decision.seconds)
         self._restart_at = None
         return True
+
+    def _become_stopped(self) -> None:
+        self._restart_at = None
+        if self._state is not ModelState.STOPPED:
+            self._enter(ModelState.STOPPED)
+            _log.info("model_stopped", model=self.name)
 
     def _become_ready(self, ready: Ready) -> None:
         self._ready = ready

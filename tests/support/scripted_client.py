@@ -19,6 +19,7 @@ class ScriptedClient:
         self.heartbeat = Heartbeat(running=0, waiting=0, steps=0, busy_seconds=0, memory=MemoryFigures())
         self.load = None
         self.started = asyncio.Event()
+        self.lost = asyncio.Event()
         self.stopping = asyncio.Event()
         self.stopped = asyncio.Event()
         self.may_stop = asyncio.Event()
@@ -37,6 +38,7 @@ class ScriptedClient:
         self.end("load_failed", str(error))
 
     def end(self, reason, detail="killed by SIGKILL"):
+        self.lost.set()
         if not self._exit.done():
             self._exit.set_result(WorkerExit(reason, detail))
 
@@ -52,6 +54,9 @@ class ScriptedClient:
 
     async def wait_idle(self):
         await self.streams.wait_idle()
+
+    async def wait_lost(self):
+        await self.lost.wait()
 
     async def wait_exit(self):
         return await asyncio.shield(self._exit)

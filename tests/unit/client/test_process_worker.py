@@ -295,6 +295,9 @@ async def test_a_worker_that_closes_its_socket_and_stays_is_killed(monkeypatch):
     async with ready_worker() as worker:
         pid = worker.pid
         assert await read_until_lost(worker, "close") == [Started, Delta]
+        await asyncio.wait_for(worker.wait_lost(), PATIENCE)
+        with pytest.raises(WorkerLostError):  # while the process is still there
+            await read(worker.submit(generate("too late")))
         assert (await ended(worker)).detail == "it closed its socket and went on, so it was killed"
         assert is_gone(pid)
 
@@ -392,6 +395,7 @@ async def test_a_caller_that_gives_up_does_not_stop_the_stopping():
 async def test_stop_without_start():
     worker = make()
     await worker.stop()
+    await asyncio.wait_for(worker.wait_lost(), PATIENCE)
     assert (await ended(worker)).reason == "stopped"
     assert (worker.pid, worker.heartbeat, worker.running, worker.waiting) == (None, None, 0, 0)
 

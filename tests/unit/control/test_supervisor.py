@@ -59,6 +59,13 @@ async def ready(supervisor, factory):
     return client
 
 
+async def in_back_off(supervisor, factory):
+    (await ready(supervisor, factory)).end("crash")
+    async with asyncio.timeout(30):
+        while supervisor.status().restart_in is None:
+            await supervisor.wait_changed()
+
+
 # ---- the straight way ----
 
 
@@ -178,10 +185,25 @@ async def test_a_lost_worker_is_replaced(make, factory, telemetry, reason, event
     assert (status.restarts, status.last_error, status.restart_in) == (1, "killed by SIGKILL", None)
 
 
+async def test_from_the_moment_of_the_loss_requests_hear_that_the_model_is_coming_back(make, factory):
+    """The socket is closed, the process not yet gone, and then gone but not yet tidied up."""
+    supervisor = make(**SLOW)
+    client = await ready(supervisor, factory)
+    client.may_stop.clear()
+    client.lost.set()
+    await reach(supervisor, ModelState.LOADING)
+    with pytest.raises(ModelLoadingError):
+        supervisor.require_ready()
+    client.end("crash")
+    await asyncio.wait_for(client.stopping.wait(), 30)
+    with pytest.raises(ModelLoadingError):
+        supervisor.require_ready()
+    client.may_stop.set()
+
+
 async def test_in_back_off_the_time_left_is_told(make, factory):
     supervisor = make(**SLOW)
-    (await ready(supervisor, factory)).end("crash")
-    await reach(supervisor, ModelState.LOADING)
+    await in_back_off(supervisor, factory)
     assert 3590 < supervisor.status().restart_in <= 3600
     with pytest.raises(ModelLoadingError, match="killed by SIGKILL") as caught:
         supervisor.require_ready()
@@ -190,8 +212,7 @@ async def test_in_back_off_the_time_left_is_told(make, factory):
 
 async def test_stop_during_back_off(make, factory):
     supervisor = make(**SLOW)
-    (await ready(supervisor, factory)).end("crash")
-    await reach(supervisor, ModelState.LOADING)
+    await in_back_off(supervisor, factory)
     await asyncio.wait_for(supervisor.stop(), 30)
     assert supervisor.state is ModelState.STOPPED
     assert len(factory.made) == 1
@@ -262,18 +283,13 @@ async def test_a_network_that_is_down_is_waited_for_beyond_the_limit(make, facto
 # ---- defects: each of these is to be mended, then the mark goes ----
 
 
-@pytest.mark.xfail(
-    strict=True, reason="_restart_at survives stop(): a stopped model shows a countdown, a started one claims to be restarting"
-)
 async def test_nothing_of_the_back_off_survives_a_stop(make, factory):
     supervisor = make(**SLOW)
-    (await ready(supervisor, factory)).end("crash")
-    await reach(supervisor, ModelState.LOADING)
+    await in_back_off(supervisor, factory)
     await supervisor.stop()
     assert supervisor.status().restart_in is None
 
 
-@pytest.mark.xfail(strict=True, reason="_back_off does not look whether the model is draining")
 async def test_a_worker_lost_while_draining_is_not_replaced(make, factory, telemetry):
     supervisor = make(**QUICK)
     client = await ready(supervisor, factory)
@@ -285,7 +301,6 @@ async def test_a_worker_lost_while_draining_is_not_replaced(make, factory, telem
     assert telemetry.restarted == []
 
 
-@pytest.mark.xfail(strict=True, reason="an exception that is no MlxdError ends the task unseen: the model stays in 'loading' for ever")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_a_defect_of_the_daemon_is_a_failed_model(make):
     def broken(name, config):
@@ -303,23 +318,6 @@ async def test_a_defect_of_the_daemon_is_a_failed_model(make):
         gc.collect()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="between the loss and the back-off the state is READY without a client: the request hears ShuttingDownError"
-)
-async def test_a_request_in_the_moment_of_the_loss_hears_that_the_model_is_coming_back(make, factory):
-    supervisor = make(**QUICK)
-    client = await ready(supervisor, factory)
-    client.may_stop.clear()
-    client.end("crash")
-    try:
-        await asyncio.wait_for(client.stopping.wait(), 30)
-        with pytest.raises(ModelLoadingError):
-            supervisor.require_ready()
-    finally:
-        client.may_stop.set()
-
-
-@pytest.mark.xfail(strict=True, reason="the second stop() cancels the first one's wait, and both return while the worker still runs")
 async def test_every_stop_waits_for_the_workers_end(make, factory):
     supervisor = make()
     client = await ready(supervisor, factory)
