@@ -186,7 +186,7 @@ class ModelSupervisor:
 
     async def _back_off(self, reason: str, detail: str, *, patient: bool) -> bool:
         now = time.monotonic()
-        self._crashes.append(now)
+        self._crashes = [at for at in self._crashes if now - at < self.config.worker.crash_window] + [now]
         self._last_error = detail
         _log.error("worker_hung" if reason == "hang" else "worker_crashed", model=self.name, reason=reason, detail=detail)
         decision = decide(self._crashes, now, self.config.worker)
