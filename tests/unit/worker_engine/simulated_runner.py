@@ -1,0 +1,67 @@
+"""A runner without a model that knows what every slot of the cache must hold.
+
+A slot's content is the whole sequence of tokens up to it, as real keys and values depend on all of them. Each chunk's context is
+checked before it is "computed", so a scheduler or cache that gives a sequence a wrong, stale or missing block fails at once.
+"""
+
+from mlxd.types import MemoryFigures
+from mlxd.worker.engine.batch_runner import StepResult
+
+END = 0
+
+
+def next_token(tokens, ends_after):
+    """Any fixed function of the sequence: the same beginning always goes on in the same way."""
+    return END if len(tokens) >= ends_after else 1 + hash(tuple(tokens)) % 5
+
+
+class SimulatedRunner:
+    end_tokens = frozenset({END})
+
+    def __init__(self, block_size, *, ends_after=10**9, fail_at=frozenset()):
+        self.block_size = block_size
+        self.ends_after = ends_after
+        self.fail_at = fail_at  # numbers of the launches that raise
+        self.slots = {}
+        self.tokens = {}  # of open sequences, all that were sampled included
+        self.launches = 0
+        self.computed = 0
+        self.pending = None
+
+    def open(self, request):
+        self.tokens[request.id] = list(request.tokens)
+
+    def close(self, sequence):
+        self.tokens.pop(sequence, None)
+
+    def run(self, plan):
+        before, self.pending = self.pending, None
+        if plan.chunks:
+            self.launches += 1
+            if self.launches in self.fail_at:
+                raise RuntimeError("the device failed")
+            self.pending = StepResult(
+                plan, {chunk.sequence: token for chunk in plan.chunks if (token := self._compute(chunk)) is not None}, {}
+            )
+        return before
+
+    def memory(self):
+        return MemoryFigures()
+
+    def _compute(self, chunk):
+        tokens = self.tokens[chunk.sequence]
+        stop = chunk.start + chunk.count
+        assert stop <= len(tokens), "a token is computed before it is sampled"
+        assert chunk.tokens is None or list(chunk.tokens) == tokens[chunk.start : stop]
+        slots = [block * self.block_size + at for run in chunk.runs for block in run for at in range(self.block_size)]
+        assert len(slots) >= stop, "the blocks do not hold the chunk"
+        for at in range(chunk.start):
+            assert self.slots.get(slots[at]) == tuple(tokens[: at + 1]), f"{chunk.sequence}: slot of token {at} holds something else"
+        for at in range(chunk.start, stop):
+            self.slots[slots[at]] = tuple(tokens[: at + 1])
+        self.computed += chunk.count
+        assert chunk.samples == (stop == len(tokens))
+        if not chunk.samples:
+            return None
+        tokens.append(next_token(tokens, self.ends_after))
+        return tokens[-1]
