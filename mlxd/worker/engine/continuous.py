@@ -115,10 +115,9 @@ class ContinuousEngine:
             if (error := result.failed.get(chunk.sequence)) is not None:
                 events.append(self._fail(sequence, error))
                 continue
+            self._scheduler.commit(sequence, chunk.start + chunk.count)
             if chunk.samples:
                 events += self._token(sequence, result.sampled[chunk.sequence], now)
-            if chunk.sequence in self._sequences:
-                self._scheduler.commit(sequence, chunk.start + chunk.count)
         return events
 
     def _token(self, sequence: Sequence, token: int, now: float) -> list[EngineEvent]:
@@ -130,7 +129,6 @@ class ContinuousEngine:
         known = len(sequence.tokens) - len(sequence.request.tokens)
         events: list[EngineEvent] = [TokenGenerated(sequence.id, token, is_end, _timings(sequence, now))]
         if is_end or known >= sequence.request.max_tokens:
-            self._scheduler.commit(sequence, sequence.computed)
             events.append(self._end(sequence, FinishReason.STOP if is_end else FinishReason.LENGTH))
         return events
 

@@ -1,6 +1,5 @@
 """One request inside the continuous engine: its tokens, and how many of them are computed."""
 
-import time
 from dataclasses import dataclass, field
 
 from mlxd.types import CacheOutcome
@@ -54,7 +53,3 @@ class Sequence:
     def decodes(self) -> bool:
         """The next thing to compute is its newest token."""
         return self.generated > 0 and self.to_compute == 1
-
-    def waited(self) -> float:
-        """Seconds since it arrived."""
-        return time.monotonic() - self.request.arrived

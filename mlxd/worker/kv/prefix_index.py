@@ -81,11 +81,6 @@ class PrefixIndex:
             self._key[block] = (digest, key)
         return digest, known == block
 
-    def find(self, key: BlockKey) -> int | None:
-        """The block that holds exactly ``key``."""
-        block = self._block.get(key.digest())
-        return block if block is not None and self._key[block][1] == key else None
-
     def forget(self, block: int) -> None:
         """The block is evicted. Its children stay until they are evicted, but cannot be reached through it."""
         digest, _ = self._key.pop(block)

@@ -58,10 +58,6 @@ class Arenas:
         part = slice(where.start, where.stop)
         return self._keys[where.arena][:, part], self._values[where.arena][:, part]
 
-    def move(self, source: mx.array, target: mx.array, source_arena: int, target_arena: int) -> None:
-        """Copy slots, one to one, from arena to arena."""
-        self.write(target_arena, target, self._keys[source_arena][:, source], self._values[source_arena][:, source])
-
     def keep(self, arenas: frozenset[int]) -> None:
         """Give back the memory of arenas that exist no more."""
         for gone in self._keys.keys() - arenas:
