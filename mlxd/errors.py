@@ -7,7 +7,8 @@
     ├── ListenError                    an address cannot be bound: exit code 69
     ├── RequestError                   the client's mistake (4xx)
     │   ├── InvalidRequestError        400 invalid_request (``param`` names the field)
-    │   │   └── ContextLengthError     400 context_length_exceeded
+    │   │   ├── ContextLengthError     400 context_length_exceeded
+    │   │   └── CacheTooSmallError     400 cache_too_small: the prompt does not fit cache.memory
     │   ├── UnauthorizedError          401 invalid_api_key
     │   ├── ForbiddenError             403 forbidden (Host, Origin, role)
     │   ├── NotFoundError              404 not_found
@@ -102,6 +103,12 @@ class ContextLengthError(InvalidRequestError):
     """The prompt does not fit the model's context."""
 
     code = "context_length_exceeded"
+
+
+class CacheTooSmallError(InvalidRequestError):
+    """The prompt does not fit the cache of its model, however long it waits."""
+
+    code = "cache_too_small"
 
 
 class UnauthorizedError(RequestError):

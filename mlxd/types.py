@@ -75,6 +75,35 @@ class MemoryFigures(msgspec.Struct, frozen=True, kw_only=True):
     rss: int = 0
 
 
+class CacheFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model's prefix cache holds. Blocks only where it is paged, entries only where it keeps whole prompts."""
+
+    blocks_used: int = 0  # held by running requests
+    blocks_shared: int = 0  # of these, held by more than one
+    blocks_cached: int = 0  # kept for later requests
+    blocks_free: int = 0  # that can still be taken without evicting anything
+    bytes_used: int = 0
+    bytes_cached: int = 0
+    bytes_saved: int = 0  # that copies of the shared blocks would take
+    limit_bytes: int = 0
+    entries: int = 0  # prompts kept whole
+    snapshots: int = 0  # of recurrent state
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What of a model's configuration may change while its worker runs, from the next request or step on."""
+
+    max_queue: int = 256
+    stream_interval: int = 1  # tokens per delta
+    max_sequences: int = 32  # that run at once
+    step_tokens: int | None = None  # token budget of a step; None: "auto", by ``target_itl``
+    target_itl: float = 0.2  # seconds
+    priority_ageing: float = 10.0  # seconds of waiting that one level of priority is worth
+    cache_bytes: int | None = None  # for keys and values, of running and of past requests; None: a share of the available RAM
+    cache_fraction: float | None = None  # that share; None: 20 %
+    cache_entries: int = 64  # prompts kept by a cache of whole prompts
+
+
 class ChatMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One message of a conversation, as the model's chat template sees it."""
 

@@ -9,6 +9,7 @@ from aiohttp import web
 from mlxd.admin.keys import SOURCES, AdminSources
 from mlxd.control.model_state import ModelStatus
 from mlxd.control.telemetry import CacheCounters
+from mlxd.types import CacheFigures
 from mlxd.wire.messages import Heartbeat, Progress, Ready
 
 
@@ -46,6 +47,7 @@ def describe(status: ModelStatus, counters: CacheCounters) -> dict[str, Any]:
         "requests": {"running": status.running, "waiting": status.waiting},
         "memory": None if status.heartbeat is None else _with_unit(status.heartbeat),
         "cache": _cache(status, counters),
+        "limits": None if status.limits is None else msgspec.structs.asdict(status.limits),
         **_engine(status.ready),
     }
 
@@ -67,21 +69,37 @@ def _with_unit(heartbeat: Heartbeat) -> dict[str, int]:
 
 
 def _cache(status: ModelStatus, counters: CacheCounters) -> dict[str, Any]:
+    """What the prefix cache holds and has done. ``used``: by running requests; ``cached``: for later ones."""
+    figures = status.heartbeat.cache if status.heartbeat else None
+    paged = figures is not None and status.ready is not None and status.ready.runner == "paged"
     return {
         "kind": status.config.cache.kind,
-        "entries": status.heartbeat.cache_entries if status.heartbeat else None,
-        "used_bytes": status.heartbeat.memory.kv if status.heartbeat else None,
-        "limit_bytes": status.ready.cache_limit_bytes if status.ready else None,
+        "blocks": _blocks(figures) if figures is not None and paged else None,
+        "entries": None if figures is None or paged else figures.entries,
+        "snapshots": figures.snapshots if figures else None,
+        "used_bytes": figures.bytes_used if figures else None,
+        "cached_bytes": figures.bytes_cached if figures else None,
+        "saved_bytes": figures.bytes_saved if figures else None,
+        "limit_bytes": figures.limit_bytes if figures else None,
         "query_tokens": counters.query_tokens,
         "hit_tokens": counters.hit_tokens,
         "lookups": {"hit": counters.hits, "prefix_hit": counters.prefix_hits, "miss": counters.misses},
     }
 
 
+def _blocks(figures: CacheFigures) -> dict[str, int]:
+    return {
+        "used": figures.blocks_used,
+        "shared": figures.blocks_shared,
+        "cached": figures.blocks_cached,
+        "free": figures.blocks_free,
+    }
+
+
 def _engine(ready: Ready | None) -> dict[str, Any]:
     """What the worker decided when it loaded."""
     return {
-        "runner": {"name": ready.runner, "reason": ready.runner_reason} if ready else None,
+        "runner": {"name": ready.runner, "reason": ready.runner_reason, "fallback": ready.is_fallback} if ready else None,
         "device": ready.device if ready else None,
         "dtype": ready.dtype if ready else None,
         "context_length": ready.context_length if ready else None,

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
@@ -11,7 +12,8 @@ import msgspec
 from mlxd import __version__
 from mlxd.client.stream_table import StreamTable
 from mlxd.client.worker_client import RequestStream
-from mlxd.errors import BodyTooLargeError, InvalidRequestError, MlxdError, QueueFullError, VersionMismatchError, from_code
+from mlxd.errors import BodyTooLargeError, InvalidRequestError, MlxdError, QueueFullError, VersionMismatchError, WorkerLostError, from_code
+from mlxd.types import Limits
 from mlxd.wire.framing import FramingError, daemon_codec
 from mlxd.wire.messages import (
     Abort,
@@ -26,6 +28,8 @@ from mlxd.wire.messages import (
     LogRecord,
     Progress,
     Ready,
+    Reconfigure,
+    Reconfigured,
     StepStats,
 )
 
@@ -50,6 +54,7 @@ class Connection:
         self.streams = StreamTable(self._send_abort)
         self.loaded: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
         self.heartbeat: Heartbeat | None = None
+        self.limits: Limits | None = None  # as the worker said last
         self._greeted = False
         self._reader = reader
         self._writer = writer
@@ -57,6 +62,7 @@ class Connection:
         self._sinks = sinks
         self._codec = daemon_codec()
         self._sent = 0  # bytes, since the start
+        self._reconfigurations: deque[asyncio.Future[Limits]] = deque()  # sent and not answered, oldest first
 
     @classmethod
     async def open(cls, sock: socket.socket, load: Load, sinks: Sinks) -> Self:
@@ -87,6 +93,13 @@ class Connection:
         self._write(frame)
         return stream
 
+    def reconfigure(self, limits: Limits) -> "asyncio.Future[Limits]":
+        """What the worker answers. Fails with ``WorkerLostError`` when the connection ends first."""
+        answer: asyncio.Future[Limits] = asyncio.get_running_loop().create_future()
+        self._reconfigurations.append(answer)
+        self.send(Reconfigure(limits=limits))
+        return answer
+
     @property
     def unread(self) -> int:
         """Bytes sent and not yet taken by the worker's end of the socket."""
@@ -99,6 +112,9 @@ class Connection:
 
     def close(self) -> None:
         """Close the socket, for the worker an end of file; what it had not read is lost."""
+        for answer in self._reconfigurations:
+            if not answer.done():
+                answer.set_exception(WorkerLostError("the worker was lost before it took its new limits"))
         self._writer.transport.abort()
 
     def _encode(self, request: Generate) -> bytes:
@@ -134,10 +150,17 @@ class Connection:
                 self.heartbeat = message
             case LogRecord():
                 self._sinks.log(message)
-            case Progress():
-                self._sinks.progress(message)
+            case Reconfigured(limits=limits):
+                self._reconfigured(limits)
+            case _:
+                self._dispatch_loading(message)
+
+    def _dispatch_loading(self, message: Hello | Progress | Ready | LoadFailed) -> None:
+        match message:
             case Hello():
                 self._greet(message)
+            case Progress():
+                self._sinks.progress(message)
             case Ready() | LoadFailed():
                 self._finish_loading(message)
 
@@ -149,10 +172,19 @@ class Connection:
         self._greeted = True
         self.send(self._load)
 
+    def _reconfigured(self, limits: Limits) -> None:
+        if not self._reconfigurations:
+            raise FramingError("Reconfigured came without a Reconfigure")
+        self.limits = limits
+        answer = self._reconfigurations.popleft()
+        if not answer.done():
+            answer.set_result(limits)
+
     def _finish_loading(self, outcome: Ready | LoadFailed) -> None:
         if self.loaded.done():  # cancelled meanwhile
             return
         if isinstance(outcome, Ready):
+            self.limits = outcome.limits
             self.loaded.set_result(outcome)
             return
         info = outcome.error

@@ -10,7 +10,8 @@ import structlog
 from mlxd.client.connection import Connection, Sinks, failed_stream
 from mlxd.client.hang_watch import HangWatch
 from mlxd.client.worker_client import RequestStream, WorkerExit, WorkerLog
-from mlxd.errors import MlxdError, ShuttingDownError, VersionMismatchError, WorkerLostError
+from mlxd.errors import MlxdError, ModelLoadingError, ShuttingDownError, VersionMismatchError, WorkerLostError
+from mlxd.types import Limits
 from mlxd.wire.framing import FramingError
 from mlxd.wire.messages import Generate, Heartbeat, Load, LogRecord, Progress, Ready, StepStats, Stop
 
@@ -84,6 +85,14 @@ class SocketWorker:
             return failed_stream(request.id, self._lost_error())
         return self._connection.submit(request)
 
+    async def reconfigure(self, limits: Limits) -> Limits:
+        """See ``WorkerClient``."""
+        if self._connection is None or self._lost.is_set() or self._stopping is not None:
+            raise self._lost_error()
+        if self._connection.limits is None:
+            raise ModelLoadingError(f'the model "{self._model}" is loading', retry_after=1.0)
+        return await self._connection.reconfigure(limits)
+
     async def wait_idle(self) -> None:
         """See ``WorkerClient``."""
         if self._connection is not None:
@@ -114,6 +123,11 @@ class SocketWorker:
     def heartbeat(self) -> Heartbeat | None:
         """See ``WorkerClient``."""
         return self._connection.heartbeat if self._connection else None
+
+    @property
+    def limits(self) -> Limits | None:
+        """See ``WorkerClient``."""
+        return self._connection.limits if self._connection else None
 
     @property
     def running(self) -> int:

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from mlxd.errors import MlxdError, SlowClientError, from_code
+from mlxd.types import Limits
 from mlxd.wire.messages import Failed, Finished, Generate, Heartbeat, Load, LogRecord, Progress, Ready, RequestEvent, Started, StepStats
 
 STREAM_EVENTS = 4096  # undelivered events of one request before its client counts as stalled
@@ -116,6 +117,9 @@ class WorkerClient(Protocol):
         that cannot be sent (an id in use, text that is no Unicode) raises ``InvalidRequestError`` there.
         """
 
+    async def reconfigure(self, limits: Limits) -> Limits:
+        """Give the ready worker other limits; those it has then. Raises ``WorkerLostError`` when it goes before it answers."""
+
     async def wait_idle(self) -> None:
         """Wait until no request is running or waiting."""
 
@@ -135,6 +139,10 @@ class WorkerClient(Protocol):
     @property
     def heartbeat(self) -> Heartbeat | None:
         """The last one; None before the first."""
+
+    @property
+    def limits(self) -> Limits | None:
+        """Those the worker has, as it said last; None before it is ready."""
 
     @property
     def running(self) -> int:

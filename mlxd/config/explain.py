@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails
 
 from mlxd.config.catalogue import field_at
 from mlxd.config.document import Document
-from mlxd.config.fields import Table, example, is_secret, values_not_yet_available
+from mlxd.config.fields import Table, example, is_secret
 from mlxd.config.keys import Key
 from mlxd.config.problems import Problem, kind_of, shown
 from mlxd.config.suggest import unknown_key
@@ -75,9 +75,8 @@ def _expected(error: ErrorDetails, info: FieldInfo | None) -> str:
 
 
 def one_of(info: FieldInfo) -> str:
-    """The values of a ``Literal`` that may be set today."""
-    available = [value for value in getattr(info.annotation, "__args__", ()) if value not in values_not_yet_available(info)]
-    *most, last = [shown(value) for value in available]
+    """The values of a ``Literal``."""
+    *most, last = [shown(value) for value in getattr(info.annotation, "__args__", ())]
     return f"{', '.join(most)} or {last}" if most else last
 
 

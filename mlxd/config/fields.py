@@ -29,21 +29,19 @@ def setting(  # noqa: PLR0913  # one keyword for each property of a field
     reload: Reload,
     secret: bool = False,
     not_yet: bool = False,
-    not_yet_values: tuple[str, ...] = (),
     example: Any = None,
     default_text: Any = None,
     **constraints: Any,
 ) -> Any:
     """A field. ``...`` as default: required.
 
-    ``not_yet``, ``not_yet_values``: setting it, or setting it to these values, is refused, for the feature comes later.
+    ``not_yet``: setting it is refused, for the feature comes later.
     ``example`` is shown where there is no default; ``default_text`` where the default depends on the machine.
     """
     extra: dict[str, Any] = {"reload": reload.value}
     optional = {
         "secret": secret,
         "not_yet_available": not_yet,
-        "not_yet_available_values": list(not_yet_values),
         "example": example,
         "default_text": default_text,
     }
@@ -75,11 +73,6 @@ def is_secret(info: FieldInfo) -> bool:
 def is_not_yet_available(info: FieldInfo) -> bool:
     """Setting it is an error, not a silent no-op."""
     return bool(_extra(info).get("not_yet_available"))
-
-
-def values_not_yet_available(info: FieldInfo) -> tuple[str, ...]:
-    """Values whose feature comes later; setting one of them is an error."""
-    return tuple(_extra(info).get("not_yet_available_values", ()))
 
 
 def example(info: FieldInfo) -> Any:

@@ -5,7 +5,7 @@ import sys
 from typing import Any
 
 from mlxd.config.catalogue import ANY_NAME, defaults_as_written, entries
-from mlxd.config.fields import Table, example, is_not_yet_available, reload_class, values_not_yet_available
+from mlxd.config.fields import Table, example, is_not_yet_available, reload_class
 from mlxd.config.schema import NAME_PATTERN, Config
 
 # What pydantic writes and we say otherwise, and our own marks of a field.
@@ -18,7 +18,6 @@ _REPLACED = (
     "example",
     "default_text",
     "not_yet_available",
-    "not_yet_available_values",
 )
 _RELOAD = {
     "live": "Takes effect on reload, at the next request or step.",
@@ -79,9 +78,6 @@ def _property(field: dict[str, Any], info: Any, default: Any) -> dict[str, Any]:
         return field  # a table
     parts = [info.description, _RELOAD[reload]]
     kept = _without(field, *_REPLACED)
-    if later := values_not_yet_available(info):
-        kept["enum"] = [value for value in kept["enum"] if value not in later]
-        parts.insert(1, f"Not yet available: {', '.join(later)}.")
     if example(info) is not None:
         kept["examples"] = [example(info)]
     if default is not None:

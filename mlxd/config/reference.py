@@ -6,7 +6,7 @@ from textwrap import wrap
 from typing import Any
 
 from mlxd.config.catalogue import ANY_NAME, Entry, defaults_as_written, entries
-from mlxd.config.fields import Table, example, is_not_yet_available, reload_class, values_not_yet_available
+from mlxd.config.fields import Table, example, is_not_yet_available, reload_class
 from mlxd.config.keys import Key, dotted
 from mlxd.config.schema import Config
 
@@ -55,9 +55,7 @@ def _field(entry: Entry, kind: type[Table]) -> str:
     name, info = str(entry.key[-1]), entry.info
     default = defaults_as_written(kind)[name]
     reload = reload_class(info)
-    later = values_not_yet_available(info)
-    note = f" Not yet available: {', '.join(later)}." if later else ""
-    text = _comment(f"[{reload}] {info.description}{note}")
+    text = _comment(f"[{reload}] {info.description}")
     if is_not_yet_available(info):
         return f"{text}# {name} = {_value(default)}  # not yet available\n"
     if default is None and not info.is_required():

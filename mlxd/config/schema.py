@@ -68,6 +68,19 @@ _MANY = 1_000_000  # no count needs more; larger ones are mistakes
 _TOKENS = 2**31 - 1
 
 
+def _check_step_tokens(value: object) -> object:
+    if value != "auto" and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MANY):
+        raise ValueError(f'must be "auto" or a number of tokens from 1 to {_MANY}')
+    return value
+
+
+StepTokens = Annotated[
+    Literal["auto"] | int,
+    BeforeValidator(_check_step_tokens),
+    WithJsonSchema({"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": _MANY}]}),
+]
+
+
 class ServerTable(Table):
     """The inference listener."""
 
@@ -161,20 +174,24 @@ class BatchingTable(Table):
     """How requests to one model share the device."""
 
     mode: Literal["simple", "continuous"] = setting(
-        "simple",
-        '"simple": one request at a time. "continuous": many at once.',
-        reload=Reload.MODEL,
-        not_yet_values=("continuous",),
+        "simple", '"simple": one request at a time. "continuous": many at once.', reload=Reload.MODEL
     )
     max_queue: int = setting(256, "Requests that may wait; beyond it, 429.", reload=Reload.LIVE, ge=0, le=_MANY)
     stream_interval: int = setting(
         1, "Tokens per delivered delta; the first token is delivered at once.", reload=Reload.LIVE, ge=1, le=_MANY
     )
-    max_sequences: int = setting(32, "Sequences that run at once.", reload=Reload.LIVE, not_yet=True, ge=1, le=_MANY)
-    step_tokens: Literal["auto"] | int = setting(
-        "auto", 'Token budget of one step; "auto" keeps to target_itl.', reload=Reload.LIVE, not_yet=True
+    max_sequences: int = setting(32, "Sequences of a continuous batch.", reload=Reload.LIVE, ge=1, le=_MANY)
+    step_tokens: StepTokens = setting(
+        "auto",
+        'Tokens that one step of a continuous batch computes, prompts and streams together; "auto": as many as target_itl allows.',
+        reload=Reload.LIVE,
     )
-    target_itl: Duration = setting(0.2, "What a running stream may feel of other people's prompts.", reload=Reload.LIVE, not_yet=True, gt=0)
+    target_itl: Duration = setting(
+        0.2, "What a running stream may feel of other people's prompts: the time from token to token.", reload=Reload.LIVE, gt=0
+    )
+    priority_ageing: Duration = setting(
+        10.0, "A waiting request of one level lower priority goes first once it has waited so much longer.", reload=Reload.LIVE, gt=0
+    )
 
 
 class CacheTable(Table):
@@ -182,14 +199,20 @@ class CacheTable(Table):
 
     kind: Literal["auto", "paged", "entries", "none"] = setting(
         "auto",
-        '"entries": whole prompts, least recently used out first. "none": off. "auto": paged for continuous batching, entries for simple.',
+        '"paged": blocks shared by all prompts that begin alike. "entries": whole prompts, least recently used out first. "none": off. '
+        '"auto": paged for continuous batching, entries for simple.',
         reload=Reload.MODEL,
     )
     memory: Share = setting(
-        MemoryShare(), '"auto" (20 % of available RAM), a share such as "10%" or a size such as "2GiB".', reload=Reload.LIVE
+        MemoryShare(),
+        'For keys and values, of running and of past requests: "auto" (20 % of available RAM), a share such as "10%", '
+        'or a size such as "2GiB".',
+        reload=Reload.LIVE,
     )
     max_entries: int = setting(64, 'Most entries kept by kind = "entries".', reload=Reload.LIVE, ge=1, le=_MANY)
-    block_size: int = setting(16, 'Tokens per block of kind = "paged".', reload=Reload.MODEL, not_yet=True, ge=1, le=_MANY)
+    block_size: int = setting(
+        16, 'Tokens per block of kind = "paged": what two prompts share, they share in whole blocks.', reload=Reload.MODEL, ge=1, le=1024
+    )
 
 
 class LifecycleTable(Table):

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from mlxd.config.catalogue import field_at, leaves_set
 from mlxd.config.document import Document
 from mlxd.config.explain import explain, one_of
-from mlxd.config.fields import Table, example, is_not_yet_available, values_not_yet_available
+from mlxd.config.fields import Table, example, is_not_yet_available
 from mlxd.config.keys import Key
 from mlxd.config.problems import Problem, shown
 from mlxd.config.suggest import unknown_key
@@ -28,15 +28,9 @@ def refuse_unavailable(root: type[Table], values: dict[str, Any]) -> list[Proble
     """What is set although its feature comes later. It is taken out of ``values``."""
     problems: list[Problem] = []
     for entry in list(leaves_set(root, values)):
-        parent = _parent(values, entry.key) or {}
-        value = parent[entry.key[-1]]
         if is_not_yet_available(entry.info):
             problems.append(Problem(entry.key, "not yet available in this version; remove it"))
-        elif isinstance(value, str) and value in values_not_yet_available(entry.info):
-            problems.append(Problem(entry.key, f"found {shown(value)}; not yet available in this version; use {one_of(entry.info)}"))
-        else:
-            continue
-        mend(root, values, entry.key)
+            mend(root, values, entry.key)
     return problems
 
 

@@ -1,26 +1,45 @@
-"""A model's table of the configuration to the ``Load`` its worker gets."""
+"""A model's table of the configuration to what its worker gets."""
 
 from typing import Literal
 
 from mlxd.config.schema import LogTable, ModelTable
+from mlxd.types import Limits
 from mlxd.wire.messages import Load
 
 
 def load_spec(name: str, model: ModelTable, log: LogTable) -> Load:
-    """Simple mode only, so far: the schema refuses the rest."""
-    kind: Literal["entries", "none"] = "none" if model.cache.kind == "none" else "entries"
+    """To start with."""
     return Load(
         model=name,
         source=model.source,
         dtype=model.dtype,
         context_length=model.context_length,
-        mode="simple",
-        max_queue=model.batching.max_queue,
-        stream_interval=model.batching.stream_interval,
-        cache_kind=kind,
-        cache_bytes=model.cache.memory.size,
-        cache_fraction=model.cache.memory.fraction,
-        cache_max_entries=model.cache.max_entries,
+        mode=model.batching.mode,
+        cache_kind=_cache_kind(model),
+        block_size=model.cache.block_size,
+        limits=limits(model),
         heartbeat_interval=model.worker.heartbeat_interval,
         log_level=log.level,
     )
+
+
+def limits(model: ModelTable) -> Limits:
+    """What may change while the worker runs."""
+    batching, cache = model.batching, model.cache
+    return Limits(
+        max_queue=batching.max_queue,
+        stream_interval=batching.stream_interval,
+        max_sequences=batching.max_sequences,
+        step_tokens=None if batching.step_tokens == "auto" else batching.step_tokens,
+        target_itl=batching.target_itl,
+        priority_ageing=batching.priority_ageing,
+        cache_bytes=cache.memory.size,
+        cache_fraction=cache.memory.fraction,
+        cache_entries=cache.max_entries,
+    )
+
+
+def _cache_kind(model: ModelTable) -> Literal["paged", "entries", "none"]:
+    if model.cache.kind != "auto":
+        return model.cache.kind
+    return "paged" if model.batching.mode == "continuous" else "entries"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from mlxd.config.schema import ModelTable
-from mlxd.types import ModelState
+from mlxd.types import Limits, ModelState
 from mlxd.wire.messages import Heartbeat, Progress, Ready
 
 
@@ -21,6 +21,7 @@ class ModelStatus:
     progress: Progress | None = None  # while loading
     ready: Ready | None = None  # what the worker said when it became ready
     heartbeat: Heartbeat | None = None
+    limits: Limits | None = None  # those the worker has, not those it was asked to take
     running: int = 0
     waiting: int = 0
     restarts: int = 0  # since the daemon started

@@ -92,6 +92,7 @@ class ModelSupervisor:
             progress=self._progress.last if self._progress else None,
             ready=self._ready,
             heartbeat=client.heartbeat if client else None,
+            limits=client.limits if client else None,
             running=client.running if client else 0,
             waiting=client.waiting if client else 0,
             restarts=self._restarts,

@@ -38,6 +38,7 @@ RESTART_REASONS = ("crash", "hang", "load_failed")
 _REFUSED_BY_MODEL = (
     "invalid_request",
     "context_length_exceeded",
+    "cache_too_small",
     "queue_full",
     "model_loading",
     "model_failed",
@@ -106,6 +107,8 @@ class Metrics:
         self.step_seconds = self._histogram("step_seconds", "Time of one engine step.", STEP_SECONDS)
         self.step_tokens = self._histogram("step_tokens", "Tokens computed in one engine step, prompt and output.", STEP_TOKENS)
         self.batch_size = self._histogram("batch_size", "Sequences that took part in one engine step.", BATCH_SIZE)
+        self.preemptions = self._counter("preemptions_total", "Sequences that gave their blocks back to make room, by cause.", "reason")
+        self.evicted_blocks = self._counter("cache_evicted_blocks_total", "Cached blocks that were dropped, by cause.", "reason")
         self.load_seconds = self._histogram("model_load_seconds", "Time from starting a worker to its being ready.", LOAD)
         self.worker_restarts = self._counter("worker_restarts_total", "Workers that ended unasked and were replaced.", "reason")
 
@@ -181,6 +184,10 @@ class Metrics:
         self.batch_size.labels(model).observe(stats.rows)
         if stats.inter_token is not None:
             self.itl.labels(model).observe(stats.inter_token)
+        if stats.preemptions:
+            self.preemptions.labels(model, "blocks").inc(stats.preemptions)
+        if stats.evicted_blocks:
+            self.evicted_blocks.labels(model, "room").inc(stats.evicted_blocks)
 
     def model_loaded(self, model: str, seconds: float) -> None:
         """Count a worker that became ready."""
@@ -216,6 +223,8 @@ class Metrics:
             self.worker_restarts.labels(model, reason)
         for outcome in CacheOutcome:
             self.cache_lookups.labels(model, outcome.value)
+        self.preemptions.labels(model, "blocks")
+        self.evicted_blocks.labels(model, "room")
         for source in ("computed", "cached"):
             self.prompt_tokens.labels(model, source)
         for counter in (self.generation_tokens, self.cache_query_tokens, self.cache_hit_tokens):

@@ -23,28 +23,50 @@ class ModelGauges(Collector):
 
     def describe(self) -> Iterable[Metric]:
         """The families without samples, so that registering asks nobody."""
-        return _families()
+        return _Families().all
 
     def collect(self) -> Iterator[Metric]:
         """One pass over the models; no waiting, no worker is asked."""
-        state, running, waiting, memory = families = _families()
+        families = _Families()
         for status in self._statuses():
             for possible in ModelState:
-                state.add_metric([status.name, possible.value], possible is status.state)
-            if status.state in _WITHOUT_WORKER:
-                continue
-            running.add_metric([status.name], status.running)
-            waiting.add_metric([status.name], status.waiting)
-            if status.heartbeat is not None:
-                for kind, size in msgspec.structs.asdict(status.heartbeat.memory).items():
-                    memory.add_metric([status.name, kind], size)
-        yield from families
+                families.state.add_metric([status.name, possible.value], possible is status.state)
+            if status.state not in _WITHOUT_WORKER:
+                _add_worker(families, status)
+        yield from families.all
 
 
-def _families() -> tuple[GaugeMetricFamily, GaugeMetricFamily, GaugeMetricFamily, GaugeMetricFamily]:
-    return (
-        GaugeMetricFamily("mlxd_model_state", "1 for the state a model is in, 0 for the others.", labels=["model", "state"]),
-        GaugeMetricFamily("mlxd_requests_running", "Requests being computed.", labels=["model"]),
-        GaugeMetricFamily("mlxd_requests_waiting", "Requests in a model's queue.", labels=["model"]),
-        GaugeMetricFamily("mlxd_worker_memory_bytes", "Memory of a model's worker, as of its last heartbeat.", labels=["model", "kind"]),
-    )
+class _Families:
+    def __init__(self) -> None:
+        self.all: list[GaugeMetricFamily] = []
+        self.state = self._gauge("model_state", "1 for the state a model is in, 0 for the others.", "state")
+        self.runner = self._gauge("model_runner", "1 for a model's runner; fallback: not the one asked for.", "runner", "fallback")
+        self.running = self._gauge("requests_running", "Requests being computed.")
+        self.waiting = self._gauge("requests_waiting", "Requests in a model's queue.")
+        self.memory = self._gauge("worker_memory_bytes", "Memory of a model's worker, as of its last heartbeat.", "kind")
+        self.blocks = self._gauge("kv_blocks", "Blocks of a paged cache. shared: of the used ones, those with several holders.", "state")
+        self.kv_bytes = self._gauge("kv_bytes", "Keys and values held, by running requests and for later ones.")
+        self.saved = self._gauge("kv_bytes_saved_by_sharing", "What copies of the shared blocks would take.")
+
+    def _gauge(self, name: str, text: str, *labels: str) -> GaugeMetricFamily:
+        self.all.append(GaugeMetricFamily(f"mlxd_{name}", text, labels=["model", *labels]))
+        return self.all[-1]
+
+
+def _add_worker(families: _Families, status: ModelStatus) -> None:
+    name = status.name
+    families.running.add_metric([name], status.running)
+    families.waiting.add_metric([name], status.waiting)
+    if status.ready is not None:
+        families.runner.add_metric([name, status.ready.runner, str(status.ready.is_fallback).lower()], 1)
+    if status.heartbeat is None:
+        return
+    for kind, size in msgspec.structs.asdict(status.heartbeat.memory).items():
+        families.memory.add_metric([name, kind], size)
+    cache = status.heartbeat.cache
+    families.kv_bytes.add_metric([name], cache.bytes_used + cache.bytes_cached)
+    if status.ready is not None and status.ready.runner == "paged":
+        families.saved.add_metric([name], cache.bytes_saved)
+        counts = {"used": cache.blocks_used, "shared": cache.blocks_shared, "cached": cache.blocks_cached, "free": cache.blocks_free}
+        for state, count in counts.items():
+            families.blocks.add_metric([name, state], count)

@@ -46,14 +46,15 @@ def _url(address: str) -> str:
 
 
 def _errors(status: Mapping[str, Any]) -> list[RenderableType]:
-    """Each on lines of its own, wrapped under itself."""
-    found = [("config", status["config"]["last_error"]), *((model["id"], model["last_error"]) for model in status["models"])]
-    errors = [(name, message) for name, message in found if message]
-    return (
-        ["", *(Padding(Text.assemble((f"{name}: ", "bold red"), _printable(message)), (0, 0, 0, 2)) for name, message in errors)]
-        if errors
-        else []
-    )
+    """And what is not as it was asked for. Each on lines of its own, wrapped under itself."""
+    found = [("config", status["config"]["last_error"], "bold red")]
+    for model in status["models"]:
+        found.append((model["id"], model["last_error"], "bold red"))
+        if model["runner"] and model["runner"]["fallback"]:
+            found.append((model["id"], model["runner"]["reason"], "yellow"))
+    errors = [(name, message, style) for name, message, style in found if message]
+    lines = [Padding(Text.assemble((f"{name}: ", style), _printable(message)), (0, 0, 0, 2)) for name, message, style in errors]
+    return ["", *lines] if lines else []
 
 
 # ---- the models ----
@@ -144,8 +145,15 @@ def _hits(model: Mapping[str, Any], _: datetime) -> str:
 
 
 def _cached(model: Mapping[str, Any], _: datetime) -> str:
-    """What the prefix cache holds."""
-    return _NOTHING if model["cache"]["used_bytes"] is None else _size(model["cache"]["used_bytes"])
+    """Keys and values, of running and of past requests."""
+    cache = model["cache"]
+    return _NOTHING if cache["used_bytes"] is None else _size(cache["used_bytes"] + cache["cached_bytes"])
+
+
+def _runner(model: Mapping[str, Any], _: datetime) -> Text:
+    """One that was not asked for stands out; why is below the table."""
+    runner = model["runner"]
+    return Text(runner["name"], style="yellow" if runner["fallback"] else "") if runner else Text(_NOTHING)
 
 
 _COLUMNS = (
@@ -159,7 +167,8 @@ _COLUMNS = (
     _Column("CACHE", _cached, rank=5),
     _Column("RESTARTS", lambda model, _: str(model["restarts"]), rank=4),
     _Column("PID", lambda model, _: str(model["pid"] or _NOTHING), rank=3),
-    _Column("DEVICE", lambda model, _: f"{model['device']} {model['dtype']}" if model["device"] else _NOTHING, rank=6, justify="left"),
+    _Column("RUNNER", _runner, rank=6, justify="left"),
+    _Column("DEVICE", lambda model, _: f"{model['device']} {model['dtype']}" if model["device"] else _NOTHING, rank=7, justify="left"),
 )
 
 

@@ -1,8 +1,8 @@
 """Messages between the daemon and a worker, declared once.
 
-Daemon to worker: ``Load`` (first, once), ``Generate``, ``Abort``, ``Stop``.
+Daemon to worker: ``Load`` (first, once), ``Generate``, ``Abort``, ``Reconfigure``, ``Stop``.
 Worker to daemon: ``Hello`` (first), ``Progress`` while loading, ``Ready`` or ``LoadFailed``, then ``Events``
-(one frame per engine step, for all rows), ``Heartbeat`` and ``LogRecord`` at any time.
+(one frame per engine step, for all rows), ``Reconfigured``, ``Heartbeat`` and ``LogRecord`` at any time.
 
 Every ``Generate`` is answered by exactly one of ``Finished`` or ``Failed``, unless it is aborted: an
 aborted request is answered by nothing more. ``Started`` comes at most once, before its first ``Delta``.
@@ -13,9 +13,11 @@ from typing import Any, Literal
 import msgspec
 
 from mlxd.types import (
+    CacheFigures,
     CacheOutcome,
     ChatMessage,
     FinishReason,
+    Limits,
     MemoryFigures,
     SamplingParams,
     Timings,
@@ -46,13 +48,10 @@ class Load(_Message, frozen=True, kw_only=True):
     source: str  # "builtin:NAME", "org/name[@revision]" or a path
     dtype: Literal["auto", "float32", "bfloat16", "float16"]
     context_length: int | None  # upper bound; None: the model's own
-    mode: Literal["simple"]
-    max_queue: int
-    stream_interval: int
-    cache_kind: Literal["entries", "none"]
-    cache_bytes: int | None  # None: 20 % of available RAM
-    cache_fraction: float | None  # of available RAM, where cache_bytes is None
-    cache_max_entries: int
+    mode: Literal["simple", "continuous"]
+    cache_kind: Literal["paged", "entries", "none"]
+    block_size: int  # tokens, of a paged cache
+    limits: Limits
     heartbeat_interval: float  # seconds
     log_level: str
 
@@ -86,6 +85,7 @@ class Generate(_Message, frozen=True, kw_only=True):
     sampling: SamplingParams
     max_tokens: int | None  # None: up to the end of the context
     stop: list[str] = []
+    priority: int = 0  # lower goes first
 
 
 class Abort(_Message, frozen=True, kw_only=True):
@@ -94,11 +94,17 @@ class Abort(_Message, frozen=True, kw_only=True):
     id: str
 
 
+class Reconfigure(_Message, frozen=True, kw_only=True):
+    """Other limits, from the next request or step on. Answered by ``Reconfigured``; of several, the last one counts."""
+
+    limits: Limits
+
+
 class Stop(_Message, frozen=True, kw_only=True):
     """End the process; requests that still run are forgotten."""
 
 
-FromDaemon = Load | Generate | Abort | Stop
+FromDaemon = Load | Generate | Abort | Reconfigure | Stop
 
 
 # ---- worker to daemon ----
@@ -122,16 +128,23 @@ class Progress(_Message, frozen=True, kw_only=True):
 class Ready(_Message, frozen=True, kw_only=True):
     """The model is loaded and has generated a token."""
 
-    runner: str  # "simple"
+    runner: str  # "simple", "contiguous" or "paged"
     runner_reason: str  # why this one
+    is_fallback: bool = False  # another runner was asked for, and is not right for this model
+    limits: Limits  # as they are now
     device: str  # "cpu" | "gpu"
     dtype: str
     context_length: int
     vocab_size: int
     weight_bytes: int
-    cache_limit_bytes: int
     load_seconds: float
     versions: dict[str, str]  # mlx, mlx_lm
+
+
+class Reconfigured(_Message, frozen=True, kw_only=True):
+    """The limits as they are now."""
+
+    limits: Limits
 
 
 class LoadFailed(_Message, frozen=True, kw_only=True):
@@ -184,7 +197,9 @@ class StepStats(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     tokens: int  # computed in this step, prompt and decode
     rows: int  # sequences that took part
-    inter_token: float | None = None  # seconds since the previous token of the rows that decode
+    inter_token: float | None = None  # seconds since the previous token, of the stream that waited longest
+    preemptions: int = 0  # sequences that gave their blocks back to make room
+    evicted_blocks: int = 0  # cached blocks taken back to make room
 
 
 class Events(_Message, frozen=True, kw_only=True):
@@ -202,7 +217,7 @@ class Heartbeat(_Message, frozen=True, kw_only=True):
     steps: int  # since start
     busy_seconds: float  # how long the engine has been inside the current step; 0 when idle
     memory: MemoryFigures
-    cache_entries: int = 0
+    cache: CacheFigures = CacheFigures()
 
 
 class LogRecord(_Message, frozen=True, kw_only=True):
@@ -213,4 +228,4 @@ class LogRecord(_Message, frozen=True, kw_only=True):
     fields: dict[str, Any] = {}
 
 
-FromWorker = Hello | Progress | Ready | LoadFailed | Events | Heartbeat | LogRecord
+FromWorker = Hello | Progress | Ready | Reconfigured | LoadFailed | Events | Heartbeat | LogRecord

@@ -14,6 +14,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -21,7 +22,7 @@ import psutil
 
 from mlxd import __version__
 from mlxd.errors import MlxdError, ModelSourceError
-from mlxd.types import MemoryFigures
+from mlxd.types import Limits, MemoryFigures
 from mlxd.wire.framing import worker_codec
 from mlxd.wire.messages import (
     Abort,
@@ -34,8 +35,11 @@ from mlxd.wire.messages import (
     LoadFailed,
     LogRecord,
     Progress,
+    Reconfigure,
+    Reconfigured,
     Stop,
 )
+from mlxd.worker.cache_limit import CacheLimit
 from mlxd.worker.engine.engine import Engine
 from mlxd.worker.engine.events import StepOutput
 from mlxd.worker.engine.request_queue import RequestQueue
@@ -80,7 +84,7 @@ class _Worker:
         self._loop = asyncio.get_running_loop()
         self._writer = writer
         self._codec = worker_codec()
-        self._load: Load | None = None
+        self._cache_limit = CacheLimit()
         self._sessions: Sessions | None = None
         self._queue: RequestQueue | None = None
         self._engine: Engine | None = None
@@ -98,6 +102,8 @@ class _Worker:
                     self._sessions.open(message)
                 case Abort(id=request_id) if self._sessions is not None:
                     self._sessions.abort(request_id)
+                case Reconfigure(limits=limits):
+                    self._reconfigure(limits)
                 case Stop():
                     return
 
@@ -122,11 +128,19 @@ class _Worker:
         self._restore_logs()
 
     def _start(self, load: Load) -> None:
-        self._load = load
-        self._queue = RequestQueue(load.max_queue)
+        load = msgspec.structs.replace(load, limits=self._cache_limit.resolve(load.limits))
+        self._queue = RequestQueue(load.limits.max_queue)
         self._restore_logs = forward_logs(load.log_level, self.send_from_any_thread)
         self._spawn(self._beat(load.heartbeat_interval))
         threading.Thread(target=self._engine_thread, args=(load, self._queue), name="engine", daemon=True).start()
+
+    def _reconfigure(self, limits: Limits) -> None:
+        if self._sessions is None or self._queue is None or self._engine is None:
+            return  # the daemon waits for ``Ready``
+        limits = self._cache_limit.resolve(limits)
+        self._queue.max_queue = limits.max_queue
+        self._sessions.reconfigure(limits)
+        self._queue.call(partial(self._apply, limits, self._engine, self._queue))
 
     def _spawn(self, work: Any) -> None:
         task = self._loop.create_task(work)
@@ -148,7 +162,7 @@ class _Worker:
             steps=self._engine.steps,
             busy_seconds=self._engine.busy_seconds,
             memory=msgspec.structs.replace(self._engine.memory, rss=rss),
-            cache_entries=self._engine.cache_entries,
+            cache=self._engine.cache,
         )
 
     # ---- on the engine thread ----
@@ -175,11 +189,18 @@ class _Worker:
             )
             self.send_from_any_thread(LoadFailed(error=ErrorInfo(code=known.code, message=known.message)))
             return False
+        queue.capacity = started.runner.capacity
         engine = Engine(started.runner, queue, self._emit)
         sessions = Sessions(load, started.encoder, started.decode, queue, self.send)
         self._loop.call_soon_threadsafe(self._ready, engine, sessions, started.ready)
         engine.run()
         return True
+
+    def _apply(self, limits: Limits, engine: Engine, queue: RequestQueue) -> None:
+        """Between two steps."""
+        engine.reconfigure(limits)
+        queue.capacity = engine.capacity
+        self.send_from_any_thread(Reconfigured(limits=limits))
 
     def _emit(self, output: StepOutput) -> None:
         with contextlib.suppress(RuntimeError):

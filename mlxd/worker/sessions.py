@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from mlxd.errors import GenerationError, InvalidRequestError, MlxdError
-from mlxd.types import FinishReason, Timings, Usage
+from mlxd.types import FinishReason, Limits, Timings, Usage
 from mlxd.wire.messages import Delta, ErrorInfo, Events, Failed, Finished, Generate, Load, RequestEvent, Started
 from mlxd.worker.engine.events import EngineEvent, RequestEnded, RequestFailed, RequestStarted, StepOutput, TokenGenerated
 from mlxd.worker.engine.request import EngineRequest
@@ -39,7 +39,7 @@ class Sessions:
         queue: RequestQueue,
         send: Callable[[Events], None],
     ) -> None:
-        self._interval = load.stream_interval
+        self._interval = load.limits.stream_interval
         self._encoder = encoder
         self._decode = decode
         self._queue = queue
@@ -64,6 +64,12 @@ class Sessions:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def reconfigure(self, limits: Limits) -> None:
+        """Also requests that run deliver at the new interval."""
+        self._interval = limits.stream_interval
+        for session in self._open.values():
+            session.output.interval = limits.stream_interval
+
     def close(self) -> None:
         """Forget all requests."""
         for task in self._tasks:
@@ -82,7 +88,9 @@ class Sessions:
                 _log.exception("the prompt of %s could not be tokenized", generate.id)
                 self._fail(generate.id, GenerationError(f"the prompt could not be tokenized: {error}"))
             return
-        request = EngineRequest(generate.id, encoded.tokens, encoded.max_tokens, generate.sampling, arrived=arrived)
+        request = EngineRequest(
+            generate.id, encoded.tokens, encoded.max_tokens, generate.sampling, priority=generate.priority, arrived=arrived
+        )
         self._open[generate.id] = _Session(request, TextOutput(self._decode, encoded.tokens, generate.stop, self._interval))
         if not self._queue.put(request):
             del self._open[generate.id]  # aborted meanwhile

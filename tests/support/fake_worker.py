@@ -52,7 +52,7 @@ import sys
 from pathlib import Path
 
 from mlxd import __version__
-from mlxd.types import CacheOutcome, FinishReason, MemoryFigures, Timings, Usage
+from mlxd.types import CacheFigures, CacheOutcome, FinishReason, MemoryFigures, Timings, Usage
 from mlxd.wire.framing import worker_codec
 from mlxd.wire.messages import (
     Abort,
@@ -70,6 +70,8 @@ from mlxd.wire.messages import (
     LogRecord,
     Progress,
     Ready,
+    Reconfigure,
+    Reconfigured,
     Started,
     StepStats,
     Stop,
@@ -147,10 +149,19 @@ class FakeWorker:
                     if request_id in self.requests:
                         self.requests.pop(request_id).cancel()
                         self.started.discard(request_id)
+                case Reconfigure(limits=limits):
+                    self.reconfigure(limits)
                 case Stop():
                     return
             await self.reading.wait()
         await self.reading.wait()
+
+    def reconfigure(self, limits):
+        """A limit of 13 requests kills it; of 14, it never answers."""
+        if limits.max_queue == 13:
+            self.die("exit")
+        elif limits.max_queue != 14:
+            self.send(Reconfigured(limits=limits))
 
     def greet(self):
         match self.greeting:
@@ -209,7 +220,7 @@ class FakeWorker:
                 context_length=load.context_length or 2048,
                 vocab_size=1000,
                 weight_bytes=1000,
-                cache_limit_bytes=load.cache_bytes or 0,
+                limits=load.limits,
                 load_seconds=0.01,
                 versions={"mlx": "0", "mlx_lm": "0"},
             )
@@ -230,7 +241,7 @@ class FakeWorker:
                     steps=self.steps,
                     busy_seconds=self.busy,
                     memory=MemoryFigures(weights=1000, rss=2000),
-                    cache_entries=len(self.seen),
+                    cache=CacheFigures(entries=len(self.seen)),
                 )
             )
             await asyncio.sleep(interval)

@@ -5,17 +5,19 @@ import asyncio
 from mlxd.client.stream_table import StreamTable
 from mlxd.client.worker_client import WorkerExit
 from mlxd.types import MemoryFigures
+from mlxd.types import Limits
 from mlxd.wire.messages import Heartbeat, Ready
 
 READY = Ready(
     runner="simple", runner_reason="", device="cpu", dtype="float32", context_length=2048, vocab_size=1000,
-    weight_bytes=1, cache_limit_bytes=1, load_seconds=0.25, versions={},
+    weight_bytes=1, limits=Limits(), load_seconds=0.25, versions={},
 )  # fmt: skip
 
 
 class ScriptedClient:
     def __init__(self, pid=4242):
         self.pid = pid
+        self.limits = None
         self.heartbeat = Heartbeat(running=0, waiting=0, steps=0, busy_seconds=0, memory=MemoryFigures())
         self.load = None
         self.started = asyncio.Event()
@@ -31,6 +33,7 @@ class ScriptedClient:
     # ---- the test's side ----
 
     def become_ready(self):
+        self.limits = READY.limits
         self._loaded.set_result(READY)
 
     def refuse(self, error):
@@ -43,6 +46,10 @@ class ScriptedClient:
             self._exit.set_result(WorkerExit(reason, detail))
 
     # ---- WorkerClient ----
+
+    async def reconfigure(self, limits):
+        self.limits = limits
+        return limits
 
     async def start(self, load, on_progress, on_step):
         self.load, self.on_progress, self.on_step = load, on_progress, on_step

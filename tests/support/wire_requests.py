@@ -1,6 +1,6 @@
 """Messages for a worker, short to write."""
 
-from mlxd.types import SamplingParams
+from mlxd.types import Limits, SamplingParams
 from mlxd.wire.messages import Generate, Load, TextPrompt
 
 
@@ -11,12 +11,9 @@ def load(source: str = "fake/ok", *, heartbeat_interval: float = 0.05) -> Load:
         dtype="auto",
         context_length=None,
         mode="simple",
-        max_queue=256,
-        stream_interval=1,
         cache_kind="entries",
-        cache_bytes=None,
-        cache_fraction=None,
-        cache_max_entries=8,
+        block_size=16,
+        limits=Limits(cache_entries=8),
         heartbeat_interval=heartbeat_interval,
         log_level="info",
     )

@@ -7,7 +7,7 @@ import sys
 import threading
 from collections import defaultdict
 
-from mlxd.types import ChatMessage, SamplingParams
+from mlxd.types import ChatMessage, Limits, SamplingParams
 from mlxd.wire.framing import daemon_codec
 from mlxd.wire.messages import (
     ChatPrompt,
@@ -25,26 +25,27 @@ from mlxd.wire.messages import (
 )
 from mlxd.worker.main import run_worker
 
+LIMITS = {"max_queue": 16, "cache_bytes": 256 * 2**20, "cache_entries": 16}
+
 PATIENCE = 60.0  # seconds: far beyond what a loaded machine needs
 
 
 def load_message(source, **changes):
+    """``changes``: fields of ``Load`` or of its ``Limits``."""
     fields = {
         "model": "tiny",
         "source": str(source),
         "dtype": "auto",
         "context_length": None,
         "mode": "simple",
-        "max_queue": 16,
-        "stream_interval": 1,
         "cache_kind": "entries",
-        "cache_bytes": 256 * 2**20,
-        "cache_fraction": None,
-        "cache_max_entries": 16,
+        "block_size": 16,
         "heartbeat_interval": 0.05,
         "log_level": "debug",
     }
-    return Load(**(fields | changes))
+    own = fields.keys() | {"limits"}
+    limits = Limits(**(LIMITS | {name: value for name, value in changes.items() if name not in own}))
+    return Load(**(fields | {"limits": limits} | {name: value for name, value in changes.items() if name in own}))
 
 
 def generate(name, prompt, *, max_tokens=8, stop=(), **sampling):

@@ -19,6 +19,7 @@ INT32 = 2**31 - 1
 _INT64 = 2**63 - 1
 _TOKEN_ID = re.compile(r"0|[1-9][0-9]{0,8}")
 _MAX_STOPS = 16
+_MOST_PRIORITY = 100
 
 T = TypeVar("T")
 _Bias = Annotated[float, Field(ge=-100, le=100)]
@@ -67,6 +68,7 @@ class GenerationFields(Strict):
     frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     logit_bias: Annotated[dict[str, _Bias], AfterValidator(_token_keys)] | None = None
     seed: Annotated[int, Field(ge=-_INT64 - 1, le=_INT64)] | None = None
+    priority: Annotated[int, Field(ge=-_MOST_PRIORITY, le=_MOST_PRIORITY)] | None = None  # lower goes first, as in vLLM
 
     @property
     @abstractmethod

@@ -68,6 +68,7 @@ def _to_wire(identity: str, accepted: GenerationFields, model: ReadyModel) -> Ge
         sampling=accepted.sampling(defaults, vocab_size),
         max_tokens=accepted.token_limit or defaults.max_tokens,
         stop=accepted.stop or [],
+        priority=accepted.priority or 0,
     )
 
 

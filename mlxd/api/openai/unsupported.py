@@ -57,7 +57,6 @@ _COMMON = {
     "adapters": _NOTHING,
     "draft_model": _NOTHING,
     "num_draft_tokens": _NOTHING,
-    "priority": _only(0),
 }
 
 CHAT: Mapping[str, Neutral] = _COMMON | {

@@ -1,23 +1,43 @@
-"""The engine of simple mode: one request after the other, step by step, on the engine thread."""
+"""The engine: what arrives goes to the runner, step by step, and what it reports becomes events, on the engine thread."""
 
-import logging
 import time
 from collections.abc import Callable
-from contextlib import closing
+from dataclasses import dataclass
 
-from mlxd.errors import GenerationError, MlxdError
-from mlxd.types import FinishReason, MemoryFigures, Timings
+from mlxd.errors import MlxdError
+from mlxd.types import CacheFigures, Limits, MemoryFigures, Timings
 from mlxd.wire.messages import StepStats
 from mlxd.worker.engine.events import EngineEvent, RequestEnded, RequestFailed, RequestStarted, StepOutput, TokenGenerated
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.request_queue import RequestQueue
-from mlxd.worker.engine.runner import PrefixFound, PromptComputed, Runner, TokenSampled
+from mlxd.worker.engine.runner import Runner, StepReport
 
-_log = logging.getLogger(__name__)
+
+@dataclass
+class _Clock:
+    """Where one request's time goes, in monotonic seconds."""
+
+    request: EngineRequest
+    began: float | None = None
+    first_token: float | None = None
+    last_token: float | None = None
+
+    def token(self, now: float) -> float | None:
+        """A token came; seconds since the one before."""
+        gap = None if self.last_token is None else now - self.last_token
+        self.first_token = self.first_token if self.first_token is not None else now
+        self.last_token = now
+        return gap
+
+    def timings(self, now: float) -> Timings:
+        """So far."""
+        began = self.began if self.began is not None else now
+        first = self.first_token if self.first_token is not None else now
+        return Timings(queue=began - self.request.arrived, prefill=first - began, decode=now - first)
 
 
 class Engine:
-    """``run`` blocks until the queue is closed. ``emit`` is called on the engine thread, once per step.
+    """``run`` blocks until the queue is closed. ``emit`` is called on the engine thread, at most once per step.
 
     Every request that was not aborted ends in exactly one ``RequestEnded`` or ``RequestFailed``.
     """
@@ -25,10 +45,11 @@ class Engine:
     def __init__(self, runner: Runner, queue: RequestQueue, emit: Callable[[StepOutput], None]) -> None:
         self.steps = 0
         self.memory = MemoryFigures()
-        self.cache_entries = 0
+        self.cache = CacheFigures()
         self._runner = runner
         self._queue = queue
         self._emit = emit
+        self._clocks: dict[str, _Clock] = {}  # of requests the runner has
         self._step_began: float | None = None
 
     @property
@@ -37,88 +58,94 @@ class Engine:
         began = self._step_began
         return 0.0 if began is None else time.monotonic() - began
 
+    @property
+    def capacity(self) -> int:
+        """Requests that can run at once."""
+        return self._runner.capacity
+
+    def reconfigure(self, limits: Limits) -> None:
+        """On the engine thread, between two steps."""
+        self._runner.reconfigure(limits)
+
     def run(self) -> None:
         """The thread's main loop."""
         self._look_at_memory()
-        while (request := self._queue.take()) is not None:
-            began = time.monotonic()
-            try:
-                last = self._serve(request)
-            except Exception as error:  # noqa: BLE001 - whatever MLX or a model raises ends this request, not the others
-                last = self._failure(request, error)
-            self._step_began = None
-            self._look_at_memory()
-            # Free first, then tell: a client that hears of the end may send its next request at once.
-            finished = last is not None and not isinstance(last.events[-1], RequestFailed)
-            self._queue.finish(request.id, time.monotonic() - began if finished else None)
-            if last is not None:
-                self._emit(last)
+        while self._queue.wait_for_work(block=self._runner.is_idle):
+            self.step()
 
-    def _serve(self, request: EngineRequest) -> StepOutput | None:
-        """Run one request; its last step, which is not told yet. None if it was aborted."""
-        clock = _RequestClock(request.arrived)
-        generated = 0
-        self._step_began = step_began = time.monotonic()
-        with closing(self._runner.run(request)) as steps:
-            for progress in steps:
-                now = time.monotonic()
-                seconds, step_began = now - step_began, now
-                match progress:
-                    case PrefixFound(cached_tokens=cached, outcome=outcome):
-                        started = RequestStarted(request.id, len(request.tokens), cached, outcome)
-                        self._emit(StepOutput([started]))
-                    case PromptComputed(tokens=tokens):
-                        self._emit(self._stepped([], StepStats(seconds=seconds, tokens=tokens, rows=1)))
-                    case TokenSampled(token=token, is_end=is_end):
-                        generated += 1
-                        gap, timings = clock.token(now), clock.timings(now)
-                        events: list[EngineEvent] = [TokenGenerated(request.id, token, is_end, timings)]
-                        over = is_end or generated == request.max_tokens
-                        if over:
-                            events.append(RequestEnded(request.id, FinishReason.STOP if is_end else FinishReason.LENGTH, timings))
-                        output = self._stepped(events, StepStats(seconds=seconds, tokens=1, rows=1, inter_token=gap))
-                        if over:
-                            return output
-                        self._emit(output)
-        if not request.aborted:
-            raise GenerationError("the model stopped without an end")
-        return None
-
-    def _stepped(self, events: list[EngineEvent], stats: StepStats) -> StepOutput:
-        self.steps += 1
+    def step(self) -> None:
+        """Take in what arrived, let the runner compute, tell what it did."""
         self._step_began = time.monotonic()
+        for command in self._queue.commands():
+            command()
+        events = self._take_in()
+        stats = None
+        if not self._runner.is_idle:
+            report = self._runner.step()
+            stats = self._stats(report)
+            events += self._tell(report)
         self._look_at_memory()
-        return StepOutput(events, stats)
+        self._step_began = None
+        if events or stats is not None:
+            self._emit(StepOutput(events, stats))
 
-    def _failure(self, request: EngineRequest, error: Exception) -> StepOutput | None:
-        """What is told of a fault: nothing if nobody waits for the answer any more."""
-        if not isinstance(error, MlxdError):
-            _log.error("computing request %s failed", request.id, exc_info=error)
-            error = GenerationError(f"computing this request failed: {type(error).__name__}: {error}")
-        return None if request.aborted else StepOutput([RequestFailed(request.id, error)])
+    def _take_in(self) -> list[EngineEvent]:
+        """New requests, and those whose clients are gone."""
+        for clock in [clock for clock in self._clocks.values() if clock.request.aborted]:
+            self._runner.abort(clock.request.id)
+            self._forget(clock, None)
+        events: list[EngineEvent] = []
+        for request in self._queue.arrivals():
+            try:
+                self._runner.add(request)
+            except MlxdError as error:
+                self._queue.finish(request.id, None)
+                events.append(RequestFailed(request.id, error))
+                continue
+            self._clocks[request.id] = _Clock(request)
+        return events
+
+    def _tell(self, report: StepReport) -> list[EngineEvent]:
+        """In the order in which it happens to a request. Places are free before anybody hears of an end: who does may send
+        its next request at once.
+        """
+        now = time.monotonic()
+        events: list[EngineEvent] = []
+        for started in report.started:
+            clock = self._clocks[started.id]
+            clock.began = now
+            self._queue.started(started.id)
+            events.append(RequestStarted(started.id, len(clock.request.tokens), started.cached_tokens, started.cache))
+        events += [TokenGenerated(one.id, one.token, one.is_end, self._clocks[one.id].timings(now)) for one in report.sampled]
+        for request_id, reason in report.ended.items():
+            clock = self._clocks[request_id]
+            events.append(RequestEnded(request_id, reason, clock.timings(now)))
+            self._forget(clock, now - (clock.began or now))
+        for request_id, error in report.failed.items():
+            self._forget(self._clocks[request_id], None)
+            events.append(RequestFailed(request_id, error))
+        return events
+
+    def _stats(self, report: StepReport) -> StepStats | None:
+        """Of a step that computed something. ``inter_token``: of the stream that waited longest."""
+        now = time.monotonic()
+        gaps = [gap for sampled in report.sampled if (gap := self._clocks[sampled.id].token(now)) is not None]
+        if not report.tokens:
+            return None
+        self.steps += 1
+        return StepStats(
+            seconds=report.seconds,
+            tokens=report.tokens,
+            rows=report.rows,
+            inter_token=max(gaps, default=None),
+            preemptions=report.preemptions,
+            evicted_blocks=report.evicted_blocks,
+        )
+
+    def _forget(self, clock: _Clock, seconds: float | None) -> None:
+        del self._clocks[clock.request.id]
+        self._queue.finish(clock.request.id, seconds)
 
     def _look_at_memory(self) -> None:
         self.memory = self._runner.memory()
-        self.cache_entries = self._runner.cache_entries
-
-
-class _RequestClock:
-    """Where a request's time goes."""
-
-    def __init__(self, arrived: float) -> None:
-        self._arrived = arrived
-        self._started = time.monotonic()
-        self._first: float | None = None
-        self._last: float | None = None
-
-    def token(self, now: float) -> float | None:
-        """A token came; seconds since the one before."""
-        gap = None if self._last is None else now - self._last
-        self._first = self._first if self._first is not None else now
-        self._last = now
-        return gap
-
-    def timings(self, now: float) -> Timings:
-        """At the end."""
-        first = self._first if self._first is not None else now
-        return Timings(queue=self._started - self._arrived, prefill=first - self._started, decode=now - first)
+        self.cache = self._runner.cache()

@@ -1,11 +1,17 @@
-"""What one step computes: the scheduler's decision, as values the runner can follow without asking back."""
+"""What one step computes: the scheduler's decision, as values the executor can follow without asking back."""
 
 from dataclasses import dataclass
+
+from mlxd.worker.kv.manager import Move
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """The part of one sequence that a step computes: ``count`` tokens after the ``start`` that have keys and values already."""
+    """The part of one sequence that a step computes: ``count`` tokens after the ``start`` that have keys and values already.
+
+    ``resume`` and ``keep`` are snapshots of recurrent state: the one to begin with (None: what the sequence's last chunk left, or
+    nothing at its start), and the one to take at the end of the chunk.
+    """
 
     sequence: str
     start: int
@@ -13,13 +19,21 @@ class Chunk:
     tokens: tuple[int, ...] | None  # None: the one token that the step before sampled, whose value is not read yet
     runs: tuple[range, ...]  # blocks that hold tokens 0 to start + count, run by run
     samples: bool  # its last token's logits are sampled
+    resume: int | None = None
+    keep: int | None = None
 
 
 @dataclass(frozen=True)
 class StepPlan:
-    """Chunks in the order of their rows: those of one token first."""
+    """Chunks in the order of their rows, those of one new token first. A sequence may have several, one after the other.
 
-    chunks: tuple[Chunk, ...]
+    Blocks are moved before anything is written. ``dropped`` snapshots may be let go after it all.
+    """
+
+    chunks: tuple[Chunk, ...] = ()
+    moves: tuple[Move, ...] = ()
+    dropped: tuple[int, ...] = ()
+    prefill_tokens: int = 0  # of prompts; the rest are the newest tokens of sequences that decode
 
     @property
     def rows(self) -> int:

@@ -14,5 +14,6 @@ class EngineRequest:
     tokens: list[int]  # the prompt
     max_tokens: int
     sampling: SamplingParams
+    priority: int = 0  # lower goes first; see ``WaitingLine``
     arrived: float = field(default_factory=time.monotonic)
     aborted: bool = False

@@ -5,12 +5,12 @@ one that is not running yet. Refusing one costs nothing: it happens before its p
 
 ::
 
-    announce ─▶ waiting (being tokenized) ─put─▶ waiting ─┬─ take ────────────────▶ running ─ finish ─▶ gone
-                                                          └─ arrivals ─▶ started ─▶
+    announce ─▶ waiting (being tokenized) ─ put ─▶ waiting ─ arrivals, started ─▶ running ─ finish ─▶ gone
 """
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 
 from mlxd.errors import QueueFullError
 from mlxd.worker.engine.request import EngineRequest
@@ -27,8 +27,9 @@ class RequestQueue:
         self.capacity = capacity
         self._condition = threading.Condition()
         self._waiting: OrderedDict[str, EngineRequest | None] = OrderedDict()  # None: being tokenized
-        self._handed_over: set[str] = set()  # waiting, but the engine knows them already
+        self._arrived: dict[str, EngineRequest] = {}  # waiting, and the engine does not know them yet
         self._running: dict[str, EngineRequest] = {}
+        self._commands: list[Callable[[], None]] = []
         self._average = _FIRST_GUESS
         self._closed = False
 
@@ -61,7 +62,7 @@ class RequestQueue:
         with self._condition:
             if request.id not in self._waiting:
                 return False
-            self._waiting[request.id] = request
+            self._waiting[request.id] = self._arrived[request.id] = request
             self._condition.notify_all()
             return True
 
@@ -70,7 +71,7 @@ class RequestQueue:
         with self._condition:
             known = request_id in self._waiting
             request = self._waiting.pop(request_id, None) or self._running.get(request_id)
-            self._handed_over.discard(request_id)
+            self._arrived.pop(request_id, None)
             if request is not None:
                 request.aborted = True
             self._condition.notify_all()
@@ -84,55 +85,44 @@ class RequestQueue:
                 request.aborted = True
             self._condition.notify_all()
 
-    # ---- for an engine that runs one at a time ----
-
-    def take(self) -> EngineRequest | None:
-        """Block until the first in line can run; None once closed. Order of arrival is kept: a request that is
-        still being tokenized holds back those behind it.
-        """
+    def call(self, command: Callable[[], None]) -> None:
+        """Let the engine thread run ``command`` between two steps."""
         with self._condition:
-            self._condition.wait_for(lambda: self._closed or next(iter(self._waiting.values()), None) is not None)
-            if self._closed:
-                return None
-            request_id, request = self._waiting.popitem(last=False)
-            assert request is not None  # noqa: S101 - what was waited for
-            self._running[request_id] = request
-            return request
+            self._commands.append(command)
+            self._condition.notify_all()
 
-    # ---- for an engine that runs many ----
+    # ---- for the engine ----
 
     def wait_for_work(self, *, block: bool) -> bool:
         """False once closed. ``block``: wait until something arrives."""
         with self._condition:
             if block:
-                self._condition.wait_for(lambda: self._closed or bool(self._new()))
+                self._condition.wait_for(lambda: self._closed or bool(self._commands) or bool(self._arrived))
             return not self._closed
+
+    def commands(self) -> list[Callable[[], None]]:
+        """What was asked by ``call`` since the last time."""
+        with self._condition:
+            commands, self._commands = self._commands, []
+            return commands
 
     def arrivals(self) -> list[EngineRequest]:
         """Those whose tokens are known and that were not handed over before. They go on waiting until ``started``."""
         with self._condition:
-            new = self._new()
-            self._handed_over.update(request.id for request in new)
-            return new
+            arrived, self._arrived = list(self._arrived.values()), {}
+            return arrived
 
     def started(self, request_id: str) -> None:
         """It runs; no effect if it was withdrawn."""
         with self._condition:
             request = self._waiting.pop(request_id, None)
-            self._handed_over.discard(request_id)
             if request is not None:
                 self._running[request_id] = request
-
-    # ---- for both ----
 
     def finish(self, request_id: str, seconds: float | None) -> None:
         """It is over, whatever it was; ``seconds`` it took feed the estimate, None for one that was cut short."""
         with self._condition:
             self._running.pop(request_id, None)
             self._waiting.pop(request_id, None)
-            self._handed_over.discard(request_id)
             if seconds is not None:
                 self._average += _SMOOTHING * (seconds - self._average)
-
-    def _new(self) -> list[EngineRequest]:
-        return [request for request in self._waiting.values() if request is not None and request.id not in self._handed_over]

@@ -1,50 +1,85 @@
-"""What the engine asks of whoever computes."""
+"""What the engine asks of whoever computes: one interface, three implementations.
 
-from collections.abc import Generator
-from dataclasses import dataclass
+``runtime.simple_runner`` one request at a time, ``runtime.contiguous`` a batch with a cache of its own for each sequence,
+``engine.paged_runner`` a batch over one paged cache.
+"""
+
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from mlxd.types import CacheOutcome, MemoryFigures
+from mlxd.errors import GenerationError, MlxdError
+from mlxd.types import CacheFigures, CacheOutcome, FinishReason, Limits, MemoryFigures
 from mlxd.worker.engine.request import EngineRequest
 
 
 @dataclass(frozen=True)
-class PrefixFound:
-    """First of all: what the prefix cache has. ``outcome`` None: there is no cache."""
+class Started:
+    """A request is not waiting any more. ``cache`` None: there is no prefix cache."""
 
+    id: str
     cached_tokens: int
-    outcome: CacheOutcome | None
+    cache: CacheOutcome | None
 
 
 @dataclass(frozen=True)
-class PromptComputed:
-    """A chunk of ``tokens`` prompt tokens was computed."""
+class Sampled:
+    """One token of a request; ``is_end`` if it is an end-of-sequence token."""
 
-    tokens: int
-
-
-@dataclass(frozen=True)
-class TokenSampled:
-    """One token; ``is_end`` if it ends the sequence."""
-
+    id: str
     token: int
     is_end: bool
 
 
-Progress = PrefixFound | PromptComputed | TokenSampled
+@dataclass
+class StepReport:
+    """What one step did. What ``ended`` or ``failed`` is forgotten by the runner already, and its memory free."""
+
+    started: list[Started] = field(default_factory=list)
+    sampled: list[Sampled] = field(default_factory=list)
+    ended: dict[str, FinishReason] = field(default_factory=dict)
+    failed: dict[str, MlxdError] = field(default_factory=dict)
+    seconds: float = 0.0  # it took; of steps that follow each other, from result to result
+    tokens: int = 0  # computed, of prompts and outputs; 0: nothing was
+    rows: int = 0  # sequences that took part
+    preemptions: int = 0
+    evicted_blocks: int = 0  # for want of room
 
 
 class Runner(Protocol):
-    """Computes one request at a time, on the engine thread."""
+    """All calls come from the engine thread."""
 
-    def run(self, request: EngineRequest) -> Generator[Progress, None, None]:
-        """``PrefixFound`` once, then chunks, then tokens until an end token or ``max_tokens``. Returns early, within one
-        chunk or token, once ``request.aborted``. Closing the iterator early is allowed at any point.
-        """
+    def add(self, request: EngineRequest) -> None:
+        """It waits for its turn from now on. Raises a ``MlxdError`` for one that can never run here."""
+
+    def abort(self, request_id: str) -> None:
+        """Forget a request that was added and has not ended: within a step or prefill chunk its memory is free."""
+
+    def step(self) -> StepReport:
+        """Compute something. A fault ends the requests it concerns, and is no exception. Not called while idle."""
+
+    @property
+    def capacity(self) -> int:
+        """Requests that can run at once."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing was added that has not ended, and nothing is being computed."""
+
+    def reconfigure(self, limits: Limits) -> None:
+        """From the next step on."""
+
+    def evict_cached(self) -> int:
+        """Drop what is kept for later requests only; how many blocks (or entries) that were."""
 
     def memory(self) -> MemoryFigures:
         """Without ``rss``."""
 
-    @property
-    def cache_entries(self) -> int:
-        """Entries of the prefix cache."""
+    def cache(self) -> CacheFigures:
+        """What the prefix cache holds."""
+
+
+def as_failure(error: Exception) -> MlxdError:
+    """Whatever computing a request raised, as the error its client gets."""
+    if isinstance(error, MlxdError):
+        return error
+    return GenerationError(f"computing this request failed: {type(error).__name__}: {error}")

@@ -1,186 +1,288 @@
-"""Who computes what in the next step. No MLX, no clock but arrival times, no I/O: values in, a plan out.
+"""Who computes what in the next step. No MLX, no clock, no I/O: values in, a plan out; results in, a report out.
 
-A token budget is spent on streams that run first, then on prompts in order of arrival. Blocks are reserved here: when there
-are none, the youngest sequence gives its own back (its full blocks stay cached, so that it resumes with a cache hit).
+A token budget is spent on streams that run first, then on prompts in order. Blocks are reserved here: when there are none, the
+sequence that would go last gives its own back (its full blocks stay cached, so that it resumes with a cache hit).
 """
 
-from collections.abc import Callable
+import heapq
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from mlxd.errors import MlxdError
+from mlxd.errors import CacheTooSmallError
+from mlxd.types import FinishReason, Limits
+from mlxd.worker.engine.executor import StepResult
 from mlxd.worker.engine.plan import Chunk, StepPlan
 from mlxd.worker.engine.request import EngineRequest
+from mlxd.worker.engine.runner import Sampled, Started, StepReport, as_failure
 from mlxd.worker.engine.sequence import Sequence
 from mlxd.worker.engine.step_budget import StepBudget
-from mlxd.worker.kv.manager import Lookup, Manager
+from mlxd.worker.engine.waiting_line import WaitingLine
+from mlxd.worker.kv.manager import Lookup, Manager, Move
 
 WATERMARK = 0.02  # of the pool's blocks stay free at admission, so that a newcomer is not preempted at its first token
-
-
-@dataclass(frozen=True)
-class Limits:
-    """May be replaced at any time; takes effect at the next step."""
-
-    max_sequences: int
-    step_tokens: int | None  # None: "auto", by ``target_itl``
-    target_itl: float  # seconds
+_MANY_RUNS = 8  # a sequence in more pieces has its blocks moved together
 
 
 @dataclass
 class Schedule:
-    """One step's decisions. ``admitted`` left the queue; ``out_of_room`` cannot go on, alone in a full pool."""
+    """One step's decisions. ``out_of_room`` cannot go on, alone in a full pool; ``too_large`` never will."""
 
-    plan: StepPlan
-    admitted: list[Sequence] = field(default_factory=list)
+    chunks: list[Chunk] = field(default_factory=list)
+    moves: list[Move] = field(default_factory=list)
+    prefill_tokens: int = 0
+    started: list[Sequence] = field(default_factory=list)
     preempted: list[Sequence] = field(default_factory=list)
     out_of_room: list[Sequence] = field(default_factory=list)
-    sampling: set[str] = field(default_factory=set)  # sequences whose next token this step samples
+    too_large: list[Sequence] = field(default_factory=list)
+    plan: StepPlan = field(default_factory=StepPlan)
 
 
 class Scheduler:
     """Owns the order of sequences and their blocks; ``root`` is the prefix cache's root for a request."""
 
-    def __init__(self, manager: Manager, limits: Limits, budget: StepBudget, root: Callable[[EngineRequest], bytes]) -> None:
-        self.limits = limits
-        self.waiting: list[Sequence] = []  # by arrival; preempted ones first
-        self.running: list[Sequence] = []  # by admission
-        self.preemptions = 0
+    def __init__(
+        self,
+        manager: Manager,
+        limits: Limits,
+        budget: StepBudget,
+        *,
+        root: Callable[[EngineRequest], bytes],
+        end_tokens: Collection[int],
+    ) -> None:
+        self.waiting: WaitingLine[Sequence] = WaitingLine(limits.priority_ageing)
+        self.running: dict[str, Sequence] = {}  # by admission
+        self._limits = limits
         self._manager = manager
         self._budget = budget
         self._root = root
+        self._end_tokens = end_tokens
+        self._known: dict[str, Sequence] = {}  # running or waiting
 
-    def add(self, request: EngineRequest) -> Sequence:
-        """A new sequence, waiting. Raises ``PoolTooSmallError`` for what could never run."""
-        needed = self._manager.blocks_for(len(request.tokens) + 1)
-        capacity = self._manager.pool.capacity
-        if needed > capacity:
-            raise PoolTooSmallError(
-                f"the prompt needs {needed} blocks of cache, but the pool has {capacity}; raise cache.memory or shorten the prompt"
-            )
-        sequence = Sequence(request)
-        self.waiting.append(sequence)
-        return sequence
+    def add(self, request: EngineRequest) -> None:
+        """A new sequence, waiting. Raises ``CacheTooSmallError`` for what could never run."""
+        chain = self._manager.chain(self._root(request), request.tokens)
+        sequence = Sequence(request, chain)
+        if self._can_never_run(sequence):
+            raise self._too_large(sequence)
+        self._known[sequence.id] = sequence
+        self.waiting.add(sequence)
+
+    def forget(self, request_id: str) -> None:
+        """Finished, failed or aborted: its blocks are free, or cached, at once. Nothing if it is not known."""
+        sequence = self._known.pop(request_id, None)
+        if sequence is None:
+            return
+        if self.running.pop(request_id, None) is not None:
+            self._manager.close(request_id)
+        else:
+            self.waiting.remove(sequence)
 
     @property
     def is_idle(self) -> bool:
         """Nothing to do, now or later."""
-        return not self.waiting and not self.running
+        return not self._known
+
+    def reconfigure(self, limits: Limits) -> None:
+        """From the next step on. The pool's size is the owner's business."""
+        self._limits = limits
+        self.waiting.ageing = limits.priority_ageing
+
+    # ---- before the step ----
 
     def schedule(self) -> Schedule:
         """Advance ``computed`` and ``in_flight`` of what is planned: the next call may come before the step's result."""
-        decision = Schedule(StepPlan(()))
-        decodes = [sequence for sequence in self.running if sequence.decodes]
-        rows = [chunk for sequence in decodes if (chunk := self._plan_rows(sequence, 1, decision)) is not None]
-        left = self._prefill_budget(len(rows))
-        for sequence in list(self.running):
-            if left and sequence in self.running and not sequence.decodes and sequence.to_compute and not sequence.in_flight:
-                chunk = self._plan_rows(sequence, min(left, sequence.to_compute), decision)
-                if chunk is not None:
-                    rows.append(chunk)
-                    left -= chunk.count
-        self._admit(left, rows, decision)
+        decision = Schedule()
+        self._compact(decision)
+        for sequence in [sequence for sequence in self.running.values() if sequence.decodes]:
+            self._plan(sequence, 1, decision)
+        self._plan_prompts(self._budget.prefill_tokens(self._limits, decode_rows=len(decision.chunks)), decision)
         gone = {sequence.id for sequence in (*decision.preempted, *decision.out_of_room)}
-        decision.plan = StepPlan(tuple(chunk for chunk in rows if chunk.sequence not in gone))
+        chunks = tuple(chunk for chunk in decision.chunks if chunk.sequence not in gone)
+        snapshots = self._manager.snapshots
+        dropped = snapshots.take_dropped() if snapshots is not None else ()
+        decision.plan = StepPlan(chunks, tuple(decision.moves), dropped, decision.prefill_tokens)
         return decision
 
-    def commit(self, sequence: Sequence, computed: int) -> None:
-        """A step succeeded: the first ``computed`` tokens have keys and values, and full blocks may be shared."""
-        if sequence in self.running:
-            self._manager.commit(sequence.id, sequence.tokens, min(computed, len(sequence.tokens)))
+    def _prefill(self, sequence: Sequence, most: int, decision: Schedule) -> int:
+        """Plan up to ``most`` tokens of a prompt; how many it were."""
+        planned = self._plan(sequence, min(most, sequence.to_compute), decision)
+        decision.prefill_tokens += planned
+        return planned
 
-    def remove(self, sequence: Sequence) -> None:
-        """Finished, failed or aborted: its blocks are free, or cached, at once."""
-        if sequence in self.running:
-            self.running.remove(sequence)
-            self._manager.close(sequence.id)
-        elif sequence in self.waiting:
-            self.waiting.remove(sequence)
-
-    def observe(self, plan: StepPlan, seconds: float) -> None:
-        """How long a step took."""
-        decode_rows = sum(chunk.count == 1 for chunk in plan.chunks)
-        self._budget.observe(seconds=seconds, prefill_tokens=plan.rows - decode_rows, decode_rows=decode_rows)
-
-    def _prefill_budget(self, decode_rows: int) -> int:
-        limits = self.limits
-        if limits.step_tokens is not None:
-            return max(0, limits.step_tokens - decode_rows)
-        return self._budget.prefill_tokens(decode_rows=decode_rows, target=limits.target_itl)
-
-    def _admit(self, left: int, rows: list[Chunk], decision: Schedule) -> None:
-        """Waiting sequences, in order, while there is room. One that would compute what another is computing waits for it."""
-        for sequence in list(self.waiting):
-            if not left or len(self.running) >= self.limits.max_sequences or decision.preempted:
+    def _plan_prompts(self, left: int, decision: Schedule) -> None:
+        """Spend ``left`` tokens on prompts that are being computed, and on those that wait, in order of rank."""
+        prefilling = [one for one in self.running.values() if not one.decodes and one.to_compute and not one.in_flight]
+        prefilling.sort(key=self.waiting.rank)
+        admitting = True
+        for sequence in heapq.merge(prefilling, list(self.waiting), key=self.waiting.rank):
+            if left <= 0:
                 return
-            if sequence.in_flight:  # preempted while its token was on its way
-                continue
-            lookup = self._manager.lookup(self._root(sequence.request), sequence.tokens)
-            if lookup.computing is not None:  # another one computes what it needs next: wait for those blocks
-                continue
-            if not self._has_room(sequence, lookup):
-                return
+            if sequence.id not in self.running:
+                if not admitting or self._waits_for_a_prefix(sequence) or sequence.in_flight:  # its last token is on its way
+                    continue
+                admitting = self._admit(sequence, decision)
+            left -= self._prefill(sequence, left, decision)
+
+    def _waits_for_a_prefix(self, sequence: Sequence) -> bool:
+        """Another sequence computes what it would have to compute."""
+        return sequence.awaited is not None and self._manager.is_computing(sequence.awaited)
+
+    def _admit(self, sequence: Sequence, decision: Schedule) -> bool:
+        """Let a waiting sequence run, if there is room, and nobody computes what it needs. False: nobody behind it may run either."""
+        if len(self.running) >= self._limits.max_sequences or decision.preempted:
+            return False
+        lookup = self._manager.lookup(sequence.chain, sequence.tokens)
+        sequence.awaited = lookup.computing
+        if lookup.computing is not None:
+            return True
+        if self._has_room(sequence, lookup):
             self._start(sequence, lookup, decision)
-            chunk = self._plan_rows(sequence, min(left, sequence.to_compute), decision)
-            if chunk is not None:
-                rows.append(chunk)
-                left -= chunk.count
+            return True
+        if self._can_never_run(sequence):
+            decision.too_large.append(sequence)
+            return True
+        return False
 
     def _has_room(self, sequence: Sequence, lookup: Lookup) -> bool:
         """For all of its tokens and one more, and the watermark, beside what it finds in the cache."""
         pool = self._manager.pool
-        found = lookup.match.blocks
         spare = int(WATERMARK * pool.capacity) if self.running else 0
         # Cached blocks it would take over count as available now, and will not any more.
-        taken_over = sum(not pool.references(block) for block in found)
-        return self._manager.blocks_for(sequence.length + 1) - len(found) + spare <= pool.available - taken_over
+        taken_over = sum(not pool.references(block) for block in lookup.blocks)
+        return self._manager.blocks_for(sequence.length + 1) - len(lookup.blocks) + spare <= pool.available - taken_over
+
+    def _can_never_run(self, sequence: Sequence) -> bool:
+        return self._manager.blocks_for(len(sequence.tokens) + 1) > self._manager.pool.capacity
+
+    def _too_large(self, sequence: Sequence) -> CacheTooSmallError:
+        needed, capacity = self._manager.blocks_for(len(sequence.tokens) + 1), self._manager.pool.capacity
+        return CacheTooSmallError(
+            f"the prompt needs {needed} blocks of cache, but the pool has {capacity}; raise cache.memory or shorten the prompt"
+        )
 
     def _start(self, sequence: Sequence, lookup: Lookup, decision: Schedule) -> None:
-        self._manager.open(sequence.id, sequence.tokens, lookup)
+        sequence.resume = self._manager.open(sequence.id, sequence.chain, lookup)
         sequence.computed = lookup.cached_tokens
         if sequence.cache is None:
             sequence.cached_tokens, sequence.cache = lookup.cached_tokens, lookup.outcome
-            decision.admitted.append(sequence)
+            decision.started.append(sequence)
         self.waiting.remove(sequence)
-        self.running.append(sequence)
+        self.running[sequence.id] = sequence
 
-    def _plan_rows(self, sequence: Sequence, count: int, decision: Schedule) -> Chunk | None:
-        if sequence not in self.running:  # preempted for another one in this very step
-            return None
-        stop = sequence.computed + count
-        while not self._manager.reserve(sequence.id, stop, growing=sequence.generated > 0):
-            victim = self.running[-1]
-            if victim is sequence and len(self.running) == 1:
-                decision.out_of_room.append(sequence)
-                return None
-            self._preempt(victim, decision)
-            if victim is sequence:
-                return None
-        known = tuple(sequence.tokens[sequence.computed : stop])
+    def _plan(self, sequence: Sequence, count: int, decision: Schedule) -> int:
+        """Reserve room for ``count`` more tokens, and plan them; 0 where the sequence had to leave instead."""
+        if sequence.id not in self.running:  # not admitted, or preempted for another one in this very step
+            return 0
+        start = sequence.computed
+        stops = self._stops(sequence, start + count)
+        if not self._reserve(sequence, stops[-1], decision):
+            return 0
+        runs = self._manager.runs(sequence.id)
+        for stop in stops:
+            decision.chunks.append(self._chunk(sequence, stop, runs))
+        return stops[-1] - start
+
+    def _stops(self, sequence: Sequence, stop: int) -> list[int]:
+        """Where chunks end on the way to ``stop``. With recurrent state there is one more at the last block boundary, for
+        its snapshot; what lies behind that, and is not the end, is left to the next step.
+        """
+        boundary = stop - stop % self._manager.block_size
+        if self._manager.snapshots is None or boundary in (stop, 0) or boundary <= sequence.computed:
+            return [stop]
+        return [boundary, stop] if stop == sequence.length else [boundary]
+
+    def _chunk(self, sequence: Sequence, stop: int, runs: tuple[range, ...]) -> Chunk:
+        start = sequence.computed
+        known = tuple(sequence.tokens[start:stop])
+        tokens = known if len(known) == stop - start else None
         samples = stop == sequence.length
-        chunk = Chunk(
-            sequence.id, sequence.computed, count, known if len(known) == count else None, self._manager.runs(sequence.id), samples
-        )
-        sequence.computed = stop
-        if samples:
-            sequence.in_flight += 1
-            decision.sampling.add(sequence.id)
+        keep = self._manager.plan_snapshot(sequence.id, stop)
+        chunk = Chunk(sequence.id, start, stop - start, tokens, runs, samples, sequence.resume, keep)
+        sequence.computed, sequence.resume = stop, None
+        sequence.in_flight += samples
         return chunk
 
+    def _reserve(self, sequence: Sequence, tokens: int, decision: Schedule) -> bool:
+        while not self._manager.reserve(sequence.id, tokens, growing=sequence.generated > 0):
+            if len(self.running) == 1:
+                decision.out_of_room.append(sequence)
+                return False
+            victim = max(self.running.values(), key=self.waiting.rank)
+            self._preempt(victim, decision)
+            if victim is sequence:
+                return False
+        return True
+
     def _preempt(self, victim: Sequence, decision: Schedule) -> None:
-        self.preemptions += 1
-        self.running.remove(victim)
+        del self.running[victim.id]
         self._manager.close(victim.id)
-        if victim.id in decision.sampling:  # planned a moment ago, and not to be computed now
-            decision.sampling.remove(victim.id)
-            victim.in_flight -= 1
-        victim.computed = 0
-        self.waiting.insert(0, victim)
+        # What was planned for it a moment ago is not computed now.
+        victim.in_flight -= sum(chunk.samples for chunk in decision.chunks if chunk.sequence == victim.id)
+        victim.computed, victim.resume, victim.awaited = 0, None, None
+        self.waiting.add(victim)
         decision.preempted.append(victim)
 
+    def _compact(self, decision: Schedule) -> None:
+        """Move the blocks of one sequence that is in too many pieces together."""
+        for sequence in self.running.values():
+            runs = len(self._manager.runs(sequence.id))
+            if runs <= max(_MANY_RUNS, sequence.compact_at):
+                continue
+            move = self._manager.move_private(sequence.id)
+            sequence.compact_at = 2 * runs if move is None else 0  # not again at every step
+            if move is not None:
+                decision.moves.append(move)
+                return
 
-class PoolTooSmallError(MlxdError):
-    """The prompt does not fit the cache of this model, however long it waits."""
+    # ---- after the step ----
 
-    status = 400
-    code = "cache_too_small"
-    kind = "invalid_request_error"
+    def update(self, schedule: Schedule, result: StepResult | None, seconds: float) -> StepReport:
+        """What the step before computed is known now: tokens, ends, and blocks that may be shared. It took ``seconds``."""
+        report = StepReport(preemptions=len(schedule.preempted))
+        report.started = [Started(sequence.id, sequence.cached_tokens, sequence.cache) for sequence in schedule.started]
+        for sequence in schedule.too_large:
+            report.failed[sequence.id] = self._too_large(sequence)
+            self.forget(sequence.id)
+        if result is not None:
+            self._take_result(result, report)
+            plan, decode_rows = result.plan, result.plan.rows - result.plan.prefill_tokens
+            report.seconds, report.tokens, report.rows = seconds, plan.rows, len({chunk.sequence for chunk in plan.chunks})
+            self._budget.observe(seconds=seconds, prefill_tokens=plan.prefill_tokens, decode_rows=decode_rows)
+        for sequence in schedule.out_of_room:
+            if sequence.id in self._known:
+                self._end(sequence, FinishReason.LENGTH, report)
+        return report
+
+    def fail(self, error: Exception) -> StepReport:
+        """A step could not be computed: whoever was in it, or in the one behind it, ends. Nothing cached can be trusted."""
+        struck = [sequence for sequence in self._known.values() if sequence.in_flight or sequence.id in self.running]
+        for sequence in struck:
+            self.forget(sequence.id)
+        self._manager.evict_cached()
+        return StepReport(failed={sequence.id: as_failure(error) for sequence in struck})
+
+    def _take_result(self, result: StepResult, report: StepReport) -> None:
+        for chunk in result.plan.chunks:
+            sequence = self._known.get(chunk.sequence)
+            if sequence is None:  # ended or aborted while the step ran
+                continue
+            if (error := result.failed.get(chunk.sequence)) is not None:
+                report.failed[sequence.id] = as_failure(error)
+                self.forget(sequence.id)
+                continue
+            if sequence.id in self.running:
+                self._manager.commit(sequence.id, sequence.tokens, min(chunk.start + chunk.count, len(sequence.tokens)))
+            if chunk.samples:
+                self._take_token(sequence, result.sampled[chunk.sequence], report)
+
+    def _take_token(self, sequence: Sequence, token: int, report: StepReport) -> None:
+        sequence.in_flight -= 1
+        sequence.tokens.append(token)
+        is_end = token in self._end_tokens
+        report.sampled.append(Sampled(sequence.id, token, is_end))
+        if is_end or len(sequence.tokens) - len(sequence.request.tokens) >= sequence.request.max_tokens:
+            self._end(sequence, FinishReason.STOP if is_end else FinishReason.LENGTH, report)
+
+    def _end(self, sequence: Sequence, reason: FinishReason, report: StepReport) -> None:
+        self.forget(sequence.id)
+        report.ended[sequence.id] = reason

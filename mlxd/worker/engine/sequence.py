@@ -1,9 +1,10 @@
-"""One request inside the continuous engine: its tokens, and how many of them are computed."""
+"""One request inside the paged runner: its tokens, and how many of them are computed."""
 
 from dataclasses import dataclass, field
 
 from mlxd.types import CacheOutcome
 from mlxd.worker.engine.request import EngineRequest
+from mlxd.worker.kv.block_chain import BlockChain
 
 
 @dataclass(eq=False)
@@ -15,14 +16,15 @@ class Sequence:
     """
 
     request: EngineRequest
+    chain: BlockChain  # names of its full blocks
     tokens: list[int] = field(default_factory=list)  # prompt and output, as far as known
     computed: int = 0
     in_flight: int = 0
     cached_tokens: int = 0  # of the prompt, at first admission
     cache: CacheOutcome | None = None
-    began: float | None = None  # monotonic seconds of the first admission
-    first_token: float | None = None
-    last_token: float | None = None
+    awaited: bytes | None = None  # the block that another sequence computes for it, while it waits for that
+    resume: int | None = None  # the snapshot its first chunk begins with
+    compact_at: int = 0  # runs from which on moving its blocks together is tried
 
     def __post_init__(self) -> None:
         self.tokens = self.tokens or list(self.request.tokens)

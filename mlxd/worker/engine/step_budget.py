@@ -4,6 +4,8 @@ A step's cost is taken as ``base + per_token * prefill tokens``, where ``base`` 
 moving averages of what was observed, so the budget follows the machine, the model and the length of contexts.
 """
 
+from mlxd.types import Limits
+
 MINIMUM = 16  # tokens: a prompt always goes on, however slow the machine
 _SMOOTHING = 0.2
 _FIRST_PER_TOKEN = 0.005  # seconds, before anything was observed: small first chunks, that grow
@@ -26,9 +28,13 @@ class StepBudget:
         cost = max(seconds - base, 1e-6) / prefill_tokens
         self._per_token += _SMOOTHING * (cost - self._per_token)
 
-    def prefill_tokens(self, *, decode_rows: int, target: float) -> int:
-        """Prompt tokens for the next step. ``target``: seconds a step may take while ``decode_rows`` streams run."""
+    def prefill_tokens(self, limits: Limits, *, decode_rows: int) -> int:
+        """Prompt tokens for the next step, beside ``decode_rows`` streams that run. Of a fixed budget a small share is always for
+        prompts, so that many streams cannot starve them.
+        """
+        if limits.step_tokens is not None:
+            return max(1, limits.step_tokens // 8, limits.step_tokens - decode_rows)
         if not decode_rows:
             return self.largest
-        left = target - (self._base or 0.0)
+        left = limits.target_itl - (self._base or 0.0)
         return max(MINIMUM, min(self.largest, int(left / self._per_token)))

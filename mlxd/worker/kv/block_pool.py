@@ -54,9 +54,13 @@ class BlockPool:
 
     @property
     def available(self) -> int:
-        """Blocks an allocation can get now: free, in arenas not made yet, or by eviction."""
-        growable = max(0, self._max_arenas - len(self._in_arena)) * self.arena_blocks
-        return len(self._free) + growable + len(self._cached)
+        """Blocks an allocation can get now: ``free`` ones, or by eviction."""
+        return self.free + len(self._cached)
+
+    @property
+    def free(self) -> int:
+        """Blocks that can be taken without evicting anything, those of arenas not made yet included."""
+        return len(self._free) + max(0, self._max_arenas - len(self._in_arena)) * self.arena_blocks
 
     def counts(self) -> PoolCounts:
         """O(1)."""
@@ -114,6 +118,11 @@ class BlockPool:
         if block not in self._references:
             raise ValueError(f"block {block} is not held: it cannot be registered")
         self._findable.add(block)
+
+    def hand_over(self, block: int, target: int) -> None:
+        """The prefix index knows ``target`` instead of ``block`` from now on; both are used."""
+        self.make_findable(target)
+        self._findable.remove(block)
 
     def is_findable(self, block: int) -> bool:
         """Known to the prefix index."""

@@ -9,39 +9,57 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mlxd.types import CacheOutcome
+from mlxd.worker.kv.block_chain import BlockChain
 from mlxd.worker.kv.block_pool import BlockPool, PoolCounts
 from mlxd.worker.kv.block_table import BlockTable
-from mlxd.worker.kv.prefix_index import BlockKey, Match, PrefixIndex
+from mlxd.worker.kv.prefix_index import PrefixIndex
+from mlxd.worker.kv.state_snapshots import StateSnapshots
 
 
 @dataclass
 class _Holding:
-    """One sequence's part of the cache. ``digests[i]`` names its block ``i`` once that is computed and full."""
+    """One sequence's part of the cache."""
 
+    chain: BlockChain
     table: BlockTable
-    parent: bytes  # digest of the last registered block, or the root
-    registered: int = 0  # full blocks whose digest is known
+    prompt_blocks: int  # full blocks of the prompt
+    registered: int  # blocks at the head of the table that are full, computed and registered
     announced: list[bytes] = field(default_factory=list)
+    snapshots: dict[int, int] = field(default_factory=dict)  # index of a block -> its snapshot, being taken
+    newest_snapshot: int | None = None  # the block of the last one taken while decoding
 
 
 @dataclass(frozen=True)
 class Lookup:
-    """What the cache has of a prompt. ``computing`` names the sequence that computes the next block now."""
+    """What the cache has of a prompt: ``blocks`` to begin with. ``computing`` names the block another sequence computes now
+    and this one needs next.
+    """
 
-    match: Match
+    blocks: tuple[int, ...]
     cached_tokens: int
     outcome: CacheOutcome
-    computing: str | None = None
+    computing: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Move:
+    """The content of blocks ``source`` is copied to blocks ``target``, pairwise."""
+
+    source: tuple[int, ...]
+    target: tuple[int, ...]
 
 
 class Manager:
-    """Blocks of ``block_size`` tokens for sequences named by id."""
+    """Blocks of ``block_size`` tokens for sequences named by id. ``snapshots``: of a model with recurrent state."""
 
-    def __init__(self, *, block_size: int, arena_blocks: int, max_arenas: int, growth_blocks: int = 4) -> None:
+    def __init__(
+        self, *, block_size: int, arena_blocks: int, max_arenas: int, growth_blocks: int = 4, snapshots: StateSnapshots | None = None
+    ) -> None:
         self.block_size = block_size
+        self.snapshots = snapshots
         self._growth_blocks = growth_blocks
         self._index = PrefixIndex()
-        self._pool = BlockPool(arena_blocks=arena_blocks, max_arenas=max_arenas, on_evict=self._index.forget)
+        self._pool = BlockPool(arena_blocks=arena_blocks, max_arenas=max_arenas, on_evict=self._forget)
         self._holdings: dict[str, _Holding] = {}
         self._computing: dict[bytes, str] = {}  # digest of a prompt block that is not computed yet -> by whom
 
@@ -58,33 +76,45 @@ class Manager:
         """Blocks that hold so many tokens."""
         return -(-tokens // self.block_size)
 
-    def lookup(self, root: bytes, prompt: Sequence[int], extra: Sequence[tuple[bytes, ...]] = ()) -> Lookup:
-        """The longest cached beginning of ``prompt`` in whole blocks, less than the whole: the last token is always
-        computed, for its logits are needed. ``hit``: every full block that may be used was found.
-        """
-        usable = (len(prompt) - 1) // self.block_size
-        keys = self._keys(prompt, extra, usable)
-        match = self._index.match(root, keys)
-        found = len(match.blocks)
-        computing = None
-        if found < usable:
-            computing = self._computing.get(BlockKey(match.digest, *keys[found]).digest())
-        return Lookup(match, found * self.block_size, _outcome(found, usable), computing)
+    def chain(self, root: bytes, tokens: Sequence[int], extra: Sequence[tuple[bytes, ...]] = ()) -> BlockChain:
+        """The names of a new sequence's blocks."""
+        chain = BlockChain(root, self.block_size, extra)
+        chain.extend(tokens)
+        return chain
 
-    def open(self, sequence: str, prompt: Sequence[int], lookup: Lookup, extra: Sequence[tuple[bytes, ...]] = ()) -> None:
-        """Give ``sequence`` the blocks of ``lookup`` (made just now) and announce what it is going to compute."""
+    def lookup(self, chain: BlockChain, tokens: Sequence[int]) -> Lookup:
+        """The longest cached beginning of ``tokens``, whose chain is ``chain``, in whole blocks, less than the whole: the last
+        token is always computed, for its logits are needed. ``hit``: every full block that may be used was found.
+        """
+        chain.extend(tokens)
+        usable = (len(tokens) - 1) // self.block_size
+        found = self._index.match(chain, usable)
+        computing = None
+        if len(found) < usable and chain.digests[len(found)] in self._computing:
+            computing = chain.digests[len(found)]
+        if self.snapshots is not None:
+            found = found[: self.snapshots.deepest(found)]
+        return Lookup(tuple(found), len(found) * self.block_size, _outcome(len(found), usable), computing)
+
+    def is_computing(self, digest: bytes) -> bool:
+        """Whether some sequence still computes the block of this name."""
+        return digest in self._computing
+
+    def open(self, sequence: str, chain: BlockChain, lookup: Lookup) -> int | None:
+        """Give ``sequence`` the blocks of ``lookup`` (made just now) and announce what it is going to compute. Returns the
+        snapshot its recurrent state begins with, if it has any.
+        """
         if sequence in self._holdings:
             raise ValueError(f"sequence {sequence} holds blocks already")
-        holding = _Holding(BlockTable(self._pool.arena_blocks), lookup.match.digest, len(lookup.match.blocks))
-        for block in lookup.match.blocks:
+        holding = _Holding(chain, BlockTable(self._pool.arena_blocks), prompt_blocks=len(chain), registered=len(lookup.blocks))
+        for block in lookup.blocks:
             self._pool.retain(block)
             holding.table.append(block)
         self._holdings[sequence] = holding
-        parent = lookup.match.digest
-        for tokens, more in self._keys(prompt, extra, len(prompt) // self.block_size)[holding.registered :]:
-            parent = BlockKey(parent, tokens, more).digest()
-            if self._computing.setdefault(parent, sequence) == sequence:
-                holding.announced.append(parent)
+        for digest in chain.digests[holding.registered :]:
+            if self._computing.setdefault(digest, sequence) == sequence:
+                holding.announced.append(digest)
+        return self.snapshots.use(lookup.blocks[-1]) if self.snapshots is not None and lookup.blocks else None
 
     def reserve(self, sequence: str, tokens: int, *, growing: bool = False) -> bool:
         """Make room for ``tokens`` tokens in all. ``growing`` takes a few blocks more where they are free, so that
@@ -94,7 +124,7 @@ class Manager:
         need = self.blocks_for(tokens) - len(table)
         if need <= 0:
             return True
-        spare = self._pool.counts().free - need
+        spare = self._pool.free - need
         ahead = min(self._growth_blocks - 1, spare) if growing and spare > 0 else 0
         blocks = self._pool.allocate(need + ahead, table.last)
         if blocks is None:
@@ -102,44 +132,66 @@ class Manager:
         table.extend(blocks)
         return True
 
-    def commit(self, sequence: str, tokens: Sequence[int], computed: int, extra: Sequence[tuple[bytes, ...]] = ()) -> None:
+    def plan_snapshot(self, sequence: str, computed: int) -> int | None:
+        """The id under which to keep the recurrent state after ``computed`` tokens; None unless a block ends there."""
+        if self.snapshots is None or computed % self.block_size:
+            return None
+        snapshot = self.snapshots.make()
+        self._holdings[sequence].snapshots[computed // self.block_size - 1] = snapshot
+        return snapshot
+
+    def commit(self, sequence: str, tokens: Sequence[int], computed: int) -> None:
         """The first ``computed`` of ``tokens`` have keys and values now: register the blocks that became full."""
         holding = self._holdings[sequence]
         full = computed // self.block_size
+        if full <= holding.registered:
+            return
+        holding.chain.extend(tokens)
         for index in range(holding.registered, full):
-            start = index * self.block_size
-            more = extra[index] if index < len(extra) else ()
-            block = holding.table.block_at(index)
-            digest, known = self._index.register(BlockKey(holding.parent, tuple(tokens[start : start + self.block_size]), more), block)
-            if known:
+            digest, block = holding.chain.digests[index], holding.table.block_at(index)
+            known = self._index.register(digest, holding.chain.keys[index], block)
+            if known == block:
                 self._pool.make_findable(block)
-            holding.parent = digest
+            self._keep_snapshot(holding, index, known, own=known == block)
             self._withdraw(digest, sequence)
-        holding.registered = max(holding.registered, full)
+        holding.registered = full
 
     def runs(self, sequence: str) -> tuple[range, ...]:
         """The blocks of a sequence, run by run."""
         return self._holdings[sequence].table.runs
 
-    def move_private(self, sequence: str) -> tuple[list[int], list[int]] | None:
-        """Move the blocks that only this sequence holds to fresh ones in fewer runs; (from, to) for the runtime to copy.
-        None when it would not help or there is no room now. Shared and registered blocks stay where they are.
+    def move_private(self, sequence: str, most: int = 512) -> Move | None:
+        """Move the blocks at the end of a sequence that nobody else holds, ``most`` at a time, to fresh ones in fewer runs, for
+        the runtime to copy. Whoever finds them in the index finds them at their new place. None when there is no room now, or
+        nothing to gain.
         """
         holding = self._holdings[sequence]
         blocks = list(holding.table)
         first = len(blocks)
-        while first and self._pool.references(blocks[first - 1]) == 1 and not self._pool.is_findable(blocks[first - 1]):
+        while first > max(0, len(blocks) - most) and self._pool.references(blocks[first - 1]) == 1:
             first -= 1
         moving = blocks[first:]
-        fresh = self._pool.allocate(len(moving)) if len(moving) > 1 else None
-        if fresh is None:
+        if len(moving) > self._pool.free:  # nothing is evicted for this
             return None
+        fresh = self._pool.allocate(len(moving)) or []
         target = [block for run in fresh for block in run]
+        if len(fresh) >= _runs(moving):
+            for block in target:
+                self._pool.release(block)
+            return None
+        for block, to in zip(moving, target, strict=True):
+            if self._pool.is_findable(block):
+                self._pool.hand_over(block, to)
+                self._index.move(block, to)
+                if self.snapshots is not None:
+                    self.snapshots.move(block, to)
+            if holding.newest_snapshot == block:
+                holding.newest_snapshot = to
         holding.table.truncate(first)
         holding.table.extend(fresh)
         for block in reversed(moving):
             self._pool.release(block)
-        return moving, target
+        return Move(tuple(moving), tuple(target))
 
     def close(self, sequence: str) -> None:
         """The sequence is done, preempted or aborted. Its registered blocks stay findable; tails go first when evicted."""
@@ -148,12 +200,21 @@ class Manager:
             self._pool.release(block)
         for digest in holding.announced:
             self._withdraw(digest, sequence)
+        if self.snapshots is not None:
+            for snapshot in holding.snapshots.values():
+                self.snapshots.discard(snapshot)
 
     def evict_cached(self) -> int:
         """Drop every block that nobody holds; how many."""
         freed = self._pool.evict_cached()
         self._pool.trim()
         return freed
+
+    def resize(self, *, max_arenas: int, snapshots: int) -> None:
+        """Change the limits. What lies beyond them goes at once, or as soon as nobody holds it."""
+        self._pool.resize(max_arenas)
+        if self.snapshots is not None:
+            self.snapshots.resize(snapshots)
 
     def check_integrity(self) -> None:
         """Pool, index and tables agree. O(everything): for tests."""
@@ -167,11 +228,23 @@ class Manager:
         assert self._pool.counts().used == len(held), "a block is held by no table"
         assert set(self._computing.values()) <= set(self._holdings), "a closed sequence is still announced"
 
-    def _keys(
-        self, tokens: Sequence[int], extra: Sequence[tuple[bytes, ...]], blocks: int
-    ) -> list[tuple[tuple[int, ...], tuple[bytes, ...]]]:
-        size = self.block_size
-        return [(tuple(tokens[i * size : (i + 1) * size]), extra[i] if i < len(extra) else ()) for i in range(blocks)]
+    def _forget(self, block: int) -> None:
+        self._index.forget(block)
+        if self.snapshots is not None:
+            self.snapshots.drop(block)
+
+    def _keep_snapshot(self, holding: _Holding, index: int, block: int, *, own: bool) -> None:
+        """The state after block ``index`` was copied: it belongs to ``block``, the one that is known by this name. Of those
+        taken while decoding only the newest is kept: the next turn of a conversation begins after it.
+        """
+        snapshot = holding.snapshots.pop(index, None)
+        if snapshot is None or self.snapshots is None:
+            return
+        self.snapshots.attach(snapshot, block)
+        if own and index >= holding.prompt_blocks:
+            if holding.newest_snapshot is not None:
+                self.snapshots.drop(holding.newest_snapshot)
+            holding.newest_snapshot = block
 
     def _withdraw(self, digest: bytes, sequence: str) -> None:
         if self._computing.get(digest) == sequence:
@@ -182,3 +255,8 @@ def _outcome(found: int, usable: int) -> CacheOutcome:
     if not found:
         return CacheOutcome.MISS
     return CacheOutcome.HIT if found == usable else CacheOutcome.PREFIX_HIT
+
+
+def _runs(blocks: Sequence[int]) -> int:
+    """Maximal ranges of consecutive blocks."""
+    return sum(position == 0 or blocks[position - 1] + 1 != block for position, block in enumerate(blocks))

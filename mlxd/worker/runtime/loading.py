@@ -53,7 +53,7 @@ def load(path: Path, *, dtype: str, context_limit: int | None) -> LoadedModel:
     _cast(model, dtype if dtype != "auto" or device == "gpu" else "float32", dequantize=dtype == "auto" and device == "cpu")
     mx.eval(model.parameters())
     mx.clear_cache()
-    _leave_memory_unwired()
+    leave_memory_unwired()
     weights = [value for _, value in tree_flatten(model.parameters())]
     floating = next((value.dtype for value in weights if mx.issubdtype(value.dtype, mx.floating)), mx.float32)
     own_context = context_length(config)
@@ -99,7 +99,7 @@ def _cast(model: Any, dtype: str, *, dequantize: bool) -> None:
         dequantize_model(model)
 
 
-def _leave_memory_unwired() -> None:
+def leave_memory_unwired() -> None:
     """A wired limit under concurrency has panicked macOS kernels (ml-explore/mlx#3186): undo what a library may have set."""
     if mx.metal.is_available():
         mx.set_wired_limit(0)

@@ -15,17 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import mlx.core as mx
-import psutil
-from mlx_lm.models.cache import CacheList, ConcatenateKVCache, KVCache, QuantizedKVCache, RotatingKVCache
+from mlx_lm.models.cache import ArraysCache, CacheList, ConcatenateKVCache, KVCache, QuantizedKVCache, RotatingKVCache
 
-AUTO_FRACTION = 0.2  # of available RAM
-
-
-def cache_limit(size: int | None, fraction: float | None) -> int:
-    """Bytes, from ``cache.memory``: a size, a share of the RAM available now, or neither ("auto")."""
-    if size is not None:
-        return size
-    return int(psutil.virtual_memory().available * (fraction or AUTO_FRACTION))
+from mlxd.types import CacheOutcome
 
 
 @dataclass(frozen=True)
@@ -89,12 +81,36 @@ class PromptCache:
         self._entries.pop(key, None)
         self._entries[key] = layers
         self._sizes[key] = size
+        self._shrink()
+
+    def resize(self, *, max_entries: int, max_bytes: int) -> None:
+        """Change the limits; what is beyond them goes at once."""
+        self.max_entries, self.max_bytes = max_entries, max_bytes
+        self._shrink()
+
+    def clear(self) -> int:
+        """Drop everything; how many entries that were."""
+        count = len(self._entries)
+        self._entries.clear()
+        self._sizes.clear()
+        return count
+
+    def _shrink(self) -> None:
         while len(self._entries) > self.max_entries or self.nbytes > self.max_bytes:
             self._drop(next(iter(self._entries)))
 
     def _drop(self, tokens: tuple[int, ...]) -> None:
         del self._entries[tokens]
         del self._sizes[tokens]
+
+
+def outcome(prompt: Sequence[int], found: Found | None) -> CacheOutcome:
+    """``hit``: everything but the last token, which is always computed. A chat template's opening tokens make most conversations
+    a ``prefix_hit``.
+    """
+    if found is None:
+        return CacheOutcome.MISS
+    return CacheOutcome.HIT if found.tokens == len(prompt) - 1 else CacheOutcome.PREFIX_HIT
 
 
 def can_rewind(layers: Sequence[Any]) -> bool:
@@ -128,6 +144,9 @@ def _compact(layers: Sequence[Any]) -> None:
             if type(part) is KVCache and part.keys is not None and part.offset < part.keys.shape[2]:
                 part.keys, part.values = (mx.contiguous(whole[..., : part.offset, :]) for whole in (part.keys, part.values))
                 mx.eval(part.keys, part.values)  # layer by layer: the larger buffers are never held twice
+            elif isinstance(part, ArraysCache):  # states of one row of a batch are views of all rows
+                part.cache = [None if state is None else mx.contiguous(state) for state in part.cache]
+                mx.eval(part.cache)
 
 
 def _common(left: Sequence[int], right: Sequence[int]) -> int:

@@ -26,15 +26,20 @@ def row_key(seed: int, position: int) -> tuple[int, int]:
     return int.from_bytes(digest[:4], "big"), int.from_bytes(digest[4:], "big")
 
 
+def is_greedy(params: SamplingParams) -> bool:
+    """Nothing is drawn: the most likely token it is."""
+    return params.temperature < _COLDEST
+
+
 def sample(logits: mx.array, rows: Sequence[SamplingParams], keys: Sequence[tuple[int, int]]) -> mx.array:
     """``logits`` ``[B, vocab]``, penalties applied already; the sampled ids ``[B]``. Rows of temperature 0 take the most likely."""
     greedy = mx.argmax(logits, axis=-1)
-    is_greedy = [row.temperature < _COLDEST for row in rows]
-    if all(is_greedy):
+    takes_first = [is_greedy(row) for row in rows]
+    if all(takes_first):
         return greedy
     temperature = mx.array([max(row.temperature, _COLDEST) for row in rows])[:, None]
     drawn = _draw(logits.astype(mx.float32) / temperature, rows, mx.array(list(keys), dtype=mx.uint32))
-    return mx.where(mx.array(is_greedy), greedy, drawn)
+    return mx.where(mx.array(takes_first), greedy, drawn)
 
 
 def _draw(logits: mx.array, rows: Sequence[SamplingParams], keys: mx.array) -> mx.array:
@@ -62,46 +67,16 @@ def _filter(ranked: mx.array, rows: Sequence[SamplingParams]) -> mx.array:
     return mx.where((before < top_p) | (rank == 0), ranked, -mx.inf)
 
 
-class Penalties:
-    """Logit bias and penalties of one sequence. Counts live on the device: one update per token, nothing read back.
+class RequestSampler:
+    """For one request, as mlx-lm calls it: once per position, in order."""
 
-    Repetition counts prompt and output (Keskar et al. 2019, CTRL); presence and frequency the output only, as OpenAI defines them.
-    """
-
-    def __init__(self, params: SamplingParams, prompt: Sequence[int], vocab: int) -> None:
+    def __init__(self, params: SamplingParams) -> None:
         self._params = params
-        self._bias = _bias(params.logit_bias, vocab)
-        self._output = mx.zeros((vocab,), dtype=mx.int32)
-        self._seen = mx.zeros((vocab,), dtype=mx.bool_)
-        if params.repetition_penalty != 1:
-            self._seen[mx.array(list(prompt))] = True
+        self._seed = draw_seed() if params.seed is None else params.seed
+        self._position = 0
 
-    @staticmethod
-    def needed(params: SamplingParams) -> bool:
-        """Whether these parameters change logits at all."""
-        return bool(params.logit_bias) or (params.repetition_penalty, params.presence_penalty, params.frequency_penalty) != (1, 0, 0)
-
-    def add(self, token: mx.array) -> None:
-        """One generated token, ``[1]``, possibly not evaluated yet."""
-        self._output = self._output.at[token].add(1)
-        self._seen[token] = True
-
-    def apply(self, logits: mx.array) -> mx.array:
-        """``logits`` ``[1, vocab]``."""
-        params = self._params
-        if self._bias is not None:
-            logits = logits + self._bias
-        if params.repetition_penalty != 1:
-            penalised = mx.where(logits > 0, logits / params.repetition_penalty, logits * params.repetition_penalty)
-            logits = mx.where(self._seen, penalised, logits)
-        if params.presence_penalty or params.frequency_penalty:
-            logits = logits - params.frequency_penalty * self._output - params.presence_penalty * (self._output > 0)
-        return logits
-
-
-def _bias(biases: dict[int, float], vocab: int) -> mx.array | None:
-    if not biases:
-        return None
-    bias = mx.zeros((vocab,))
-    bias[mx.array(list(biases))] = mx.array(list(biases.values()))
-    return bias
+    def __call__(self, logprobs: mx.array) -> mx.array:
+        """``[1, vocab]`` to ``[1]``."""
+        key = row_key(self._seed, self._position)
+        self._position += 1
+        return sample(logprobs, [self._params], [key])

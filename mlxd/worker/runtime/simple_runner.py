@@ -4,18 +4,22 @@ import contextlib
 import copy
 import logging
 from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 import mlx.core as mx
 from mlx_lm.generate import generate_step
 from mlx_lm.models.cache import make_prompt_cache
 
-from mlxd.types import CacheOutcome, MemoryFigures
+from mlxd.types import CacheFigures, FinishReason, Limits, MemoryFigures
 from mlxd.worker.engine.request import EngineRequest
-from mlxd.worker.engine.runner import PrefixFound, Progress, PromptComputed, TokenSampled
+from mlxd.worker.engine.runner import Sampled, Started, StepReport, as_failure
+from mlxd.worker.engine.waiting_line import WaitingLine
 from mlxd.worker.runtime.loading import LoadedModel
-from mlxd.worker.runtime.prompt_cache import Found, PromptCache, always_rewinds
-from mlxd.worker.runtime.sampler import Penalties, draw_seed, row_key, sample
+from mlxd.worker.runtime.logits_processors import MlxLmProcessor, make_processors
+from mlxd.worker.runtime.prompt_cache import Found, PromptCache, always_rewinds, outcome
+from mlxd.worker.runtime.sampler import RequestSampler
 
 _log = logging.getLogger(__name__)
 
@@ -23,87 +27,158 @@ _log = logging.getLogger(__name__)
 _CHUNK = {"cpu": 128, "gpu": 1024}
 
 
-class SimpleRunner:
-    """``cache`` None: nothing is reused. All calls come from the engine thread."""
+@dataclass(frozen=True)
+class _Waiting:
+    request: EngineRequest
 
-    def __init__(self, loaded: LoadedModel, cache: PromptCache | None) -> None:
+
+class SimpleRunner:
+    """Implements ``Runner``. ``cache`` None: nothing is reused."""
+
+    def __init__(self, loaded: LoadedModel, cache: PromptCache | None, limits: Limits) -> None:
         self._loaded = loaded
         self._cache = cache
         self._chunk = _CHUNK[loaded.device]
         self._stream = mx.default_stream(mx.default_device())
-        self._running: list[Any] = []  # the layer caches of the running request
+        self._waiting: WaitingLine[_Waiting] = WaitingLine(limits.priority_ageing)
+        self._session: _Session | None = None  # of the running request
 
-    def run(self, request: EngineRequest) -> Generator[Progress, None, None]:
-        """See ``Runner.run``. What was computed is cached also when the request is aborted: its client may try again.
-        After a fault it is not: some layers may hold more tokens than others.
-        """
-        found = self._cache.find(request.tokens) if self._cache is not None else None
-        yield PrefixFound(found.tokens if found else 0, self._outcome(request, found))
-        session = _Session(request, found or Found(make_prompt_cache(self._loaded.model), 0))
-        self._running = session.layers
+    def add(self, request: EngineRequest) -> None:
+        """See ``Runner``."""
+        self._waiting.add(_Waiting(request))
+
+    def abort(self, request_id: str) -> None:
+        """See ``Runner``. What was computed is cached: its client may try again."""
+        if self._session is not None and self._session.request.id == request_id:
+            self._session.steps.close()
+            self._session = None
+            return
+        for waiting in [waiting for waiting in self._waiting if waiting.request.id == request_id]:
+            self._waiting.remove(waiting)
+
+    @property
+    def capacity(self) -> int:
+        """See ``Runner``."""
+        return 1
+
+    @property
+    def is_idle(self) -> bool:
+        """See ``Runner``."""
+        return self._session is None and not self._waiting
+
+    def step(self) -> StepReport:
+        """One chunk of a prompt, or one token; the first step of a request only asks the cache."""
+        began = monotonic()
+        session = self._session or self._begin()
+        request_id = session.request.id
         try:
-            yield from self._prefill(session)
-            if not request.aborted:
-                yield from self._decode(session)
-        except GeneratorExit:
-            self._keep(session)
-            raise
-        else:
-            self._keep(session)
-        finally:
-            self._running = []
+            report = next(session.steps, None)
+            if report is None:
+                raise RuntimeError("the model stopped without an end")  # noqa: TRY301 - as what the model raises
+        except Exception as error:  # noqa: BLE001 - whatever MLX or a model raises ends this request, not the others
+            _log.error("computing request %s failed", request_id, exc_info=error)
+            self._session = None
+            return StepReport(failed={request_id: as_failure(error)})
+        report.seconds = monotonic() - began
+        if report.ended:
+            session.steps.close()
+            self._session = None
+        return report
+
+    def reconfigure(self, limits: Limits) -> None:
+        """See ``Runner``."""
+        self._waiting.ageing = limits.priority_ageing
+        if self._cache is not None and limits.cache_bytes is not None:
+            self._cache.resize(max_entries=limits.cache_entries, max_bytes=limits.cache_bytes)
+
+    def evict_cached(self) -> int:
+        """See ``Runner``."""
+        return self._cache.clear() if self._cache is not None else 0
 
     def memory(self) -> MemoryFigures:
         """MLX's counters, and what the prompt cache and the running request hold."""
-        kept = self._cache.nbytes if self._cache is not None else 0
         return MemoryFigures(
             weights=self._loaded.weight_bytes,
-            kv=kept + sum(layer.nbytes for layer in self._running),
+            kv=(self._cache.nbytes if self._cache is not None else 0) + self._running_bytes,
             mlx_active=mx.get_active_memory(),
             mlx_cache=mx.get_cache_memory(),
             mlx_peak=mx.get_peak_memory(),
         )
 
-    @property
-    def cache_entries(self) -> int:
-        """Prompts held."""
-        return len(self._cache) if self._cache is not None else 0
+    def cache(self) -> CacheFigures:
+        """See ``Runner``."""
+        if self._cache is None:
+            return CacheFigures(bytes_used=self._running_bytes)
+        return CacheFigures(
+            bytes_used=self._running_bytes, bytes_cached=self._cache.nbytes, limit_bytes=self._cache.max_bytes, entries=len(self._cache)
+        )
 
-    def _prefill(self, session: "_Session") -> Iterator[Progress]:
+    @property
+    def _running_bytes(self) -> int:
+        return sum(layer.nbytes for layer in self._session.layers) if self._session is not None else 0
+
+    def _begin(self) -> "_Session":
+        waiting = next(iter(self._waiting))
+        self._waiting.remove(waiting)
+        request = waiting.request
+        self._session = session = _Session(request)
+        session.steps = self._run(session)
+        return session
+
+    def _run(self, session: "_Session") -> Generator[StepReport, None, None]:
+        """Closing it early, at any point, keeps what was computed. After a fault it is not kept: some layers may hold more tokens
+        than others.
+        """
+        request = session.request
+        found = self._cache.find(request.tokens) if self._cache is not None else None
+        session.begin(found or Found(make_prompt_cache(self._loaded.model), 0))
+        cache = outcome(request.tokens, found) if self._cache is not None else None
+        yield StepReport(started=[Started(request.id, found.tokens if found else 0, cache)])
+        try:
+            yield from self._prefill(session)
+            yield from self._decode(session)
+        except GeneratorExit:
+            self._keep(session)
+            raise
+
+    def _prefill(self, session: "_Session") -> Iterator[StepReport]:
         """All but the last prompt token, chunk by chunk; mlx-lm computes the last one for its logits."""
         remaining = session.request.tokens[len(session.fed) : -1]
         for start in range(0, len(remaining), self._chunk):
-            if session.request.aborted:
-                return
             chunk = remaining[start : start + self._chunk]
             self._loaded.model(mx.array(chunk)[None], cache=session.layers)
             mx.eval([layer.state for layer in session.layers])
             mx.clear_cache()
             session.fed += chunk
-            yield PromptComputed(len(chunk))
+            yield StepReport(tokens=len(chunk), rows=1)
         if self._cache is not None and remaining and not always_rewinds(session.layers):
             # The answer cannot be cut off these layers again, so the prompt gets an entry of its own.
             self._cache.store(session.fed, copy.deepcopy(session.layers))
 
-    def _decode(self, session: "_Session") -> Iterator[Progress]:
+    def _decode(self, session: "_Session") -> Iterator[StepReport]:
         request = session.request
+        processors = make_processors(request.sampling, request.tokens, self._loaded.vocab_size)
+        process = MlxLmProcessor(processors)
         tokens = generate_step(
             mx.array(request.tokens[-1:]),
             self._loaded.model,
             self._stream,
             max_tokens=request.max_tokens,
-            sampler=_Sampler(request),
-            logits_processors=_processors(request),
+            sampler=RequestSampler(request.sampling),
+            logits_processors=[process] if processors else [],
             prompt_cache=session.layers,
         )
         session.fed.append(request.tokens[-1])
         with contextlib.closing(tokens):
             for count, (token, _) in enumerate(tokens, start=1):
+                if process.error is not None:
+                    raise process.error
                 session.generated.append(token)
                 is_end = token in self._loaded.end_tokens
-                yield TokenSampled(token, is_end)
-                if is_end or count == request.max_tokens or request.aborted:
-                    return
+                report = StepReport(sampled=[Sampled(request.id, token, is_end)], tokens=1, rows=1)
+                if is_end or count == request.max_tokens:
+                    report.ended[request.id] = FinishReason.STOP if is_end else FinishReason.LENGTH
+                yield report
 
     def _keep(self, session: "_Session") -> None:
         """Store what was fed. mlx-lm is one step ahead: the last token it yielded has been fed already."""
@@ -116,53 +191,18 @@ class SimpleRunner:
             _log.exception("what request %s computed could not be kept", session.request.id)
         mx.clear_cache()
 
-    def _outcome(self, request: EngineRequest, found: Found | None) -> CacheOutcome | None:
-        """``hit``: everything but the last token, which is always computed. A chat template's opening tokens make most
-        conversations a ``prefix_hit``.
-        """
-        if self._cache is None:
-            return None
-        if found is None:
-            return CacheOutcome.MISS
-        return CacheOutcome.HIT if found.tokens == len(request.tokens) - 1 else CacheOutcome.PREFIX_HIT
-
 
 class _Session:
-    """One request's layer caches, and what they hold."""
-
-    def __init__(self, request: EngineRequest, start: Found) -> None:
-        self.request = request
-        self.layers: list[Any] = start.layers
-        self.fed = request.tokens[: start.tokens]
-        self.generated: list[int] = []
-
-
-class _Sampler:
-    """mlx-lm calls it once per position, in order."""
+    """The running request, its layer caches, and what they hold."""
 
     def __init__(self, request: EngineRequest) -> None:
-        self._params = request.sampling
-        self._seed = draw_seed() if self._params.seed is None else self._params.seed
-        self._position = 0
+        self.request = request
+        self.layers: list[Any] = []
+        self.fed: list[int] = []
+        self.generated: list[int] = []
+        self.steps: Generator[StepReport, None, None]
 
-    def __call__(self, logprobs: mx.array) -> mx.array:
-        """``[1, vocab]`` to ``[1]``."""
-        key = row_key(self._seed, self._position)
-        self._position += 1
-        return sample(logprobs, [self._params], [key])
-
-
-def _processors(request: EngineRequest) -> list[Any]:
-    if not Penalties.needed(request.sampling):
-        return []
-    penalties: Penalties | None = None
-
-    def process(tokens: mx.array, logits: mx.array) -> mx.array:
-        nonlocal penalties
-        if penalties is None:  # the first call comes before anything was generated
-            penalties = Penalties(request.sampling, request.tokens, logits.shape[-1])
-        else:
-            penalties.add(tokens[-1:])
-        return penalties.apply(logits)
-
-    return [process]
+    def begin(self, start: Found) -> None:
+        """With layer caches that hold the first tokens of the prompt."""
+        self.layers = start.layers
+        self.fed = self.request.tokens[: start.tokens]

@@ -10,14 +10,13 @@ from mlxd.worker.runtime.blas import load_openblas
 
 _HAS_OPENBLAS = load_openblas()  # before anything imports MLX
 
-from mlxd.errors import MlxdError, ModelSourceError  # noqa: E402
+from mlxd.errors import ModelSourceError  # noqa: E402
 from mlxd.types import SamplingParams  # noqa: E402
 from mlxd.wire.messages import Load, Ready  # noqa: E402
 from mlxd.worker.engine.request import EngineRequest  # noqa: E402
-from mlxd.worker.engine.runner import Runner, TokenSampled  # noqa: E402
+from mlxd.worker.engine.runner import Runner  # noqa: E402
+from mlxd.worker.runtime.choose import choose_runner  # noqa: E402
 from mlxd.worker.runtime.loading import LoadedModel, load  # noqa: E402
-from mlxd.worker.runtime.prompt_cache import PromptCache, cache_limit  # noqa: E402
-from mlxd.worker.runtime.simple_runner import SimpleRunner  # noqa: E402
 from mlxd.worker.runtime.source import fetch_model  # noqa: E402
 from mlxd.worker.text.prompt import PromptEncoder  # noqa: E402
 
@@ -35,52 +34,47 @@ class Started:
 
 
 def start_model(order: Load, progress: Callable[[Stage, int, int], None]) -> Started:
-    """Fetch, load, and generate one token, on the calling thread, which from then on owns the model.
+    """Fetch, load, and generate one token, on the calling thread, which from then on owns the model. ``order.limits.cache_bytes``
+    is set.
 
-    Raises ``ModelSourceError`` (the message names the file) and whatever MLX raises.
+    Raises ``ModelSourceError`` (the message names the file), ``ConfigError`` for a cache too small, and whatever MLX raises.
     """
     began = time.monotonic()
     path = fetch_model(order.source, progress)
     progress("loading", 0, 0)
     loaded = load(path, dtype=order.dtype, context_limit=order.context_length)
-    cache = _cache(order)
-    runner = SimpleRunner(loaded, cache)
     progress("warming", 0, 0)
-    _warm(SimpleRunner(loaded, None))
+    choice = choose_runner(order, loaded)
+    _warm(choice.runner)
     ready = Ready(
-        runner="simple",
-        runner_reason='batching.mode = "simple"',
+        runner=choice.name,
+        runner_reason=choice.reason,
+        is_fallback=choice.is_fallback,
+        limits=order.limits,
         device=loaded.device,
         dtype=loaded.dtype,
         context_length=loaded.context_length,
         vocab_size=loaded.vocab_size,
         weight_bytes=loaded.weight_bytes,
-        cache_limit_bytes=cache.max_bytes if cache is not None else 0,
         load_seconds=time.monotonic() - began,
         versions={"mlx": version("mlx"), "mlx_lm": version("mlx-lm")} | ({"blas": "openblas"} if _HAS_OPENBLAS else {}),
     )
     encoder = PromptEncoder(loaded.tokenizer, vocab_size=loaded.vocab_size, context_length=loaded.context_length)
-    return Started(runner, encoder, _decoder(loaded), ready)
-
-
-def _cache(order: Load) -> PromptCache | None:
-    if order.cache_kind == "none":
-        return None
-    limit = cache_limit(order.cache_bytes, order.cache_fraction)
-    return PromptCache(max_entries=order.cache_max_entries, max_bytes=limit)
+    return Started(choice.runner, encoder, _decoder(loaded), ready)
 
 
 def _warm(runner: Runner) -> None:
-    """A real token: what cannot compute must not become ready."""
-    request = EngineRequest("warm-up", tokens=[0, 0], max_tokens=1, sampling=SamplingParams(temperature=0))
-    try:
-        sampled = [step for step in runner.run(request) if isinstance(step, TokenSampled)]
-    except MlxdError:
-        raise
-    except Exception as error:
-        raise ModelSourceError(f"the model was loaded but cannot generate: {type(error).__name__}: {error}") from error
+    """A real token: what cannot compute must not become ready. Nothing of it stays in the cache."""
+    runner.add(EngineRequest("warm-up", tokens=[0, 0], max_tokens=1, sampling=SamplingParams(temperature=0)))
+    sampled = 0
+    while not runner.is_idle:
+        report = runner.step()
+        sampled += len(report.sampled)
+        for error in report.failed.values():
+            raise ModelSourceError(f"the model was loaded but cannot generate: {error}") from error
     if not sampled:
         raise ModelSourceError("the model was loaded but generated nothing")
+    runner.evict_cached()
 
 
 def _decoder(loaded: LoadedModel) -> Callable[[Sequence[int]], str]:

@@ -1,6 +1,7 @@
 """GET /admin/v1/…: models, configuration, status; and who is refused."""
 
 import aiohttp
+import msgspec
 import pytest
 import structlog
 from yarl import URL
@@ -11,9 +12,9 @@ from mlxd.config.address import parse_address
 from mlxd.control.telemetry import CacheCounters
 from mlxd.listener.security import SecurityRules
 from mlxd.listener.server import Listener
-from mlxd.types import ModelState
+from mlxd.types import Limits, ModelState
 from mlxd.wire.messages import Progress
-from tests.support.statuses import SHA256, model_status
+from tests.support.statuses import HEARTBEAT, PAGED_CACHE, READY, SHA256, model_status, running_status
 
 
 async def get(session, path, **kwargs):
@@ -48,14 +49,19 @@ async def test_a_ready_model_in_full(daemon, admin):
             },
             "cache": {
                 "kind": "auto",
+                "blocks": None,
                 "entries": 3,
-                "used_bytes": 20,
+                "snapshots": 0,
+                "used_bytes": 5,
+                "cached_bytes": 15,
+                "saved_bytes": 0,
                 "limit_bytes": 1000,
                 "query_tokens": 100,
                 "hit_tokens": 60,
                 "lookups": {"hit": 1, "prefix_hit": 2, "miss": 3},
             },
-            "runner": {"name": "simple", "reason": 'batching.mode = "simple"'},
+            "limits": None,
+            "runner": {"name": "simple", "reason": 'batching.mode = "simple"', "fallback": False},
             "device": "cpu",
             "dtype": "float32",
             "context_length": 2048,
@@ -64,6 +70,16 @@ async def test_a_ready_model_in_full(daemon, admin):
             "versions": {"mlx": "0.32.4", "mlx_lm": "0.32.2"},
         },
     )
+
+
+async def test_a_paged_model_shows_its_blocks_and_the_limits_its_worker_has(daemon, admin):
+    paged = msgspec.structs.replace(READY, runner="paged")
+    heartbeat = msgspec.structs.replace(HEARTBEAT, cache=PAGED_CACHE)
+    daemon.models.all = [running_status(ready=paged, heartbeat=heartbeat, limits=Limits(max_sequences=7))]
+    _, body = await get(admin, "/admin/v1/models/tiny")
+    assert body["cache"]["blocks"] == {"used": 6, "shared": 2, "cached": 3, "free": 7}
+    assert [body["cache"][name] for name in ("entries", "used_bytes", "cached_bytes", "saved_bytes")] == [None, 60, 30, 40]
+    assert (body["limits"]["max_sequences"], body["limits"]["step_tokens"]) == (7, None)
 
 
 @pytest.mark.parametrize(

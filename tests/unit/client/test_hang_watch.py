@@ -1,12 +1,12 @@
 import pytest
 
 from mlxd.client.hang_watch import LOADING_SILENCE, HangWatch
-from mlxd.types import MemoryFigures
+from mlxd.types import Limits, MemoryFigures
 from mlxd.wire.messages import Events, Heartbeat, Progress, Ready, StepStats
 
 READY = Ready(
     runner="simple", runner_reason="", device="cpu", dtype="float32", context_length=1, vocab_size=1,
-    weight_bytes=0, cache_limit_bytes=0, load_seconds=0, versions={},
+    weight_bytes=0, limits=Limits(), load_seconds=0, versions={},
 )  # fmt: skip
 
 

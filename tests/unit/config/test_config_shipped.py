@@ -55,7 +55,7 @@ def test_the_default_configuration_is_what_make_run_promises():
     }
     assert [str(address) for address in config.server.listen] == ["127.0.0.1:8000"]
     assert [str(address) for address in config.admin.listen] == [f"unix:{Path('~/.mlxd/admin.sock').expanduser()}"]
-    assert config.models["smollm2"].batching.mode == "simple"
+    assert config.models["smollm2"].batching.mode == "continuous"
 
 
 def test_the_full_file_is_current():
@@ -108,9 +108,9 @@ def test_the_json_schema_refuses_what_the_loader_refuses():
     assert schema["additionalProperties"] is False
     assert all(table["additionalProperties"] is False for table in tables.values())
     assert tables["ModelTable"]["required"] == ["source"]
-    assert tables["BatchingTable"]["properties"]["mode"]["enum"] == ["simple"]
-    assert tables["BatchingTable"]["properties"]["max_sequences"]["not"] == {}
-    assert tables["BatchingTable"]["properties"]["max_sequences"]["description"].startswith("Not yet available")
+    assert tables["BatchingTable"]["properties"]["mode"]["enum"] == ["simple", "continuous"]
+    assert tables["LifecycleTable"]["properties"]["pin"]["not"] == {}
+    assert tables["LifecycleTable"]["properties"]["pin"]["description"].startswith("Not yet available")
     assert tables["SamplingTable"]["properties"]["max_tokens"]["type"] == "integer"  # TOML has no null
     assert schema["properties"]["models"]["additionalProperties"] == {"$ref": "#/$defs/ModelTable"}
 

@@ -2,6 +2,7 @@ import pytest
 
 from mlxd.config.schema import LogTable, ModelTable
 from mlxd.control.load_spec import load_spec
+from mlxd.types import Limits
 from mlxd.wire.framing import worker_codec
 
 
@@ -14,25 +15,57 @@ def test_every_setting_reaches_the_worker():
         log_level="debug",
         dtype="float16",
         context_length=99,
-        batching={"max_queue": 3, "stream_interval": 4},
-        cache={"kind": "entries", "memory": "2MiB", "max_entries": 5},
+        batching={
+            "mode": "continuous",
+            "max_queue": 3,
+            "stream_interval": 4,
+            "max_sequences": 6,
+            "step_tokens": 70,
+            "target_itl": "50ms",
+            "priority_ageing": "3s",
+        },
+        cache={"kind": "entries", "memory": "2MiB", "max_entries": 5, "block_size": 32},
         worker={"heartbeat_interval": "250ms"},
     )
-    assert (load.model, load.source, load.dtype, load.context_length, load.mode) == ("tiny", "org/tiny", "float16", 99, "simple")
-    assert (load.max_queue, load.stream_interval) == (3, 4)
-    assert (load.cache_kind, load.cache_bytes, load.cache_fraction, load.cache_max_entries) == ("entries", 2 * 2**20, None, 5)
+    assert (load.model, load.source, load.dtype, load.context_length, load.mode) == ("tiny", "org/tiny", "float16", 99, "continuous")
+    assert (load.cache_kind, load.block_size) == ("entries", 32)
+    assert load.limits == Limits(
+        max_queue=3,
+        stream_interval=4,
+        max_sequences=6,
+        step_tokens=70,
+        target_itl=0.05,
+        priority_ageing=3.0,
+        cache_bytes=2 * 2**20,
+        cache_fraction=None,
+        cache_entries=5,
+    )
     assert (load.heartbeat_interval, load.log_level) == (0.25, "debug")
 
 
-@pytest.mark.parametrize(("kind", "expected"), [("auto", "entries"), ("entries", "entries"), ("none", "none")])
-def test_cache_kinds(kind, expected):
-    assert spec(cache={"kind": kind}).cache_kind == expected
+def test_the_limits_default_to_those_of_the_schema():
+    assert spec().limits == Limits()
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind", "expected"),
+    [
+        ("simple", "auto", "entries"),
+        ("simple", "none", "none"),
+        ("continuous", "auto", "paged"),
+        ("continuous", "paged", "paged"),
+        ("continuous", "entries", "entries"),
+        ("continuous", "none", "none"),
+    ],
+)
+def test_cache_kinds(mode, kind, expected):
+    assert spec(batching={"mode": mode}, cache={"kind": kind}).cache_kind == expected
 
 
 @pytest.mark.parametrize(("memory", "size", "fraction"), [("auto", None, None), ("10%", None, 0.1), ("1GiB", 2**30, None)])
 def test_cache_memory(memory, size, fraction):
-    load = spec(cache={"memory": memory})
-    assert (load.cache_bytes, load.cache_fraction) == (size, fraction)
+    limits = spec(cache={"memory": memory}).limits
+    assert (limits.cache_bytes, limits.cache_fraction) == (size, fraction)
 
 
 def test_it_fits_the_wire():

@@ -8,7 +8,7 @@ from rich.console import Console
 from mlxd.admin.models import describe
 from mlxd.control.telemetry import CacheCounters
 from mlxd.terminal.status_table import _ago, _size, _time, render_status
-from mlxd.types import MemoryFigures, ModelState
+from mlxd.types import CacheFigures, MemoryFigures, ModelState
 from mlxd.wire.messages import Heartbeat, Progress
 from tests.support.statuses import SHA256, model_status, running_status
 
@@ -19,7 +19,7 @@ HEARTBEAT = Heartbeat(
     steps=1,
     busy_seconds=0,
     memory=MemoryFigures(kv=5 * MIB, mlx_active=600 * MIB, rss=812 * MIB),
-    cache_entries=12,
+    cache=CacheFigures(bytes_used=2 * MIB, bytes_cached=3 * MIB, entries=12),
 )
 LONG_ERROR = "the worker was killed by SIGKILL; its last words: libc++abi: terminating due to uncaught exception of type std::runtime_error"
 
@@ -74,8 +74,8 @@ def test_one_ready_model_at_80_columns():
 
 def test_all_columns_at_140():
     head, row = drawn(status_of(READY), 140)[-2:]
-    assert head.split() == ["MODEL", "STATE", "SINCE", "RUN", "WAIT", "MEMORY", "HITS", "CACHE", "RESTARTS", "PID", "DEVICE"]
-    assert row.endswith("812 MiB   63%  5.0 MiB         0   42  cpu float32")
+    assert head.split() == ["MODEL", "STATE", "SINCE", "RUN", "WAIT", "MEMORY", "HITS", "CACHE", "RESTARTS", "PID", "RUNNER", "DEVICE"]
+    assert row.endswith("812 MiB   63%  5.0 MiB         0   42  simple  cpu float32")
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 120, 140, 200])

@@ -1,173 +1,207 @@
+"""The engine over a runner that plays a script of reports."""
+
 import pytest
 
-from mlxd.errors import ContextLengthError, GenerationError
-from mlxd.types import CacheOutcome, FinishReason, MemoryFigures, SamplingParams
+from mlxd.errors import CacheTooSmallError, GenerationError
+from mlxd.types import CacheFigures, CacheOutcome, FinishReason, Limits, MemoryFigures, SamplingParams
 from mlxd.worker.engine.engine import Engine
 from mlxd.worker.engine.events import RequestEnded, RequestFailed, RequestStarted, TokenGenerated
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.request_queue import RequestQueue
-from mlxd.worker.engine.runner import PrefixFound, PromptComputed, TokenSampled
+from mlxd.worker.engine.runner import Sampled, Started, StepReport, as_failure
 
 END = 99
 
 
 class FakeRunner:
-    """Plays a script of progress for each request; an exception in it is raised, a callable is called."""
+    """Plays its reports, one a step. A callable among them is called first. ``refuses``: ids that can never run."""
 
-    cache_entries = 3
+    capacity = 3
 
-    def __init__(self, **scripts):
-        self.scripts = scripts
-        self.closed = []
-        self.kv = 0
+    def __init__(self, *reports, refuses=()):
+        self.reports = list(reports)
+        self.refuses = refuses
+        self.added, self.aborted, self.limits = [], [], None
 
-    def run(self, request):
-        try:
-            for item in self.scripts[request.id]:
-                if request.aborted:
-                    return
-                if isinstance(item, Exception):
-                    raise item
-                if callable(item):
-                    item()
-                else:
-                    self.kv += 1
-                    yield item
-        finally:
-            self.closed.append(request.id)
+    def add(self, request):
+        if request.id in self.refuses:
+            raise CacheTooSmallError("too long")
+        self.added.append(request.id)
+
+    def abort(self, request_id):
+        self.aborted.append(request_id)
+
+    @property
+    def is_idle(self):
+        return not self.reports
+
+    def step(self):
+        report = self.reports.pop(0)
+        if callable(report):
+            report()
+            return self.step()
+        return report
+
+    def reconfigure(self, limits):
+        self.limits = limits
 
     def memory(self):
-        return MemoryFigures(kv=self.kv)
+        return MemoryFigures(kv=len(self.reports))
+
+    def cache(self):
+        return CacheFigures(entries=len(self.reports))
 
 
-def found(cached=0):
-    return PrefixFound(cached, CacheOutcome.MISS)
+def started(name, cached=0):
+    return StepReport(started=[Started(name, cached, CacheOutcome.MISS)])
 
 
-def token(value):
-    return TokenSampled(value, is_end=value == END)
+def token(name, value, **fields):
+    return StepReport(sampled=[Sampled(name, value, is_end=value == END)], tokens=1, rows=1, **fields)
 
 
-def play(runner, *ids, max_tokens=10, on_emit=lambda _output: None):
-    """Run all requests to the end; everything emitted."""
-    queue = RequestQueue(len(ids))
-    for name in ids:
-        queue.announce(name)
-        queue.put(EngineRequest(name, tokens=[1, 2, 3], max_tokens=max_tokens, sampling=SamplingParams()))
-    outputs = []
+class Rig:
+    """An engine stepped by hand until its runner has nothing more to play."""
 
-    def emit(output):
-        outputs.append(output)
-        on_emit(output)
-        if any(isinstance(event, RequestEnded | RequestFailed) and event.id == ids[-1] for event in output.events):
-            queue.close()
+    def __init__(self, *reports, ids=("a",), **options):
+        self.runner = FakeRunner(*reports, **options)
+        self.queue = RequestQueue(len(ids), capacity=1)
+        self.outputs = []
+        self.on_emit = lambda _: None
+        self.engine = Engine(self.runner, self.queue, self.take)
+        for name in ids:
+            self.queue.announce(name)
+            self.queue.put(EngineRequest(name, tokens=[1, 2, 3], max_tokens=10, sampling=SamplingParams()))
 
-    engine = Engine(runner, queue, emit)
-    runner.engine, runner.queue = engine, queue
-    engine.run()
-    return outputs
+    def take(self, output):
+        self.outputs.append(output)
+        self.on_emit(output)
 
+    def play(self):
+        self.engine.step()
+        while not self.runner.is_idle:
+            self.engine.step()
+        return self
 
-def events(outputs, kind):
-    return [event for output in outputs for event in output.events if isinstance(event, kind)]
+    def events(self, kind):
+        return [event for output in self.outputs for event in output.events if isinstance(event, kind)]
+
+    @property
+    def stats(self):
+        return [output.stats for output in self.outputs if output.stats is not None]
 
 
 def test_one_request_from_start_to_end():
-    outputs = play(FakeRunner(a=[found(1), PromptComputed(2), token(7), token(END)]), "a")
-    assert events(outputs, RequestStarted) == [RequestStarted("a", 3, 1, CacheOutcome.MISS)]
-    assert [event.token for event in events(outputs, TokenGenerated)] == [7, END]
-    assert [event.reason for event in events(outputs, RequestEnded)] == [FinishReason.STOP]
-    assert outputs[0].stats is None
-    assert [(output.stats.tokens, output.stats.rows) for output in outputs[1:]] == [(2, 1), (1, 1), (1, 1)]
+    rig = Rig(started("a", 1), token("a", 7), token("a", END, ended={"a": FinishReason.STOP})).play()
+    assert rig.events(RequestStarted) == [RequestStarted("a", 3, 1, CacheOutcome.MISS)]
+    assert [event.token for event in rig.events(TokenGenerated)] == [7, END]
+    assert [event.reason for event in rig.events(RequestEnded)] == [FinishReason.STOP]
+    assert [(stats.tokens, stats.rows) for stats in rig.stats] == [(1, 1), (1, 1)]
+    assert (rig.queue.waiting, rig.queue.running) == (0, 0)
 
 
-def test_inter_token_time_begins_with_the_second_token():
-    outputs = play(FakeRunner(a=[found(), token(1), token(2), token(END)]), "a")
-    gaps = [output.stats.inter_token for output in outputs[1:]]
-    assert gaps[0] is None
-    assert all(gap is not None and gap >= 0 for gap in gaps[1:])
+def test_inter_token_time_begins_with_the_second_token_and_is_that_of_the_stream_that_waited_longest():
+    both = StepReport(sampled=[Sampled("a", 1, is_end=False), Sampled("b", 1, is_end=False)], tokens=2, rows=2)
+    rig = Rig(StepReport(started=[Started("a", 0, None), Started("b", 0, None)]), token("a", 1), token("b", 1), both, ids=("a", "b")).play()
+    gaps = [stats.inter_token for stats in rig.stats]
+    assert gaps[:2] == [None, None]
+    assert gaps[2] > 0
 
 
-def test_max_tokens_ends_with_length():
-    outputs = play(FakeRunner(a=[found(), token(1), token(2), token(3)]), "a", max_tokens=2)
-    assert len(events(outputs, TokenGenerated)) == 2
-    assert [event.reason for event in events(outputs, RequestEnded)] == [FinishReason.LENGTH]
+def test_a_step_that_computed_nothing_has_no_statistics():
+    rig = Rig(started("a"), StepReport()).play()
+    assert rig.stats == []
+    assert rig.engine.steps == 0
 
 
-def test_an_end_token_at_the_limit_is_a_stop():
-    outputs = play(FakeRunner(a=[found(), token(END)]), "a", max_tokens=1)
-    assert [event.reason for event in events(outputs, RequestEnded)] == [FinishReason.STOP]
+def test_statistics_are_those_of_the_report():
+    rig = Rig(started("a"), token("a", 1, seconds=0.25, preemptions=2, evicted_blocks=3)).play()
+    (stats,) = rig.stats
+    assert (stats.seconds, stats.preemptions, stats.evicted_blocks) == (0.25, 2, 3)
 
 
-@pytest.mark.parametrize("script", [[RuntimeError("boom")], [found(), RuntimeError("boom")], [found(), token(1), RuntimeError("boom")]])
-def test_a_fault_ends_its_request_and_no_other(script):
-    outputs = play(FakeRunner(bad=script, good=[found(), token(END)]), "bad", "good")
-    (failed,) = events(outputs, RequestFailed)
-    assert failed.id == "bad"
+def test_what_fails_alone_ends_with_its_error():
+    error = as_failure(RuntimeError("boom"))
+    rig = Rig(started("a"), StepReport(failed={"a": error})).play()
+    (failed,) = rig.events(RequestFailed)
     assert isinstance(failed.error, GenerationError)
     assert "boom" in failed.error.message
-    assert [event.id for event in events(outputs, RequestEnded)] == ["good"]
+    assert rig.queue.running == 0
 
 
 def test_a_typed_error_keeps_its_type():
-    (failed,) = events(play(FakeRunner(a=[ContextLengthError("too long")]), "a"), RequestFailed)
-    assert isinstance(failed.error, ContextLengthError)
+    error = CacheTooSmallError("too long")
+    assert as_failure(error) is error
 
 
-def test_a_model_that_just_stops_is_a_failure_not_a_hang():
-    assert len(events(play(FakeRunner(a=[found()]), "a"), RequestFailed)) == 1
+def test_what_can_never_run_is_refused_and_the_others_go_on():
+    rig = Rig(started("good"), token("good", 1), ids=("bad", "good"), refuses=("bad",)).play()
+    assert [(event.id, type(event.error)) for event in rig.events(RequestFailed)] == [("bad", CacheTooSmallError)]
+    assert rig.runner.added == ["good"]
+    assert (rig.queue.waiting, rig.queue.running) == (0, 1)
 
 
-@pytest.mark.parametrize("when", [0, 1, 2])
-def test_an_aborted_request_ends_in_silence_and_the_next_runs(when):
-    runner = FakeRunner(good=[found(), token(END)])
-    script = [found(), PromptComputed(1), token(1), token(2)]
-    script.insert(when + 1, lambda: runner.queue.withdraw("a"))
-    runner.scripts["a"] = script
-    outputs = play(runner, "a", "good")
-    assert [event.id for event in events(outputs, RequestEnded) + events(outputs, RequestFailed)] == ["good"]
-    assert len(events(outputs[: outputs.index(next(o for o in outputs if o.events and o.events[0].id == "good"))], TokenGenerated)) <= 1
+def test_an_aborted_request_is_told_to_the_runner_once_and_to_nobody_else():
+    rig = Rig(started("a"), token("a", 1))
+    rig.runner.reports += [lambda: rig.queue.withdraw("a"), token("a", 2)]
+    rig.engine.step()
+    rig.engine.step()
+    rig.engine.step()
+    assert rig.runner.aborted == []  # it was withdrawn while the step ran
+    rig.runner.reports = [StepReport()]
+    rig.engine.step()
+    assert rig.runner.aborted == ["a"]
+    assert not rig.events(RequestEnded) + rig.events(RequestFailed)
+    assert rig.queue.running == 0
 
 
-def test_who_hears_of_the_end_finds_the_place_free_and_the_cache_kept():
+def test_a_request_withdrawn_while_it_waits_is_aborted():
+    rig = Rig(StepReport(), StepReport(), StepReport())
+    rig.engine.step()
+    rig.queue.withdraw("a")
+    rig.engine.step()
+    assert rig.runner.aborted == ["a"]
+    assert rig.queue.waiting == 0
+
+
+@pytest.mark.parametrize("last", [StepReport(ended={"a": FinishReason.LENGTH}), StepReport(failed={"a": GenerationError("x")})])
+def test_who_hears_of_the_end_finds_the_place_free(last):
     """Else a client that sends its next request at once is refused where max_queue is 0."""
-    runner = FakeRunner(a=[found(), token(END), token(1)])
     seen = []
-
-    def on_emit(output):
-        if any(isinstance(event, RequestEnded) for event in output.events):
-            seen.append((runner.queue.running, list(runner.closed)))
-
-    play(runner, "a", on_emit=on_emit)
-    assert seen == [(0, ["a"])]
-
-
-def test_who_hears_of_a_failure_finds_the_place_free():
-    runner = FakeRunner(a=[RuntimeError("boom")])
-    seen = []
-    play(runner, "a", on_emit=lambda _output: seen.append(runner.queue.running))
+    rig = Rig(started("a"), last)
+    rig.on_emit = lambda output: seen.append(rig.queue.running) if isinstance(output.events[-1], RequestEnded | RequestFailed) else None
+    rig.play()
     assert seen == [0]
 
 
-def test_memory_figures_follow_the_steps_of_a_running_request():
-    runner = FakeRunner(a=[found(), PromptComputed(2), token(1), token(END)])
+def test_figures_follow_the_steps():
     seen = []
-    play(runner, "a", on_emit=lambda _output: seen.append(runner.engine.memory.kv))
-    assert seen[1:] == sorted(set(seen[1:]))
-    assert runner.engine.cache_entries == 3
+    rig = Rig(started("a"), token("a", 1), token("a", 2))
+    rig.on_emit = lambda _: seen.append((rig.engine.memory.kv, rig.engine.cache.entries))
+    rig.play()
+    assert seen == [(2, 2), (1, 1), (0, 0)]
 
 
-def test_steps_are_counted_and_the_engine_is_idle_afterwards():
-    runner = FakeRunner(a=[found(), PromptComputed(2), token(1), token(END)])
+def test_the_engine_is_busy_in_a_step_and_only_then():
     busy = []
-    runner.scripts["a"].insert(1, lambda: busy.append(runner.engine.busy_seconds))
-    play(runner, "a")
-    assert runner.engine.steps == 3
+    rig = Rig(started("a"))
+    rig.runner.reports += [lambda: busy.append(rig.engine.busy_seconds), token("a", 1)]
+    rig.play()
     assert busy[0] > 0
-    assert runner.engine.busy_seconds == 0
+    assert rig.engine.busy_seconds == 0
+    assert rig.engine.steps == 1
 
 
 def test_timings_add_up():
-    outputs = play(FakeRunner(a=[found(), token(1), token(END)]), "a")
-    (ended,) = events(outputs, RequestEnded)
+    rig = Rig(started("a"), token("a", 1), token("a", END, ended={"a": FinishReason.STOP})).play()
+    (ended,) = rig.events(RequestEnded)
     assert min(ended.timings.queue, ended.timings.prefill, ended.timings.decode) >= 0
+
+
+def test_commands_run_between_steps_on_the_engine_s_thread():
+    rig = Rig(started("a"))
+    limits = Limits(max_sequences=9)
+    rig.queue.call(lambda: rig.engine.reconfigure(limits))
+    rig.engine.step()
+    assert rig.runner.limits is limits
+    assert rig.engine.capacity == 3

@@ -20,22 +20,29 @@ def add(queue, *names):
         assert queue.put(request(name))
 
 
-def test_first_come_first_served():
-    queue = RequestQueue(8)
-    add(queue, "a", "b", "c")
-    served = []
-    for _ in range(3):
-        served.append(queue.take().id)
-        queue.finish(served[-1], 1.0)
-    assert served == ["a", "b", "c"]
+def arrive(queue):
+    """What the engine takes in; the ids."""
+    return [one.id for one in queue.arrivals()]
 
 
-def test_order_of_arrival_is_kept_whatever_is_tokenized_first():
+def start(queue, *names):
+    """As the engine does with those it admits."""
+    found = {one.id: one for one in queue.arrivals()}
+    for name in names:
+        queue.started(name)
+    return found
+
+
+def test_requests_are_handed_over_once_in_order():
     queue = RequestQueue(8)
-    queue.announce("slow")
-    add(queue, "fast")
-    queue.put(request("slow"))
-    assert queue.take().id == "slow"
+    add(queue, "a", "b")
+    assert arrive(queue) == ["a", "b"]
+    add(queue, "c")
+    assert arrive(queue) == ["c"]
+    assert (queue.waiting, queue.running) == (3, 0)
+    for name in "abc":
+        queue.started(name)
+    assert (queue.waiting, queue.running) == (0, 3)
 
 
 def test_with_no_queue_one_request_runs_and_the_next_is_refused():
@@ -43,17 +50,26 @@ def test_with_no_queue_one_request_runs_and_the_next_is_refused():
     add(queue, "a")
     with pytest.raises(QueueFullError):
         queue.announce("b")
-    queue.take()
+    start(queue, "a")
     with pytest.raises(QueueFullError):
         queue.announce("b")
     queue.finish("a", 1.0)
     queue.announce("b")
 
 
+def test_with_a_larger_capacity_as_many_may_come_at_once():
+    queue = RequestQueue(0, capacity=3)
+    add(queue, "a", "b", "c")
+    with pytest.raises(QueueFullError):
+        queue.announce("d")
+    queue.capacity = 4
+    queue.announce("d")
+
+
 def test_a_request_that_is_being_tokenized_counts():
     queue = RequestQueue(1)
     add(queue, "running")
-    queue.take()
+    start(queue, "running")
     queue.announce("tokenizing")
     with pytest.raises(QueueFullError):
         queue.announce("one too many")
@@ -73,15 +89,24 @@ def test_withdrawn_while_tokenized_it_is_forgotten():
     queue.withdraw("a")
     assert not queue.put(request("a"))
     add(queue, "b")
-    assert queue.take().id == "b"
+    assert arrive(queue) == ["b"]
 
 
-def test_withdrawing_the_running_one_marks_it():
+def test_withdrawn_before_the_engine_looked_it_never_sees_it():
     queue = RequestQueue(1)
     add(queue, "a")
-    running = queue.take()
+    queue.withdraw("a")
+    assert arrive(queue) == []
+
+
+def test_withdrawing_one_the_engine_has_marks_it():
+    queue = RequestQueue(2)
+    add(queue, "a", "b")
+    found = start(queue, "a")
     assert queue.withdraw("a")
-    assert running.aborted
+    assert queue.withdraw("b")
+    assert found["a"].aborted
+    assert found["b"].aborted
     assert not queue.withdraw("unknown")
 
 
@@ -89,10 +114,10 @@ def test_retry_after_is_the_average_duration_times_the_position():
     queue = RequestQueue(2)
     for _ in range(60):  # until the moving average has forgotten its first guess
         add(queue, "x")
-        queue.take()
+        start(queue, "x")
         queue.finish("x", 4.0)
     add(queue, "running")
-    queue.take()
+    start(queue, "running")
     add(queue, "a", "b")
     with pytest.raises(QueueFullError, match="try again") as caught:
         queue.announce("c")
@@ -108,59 +133,78 @@ def test_a_cut_short_request_does_not_move_the_estimate():
 
 def retry_after(queue):
     add(queue, "x")
-    queue.take()
+    start(queue, "x")
     with pytest.raises(QueueFullError) as caught:
         queue.announce("y")
     return caught.value.retry_after
 
 
-def test_take_waits_for_a_request_and_close_wakes_it():
+@pytest.mark.parametrize("wake", [lambda queue: add(queue, "a"), lambda queue: queue.call(lambda: None)])
+def test_waiting_for_work_ends_with_a_request_or_a_command(wake):
     queue = RequestQueue(1)
-    taken = []
-    thread = threading.Thread(target=lambda: taken.extend([queue.take(), queue.take()]))
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(queue.wait_for_work(block=True)))
     thread.start()
+    wake(queue)
+    thread.join(30)
+    assert answers == [True]
+
+
+def test_close_wakes_the_engine_and_aborts_what_runs():
+    queue = RequestQueue(1)
     add(queue, "a")
+    found = start(queue, "a")
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(queue.wait_for_work(block=True)))
+    thread.start()
     queue.close()
     thread.join(30)
-    assert not thread.is_alive()
-    assert taken[-1] is None
+    assert answers == [False]
+    assert found["a"].aborted
 
 
-def test_close_aborts_the_running_one():
+def test_commands_are_taken_once_in_order():
     queue = RequestQueue(1)
-    add(queue, "a")
-    running = queue.take()
-    queue.close()
-    assert running.aborted
-    assert queue.take() is None
+    done = []
+    for number in range(3):
+        queue.call(lambda number=number: done.append(number))
+    for command in queue.commands():
+        command()
+    assert done == [0, 1, 2]
+    assert queue.commands() == []
 
 
-@given(st.integers(0, 3), st.lists(st.tuples(st.sampled_from("ampwtd"), st.integers(0, 5)), max_size=60))
-def test_any_history_keeps_order_and_the_limit_and_loses_nothing(max_queue, history):
-    """Against a model in plain lists. ``waiting`` maps id -> tokenized."""
-    queue, waiting, running = RequestQueue(max_queue), {}, None
+@given(st.integers(0, 3), st.integers(1, 3), st.lists(st.tuples(st.sampled_from("ampwetd"), st.integers(0, 7)), max_size=60))
+def test_any_history_keeps_the_limit_and_loses_nothing(max_queue, capacity, history):
+    """Against a model in plain lists. ``waiting``: id -> "tokenizing", "arrived" or "handed over"."""
+    queue, waiting, running = RequestQueue(max_queue, capacity), {}, set()
     for step, number in history:
         name = f"r{number}"
         match step:
-            case "a" if name not in waiting and name != running:
-                if len(waiting) + (running is not None) >= max_queue + 1:
+            case "a" if name not in waiting and name not in running:
+                if len(waiting) + len(running) >= max_queue + capacity and len(waiting) >= max_queue:
                     with pytest.raises(QueueFullError):
                         queue.announce(name)
                 else:
                     queue.announce(name)
-                    waiting[name] = False
-            case "p":
+                    waiting[name] = "tokenizing"
+            case "p" if waiting.get(name) in (None, "tokenizing"):
                 assert queue.put(request(name)) == (name in waiting)
                 if name in waiting:
-                    waiting[name] = True
+                    waiting[name] = "arrived"
             case "w":
-                assert queue.withdraw(name) == (name in waiting or name == running)
+                assert queue.withdraw(name) == (name in waiting or name in running)
                 waiting.pop(name, None)
-            case "t" if running is None and waiting and next(iter(waiting.values())):
-                running = queue.take().id
-                assert running == next(iter(waiting))
-                del waiting[running]
-            case "d" if running is not None:
-                queue.finish(running, 1.0)
-                running = None
-        assert (queue.waiting, queue.running) == (len(waiting), int(running is not None))
+                running.discard(name)
+                queue.finish(name, None)
+            case "e":
+                assert sorted(arrive(queue)) == sorted(one for one, state in waiting.items() if state == "arrived")
+                waiting = {one: "handed over" if state == "arrived" else state for one, state in waiting.items()}
+            case "t" if waiting.get(name) == "handed over":
+                queue.started(name)
+                del waiting[name]
+                running.add(name)
+            case "d" if name in running:
+                queue.finish(name, 1.0)
+                running.discard(name)
+        assert (queue.waiting, queue.running) == (len(waiting), len(running))

@@ -5,21 +5,33 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from mlxd.types import CacheOutcome
+from mlxd.worker.kv.block_chain import root_digest
 from mlxd.worker.kv.manager import Manager
-from mlxd.worker.kv.prefix_index import root_digest
+from mlxd.worker.kv.state_snapshots import StateSnapshots
 
 ROOT = root_digest("model")
 BLOCK = 4
 
 
-def manager(max_arenas=4):
-    return Manager(block_size=BLOCK, arena_blocks=8, max_arenas=max_arenas)
+def manager(max_arenas=4, snapshots=None):
+    return Manager(block_size=BLOCK, arena_blocks=8, max_arenas=max_arenas, snapshots=snapshots)
 
 
-def run(made, name, prompt):
+def look(made, prompt, extra=()):
+    return made.lookup(made.chain(ROOT, prompt, extra), prompt)
+
+
+def begin(made, name, prompt, extra=()):
+    """Admit; what the cache gave it."""
+    chain = made.chain(ROOT, prompt, extra)
+    lookup = made.lookup(chain, prompt)
+    made.open(name, chain, lookup)
+    return lookup
+
+
+def run(made, name, prompt, extra=()):
     """Admit, compute and commit a whole prompt; what the cache gave it."""
-    lookup = made.lookup(ROOT, prompt)
-    made.open(name, prompt, lookup)
+    lookup = begin(made, name, prompt, extra)
     assert made.reserve(name, len(prompt))
     made.commit(name, prompt, len(prompt))
     return lookup
@@ -54,14 +66,18 @@ def test_shared_blocks_are_the_same_blocks():
 def test_a_block_is_findable_while_the_prompt_is_still_being_computed():
     made = manager()
     prompt = list(range(20))
-    made.open("a", prompt, made.lookup(ROOT, prompt))
+    begin(made, "a", prompt)
     made.reserve("a", 20)
-    assert made.lookup(ROOT, prompt).computing == "a"
+    first = look(made, prompt).computing
+    assert made.is_computing(first)
     made.commit("a", prompt, 8)
-    found = made.lookup(ROOT, prompt)
-    assert (found.cached_tokens, found.computing) == (8, "a")
+    assert not made.is_computing(first)
+    found = look(made, prompt)
+    assert found.cached_tokens == 8
+    assert made.is_computing(found.computing)
     made.close("a")
-    assert made.lookup(ROOT, prompt).computing is None
+    assert look(made, prompt).computing is None
+    assert not made.is_computing(found.computing)
 
 
 def test_generated_tokens_are_found_by_the_next_turn():
@@ -70,18 +86,16 @@ def test_generated_tokens_are_found_by_the_next_turn():
     assert made.reserve("a", 10, growing=True)
     made.commit("a", list(range(10)), 10)
     made.close("a")
-    assert made.lookup(ROOT, [*range(10), 77]).cached_tokens == 8
+    assert look(made, [*range(10), 77]).cached_tokens == 8
 
 
 def test_extra_keys_separate_equal_tokens():
     made = manager()
     prompt = list(range(8))
     picture = [(b"cat",), ()]
-    made.open("a", prompt, made.lookup(ROOT, prompt, picture), picture)
-    made.reserve("a", 8)
-    made.commit("a", prompt, 8, picture)
-    assert made.lookup(ROOT, prompt, picture).cached_tokens == 4
-    assert made.lookup(ROOT, prompt, [(b"dog",), ()]).cached_tokens == 0
+    run(made, "a", prompt, picture)
+    assert look(made, prompt, picture).cached_tokens == 4
+    assert look(made, prompt, [(b"dog",), ()]).cached_tokens == 0
 
 
 def test_growth_keeps_side_by_side_sequences_in_few_runs():
@@ -94,40 +108,139 @@ def test_growth_keeps_side_by_side_sequences_in_few_runs():
     assert all(len(made.runs(name)) <= 3 for name in "ab")
 
 
-def test_private_blocks_can_be_moved_together():
-    made = manager()
+def interleaved(made):
+    """Two sequences, of eight blocks each, in many runs."""
     for name in "ab":
         run(made, name, [ord(name), 1, 2])
     for length in range(4, 33):
         for name in "ab":
-            assert made.reserve(name, length)  # without growing ahead they interleave
+            assert made.reserve(name, length)  # without growing ahead
     assert len(made.runs("a")) > 2
-    source, target = made.move_private("a")
-    assert len(source) == len(target)
+
+
+def test_blocks_that_nobody_shares_can_be_moved_together():
+    made = manager()
+    interleaved(made)
+    before = [block for run in made.runs("a") for block in run]
+    move = made.move_private("a")
+    assert list(move.source) == before[-len(move.source) :]
+    assert [block for run in made.runs("a") for block in run][-len(move.target) :] == list(move.target)
     assert len(made.runs("a")) <= 2
     made.check_integrity()
+
+
+def test_moved_blocks_are_found_at_their_new_place():
+    made = manager()
+    interleaved(made)
+    tokens = [ord("a"), 1, 2, *range(29)]
+    made.commit("a", tokens, 32)
+    move = made.move_private("a")
+    found = look(made, [*tokens, 7])
+    assert found.cached_tokens == 32
+    assert set(move.target) <= set(found.blocks)
+
+
+def test_only_the_end_is_moved_at_a_time_and_shared_blocks_never():
+    made = manager()
+    interleaved(made)
+    assert len(made.move_private("a", most=3).source) == 3
+    made = manager()
+    shared = list(range(32))
+    for name in "ab":
+        run(made, name, [*shared, ord(name)])
+    assert made.move_private("b") is None  # one block of its own
+
+
+def test_nothing_is_moved_for_no_gain_and_nothing_is_lost_by_trying():
+    made = manager()
+    run(made, "a", list(range(30)))
+    before = made.runs("a")
+    assert made.move_private("a") is None
+    assert made.runs("a") == before
+    made.check_integrity()
+
+
+# ---- models with recurrent state ----
+
+
+def compute(made, name, tokens, *stops):
+    """Compute up to each of ``stops``, as the scheduler does: with a snapshot where a block ends."""
+    for stop in stops:
+        assert made.reserve(name, stop)
+        made.plan_snapshot(name, stop)
+        made.commit(name, tokens, stop)
+
+
+def test_with_recurrent_state_a_hit_reaches_back_to_the_deepest_snapshot():
+    made = manager(snapshots=StateSnapshots(8))
+    prompt = list(range(15))
+    begin(made, "a", prompt)
+    compute(made, "a", prompt, 7, 8, 15)  # only at 8 does a chunk end with a block
+    made.close("a")
+    found = look(made, [*prompt, 99])
+    assert (found.cached_tokens, found.outcome) == (8, CacheOutcome.PREFIX_HIT)
+    chain = made.chain(ROOT, prompt)
+    assert made.open("b", chain, made.lookup(chain, prompt)) is not None
+
+
+def test_of_the_snapshots_taken_while_decoding_only_the_newest_stays():
+    made = manager(snapshots=StateSnapshots(8))
+    tokens = list(range(40))
+    begin(made, "a", tokens[:8])
+    compute(made, "a", tokens, *range(8, 40))
+    assert len(made.snapshots) == 2  # at the end of the prompt, and at the last full block
+    assert look(made, tokens).cached_tokens == 36
+
+
+def test_a_snapshot_goes_with_its_block_and_the_least_used_first():
+    snapshots = StateSnapshots(2)
+    made = manager(snapshots=snapshots)
+    for name in "abc":
+        tokens = [ord(name)] * 9
+        begin(made, name, tokens)
+        compute(made, name, tokens, 8)
+        made.close(name)
+    assert len(snapshots) == 2
+    assert len(snapshots.take_dropped()) == 1
+    assert look(made, [ord("a")] * 9).cached_tokens == 0
+    assert look(made, [ord("b")] * 9).cached_tokens == 8
+    made.evict_cached()
+    assert len(snapshots.take_dropped()) == 2
+    assert len(snapshots) == 0
+
+
+def test_snapshots_of_a_sequence_that_ends_too_soon_are_dropped():
+    snapshots = StateSnapshots(2)
+    made = manager(snapshots=snapshots)
+    begin(made, "a", list(range(9)))
+    made.reserve("a", 9)
+    snapshot = made.plan_snapshot("a", 8)
+    made.close("a")
+    assert snapshots.take_dropped() == (snapshot,)
 
 
 class Cache(RuleBasedStateMachine):
     """Sequences of few distinct tokens, so that prefixes collide all the time. ``content`` says what each block holds:
     a lookup must only ever return blocks whose content is the prompt's."""
 
-    @initialize(arenas=st.integers(1, 3))
-    def start(self, arenas):
-        self.manager = manager(arenas)
+    @initialize(arenas=st.integers(1, 3), snapshots=st.none() | st.integers(0, 4))
+    def start(self, arenas, snapshots):
+        self.manager = manager(arenas, None if snapshots is None else StateSnapshots(snapshots))
+        self.states = {}  # snapshot -> the tokens whose state it is
         self.open = {}  # name -> [tokens, computed]
         self.content = {}
         self.names = 0
 
     @rule(prompt=st.lists(st.integers(0, 1), min_size=1, max_size=24))
     def admit(self, prompt):
-        lookup = self.manager.lookup(ROOT, prompt)
-        assert lookup.cached_tokens < len(prompt)
-        for index, block in enumerate(lookup.match.blocks):
-            assert self.content[block] == prompt[: (index + 1) * BLOCK]
         self.names += 1
         name = str(self.names)
-        self.manager.open(name, prompt, lookup)
+        lookup = begin(self.manager, name, prompt)
+        assert lookup.cached_tokens < len(prompt)
+        for index, block in enumerate(lookup.blocks):
+            assert self.content[block] == prompt[: (index + 1) * BLOCK]
+        if self.manager.snapshots is not None and lookup.blocks:
+            assert self.states[self.manager.snapshots.use(lookup.blocks[-1])] == prompt[: lookup.cached_tokens]
         if self.manager.reserve(name, len(prompt)):
             self.open[name] = [prompt, lookup.cached_tokens]
         else:
@@ -143,6 +256,8 @@ class Cache(RuleBasedStateMachine):
         blocks = [block for run in self.manager.runs(name) for block in run]
         for index in range(computed // BLOCK):
             self.content[blocks[index]] = tokens[: (index + 1) * BLOCK]
+        if (snapshot := self.manager.plan_snapshot(name, computed)) is not None:
+            self.states[snapshot] = tokens[:computed]
         self.manager.commit(name, tokens, computed)
 
     @precondition(lambda self: self.open)
@@ -164,8 +279,8 @@ class Cache(RuleBasedStateMachine):
     @rule(data=st.data())
     def move(self, data):
         name = data.draw(st.sampled_from(sorted(self.open)))
-        moved = self.manager.move_private(name)
-        for source, target in zip(*(moved or ([], [])), strict=True):
+        moved = self.manager.move_private(name, most=3)
+        for source, target in zip(moved.source, moved.target, strict=True) if moved else ():
             if source in self.content:
                 self.content[target] = self.content[source]
 
@@ -179,8 +294,13 @@ class Cache(RuleBasedStateMachine):
 
     @invariant()
     def whole(self):
-        if hasattr(self, "manager"):
-            self.manager.check_integrity()
+        if not hasattr(self, "manager"):
+            return
+        self.manager.check_integrity()
+        if self.manager.snapshots is not None:
+            for snapshot in self.manager.snapshots.take_dropped():
+                del self.states[snapshot]
+            assert len(self.states) == len(self.manager.snapshots)
 
 
 TestCache = Cache.TestCase

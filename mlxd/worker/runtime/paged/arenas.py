@@ -22,15 +22,33 @@ class Slots:
         return Slots(self.arena, self.start + start, self.start + stop)
 
 
-def slots_of(runs: Sequence[range], tokens: int, *, block_size: int, arena_blocks: int) -> list[Slots]:
+@dataclass(frozen=True)
+class Geometry:
+    """``block_size`` tokens per block, ``arena_blocks`` blocks per arena; see ``worker.kv``."""
+
+    block_size: int
+    arena_blocks: int
+
+    @property
+    def arena_slots(self) -> int:
+        """Tokens of one arena."""
+        return self.block_size * self.arena_blocks
+
+    def slots(self, block: int) -> Slots:
+        """Of one block."""
+        first = block % self.arena_blocks * self.block_size
+        return Slots(block // self.arena_blocks, first, first + self.block_size)
+
+
+def slots_of(runs: Sequence[range], tokens: int, geometry: Geometry) -> list[Slots]:
     """The slots of the first ``tokens`` tokens of a sequence whose blocks are ``runs``."""
     found = []
     for run in runs:
         if tokens <= 0:
             break
-        first = run.start % arena_blocks * block_size
-        size = min(tokens, len(run) * block_size)
-        found.append(Slots(run.start // arena_blocks, first, first + size))
+        first = run.start % geometry.arena_blocks * geometry.block_size
+        size = min(tokens, len(run) * geometry.block_size)
+        found.append(Slots(run.start // geometry.arena_blocks, first, first + size))
         tokens -= size
     return found
 
@@ -58,6 +76,12 @@ class Arenas:
         part = slice(where.start, where.stop)
         return self._keys[where.arena][:, part], self._values[where.arena][:, part]
 
+    def copy(self, source: Slots, target: Slots) -> None:
+        """What ``source`` holds to ``target``, of equal length."""
+        keys, values = self.read(source)
+        slots = mx.arange(target.start, target.stop)
+        self.write(target.arena, slots, keys, values)
+
     def keep(self, arenas: frozenset[int]) -> None:
         """Give back the memory of arenas that exist no more."""
         for gone in self._keys.keys() - arenas:
@@ -66,6 +90,11 @@ class Arenas:
     def tensors(self) -> list[mx.array]:
         """All of them, to be evaluated."""
         return [*self._keys.values(), *self._values.values()]
+
+    @property
+    def count(self) -> int:
+        """Arenas that are allocated."""
+        return len(self._keys)
 
     @property
     def nbytes(self) -> int:

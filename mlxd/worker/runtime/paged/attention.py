@@ -4,7 +4,7 @@ Partial attention and its merge are exact: with outputs o1, o2 over two disjoint
 log-sum-exps l1, l2, the output over both is ``w * o1 + (1 - w) * o2`` with ``w = sigmoid(l1 - l2)`` (as in cascade
 inference, FlashInfer). Scores are float32 whatever the model's type.
 
-Shapes: queries ``[T, heads, 1, head_dim]``, grouped by KV head to ``[kv_heads, rows * group, head_dim]``.
+Shapes: queries ``[T, heads, head_dim]``, grouped by KV head to ``[kv_heads, rows * group, head_dim]``.
 """
 
 from collections.abc import Sequence
@@ -38,14 +38,14 @@ class Attention:
         self._fused = fused
 
     def attend(self, queries: mx.array, layer: Layer, plan: AttentionPlan) -> mx.array:
-        """``[T, heads, 1, head_dim]``, in the order of the rows."""
+        """``[T, heads, head_dim]``, in the order of the rows."""
         outputs = [self._alone(queries, layer, part) if isinstance(part, Alone) else _together(queries, layer, part) for part in plan.parts]
         output = outputs[0] if len(outputs) == 1 else mx.concatenate(outputs, axis=0)
-        return (output if plan.order is None else output[plan.order])[:, :, None]
+        return output if plan.order is None else output[plan.order]
 
     def _alone(self, queries: mx.array, layer: Layer, part: Alone) -> mx.array:
         """``[count, heads, head_dim]``."""
-        q = queries[part.first : part.first + part.count, :, 0]  # [n, Hq, D]
+        q = queries[part.first : part.first + part.count]  # [n, Hq, D]
         if part.count == 1 and len(part.context) > 1 and not self._fused:
             return _merged(q, layer, part.context)
         keys, values = _gather(layer.arenas, part.context)
@@ -70,7 +70,7 @@ def _together(queries: mx.array, layer: Layer, part: Together) -> mx.array:
     """The shared keys are read once for all rows, the tails one by one."""
     rows = part.rows
     consecutive = rows[-1] - rows[0] + 1 == len(rows)
-    q = (queries[rows[0] : rows[-1] + 1] if consecutive else queries[mx.array(rows)])[:, :, 0]
+    q = queries[rows[0] : rows[-1] + 1] if consecutive else queries[mx.array(rows)]
     keys, values = layer.arenas.read(part.shared)
     grouped = _group(q, keys.shape[0], layer.scale)  # [H, B * G, D]
     size = grouped.shape[1] // len(rows)

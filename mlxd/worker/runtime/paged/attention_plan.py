@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import mlx.core as mx
 
-from mlxd.worker.engine.plan import StepPlan
-from mlxd.worker.runtime.paged.arenas import Slots, slots_of
+from mlxd.worker.engine.plan import Chunk
+from mlxd.worker.runtime.paged.arenas import Geometry, Slots, slots_of
 
 # A shared run shorter than this (tokens) is not worth a second partial attention and a merge.
 _SHARED_MINIMUM = 64
@@ -47,7 +47,7 @@ class Write:
 
 @dataclass(frozen=True)
 class AttentionPlan:
-    """One step's rows. ``positions`` ``[T]`` are RoPE offsets."""
+    """The rows of one call of the model: its tokens, ``T`` in all. ``positions`` are RoPE offsets, one for each row of the batch."""
 
     positions: mx.array
     writes: tuple[Write, ...]
@@ -65,12 +65,14 @@ class AttentionPlan:
         return AttentionPlan(self.positions, self.writes, tuple(parts), self.order)
 
 
-def plan_attention(step: StepPlan, *, block_size: int, arena_blocks: int) -> AttentionPlan:
-    """Group decode rows that share the beginning of their context; everything else attends alone."""
-    contexts = [slots_of(chunk.runs, chunk.start + chunk.count, block_size=block_size, arena_blocks=arena_blocks) for chunk in step.chunks]
-    positions = [chunk.start + offset for chunk in step.chunks for offset in range(chunk.count)]
-    targets = [target for chunk, context in zip(step.chunks, contexts, strict=True) for target in _targets(context, chunk.start)]
-    parts = _parts(step, contexts)
+def plan_attention(chunks: Sequence[Chunk], geometry: Geometry, *, one_row: bool = False) -> AttentionPlan:
+    """Group decode rows that share the beginning of their context; everything else attends alone. ``one_row``: the only chunk is
+    one row of the batch, not a row for each token.
+    """
+    contexts = [slots_of(chunk.runs, chunk.start + chunk.count, geometry) for chunk in chunks]
+    positions = [chunk.start + offset for chunk in chunks for offset in range(1 if one_row else chunk.count)]
+    targets = [target for chunk, context in zip(chunks, contexts, strict=True) for target in _targets(context, chunk.start)]
+    parts = _parts(chunks, contexts)
     order = [row for part in parts for row in (part.rows if isinstance(part, Together) else range(part.first, part.first + part.count))]
     in_order = order == sorted(order)
     return AttentionPlan(mx.array(positions), _writes(targets), tuple(parts), None if in_order else mx.argsort(mx.array(order)))
@@ -96,11 +98,11 @@ def _writes(targets: Sequence[tuple[int, int]]) -> tuple[Write, ...]:
     return tuple(writes)
 
 
-def _parts(step: StepPlan, contexts: Sequence[Sequence[Slots]]) -> list[Part]:
+def _parts(chunks: Sequence[Chunk], contexts: Sequence[Sequence[Slots]]) -> list[Part]:
     parts: list[Part] = []
     decoding: dict[tuple[int, int], list[tuple[int, Sequence[Slots]]]] = {}
     row = 0
-    for chunk, context in zip(step.chunks, contexts, strict=True):
+    for chunk, context in zip(chunks, contexts, strict=True):
         if chunk.count == 1:
             decoding.setdefault((context[0].arena, context[0].start), []).append((row, context))
         else:

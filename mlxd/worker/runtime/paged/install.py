@@ -1,43 +1,73 @@
 """The two places where an unmodified mlx-lm model meets the paged cache: its attention function, and its output projection."""
 
 import importlib
+import itertools
+from collections.abc import Callable
 from typing import Any
 
 import mlx.core as mx
 from mlx import nn
 from mlx_lm.models import base
 
-from mlxd.worker.runtime.paged.layer_cache import PagedLayerCache
+from mlxd.worker.runtime.paged.layer_cache import Written
 
 _NAME = "scaled_dot_product_attention"
+_HEADS = ("lm_head", "output", "embed_out")  # what models call their output projection
+_original = getattr(base, _NAME)
+
+
+def _dispatch(  # noqa: PLR0913, PLR0917 - mlx-lm's signature
+    queries: mx.array, keys: Any, values: Any, cache: Any, scale: float, mask: Any, sinks: mx.array | None = None
+) -> Any:
+    """A paged layer cache attends by itself; anything else goes to mlx-lm's own function."""
+    if isinstance(keys, Written):
+        return keys.cache.attend(queries, scale, mask, sinks)
+    return _original(queries, keys, values, cache=cache, scale=scale, mask=mask, sinks=sinks)
 
 
 def install_attention(model: nn.Module) -> None:
-    """Replace ``scaled_dot_product_attention`` in the modules the model is made of: a paged layer cache attends by itself,
-    anything else goes to the original. Idempotent.
-    """
-    original = getattr(base, _NAME)
-
-    def dispatch(queries: mx.array, keys: Any, values: Any, cache: Any = None, **options: Any) -> Any:
-        if isinstance(cache, PagedLayerCache):
-            return cache.attend(queries, options["scale"], options.get("mask"), options.get("sinks"))
-        return original(queries, keys, values, cache=cache, **options)
-
+    """Replace ``scaled_dot_product_attention`` in the modules the model is made of. Idempotent, and harmless to other caches."""
     for name in {type(module).__module__ for module in model.modules()}:
         module = importlib.import_module(name)
-        if getattr(module, _NAME, None) is original:
-            setattr(module, _NAME, dispatch)
+        if getattr(module, _NAME, None) is _original:
+            setattr(module, _NAME, _dispatch)
 
 
 class RowSelection:
-    """Makes the output projection run only on the rows that are sampled: a chunk of 512 tokens needs one row of logits."""
+    """Makes the output projection run only on the rows that are sampled: a chunk of 512 tokens needs one row of logits.
 
-    def __init__(self) -> None:
+    Wraps the output projection, or ``embed_tokens.as_linear`` where weights are tied. Where neither is found, the logits of all
+    rows come out.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
         self.rows: mx.array | None = None  # of the present call; None: all
+        self._undo: Callable[[], None] | None = self._wrap(model)
 
-    def select(self, hidden: mx.array) -> Any:
-        """``[T, 1, hidden]`` to the selected rows."""
-        return hidden if self.rows is None else hidden[self.rows]
+    def select(self, hidden: mx.array) -> mx.array:
+        """``[B, n, hidden]`` to ``[S, 1, hidden]``."""
+        return hidden if self.rows is None else hidden.reshape(-1, 1, hidden.shape[-1])[self.rows]
+
+    def remove(self) -> None:
+        """Leave the model as it was."""
+        if self._undo is not None:
+            self._undo()
+            self._undo = None
+
+    def _wrap(self, model: nn.Module) -> Callable[[], None] | None:
+        owners = [owner for owner in (model, getattr(model, "language_model", None)) if owner is not None]
+        for owner, name in itertools.product(owners, _HEADS):
+            head = owner.get(name)
+            if isinstance(head, nn.Module):
+                setattr(owner, name, _SelectedHead(head, self))
+                return lambda: setattr(owner, name, head)
+        for owner in owners:
+            embedding = getattr(getattr(owner, "model", None), "embed_tokens", None)
+            if hasattr(embedding, "as_linear"):
+                kind = type(embedding)
+                embedding.__class__ = _selecting(kind, self)
+                return lambda: setattr(embedding, "__class__", kind)
+        return None
 
 
 class _SelectedHead(nn.Module):  # type: ignore[misc]  # mlx ships no types
@@ -48,22 +78,6 @@ class _SelectedHead(nn.Module):  # type: ignore[misc]  # mlx ships no types
 
     def __call__(self, hidden: mx.array) -> Any:
         return self.inner(self._selection.select(hidden))
-
-
-def install_row_selection(model: nn.Module) -> RowSelection | None:
-    """Wrap ``lm_head``, or ``embed_tokens.as_linear`` where weights are tied. None where neither is found: all rows are computed."""
-    selection = RowSelection()
-    owners = [owner for owner in (model, getattr(model, "language_model", None)) if owner is not None]
-    for owner in owners:
-        if isinstance(owner.get("lm_head"), nn.Module):
-            owner.lm_head = _SelectedHead(owner.lm_head, selection)
-            return selection
-    for owner in owners:
-        embedding = getattr(getattr(owner, "model", None), "embed_tokens", None)
-        if hasattr(embedding, "as_linear"):
-            embedding.__class__ = _selecting(type(embedding), selection)
-            return selection
-    return None
 
 
 def _selecting(kind: type, selection: RowSelection) -> type:

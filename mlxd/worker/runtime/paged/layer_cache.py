@@ -1,6 +1,7 @@
 """What an mlx-lm model takes for a layer's cache."""
 
 from dataclasses import dataclass
+from typing import Self
 
 import mlx.core as mx
 
@@ -44,35 +45,68 @@ class Step:
 
 
 class PagedLayerCache:
-    """Rows are tokens: keys and values arrive as ``[T, kv_heads, 1, head_dim]``. ``window``: this layer's own, if it has one."""
+    """Takes a batch ``[B, n]`` whose tokens, row by row, are the ``T`` of the plan: either every token is a row, or one sequence's
+    chunk is the only row. ``window``: this layer's own, if it has one.
+    """
 
     def __init__(self, step: Step, slots: int, window: int | None) -> None:
         self.arenas = Arenas(slots)
         self._step = step
-        self._window = window
+        self.window = window
+        self._dtype: mx.Dtype = mx.float32  # of what was written last
 
     @property
     def offset(self) -> mx.array:
-        """RoPE offset of each row, ``[T]``."""
+        """RoPE offset of each row, ``[B]``."""
         return self._step.plan.positions
 
     def make_mask(self, _: int, window_size: int | None = None, return_array: bool = False) -> Window | None:  # noqa: ARG002, FBT001, FBT002 - mlx-lm's signature
-        """Attention looks at the plan, not at a mask; only a window must be known."""
-        size = window_size or self._window
-        return Window(size) if size else None
+        """Attention looks at the plan, not at a mask; only a window must be known: the narrower, if the model asks for another one
+        than its cache would keep.
+        """
+        sizes = [size for size in (window_size, self.window) if size]
+        return Window(min(sizes)) if sizes else None
 
-    def update_and_fetch(self, keys: mx.array, values: mx.array) -> tuple[mx.array, mx.array]:
-        """Write this step's rows. What is returned only goes on to ``attend``, which reads the arenas."""
-        flat_keys, flat_values = keys[:, :, 0].swapaxes(0, 1), values[:, :, 0].swapaxes(0, 1)
+    def keys_and_values(self) -> "tuple[Written, Written]":
+        """For a layer that attends to what this one has written."""
+        return Written(self, self._dtype), Written(self, self._dtype)
+
+    def update_and_fetch(self, keys: mx.array, values: mx.array) -> "tuple[Written, Written]":
+        """Write ``[B, kv_heads, n, head_dim]``. What comes back may only be handed on to attention, by this layer or another."""
+        self._dtype = values.dtype
+        flat_keys, flat_values = _flat(keys), _flat(values)
         for write in self._step.plan.writes:
             if write.rows is None:
                 self.arenas.write(write.arena, write.slots, flat_keys, flat_values)
             else:
                 self.arenas.write(write.arena, write.slots, flat_keys[:, write.rows], flat_values[:, write.rows])
-        return keys, values
+        return self.keys_and_values()
 
     def attend(self, queries: mx.array, scale: float, mask: object, sinks: mx.array | None) -> mx.array:
-        """``[T, heads, 1, head_dim]``."""
-        window = mask.size if isinstance(mask, Window) else self._window
+        """``[B, heads, n, head_dim]``."""
+        window = mask.size if isinstance(mask, Window) else self.window
         plan = self._step.plan if window is None else self._step.windowed(window)
-        return self._step.attention.attend(queries, Layer(self.arenas, scale, window, sinks), plan)
+        batch, heads, length, dim = queries.shape
+        flat = queries.swapaxes(1, 2).reshape(batch * length, heads, dim)
+        output = self._step.attention.attend(flat, Layer(self.arenas, scale, window, sinks), plan)
+        return output.reshape(batch, length, heads, -1).swapaxes(1, 2)
+
+
+@dataclass(frozen=True)
+class Written:
+    """Stands for the keys or values of a layer on their way to attention, which reads them from the layer's arenas. So layers that
+    attend to another layer's keys and values find them too.
+    """
+
+    cache: PagedLayerCache
+    dtype: mx.Dtype
+
+    def astype(self, _: mx.Dtype) -> Self:
+        """Some models cast keys before attention; scores are float32 anyway."""
+        return self
+
+
+def _flat(tensor: mx.array) -> mx.array:
+    """``[B, kv_heads, n, head_dim]`` to ``[kv_heads, T, head_dim]``."""
+    batch, heads, length, dim = tensor.shape
+    return tensor.swapaxes(0, 1).reshape(heads, batch * length, dim)

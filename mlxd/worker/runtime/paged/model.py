@@ -1,67 +1,190 @@
 """An mlx-lm model that computes a step's rows, whoever they belong to, over paged keys and values."""
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import mlx.core as mx
-from mlx_lm.models.cache import KVCache, RotatingKVCache, make_prompt_cache
+from mlx_lm.models.cache import ArraysCache, CacheList, KVCache, RotatingKVCache, make_prompt_cache
 
 from mlxd.errors import MlxdError
-from mlxd.worker.engine.plan import StepPlan
+from mlxd.worker.engine.plan import Chunk, StepPlan
+from mlxd.worker.kv.manager import Move
+from mlxd.worker.runtime.paged.arenas import Arenas, Geometry
 from mlxd.worker.runtime.paged.attention import Attention
 from mlxd.worker.runtime.paged.attention_plan import plan_attention
-from mlxd.worker.runtime.paged.install import install_attention, install_row_selection
+from mlxd.worker.runtime.paged.install import RowSelection, install_attention
 from mlxd.worker.runtime.paged.layer_cache import PagedLayerCache, Step
+from mlxd.worker.runtime.paged.state_cache import SequenceStates, StateLayerCache
 
 
 class NotPageableError(MlxdError):
-    """The model keeps something else than keys and values, or is put together in a way the paged runner does not know."""
+    """The model keeps something else than keys, values and states, or is put together in a way the paged runner does not know."""
 
     code = "not_pageable"
 
 
-class PagedModel:
-    """``block_size`` tokens per block, ``arena_blocks`` blocks per arena; see ``worker.kv``."""
+@dataclass(frozen=True)
+class Logits:
+    """Of the sampled rows: ``sequences[i]`` is sampled from ``rows[i]``, ``[S, vocab]``."""
 
-    def __init__(self, model: Any, *, block_size: int, arena_blocks: int, fused: bool) -> None:
-        self.block_size = block_size
-        self.arena_blocks = arena_blocks
+    sequences: tuple[str, ...]
+    rows: mx.array
+
+
+class PagedModel:
+    """Models without recurrent state are called once a step, every token a row of the batch. With it, a sequence's tokens must
+    come in order along the second axis: there is one call for all that decode, ``[B, 1]``, and one for each chunk, ``[1, n]``.
+    """
+
+    def __init__(self, model: Any, geometry: Geometry, *, fused: bool) -> None:
+        self.geometry = geometry
         self._model = model
         self._step = Step(Attention(fused=fused))
-        self.layers = [self._layer(cache) for cache in make_prompt_cache(model)]
+        self._layers: list[PagedLayerCache] = []
+        state_layers: list[StateLayerCache] = []
+        self._caches = [self._paged(cache, state_layers) for cache in make_prompt_cache(model)]
+        self.states = SequenceStates(state_layers)
         install_attention(model)
-        self._selection = install_row_selection(model)
+        self._selection = RowSelection(model)
 
-    def forward(self, plan: StepPlan, tokens: mx.array) -> mx.array:
-        """``tokens`` ``[T]`` to the logits of the sampled rows, ``[S, vocab]``, in the order of the chunks."""
-        self._step.begin(plan_attention(plan, block_size=self.block_size, arena_blocks=self.arena_blocks))
-        sampled, row = [], 0
-        for chunk in plan.chunks:
-            row += chunk.count
-            if chunk.samples:
-                sampled.append(row - 1)
-        everything = len(sampled) == plan.rows
-        rows = None if everything else mx.array(sampled or [0])
-        if self._selection is not None:
-            self._selection.rows = rows
-        logits = self._model(tokens[:, None], cache=self.layers)[:, -1]
-        if self._selection is None and rows is not None:
-            logits = logits[rows]
-        selected: mx.array = logits[: len(sampled)]
-        return selected
+    def resize(self, geometry: Geometry) -> None:
+        """Other arenas from now on; everything in the old ones is forgotten."""
+        self.clear()
+        self.geometry = geometry
+        for layer in self._layers:
+            layer.arenas = Arenas(geometry.arena_slots)
+
+    def remove(self) -> None:
+        """Leave the model as mlx-lm made it."""
+        self._selection.remove()
+
+    def forward(self, plan: StepPlan, tokens: mx.array) -> Logits:
+        """``tokens`` ``[T]``: of the chunks, one after the other."""
+        for move in plan.moves:
+            self._move(move)
+        outputs = [self._call(call, tokens) for call in self._calls(plan.chunks)]
+        sampled = [output for output in outputs if output.sequences]
+        if len(sampled) == 1:
+            return sampled[0]
+        if not sampled:
+            return Logits((), mx.zeros((0, 1)))
+        sequences = tuple(sequence for output in sampled for sequence in output.sequences)
+        return Logits(sequences, mx.concatenate([output.rows for output in sampled], axis=0))
 
     def tensors(self) -> list[mx.array]:
-        """Of all layers and arenas."""
-        return [tensor for layer in self.layers for tensor in layer.arenas.tensors()]
+        """Whatever the last call changed, to be evaluated with its results."""
+        return [tensor for layer in self._layers for tensor in layer.arenas.tensors()] + self.states.take_tensors()
 
     def keep(self, arenas: frozenset[int]) -> None:
         """Give back the memory of arenas that exist no more."""
-        for layer in self.layers:
+        for layer in self._layers:
             layer.arenas.keep(arenas)
 
-    def _layer(self, cache: Any) -> PagedLayerCache:
-        slots = self.block_size * self.arena_blocks
-        if type(cache) is KVCache:
-            return PagedLayerCache(self._step, slots, None)
-        if type(cache) is RotatingKVCache and not cache.keep:
-            return PagedLayerCache(self._step, slots, cache.max_size)
+    def clear(self) -> None:
+        """Forget all keys, values and states."""
+        self.keep(frozenset())
+        self.states.clear()
+
+    @property
+    def windows(self) -> set[int]:
+        """Of its sliding-window layers, in tokens."""
+        return {layer.window for layer in self._layers if layer.window}
+
+    @property
+    def nbytes(self) -> int:
+        """Allocated for keys, values and states."""
+        return sum(layer.arenas.nbytes for layer in self._layers) + self.states.nbytes
+
+    @property
+    def token_bytes(self) -> int:
+        """Keys and values of one token, all layers together; 0 before anything was computed, or where no layer has any."""
+        slots = self.geometry.arena_slots
+        return sum(layer.arenas.nbytes // (slots * count) for layer in self._layers if (count := layer.arenas.count))
+
+    # ---- calls ----
+
+    def _calls(self, chunks: Sequence[Chunk]) -> Iterator["_Call"]:
+        rows, start = [], 0
+        for chunk in chunks:
+            rows.append(range(start, start + chunk.count))
+            start += chunk.count
+        if not self.states.exist:
+            if chunks:
+                yield _Call(tuple(chunks), tuple(row for rows_of_chunk in rows for row in rows_of_chunk), one_row=False)
+            return
+        alone = {chunk.sequence for chunk in chunks if sum(other.sequence == chunk.sequence for other in chunks) == 1}
+        decoding = [at for at, chunk in enumerate(chunks) if chunk.count == 1 and chunk.start and chunk.sequence in alone]
+        if decoding:
+            yield _Call(tuple(chunks[at] for at in decoding), tuple(rows[at].start for at in decoding), one_row=False)
+        for at, chunk in enumerate(chunks):
+            if at not in decoding:
+                yield _Call((chunk,), tuple(rows[at]), one_row=True)
+
+    def _call(self, call: "_Call", tokens: mx.array) -> Logits:
+        self._begin_states(call)
+        self._step.begin(plan_attention(call.chunks, self.geometry, one_row=call.one_row))
+        everything = len(call.rows) == tokens.shape[0]
+        inputs = tokens if everything else tokens[mx.array(call.rows)]
+        sampled, row = [], 0
+        for chunk in call.chunks:
+            row += chunk.count
+            if chunk.samples:
+                sampled.append(row - 1)
+        logits = self._select(self._model_call(inputs[None] if call.one_row else inputs[:, None], sampled, row), sampled, row)
+        self._end_states(call)
+        return Logits(tuple(chunk.sequence for chunk in call.chunks if chunk.samples), logits)
+
+    def _model_call(self, inputs: mx.array, sampled: list[int], rows: int) -> mx.array:
+        self._selection.rows = None if len(sampled) == rows else mx.array(sampled or [0])
+        logits: mx.array = self._model(inputs, cache=self._caches)
+        return logits.reshape(-1, logits.shape[-1])
+
+    def _select(self, logits: mx.array, sampled: list[int], rows: int) -> mx.array:
+        """``[S, vocab]``, whether or not the model's output projection was found and has selected them."""
+        if not sampled:
+            return logits[:0]  # never computed: nobody uses them
+        return logits[mx.array(sampled)] if logits.shape[0] == rows != len(sampled) else logits
+
+    def _begin_states(self, call: "_Call") -> None:
+        if not self.states.exist:
+            return
+        for chunk in call.chunks:
+            if chunk.resume is not None or not chunk.start:
+                self.states.begin(chunk.sequence, chunk.resume)
+        self.states.load(tuple(chunk.sequence for chunk in call.chunks))
+
+    def _end_states(self, call: "_Call") -> None:
+        if not self.states.exist:
+            return
+        self.states.save(tuple(chunk.sequence for chunk in call.chunks))
+        for chunk in call.chunks:
+            if chunk.keep is not None:
+                self.states.keep(chunk.sequence, chunk.keep)
+
+    def _move(self, move: Move) -> None:
+        for source, target in zip(move.source, move.target, strict=True):
+            for layer in self._layers:
+                layer.arenas.copy(self.geometry.slots(source), self.geometry.slots(target))
+
+    def _paged(self, cache: Any, state_layers: list[StateLayerCache]) -> Any:
+        """What stands for one of mlx-lm's layer caches."""
+        if type(cache) is CacheList:
+            return CacheList(*(self._paged(part, state_layers) for part in cache.caches))
+        if type(cache) is ArraysCache:
+            state_layers.append(StateLayerCache(len(cache.cache)))
+            return state_layers[-1]
+        if type(cache) is KVCache or (type(cache) is RotatingKVCache and not cache.keep):
+            window = cache.max_size if type(cache) is RotatingKVCache else None
+            self._layers.append(PagedLayerCache(self._step, self.geometry.arena_slots, window))
+            return self._layers[-1]
         raise NotPageableError(f"a layer of this model keeps a {type(cache).__name__}, which cannot be paged")
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One call of the model. ``rows``: where its tokens are among those of the step."""
+
+    chunks: tuple[Chunk, ...]
+    rows: tuple[int, ...]
+    one_row: bool

@@ -1,11 +1,11 @@
-"""A runner without a model that knows what every slot of the cache must hold.
+"""A device without a model that knows what every slot of the cache must hold.
 
 A slot's content is the whole sequence of tokens up to it, as real keys and values depend on all of them. Each chunk's context is
 checked before it is "computed", so a scheduler or cache that gives a sequence a wrong, stale or missing block fails at once.
 """
 
 from mlxd.types import MemoryFigures
-from mlxd.worker.engine.batch_runner import StepResult
+from mlxd.worker.engine.executor import StepResult
 
 END = 0
 
@@ -15,24 +15,38 @@ def next_token(tokens, ends_after):
     return END if len(tokens) >= ends_after else 1 + hash(tuple(tokens)) % 5
 
 
-class SimulatedRunner:
+class SimulatedExecutor:
+    """Implements ``Executor``. ``has_state``: the model is recurrent, so what was computed last must be the token before."""
+
     end_tokens = frozenset({END})
 
-    def __init__(self, block_size, *, ends_after=10**9, fail_at=frozenset()):
+    def __init__(self, block_size, *, ends_after=10**9, fail_at=frozenset(), has_state=False):
         self.block_size = block_size
         self.ends_after = ends_after
         self.fail_at = fail_at  # numbers of the launches that raise
+        self.has_state = has_state
         self.slots = {}
+        self.states = {}  # sequence -> the tokens its recurrent state has seen
+        self.snapshots = {}
         self.tokens = {}  # of open sequences, all that were sampled included
+        self.faulty = set()  # sequences whose next token fails alone
         self.launches = 0
         self.computed = 0
         self.pending = None
+
+    @property
+    def is_pending(self):
+        return self.pending is not None
 
     def open(self, request):
         self.tokens[request.id] = list(request.tokens)
 
     def close(self, sequence):
         self.tokens.pop(sequence, None)
+        self.states.pop(sequence, None)
+
+    def reset(self):
+        self.slots, self.states, self.snapshots = {}, {}, {}
 
     def run(self, plan):
         before, self.pending = self.pending, None
@@ -40,13 +54,33 @@ class SimulatedRunner:
             self.launches += 1
             if self.launches in self.fail_at:
                 raise RuntimeError("the device failed")
-            self.pending = StepResult(
-                plan, {chunk.sequence: token for chunk in plan.chunks if (token := self._compute(chunk)) is not None}, {}
-            )
+            for move in plan.moves:
+                self._move(move)
+            sampled = {chunk.sequence: token for chunk in plan.chunks if (token := self._compute(chunk)) is not None}
+            failed = {name: ValueError("its constraint failed") for name in self.faulty & sampled.keys()}
+            self.pending = StepResult(plan, sampled, failed)
+        for snapshot in plan.dropped:
+            self.snapshots.pop(snapshot, None)
         return before
 
     def memory(self):
         return MemoryFigures()
+
+    def _move(self, move):
+        content = [[self.slots.get(block * self.block_size + at) for at in range(self.block_size)] for block in move.source]
+        for block, slots in zip(move.target, content, strict=True):
+            for at, slot in enumerate(slots):
+                self.slots[block * self.block_size + at] = slot
+
+    def _check_state(self, chunk, tokens, stop):
+        if chunk.resume is not None:
+            self.states[chunk.sequence] = self.snapshots[chunk.resume]
+        elif not chunk.start:
+            self.states[chunk.sequence] = ()
+        assert self.states[chunk.sequence] == tuple(tokens[: chunk.start]), f"{chunk.sequence}: its state is another one"
+        self.states[chunk.sequence] = tuple(tokens[:stop])
+        if chunk.keep is not None:
+            self.snapshots[chunk.keep] = tuple(tokens[:stop])
 
     def _compute(self, chunk):
         tokens = self.tokens[chunk.sequence]
@@ -59,6 +93,8 @@ class SimulatedRunner:
             assert self.slots.get(slots[at]) == tuple(tokens[: at + 1]), f"{chunk.sequence}: slot of token {at} holds something else"
         for at in range(chunk.start, stop):
             self.slots[slots[at]] = tuple(tokens[: at + 1])
+        if self.has_state:
+            self._check_state(chunk, tokens, stop)
         self.computed += chunk.count
         assert chunk.samples == (stop == len(tokens))
         if not chunk.samples:

@@ -1,0 +1,113 @@
+"""What a running stream feels while somebody else's 4,000-token prompt is computed.
+
+A stream runs; once it has its pace, the long prompt arrives. Gaps are the milliseconds between two pieces of the stream's text: "alone"
+before the long prompt was sent, "beside" from then to the long prompt's first token. They are compared with each other (stall), with
+``batching.target_itl`` (the share of the time spent in gaps longer than it) and with other servers in the same round. What the stream's
+calm costs the long prompt is its time to the first token, beside the stream and with the server to itself.
+"""
+
+import asyncio
+import sys
+import time
+from contextlib import suppress
+from itertools import product
+
+from benchmarks.harness.bench import Bench, options, peer_options, run
+from benchmarks.harness.client import Answer, Ask, Client
+from benchmarks.harness.errors import BenchmarkError
+from benchmarks.harness.measurements import Metric
+from benchmarks.harness.servers import MLXD
+from benchmarks.harness.stats import percentile
+from benchmarks.harness.tables import print_comparison, say
+
+GAP = Metric("gaps of the stream", "ms", "lower", digits=0)
+STALL = Metric("stall", "gap beside / p50 alone", "lower")
+OVER = Metric("time in gaps over target_itl", "% of the time beside", "lower", digits=0)
+LONG = Metric("time to the long prompt's first token", "s", "lower", digits=2)
+PACE = Metric("pace of the stream beside", "deltas/s", "higher")
+_PERCENTILES = {"p50": 0.5, "p95": 0.95, "max": 1.0}
+_REST = 1.0  # seconds for a server to notice that the stream's client is gone
+
+
+async def measure(bench: Bench) -> int:
+    """All servers run at once; rounds take turns."""
+    async with bench.lineup() as clients:
+        await bench.warm_up(clients, 2)
+        for number, scenario in product(bench.rounds, (beside,) if bench.args.quick else (beside, to_itself)):
+            for client in bench.in_turn(clients, number):
+                await scenario(bench, client, number)
+    for metric in (GAP, STALL, OVER, PACE, LONG):
+        print_comparison(bench.measured, metric, MLXD)
+    return 0
+
+
+async def beside(bench: Bench, client: Client, number: int) -> None:
+    """The stream, then the long prompt; the stream is hung up on when the long prompt has been answered."""
+    stream = Answer()
+    length = bench.args.stream_tokens or bench.sized(600, 60)
+    running = asyncio.create_task(client.ask(Ask.text(bench.prompts.text(f"stream {number}", 85), length), stream))
+    try:
+        await until_pieces(stream, running, bench.sized(24, 8))
+        sent = time.perf_counter()
+        long = await client.ask(_long(bench, f"beside {number}"))
+        await until_pieces(stream, running, len(stream.deltas) + 2)  # the gap in which the first token came
+    finally:
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+    record(bench, client.name, stream, sent, long)
+    await asyncio.sleep(_REST)
+
+
+async def to_itself(bench: Bench, client: Client, number: int) -> None:
+    """What the long prompt takes with nobody beside it."""
+    long = await client.ask(_long(bench, f"alone {number}"))
+    bench.measured.add(LONG, "alone", client.name, long.ttft)
+    bench.measured.keep("long prompt alone", client.name, [long])
+
+
+async def until_pieces(stream: Answer, running: "asyncio.Task[Answer]", count: int) -> None:
+    """The stream has so many pieces, or has ended. Raises what the stream raised."""
+    while len(stream.deltas) < count and not running.done():  # noqa: ASYNC110 - a list has no event
+        await asyncio.sleep(0.005)
+    if running.done():
+        running.result()
+
+
+def record(bench: Bench, server: str, stream: Answer, sent: float, long: Answer) -> None:
+    """One server's numbers of one round."""
+    first = long.began + long.ttft
+    alone, beside_it = stream.gaps(until=sent), stream.gaps(since=sent, until=first)
+    if not beside_it:
+        raise BenchmarkError(f"{server}: the stream had ended when the long prompt came; raise --stream-tokens")
+    add = bench.measured.add
+    for name, share in _PERCENTILES.items():
+        add(GAP, f"alone: {name}", server, 1000 * percentile(alone, share))
+        add(GAP, f"beside: {name}", server, 1000 * percentile(beside_it, share))
+        add(STALL, name, server, percentile(beside_it, share) / percentile(alone, 0.5))
+    over = sum(gap for gap in beside_it if gap > bench.args.target_itl)
+    add(OVER, f"over {1000 * bench.args.target_itl:.0f} ms", server, 100 * over / sum(beside_it))
+    add(PACE, "beside", server, len(beside_it) / sum(beside_it))
+    add(LONG, "beside", server, long.ttft)
+    bench.measured.keep("stream", server, [stream])
+    bench.measured.keep("long prompt beside", server, [long])
+    if stream.ended and stream.ended < first:
+        say(f"{server}: the stream ended before the long prompt had its first token; --stream-tokens makes it longer")
+
+
+def _long(bench: Bench, seed: str) -> Ask:
+    return Ask.text(bench.prompts.text(f"long {seed}", bench.args.long_tokens or bench.sized(4000, 1000)), 2)
+
+
+def main() -> int:
+    """The command line."""
+    parser = options(__doc__)
+    peer_options(parser)
+    parser.add_argument("--long-tokens", type=int, metavar="N", help="of the long prompt (without it: 4000, or 1000 with --quick)")
+    parser.add_argument("--stream-tokens", type=int, metavar="N", help="of the stream at most (without it: 600, or 60 with --quick)")
+    parser.add_argument("--target-itl", type=float, default=0.2, metavar="SECONDS", help="what gaps are held against (mlxd: --set)")
+    return run(parser, measure)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""mlxd's admin API, over the unix socket its configuration names."""
+
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+
+from benchmarks.harness.errors import BenchmarkError
+
+
+class Admin:
+    """``async with Admin(socket) as admin``."""
+
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            "http://localhost", connector=aiohttp.UnixConnector(str(self._socket)), timeout=aiohttp.ClientTimeout(total=30)
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._session.close()
+
+    async def is_ready(self) -> bool:
+        """All models are loaded. False also while nothing listens. Raises ``BenchmarkError`` if one has failed."""
+        try:
+            async with self._session.get("/readyz") as response:
+                if response.status == 200:
+                    return True
+            failed = [model for model in await self.models() if model["state"] == "failed"]
+        except (aiohttp.ClientError, OSError):
+            return False
+        if failed:
+            raise BenchmarkError(f"mlxd could not load {failed[0]['id']}: {failed[0]['last_error']}")
+        return False
+
+    async def inference_url(self) -> str:
+        """Where port 0 turned out to be."""
+        listeners = (await self._get("/admin/v1/status"))["listeners"]
+        return "http://" + str(next(one["address"] for one in listeners if one["role"] == "inference"))
+
+    async def models(self) -> list[dict[str, Any]]:
+        """As ``GET /admin/v1/models`` has them."""
+        return list((await self._get("/admin/v1/models"))["models"])
+
+    async def model(self, name: str) -> dict[str, Any]:
+        """As ``GET /admin/v1/models/NAME`` has it."""
+        return await self._get(f"/admin/v1/models/{name}")
+
+    async def _get(self, path: str) -> dict[str, Any]:
+        async with self._session.get(path) as response:
+            response.raise_for_status()
+            return dict(await response.json())

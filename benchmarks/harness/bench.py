@@ -1,0 +1,175 @@
+"""What every benchmark is made of: options, a model, servers, measurements, output."""
+
+import argparse
+import asyncio
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness import load
+from benchmarks.harness.client import Ask, Client
+from benchmarks.harness.errors import BenchmarkError
+from benchmarks.harness.machine import describe, one_line
+from benchmarks.harness.measurements import Measurements
+from benchmarks.harness.prompts import PromptMaker
+from benchmarks.harness.servers import MLXD, SIMPLE, MlxdModel, mlx_lm_server, mlxd, vllm_mlx
+from benchmarks.harness.signals import cancelled_once, interrupt_on_signals, uninterrupted
+from benchmarks.harness.tables import say, write_json
+
+_ROOT = Path(__file__).resolve().parents[2]
+_MODES: dict[str, dict[str, dict[str, Any]]] = {
+    "continuous": {"batching": {"mode": "continuous"}, "cache": {"kind": "paged"}},
+    "simple": {"batching": {"mode": "simple"}, "cache": {"kind": "entries"}},
+}
+
+
+def options(description: str | None) -> argparse.ArgumentParser:
+    """The options all benchmarks have; each adds its own."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=_Help)
+    parser.add_argument("--quick", action="store_true", help="small numbers: shows that everything works, in about a minute")
+    parser.add_argument("--rounds", type=int, metavar="N", help="how often everything is measured (without it: 5, or 1 with --quick)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the raw results")
+    parser.add_argument("--model", default="builtin:smollm2-135m", metavar="SOURCE", help="as a source in mlxd.toml")
+    parser.add_argument("--config-mode", choices=_MODES, default="continuous", help="what mlxd is configured with")
+    parser.add_argument("--set", action="append", default=[], metavar="TABLE.KEY=VALUE", help="of mlxd's model; VALUE as JSON or text")
+    return parser
+
+
+def peer_options(parser: argparse.ArgumentParser) -> None:
+    """For benchmarks that other servers take part in."""
+    parser.add_argument("--against", nargs="*", choices=["mlx_lm", "simple"], default=["mlx_lm"], help='"simple": mlxd in simple mode')
+    parser.add_argument("--vllm-mlx", metavar="PYTHON", help="interpreter of an environment with vllm-mlx, which then takes part")
+
+
+class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Paragraphs stay, and a default is shown where there is one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return super()._get_help_string(action) if action.default else action.help
+
+
+@dataclass
+class Bench:
+    """One run of one benchmark."""
+
+    args: argparse.Namespace
+    directory: Path  # temporary
+    model: Path  # what mlxd fetched; its tokenizer is everybody's
+    peer_model: Path  # the same weights as mlxd computes with them
+    prompts: PromptMaker
+    measured: Measurements = field(default_factory=Measurements)
+
+    @property
+    def rounds(self) -> range:
+        """Numbered from 0."""
+        return range(self.args.rounds or (1 if self.args.quick else 5))
+
+    def sized(self, full: int, quick: int) -> int:
+        """A number that ``--quick`` makes smaller."""
+        return quick if self.args.quick else full
+
+    def mlxd_model(self, mode: str | None = None) -> MlxdModel:
+        """Configured as the options say; ``mode`` for another one, then without ``--set``."""
+        model = MlxdModel(self.args.model, _MODES[mode or self.args.config_mode])
+        for setting in [] if mode else self.args.set:
+            path, _, value = setting.partition("=")
+            table, _, key = path.partition(".")
+            model = model.with_table(table, **{key: _json_or_text(value)})
+        return model
+
+    def new_directory(self, name: str) -> Path:
+        """For one server."""
+        return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.directory))
+
+    @asynccontextmanager
+    async def lineup(self) -> AsyncIterator[list[Client]]:
+        """All servers of the comparison, mlxd first, running at the same time: rounds take turns."""
+        async with AsyncExitStack() as stack:
+            clients = [await self._mlxd(stack, self.mlxd_model(), MLXD)]
+            if "simple" in self.args.against:
+                clients.append(await self._mlxd(stack, self.mlxd_model("simple"), SIMPLE))
+            clients += [await stack.enter_async_context(peer) for peer in self.peers()]
+            yield clients
+
+    def peers(self) -> Iterator[Any]:
+        """Other people's servers, to be entered."""
+        if "mlx_lm" in self.args.against:
+            yield mlx_lm_server(self.peer_model, self.new_directory("mlx_lm"))
+        if not self.args.vllm_mlx:
+            say("vllm-mlx is left out: name the interpreter of an environment that has it with --vllm-mlx PYTHON")
+        elif not _has_vllm_mlx(self.args.vllm_mlx):
+            say(f"vllm-mlx is left out: {self.args.vllm_mlx} cannot import it")
+        else:
+            yield vllm_mlx(self.args.vllm_mlx, self.peer_model, self.new_directory("vllm"))
+
+    async def _mlxd(self, stack: AsyncExitStack, model: MlxdModel, name: str) -> Client:
+        daemon = await stack.enter_async_context(mlxd([model], self.new_directory("mlxd")))
+        return await stack.enter_async_context(daemon.client(model.name, name))
+
+    async def warm_up(self, clients: Sequence[Client], concurrency: int) -> None:
+        """Loads end, kernels are compiled, pages are touched; none of it is measured."""
+        for client in clients:
+            asks = [Ask.text(self.prompts.text(f"warm-up {index}", 64), 4) for index in range(concurrency)]
+            await load.together(client, asks)
+
+    def in_turn(self, clients: Sequence[Client], number: int) -> list[Client]:
+        """Everybody once, beginning with another one each round: nobody is always measured on the machine another one heated up."""
+        first = number % len(clients)
+        return [*clients[first:], *clients[:first]]
+
+
+def run(parser: argparse.ArgumentParser, measure: Callable[[Bench], Coroutine[Any, Any, int]]) -> int:
+    """Prepare, measure, write; the exit code. Whatever ends it, the servers are gone and so is the temporary directory."""
+    args = parser.parse_args()
+    interrupt_on_signals()
+    facts = describe()
+    say(f"{one_line(facts)}; {args.model}, {args.config_mode} mode")
+    directory = Path(tempfile.mkdtemp(prefix="mlxd-bench-"))
+    try:
+        bench = _prepare(args, directory)
+        code = asyncio.run(cancelled_once(measure(bench)))
+    except BenchmarkError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return 130
+    finally:
+        with uninterrupted():
+            shutil.rmtree(directory, ignore_errors=True)
+    if args.json:
+        chosen = {name: value for name, value in vars(args).items() if name != "json"}
+        write_json(args.json, {"benchmark": parser.prog, **facts, "options": chosen, **bench.measured.document()})
+    return code
+
+
+def _prepare(args: argparse.Namespace, directory: Path) -> Bench:
+    has_peers = hasattr(args, "against")
+    command = [sys.executable, "-m", "benchmarks.harness.peer_model", args.model, *([str(directory / "peer-model")] if has_peers else [])]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, cwd=_ROOT)
+    if done.returncode:
+        raise BenchmarkError("the model could not be prepared, see above")
+    found = json.loads(done.stdout.splitlines()[-1])
+    stored = Path(found["stored"])
+    return Bench(args, directory, stored, Path(found["peer"]), PromptMaker(stored))
+
+
+def _has_vllm_mlx(python: str) -> bool:
+    probe = [python, "-c", "import importlib.util, sys; sys.exit(importlib.util.find_spec('vllm_mlx') is None)"]
+    try:
+        return subprocess.run(probe, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+def _json_or_text(value: str) -> object:
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError:
+        return value

@@ -1,0 +1,75 @@
+"""What was measured: for each scenario and server one number a round, and every request behind it."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmarks.harness.client import Answer
+from benchmarks.harness.stats import Spread, ratios
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A kind of number."""
+
+    name: str
+    unit: str
+    better: str  # "higher" | "lower"
+    digits: int = 1
+
+    @property
+    def title(self) -> str:
+        """With its unit, for a column or a table."""
+        return f"{self.name}, {self.unit}"
+
+
+@dataclass
+class Measurements:
+    """Rounds are numbered by the order of ``add``, so servers have to be measured in the same rounds for their ratios to mean anything."""
+
+    _values: dict[tuple[Metric, str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
+    _requests: list[dict[str, Any]] = field(default_factory=list)
+    _notes: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, metric: Metric, scenario: str, server: str, value: float) -> None:
+        """One round's number."""
+        self._values[metric, scenario, server].append(value)
+
+    def keep(self, scenario: str, server: str, answers: Sequence[Answer]) -> None:
+        """Requests, for the JSON file."""
+        self._requests += [{"scenario": scenario, "server": server, **answer.record()} for answer in answers]
+
+    def note(self, **facts: object) -> None:
+        """Anything else, for the JSON file."""
+        self._notes.append(facts)
+
+    def values(self, metric: Metric, scenario: str, server: str) -> list[float]:
+        """Round by round; empty if there are none."""
+        return self._values.get((metric, scenario, server), [])
+
+    def spread(self, metric: Metric, scenario: str, server: str) -> Spread | None:
+        """Over the rounds."""
+        values = self.values(metric, scenario, server)
+        return Spread.of(values) if values else None
+
+    def ratio(self, metric: Metric, scenario: str, ours: str, theirs: str) -> Spread | None:
+        """Of ``ours`` to ``theirs``, round by round."""
+        pairs = ratios(self.values(metric, scenario, ours), self.values(metric, scenario, theirs))
+        return Spread.of(pairs) if pairs else None
+
+    def scenarios(self, metric: Metric) -> list[str]:
+        """In the order they were first measured."""
+        return list(dict.fromkeys(scenario for known, scenario, _ in self._values if known == metric))
+
+    def servers(self) -> list[str]:
+        """In the order they were first measured."""
+        return list(dict.fromkeys(server for _, _, server in self._values))
+
+    def document(self) -> dict[str, Any]:
+        """For the JSON file."""
+        rows = [
+            {"metric": metric.name, "unit": metric.unit, "better": metric.better, "scenario": scenario, "server": server, "rounds": values}
+            for (metric, scenario, server), values in self._values.items()
+        ]
+        return {"measured": rows, "requests": self._requests, "notes": self._notes}

@@ -1,0 +1,24 @@
+"""``cache.memory`` as bytes."""
+
+import msgspec
+import psutil
+
+from mlxd.types import Limits
+
+AUTO_FRACTION = 0.2  # of available RAM
+
+
+class CacheLimit:
+    """A share is of the RAM available when it is first asked for: not less because the model itself has been loaded since, nor
+    because another limit changes.
+    """
+
+    def __init__(self) -> None:
+        self._available = psutil.virtual_memory().available
+
+    def resolve(self, limits: Limits) -> Limits:
+        """With ``cache_bytes`` set."""
+        size = limits.cache_bytes
+        if size is None:
+            size = int(self._available * (limits.cache_fraction or AUTO_FRACTION))
+        return msgspec.structs.replace(limits, cache_bytes=size)

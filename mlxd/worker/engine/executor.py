@@ -1,0 +1,48 @@
+"""What the paged runner asks of the device."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from mlxd.types import MemoryFigures
+from mlxd.worker.engine.plan import StepPlan
+from mlxd.worker.engine.request import EngineRequest
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a step computed: the token sampled for each sequence whose chunk asked for one, and sequences that failed alone."""
+
+    plan: StepPlan
+    sampled: Mapping[str, int]
+    failed: Mapping[str, Exception]
+
+
+class Executor(Protocol):
+    """Runs one step ahead: ``run`` launches a step and returns what the one before it computed."""
+
+    def open(self, request: EngineRequest) -> None:
+        """A sequence that will be in plans."""
+
+    def close(self, sequence: str) -> None:
+        """It will be in no more plans."""
+
+    def run(self, plan: StepPlan) -> StepResult | None:
+        """Launch ``plan`` (nothing, if it has no chunks) and wait for the step launched before, if there was one.
+
+        Raises what MLX raises; then neither step has a result, nothing is in flight, and ``reset`` is due.
+        """
+
+    def reset(self) -> None:
+        """After a fault: let go of all keys, values and states, whatever they hold."""
+
+    @property
+    def is_pending(self) -> bool:
+        """A step was launched whose result was not returned yet."""
+
+    @property
+    def end_tokens(self) -> frozenset[int]:
+        """Each ends a sequence."""
+
+    def memory(self) -> MemoryFigures:
+        """Without ``rss``."""

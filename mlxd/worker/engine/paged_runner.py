@@ -1,0 +1,103 @@
+"""The runner over a paged cache: schedule, run, update."""
+
+import logging
+from time import monotonic
+
+from mlxd.types import CacheFigures, Limits, MemoryFigures
+from mlxd.worker.engine.executor import Executor
+from mlxd.worker.engine.request import EngineRequest
+from mlxd.worker.engine.runner import StepReport
+from mlxd.worker.engine.scheduler import Scheduler
+from mlxd.worker.kv.manager import Manager
+from mlxd.worker.kv.sizing import CacheSizing
+
+_log = logging.getLogger(__name__)
+
+
+class PagedRunner:
+    """Implements ``Runner``."""
+
+    def __init__(self, scheduler: Scheduler, manager: Manager, executor: Executor, sizing: CacheSizing, limits: Limits) -> None:
+        self._scheduler = scheduler
+        self._manager = manager
+        self._executor = executor
+        self._sizing = sizing
+        self._limits = limits
+        self._collected: float | None = None  # when the last result came; None after idling
+        self._evicted = 0  # as last reported
+
+    def add(self, request: EngineRequest) -> None:
+        """See ``Runner``. Raises ``CacheTooSmallError``."""
+        self._scheduler.add(request)
+        self._executor.open(request)
+
+    def abort(self, request_id: str) -> None:
+        """See ``Runner``."""
+        self._scheduler.forget(request_id)
+        self._executor.close(request_id)
+
+    @property
+    def capacity(self) -> int:
+        """See ``Runner``."""
+        return self._limits.max_sequences
+
+    @property
+    def is_idle(self) -> bool:
+        """See ``Runner``."""
+        return self._scheduler.is_idle and not self._executor.is_pending
+
+    def step(self) -> StepReport:
+        """Launch the next step, and deal with the result of the one before."""
+        began = monotonic()
+        schedule = self._scheduler.schedule()
+        try:
+            result = self._executor.run(schedule.plan)
+        except Exception as error:  # noqa: BLE001 - whatever MLX or a model raises ends these requests, not the worker
+            _log.error("a step failed", exc_info=error)
+            report = self._scheduler.fail(error)
+            self._executor.reset()
+            self._collected = None
+        else:
+            now = monotonic()
+            report = self._scheduler.update(schedule, result, now - (self._collected or began))
+            self._collected = now if self._executor.is_pending else None
+        for request_id in (*report.ended, *report.failed):
+            self._executor.close(request_id)
+        evicted = self._manager.pool.evicted
+        report.evicted_blocks, self._evicted = evicted - self._evicted, evicted
+        return report
+
+    def reconfigure(self, limits: Limits) -> None:
+        """See ``Runner``. Where the cache shrinks, what is beyond its end goes as soon as nobody holds it."""
+        if limits.cache_bytes is not None and limits.cache_bytes != self._limits.cache_bytes:
+            sizes = self._sizing.resized(limits.cache_bytes, self._manager.pool.arena_blocks)
+            self._manager.resize(max_arenas=sizes.max_arenas, snapshots=sizes.snapshots)
+            self._evicted = self._manager.pool.evicted  # not for want of room
+        self._limits = limits
+        self._scheduler.reconfigure(limits)
+
+    def evict_cached(self) -> int:
+        """See ``Runner``."""
+        freed = self._manager.evict_cached()
+        self._evicted = self._manager.pool.evicted  # not for want of room
+        return freed
+
+    def memory(self) -> MemoryFigures:
+        """See ``Runner``."""
+        return self._executor.memory()
+
+    def cache(self) -> CacheFigures:
+        """See ``Runner``. ``blocks_free`` counts those of arenas that are not allocated yet too."""
+        counts, size = self._manager.counts(), self._sizing.block_bytes
+        snapshots = self._manager.snapshots
+        return CacheFigures(
+            blocks_used=counts.used,
+            blocks_shared=counts.shared,
+            blocks_cached=counts.cached,
+            blocks_free=self._manager.pool.free,
+            bytes_used=counts.used * size,
+            bytes_cached=counts.cached * size,
+            bytes_saved=(counts.references - counts.used) * size,
+            limit_bytes=self._manager.pool.capacity * size,
+            snapshots=len(snapshots) if snapshots is not None else 0,
+        )

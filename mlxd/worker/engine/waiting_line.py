@@ -1,0 +1,69 @@
+"""Who is next: by priority, with ageing, and by arrival among equals."""
+
+from bisect import insort
+from collections.abc import Iterator
+from typing import Generic, Protocol, TypeVar
+
+from mlxd.worker.engine.request import EngineRequest
+
+
+class Ranked(Protocol):
+    """Whatever stands for a request."""
+
+    @property
+    def request(self) -> EngineRequest:
+        """The one whose priority and arrival count."""
+
+
+T = TypeVar("T", bound=Ranked)
+
+
+def rank(request: EngineRequest, ageing: float) -> float:
+    """Lower goes first. One level of priority is worth ``ageing`` seconds of waiting.
+
+    All requests age alike, so the order between two never changes with time: a priority is a head start, in seconds of arrival.
+    """
+    return request.arrived + request.priority * ageing
+
+
+class WaitingLine(Generic[T]):
+    """Sorted by ``rank``; ``ageing`` in seconds, may be changed at any time."""
+
+    def __init__(self, ageing: float) -> None:
+        self._ageing = ageing
+        self._items: list[T] = []
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __iter__(self) -> Iterator[T]:
+        """First come those that go first. Iterate over a copy to change the line meanwhile."""
+        return iter(self._items)
+
+    def __contains__(self, item: T) -> bool:
+        return any(one is item for one in self._items)
+
+    @property
+    def ageing(self) -> float:
+        """Seconds."""
+        return self._ageing
+
+    @ageing.setter
+    def ageing(self, seconds: float) -> None:
+        self._ageing = seconds
+        self._items.sort(key=self.rank)
+
+    def rank(self, item: T) -> float:
+        """See ``rank``."""
+        return rank(item.request, self._ageing)
+
+    def add(self, item: T) -> None:
+        """Take its place: behind those that arrived at the same moment."""
+        insort(self._items, item, key=self.rank)
+
+    def remove(self, item: T) -> None:
+        """It waits no more. Raises ``ValueError`` if it does not wait."""
+        position = next((at for at, one in enumerate(self._items) if one is item), None)
+        if position is None:
+            raise ValueError("it does not wait here")
+        del self._items[position]

@@ -1,0 +1,55 @@
+"""How a cache of so many bytes is divided: blocks, arenas, snapshots. Pure."""
+
+from dataclasses import dataclass
+
+from mlxd.errors import ConfigError
+
+_ARENAS = 16  # as many as the limit is divided into: memory is taken, and given back, in such portions
+_LEAST_ARENA = 1024  # tokens; smaller ones would cut sequences into too many runs
+_FREE_TOKENS = 2**22  # the pool of a model whose attention layers take no memory
+_SNAPSHOT_SHARE = 0.25  # of the limit, for a model that has keys and values too
+_LEAST_BLOCKS = 2  # one for a token of a prompt, and one for what follows
+
+
+@dataclass(frozen=True)
+class CacheSizes:
+    """``snapshots``: how many copies of recurrent state may be kept; 0 for a model that has none."""
+
+    arena_blocks: int
+    max_arenas: int
+    snapshots: int
+
+
+@dataclass(frozen=True)
+class CacheSizing:
+    """For one model: ``token_bytes`` of keys and values, ``state_bytes`` of recurrent state for each sequence, either may be 0."""
+
+    block_size: int
+    token_bytes: int
+    state_bytes: int
+
+    def sizes(self, limit: int) -> CacheSizes:
+        """For ``limit`` bytes. Raises ``ConfigError`` where they hold next to nothing."""
+        blocks, snapshots = self._divide(limit)
+        if blocks < _LEAST_BLOCKS or (self.state_bytes and not snapshots):
+            least = max(_LEAST_BLOCKS * self.block_bytes, self.state_bytes) * (4 if self.state_bytes else 1)
+            raise ConfigError([f"cache.memory is {limit} bytes, but the cache of this model needs at least {least}; raise it"])
+        arena_blocks = min(blocks, max(-(-_LEAST_ARENA // self.block_size), blocks // _ARENAS))
+        return CacheSizes(arena_blocks, blocks // arena_blocks, snapshots)
+
+    def resized(self, limit: int, arena_blocks: int) -> CacheSizes:
+        """For another limit, with arenas as they are: at least one."""
+        blocks, snapshots = self._divide(limit)
+        return CacheSizes(arena_blocks, max(1, blocks // arena_blocks), snapshots)
+
+    @property
+    def block_bytes(self) -> int:
+        """Keys and values of one block."""
+        return self.token_bytes * self.block_size
+
+    def _divide(self, limit: int) -> tuple[int, int]:
+        """Blocks and snapshots."""
+        for_snapshots = int(limit * (_SNAPSHOT_SHARE if self.token_bytes else 1)) if self.state_bytes else 0
+        snapshots = for_snapshots // self.state_bytes if self.state_bytes else 0
+        blocks = (limit - for_snapshots) // self.block_bytes if self.token_bytes else _FREE_TOKENS // self.block_size
+        return blocks, snapshots

@@ -1,0 +1,58 @@
+"""Which runner a model gets, and why. Whatever is not right for it is found out here, and said."""
+
+import logging
+from dataclasses import dataclass
+
+from mlxd.wire.messages import Load
+from mlxd.worker.engine.runner import Runner
+from mlxd.worker.runtime.contiguous_probe import NotBatchableError, prove_batching
+from mlxd.worker.runtime.contiguous_runner import ContiguousRunner
+from mlxd.worker.runtime.loading import LoadedModel
+from mlxd.worker.runtime.paged.build import paged_runner, proved_model
+from mlxd.worker.runtime.paged.model import NotPageableError
+from mlxd.worker.runtime.prompt_cache import PromptCache
+from mlxd.worker.runtime.simple_runner import SimpleRunner
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """``name`` and ``reason`` are for people; ``is_fallback``: another one was asked for."""
+
+    runner: Runner
+    name: str
+    reason: str
+    is_fallback: bool = False
+
+
+def choose_runner(order: Load, loaded: LoadedModel) -> Choice:
+    """``order.limits.cache_bytes`` is set. Raises ``ConfigError`` where that is too small for anything."""
+    if order.mode == "simple":
+        return Choice(SimpleRunner(loaded, _prompt_cache(order), order.limits), "simple", 'batching.mode = "simple"')
+    if order.cache_kind != "paged":
+        return _contiguous(order, loaded, f'cache.kind = "{order.cache_kind}"', is_fallback=False)
+    try:
+        model = proved_model(loaded, order.block_size)
+    except NotPageableError as error:
+        return _contiguous(order, loaded, f"not paged: {error.message}", is_fallback=True)
+    return Choice(paged_runner(loaded, model, order.limits, identity=order.source), "paged", "its logits over the paged cache were proved")
+
+
+def _contiguous(order: Load, loaded: LoadedModel, reason: str, *, is_fallback: bool) -> Choice:
+    cache = _prompt_cache(order)
+    try:
+        prove_batching(loaded)
+    except NotBatchableError as error:
+        choice = Choice(SimpleRunner(loaded, cache, order.limits), "simple", f"{reason}; not batched: {error}", is_fallback=True)
+    else:
+        choice = Choice(ContiguousRunner(loaded, cache, order.limits), "contiguous", reason, is_fallback=is_fallback)
+    if choice.is_fallback:
+        _log.warning("%s runs on the %s runner: %s", order.model, choice.name, choice.reason)
+    return choice
+
+
+def _prompt_cache(order: Load) -> PromptCache | None:
+    if order.cache_kind == "none":
+        return None
+    return PromptCache(max_entries=order.limits.cache_entries, max_bytes=order.limits.cache_bytes or 0)

@@ -1,0 +1,225 @@
+"""Continuous batching over mlx-lm's ``BatchGenerator``: a cache of its own for each sequence, padded to the longest.
+
+For models whose attention cannot read a paged cache, and for ``cache.kind = "entries"`` or ``"none"``. Everything of mlx-lm's
+batching that may change between its releases is used here and nowhere else.
+"""
+
+import copy
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+import mlx.core as mx
+from mlx_lm.generate import BatchGenerator, GenerationBatch, PromptProcessingBatch
+
+from mlxd.types import CacheFigures, FinishReason, Limits, MemoryFigures
+from mlxd.worker.engine.request import EngineRequest
+from mlxd.worker.engine.runner import Sampled, Started, StepReport, as_failure
+from mlxd.worker.engine.step_budget import StepBudget
+from mlxd.worker.engine.waiting_line import WaitingLine
+from mlxd.worker.runtime.loading import LoadedModel, leave_memory_unwired
+from mlxd.worker.runtime.logits_processors import MlxLmProcessor, make_processors
+from mlxd.worker.runtime.prompt_cache import PromptCache, always_rewinds, outcome
+from mlxd.worker.runtime.sampler import RequestSampler, is_greedy
+
+_log = logging.getLogger(__name__)
+
+_LARGEST_CHUNK = {"cpu": 256, "gpu": 2048}  # prompt tokens per step with nobody to disturb
+
+
+@dataclass(eq=False)
+class _Row:
+    """One request. ``uid`` once mlx-lm has it; ``prefilled`` of its prompt's tokens are computed or were cached."""
+
+    request: EngineRequest
+    process: MlxLmProcessor | None = None
+    uid: int | None = None
+    prefilled: int = 0
+    generated: int = 0
+
+    @property
+    def decodes(self) -> bool:
+        """Its prompt is computed."""
+        return self.prefilled >= len(self.request.tokens)
+
+
+class ContiguousRunner:
+    """Implements ``Runner``. ``cache`` None: nothing is reused. Prompts are computed one after the other, chunk by chunk, each
+    chunk in one step with the next token of every sequence that decodes.
+    """
+
+    def __init__(self, loaded: LoadedModel, cache: PromptCache | None, limits: Limits) -> None:
+        self._loaded = loaded
+        self._cache = cache
+        self._limits = limits
+        self._budget = StepBudget(largest=_LARGEST_CHUNK[loaded.device])
+        self._waiting: WaitingLine[_Row] = WaitingLine(limits.priority_ageing)
+        self._rows: dict[int, _Row] = {}  # by uid
+        self._generator = make_generator(loaded.model, loaded.end_tokens)
+
+    def add(self, request: EngineRequest) -> None:
+        """See ``Runner``."""
+        self._waiting.add(_Row(request))
+
+    def abort(self, request_id: str) -> None:
+        """See ``Runner``. What was computed is cached: its client may try again."""
+        for row in [row for row in self._rows.values() if row.request.id == request_id]:
+            self._remove(row, keep=True)
+        for row in [row for row in self._waiting if row.request.id == request_id]:
+            self._waiting.remove(row)
+
+    @property
+    def capacity(self) -> int:
+        """See ``Runner``."""
+        return self._limits.max_sequences
+
+    @property
+    def is_idle(self) -> bool:
+        """See ``Runner``."""
+        return not self._rows and not self._waiting
+
+    def step(self) -> StepReport:
+        """One token of every sequence that decodes, and a chunk of one prompt."""
+        began = monotonic()
+        report = StepReport()
+        try:
+            self._admit(report)
+            decode_rows = sum(row.decodes for row in self._rows.values())
+            chunk = self._budget.prefill_tokens(self._limits, decode_rows=decode_rows)
+            self._generator.prefill_step_size = self._generator._prompt_batch.prefill_step_size = chunk  # noqa: SLF001 - no setter
+            prompts, tokens = self._generator.next()
+            prefilled = sum(self._take_progress(response) for response in prompts)
+            for response in tokens:
+                self._take_token(response, report)
+        except Exception as error:  # noqa: BLE001 - whatever MLX or a model raises ends these requests, not the worker
+            return self._fail_all(error, report)
+        report.seconds = monotonic() - began
+        report.tokens, report.rows = prefilled + len(tokens), len(tokens) + sum(not row.decodes for row in self._rows.values())
+        if report.tokens:
+            self._budget.observe(seconds=report.seconds, prefill_tokens=prefilled, decode_rows=decode_rows)
+        return report
+
+    def reconfigure(self, limits: Limits) -> None:
+        """See ``Runner``."""
+        self._limits = limits
+        self._waiting.ageing = limits.priority_ageing
+        if self._cache is not None and limits.cache_bytes is not None:
+            self._cache.resize(max_entries=limits.cache_entries, max_bytes=limits.cache_bytes)
+
+    def evict_cached(self) -> int:
+        """See ``Runner``."""
+        return self._cache.clear() if self._cache is not None else 0
+
+    def memory(self) -> MemoryFigures:
+        """MLX's counters, and what kept prompts and running requests hold."""
+        figures = self.cache()
+        return MemoryFigures(
+            weights=self._loaded.weight_bytes,
+            kv=figures.bytes_used + figures.bytes_cached,
+            mlx_active=mx.get_active_memory(),
+            mlx_cache=mx.get_cache_memory(),
+            mlx_peak=mx.get_peak_memory(),
+        )
+
+    def cache(self) -> CacheFigures:
+        """See ``Runner``."""
+        used = self._generator.prompt_cache_nbytes if self._rows else 0
+        if self._cache is None:
+            return CacheFigures(bytes_used=used)
+        return CacheFigures(bytes_used=used, bytes_cached=self._cache.nbytes, limit_bytes=self._cache.max_bytes, entries=len(self._cache))
+
+    # ---- before the step ----
+
+    def _admit(self, report: StepReport) -> None:
+        """One prompt at a time, so that who comes next is decided as late as can be."""
+        if len(self._rows) >= self._limits.max_sequences or any(not row.decodes for row in self._rows.values()):
+            return
+        row = next(iter(self._waiting), None)
+        if row is None:
+            return
+        self._waiting.remove(row)
+        request = row.request
+        found = self._cache.find(request.tokens) if self._cache is not None else None
+        cached = found.tokens if found else 0
+        processors = make_processors(request.sampling, request.tokens, self._loaded.vocab_size)
+        row.process = MlxLmProcessor(processors) if processors else None
+        (row.uid,) = self._generator.insert(
+            [request.tokens[cached:]],
+            max_tokens=[request.max_tokens],
+            caches=[found.layers] if found else None,
+            all_tokens=[request.tokens[:cached]],
+            samplers=[None if is_greedy(request.sampling) else RequestSampler(request.sampling)],
+            logits_processors=[[row.process] if row.process else []],
+        )
+        row.prefilled = cached
+        self._rows[row.uid] = row
+        cache = outcome(request.tokens, found) if self._cache is not None else None
+        report.started.append(Started(request.id, cached, cache))
+
+    # ---- after the step ----
+
+    def _take_progress(self, response: PromptProcessingBatch.Response) -> int:
+        """How many prompt tokens were computed for one row."""
+        row = self._rows[response.uid]
+        done, total = response.progress
+        prefilled: int = len(row.request.tokens) - total + done
+        computed, row.prefilled = prefilled - row.prefilled, prefilled
+        if response.end_of_segment and not response.end_of_prompt and self._cache is not None:
+            self._keep_prompt(row)
+        return computed
+
+    def _keep_prompt(self, row: _Row) -> None:
+        """All but its last token are computed. Where the answer cannot be cut off again, the prompt gets an entry of its own."""
+        layers, tokens = self._generator.extract_cache([row.uid])[row.uid]
+        if not always_rewinds(layers) and self._cache is not None:
+            self._cache.store(tokens, copy.deepcopy(layers))
+
+    def _take_token(self, response: GenerationBatch.Response, report: StepReport) -> None:
+        row = self._rows[response.uid]
+        request_id = row.request.id
+        if row.process is not None and row.process.error is not None:
+            report.failed[request_id] = as_failure(row.process.error)
+            self._remove(row, keep=False)
+            return
+        is_end = response.token in self._loaded.end_tokens
+        report.sampled.append(Sampled(request_id, response.token, is_end))
+        if response.finish_reason is not None:
+            report.ended[request_id] = FinishReason.STOP if is_end else FinishReason.LENGTH
+            del self._rows[response.uid]
+            self._store(response.all_tokens, response.prompt_cache)
+
+    def _remove(self, row: _Row, *, keep: bool) -> None:
+        del self._rows[row.uid]  # type: ignore[arg-type]  # rows in here have one
+        kept = self._generator.remove([row.uid], return_prompt_caches=keep)
+        for layers, tokens in kept.values():
+            self._store(tokens, layers)
+
+    def _store(self, tokens: Sequence[int] | None, layers: list[Any] | None) -> None:
+        if self._cache is None or not tokens or not layers or any(layer.empty() for layer in layers):
+            return
+        try:
+            self._cache.store(tokens, layers)
+        except Exception:  # noqa: BLE001 - the answer is complete: only its reuse is lost
+            _log.exception("what a request computed could not be kept")
+
+    def _fail_all(self, error: Exception, report: StepReport) -> StepReport:
+        _log.error("a step failed", exc_info=error)
+        failed = {row.request.id: as_failure(error) for row in self._rows.values()}
+        self._rows = {}
+        self._generator = make_generator(self._loaded.model, self._loaded.end_tokens)
+        return StepReport(started=report.started, failed=failed | report.failed)
+
+
+def make_generator(model: Any, stop_tokens: Iterable[int]) -> BatchGenerator:
+    """One that admits whatever it is given, and computes prompts one after the other."""
+    generator = BatchGenerator(
+        model,
+        stop_tokens=[[token] for token in stop_tokens],
+        completion_batch_size=1_000_000,
+        prefill_batch_size=1,
+        stream=mx.default_stream(mx.default_device()),
+    )
+    leave_memory_unwired()  # what mlx-lm has just set
+    return generator

@@ -1,0 +1,93 @@
+"""What changes a sequence's logits before they are sampled, one row at a time."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import mlx.core as mx
+
+from mlxd.types import SamplingParams
+
+
+class LogitsProcessor(Protocol):
+    """Of one sequence. What it raises ends that sequence, and no other."""
+
+    def apply(self, logits: mx.array) -> mx.array:
+        """``[1, vocab]`` to ``[1, vocab]``."""
+
+    def add(self, token: mx.array) -> None:
+        """One generated token, ``[1]``, possibly not evaluated yet."""
+
+
+def make_processors(params: SamplingParams, prompt: Sequence[int], vocab: int) -> list[LogitsProcessor]:
+    """Those a request asks for, in the order in which they apply."""
+    penalised = (params.repetition_penalty, params.presence_penalty, params.frequency_penalty) != (1, 0, 0)
+    return [Penalties(params, prompt, vocab)] if params.logit_bias or penalised else []
+
+
+class MlxLmProcessor:
+    """The processors of one sequence as mlx-lm calls them: once per position, with all tokens so far. A fault is kept in
+    ``error``, for in mlx-lm's batch it would end every row; from then on logits pass unchanged.
+    """
+
+    def __init__(self, processors: Sequence[LogitsProcessor]) -> None:
+        self.error: Exception | None = None
+        self._processors = processors
+        self._began = False
+
+    def __call__(self, tokens: mx.array, logits: mx.array) -> mx.array:
+        """``tokens`` ends with the one generated last; the first call comes before anything was generated."""
+        if self.error is not None:
+            return logits
+        try:
+            return self._apply(tokens, logits)
+        except Exception as error:  # noqa: BLE001 - whatever a processor raises is its sequence's business
+            self.error = error
+            return logits
+
+    def _apply(self, tokens: Any, logits: mx.array) -> mx.array:
+        for processor in self._processors:
+            if self._began:
+                processor.add(tokens[-1:])
+            logits = processor.apply(logits)
+        self._began = True
+        return logits
+
+
+class Penalties:
+    """Logit bias and penalties of one sequence. Counts live on the device: one update per token, nothing read back.
+
+    Repetition counts prompt and output (Keskar et al. 2019, CTRL); presence and frequency the output only, as OpenAI defines them.
+    """
+
+    def __init__(self, params: SamplingParams, prompt: Sequence[int], vocab: int) -> None:
+        self._params = params
+        self._bias = _bias(params.logit_bias, vocab)
+        self._output = mx.zeros((vocab,), dtype=mx.int32)
+        self._seen = mx.zeros((vocab,), dtype=mx.bool_)
+        if params.repetition_penalty != 1:
+            self._seen[mx.array(list(prompt))] = True
+
+    def add(self, token: mx.array) -> None:
+        """One generated token, ``[1]``, possibly not evaluated yet."""
+        self._output = self._output.at[token].add(1)
+        self._seen[token] = True
+
+    def apply(self, logits: mx.array) -> mx.array:
+        """``logits`` ``[1, vocab]``."""
+        params = self._params
+        if self._bias is not None:
+            logits = logits + self._bias
+        if params.repetition_penalty != 1:
+            penalised = mx.where(logits > 0, logits / params.repetition_penalty, logits * params.repetition_penalty)
+            logits = mx.where(self._seen, penalised, logits)
+        if params.presence_penalty or params.frequency_penalty:
+            logits = logits - params.frequency_penalty * self._output - params.presence_penalty * (self._output > 0)
+        return logits
+
+
+def _bias(biases: dict[int, float], vocab: int) -> mx.array | None:
+    if not biases:
+        return None
+    bias = mx.zeros((vocab,))
+    bias[mx.array(list(biases))] = mx.array(list(biases.values()))
+    return bias

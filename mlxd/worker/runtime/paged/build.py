@@ -1,0 +1,58 @@
+"""From a loaded model to the runner over a paged cache, if that is right for the model."""
+
+import logging
+
+from mlxd.types import Limits
+from mlxd.worker.engine.paged_runner import PagedRunner
+from mlxd.worker.engine.scheduler import Scheduler
+from mlxd.worker.engine.step_budget import StepBudget
+from mlxd.worker.kv.block_chain import root_digest
+from mlxd.worker.kv.manager import Manager
+from mlxd.worker.kv.sizing import CacheSizing
+from mlxd.worker.kv.state_snapshots import StateSnapshots
+from mlxd.worker.runtime.loading import LoadedModel
+from mlxd.worker.runtime.paged.arenas import Geometry
+from mlxd.worker.runtime.paged.executor import PagedExecutor
+from mlxd.worker.runtime.paged.model import NotPageableError, PagedModel
+from mlxd.worker.runtime.paged.probe import probe
+
+_log = logging.getLogger(__name__)
+
+# Prompt tokens per step with nobody to disturb: as many as is efficient, for a request can be stopped only between two steps.
+_LARGEST_CHUNK = {"cpu": 256, "gpu": 2048}
+
+
+def proved_model(loaded: LoadedModel, block_size: int) -> PagedModel:
+    """The model over a paged cache, after the probe. Raises ``NotPageableError`` with the reason; the model is then as before."""
+    model = PagedModel(loaded.model, Geometry(block_size, 1), fused=loaded.device == "gpu")
+    try:
+        probe(loaded, model)
+    except NotPageableError:
+        model.remove()
+        raise
+    except Exception as error:
+        model.remove()
+        what = (str(error).splitlines() or [""])[0]
+        raise NotPageableError(f"its layers cannot compute over a paged cache ({type(error).__name__}: {what})") from error
+    return model
+
+
+def paged_runner(loaded: LoadedModel, model: PagedModel, limits: Limits, *, identity: str) -> PagedRunner:
+    """``model`` is a proved one; ``limits.cache_bytes`` is set. Raises ``ConfigError`` where that is next to nothing.
+
+    ``identity`` names source and revision of the model.
+    """
+    block_size = model.geometry.block_size
+    sizing = CacheSizing(block_size, model.token_bytes, model.states.bytes_per_sequence)
+    sizes = sizing.sizes(limits.cache_bytes or 0)
+    model.resize(Geometry(block_size, sizes.arena_blocks))
+    snapshots = StateSnapshots(sizes.snapshots) if model.states.exist else None
+    manager = Manager(block_size=block_size, arena_blocks=sizes.arena_blocks, max_arenas=sizes.max_arenas, snapshots=snapshots)
+    tokens = manager.pool.capacity * block_size
+    if tokens < loaded.context_length:
+        _log.warning("cache.memory holds %d tokens, less than the context of %d: longer prompts are refused", tokens, loaded.context_length)
+    executor = PagedExecutor(loaded, model, manager)
+    root = root_digest(identity)
+    budget = StepBudget(largest=_LARGEST_CHUNK[loaded.device])
+    scheduler = Scheduler(manager, limits, budget, root=lambda _: root, end_tokens=loaded.end_tokens)
+    return PagedRunner(scheduler, manager, executor, sizing, limits)

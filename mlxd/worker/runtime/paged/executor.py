@@ -1,0 +1,111 @@
+"""The paged executor: a step's forward pass and its sampling, one step ahead of what is read."""
+
+import logging
+from dataclasses import dataclass, field
+from typing import cast
+
+import mlx.core as mx
+
+from mlxd.types import MemoryFigures
+from mlxd.worker.engine.executor import StepResult
+from mlxd.worker.engine.plan import StepPlan
+from mlxd.worker.engine.request import EngineRequest
+from mlxd.worker.kv.manager import Manager
+from mlxd.worker.runtime.loading import LoadedModel
+from mlxd.worker.runtime.paged.model import Logits, PagedModel
+from mlxd.worker.runtime.row_sampler import RowSampler
+
+_CLEAR_EVERY = 64  # steps between giving MLX's cached buffers back
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Launched:
+    plan: StepPlan
+    sequences: tuple[str, ...]  # that are sampled, in order
+    tokens: mx.array  # [S], possibly not evaluated
+    failed: dict[str, Exception] = field(default_factory=dict)
+
+
+class PagedExecutor:
+    """Implements ``engine.executor.Executor``. ``manager`` says which arenas exist."""
+
+    def __init__(self, loaded: LoadedModel, model: PagedModel, manager: Manager) -> None:
+        self.end_tokens = loaded.end_tokens
+        self._loaded = loaded
+        self._model = model
+        self._manager = manager
+        self._sampler = RowSampler(loaded.vocab_size)
+        self._launched: _Launched | None = None
+        self._steps = 0
+
+    def open(self, request: EngineRequest) -> None:
+        """See ``Executor``."""
+        self._sampler.open(request)
+
+    def close(self, sequence: str) -> None:
+        """See ``Executor``."""
+        self._sampler.close(sequence)
+        self._model.states.forget(sequence)
+
+    @property
+    def is_pending(self) -> bool:
+        """See ``Executor``."""
+        return self._launched is not None
+
+    def run(self, plan: StepPlan) -> StepResult | None:
+        """See ``Executor``."""
+        before, self._launched = self._launched, None
+        if plan.chunks:
+            self._launched = self._launch(plan, before)
+        self._model.states.drop(plan.dropped)
+        if before is None:
+            return None
+        values = cast("list[int]", before.tokens.tolist())
+        self._steps += 1
+        if self._steps % _CLEAR_EVERY == 0:
+            mx.clear_cache()
+        return StepResult(before.plan, dict(zip(before.sequences, values, strict=True)), before.failed)
+
+    def reset(self) -> None:
+        """See ``Executor``."""
+        self._launched = None
+        self._model.clear()
+        mx.clear_cache()
+
+    def memory(self) -> MemoryFigures:
+        """KV: what the arenas take, and states."""
+        return MemoryFigures(
+            weights=self._loaded.weight_bytes,
+            kv=self._model.nbytes,
+            mlx_active=mx.get_active_memory(),
+            mlx_cache=mx.get_cache_memory(),
+            mlx_peak=mx.get_peak_memory(),
+        )
+
+    def _launch(self, plan: StepPlan, before: _Launched | None) -> _Launched:
+        self._model.keep(self._manager.pool.arenas)
+        logits: Logits = self._model.forward(plan, _inputs(plan, before))
+        tokens, failed = self._sampler.sample(logits.rows, logits.sequences)
+        mx.async_eval(tokens, *self._model.tensors())  # type: ignore[no-untyped-call]  # mlx ships no types
+        return _Launched(plan, logits.sequences, tokens, failed)
+
+
+def _inputs(plan: StepPlan, before: _Launched | None) -> mx.array:
+    """``[T]`` token ids: known ones from the plan, those in flight from the step before, without reading them."""
+    known = [token for chunk in plan.chunks for token in (chunk.tokens or (0,))]
+    pending = [chunk for chunk in plan.chunks if chunk.tokens is None]
+    if not pending:
+        return mx.array(known, dtype=mx.int32)
+    if before is None:
+        raise RuntimeError("a token is in flight, but no step is")
+    if len(pending) == len(known) and tuple(chunk.sequence for chunk in pending) == before.sequences:
+        return before.tokens
+    where = {sequence: at for at, sequence in enumerate(before.sequences)}
+    index, row = list(range(len(before.sequences), len(before.sequences) + len(known))), 0
+    for chunk in plan.chunks:
+        if chunk.tokens is None:
+            index[row] = where[chunk.sequence]
+        row += chunk.count
+    return mx.concatenate([before.tokens.astype(mx.int32), mx.array(known, dtype=mx.int32)])[mx.array(index)]

@@ -1,0 +1,128 @@
+"""Recurrent state (convolution, SSM, linear attention) of each sequence, in the layers that have any.
+
+A layer's state is a few arrays ``[1, ...]`` for each sequence. For a decode step those of all its sequences are stacked to
+``[B, ...]``, and stay stacked as long as the same sequences decode together.
+"""
+
+from collections.abc import Sequence
+
+import mlx.core as mx
+from mlx_lm.models.cache import ArraysCache
+
+Together = tuple[str, ...]  # sequences whose states are stacked, in this order
+State = list[list[mx.array | None]]  # layer by layer, the arrays of a stack, ``[B, ...]``
+
+
+class StateLayerCache(ArraysCache):  # type: ignore[misc]  # mlx-lm ships no types
+    """What an mlx-lm model takes for a recurrent layer's cache; holds the states of the rows of the present call."""
+
+
+class SequenceStates:
+    """The states of all sequences of one model. ``layers``: its recurrent ones, in order; there may be none."""
+
+    def __init__(self, layers: Sequence[StateLayerCache]) -> None:
+        self._layers = layers
+        self._stacks: dict[Together, State] = {}
+        self._stack_of: dict[str, Together] = {}
+        self._snapshots: dict[int, State] = {}
+        self._new: list[State] = []  # snapshots whose copying is not launched yet
+
+    @property
+    def exist(self) -> bool:
+        """Whether the model has any."""
+        return bool(self._layers)
+
+    def begin(self, sequence: str, snapshot: int | None) -> None:
+        """Its next call begins with ``snapshot``, or with no state at all. The snapshot itself is never written to: models
+        replace the arrays of a state, they do not change them.
+        """
+        self.forget(sequence)
+        if snapshot is not None:
+            self._put((sequence,), self._snapshots[snapshot])
+
+    def load(self, sequences: Together) -> None:
+        """Give the layers the states of ``sequences``, one for each row of the call to come."""
+        state = self._stacks.get(sequences)
+        if state is None:
+            alone = [self._take_out(sequence) for sequence in sequences]
+            parts = [len(layer.cache) for layer in self._layers]
+            state = [[_stack([one[index][part] if one else None for one in alone]) for part in range(n)] for index, n in enumerate(parts)]
+        for layer, arrays in zip(self._layers, state, strict=True):
+            layer.cache = list(arrays)
+
+    def save(self, sequences: Together) -> None:
+        """After the call: what the layers hold now are the states of ``sequences``."""
+        self._put(sequences, [list(layer.cache) for layer in self._layers])
+
+    def keep(self, sequence: str, snapshot: int) -> None:
+        """Remember a copy of a sequence's state. A copy: a slice would keep the states of the whole batch alive."""
+        together = self._stack_of[sequence]
+        row = _row(self._stacks[together], together.index(sequence))
+        copied: State = [[None if part is None else mx.contiguous(part) for part in layer] for layer in row]
+        self._snapshots[snapshot] = copied
+        self._new.append(copied)
+
+    def drop(self, snapshots: Sequence[int]) -> None:
+        """Let go of snapshots; those never taken are ignored."""
+        for snapshot in snapshots:
+            self._snapshots.pop(snapshot, None)
+
+    def forget(self, sequence: str) -> None:
+        """The sequence is over, or begins anew."""
+        self._take_out(sequence)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._stacks, self._stack_of, self._snapshots, self._new = {}, {}, {}, []
+        for layer in self._layers:
+            layer.cache = [None] * len(layer.cache)
+
+    def take_tensors(self) -> list[mx.array]:
+        """To be evaluated with the step: else their graphs would grow from one to the next."""
+        states, self._new = [*self._stacks.values(), *self._new], []
+        return _arrays(states)
+
+    @property
+    def nbytes(self) -> int:
+        """Held, snapshots included."""
+        return sum(part.nbytes for part in _arrays([*self._stacks.values(), *self._snapshots.values()]))
+
+    @property
+    def bytes_per_sequence(self) -> int:
+        """Of one state; 0 before any was computed."""
+        together, state = next(iter(self._stacks.items()), ((), []))
+        return sum(part.nbytes for part in _arrays([state])) // max(len(together), 1)
+
+    def _put(self, sequences: Together, state: State) -> None:
+        self._stacks[sequences] = state
+        for sequence in sequences:
+            self._stack_of[sequence] = sequences
+
+    def _take_out(self, sequence: str) -> State | None:
+        """The state of one sequence, whose stack is broken up; None if it has none."""
+        together = self._stack_of.pop(sequence, None)
+        if together is None:
+            return None
+        state = self._stacks.pop(together)
+        for position, other in enumerate(together):
+            if other != sequence:
+                self._put((other,), _row(state, position))
+        return _row(state, together.index(sequence))
+
+
+def _row(state: State, position: int) -> State:
+    """Of one sequence of a stack: views."""
+    row = slice(position, position + 1)
+    return [[None if part is None else part[row] for part in layer] for layer in state]
+
+
+def _stack(parts: list[mx.array | None]) -> mx.array | None:
+    """``[1, ...]`` each to ``[B, ...]``; a state that is not there yet is zero, as models take it."""
+    known = [part for part in parts if part is not None]
+    if len(parts) == 1 or not known:
+        return known[0] if known else None
+    return mx.concatenate([mx.zeros_like(known[0]) if part is None else part for part in parts], axis=0)
+
+
+def _arrays(states: Sequence[State]) -> list[mx.array]:
+    return [part for state in states for layer in state for part in layer if part is not None]

@@ -1,0 +1,46 @@
+"""What probes have in common: random tokens, and when logits count as the plain model's."""
+
+from typing import Any
+
+import mlx.core as mx
+from mlx_lm.models.cache import make_prompt_cache
+
+from mlxd.worker.runtime.loading import LoadedModel
+
+ATTEMPTS = 3  # rounding may send a token to another expert: then other tokens decide
+
+# Differences are in standard deviations of the plain logits. Wrong attention is wrong by about one; rounding, in float32, by 1e-5.
+_LEAST = {"float32": 2e-3}
+_LEAST_16_BIT = 0.05
+_MOST = 0.25
+_OF_NOISE = 8  # times
+
+
+def tolerance(loaded: LoadedModel) -> float:
+    """The largest ``difference`` that counts as rounding: more where the plain model itself depends on how its prompt is cut."""
+    tokens = random_tokens(loaded, 20, attempt=ATTEMPTS)
+    noise = difference(_last_logits(loaded.model, tokens), _last_logits(loaded.model, tokens[:11], tokens[11:]))
+    return min(_MOST, max(_LEAST.get(loaded.dtype, _LEAST_16_BIT), _OF_NOISE * noise))
+
+
+def _last_logits(model: Any, *chunks: list[int]) -> mx.array:
+    """Of the plain model, ``[1, vocab]``."""
+    cache = make_prompt_cache(model)
+    for chunk in chunks:
+        logits: mx.array = model(mx.array(chunk)[None], cache=cache)[:, -1]
+    return logits
+
+
+def random_tokens(loaded: LoadedModel, count: int, attempt: int) -> list[int]:
+    """The same for the same attempt."""
+    tokens: list[int] = mx.random.randint(0, loaded.vocab_size, (count,), key=mx.random.key(attempt)).tolist()  # type: ignore[assignment]
+    return tokens
+
+
+def difference(plain: mx.array, found: mx.array) -> float:
+    """The largest of two ``[n, vocab]``, in standard deviations of a row; infinite where shapes differ, or something is no number."""
+    if plain.shape != found.shape:
+        return float("inf")
+    plain, found = plain.astype(mx.float32), found.astype(mx.float32)
+    worst = (mx.abs(plain - found).max(axis=-1) / mx.maximum(mx.std(plain, axis=-1), 1e-6)).max()
+    return float(worst) if mx.isfinite(worst) else float("inf")

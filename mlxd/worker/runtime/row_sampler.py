@@ -1,0 +1,74 @@
+"""The next tokens of the sequences of a batch, with what sampling remembers of each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import mlx.core as mx
+
+from mlxd.types import SamplingParams
+from mlxd.worker.engine.request import EngineRequest
+from mlxd.worker.runtime.logits_processors import LogitsProcessor, make_processors
+from mlxd.worker.runtime.sampler import draw_seed, row_key, sample
+
+
+@dataclass
+class _Row:
+    """One sequence. ``position``: tokens sampled so far."""
+
+    params: SamplingParams
+    seed: int
+    processors: list[LogitsProcessor] = field(default_factory=list)
+    position: int = 0
+
+
+class RowSampler:
+    """``vocab``: ids the model has. Nothing is evaluated here."""
+
+    def __init__(self, vocab: int) -> None:
+        self._vocab = vocab
+        self._rows: dict[str, _Row] = {}
+
+    def open(self, request: EngineRequest) -> None:
+        """A sequence that will be sampled."""
+        params = request.sampling
+        seed = draw_seed() if params.seed is None else params.seed
+        self._rows[request.id] = _Row(params, seed, make_processors(params, request.tokens, self._vocab))
+
+    def close(self, sequence: str) -> None:
+        """It will not be any more."""
+        self._rows.pop(sequence, None)
+
+    def sample(self, logits: mx.array, sequences: Sequence[str]) -> tuple[mx.array, dict[str, Exception]]:
+        """``logits`` ``[S, vocab]`` to the ids ``[S]``, and what went wrong with single rows: their ids mean nothing."""
+        if not sequences:
+            return mx.zeros((0,), mx.int32), {}
+        rows = [self._rows[sequence] for sequence in sequences]
+        failed: dict[str, Exception] = {}
+        if any(row.processors for row in rows):
+            logits = mx.concatenate([_process(name, self._rows[name], logits[at : at + 1], failed) for at, name in enumerate(sequences)])
+        tokens = sample(logits, [row.params for row in rows], [row_key(row.seed, row.position) for row in rows])
+        for at, (name, row) in enumerate(zip(sequences, rows, strict=True)):
+            row.position += 1
+            if name not in failed:
+                _add(name, row, tokens[at : at + 1], failed)
+        return tokens, failed
+
+
+def _process(sequence: str, row: _Row, logits: mx.array, failed: dict[str, Exception]) -> mx.array:
+    """``[1, vocab]``, unchanged where a processor raises: then the sequence has failed, and no other."""
+    processed = logits
+    try:
+        for processor in row.processors:
+            processed = processor.apply(processed)
+    except Exception as error:  # noqa: BLE001 - whatever a processor raises
+        failed[sequence] = error
+        return logits
+    return processed
+
+
+def _add(sequence: str, row: _Row, token: mx.array, failed: dict[str, Exception]) -> None:
+    try:
+        for processor in row.processors:
+            processor.add(token)
+    except Exception as error:  # noqa: BLE001 - as above
+        failed[sequence] = error
