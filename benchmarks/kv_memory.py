@@ -1,33 +1,41 @@
-"""KV bytes held for users who share a 500-token system prompt, while all of them are in flight: paged against entries.
+"""KV bytes of users who share a 500-token system prompt, while all of them are in flight: paged against entries.
 
-Each figure is that of a fresh daemon: the most that the worker reports (admin API, ``memory.kv_bytes``) while as many requests run as
-there are users. "not shared" is what the same tokens would take if every user had a copy: calculated, not measured. "MLX grew" is
-the most that MLX held beyond what it held before the first request, whatever for: a check of the worker's own count.
+Each figure is that of a fresh daemon. Every user streams until all have their first token; what is reported is the most within the next
+second (admin API), then all hang up. In MiB:
+
+in use: what running requests hold (``cache.used_bytes``), a block that several share counted once.
+not shared: what the same tokens would take if every user had a copy; calculated, not measured. "saved" compares the two.
+allocated: with what is kept for later and what is reserved (``memory.kv_bytes``). A paged cache takes memory in arenas, by
+default of a sixteenth of ``cache.memory``, so this moves in large steps; ``--set cache.memory=1GiB`` makes them smaller.
+MLX beyond weights: MLX's own count, whatever the memory is for; a check of the worker's.
 """
 
 import asyncio
 import json
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import load
 from benchmarks.harness.admin import Admin
 from benchmarks.harness.bench import Bench, options, run
-from benchmarks.harness.client import Ask
+from benchmarks.harness.client import Answer, Ask, Client
 from benchmarks.harness.measurements import Metric
 from benchmarks.harness.prompts import SYSTEM_TOKENS
 from benchmarks.harness.servers import mlxd
 from benchmarks.harness.tables import print_rows, say, spread_text
 
-KV = Metric("KV held", "MiB", "lower")
-GREW = Metric("MLX grew", "MiB", "lower")
+IN_USE = Metric("in use", "MiB", "lower")
 COPIES = Metric("not shared", "MiB", "lower")
-RUNNING = Metric("most running", "requests", "higher", digits=0)
+ALLOCATED = Metric("allocated", "MiB", "lower")
+BEYOND = Metric("MLX beyond weights", "MiB", "lower")
+RUNNING = Metric("running at once", "requests", "higher", digits=0)
 
 _POLL = 0.05  # seconds between two looks
+_HOLD = 1.0  # seconds of looking while all are in flight
 _HEARTBEAT = "50ms"  # how often the worker tells
 _MIB = 2**20
 _ITEM_SIZES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -35,10 +43,11 @@ _ITEM_SIZES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 async def measure(bench: Bench) -> int:
     """Each kind of cache with each number of users, on a daemon of its own."""
-    for number in bench.rounds:
-        for users in bench.args.users:
-            for kind in bench.args.kinds:
-                await measure_one(bench, kind, users, number)
+    args = bench.args
+    users = args.users or ([1, 5] if args.quick else [1, 5, 10, 20])
+    kinds = args.kinds or (["entries"] if args.config_mode == "simple" else ["paged", "entries"])
+    for number, count, kind in product(bench.rounds, users, kinds):
+        await measure_one(bench, kind, count, number)
     report(bench)
     return 0
 
@@ -46,80 +55,83 @@ async def measure(bench: Bench) -> int:
 async def measure_one(bench: Bench, kind: str, users: int, number: int) -> None:
     """Start, watch while all users are served, keep the most that was held."""
     model = bench.mlxd_model().with_table("cache", kind=kind).with_table("worker", heartbeat_interval=_HEARTBEAT)
+    prompts, scenario = texts(bench, users, number), f"{users} users"
     async with mlxd([model], bench.new_directory("mlxd")) as daemon, daemon.client(model.name, kind) as client:
-        watch = Watch(daemon.admin, model.name)
-        idle = await watch.until_known()
-        watching = asyncio.create_task(watch.run())
-        answers = await load.together(client, asks(bench, users, number))
-        watching.cancel()
-        with suppress(asyncio.CancelledError):
-            await watching
+        length = 16 if bench.args.config_mode == "simple" else bench.args.output_tokens  # one after another, or until all have hung up
+        crowd = Crowd(client, [Ask.text(prompt, length) for prompt in prompts])
+        samples = await crowd.watched(daemon.admin, model.name)
         described = await daemon.admin.model(model.name)
-    full = watch.fullest()
-    copies = sum(answer.prompt_tokens + answer.tokens for answer in answers) * bytes_per_token(bench.model, str(described["dtype"]))
-    scenario, add = f"{users} users", bench.measured.add
-    add(RUNNING, scenario, kind, full[0].running)
-    add(KV, scenario, kind, max(sample.kv_bytes for sample in full) / _MIB)
-    add(GREW, scenario, kind, max(sample.mlx_active_bytes - idle.mlx_active_bytes for sample in full) / _MIB)
-    add(COPIES, scenario, kind, copies / _MIB)
-    bench.measured.keep(scenario, kind, answers)
-    bench.measured.note(scenario=scenario, server=kind, model=described, samples=[asdict(sample) for sample in watch.samples])
+    tokens = sum(bench.prompts.length(prompt) + len(answer.deltas) for prompt, answer in zip(prompts, crowd.answers, strict=True))
+    bench.measured.add(COPIES, scenario, kind, tokens * bytes_per_token(bench.model, str(described["dtype"])) / _MIB)
+    keep(bench, scenario, kind, samples)
+    bench.measured.keep(scenario, kind, crowd.answers)
+    bench.measured.note(scenario=scenario, server=kind, model=described, samples=[asdict(sample) for sample in samples])
 
 
-def asks(bench: Bench, users: int, number: int) -> list[Ask]:
-    """One system prompt, a question of each user's own, and answers long enough that the first still runs when the last begins."""
+def texts(bench: Bench, users: int, number: int) -> list[str]:
+    """One system prompt, and a question of each user's own."""
     system = bench.prompts.system(str(number), bench.args.system_tokens)
-    length = bench.args.output_tokens or bench.sized(96, 16)
-    return [Ask.text(f"{system} {bench.prompts.text(f'{number} {user}', 20)}", length) for user in range(users)]
+    return [f"{system} {bench.prompts.text(f'{number} {user}', 20)}" for user in range(users)]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One look at the worker."""
+    """One look at the worker, as the daemon knows it from the last heartbeat."""
 
     running: int
     waiting: int
-    kv_bytes: int
-    mlx_active_bytes: int
+    memory: dict[str, int]
     cache: dict[str, Any]
 
+    @classmethod
+    async def take(cls, admin: Admin, model: str) -> "Sample":
+        """Now."""
+        shown = await admin.model(model)
+        return cls(shown["requests"]["running"], shown["requests"]["waiting"], shown["memory"], shown["cache"])
 
-class Watch:
-    """Looks at one model again and again."""
 
-    def __init__(self, admin: Admin, model: str) -> None:
-        self._admin = admin
-        self._model = model
-        self.samples: list[Sample] = []
+class Crowd:
+    """Users who all stream at once, and hang up once everybody has been served for a while."""
 
-    async def look(self) -> Sample:
-        """As the daemon knows it from the last heartbeat."""
-        shown = await self._admin.model(self._model)
-        memory, requests = shown["memory"] or {}, shown["requests"]
-        return Sample(
-            running=requests["running"],
-            waiting=requests["waiting"],
-            kv_bytes=memory.get("kv_bytes", 0),
-            mlx_active_bytes=memory.get("mlx_active_bytes", 0),
-            cache=shown["cache"],
-        )
+    def __init__(self, client: Client, asks: Sequence[Ask]) -> None:
+        self._client = client
+        self._asks = asks
+        self.answers = [Answer() for _ in asks]
 
-    async def until_known(self) -> Sample:
-        """A worker's first heartbeat comes a moment after it is ready."""
-        while not (sample := await self.look()).mlx_active_bytes:  # noqa: ASYNC110 - another process tells
-            await asyncio.sleep(_POLL)
-        return sample
+    async def watched(self, admin: Admin, model: str) -> list[Sample]:
+        """Looks at the worker while as many users as ever are served, at best all of them."""
+        streams = [asyncio.create_task(self._client.ask(ask, answer)) for ask, answer in zip(self._asks, self.answers, strict=True)]
+        samples = []
+        left = round(_HOLD / _POLL)
+        try:
+            while left and not all(stream.done() for stream in streams):
+                left -= all(answer.deltas for answer in self.answers)
+                samples.append(await Sample.take(admin, model))
+                await asyncio.sleep(_POLL)
+            for stream in streams:
+                if stream.done():
+                    stream.result()  # raises what it raised
+        finally:
+            await _hang_up(streams)
+        most = max(sample.running for sample in samples)
+        return [sample for sample in samples if sample.running == most]
 
-    async def run(self) -> None:
-        """Until cancelled."""
-        while True:
-            self.samples.append(await self.look())
-            await asyncio.sleep(_POLL)
 
-    def fullest(self) -> list[Sample]:
-        """Those in which the most requests ran; ``report`` says where that was not all of them."""
-        most = max(sample.running for sample in self.samples)
-        return [sample for sample in self.samples if sample.running == most]
+async def _hang_up(streams: "Sequence[asyncio.Task[Answer]]") -> None:
+    for stream in streams:
+        stream.cancel()
+    with suppress(asyncio.CancelledError):
+        await asyncio.gather(*streams, return_exceptions=True)
+
+
+def keep(bench: Bench, scenario: str, kind: str, samples: Sequence[Sample]) -> None:
+    """The most of each."""
+    add = bench.measured.add
+    add(RUNNING, scenario, kind, samples[0].running)
+    add(IN_USE, scenario, kind, max(sample.cache["used_bytes"] for sample in samples) / _MIB)
+    add(ALLOCATED, scenario, kind, max(sample.memory["kv_bytes"] for sample in samples) / _MIB)
+    beyond = max(sample.memory["mlx_active_bytes"] - sample.memory["weights_bytes"] for sample in samples)
+    add(BEYOND, scenario, kind, beyond / _MIB)
 
 
 def bytes_per_token(model: Path, dtype: str) -> float:
@@ -135,28 +147,21 @@ def bytes_per_token(model: Path, dtype: str) -> float:
 
 
 def report(bench: Bench) -> None:
-    """A row for each number of users."""
-    measured, kinds = bench.measured, bench.args.kinds
+    """A row for each number of users and kind of cache."""
+    measured, (first, *others) = bench.measured, bench.measured.servers()
+    metrics = (COPIES, IN_USE, ALLOCATED, BEYOND, RUNNING)
     rows = []
-    for scenario in measured.scenarios(KV):
-        copies = measured.values(COPIES, scenario, kinds[0])[0]
-        row = [scenario, f"{copies:.1f}"]
-        for kind in kinds:
-            row += cells(bench, scenario, kind, copies)
-        rows.append([*row, *(spread_text(measured.ratio(KV, scenario, kinds[0], other), 2) for other in kinds[1:])])
-    columns = [bench.args.model, "not shared"]
-    for kind in kinds:
-        columns += [f"{kind}: KV", "MLX grew", "running", "saved"]
-    title = f"KV memory, MiB, {bench.args.system_tokens} tokens shared (median [least-most] over rounds)"
-    print_rows(title, [*columns, *(f"{kinds[0]} / {other}" for other in kinds[1:])], rows)
-    say('"running" less than the users: not all were in flight at once; longer answers (--output-tokens) keep them there.')
-
-
-def cells(bench: Bench, scenario: str, kind: str, copies: float) -> list[str]:
-    """One kind's figures; what is saved is a share of ``copies``."""
-    spreads = [(metric, bench.measured.spread(metric, scenario, kind)) for metric in (KV, GREW, RUNNING)]
-    held = bench.measured.spread(KV, scenario, kind)
-    return [*(spread_text(spread, metric.digits) for metric, spread in spreads), f"{1 - held.median / copies:.0%}" if held else "-"]
+    for scenario, kind in product(measured.scenarios(IN_USE), (first, *others)):
+        spreads = {metric: measured.spread(metric, scenario, kind) for metric in metrics}
+        saved = measured.ratio_of(IN_USE, COPIES, scenario, kind)
+        against = [measured.ratio(IN_USE, scenario, first, other) if kind == first else None for other in others]
+        cells = [spread_text(spread, metric.digits) for metric, spread in spreads.items()]
+        rows.append(
+            [f"{scenario}: {kind}", *cells, f"{1 - saved.median:.0%}" if saved else "-", *(spread_text(ratio, 2) for ratio in against)]
+        )
+    columns = [bench.args.model, *(metric.name for metric in metrics), "saved", *(f"{first} / {other}, in use" for other in others)]
+    print_rows(f"KV memory, MiB, {bench.args.system_tokens} tokens shared (median [least-most] over rounds)", columns, rows)
+    say('"running at once" less than the users: they were not all in flight, and the row says little.')
 
 
 def main() -> int:
@@ -165,16 +170,9 @@ def main() -> int:
     parser.add_argument("--users", nargs="+", type=int, metavar="N", help="numbers of users (without it: 1 5 10 20, or 1 5 with --quick)")
     parser.add_argument("--kinds", nargs="+", metavar="KIND", help="of caches (without it: paged entries; in simple mode: entries)")
     parser.add_argument("--system-tokens", type=int, default=SYSTEM_TOKENS, metavar="N", help="length of the shared system prompt")
-    parser.add_argument("--output-tokens", type=int, metavar="N", help="length of each answer (without it: 96, or 16 with --quick)")
+    parser.add_argument("--output-tokens", type=int, default=1500, metavar="N", help="of an answer at most: more than anybody waits for")
     parser.set_defaults(rounds=1)
-    return run(parser, _with_defaults)
-
-
-async def _with_defaults(bench: Bench) -> int:
-    args = bench.args
-    args.users = args.users or ([1, 5] if args.quick else [1, 5, 10, 20])
-    args.kinds = args.kinds or (["entries"] if args.config_mode == "simple" else ["paged", "entries"])
-    return await measure(bench)
+    return run(parser, measure)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ async def measure(bench: Bench) -> int:
 async def beside(bench: Bench, client: Client, number: int) -> None:
     """The stream, then the long prompt; the stream is hung up on when the long prompt has been answered."""
     stream = Answer()
-    length = bench.args.stream_tokens or bench.sized(600, 60)
+    length = bench.args.stream_tokens or bench.sized(1500, 60)
     running = asyncio.create_task(client.ask(Ask.text(bench.prompts.text(f"stream {number}", 85), length), stream))
     try:
         await until_pieces(stream, running, bench.sized(24, 8))
@@ -77,7 +77,8 @@ async def until_pieces(stream: Answer, running: "asyncio.Task[Answer]", count: i
 def record(bench: Bench, server: str, stream: Answer, sent: float, long: Answer) -> None:
     """One server's numbers of one round."""
     first = long.began + long.ttft
-    alone, beside_it = stream.gaps(until=sent), stream.gaps(since=sent, until=first)
+    alone = [gap.seconds for gap in stream.gaps() if gap.ended <= sent]
+    beside_it = [gap.seconds for gap in stream.gaps() if gap.ended > sent and gap.began < first]  # also those at the edges
     if not beside_it:
         raise BenchmarkError(f"{server}: the stream had ended when the long prompt came; raise --stream-tokens")
     add = bench.measured.add
@@ -104,7 +105,7 @@ def main() -> int:
     parser = options(__doc__)
     peer_options(parser)
     parser.add_argument("--long-tokens", type=int, metavar="N", help="of the long prompt (without it: 4000, or 1000 with --quick)")
-    parser.add_argument("--stream-tokens", type=int, metavar="N", help="of the stream at most (without it: 600, or 60 with --quick)")
+    parser.add_argument("--stream-tokens", type=int, metavar="N", help="of the stream at most (without it: 1500, or 60 with --quick)")
     parser.add_argument("--target-itl", type=float, default=0.2, metavar="SECONDS", help="what gaps are held against (mlxd: --set)")
     return run(parser, measure)
 

@@ -47,6 +47,19 @@ class Delta:
     text: str
 
 
+@dataclass(frozen=True)
+class Gap:
+    """Between two deltas."""
+
+    began: float
+    ended: float
+
+    @property
+    def seconds(self) -> float:
+        """How long the reader waited."""
+        return self.ended - self.began
+
+
 @dataclass
 class Answer:
     """One request as its client saw it. Filled while it streams, so it can be looked at before its end."""
@@ -92,9 +105,9 @@ class Answer:
         seconds = self.deltas[-1].at - self.deltas[0].at
         return (self.tokens - 1) / seconds if seconds > 0 else float("nan")
 
-    def gaps(self, since: float = 0.0, until: float = float("inf")) -> list[float]:
-        """Seconds between two deltas, for those whose wait ended after ``since`` and began before ``until``."""
-        return [later.at - earlier.at for earlier, later in pairwise(self.deltas) if later.at > since and earlier.at < until]
+    def gaps(self) -> list["Gap"]:
+        """Between each two deltas, in order."""
+        return [Gap(earlier.at, later.at) for earlier, later in pairwise(self.deltas)]
 
     def record(self) -> dict[str, Any]:
         """For the JSON file. Delta times count from the request's beginning."""

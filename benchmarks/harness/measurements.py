@@ -58,6 +58,11 @@ class Measurements:
         pairs = ratios(self.values(metric, scenario, ours), self.values(metric, scenario, theirs))
         return Spread.of(pairs) if pairs else None
 
+    def ratio_of(self, metric: Metric, other: Metric, scenario: str, server: str) -> Spread | None:
+        """Of one metric to another of the same server, round by round."""
+        pairs = ratios(self.values(metric, scenario, server), self.values(other, scenario, server))
+        return Spread.of(pairs) if pairs else None
+
     def scenarios(self, metric: Metric) -> list[str]:
         """In the order they were first measured."""
         return list(dict.fromkeys(scenario for known, scenario, _ in self._values if known == metric))

@@ -7,10 +7,10 @@ from pydantic import ValidationError
 
 from mlxd.config.catalogue import field_at, leaves_set
 from mlxd.config.document import Document
-from mlxd.config.explain import explain, one_of
+from mlxd.config.explain import explain
 from mlxd.config.fields import Table, example, is_not_yet_available
 from mlxd.config.keys import Key
-from mlxd.config.problems import Problem, shown
+from mlxd.config.problems import Problem
 from mlxd.config.suggest import unknown_key
 
 T = TypeVar("T", bound=Table)

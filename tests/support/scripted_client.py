@@ -4,8 +4,7 @@ import asyncio
 
 from mlxd.client.stream_table import StreamTable
 from mlxd.client.worker_client import WorkerExit
-from mlxd.types import MemoryFigures
-from mlxd.types import Limits
+from mlxd.types import Limits, MemoryFigures
 from mlxd.wire.messages import Heartbeat, Ready
 
 READY = Ready(

@@ -1,11 +1,10 @@
 import mlx.core as mx
-import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mlx_lm.models.cache import ArraysCache, ChunkedKVCache, KVCache, RotatingKVCache
 
-from mlxd.worker.runtime.prompt_cache import PromptCache, always_rewinds, cache_limit, can_rewind
+from mlxd.worker.runtime.prompt_cache import PromptCache, always_rewinds, can_rewind
 
 
 def layers(tokens, *kinds):
@@ -138,9 +137,26 @@ def test_recurrent_layers_cannot_be_cut_back():
     assert not can_rewind([KVCache(), ArraysCache(2)])
 
 
-def test_limit():
-    assert cache_limit(123, None) == 123
-    assert cache_limit(0, None) == 0
-    available = psutil.virtual_memory().available
-    assert cache_limit(None, 0.5) == pytest.approx(available * 0.5, rel=0.3)
-    assert cache_limit(None, None) == pytest.approx(available * 0.2, rel=0.3)
+def test_states_of_one_row_of_a_batch_are_copied_not_kept_as_views():
+    batch = mx.zeros((16, 64, 64))
+    mx.eval(batch)
+    layer = ArraysCache(1)
+    layer.cache = [batch[3:4]]
+    kept = cache()
+    kept.store([1, 2, 3], [layer])
+    before = mx.get_active_memory()
+    del batch
+    assert before - mx.get_active_memory() >= 16 * 64 * 64 * 4
+
+
+def test_new_limits_hold_at_once():
+    kept = cache()
+    for number in range(5):
+        kept.store([number, 1, 2], layers([number, 1, 2]))
+    size = kept.nbytes // 5
+    kept.resize(max_entries=100, max_bytes=3 * size)
+    assert len(kept) == 3
+    kept.resize(max_entries=1, max_bytes=2**30)
+    assert kept.find([4, 1, 2, 9]).tokens == 3
+    assert kept.clear() == 1
+    assert (len(kept), kept.nbytes) == (0, 0)

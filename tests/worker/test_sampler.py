@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlxd.types import SamplingParams
-from mlxd.worker.runtime.sampler import Penalties, row_key, sample
+from mlxd.worker.runtime.logits_processors import Penalties, make_processors
+from mlxd.worker.runtime.sampler import row_key, sample
 
 VOCAB = 32
 LOGITS = mx.array(np.random.default_rng(1).standard_normal((8, VOCAB)).astype(np.float32) * 2)
@@ -115,6 +116,6 @@ def test_logit_bias_is_added():
 
 
 def test_nothing_is_needed_where_nothing_is_asked():
-    assert not Penalties.needed(SamplingParams())
+    assert make_processors(SamplingParams(), [1, 2], 10) == []
     for field in ({"logit_bias": {1: 1.0}}, {"repetition_penalty": 1.1}, {"presence_penalty": 0.1}, {"frequency_penalty": 0.1}):
-        assert Penalties.needed(SamplingParams(**field))
+        assert make_processors(SamplingParams(**field), [1, 2], 10)

@@ -4,15 +4,14 @@ import gc
 
 import mlx.core as mx
 import pytest
-from mlx_lm.generate import generate_step
 
-from mlxd.types import CacheOutcome, SamplingParams
-from mlxd.worker.engine.request import EngineRequest
-from mlxd.worker.engine.runner import PrefixFound, PromptComputed, TokenSampled
+from mlxd.errors import GenerationError
+from mlxd.types import CacheOutcome, Limits
 from mlxd.worker.runtime.loading import load
 from mlxd.worker.runtime.prompt_cache import PromptCache
 from mlxd.worker.runtime.simple_runner import SimpleRunner
-from tests.support.tiny_model import EOS, make_tiny_model
+from tests.support.tiny_model import make_tiny_model
+from tests.worker.runner_rig import RunnerRig, plain, words
 
 SLIDING = {
     "model_type": "gemma3_text",
@@ -49,26 +48,11 @@ def llama(tmp_path_factory):
 
 
 def cached(model, *, max_entries=64, max_bytes=2**30):
-    return SimpleRunner(model, PromptCache(max_entries=max_entries, max_bytes=max_bytes))
+    return RunnerRig(SimpleRunner(model, PromptCache(max_entries=max_entries, max_bytes=max_bytes), Limits()))
 
 
-def run(runner, prompt, *, max_tokens=12, **sampling):
-    """Tokens, and what the cache said. Nothing ends early."""
-    options = {"temperature": 0.0, "logit_bias": {EOS: -1000.0}} | sampling
-    request = EngineRequest("x", tokens=list(prompt), max_tokens=max_tokens, sampling=SamplingParams(**options))
-    steps = list(runner.run(request))
-    return [step.token for step in steps if isinstance(step, TokenSampled)], steps[0]
-
-
-def plain(model, prompt, count):
-    """mlx-lm alone."""
-    bias = mx.zeros(model.vocab_size).at[EOS].add(-1000.0)
-    steps = generate_step(mx.array(list(prompt)), model.model, max_tokens=count, logits_processors=[lambda _, logits: logits + bias])
-    return [int(token) for (token, _), _ in zip(steps, range(count), strict=False)]
-
-
-def words(seed, count):
-    return [(seed * 7919 + index * index * 31 + index) % 251 for index in range(count)]
+def uncached(model):
+    return RunnerRig(SimpleRunner(model, None, Limits()))
 
 
 @pytest.mark.parametrize("length", [1, 2, 30, 127, 128, 129, 130, 256, 257, 300])
@@ -76,10 +60,10 @@ def test_greedy_is_what_mlx_lm_says_cold_and_on_a_hit(model, length):
     runner, prompt = cached(model), words(length, length)
     expected = plain(model, prompt, 12)
     for turn in range(3):
-        tokens, found = run(runner, prompt)
+        tokens, found = runner.ask(prompt)
         assert tokens == expected
         assert found.cached_tokens == (length - 1 if turn else 0)
-        assert found.outcome is (CacheOutcome.HIT if turn and length > 1 else CacheOutcome.MISS)
+        assert found.cache is (CacheOutcome.HIT if turn and length > 1 else CacheOutcome.MISS)
 
 
 def test_an_entry_of_another_prompt_gives_its_shared_beginning_and_nothing_else(model):
@@ -88,7 +72,7 @@ def test_an_entry_of_another_prompt_gives_its_shared_beginning_and_nothing_else(
     runner = cached(model)
     prompts = [system + document + question, document + question, system + question, system + document, system, document + question]
     for prompt in prompts:
-        tokens, found = run(runner, prompt, max_tokens=40)
+        tokens, found = runner.ask(prompt, max_tokens=40)
         assert tokens == plain(model, prompt, 40)
         assert found.cached_tokens < len(prompt)
 
@@ -96,7 +80,7 @@ def test_an_entry_of_another_prompt_gives_its_shared_beginning_and_nothing_else(
 def test_a_conversation_finds_its_history_answer_included(model):
     runner, history = cached(model), words(5, 50)
     for turn in range(4):
-        answer, found = run(runner, history, max_tokens=30)
+        answer, found = runner.ask(history, max_tokens=30)
         assert answer == plain(model, history, 30)
         assert found.cached_tokens == (len(history) - 10 if turn else 0)
         history = history + answer + words(turn, 10)
@@ -104,37 +88,64 @@ def test_a_conversation_finds_its_history_answer_included(model):
 
 def test_an_entry_is_not_changed_by_those_who_use_it(model):
     runner, prompt = cached(model), words(6, 60)
-    expected, _ = run(runner, prompt)
+    expected, _ = runner.ask(prompt)
     for other in range(5):
-        run(runner, prompt + words(other, 9), max_tokens=25)
-        run(runner, prompt[:40] + words(other, 30), max_tokens=25)
-        assert run(runner, prompt)[0] == expected
+        runner.ask(prompt + words(other, 9), max_tokens=25)
+        runner.ask(prompt[:40] + words(other, 30), max_tokens=25)
+        assert runner.ask(prompt)[0] == expected
 
 
 def test_prompt_chunks_cover_each_token_but_the_last_exactly_once(llama):
-    request = EngineRequest("x", tokens=words(1, 300), max_tokens=1, sampling=SamplingParams(temperature=0))
     runner = cached(llama)
-    chunks = [step.tokens for step in runner.run(request) if isinstance(step, PromptComputed)]
-    assert chunks == [128, 128, 43]
-    longer = EngineRequest("y", tokens=words(1, 300) + words(9, 50), max_tokens=1, sampling=SamplingParams(temperature=0))
-    steps = list(runner.run(longer))
-    assert steps[0].cached_tokens == 300
-    assert [step.tokens for step in steps if isinstance(step, PromptComputed)] == [49]
+    runner.ask(words(1, 300), max_tokens=1)
+    assert runner.chunks == [128, 128, 43]
+    runner.reports.clear()
+    _, found = runner.ask(words(1, 300) + words(9, 50), max_tokens=1)
+    assert found.cached_tokens == 300
+    assert runner.chunks == [49]
 
 
-@pytest.mark.parametrize("after", [0, 1, 2, 4, 9])
+@pytest.mark.parametrize("after", [1, 2, 3, 4, 9])
 def test_an_abort_stops_at_once_and_what_was_computed_serves_the_next(model, after):
     runner, prompt = cached(model), words(8, 300)
     expected = plain(model, prompt, 12)
-    request = EngineRequest("x", tokens=prompt, max_tokens=50, sampling=SamplingParams(temperature=0, logit_bias={EOS: -1000.0}))
-    seen = []
-    for count, step in enumerate(runner.run(request)):
-        seen.append(step)
-        request.aborted = count >= after
-    assert len(seen) == after + 1
-    tokens, found = run(runner, prompt)
+    runner.add("x", prompt, max_tokens=50)
+    for _ in range(after):
+        runner.step()
+    runner.runner.abort("x")
+    assert runner.runner.is_idle
+    tokens, found = runner.ask(prompt)
     assert tokens == expected
-    assert found.cached_tokens == min(128 * min(after, 2) + 43 * (after > 2), 299)
+    assert found.cached_tokens == min(128 * min(after - 1, 2) + 43 * (after > 3), 299)
+
+
+def test_aborted_while_it_waits_it_never_runs(llama):
+    runner = cached(llama)
+    runner.add("a", words(1, 20))
+    runner.add("b", words(2, 20))
+    runner.step()
+    runner.runner.abort("b")
+    runner.run()
+    assert list(runner.started) == ["a"]
+
+
+def test_a_lower_number_goes_first(llama):
+    runner = cached(llama)
+    for name, priority in (("a", 0), ("b", 1), ("c", -1)):
+        runner.add(name, words(1, 5), priority=priority)
+    runner.run()
+    assert list(runner.ended) == ["c", "a", "b"]
+
+
+def test_limits_of_the_cache_change_at_once(llama):
+    runner = cached(llama)
+    for seed in range(6):
+        runner.ask(words(seed, 40))
+    assert runner.runner.cache().entries == 6
+    runner.runner.reconfigure(Limits(cache_entries=2, cache_bytes=2**30))
+    assert runner.runner.cache().entries == 2
+    assert runner.runner.evict_cached() == 2
+    assert runner.runner.memory().kv == 0
 
 
 @pytest.mark.parametrize("when", [1, 2, 3, 5])
@@ -154,19 +165,22 @@ def test_a_fault_in_the_middle_of_the_layers_leaves_nothing_wrong_behind(llama, 
 
     with monkeypatch.context() as patch:
         patch.setattr(broken, "__call__", fail)
-        with pytest.raises(RuntimeError, match="a fault of the device"):
-            run(runner, prompt)
-    assert runner.cache_entries == 0
-    assert run(runner, prompt)[0] == expected
+        with pytest.raises(GenerationError, match="a fault of the device"):
+            runner.ask(prompt)
+    assert runner.runner.cache().entries == 0
+    assert runner.ask(prompt)[0] == expected
 
 
 def test_memory_counts_the_running_request_and_forgets_it(llama):
-    runner = SimpleRunner(llama, None)
-    request = EngineRequest("x", tokens=words(1, 300), max_tokens=3, sampling=SamplingParams(temperature=0))
-    running = [(type(step), runner.memory().kv) for step in runner.run(request)]
-    assert running[0] == (PrefixFound, 0)
-    assert running[-1][1] > running[1][1] > 0
-    assert runner.memory().kv == 0
+    runner = uncached(llama)
+    runner.add("x", words(1, 300), max_tokens=3)
+    held = []
+    while not runner.runner.is_idle:
+        runner.step()
+        held.append(runner.runner.memory().kv)
+    assert held[0] == 0
+    assert held[-2] > held[1] > 0
+    assert held[-1] == 0
 
 
 def test_memory_stays_bounded_over_hundreds_of_requests(llama):
@@ -176,8 +190,8 @@ def test_memory_stays_bounded_over_hundreds_of_requests(llama):
     runner = cached(llama, max_bytes=limit, max_entries=10_000)
     active = []
     for number in range(300):
-        run(runner, words(number % 40, 20 + number % 60), max_tokens=4)
-        figures = runner.memory()
+        runner.ask(words(number % 40, 20 + number % 60), max_tokens=4)
+        figures = runner.runner.memory()
         assert figures.kv <= limit
         active.append(figures.mlx_active)
     assert max(active[150:]) <= max(active[:150]) + 50_000
@@ -186,42 +200,42 @@ def test_memory_stays_bounded_over_hundreds_of_requests(llama):
 
 def test_a_short_prompt_that_begins_like_a_long_one_keeps_only_its_own_tokens(llama):
     runner = cached(llama)
-    run(runner, words(1, 500), max_tokens=1)
-    before = runner.memory().kv
-    run(runner, [*words(1, 10), 1, 2, 3], max_tokens=2)
+    runner.ask(words(1, 500), max_tokens=1)
+    before = runner.runner.memory().kv
+    runner.ask([*words(1, 10), 1, 2, 3], max_tokens=2)
     per_token = before / 501
-    assert runner.memory().kv - before <= 20 * per_token
+    assert runner.runner.memory().kv - before <= 20 * per_token
 
 
 def test_recurrent_layers_find_a_repeated_prompt_although_they_cannot_be_cut(tmp_path):
     model = load(make_tiny_model(tmp_path, **RECURRENT), dtype="auto", context_limit=None)
     runner, prompt = cached(model), words(2, 64)
-    run(runner, prompt, max_tokens=20)
-    _, found = run(runner, prompt, max_tokens=20)
-    assert found == PrefixFound(63, CacheOutcome.HIT)
-    tokens, found = run(runner, prompt[:30], max_tokens=20)  # no state was kept at this place
+    runner.ask(prompt, max_tokens=20)
+    _, found = runner.ask(prompt, max_tokens=20)
+    assert (found.cached_tokens, found.cache) == (63, CacheOutcome.HIT)
+    tokens, found = runner.ask(prompt[:30], max_tokens=20)  # no state was kept at this place
     assert found.cached_tokens == 0
     assert tokens == plain(model, prompt[:30], 20)
 
 
 def test_penalties_see_the_cached_part_of_the_prompt_too(llama):
-    cold, warm = SimpleRunner(llama, None), cached(llama)
+    cold, warm = uncached(llama), cached(llama)
     prompt = words(3, 60)
-    run(warm, prompt)
+    warm.ask(prompt)
     penalties = {"repetition_penalty": 1.8, "presence_penalty": 0.5, "frequency_penalty": 0.5}
-    expected, _ = run(cold, prompt, max_tokens=30, **penalties)
-    tokens, found = run(warm, prompt, max_tokens=30, **penalties)
-    assert found.outcome is CacheOutcome.HIT
+    expected, _ = cold.ask(prompt, max_tokens=30, **penalties)
+    tokens, found = warm.ask(prompt, max_tokens=30, **penalties)
+    assert found.cache is CacheOutcome.HIT
     assert tokens == expected
-    assert tokens != run(cold, prompt, max_tokens=30)[0]
+    assert tokens != cold.ask(prompt, max_tokens=30)[0]
 
 
 def test_a_high_frequency_penalty_never_repeats_a_token(llama):
-    tokens, _ = run(SimpleRunner(llama, None), words(3, 10), max_tokens=100, presence_penalty=1000.0)
+    tokens, _ = uncached(llama).ask(words(3, 10), max_tokens=100, presence_penalty=1000.0)
     assert len(set(tokens)) == len(tokens)
 
 
 def test_a_seed_gives_the_same_draws_cold_and_on_a_hit(llama):
     runner, prompt = cached(llama), words(2, 40)
-    draws = [run(runner, prompt, max_tokens=20, temperature=1.0, top_p=0.9, seed=seed)[0] for seed in (11, 11, 12)]
+    draws = [runner.ask(prompt, max_tokens=20, temperature=1.0, top_p=0.9, seed=seed)[0] for seed in (11, 11, 12)]
     assert draws[0] == draws[1] != draws[2]

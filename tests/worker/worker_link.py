@@ -30,6 +30,14 @@ LIMITS = {"max_queue": 16, "cache_bytes": 256 * 2**20, "cache_entries": 16}
 PATIENCE = 60.0  # seconds: far beyond what a loaded machine needs
 
 
+# With a block size of 1 a paged cache reuses everything but the last token, as the others do.
+MODES = {
+    "simple": {},
+    "paged": {"mode": "continuous", "cache_kind": "paged", "block_size": 1},
+    "entries": {"mode": "continuous", "cache_kind": "entries"},
+}
+
+
 def load_message(source, **changes):
     """``changes``: fields of ``Load`` or of its ``Limits``."""
     fields = {

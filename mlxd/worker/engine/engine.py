@@ -68,10 +68,12 @@ class Engine:
         self._runner.reconfigure(limits)
 
     def run(self) -> None:
-        """The thread's main loop."""
+        """The thread's main loop. What still runs at its end is aborted: MLX wants to be let go by the thread that holds it."""
         self._look_at_memory()
         while self._queue.wait_for_work(block=self._runner.is_idle):
             self.step()
+        for request_id in self._clocks:
+            self._runner.abort(request_id)
 
     def step(self) -> None:
         """Take in what arrived, let the runner compute, tell what it did."""

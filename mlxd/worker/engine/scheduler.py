@@ -183,13 +183,17 @@ class Scheduler:
         return stops[-1] - start
 
     def _stops(self, sequence: Sequence, stop: int) -> list[int]:
-        """Where chunks end on the way to ``stop``. With recurrent state there is one more at the last block boundary, for
-        its snapshot; what lies behind that, and is not the end, is left to the next step.
+        """Where chunks end on the way to ``stop``. With recurrent state one ends at the last block boundary, for its snapshot;
+        what lies behind that is left to the next step. At the end of the tokens there is one at the last boundary before it: the
+        same prompt again may begin there, for its last token is always computed.
         """
-        boundary = stop - stop % self._manager.block_size
-        if self._manager.snapshots is None or boundary in (stop, 0) or boundary <= sequence.computed:
+        if self._manager.snapshots is None:
             return [stop]
-        return [boundary, stop] if stop == sequence.length else [boundary]
+        size, is_end = self._manager.block_size, stop == sequence.length
+        boundary = (stop - 1) // size * size if is_end else stop // size * size
+        if boundary <= sequence.computed:
+            return [stop]
+        return [boundary, stop] if is_end else [boundary]
 
     def _chunk(self, sequence: Sequence, stop: int, runs: tuple[range, ...]) -> Chunk:
         start = sequence.computed

@@ -9,7 +9,7 @@ from mlxd.worker.runtime.contiguous_probe import NotBatchableError, prove_batchi
 from mlxd.worker.runtime.contiguous_runner import ContiguousRunner
 from mlxd.worker.runtime.loading import LoadedModel
 from mlxd.worker.runtime.paged.build import paged_runner, proved_model
-from mlxd.worker.runtime.paged.model import NotPageableError
+from mlxd.worker.runtime.paged.layer_cache import NotPageableError
 from mlxd.worker.runtime.prompt_cache import PromptCache
 from mlxd.worker.runtime.simple_runner import SimpleRunner
 

@@ -90,15 +90,15 @@ class ContiguousRunner:
             chunk = self._budget.prefill_tokens(self._limits, decode_rows=decode_rows)
             self._generator.prefill_step_size = self._generator._prompt_batch.prefill_step_size = chunk  # noqa: SLF001 - no setter
             prompts, tokens = self._generator.next()
-            prefilled = sum(self._take_progress(response) for response in prompts)
+            computed = [count for response in prompts if (count := self._take_progress(response))]
             for response in tokens:
                 self._take_token(response, report)
         except Exception as error:  # noqa: BLE001 - whatever MLX or a model raises ends these requests, not the worker
             return self._fail_all(error, report)
         report.seconds = monotonic() - began
-        report.tokens, report.rows = prefilled + len(tokens), len(tokens) + sum(not row.decodes for row in self._rows.values())
+        report.tokens, report.rows = sum(computed) + len(tokens), len(computed) + len(tokens)
         if report.tokens:
-            self._budget.observe(seconds=report.seconds, prefill_tokens=prefilled, decode_rows=decode_rows)
+            self._budget.observe(seconds=report.seconds, prefill_tokens=sum(computed), decode_rows=decode_rows)
         return report
 
     def reconfigure(self, limits: Limits) -> None:

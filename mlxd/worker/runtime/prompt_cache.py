@@ -143,10 +143,10 @@ def _compact(layers: Sequence[Any]) -> None:
         for part in _parts(layer):
             if type(part) is KVCache and part.keys is not None and part.offset < part.keys.shape[2]:
                 part.keys, part.values = (mx.contiguous(whole[..., : part.offset, :]) for whole in (part.keys, part.values))
-                mx.eval(part.keys, part.values)  # layer by layer: the larger buffers are never held twice
             elif isinstance(part, ArraysCache):  # states of one row of a batch are views of all rows
                 part.cache = [None if state is None else mx.contiguous(state) for state in part.cache]
-                mx.eval(part.cache)
+            # Layer by layer: the larger buffers are never held twice. What is not evaluated keeps what it is made from alive.
+            mx.eval(part.state)
 
 
 def _common(left: Sequence[int], right: Sequence[int]) -> int:

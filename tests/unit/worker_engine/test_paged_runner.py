@@ -260,7 +260,7 @@ def test_who_would_go_last_is_preempted_first():
     rig.add("two", [9, *range(1, 8)], max_tokens=20)
     rig.run()
     assert rig.preemptions > 0
-    assert list(rig.ended)[0] == "important"
+    assert next(iter(rig.ended)) == "important"
     assert rig.all_right("important", "one", "two")
 
 

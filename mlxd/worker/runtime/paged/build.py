@@ -13,7 +13,8 @@ from mlxd.worker.kv.state_snapshots import StateSnapshots
 from mlxd.worker.runtime.loading import LoadedModel
 from mlxd.worker.runtime.paged.arenas import Geometry
 from mlxd.worker.runtime.paged.executor import PagedExecutor
-from mlxd.worker.runtime.paged.model import NotPageableError, PagedModel
+from mlxd.worker.runtime.paged.layer_cache import NOT_IN_PLACE, NotPageableError, Written
+from mlxd.worker.runtime.paged.model import PagedModel
 from mlxd.worker.runtime.paged.probe import probe
 
 _log = logging.getLogger(__name__)
@@ -32,9 +33,17 @@ def proved_model(loaded: LoadedModel, block_size: int) -> PagedModel:
         raise
     except Exception as error:
         model.remove()
-        what = (str(error).splitlines() or [""])[0]
-        raise NotPageableError(f"its layers cannot compute over a paged cache ({type(error).__name__}: {what})") from error
+        raise NotPageableError(_reason(error)) from error
     return model
+
+
+def _reason(error: Exception) -> str:
+    """Why a model could not be computed, from what it raised."""
+    message = str(error)
+    if isinstance(error, TypeError) and Written.__name__ in message:  # a function of MLX got one
+        return NOT_IN_PLACE
+    first_line = (message.splitlines() or [""])[0]
+    return f"its layers cannot compute over a paged cache ({type(error).__name__}: {first_line})"
 
 
 def paged_runner(loaded: LoadedModel, model: PagedModel, limits: Limits, *, identity: str) -> PagedRunner:

@@ -1,13 +1,22 @@
 """What an mlx-lm model takes for a layer's cache."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import mlx.core as mx
 
+from mlxd.errors import MlxdError
 from mlxd.worker.runtime.paged.arenas import Arenas
 from mlxd.worker.runtime.paged.attention import Attention, Layer
 from mlxd.worker.runtime.paged.attention_plan import AttentionPlan
+
+NOT_IN_PLACE = "its attention computes with keys and values itself, where a paged cache only lets them be read in place"
+
+
+class NotPageableError(MlxdError):
+    """The model keeps something else than keys, values and states, or is put together in a way the paged runner does not know."""
+
+    code = "not_pageable"
 
 
 @dataclass(frozen=True)
@@ -104,6 +113,9 @@ class Written:
     def astype(self, _: mx.Dtype) -> Self:
         """Some models cast keys before attention; scores are float32 anyway."""
         return self
+
+    def __getattr__(self, name: str) -> Any:
+        raise NotPageableError(NOT_IN_PLACE)
 
 
 def _flat(tensor: mx.array) -> mx.array:

@@ -7,21 +7,14 @@ from typing import Any
 import mlx.core as mx
 from mlx_lm.models.cache import ArraysCache, CacheList, KVCache, RotatingKVCache, make_prompt_cache
 
-from mlxd.errors import MlxdError
 from mlxd.worker.engine.plan import Chunk, StepPlan
 from mlxd.worker.kv.manager import Move
 from mlxd.worker.runtime.paged.arenas import Arenas, Geometry
 from mlxd.worker.runtime.paged.attention import Attention
 from mlxd.worker.runtime.paged.attention_plan import plan_attention
 from mlxd.worker.runtime.paged.install import RowSelection, install_attention
-from mlxd.worker.runtime.paged.layer_cache import PagedLayerCache, Step
+from mlxd.worker.runtime.paged.layer_cache import NotPageableError, PagedLayerCache, Step
 from mlxd.worker.runtime.paged.state_cache import SequenceStates, StateLayerCache
-
-
-class NotPageableError(MlxdError):
-    """The model keeps something else than keys, values and states, or is put together in a way the paged runner does not know."""
-
-    code = "not_pageable"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from mlx_lm.models.cache import make_prompt_cache
 from mlxd.worker.engine.plan import Chunk, StepPlan
 from mlxd.worker.runtime.loading import LoadedModel
 from mlxd.worker.runtime.paged.arenas import Geometry
-from mlxd.worker.runtime.paged.model import NotPageableError, PagedModel
+from mlxd.worker.runtime.paged.layer_cache import NotPageableError
+from mlxd.worker.runtime.paged.model import PagedModel
 from mlxd.worker.runtime.proof import ATTEMPTS, difference, random_tokens, tolerance
 
 _LONG, _SHORT = 21, 9  # tokens

@@ -1,0 +1,119 @@
+"""A runner driven by hand: what is added runs to its end, and every report is kept."""
+
+import mlx.core as mx
+from mlx_lm.generate import generate_step
+
+from mlxd.types import Limits, SamplingParams
+from mlxd.worker.engine.paged_runner import PagedRunner
+from mlxd.worker.engine.request import EngineRequest
+from mlxd.worker.engine.scheduler import Scheduler
+from mlxd.worker.engine.step_budget import StepBudget
+from mlxd.worker.kv.block_chain import root_digest
+from mlxd.worker.kv.manager import Manager
+from mlxd.worker.kv.sizing import CacheSizing
+from mlxd.worker.kv.state_snapshots import StateSnapshots
+from mlxd.worker.runtime.loading import LoadedModel
+from mlxd.worker.runtime.paged.arenas import Geometry
+from mlxd.worker.runtime.paged.build import proved_model
+from mlxd.worker.runtime.paged.executor import PagedExecutor
+from tests.support.architectures import ARCHITECTURES, build
+from tests.support.tiny_model import EOS, VOCAB
+
+NEVER_ENDS = {EOS: -1000.0}  # a logit bias
+
+
+class RunnerRig:
+    """``check`` is called after each step."""
+
+    def __init__(self, runner, check=lambda: None):
+        self.runner = runner
+        self.check = check
+        self.reports, self.tokens, self.started, self.ended, self.failed = [], {}, {}, {}, {}
+
+    def add(self, name, prompt, *, max_tokens=12, priority=0, **sampling):
+        """Greedy, unless ``sampling`` says otherwise; nothing ends early."""
+        options = {"temperature": 0.0, "logit_bias": NEVER_ENDS} | sampling
+        self.runner.add(EngineRequest(name, list(prompt), max_tokens, SamplingParams(**options), priority=priority))
+
+    def step(self):
+        report = self.runner.step()
+        self.reports.append(report)
+        for event in report.started:
+            self.started[event.id] = event
+        for event in report.sampled:
+            self.tokens.setdefault(event.id, []).append(event.token)
+        for name in (*report.ended, *report.failed):
+            assert name not in self.ended, "a request ended twice"
+            assert name not in self.failed, "a request ended twice"
+        self.ended |= report.ended
+        self.failed |= report.failed
+        self.check()
+        return report
+
+    def run(self):
+        while not self.runner.is_idle:
+            self.step()
+
+    def ask(self, prompt, name=None, **options):
+        """One request from beginning to end: its tokens, and what the cache said."""
+        name = name or f"request {len(self.started)}"
+        self.add(name, prompt, **options)
+        self.run()
+        if name in self.failed:
+            raise self.failed[name]
+        return self.tokens[name], self.started[name]
+
+    @property
+    def chunks(self):
+        """Tokens of prompts, step by step."""
+        return [report.tokens - len(report.sampled) for report in self.reports if report.tokens > len(report.sampled)]
+
+
+class PagedRig(RunnerRig):
+    """The paged runner with arenas of a size of the test's choice. Integrity is checked after every step."""
+
+    def __init__(self, loaded, *, block_size=4, arena_blocks=64, max_arenas=4, step_tokens=24, max_sequences=16, snapshots=64):
+        self.model = proved_model(loaded, block_size)
+        sizing = CacheSizing(block_size, self.model.token_bytes, self.model.states.bytes_per_sequence)
+        self.model.resize(Geometry(block_size, arena_blocks))
+        self.manager = Manager(
+            block_size=block_size,
+            arena_blocks=arena_blocks,
+            max_arenas=max_arenas,
+            snapshots=StateSnapshots(snapshots) if self.model.states.exist else None,
+        )
+        self.executor = PagedExecutor(loaded, self.model, self.manager)
+        self.limits = Limits(max_sequences=max_sequences, step_tokens=step_tokens, cache_bytes=2**40)
+        root = root_digest("tiny")
+        scheduler = Scheduler(self.manager, self.limits, StepBudget(largest=64), root=lambda _: root, end_tokens=self.executor.end_tokens)
+        super().__init__(PagedRunner(scheduler, self.manager, self.executor, sizing, self.limits), self.manager.check_integrity)
+
+    @property
+    def preemptions(self):
+        return sum(report.preemptions for report in self.reports)
+
+
+def architecture(name):
+    """A tiny random model of one of mlx-lm's architectures, as if it had been loaded."""
+    return LoadedModel(
+        model=build(ARCHITECTURES[name]),
+        tokenizer=None,
+        end_tokens=frozenset({EOS}),
+        context_length=512,
+        vocab_size=VOCAB,
+        weight_bytes=0,
+        device="cpu",
+        dtype="float32",
+    )
+
+
+def plain(loaded, prompt, count=12):
+    """The greedy tokens of mlx-lm alone."""
+    bias = mx.zeros(loaded.vocab_size).at[EOS].add(-1000.0)
+    steps = generate_step(mx.array(list(prompt)), loaded.model, max_tokens=count, logits_processors=[lambda _, logits: logits + bias])
+    return [int(token) for (token, _), _ in zip(steps, range(count), strict=False)]
+
+
+def words(seed, count):
+    """Tokens that look like nothing else."""
+    return [(seed * 7919 + index * index * 31 + index) % 251 for index in range(count)]

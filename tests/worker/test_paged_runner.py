@@ -1,0 +1,321 @@
+"""The paged runner on real MLX: everybody's tokens equal what they get alone, whoever shares the batch."""
+
+import mlx.core as mx
+import msgspec
+import pytest
+
+from mlxd.errors import GenerationError
+from mlxd.types import CacheOutcome, Limits
+from mlxd.worker.runtime import row_sampler
+from mlxd.worker.runtime.loading import load
+from mlxd.worker.runtime.simple_runner import SimpleRunner
+from tests.support.tiny_model import EOS, make_tiny_model
+from tests.worker.runner_rig import PagedRig, RunnerRig, architecture, plain, words
+
+BLOCK = 4
+MODELS = ["llama", "qwen3", "gemma3_text", "gpt_oss", "gemma4_text", "qwen3_next", "jamba", "mamba2", "falcon_h1"]
+SYSTEM = list(b"You are a helpful assistant, and you answer at length, whatever you are asked, by day and by night.")
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def loaded(request):
+    return architecture(request.param)
+
+
+@pytest.fixture(scope="module")
+def llama():
+    return architecture("llama")
+
+
+def alone(loaded, prompts, count=12):
+    return {name: plain(loaded, prompt, count) for name, prompt in prompts.items()}
+
+
+def test_a_mixed_batch_with_joins_shared_beginnings_and_aborts(loaded):
+    rig = PagedRig(loaded)
+    prompts = {
+        "a": b"once upon a time",
+        "b": SYSTEM + list(b"Who?"),
+        "c": b"x",
+        "d": SYSTEM + list(b"Why, oh why?"),
+        "e": SYSTEM,
+        "f": b"gone" * 9,
+    }
+    for name in ("a", "b", "f"):
+        rig.add(name, prompts[name])
+    for _ in range(3):
+        rig.step()
+    for name in ("c", "d"):
+        rig.add(name, prompts[name])
+    for _ in range(3):
+        rig.step()
+    rig.runner.abort("f")
+    rig.add("e", prompts["e"])
+    rig.run()
+    expected = alone(loaded, prompts)
+    assert {name: rig.tokens[name] for name in "abcde"} == {name: expected[name] for name in "abcde"}
+    assert "f" not in rig.ended
+    assert rig.started["e"].cached_tokens > 0
+    assert rig.manager.counts().used == 0
+
+
+def test_preempted_ones_resume_with_the_same_tokens(loaded):
+    rig = PagedRig(loaded, arena_blocks=16, max_arenas=1, step_tokens=64)
+    prompts = {str(number): b"story number %d" % number for number in range(4)}
+    for name, prompt in prompts.items():
+        rig.add(name, prompt, max_tokens=24)
+    rig.run()
+    assert rig.preemptions > 0
+    assert rig.tokens == alone(loaded, prompts, 24)
+
+
+def test_a_prompt_of_a_multiple_of_the_block_size_twice(loaded):
+    rig = PagedRig(loaded)
+    prompt = SYSTEM[: 8 * BLOCK]
+    first, _ = rig.ask(prompt)
+    second, started = rig.ask(prompt)
+    assert first == second == plain(loaded, prompt)
+    assert started.cached_tokens == 7 * BLOCK
+
+
+def test_a_conversation_goes_on_after_its_answer(loaded):
+    rig = PagedRig(loaded)
+    history = words(1, 30)
+    for turn in range(3):
+        answer, started = rig.ask(history, max_tokens=15)
+        assert answer == plain(loaded, history, 15)
+        assert started.cached_tokens >= (len(history) - 5 - 15 if turn else 0) // BLOCK * BLOCK
+        history = history + answer + words(turn + 7, 5)
+
+
+def test_sequences_over_several_arenas(loaded):
+    rig = PagedRig(loaded, arena_blocks=8, max_arenas=16)
+    prompts = {str(number): bytes([65 + number]) * 45 for number in range(5)}
+    for name, prompt in prompts.items():
+        rig.add(name, prompt)
+    rig.run()
+    assert rig.tokens == alone(loaded, prompts)
+
+
+def test_blocks_are_moved_together_without_a_change(loaded):
+    rig = PagedRig(loaded, arena_blocks=256, max_arenas=1, step_tokens=64)
+    prompts = {name: name.encode() * 3 for name in "ab"}
+    for name, prompt in prompts.items():
+        rig.add(name, prompt, max_tokens=200)
+    moves = []
+    launch = rig.executor.run
+    rig.executor.run = lambda plan: (moves.extend(plan.moves), launch(plan))[1]
+    rig.run()
+    assert moves
+    assert rig.tokens == alone(loaded, prompts, 200)
+
+
+def test_the_cache_shrinks_under_load(loaded):
+    rig = PagedRig(loaded, arena_blocks=16, max_arenas=6, step_tokens=64)
+    prompts = {str(number): words(number, 20) for number in range(6)}
+    for name, prompt in prompts.items():
+        rig.add(name, prompt)
+    for _ in range(4):
+        rig.step()
+    rig.manager.resize(max_arenas=2, snapshots=2)
+    rig.run()
+    assert rig.tokens == alone(loaded, prompts)
+    rig.manager.pool.trim()
+    rig.model.keep(rig.manager.pool.arenas)
+    assert rig.manager.pool.arenas <= {0, 1}
+
+
+def test_long_shared_beginnings_are_read_once_for_all(llama):
+    """Long enough for the attention that reads a shared run once."""
+    rig = PagedRig(llama, arena_blocks=512, max_arenas=1, step_tokens=256)
+    system = words(1, 200)
+    prompts = {str(number): [*system, *words(number + 2, number + 1)] for number in range(6)}
+    for name, prompt in prompts.items():
+        rig.add(name, prompt, max_tokens=20)
+    rig.run()
+    assert rig.tokens == alone(llama, prompts, 20)
+    assert [rig.started[name].cached_tokens for name in prompts] == [0] + [200] * 5
+    assert sum(rig.chunks) <= 200 + 6 * 10
+
+
+def test_sampled_tokens_and_penalties_are_those_of_simple_mode_whoever_shares_the_batch(llama):
+    settings = {
+        "hot": {"temperature": 1.2, "seed": 7, "top_p": 0.9},
+        "penalised": {"repetition_penalty": 1.3, "frequency_penalty": 0.5},
+        "seeded": {"temperature": 0.8, "seed": -3, "top_k": 20, "min_p": 0.02, "presence_penalty": 1.0},
+        "greedy": {},
+    }
+    rig, simple = PagedRig(llama), RunnerRig(SimpleRunner(llama, None, Limits()))
+    for name, sampling in settings.items():
+        rig.add(name, b"the same prompt", **sampling)
+    rig.run()
+    for name, sampling in settings.items():
+        assert rig.tokens[name] == simple.ask(b"the same prompt", **sampling)[0], name
+
+
+class Broken:
+    """A logits processor that raises at the third token."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def apply(self, logits):
+        self.calls += 1
+        if self.calls == 3:
+            raise ValueError("no token fits the grammar")
+        return logits
+
+    def add(self, token):
+        pass
+
+
+def test_a_fault_of_one_row_s_processor_ends_that_row_only(llama, monkeypatch):
+    made = row_sampler.make_processors
+    monkeypatch.setattr(row_sampler, "make_processors", lambda params, *more: [Broken()] if params.seed == 13 else made(params, *more))
+    rig = PagedRig(llama)
+    prompts = {name: name.encode() * 5 for name in "abc"}
+    for name, prompt in prompts.items():
+        rig.add(name, prompt, seed=13 if name == "b" else 1)
+    rig.run()
+    assert isinstance(rig.failed["b"], GenerationError)
+    assert "grammar" in rig.failed["b"].message
+    assert len(rig.tokens["b"]) == 2
+    expected = alone(llama, prompts)
+    assert {name: rig.tokens[name] for name in "ac"} == {name: expected[name] for name in "ac"}
+
+
+@pytest.mark.parametrize("when", [1, 2, 4, 9])
+def test_a_fault_of_a_step_ends_its_requests_and_leaves_nothing_wrong_behind(loaded, monkeypatch, when):
+    rig = PagedRig(loaded)
+    prompts = {name: words(ord(name), 30) for name in "abc"}
+    expected = alone(loaded, prompts)
+    attend, calls = type(rig.model).forward, []
+
+    def fail(self, plan, tokens):
+        calls.append(plan)
+        logits = attend(self, plan, tokens)
+        if len(calls) == when:
+            raise RuntimeError("a fault of the device")
+        return logits
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(rig.model), "forward", fail)
+        for name in "ab":
+            rig.add(name, prompts[name])
+        rig.run()
+    assert rig.failed
+    assert all("a fault of the device" in error.message for error in rig.failed.values())
+    for name in "abc":
+        assert rig.ask(prompts[name], f"{name} again")[0] == expected[name]
+
+
+def test_end_tokens_end_a_sequence(llama):
+    rig = PagedRig(llama)
+    rig.add("a", b"hello", max_tokens=20, logit_bias={EOS: 1000.0})
+    rig.add("b", b"hello", max_tokens=20)
+    rig.run()
+    assert rig.tokens["a"] == [EOS]
+    assert rig.tokens["b"] == plain(llama, b"hello", 20)
+
+
+def test_memory_stays_where_it_is_over_500_requests_and_hits_stay_right(llama):
+    rig = PagedRig(llama, arena_blocks=32, max_arenas=2)
+    prompts = [[*SYSTEM[: 12 + number % 17], number % 40, number % 7] for number in range(80)]
+    expected = {number: plain(llama, prompts[number], 3) for number in range(80)}
+    sizes, active, hits = [], [], 0
+    for number in range(500):
+        tokens, started = rig.ask(prompts[number * 7 % 80], max_tokens=3)
+        assert tokens == expected[number * 7 % 80]
+        hits += started.cached_tokens > 0
+        sizes.append(rig.model.nbytes)
+        active.append(rig.runner.memory().mlx_active)
+    assert max(sizes[100:]) == max(sizes[:100])
+    assert max(active[100:]) <= max(active[:100]) + 100_000
+    assert rig.manager.pool.evicted > 0
+    assert 0 < hits < 500
+    assert len(rig.ended) == 500
+
+
+def test_arenas_of_a_cache_that_emptied_are_given_back(llama):
+    rig = PagedRig(llama, arena_blocks=16, max_arenas=8)
+    for number in range(4):
+        rig.add(str(number), words(number, 60))
+    rig.run()
+    held = rig.runner.memory().kv
+    assert held > 0
+    assert rig.runner.evict_cached() > 0
+    rig.ask(b"x")
+    assert rig.runner.memory().kv <= held / 4
+
+
+def test_writing_a_step_copies_no_arena(tmp_path):
+    """MLX updates the arenas in place only while nothing else holds them."""
+    loaded = load(make_tiny_model(tmp_path, max_position_embeddings=4096), dtype="auto", context_limit=None)
+    rig = PagedRig(loaded, arena_blocks=16384, max_arenas=1)
+    rig.ask(b"warm up")
+    arenas = rig.model.nbytes
+    assert arenas > 30 * 2**20
+    mx.reset_peak_memory()
+    before = mx.get_active_memory()
+    rig.ask(b"and go", max_tokens=8)
+    assert mx.get_peak_memory() - before < arenas / 4
+
+
+def test_a_seed_gives_the_same_draws_cold_on_a_hit_and_after_a_preemption(llama):
+    sampling = {"temperature": 1.0, "top_p": 0.9, "seed": 11}
+    rig = PagedRig(llama)
+    cold, _ = rig.ask(SYSTEM, max_tokens=20, **sampling)
+    warm, started = rig.ask(SYSTEM, max_tokens=20, **sampling)
+    assert started.cache is CacheOutcome.HIT
+    assert warm == cold
+    tight = PagedRig(llama, arena_blocks=40, max_arenas=1, step_tokens=64)
+    for name in "abc":
+        tight.add(name, SYSTEM, max_tokens=20, **sampling)
+    tight.add("d", words(3, 50), max_tokens=20)
+    tight.run()
+    assert tight.preemptions > 0
+    assert {tuple(tight.tokens[name]) for name in "abc"} == {tuple(cold)}
+
+
+def test_penalties_see_the_cached_part_of_the_prompt_too(llama):
+    rig, penalties = PagedRig(llama), {"repetition_penalty": 1.8, "presence_penalty": 0.5, "frequency_penalty": 0.5}
+    cold, _ = rig.ask(SYSTEM, max_tokens=30, **penalties)
+    warm, started = rig.ask(SYSTEM, max_tokens=30, **penalties)
+    assert started.cache is CacheOutcome.HIT
+    assert warm == cold != rig.ask(SYSTEM, max_tokens=30)[0]
+
+
+def test_limits_are_taken_over_between_steps(llama):
+    rig = PagedRig(llama, max_sequences=1)
+    for number in range(3):
+        rig.add(str(number), words(number, 20))
+    rig.step()
+    rig.runner.reconfigure(msgspec.structs.replace(rig.limits, max_sequences=3))
+    for _ in range(4):
+        rig.step()
+    assert rig.reports[-1].rows == 3
+
+
+def test_sampling_does_not_leak_across_the_batch(llama):
+    """Temperature 0 beside 1.5: the greedy row gets its greedy tokens."""
+    rig = PagedRig(llama)
+    rig.add("greedy", b"the same prompt")
+    rig.add("hot", b"the same prompt", temperature=1.5, seed=3)
+    rig.run()
+    assert rig.tokens["greedy"] == plain(llama, b"the same prompt")
+    assert rig.tokens["hot"] != rig.tokens["greedy"]
+
+
+def test_nothing_of_a_sequence_is_left_when_it_is_gone(loaded):
+    rig = PagedRig(loaded)
+    for number in range(5):
+        rig.add(str(number), words(number, 20), max_tokens=30)
+    for _ in range(6):
+        rig.step()
+    for number in range(5):
+        rig.runner.abort(str(number))
+    while not rig.runner.is_idle:
+        rig.step()
+    assert not rig.executor._sampler._rows
+    assert not rig.model.states._stack_of
+    assert rig.manager.counts().used == 0
