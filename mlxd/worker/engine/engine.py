@@ -77,7 +77,7 @@ class Engine:
 
     def step(self) -> None:
         """Take in what arrived, let the runner compute, tell what it did."""
-        self._step_began = time.monotonic()
+        self._step_began = began = time.monotonic()
         for command in self._queue.commands():
             command()
         events = self._take_in()
@@ -85,7 +85,7 @@ class Engine:
         if not self._runner.is_idle:
             report = self._runner.step()
             stats = self._stats(report)
-            events += self._tell(report)
+            events += self._tell(report, began)
         self._look_at_memory()
         self._step_began = None
         if events or stats is not None:
@@ -107,15 +107,15 @@ class Engine:
             self._clocks[request.id] = _Clock(request)
         return events
 
-    def _tell(self, report: StepReport) -> list[EngineEvent]:
-        """In the order in which it happens to a request. Places are free before anybody hears of an end: who does may send
-        its next request at once.
+    def _tell(self, report: StepReport, began: float) -> list[EngineEvent]:
+        """In the order in which it happens to a request; the step ``began`` then. Places are free before anybody hears of an
+        end: who does may send its next request at once.
         """
         now = time.monotonic()
         events: list[EngineEvent] = []
         for started in report.started:
             clock = self._clocks[started.id]
-            clock.began = now
+            clock.began = began
             self._queue.started(started.id)
             events.append(RequestStarted(started.id, len(clock.request.tokens), started.cached_tokens, started.cache))
         events += [TokenGenerated(one.id, one.token, one.is_end, self._clocks[one.id].timings(now)) for one in report.sampled]

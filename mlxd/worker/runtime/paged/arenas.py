@@ -92,6 +92,11 @@ class Arenas:
         return [*self._keys.values(), *self._values.values()]
 
     @property
+    def kv_heads(self) -> int:
+        """Of what was written."""
+        return next(iter(self._keys.values())).shape[0]
+
+    @property
     def count(self) -> int:
         """Arenas that are allocated."""
         return len(self._keys)

@@ -1,22 +1,18 @@
-"""Attention over slices of the arenas.
+"""Attention over slices of the arenas: by grouped matrix products, or by the fused kernel, whichever the device is faster with.
 
-Partial attention and its merge are exact: with outputs o1, o2 over two disjoint sets of keys and their
-log-sum-exps l1, l2, the output over both is ``w * o1 + (1 - w) * o2`` with ``w = sigmoid(l1 - l2)`` (as in cascade
-inference, FlashInfer). Scores are float32 whatever the model's type.
-
-Shapes: queries ``[T, heads, head_dim]``, grouped by KV head to ``[kv_heads, rows * group, head_dim]``.
+On a CPU grouped products are 1.4 to 1.6 times faster than the fallback of the fused kernel, which repeats keys for each query head.
+On Metal the fused kernel is the right one: with one row it takes slices of keys and values as they are.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
+from typing import Protocol
 
 import mlx.core as mx
 
 from mlxd.worker.runtime.paged.arenas import Arenas, Slots
-from mlxd.worker.runtime.paged.attention_plan import Alone, AttentionPlan, Together
-
-Partial = tuple[mx.array, mx.array]  # output [H, N, D] and log-sum-exp [H, N, 1], float32
+from mlxd.worker.runtime.paged.attention_plan import Alone, AttentionPlan, Part, Together
+from mlxd.worker.runtime.paged.partial import Partial, attend_partly, attend_runs, group, masked_scores, ungroup
 
 
 @dataclass(frozen=True)
@@ -29,126 +25,89 @@ class Layer:
     sinks: mx.array | None = None
 
 
-class Attention:
-    """How one device attends: fused kernels where they are the right ones (a GPU), grouped matrix products elsewhere
-    (on a CPU 1.4 to 1.6 times faster than the fused kernel's fallback, which repeats keys for each query head).
-    """
+class Attention(Protocol):
+    """How a device attends."""
 
-    def __init__(self, *, fused: bool) -> None:
-        self._fused = fused
-
-    def attend(self, queries: mx.array, layer: Layer, plan: AttentionPlan) -> mx.array:
-        """``[T, heads, head_dim]``, in the order of the rows."""
-        outputs = [self._alone(queries, layer, part) if isinstance(part, Alone) else _together(queries, layer, part) for part in plan.parts]
-        output = outputs[0] if len(outputs) == 1 else mx.concatenate(outputs, axis=0)
-        return output if plan.order is None else output[plan.order]
-
-    def _alone(self, queries: mx.array, layer: Layer, part: Alone) -> mx.array:
-        """``[count, heads, head_dim]``."""
-        q = queries[part.first : part.first + part.count]  # [n, Hq, D]
-        if part.count == 1 and len(part.context) > 1 and not self._fused:
-            return _merged(q, layer, part.context)
-        keys, values = _gather(layer.arenas, part.context)
-        mask = _mask(part.count, keys.shape[1], layer.window)
-        if self._fused:
-            fast = mx.fast.scaled_dot_product_attention
-            out = fast(q.swapaxes(0, 1)[None], keys[None], values[None], scale=layer.scale, mask=mask, sinks=layer.sinks)
-            return out[0].swapaxes(0, 1)
-        grouped = _group(q, keys.shape[0], layer.scale)
-        return _ungroup(_product(grouped, keys, values, _boolean(mask, part.count, keys.shape[1]), layer.sinks), part.count)
+    def __call__(self, queries: mx.array, layer: Layer, plan: AttentionPlan) -> mx.array:
+        """``queries`` ``[T, heads, head_dim]``; the outputs, in the order of the rows."""
 
 
-def _merged(q: mx.array, layer: Layer, context: Sequence[Slots]) -> mx.array:
-    """One decode row over several runs, without gathering them."""
-    slices = [layer.arenas.read(slots) for slots in context]
-    grouped = _group(q, slices[0][0].shape[0], layer.scale)
-    output, total = reduce(_merge, (_partial(grouped, keys, values) for keys, values in slices))
-    return _ungroup(_sink(output, total, layer.sinks).astype(q.dtype), 1)
+def grouped_attention(queries: mx.array, layer: Layer, plan: AttentionPlan) -> mx.array:
+    """Queries are grouped once for all parts, and outputs ungrouped once: with short contexts, operations are what costs."""
+    grouped = group(plan.by_part(queries), layer.arenas.kv_heads, layer.scale)  # [H, T * G, D]
+    size = grouped.shape[1] // queries.shape[0]
+    split = mx.split(grouped, [bound * size for bound in plan.bounds], axis=1) if plan.bounds else [grouped]
+    outputs = [_grouped_part(part_queries, layer, part) for part_queries, part in zip(split, plan.parts, strict=True)]
+    return plan.by_row(ungroup(_joined(outputs, axis=1), queries.shape[0]))
+
+
+def fused_attention(queries: mx.array, layer: Layer, plan: AttentionPlan) -> mx.array:
+    """What the fused kernel cannot do, several sets of keys for one query, is done by grouped products."""
+    ordered = plan.by_part(queries)
+    split = mx.split(ordered, list(plan.bounds), axis=0) if plan.bounds else [ordered]
+    outputs = [_fused_part(part_queries, layer, part) for part_queries, part in zip(split, plan.parts, strict=True)]
+    return plan.by_row(_joined(outputs, axis=0))
+
+
+def _grouped_part(queries: mx.array, layer: Layer, part: Part) -> mx.array:
+    """``[H, rows * G, D]`` to the same."""
+    if isinstance(part, Together):
+        return _together(queries, layer, part)
+    if part.count == 1 and len(part.context) > 1:
+        return attend_runs(queries, layer.arenas, part.context).with_sinks(layer.sinks, 1).astype(queries.dtype)
+    keys, values = _gathered(layer.arenas, part.context)
+    mask = None if part.count == 1 else _banded(part.count, keys.shape[1], layer.window)
+    if layer.sinks is not None:
+        return attend_partly(queries, keys, values, mask).with_sinks(layer.sinks, part.count).astype(queries.dtype)
+    return mx.softmax(masked_scores(queries, keys, mask), axis=-1).astype(values.dtype) @ values
+
+
+def _fused_part(queries: mx.array, layer: Layer, part: Part) -> mx.array:
+    """``[rows, heads, head_dim]`` to the same."""
+    if isinstance(part, Together) or (part.count == 1 and len(part.context) > 1):
+        output = _grouped_part(group(queries, layer.arenas.kv_heads, layer.scale), layer, part)
+        return ungroup(output, queries.shape[0])
+    keys, values = _gathered(layer.arenas, part.context)
+    out: mx.array = mx.fast.scaled_dot_product_attention(
+        queries.swapaxes(0, 1)[None],
+        keys[None],
+        values[None],
+        scale=layer.scale,
+        mask=_fused_mask(part.count, keys.shape[1], layer.window),
+        sinks=layer.sinks,
+    )
+    return out[0].swapaxes(0, 1)
 
 
 def _together(queries: mx.array, layer: Layer, part: Together) -> mx.array:
     """The shared keys are read once for all rows, the tails one by one."""
-    rows = part.rows
-    consecutive = rows[-1] - rows[0] + 1 == len(rows)
-    q = queries[rows[0] : rows[-1] + 1] if consecutive else queries[mx.array(rows)]
-    keys, values = layer.arenas.read(part.shared)
-    grouped = _group(q, keys.shape[0], layer.scale)  # [H, B * G, D]
-    size = grouped.shape[1] // len(rows)
-    tails = [
-        reduce(_merge, (_partial(grouped[:, at * size : (at + 1) * size], *layer.arenas.read(slots)) for slots in tail))
-        for at, tail in enumerate(part.tails)
-    ]
-    tail = mx.concatenate([output for output, _ in tails], axis=1), mx.concatenate([total for _, total in tails], axis=1)
-    output, total = _merge(_partial(grouped, keys, values), tail)
-    return _ungroup(_sink(output, total, layer.sinks, len(rows)).astype(q.dtype), len(rows))
+    own = [attend_runs(q, layer.arenas, tail) for q, tail in zip(mx.split(queries, len(part.rows), axis=1), part.tails, strict=True)]
+    tails = Partial(mx.concatenate([one.output for one in own], axis=1), mx.concatenate([one.total for one in own], axis=1))
+    shared = attend_partly(queries, *layer.arenas.read(part.shared))
+    return shared.merged(tails).with_sinks(layer.sinks, len(part.rows)).astype(queries.dtype)
 
 
-def _partial(q: mx.array, keys: mx.array, values: mx.array) -> Partial:
-    scores = (q @ keys.swapaxes(-1, -2)).astype(mx.float32)
-    total = mx.logsumexp(scores, axis=-1, keepdims=True)
-    return (mx.exp(scores - total).astype(values.dtype) @ values).astype(mx.float32), total
-
-
-def _merge(one: Partial, other: Partial) -> Partial:
-    weight = mx.sigmoid(one[1] - other[1])
-    return weight * one[0] + (1 - weight) * other[0], mx.logaddexp(one[1], other[1])
-
-
-def _sink(output: mx.array, total: mx.array, sinks: mx.array | None, rows: int = 1) -> mx.array:
-    """Attention sinks join the denominator once, with no value."""
-    if sinks is None:
-        return output
-    heads = total.shape[0]
-    per_row = sinks.astype(mx.float32).reshape(heads, 1, -1)  # [H, 1, G]
-    return output * mx.sigmoid(total - mx.broadcast_to(per_row, (heads, rows, per_row.shape[2])).reshape(heads, -1, 1))
-
-
-def _product(q: mx.array, keys: mx.array, values: mx.array, mask: mx.array | None, sinks: mx.array | None) -> mx.array:
-    """``q`` ``[H, n * G, D]``, ``mask`` ``[n, L]``."""
-    scores = (q @ keys.swapaxes(-1, -2)).astype(mx.float32)
-    if mask is not None:
-        rows, length = mask.shape
-        scores = mx.where(mask[None, :, None], scores.reshape(scores.shape[0], rows, -1, length), -mx.inf).reshape(scores.shape)
-    output = mx.softmax(scores, axis=-1).astype(values.dtype) @ values
-    if sinks is None:
-        return output
-    rows = 1 if mask is None else mask.shape[0]
-    return _sink(output.astype(mx.float32), mx.logsumexp(scores, axis=-1, keepdims=True), sinks, rows).astype(values.dtype)
-
-
-def _gather(arenas: Arenas, context: Sequence[Slots]) -> tuple[mx.array, mx.array]:
+def _gathered(arenas: Arenas, context: Sequence[Slots]) -> tuple[mx.array, mx.array]:
+    """One run as it lies in its arena; several copied together, once for a whole chunk."""
     slices = [arenas.read(slots) for slots in context]
     if len(slices) == 1:
         return slices[0]
     return mx.concatenate([keys for keys, _ in slices], axis=1), mx.concatenate([values for _, values in slices], axis=1)
 
 
-def _group(q: mx.array, kv_heads: int, scale: float) -> mx.array:
-    """``[n, Hq, D]`` to ``[H, n * G, D]``, scaled."""
-    rows, heads, dim = q.shape
-    return (q * scale).reshape(rows, kv_heads, heads // kv_heads, dim).swapaxes(0, 1).reshape(kv_heads, -1, dim)
-
-
-def _ungroup(output: mx.array, rows: int) -> mx.array:
-    """``[H, n * G, D]`` to ``[n, Hq, D]``."""
-    kv_heads, _, dim = output.shape
-    return output.reshape(kv_heads, rows, -1, dim).swapaxes(0, 1).reshape(rows, -1, dim)
-
-
-def _mask(rows: int, length: int, window: int | None) -> str | mx.array | None:
+def _fused_mask(rows: int, length: int, window: int | None) -> str | mx.array | None:
     """For the last ``rows`` of ``length`` tokens."""
     if rows == 1:
         return None
-    if window is None or length <= window:
-        return "causal"
-    return _banded(rows, length, window)
+    return "causal" if window is None or length <= window else _banded(rows, length, window)
 
 
-def _boolean(mask: str | mx.array | None, rows: int, length: int) -> mx.array | None:
-    return _banded(rows, length, length) if isinstance(mask, str) else mask
-
-
-def _banded(rows: int, length: int, window: int) -> mx.array:
+def _banded(rows: int, length: int, window: int | None) -> mx.array:
+    """Row ``i`` of the last ``rows`` of ``length`` tokens sees itself, and what is before it, up to ``window`` tokens in all."""
     query = mx.arange(length - rows, length)[:, None]
     key = mx.arange(length)[None]
-    return (key <= query) & (key > query - window)
+    return key <= query if window is None or length <= window else (key <= query) & (key > query - window)
+
+
+def _joined(outputs: Sequence[mx.array], axis: int) -> mx.array:
+    return outputs[0] if len(outputs) == 1 else mx.concatenate(list(outputs), axis=axis)

@@ -3,6 +3,7 @@
 Pure Python over slots, but for the two index arrays that layers share.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,11 @@ class Alone:
     first: int
     count: int
     context: tuple[Slots, ...]
+
+    @property
+    def rows(self) -> Sequence[int]:
+        """In their order."""
+        return range(self.first, self.first + self.count)
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,16 @@ class AttentionPlan:
     positions: mx.array
     writes: tuple[Write, ...]
     parts: tuple[Part, ...]
-    order: mx.array | None  # row i of the step is row order[i] of the parts' outputs; None: they are in order
+    bounds: tuple[int, ...]  # rows before each part but the first
+    order: tuple[mx.array, mx.array] | None  # rows as the parts have them, and back; None: they are in order
+
+    def by_part(self, rows: mx.array) -> mx.array:
+        """``[T, ...]`` as the parts come, one after the other."""
+        return rows if self.order is None else rows[self.order[0]]
+
+    def by_row(self, outputs: mx.array) -> mx.array:
+        """And back in the order of the step."""
+        return outputs if self.order is None else outputs[self.order[1]]
 
     def windowed(self, size: int) -> "AttentionPlan":
         """The same step for a layer that sees only the last ``size`` tokens: sequences attend alone, each to its window."""
@@ -62,7 +77,7 @@ class AttentionPlan:
                 parts.append(Alone(part.first, part.count, _last(part.context, size + part.count - 1)))
             else:
                 parts += [Alone(row, 1, _last((part.shared, *tail), size)) for row, tail in zip(part.rows, part.tails, strict=True)]
-        return AttentionPlan(self.positions, self.writes, tuple(parts), self.order)
+        return _plan(self.positions, self.writes, parts)
 
 
 def plan_attention(chunks: Sequence[Chunk], geometry: Geometry, *, one_row: bool = False) -> AttentionPlan:
@@ -73,9 +88,17 @@ def plan_attention(chunks: Sequence[Chunk], geometry: Geometry, *, one_row: bool
     positions = [chunk.start + offset for chunk in chunks for offset in range(1 if one_row else chunk.count)]
     targets = [target for chunk, context in zip(chunks, contexts, strict=True) for target in _targets(context, chunk.start)]
     parts = _parts(chunks, contexts)
-    order = [row for part in parts for row in (part.rows if isinstance(part, Together) else range(part.first, part.first + part.count))]
-    in_order = order == sorted(order)
-    return AttentionPlan(mx.array(positions), _writes(targets), tuple(parts), None if in_order else mx.argsort(mx.array(order)))
+    return _plan(mx.array(positions), _writes(targets), parts)
+
+
+def _plan(positions: mx.array, writes: tuple[Write, ...], parts: Sequence[Part]) -> AttentionPlan:
+    rows = [row for part in parts for row in part.rows]
+    order = None
+    if rows != sorted(rows):
+        there = mx.array(rows)
+        order = (there, mx.argsort(there))
+    bounds = tuple(itertools.accumulate(len(part.rows) for part in parts[:-1]))
+    return AttentionPlan(positions, writes, tuple(parts), bounds, order)
 
 
 def _targets(context: Sequence[Slots], start: int) -> list[tuple[int, int]]:

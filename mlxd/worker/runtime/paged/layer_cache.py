@@ -97,7 +97,7 @@ class PagedLayerCache:
         plan = self._step.plan if window is None else self._step.windowed(window)
         batch, heads, length, dim = queries.shape
         flat = queries.swapaxes(1, 2).reshape(batch * length, heads, dim)
-        output = self._step.attention.attend(flat, Layer(self.arenas, scale, window, sinks), plan)
+        output = self._step.attention(flat, Layer(self.arenas, scale, window, sinks), plan)
         return output.reshape(batch, length, heads, -1).swapaxes(1, 2)
 
 

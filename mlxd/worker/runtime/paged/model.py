@@ -10,7 +10,7 @@ from mlx_lm.models.cache import ArraysCache, CacheList, KVCache, RotatingKVCache
 from mlxd.worker.engine.plan import Chunk, StepPlan
 from mlxd.worker.kv.manager import Move
 from mlxd.worker.runtime.paged.arenas import Arenas, Geometry
-from mlxd.worker.runtime.paged.attention import Attention
+from mlxd.worker.runtime.paged.attention import fused_attention, grouped_attention
 from mlxd.worker.runtime.paged.attention_plan import plan_attention
 from mlxd.worker.runtime.paged.install import RowSelection, install_attention
 from mlxd.worker.runtime.paged.layer_cache import NotPageableError, PagedLayerCache, Step
@@ -33,7 +33,7 @@ class PagedModel:
     def __init__(self, model: Any, geometry: Geometry, *, fused: bool) -> None:
         self.geometry = geometry
         self._model = model
-        self._step = Step(Attention(fused=fused))
+        self._step = Step(fused_attention if fused else grouped_attention)
         self._layers: list[PagedLayerCache] = []
         state_layers: list[StateLayerCache] = []
         self._caches = [self._paged(cache, state_layers) for cache in make_prompt_cache(model)]

@@ -1,0 +1,70 @@
+"""Attention over disjoint sets of keys, and its merge.
+
+Exact: with outputs o1, o2 over two sets and their log-sum-exps l1, l2, the output over both is ``w * o1 + (1 - w) * o2`` with
+``w = sigmoid(l1 - l2)`` (as in cascade inference, FlashInfer). Scores are float32 whatever the model's type.
+
+Shapes: queries of all heads that share a KV head lie together, ``[kv_heads, N, head_dim]`` with ``N = rows * heads / kv_heads``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+import mlx.core as mx
+
+from mlxd.worker.runtime.paged.arenas import Arenas, Slots
+
+
+@dataclass(frozen=True)
+class Partial:
+    """``output`` ``[kv_heads, N, head_dim]`` and ``total``, the log-sum-exp of the scores, ``[kv_heads, N, 1]``; float32."""
+
+    output: mx.array
+    total: mx.array
+
+    def merged(self, other: "Partial") -> "Partial":
+        """Over the keys of both."""
+        weight = mx.sigmoid(self.total - other.total)
+        return Partial(weight * self.output + (1 - weight) * other.output, mx.logaddexp(self.total, other.total))
+
+    def with_sinks(self, sinks: mx.array | None, rows: int) -> mx.array:
+        """The output once attention sinks ``[heads]`` have joined the denominator, with no value (gpt-oss)."""
+        if sinks is None:
+            return self.output
+        heads = self.total.shape[0]
+        per_row = sinks.astype(mx.float32).reshape(heads, 1, -1)  # [H, 1, G]
+        spread = mx.broadcast_to(per_row, (heads, rows, per_row.shape[2])).reshape(heads, -1, 1)
+        return self.output * mx.sigmoid(self.total - spread)
+
+
+def attend_partly(queries: mx.array, keys: mx.array, values: mx.array, mask: mx.array | None = None) -> Partial:
+    """``queries`` are scaled already. ``mask`` ``[rows, keys]``: what each row may see."""
+    scores = masked_scores(queries, keys, mask)
+    total = mx.logsumexp(scores, axis=-1, keepdims=True)
+    return Partial((mx.exp(scores - total).astype(values.dtype) @ values).astype(mx.float32), total)
+
+
+def attend_runs(queries: mx.array, arenas: Arenas, context: Sequence[Slots]) -> Partial:
+    """Over all runs of ``context``, each read in place."""
+    return reduce(Partial.merged, (attend_partly(queries, *arenas.read(slots)) for slots in context))
+
+
+def masked_scores(queries: mx.array, keys: mx.array, mask: mx.array | None) -> mx.array:
+    """``[kv_heads, N, keys]``, float32."""
+    scores = (queries @ keys.swapaxes(-1, -2)).astype(mx.float32)
+    if mask is None:
+        return scores
+    rows, length = mask.shape
+    return mx.where(mask[None, :, None], scores.reshape(scores.shape[0], rows, -1, length), -mx.inf).reshape(scores.shape)
+
+
+def group(queries: mx.array, kv_heads: int, scale: float) -> mx.array:
+    """``[rows, heads, head_dim]`` to ``[kv_heads, N, head_dim]``, scaled."""
+    rows, heads, dim = queries.shape
+    return (queries * scale).reshape(rows, kv_heads, heads // kv_heads, dim).swapaxes(0, 1).reshape(kv_heads, -1, dim)
+
+
+def ungroup(output: mx.array, rows: int) -> mx.array:
+    """``[kv_heads, N, head_dim]`` to ``[rows, heads, head_dim]``."""
+    kv_heads, _, dim = output.shape
+    return output.reshape(kv_heads, rows, -1, dim).swapaxes(0, 1).reshape(rows, -1, dim)
