@@ -53,34 +53,58 @@ def slots_of(runs: Sequence[range], tokens: int, geometry: Geometry) -> list[Slo
     return found
 
 
+@dataclass(frozen=True)
+class Span:
+    """Rows ``[first, first + count)`` of a call go to consecutive slots of one arena, from ``start`` on."""
+
+    arena: int
+    start: int
+    first: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """``rows`` of a call go to ``slots`` of one arena."""
+
+    arena: int
+    slots: mx.array
+    rows: mx.array
+
+
 class Arenas:
-    """The tensors of one layer: ``[kv_heads, slots, head_dim]`` for each arena, made when it is first written."""
+    """The tensors of one layer: ``[1, kv_heads, slots, head_dim]`` for each arena, made when it is first written. The leading axis
+    is the batch that attention expects.
+    """
 
     def __init__(self, slots: int) -> None:
         self._slots = slots
         self._keys: dict[int, mx.array] = {}
         self._values: dict[int, mx.array] = {}
 
-    def write(self, arena: int, slots: mx.array, keys: mx.array, values: mx.array) -> None:
-        """``keys`` and ``values`` ``[kv_heads, n, head_dim]`` to ``slots`` ``[n]``, in place: MLX donates the buffer while
-        nothing else holds it, so no reference to these tensors or their slices may outlive a step.
+    def write(self, where: Span | Scatter, keys: mx.array, values: mx.array) -> None:
+        """Rows of ``keys`` and ``values`` ``[1, kv_heads, T, head_dim]``, in place: MLX donates the buffer while nothing else holds
+        it, so no reference to these tensors or their slices may outlive a step.
         """
-        if arena not in self._keys:
-            self._keys[arena] = mx.zeros((keys.shape[0], self._slots, keys.shape[2]), keys.dtype)
-            self._values[arena] = mx.zeros((values.shape[0], self._slots, values.shape[2]), values.dtype)
-        self._keys[arena][:, slots] = keys
-        self._values[arena][:, slots] = values
+        for tensors, rows in ((self._keys, keys), (self._values, values)):
+            if where.arena not in tensors:
+                tensors[where.arena] = mx.zeros((1, rows.shape[1], self._slots, rows.shape[3]), rows.dtype)
+            if isinstance(where, Scatter):
+                tensors[where.arena][:, :, where.slots] = rows[:, :, where.rows]
+            else:
+                whole = where.count == rows.shape[2]
+                tensors[where.arena][:, :, where.start : where.start + where.count] = (
+                    rows if whole else rows[:, :, where.first : where.first + where.count]
+                )
 
     def read(self, where: Slots) -> tuple[mx.array, mx.array]:
-        """Views ``[kv_heads, len(where), head_dim]``."""
+        """Views ``[1, kv_heads, len(where), head_dim]``."""
         part = slice(where.start, where.stop)
-        return self._keys[where.arena][:, part], self._values[where.arena][:, part]
+        return self._keys[where.arena][:, :, part], self._values[where.arena][:, :, part]
 
     def copy(self, source: Slots, target: Slots) -> None:
         """What ``source`` holds to ``target``, of equal length."""
-        keys, values = self.read(source)
-        slots = mx.arange(target.start, target.stop)
-        self.write(target.arena, slots, keys, values)
+        self.write(Span(target.arena, target.start, 0, len(target)), *self.read(source))
 
     def keep(self, arenas: frozenset[int]) -> None:
         """Give back the memory of arenas that exist no more."""
@@ -94,7 +118,7 @@ class Arenas:
     @property
     def kv_heads(self) -> int:
         """Of what was written."""
-        return next(iter(self._keys.values())).shape[0]
+        return next(iter(self._keys.values())).shape[1]
 
     @property
     def count(self) -> int:

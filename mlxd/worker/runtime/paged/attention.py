@@ -11,7 +11,7 @@ from typing import Protocol
 import mlx.core as mx
 
 from mlxd.worker.runtime.paged.arenas import Arenas, Slots
-from mlxd.worker.runtime.paged.attention_plan import Alone, AttentionPlan, Part, Together
+from mlxd.worker.runtime.paged.attention_plan import AttentionPlan, Part, Together
 from mlxd.worker.runtime.paged.partial import Partial, attend_partly, attend_runs, group, masked_scores, ungroup
 
 
@@ -33,58 +33,66 @@ class Attention(Protocol):
 
 
 def grouped_attention(queries: mx.array, layer: Layer, plan: AttentionPlan) -> mx.array:
-    """Queries are grouped once for all parts, and outputs ungrouped once: with short contexts, operations are what costs."""
-    grouped = group(plan.by_part(queries), layer.arenas.kv_heads, layer.scale)  # [H, T * G, D]
-    size = grouped.shape[1] // queries.shape[0]
-    split = mx.split(grouped, [bound * size for bound in plan.bounds], axis=1) if plan.bounds else [grouped]
-    outputs = [_grouped_part(part_queries, layer, part) for part_queries, part in zip(split, plan.parts, strict=True)]
-    return plan.by_row(ungroup(_joined(outputs, axis=1), queries.shape[0]))
+    """With short contexts, operations are what costs: there are six for a row that attends alone."""
+    rows, heads, dim = queries.shape
+    kv_heads = layer.arenas.kv_heads
+    scaled = (queries * layer.scale).reshape(rows, kv_heads, heads // kv_heads, dim)
+    outputs = [_grouped_part(q, layer, part) for q, part in zip(_split(scaled, plan), plan.parts, strict=True)]
+    return plan.by_row(_joined(outputs).reshape(rows, heads, -1))
 
 
 def fused_attention(queries: mx.array, layer: Layer, plan: AttentionPlan) -> mx.array:
     """What the fused kernel cannot do, several sets of keys for one query, is done by grouped products."""
+    outputs = [_fused_part(q, layer, part) for q, part in zip(_split(queries, plan), plan.parts, strict=True)]
+    return plan.by_row(_joined(outputs))
+
+
+def _split(queries: mx.array, plan: AttentionPlan) -> Sequence[mx.array]:
+    """Each part's rows."""
     ordered = plan.by_part(queries)
-    split = mx.split(ordered, list(plan.bounds), axis=0) if plan.bounds else [ordered]
-    outputs = [_fused_part(part_queries, layer, part) for part_queries, part in zip(split, plan.parts, strict=True)]
-    return plan.by_row(_joined(outputs, axis=0))
+    if not plan.bounds:
+        return [ordered]
+    split: list[mx.array] = mx.split(ordered, list(plan.bounds), axis=0)  # type: ignore[assignment]
+    return split
 
 
 def _grouped_part(queries: mx.array, layer: Layer, part: Part) -> mx.array:
-    """``[H, rows * G, D]`` to the same."""
+    """``[rows, kv_heads, group, head_dim]`` to the same."""
     if isinstance(part, Together):
         return _together(queries, layer, part)
     if part.count == 1 and len(part.context) > 1:
         return attend_runs(queries, layer.arenas, part.context).with_sinks(layer.sinks, 1).astype(queries.dtype)
     keys, values = _gathered(layer.arenas, part.context)
-    mask = None if part.count == 1 else _banded(part.count, keys.shape[1], layer.window)
+    grouped = group(queries)
+    mask = None if part.count == 1 else _banded(part.count, keys.shape[2], layer.window)
     if layer.sinks is not None:
-        return attend_partly(queries, keys, values, mask).with_sinks(layer.sinks, part.count).astype(queries.dtype)
-    return mx.softmax(masked_scores(queries, keys, mask), axis=-1).astype(values.dtype) @ values
+        output = attend_partly(grouped, keys, values, mask).with_sinks(layer.sinks, part.count).astype(queries.dtype)
+    else:
+        output = mx.softmax(masked_scores(grouped, keys, mask), axis=-1).astype(values.dtype) @ values
+    return ungroup(output, part.count)
 
 
 def _fused_part(queries: mx.array, layer: Layer, part: Part) -> mx.array:
     """``[rows, heads, head_dim]`` to the same."""
+    rows, heads, dim = queries.shape
     if isinstance(part, Together) or (part.count == 1 and len(part.context) > 1):
-        output = _grouped_part(group(queries, layer.arenas.kv_heads, layer.scale), layer, part)
-        return ungroup(output, queries.shape[0])
+        kv_heads = layer.arenas.kv_heads
+        scaled = (queries * layer.scale).reshape(rows, kv_heads, heads // kv_heads, dim)
+        return _grouped_part(scaled, layer, part).reshape(rows, heads, -1)
     keys, values = _gathered(layer.arenas, part.context)
-    out: mx.array = mx.fast.scaled_dot_product_attention(
-        queries.swapaxes(0, 1)[None],
-        keys[None],
-        values[None],
-        scale=layer.scale,
-        mask=_fused_mask(part.count, keys.shape[1], layer.window),
-        sinks=layer.sinks,
-    )
+    mask = _fused_mask(part.count, keys.shape[2], layer.window)
+    fused = mx.fast.scaled_dot_product_attention
+    out: mx.array = fused(queries.swapaxes(0, 1)[None], keys, values, scale=layer.scale, mask=mask, sinks=layer.sinks)
     return out[0].swapaxes(0, 1)
 
 
 def _together(queries: mx.array, layer: Layer, part: Together) -> mx.array:
-    """The shared keys are read once for all rows, the tails one by one."""
-    own = [attend_runs(q, layer.arenas, tail) for q, tail in zip(mx.split(queries, len(part.rows), axis=1), part.tails, strict=True)]
-    tails = Partial(mx.concatenate([one.output for one in own], axis=1), mx.concatenate([one.total for one in own], axis=1))
-    shared = attend_partly(queries, *layer.arenas.read(part.shared))
-    return shared.merged(tails).with_sinks(layer.sinks, len(part.rows)).astype(queries.dtype)
+    """``[rows, kv_heads, group, head_dim]`` to the same. The shared keys are read once for all rows, the tails one by one."""
+    rows = len(part.rows)
+    own = [attend_runs(q, layer.arenas, tail) for q, tail in zip(mx.split(queries, rows, axis=0), part.tails, strict=True)]
+    tails = Partial(group(mx.concatenate([one.output for one in own])), group(mx.concatenate([one.total for one in own])))
+    shared = attend_partly(group(queries), *layer.arenas.read(part.shared))
+    return ungroup(shared.merged(tails).with_sinks(layer.sinks, rows).astype(queries.dtype), rows)
 
 
 def _gathered(arenas: Arenas, context: Sequence[Slots]) -> tuple[mx.array, mx.array]:
@@ -92,7 +100,7 @@ def _gathered(arenas: Arenas, context: Sequence[Slots]) -> tuple[mx.array, mx.ar
     slices = [arenas.read(slots) for slots in context]
     if len(slices) == 1:
         return slices[0]
-    return mx.concatenate([keys for keys, _ in slices], axis=1), mx.concatenate([values for _, values in slices], axis=1)
+    return mx.concatenate([keys for keys, _ in slices], axis=2), mx.concatenate([values for _, values in slices], axis=2)
 
 
 def _fused_mask(rows: int, length: int, window: int | None) -> str | mx.array | None:
@@ -109,5 +117,5 @@ def _banded(rows: int, length: int, window: int | None) -> mx.array:
     return key <= query if window is None or length <= window else (key <= query) & (key > query - window)
 
 
-def _joined(outputs: Sequence[mx.array], axis: int) -> mx.array:
-    return outputs[0] if len(outputs) == 1 else mx.concatenate(list(outputs), axis=axis)
+def _joined(outputs: Sequence[mx.array]) -> mx.array:
+    return outputs[0] if len(outputs) == 1 else mx.concatenate(list(outputs), axis=0)

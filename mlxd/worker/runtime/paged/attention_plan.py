@@ -10,10 +10,12 @@ from dataclasses import dataclass
 import mlx.core as mx
 
 from mlxd.worker.engine.plan import Chunk
-from mlxd.worker.runtime.paged.arenas import Geometry, Slots, slots_of
+from mlxd.worker.runtime.paged.arenas import Geometry, Scatter, Slots, Span, slots_of
 
 # A shared run shorter than this (tokens) is not worth a second partial attention and a merge.
 _SHARED_MINIMUM = 64
+
+_SCATTERED = 4  # rows: fewer are written one by one, which is faster
 
 
 @dataclass(frozen=True)
@@ -43,20 +45,11 @@ Part = Alone | Together
 
 
 @dataclass(frozen=True)
-class Write:
-    """Rows whose keys and values go to ``slots`` of ``arena``. ``rows`` None: all of them."""
-
-    arena: int
-    rows: mx.array | None
-    slots: mx.array
-
-
-@dataclass(frozen=True)
 class AttentionPlan:
     """The rows of one call of the model: its tokens, ``T`` in all. ``positions`` are RoPE offsets, one for each row of the batch."""
 
     positions: mx.array
-    writes: tuple[Write, ...]
+    writes: tuple[Span | Scatter, ...]
     parts: tuple[Part, ...]
     bounds: tuple[int, ...]  # rows before each part but the first
     order: tuple[mx.array, mx.array] | None  # rows as the parts have them, and back; None: they are in order
@@ -86,12 +79,11 @@ def plan_attention(chunks: Sequence[Chunk], geometry: Geometry, *, one_row: bool
     """
     contexts = [slots_of(chunk.runs, chunk.start + chunk.count, geometry) for chunk in chunks]
     positions = [chunk.start + offset for chunk in chunks for offset in range(1 if one_row else chunk.count)]
-    targets = [target for chunk, context in zip(chunks, contexts, strict=True) for target in _targets(context, chunk.start)]
     parts = _parts(chunks, contexts)
-    return _plan(mx.array(positions), _writes(targets), parts)
+    return _plan(mx.array(positions), _writes(chunks, contexts), parts)
 
 
-def _plan(positions: mx.array, writes: tuple[Write, ...], parts: Sequence[Part]) -> AttentionPlan:
+def _plan(positions: mx.array, writes: tuple[Span | Scatter, ...], parts: Sequence[Part]) -> AttentionPlan:
     rows = [row for part in parts for row in part.rows]
     order = None
     if rows != sorted(rows):
@@ -101,24 +93,22 @@ def _plan(positions: mx.array, writes: tuple[Write, ...], parts: Sequence[Part])
     return AttentionPlan(positions, writes, tuple(parts), bounds, order)
 
 
-def _targets(context: Sequence[Slots], start: int) -> list[tuple[int, int]]:
-    """(arena, slot) of each token from ``start`` on."""
-    found = []
-    for slots in context:
-        found += [(slots.arena, slot) for slot in range(slots.start + min(start, len(slots)), slots.stop)]
-        start = max(0, start - len(slots))
-    return found
-
-
-def _writes(targets: Sequence[tuple[int, int]]) -> tuple[Write, ...]:
-    arenas = sorted({arena for arena, _ in targets})
-    if len(arenas) == 1:
-        return (Write(arenas[0], None, mx.array([slot for _, slot in targets])),)
-    writes = []
-    for arena in arenas:
-        rows = [row for row, (where, _) in enumerate(targets) if where == arena]
-        writes.append(Write(arena, mx.array(rows), mx.array([targets[row][1] for row in rows])))
-    return tuple(writes)
+def _writes(chunks: Sequence[Chunk], contexts: Sequence[Sequence[Slots]]) -> tuple[Span | Scatter, ...]:
+    """A chunk's tokens lie in few spans. Of the sequences that decode, each has one of its own: they are scattered together."""
+    spans: list[Span] = []
+    row = 0
+    for chunk, context in zip(chunks, contexts, strict=True):
+        for slots in _after(context, chunk.start):
+            spans.append(Span(slots.arena, slots.start, row, len(slots)))
+            row += len(slots)
+    single = [span for span in spans if span.count == 1]
+    if len(single) < _SCATTERED:
+        return tuple(spans)
+    scattered = []
+    for arena in sorted({span.arena for span in single}):
+        found = [span for span in single if span.arena == arena]
+        scattered.append(Scatter(arena, mx.array([span.start for span in found]), mx.array([span.first for span in found])))
+    return (*scattered, *(span for span in spans if span.count > 1))
 
 
 def _parts(chunks: Sequence[Chunk], contexts: Sequence[Sequence[Slots]]) -> list[Part]:
@@ -154,8 +144,13 @@ def _share(candidates: list[tuple[int, Sequence[Slots]]]) -> list[Part]:
 
 
 def _after(context: Sequence[Slots], tokens: int) -> tuple[Slots, ...]:
-    first = context[0].part(tokens, len(context[0]))
-    return (first, *context[1:]) if len(first) else tuple(context[1:])
+    """Without the first ``tokens``."""
+    found = []
+    for slots in context:
+        if tokens < len(slots):
+            found.append(slots.part(tokens, len(slots)) if tokens else slots)
+        tokens = max(0, tokens - len(slots))
+    return tuple(found)
 
 
 def _last(context: Sequence[Slots], tokens: int) -> tuple[Slots, ...]:

@@ -85,10 +85,7 @@ class PagedLayerCache:
         self._dtype = values.dtype
         flat_keys, flat_values = _flat(keys), _flat(values)
         for write in self._step.plan.writes:
-            if write.rows is None:
-                self.arenas.write(write.arena, write.slots, flat_keys, flat_values)
-            else:
-                self.arenas.write(write.arena, write.slots, flat_keys[:, write.rows], flat_values[:, write.rows])
+            self.arenas.write(write, flat_keys, flat_values)
         return self.keys_and_values()
 
     def attend(self, queries: mx.array, scale: float, mask: object, sinks: mx.array | None) -> mx.array:
@@ -119,6 +116,6 @@ class Written:
 
 
 def _flat(tensor: mx.array) -> mx.array:
-    """``[B, kv_heads, n, head_dim]`` to ``[kv_heads, T, head_dim]``."""
+    """``[B, kv_heads, n, head_dim]`` to ``[1, kv_heads, T, head_dim]``."""
     batch, heads, length, dim = tensor.shape
-    return tensor.swapaxes(0, 1).reshape(heads, batch * length, dim)
+    return tensor if batch == 1 else tensor.swapaxes(0, 1).reshape(1, heads, batch * length, dim)

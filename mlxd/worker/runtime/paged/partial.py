@@ -3,7 +3,7 @@
 Exact: with outputs o1, o2 over two sets and their log-sum-exps l1, l2, the output over both is ``w * o1 + (1 - w) * o2`` with
 ``w = sigmoid(l1 - l2)`` (as in cascade inference, FlashInfer). Scores are float32 whatever the model's type.
 
-Shapes: queries of all heads that share a KV head lie together, ``[kv_heads, N, head_dim]`` with ``N = rows * heads / kv_heads``.
+Shapes: queries of all heads that share a KV head lie together, ``[1, kv_heads, N, head_dim]`` with ``N = rows * heads / kv_heads``.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from mlxd.worker.runtime.paged.arenas import Arenas, Slots
 
 @dataclass(frozen=True)
 class Partial:
-    """``output`` ``[kv_heads, N, head_dim]`` and ``total``, the log-sum-exp of the scores, ``[kv_heads, N, 1]``; float32."""
+    """``output`` ``[1, kv_heads, N, head_dim]`` and ``total``, the log-sum-exp of the scores, ``[1, kv_heads, N, 1]``; float32."""
 
     output: mx.array
     total: mx.array
@@ -31,9 +31,9 @@ class Partial:
         """The output once attention sinks ``[heads]`` have joined the denominator, with no value (gpt-oss)."""
         if sinks is None:
             return self.output
-        heads = self.total.shape[0]
-        per_row = sinks.astype(mx.float32).reshape(heads, 1, -1)  # [H, 1, G]
-        spread = mx.broadcast_to(per_row, (heads, rows, per_row.shape[2])).reshape(heads, -1, 1)
+        heads = self.total.shape[1]
+        per_row = sinks.astype(mx.float32).reshape(1, heads, 1, -1)  # [1, H, 1, G]
+        spread = mx.broadcast_to(per_row, (1, heads, rows, per_row.shape[3])).reshape(1, heads, -1, 1)
         return self.output * mx.sigmoid(self.total - spread)
 
 
@@ -50,21 +50,21 @@ def attend_runs(queries: mx.array, arenas: Arenas, context: Sequence[Slots]) -> 
 
 
 def masked_scores(queries: mx.array, keys: mx.array, mask: mx.array | None) -> mx.array:
-    """``[kv_heads, N, keys]``, float32."""
+    """``[1, kv_heads, N, keys]``, float32."""
     scores = (queries @ keys.swapaxes(-1, -2)).astype(mx.float32)
     if mask is None:
         return scores
     rows, length = mask.shape
-    return mx.where(mask[None, :, None], scores.reshape(scores.shape[0], rows, -1, length), -mx.inf).reshape(scores.shape)
+    return mx.where(mask[:, None], scores.reshape(1, scores.shape[1], rows, -1, length), -mx.inf).reshape(scores.shape)
 
 
-def group(queries: mx.array, kv_heads: int, scale: float) -> mx.array:
-    """``[rows, heads, head_dim]`` to ``[kv_heads, N, head_dim]``, scaled."""
-    rows, heads, dim = queries.shape
-    return (queries * scale).reshape(rows, kv_heads, heads // kv_heads, dim).swapaxes(0, 1).reshape(kv_heads, -1, dim)
+def group(queries: mx.array) -> mx.array:
+    """``[rows, kv_heads, group, head_dim]`` to ``[1, kv_heads, N, head_dim]``; one row is so already."""
+    rows, kv_heads, size, dim = queries.shape
+    return queries if rows == 1 else queries.swapaxes(0, 1).reshape(1, kv_heads, rows * size, dim)
 
 
 def ungroup(output: mx.array, rows: int) -> mx.array:
-    """``[kv_heads, N, head_dim]`` to ``[rows, heads, head_dim]``."""
-    kv_heads, _, dim = output.shape
-    return output.reshape(kv_heads, rows, -1, dim).swapaxes(0, 1).reshape(rows, -1, dim)
+    """``[1, kv_heads, N, head_dim]`` to ``[rows, kv_heads, group, head_dim]``."""
+    _, kv_heads, _, dim = output.shape
+    return output if rows == 1 else output.reshape(kv_heads, rows, -1, dim).swapaxes(0, 1)
