@@ -6,6 +6,7 @@ import pytest
 
 from mlxd.errors import GenerationError
 from mlxd.types import CacheOutcome, Limits
+from mlxd.worker.kv import free_extents
 from mlxd.worker.runtime import row_sampler
 from mlxd.worker.runtime.loading import load
 from mlxd.worker.runtime.simple_runner import SimpleRunner
@@ -97,17 +98,18 @@ def test_sequences_over_several_arenas(loaded):
     assert rig.tokens == alone(loaded, prompts)
 
 
-def test_blocks_are_moved_together_without_a_change(loaded):
-    rig = PagedRig(loaded, arena_blocks=256, max_arenas=1, step_tokens=64)
+def test_blocks_are_moved_together_without_a_change(loaded, monkeypatch):
+    monkeypatch.setattr(free_extents, "GAP", 0)
+    rig = PagedRig(loaded, arena_blocks=128, max_arenas=1, step_tokens=64)
     prompts = {name: name.encode() * 3 for name in "ab"}
     for name, prompt in prompts.items():
-        rig.add(name, prompt, max_tokens=200)
+        rig.add(name, prompt, max_tokens=160)
     moves = []
     launch = rig.executor.run
     rig.executor.run = lambda plan: (moves.extend(plan.moves), launch(plan))[1]
     rig.run()
     assert moves
-    assert rig.tokens == alone(loaded, prompts, 200)
+    assert rig.tokens == alone(loaded, prompts, 160)
 
 
 def test_the_cache_shrinks_under_load(loaded):

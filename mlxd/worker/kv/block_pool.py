@@ -197,7 +197,7 @@ class BlockPool:
             self._drop_if_empty(arena)
 
     def _drop_if_empty(self, arena: int) -> None:
-        if not self._in_arena[arena]:
+        if self._in_arena.get(arena) == 0:
             del self._in_arena[arena]
 
     def _restore(self, arena: int) -> None:

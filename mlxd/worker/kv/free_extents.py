@@ -5,6 +5,9 @@ neighbours by their ends, so every operation costs O(ranges touched), whatever t
 """
 
 
+GAP = 32  # blocks: room for a sequence to grow in one piece
+
+
 class FreeExtents:
     """Disjoint ranges of block ids. Ranges are never joined across a multiple of ``arena_blocks``:
     blocks of two arenas are not neighbours in memory.
@@ -34,8 +37,8 @@ class FreeExtents:
         self._insert(start, end)
 
     def take(self, n: int, after: int | None = None) -> list[range]:
-        """Take ``n`` blocks (``n <= len(self)``) in as few ranges as can be: first those right after block
-        ``after``, then one range that holds the rest, else the largest ranges there are.
+        """Take ``n`` blocks (``n <= len(self)``) in as few ranges as can be: first those right after block ``after``, then one
+        range that holds the rest, else the largest ranges there are. Where there is room, a gap is left for whoever is before.
         """
         if n > self._count:
             raise ValueError(f"{n} blocks asked of {self._count} free ones")
@@ -44,7 +47,8 @@ class FreeExtents:
             taken.append(self._cut(after + 1, n))
             n -= len(taken[-1])
         while n:
-            taken.append(self._cut(self._choose(n), n))
+            start = self._choose(n)
+            taken.append(self._cut(start, n, self._gap(start, n)))
             n -= len(taken[-1])
         return taken
 
@@ -56,8 +60,8 @@ class FreeExtents:
         return removed
 
     def _choose(self, n: int) -> int:
-        """Start of a range that holds ``n`` blocks (the tightest class that surely does), else of a largest one."""
-        surely = (n - 1).bit_length()
+        """Start of a range that holds ``n`` blocks and a gap (the tightest class that surely does), else of a largest one."""
+        surely = (n + GAP - 1).bit_length()
         for starts in self._classes[surely:]:
             if starts:
                 return next(iter(starts))
@@ -66,11 +70,17 @@ class FreeExtents:
                 return next(iter(starts))
         raise AssertionError("the count of free blocks is wrong")
 
-    def _cut(self, start: int, n: int) -> range:
-        """Take up to ``n`` blocks from the front of the range at ``start``."""
+    def _gap(self, start: int, n: int) -> int:
+        """Blocks to leave free at the front of a range: at most half of what is left over, and none where an arena begins."""
+        return min(GAP, max(0, self._end[start] - start - n) // 2) if start % self._arena_blocks else 0
+
+    def _cut(self, start: int, n: int, gap: int = 0) -> range:
+        """Take up to ``n`` blocks of the range at ``start``, after ``gap`` others."""
         whole = self._remove(start)
-        cut = whole[:n]
-        if len(cut) < len(whole):
+        cut = whole[gap : gap + n]
+        if gap:
+            self._insert(whole.start, cut.start)
+        if cut.stop < whole.stop:
             self._insert(cut.stop, whole.stop)
         self._count -= len(cut)
         return cut

@@ -12,6 +12,7 @@ from mlxd.worker.engine.paged_runner import PagedRunner
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.scheduler import Scheduler
 from mlxd.worker.engine.step_budget import MINIMUM, StepBudget
+from mlxd.worker.kv import free_extents
 from mlxd.worker.kv.block_chain import root_digest
 from mlxd.worker.kv.manager import Manager
 from mlxd.worker.kv.sizing import CacheSizing
@@ -339,7 +340,8 @@ def test_figures_of_shared_blocks():
     assert figures.blocks_used + figures.blocks_cached + figures.blocks_free == 200
 
 
-def test_a_sequence_in_many_pieces_is_moved_together():
+def test_a_sequence_in_many_pieces_is_moved_together(monkeypatch):
+    monkeypatch.setattr(free_extents, "GAP", 0)
     rig = Rig(blocks=256, step_tokens=64)
     for name in "ab":
         rig.add(name, [ord(name), 1, 2], max_tokens=200)

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from mlxd.worker.kv.block_pool import BlockPool
+from mlxd.worker.kv.free_extents import GAP
 
 ARENA = 8
 
@@ -183,3 +184,30 @@ class Pool(RuleBasedStateMachine):
 
 TestPool = Pool.TestCase
 TestPool.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def test_newcomers_leave_room_for_those_before_them_to_grow():
+    pool = BlockPool(arena_blocks=1024, max_arenas=1, on_evict=lambda _: None)
+    (first,), (second,), (third,) = (pool.allocate(6) for _ in range(3))
+    assert (first.start, second.start - first.stop, third.start - second.stop) == (0, GAP, GAP)
+    assert pool.allocate(GAP, after=first[-1]) == [range(first.stop, second.start)]
+    pool.check_integrity()
+
+
+def test_where_there_is_little_room_everything_is_used():
+    pool = BlockPool(arena_blocks=16, max_arenas=1, on_evict=lambda _: None)
+    taken = [pool.allocate(2) for _ in range(8)]
+    assert all(taken)
+    assert pool.allocate(1) is None
+    pool.check_integrity()
+
+
+def test_shrinking_drops_an_arena_whose_last_cached_block_goes_with_it():
+    pool = BlockPool(arena_blocks=4, max_arenas=2, on_evict=lambda _: None)
+    blocks = [block for run in pool.allocate(8) for block in run]
+    pool.make_findable(blocks[-1])
+    for block in blocks:
+        pool.release(block)
+    pool.resize(1)
+    pool.check_integrity()
+    assert pool.arenas == {0}
