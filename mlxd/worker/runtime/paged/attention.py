@@ -6,6 +6,7 @@ On Metal the fused kernel is the right one: with one row it takes slices of keys
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Protocol
 
 import mlx.core as mx
@@ -61,7 +62,7 @@ def _grouped_part(queries: mx.array, layer: Layer, part: Part) -> mx.array:
     if isinstance(part, Together):
         return _together(queries, layer, part)
     if part.count == 1 and len(part.context) > 1:
-        return attend_runs(queries, layer.arenas, part.context).with_sinks(layer.sinks, 1).astype(queries.dtype)
+        return attend_runs(queries, layer.arenas, part.context, layer.sinks)
     keys, values = _gathered(layer.arenas, part.context)
     grouped = group(queries)
     mask = None if part.count == 1 else _banded(part.count, keys.shape[2], layer.window)
@@ -89,10 +90,14 @@ def _fused_part(queries: mx.array, layer: Layer, part: Part) -> mx.array:
 def _together(queries: mx.array, layer: Layer, part: Together) -> mx.array:
     """``[rows, kv_heads, group, head_dim]`` to the same. The shared keys are read once for all rows, the tails one by one."""
     rows = len(part.rows)
-    own = [attend_runs(q, layer.arenas, tail) for q, tail in zip(mx.split(queries, rows, axis=0), part.tails, strict=True)]
+    own = [_partial(q, layer.arenas, tail) for q, tail in zip(mx.split(queries, rows, axis=0), part.tails, strict=True)]
     tails = Partial(group(mx.concatenate([one.output for one in own])), group(mx.concatenate([one.total for one in own])))
     shared = attend_partly(group(queries), *layer.arenas.read(part.shared))
     return ungroup(shared.merged(tails).with_sinks(layer.sinks, rows).astype(queries.dtype), rows)
+
+
+def _partial(queries: mx.array, arenas: Arenas, context: Sequence[Slots]) -> Partial:
+    return reduce(Partial.merged, (attend_partly(queries, *arenas.read(slots)) for slots in context))
 
 
 def _gathered(arenas: Arenas, context: Sequence[Slots]) -> tuple[mx.array, mx.array]:

@@ -6,6 +6,7 @@ Exact: with outputs o1, o2 over two sets and their log-sum-exps l1, l2, the outp
 Shapes: queries of all heads that share a KV head lie together, ``[1, kv_heads, N, head_dim]`` with ``N = rows * heads / kv_heads``.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -40,13 +41,22 @@ class Partial:
 def attend_partly(queries: mx.array, keys: mx.array, values: mx.array, mask: mx.array | None = None) -> Partial:
     """``queries`` are scaled already. ``mask`` ``[rows, keys]``: what each row may see."""
     scores = masked_scores(queries, keys, mask)
-    total = mx.logsumexp(scores, axis=-1, keepdims=True)
-    return Partial((mx.exp(scores - total).astype(values.dtype) @ values).astype(mx.float32), total)
+    highest = mx.max(scores, axis=-1, keepdims=True)
+    weights = mx.exp(scores - highest)  # once: exponentials are what attention over few rows costs on a CPU
+    total = mx.sum(weights, axis=-1, keepdims=True)
+    return Partial((weights.astype(values.dtype) @ values).astype(mx.float32) / total, highest + mx.log(total))
 
 
-def attend_runs(queries: mx.array, arenas: Arenas, context: Sequence[Slots]) -> Partial:
-    """Over all runs of ``context``, each read in place."""
-    return reduce(Partial.merged, (attend_partly(queries, *arenas.read(slots)) for slots in context))
+def attend_runs(queries: mx.array, arenas: Arenas, context: Sequence[Slots], sinks: mx.array | None = None) -> mx.array:
+    """One row over several runs, each read in place: their scores are few, and joined for one softmax."""
+    slices = [arenas.read(slots) for slots in context]
+    scores = [masked_scores(queries, keys, None) for keys, _ in slices]
+    if sinks is not None:
+        scores.append(sinks.astype(mx.float32).reshape(*queries.shape[:-1], 1))
+    weights = mx.softmax(mx.concatenate(scores, axis=-1), axis=-1).astype(queries.dtype)
+    bounds = list(itertools.accumulate(len(slots) for slots in context))
+    parts = mx.split(weights, bounds if sinks is not None else bounds[:-1], axis=-1)
+    return reduce(mx.add, (part @ values for part, (_, values) in zip(parts, slices, strict=False)))
 
 
 def masked_scores(queries: mx.array, keys: mx.array, mask: mx.array | None) -> mx.array:
