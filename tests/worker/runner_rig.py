@@ -72,7 +72,7 @@ class RunnerRig:
 class PagedRig(RunnerRig):
     """The paged runner with arenas of a size of the test's choice. Integrity is checked after every step."""
 
-    def __init__(self, loaded, *, block_size=4, arena_blocks=64, max_arenas=4, step_tokens=24, max_sequences=16, snapshots=64):
+    def __init__(self, loaded, *, block_size=4, arena_blocks=64, max_arenas=4, step_tokens=24, max_sequences=16, snapshots=64, ahead=False):
         self.model = proved_model(loaded, block_size)
         sizing = CacheSizing(block_size, self.model.token_bytes, self.model.states.bytes_per_sequence)
         self.model.resize(Geometry(block_size, arena_blocks))
@@ -82,7 +82,7 @@ class PagedRig(RunnerRig):
             max_arenas=max_arenas,
             snapshots=StateSnapshots(snapshots) if self.model.states.exist else None,
         )
-        self.executor = PagedExecutor(loaded, self.model, self.manager)
+        self.executor = PagedExecutor(loaded, self.model, self.manager, ahead=ahead)
         self.limits = Limits(max_sequences=max_sequences, step_tokens=step_tokens, cache_bytes=2**40)
         root = root_digest("tiny")
         scheduler = Scheduler(self.manager, self.limits, StepBudget(largest=64), root=lambda _: root, end_tokens=self.executor.end_tokens)

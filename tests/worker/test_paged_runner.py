@@ -32,8 +32,9 @@ def alone(loaded, prompts, count=12):
     return {name: plain(loaded, prompt, count) for name, prompt in prompts.items()}
 
 
-def test_a_mixed_batch_with_joins_shared_beginnings_and_aborts(loaded):
-    rig = PagedRig(loaded)
+@pytest.mark.parametrize("ahead", [False, True])
+def test_a_mixed_batch_with_joins_shared_beginnings_and_aborts(loaded, ahead):
+    rig = PagedRig(loaded, ahead=ahead)
     prompts = {
         "a": b"once upon a time",
         "b": SYSTEM + list(b"Who?"),
@@ -60,8 +61,9 @@ def test_a_mixed_batch_with_joins_shared_beginnings_and_aborts(loaded):
     assert rig.manager.counts().used == 0
 
 
-def test_preempted_ones_resume_with_the_same_tokens(loaded):
-    rig = PagedRig(loaded, arena_blocks=16, max_arenas=1, step_tokens=64)
+@pytest.mark.parametrize("ahead", [False, True])
+def test_preempted_ones_resume_with_the_same_tokens(loaded, ahead):
+    rig = PagedRig(loaded, ahead=ahead, arena_blocks=16, max_arenas=1, step_tokens=64)
     prompts = {str(number): b"story number %d" % number for number in range(4)}
     for name, prompt in prompts.items():
         rig.add(name, prompt, max_tokens=24)
@@ -140,6 +142,20 @@ def test_long_shared_beginnings_are_read_once_for_all(llama):
     assert sum(rig.chunks) <= 200 + 6 * 10
 
 
+def test_who_shares_a_beginning_is_computed_in_the_step_that_computes_it(loaded):
+    """One behind the other, in one pass over the model."""
+    rig = PagedRig(loaded, arena_blocks=512, step_tokens=200)
+    system = words(1, 80)
+    prompts = {str(number): [*system, *words(number + 2, 3)] for number in range(10)}
+    for name, prompt in prompts.items():
+        rig.add(name, prompt)
+    first = rig.step()
+    assert first.tokens + rig.step().tokens < 80 + 10 * 8
+    assert all(rig.started[name].cached_tokens >= 76 for name in list(prompts)[1:])
+    rig.run()
+    assert rig.tokens == alone(loaded, prompts)
+
+
 def test_sampled_tokens_and_penalties_are_those_of_simple_mode_whoever_shares_the_batch(llama):
     settings = {
         "hot": {"temperature": 1.2, "seed": 7, "top_p": 0.9},
@@ -186,9 +202,10 @@ def test_a_fault_of_one_row_s_processor_ends_that_row_only(llama, monkeypatch):
     assert {name: rig.tokens[name] for name in "ac"} == {name: expected[name] for name in "ac"}
 
 
-@pytest.mark.parametrize("when", [1, 2, 4, 9])
-def test_a_fault_of_a_step_ends_its_requests_and_leaves_nothing_wrong_behind(loaded, monkeypatch, when):
-    rig = PagedRig(loaded)
+@pytest.mark.parametrize("ahead", [False, True])
+@pytest.mark.parametrize("when", [1, 2, 7])
+def test_a_fault_of_a_step_ends_its_requests_and_leaves_nothing_wrong_behind(loaded, monkeypatch, when, ahead):
+    rig = PagedRig(loaded, ahead=ahead)
     prompts = {name: words(ord(name), 30) for name in "abc"}
     expected = alone(loaded, prompts)
     attend, calls = type(rig.model).forward, []

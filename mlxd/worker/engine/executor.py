@@ -19,7 +19,9 @@ class StepResult:
 
 
 class Executor(Protocol):
-    """Runs one step ahead: ``run`` launches a step and returns what the one before it computed."""
+    """May run one step ahead: then ``run`` launches a step and returns what the one before it computed. Chunks of one plan are
+    computed as if one after the other: one may read what those before it have written.
+    """
 
     def open(self, request: EngineRequest) -> None:
         """A sequence that will be in plans."""
@@ -28,7 +30,8 @@ class Executor(Protocol):
         """It will be in no more plans."""
 
     def run(self, plan: StepPlan) -> StepResult | None:
-        """Launch ``plan`` (nothing, if it has no chunks) and wait for the step launched before, if there was one.
+        """Launch ``plan`` (nothing, if it has no chunks). Wait for it, or, one step ahead, for the step launched before; None if
+        there is none to wait for.
 
         Raises what MLX raises; then neither step has a result, nothing is in flight, and ``reset`` is due.
         """

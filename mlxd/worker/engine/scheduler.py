@@ -25,11 +25,14 @@ _MANY_RUNS = 8  # a sequence in more pieces has its blocks moved together
 
 @dataclass
 class Schedule:
-    """One step's decisions. ``out_of_room`` cannot go on, alone in a full pool; ``too_large`` never will."""
+    """One step's decisions. ``planned`` sequences have chunks. ``out_of_room`` cannot go on, alone in a full pool; ``too_large``
+    cannot even begin.
+    """
 
     chunks: list[Chunk] = field(default_factory=list)
     moves: list[Move] = field(default_factory=list)
     prefill_tokens: int = 0
+    planned: set[str] = field(default_factory=set)
     started: list[Sequence] = field(default_factory=list)
     preempted: list[Sequence] = field(default_factory=list)
     out_of_room: list[Sequence] = field(default_factory=list)
@@ -93,14 +96,12 @@ class Scheduler:
         """Advance ``computed`` and ``in_flight`` of what is planned: the next call may come before the step's result."""
         decision = Schedule()
         self._compact(decision)
-        for sequence in [sequence for sequence in self.running.values() if sequence.decodes]:
+        for sequence in sorted((one for one in self.running.values() if one.decodes), key=self.waiting.rank):
             self._plan(sequence, 1, decision)
         self._plan_prompts(self._budget.prefill_tokens(self._limits, decode_rows=len(decision.chunks)), decision)
-        gone = {sequence.id for sequence in (*decision.preempted, *decision.out_of_room)}
-        chunks = tuple(chunk for chunk in decision.chunks if chunk.sequence not in gone)
         snapshots = self._manager.snapshots
         dropped = snapshots.take_dropped() if snapshots is not None else ()
-        decision.plan = StepPlan(chunks, tuple(decision.moves), dropped, decision.prefill_tokens)
+        decision.plan = StepPlan(tuple(decision.chunks), tuple(decision.moves), dropped, decision.prefill_tokens)
         return decision
 
     def _prefill(self, sequence: Sequence, most: int, decision: Schedule) -> int:
@@ -170,7 +171,7 @@ class Scheduler:
         self.running[sequence.id] = sequence
 
     def _plan(self, sequence: Sequence, count: int, decision: Schedule) -> int:
-        """Reserve room for ``count`` more tokens, and plan them; 0 where the sequence had to leave instead."""
+        """Reserve room for ``count`` more tokens, and plan them; 0 where there is none."""
         if sequence.id not in self.running:  # not admitted, or preempted for another one in this very step
             return 0
         start = sequence.computed
@@ -180,6 +181,7 @@ class Scheduler:
         runs = self._manager.runs(sequence.id)
         for stop in stops:
             decision.chunks.append(self._chunk(sequence, stop, runs))
+        decision.planned.add(sequence.id)
         return stops[-1] - start
 
     def _stops(self, sequence: Sequence, stop: int) -> list[int]:
@@ -196,32 +198,39 @@ class Scheduler:
         return [boundary, stop] if is_end else [boundary]
 
     def _chunk(self, sequence: Sequence, stop: int, runs: tuple[range, ...]) -> Chunk:
+        """What is planned will be computed, in the order of the plan: whoever is planned behind it may use its blocks already. If
+        the step fails, everything that is cached is dropped.
+        """
         start = sequence.computed
         known = tuple(sequence.tokens[start:stop])
         tokens = known if len(known) == stop - start else None
         samples = stop == sequence.length
         keep = self._manager.plan_snapshot(sequence.id, stop)
         chunk = Chunk(sequence.id, start, stop - start, tokens, runs, samples, sequence.resume, keep)
+        if tokens is not None:
+            self._manager.commit(sequence.id, sequence.tokens, stop)
         sequence.computed, sequence.resume = stop, None
         sequence.in_flight += samples
         return chunk
 
     def _reserve(self, sequence: Sequence, tokens: int, decision: Schedule) -> bool:
+        """Blocks for so many tokens; taken, if need be, from whoever would go last of those not planned in this step yet. One that
+        would go last itself waits, with what it has, until others leave.
+        """
         while not self._manager.reserve(sequence.id, tokens, growing=sequence.generated > 0):
+            unplanned = [one for one in self.running.values() if one.id not in decision.planned]
+            victim = max(unplanned, key=self.waiting.rank)
+            if victim is not sequence:
+                self._preempt(victim, decision)
+                continue
             if len(self.running) == 1:
-                decision.out_of_room.append(sequence)
-                return False
-            victim = max(self.running.values(), key=self.waiting.rank)
-            self._preempt(victim, decision)
-            if victim is sequence:
-                return False
+                (decision.out_of_room if sequence.generated else decision.too_large).append(sequence)
+            return False
         return True
 
     def _preempt(self, victim: Sequence, decision: Schedule) -> None:
         del self.running[victim.id]
         self._manager.close(victim.id)
-        # What was planned for it a moment ago is not computed now.
-        victim.in_flight -= sum(chunk.samples for chunk in decision.chunks if chunk.sequence == victim.id)
         victim.computed, victim.resume, victim.awaited = 0, None, None
         self.waiting.add(victim)
         decision.preempted.append(victim)

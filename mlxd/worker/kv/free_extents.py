@@ -4,7 +4,6 @@ Segregated fits with boundary tags (Knuth, TAOCP 1, 2.5): ranges are found by si
 neighbours by their ends, so every operation costs O(ranges touched), whatever the size of the pool.
 """
 
-
 GAP = 32  # blocks: room for a sequence to grow in one piece
 
 

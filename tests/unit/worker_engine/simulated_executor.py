@@ -20,7 +20,8 @@ class SimulatedExecutor:
 
     end_tokens = frozenset({END})
 
-    def __init__(self, block_size, *, ends_after=10**9, fail_at=frozenset(), has_state=False):
+    def __init__(self, block_size, *, ends_after=10**9, fail_at=frozenset(), has_state=False, ahead=True):
+        self.ahead = ahead
         self.block_size = block_size
         self.ends_after = ends_after
         self.fail_at = fail_at  # numbers of the launches that raise
@@ -61,6 +62,8 @@ class SimulatedExecutor:
             self.pending = StepResult(plan, sampled, failed)
         for snapshot in plan.dropped:
             self.snapshots.pop(snapshot, None)
+        if not self.ahead:
+            before, self.pending = self.pending, None
         return before
 
     def memory(self):

@@ -412,6 +412,7 @@ class Traffic(RuleBasedStateMachine):
         step_tokens=st.integers(1, 24),
         ends_after=st.integers(4, 40),
         snapshots=st.none() | st.integers(1, 6),
+        ahead=st.booleans(),
     )
     def start(self, **options):
         self.rig = Rig(**options)

@@ -1,4 +1,4 @@
-"""The paged executor: a step's forward pass and its sampling, one step ahead of what is read."""
+"""The paged executor: a step's forward pass and its sampling, on a GPU one step ahead of what is read."""
 
 import logging
 from dataclasses import dataclass, field
@@ -29,9 +29,14 @@ class _Launched:
 
 
 class PagedExecutor:
-    """Implements ``engine.executor.Executor``. ``manager`` says which arenas exist."""
+    """Implements ``engine.executor.Executor``. ``manager`` says which arenas exist.
 
-    def __init__(self, loaded: LoadedModel, model: PagedModel, manager: Manager) -> None:
+    ``ahead``: launch a step before the tokens of the one before it are read, so that the device never waits for Python. On a CPU,
+    where launching a step blocks until it is nearly done, that would only delay every token by a step.
+    """
+
+    def __init__(self, loaded: LoadedModel, model: PagedModel, manager: Manager, *, ahead: bool) -> None:
+        self._ahead = ahead
         self.end_tokens = loaded.end_tokens
         self._loaded = loaded
         self._model = model
@@ -60,13 +65,9 @@ class PagedExecutor:
         if plan.chunks:
             self._launched = self._launch(plan, before)
         self._model.states.drop(plan.dropped)
-        if before is None:
-            return None
-        values = cast("list[int]", before.tokens.tolist())
-        self._steps += 1
-        if self._steps % _CLEAR_EVERY == 0:
-            mx.clear_cache()
-        return StepResult(before.plan, dict(zip(before.sequences, values, strict=True)), before.failed)
+        if not self._ahead:
+            before, self._launched = self._launched, None
+        return None if before is None else self._collect(before)
 
     def reset(self) -> None:
         """See ``Executor``."""
@@ -83,6 +84,13 @@ class PagedExecutor:
             mlx_cache=mx.get_cache_memory(),
             mlx_peak=mx.get_peak_memory(),
         )
+
+    def _collect(self, step: _Launched) -> StepResult:
+        values = cast("list[int]", step.tokens.tolist())
+        self._steps += 1
+        if self._steps % _CLEAR_EVERY == 0:
+            mx.clear_cache()
+        return StepResult(step.plan, dict(zip(step.sequences, values, strict=True)), step.failed)
 
     def _launch(self, plan: StepPlan, before: _Launched | None) -> _Launched:
         self._model.keep(self._manager.pool.arenas)

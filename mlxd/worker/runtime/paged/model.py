@@ -107,7 +107,7 @@ class PagedModel:
                 yield _Call(tuple(chunks), tuple(row for rows_of_chunk in rows for row in rows_of_chunk), one_row=False)
             return
         alone = {chunk.sequence for chunk in chunks if sum(other.sequence == chunk.sequence for other in chunks) == 1}
-        decoding = [at for at, chunk in enumerate(chunks) if chunk.count == 1 and chunk.start and chunk.sequence in alone]
+        decoding = [at for at, chunk in enumerate(chunks) if _decodes(chunk) and chunk.sequence in alone]
         if decoding:
             yield _Call(tuple(chunks[at] for at in decoding), tuple(rows[at].start for at in decoding), one_row=False)
         for at, chunk in enumerate(chunks):
@@ -172,6 +172,11 @@ class PagedModel:
             self._layers.append(PagedLayerCache(self._step, self.geometry.arena_slots, window))
             return self._layers[-1]
         raise NotPageableError(f"a layer of this model keeps a {type(cache).__name__}, which cannot be paged")
+
+
+def _decodes(chunk: Chunk) -> bool:
+    """One more token after a state that is there before the step begins."""
+    return chunk.count == 1 and chunk.start > 0 and chunk.resume is None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,194 @@
+"""What a decode step costs beside the model: everything that is not MLX.
+
+On the engine thread, one after another: *engine* takes in arrivals, plans, reserves blocks, takes tokens, tells (over a device that
+answers at once); *attention plan* works out who reads and writes which slots; *sampling* looks up each row's parameters and seeds. On
+the I/O thread, beside the engine: *text* detokenizes and looks for stop strings, *frame* encodes the step's message. *graph* is the
+building of MLX's graph for the whole model, for comparison: it is MLX's and the model's own code, and the same for every server.
+
+Microseconds per step, median over the steps. The target is 1,000 for the three of the engine thread together, at 16 rows.
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from mlxd.worker.runtime import start  # noqa: F401, I001  first of all: OpenBLAS has to be in the process before MLX
+
+import mlx.core as mx
+
+from benchmarks.harness.machine import describe, one_line
+from benchmarks.harness.tables import print_rows, say, write_json
+from mlxd.types import Limits, MemoryFigures, SamplingParams
+from mlxd.wire.framing import worker_codec
+from mlxd.wire.messages import Events, Load
+from mlxd.worker.engine.engine import Engine
+from mlxd.worker.engine.events import StepOutput
+from mlxd.worker.engine.executor import StepResult
+from mlxd.worker.engine.paged_runner import PagedRunner
+from mlxd.worker.engine.plan import Chunk, StepPlan
+from mlxd.worker.engine.request import EngineRequest
+from mlxd.worker.engine.request_queue import RequestQueue
+from mlxd.worker.engine.scheduler import Scheduler
+from mlxd.worker.engine.step_budget import StepBudget
+from mlxd.worker.kv.block_chain import root_digest
+from mlxd.worker.kv.manager import Manager
+from mlxd.worker.kv.sizing import CacheSizing
+from mlxd.worker.runtime.loading import LoadedModel, load
+from mlxd.worker.runtime.paged.attention_plan import plan_attention
+from mlxd.worker.runtime.paged.build import proved_model
+from mlxd.worker.runtime.paged.model import PagedModel
+from mlxd.worker.runtime.row_sampler import RowSampler
+from mlxd.worker.runtime.source import fetch_model
+from mlxd.worker.sessions import Sessions
+from mlxd.worker.text.output import TextOutput
+
+PROMPT, BLOCK_SIZE = 500, 16
+PARTS = ("engine", "attention plan", "sampling", "text", "frame", "graph")
+_ENGINE_THREAD = PARTS[:3]
+
+
+class NoDevice:
+    """An ``Executor`` whose every token is there at once."""
+
+    end_tokens: frozenset[int] = frozenset()
+
+    def __init__(self) -> None:
+        self.plan: StepPlan | None = None
+
+    @property
+    def is_pending(self) -> bool:
+        """Always one step ahead, as a real one."""
+        return self.plan is not None
+
+    def open(self, request: EngineRequest) -> None:
+        """Nothing to remember."""
+
+    def close(self, sequence: str) -> None:
+        """Nothing to forget."""
+
+    def reset(self) -> None:
+        """Nothing can go wrong."""
+
+    def memory(self) -> MemoryFigures:
+        """None."""
+        return MemoryFigures()
+
+    def run(self, plan: StepPlan) -> StepResult | None:
+        """Token 7 for every row of the step before."""
+        before, self.plan = self.plan, plan if plan.chunks else None
+        if before is None:
+            return None
+        return StepResult(before, {chunk.sequence: 7 for chunk in before.chunks if chunk.samples}, {})
+
+
+class Rig:
+    """``rows`` sequences that decode after a prompt of their own."""
+
+    def __init__(self, rows: int, loaded: LoadedModel, model: PagedModel) -> None:
+        self.rows, self.loaded, self.model = rows, loaded, model
+        limits = Limits(max_sequences=rows, step_tokens=PROMPT * rows)
+        arena = model.geometry.arena_blocks
+        manager = Manager(block_size=BLOCK_SIZE, arena_blocks=arena, max_arenas=1)
+        self.device = NoDevice()
+        budget = StepBudget(largest=PROMPT)
+        scheduler = Scheduler(manager, limits, budget, root=lambda _: root_digest("x"), end_tokens=self.device.end_tokens)
+        runner = PagedRunner(scheduler, manager, self.device, CacheSizing(BLOCK_SIZE, 1, 0), limits)
+        self.queue = RequestQueue(rows, rows)
+        self.told: list[StepOutput] = []
+        self.engine = Engine(runner, self.queue, self.told.append)
+        self.requests = [self._request(row) for row in range(rows)]
+        for request in self.requests:
+            self.queue.announce(request.id)
+            self.queue.put(request)
+        for _ in range(4):
+            self.engine.step()
+
+    def _request(self, row: int) -> EngineRequest:
+        tokens = [(row * 7919 + at * at) % 40_000 for at in range(PROMPT)]
+        return EngineRequest(f"request-{row}", tokens, 100_000, SamplingParams(temperature=0))
+
+    def measure(self, steps: int) -> dict[str, float]:
+        """Microseconds per step of each part."""
+        plan = self.device.plan
+        assert plan is not None  # noqa: S101 - it decodes
+        found = {"engine": _median(self.engine.step, steps)}
+        output = self.told[-1]
+        plan = StepPlan(tuple(self._known(chunk) for chunk in self.device.plan.chunks)) if self.device.plan else plan
+        found["attention plan"] = _median(lambda: plan_attention(plan.chunks, self.model.geometry), steps)
+        found["sampling"] = self._sampling(steps)
+        found |= self._delivery(output, steps)
+        tokens = mx.array([5] * self.rows)
+        self.model.forward(plan, tokens)
+        found["graph"] = _median(lambda: self.model.forward(plan, tokens), max(5, steps // 20))
+        return found
+
+    def _known(self, chunk: Chunk) -> Chunk:
+        return Chunk(chunk.sequence, chunk.start, chunk.count, (5,), chunk.runs, chunk.samples)
+
+    def _sampling(self, steps: int) -> float:
+        """Its Python alone: the logits have two entries."""
+        sampler = RowSampler(2)
+        for request in self.requests:
+            sampler.open(request)
+        logits, names = mx.zeros((self.rows, 2)), [request.id for request in self.requests]
+        mx.eval(logits)
+        return _median(lambda: sampler.sample(logits, names), steps)
+
+    def _delivery(self, output: StepOutput, steps: int) -> dict[str, float]:
+        sent: list[Events] = []
+        tokenizer: Any = self.loaded.tokenizer
+        order: Any = SimpleNamespace(limits=Limits())  # all that a session wants of a ``Load``
+        sessions = Sessions(order, SimpleNamespace(), tokenizer.decode, self.queue, sent.append)  # type: ignore[arg-type]
+        for request in self.requests:
+            text = TextOutput(tokenizer.decode, request.tokens, ["nowhere"], 1)
+            sessions.adopt(request, text)
+        text_time = _median(lambda: sessions.deliver(output), steps)
+        codec = worker_codec()
+        frame = _median(lambda: codec.encode(sent[-1]), steps)
+        sessions.close()
+        return {"text": text_time, "frame": frame}
+
+
+def _median(work: Callable[[], object], times: int) -> float:
+    """Microseconds."""
+    found = []
+    for _ in range(times):
+        began = time.perf_counter()
+        work()
+        found.append(time.perf_counter() - began)
+    return statistics.median(found) * 1e6
+
+
+def main() -> int:
+    """Print the table; 1 if the target is missed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="builtin:smollm2-135m", help="whose layers the graph is built for")
+    parser.add_argument("--rows", type=int, nargs="+", default=[1, 4, 16, 32])
+    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    facts = describe()
+    say(one_line(facts))
+    loaded = load(fetch_model(args.model, lambda *_: None), dtype="auto", context_limit=None)
+    found = {}
+    for rows in args.rows:
+        model = proved_model(loaded, BLOCK_SIZE)
+        model.resize(type(model.geometry)(BLOCK_SIZE, 2 * rows * (PROMPT + args.steps) // BLOCK_SIZE))
+        found[rows] = Rig(rows, loaded, model).measure(args.steps)
+        model.remove()
+    totals = {rows: sum(parts[name] for name in _ENGINE_THREAD) for rows, parts in found.items()}
+    table = [[name, *(f"{found[rows][name]:.0f}" for rows in args.rows)] for name in PARTS]
+    table.insert(3, ["engine thread, beside MLX", *(f"{totals[rows]:.0f}" for rows in args.rows)])
+    print_rows("microseconds per decode step (lower is better)", ["", *(f"{rows} rows" for rows in args.rows)], table)
+    if args.json is not None:
+        write_json(args.json, {**facts, "microseconds": found})
+    return int(16 in totals and totals[16] > 1000)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
