@@ -5,7 +5,7 @@ import pytest
 from tests.e2e.daemon_process import DaemonProcess
 from tests.support.tiny_model import EOS, make_tiny_model
 
-TINY = '[models.tiny]\nsource = "{dir}/model"\naliases = ["default"]\n'
+TINY = '[defaults.batching]\nmode = "continuous"\n[models.tiny]\nsource = "{dir}/model"\naliases = ["default"]\n'
 
 # A request that runs until it is stopped: no end token, and a context that holds tens of thousands of tokens.
 ENDLESS = {"model": "tiny", "prompt": "Once", "temperature": 0, "logit_bias": {str(EOS): -100}}

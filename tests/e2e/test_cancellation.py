@@ -52,7 +52,7 @@ def test_leaving_during_prefill_stops_within_a_chunk(start_daemon):
 
 
 def test_leaving_the_queue_frees_the_place(start_daemon):
-    daemon = start_daemon(TINY + "[models.tiny.batching]\nmax_queue = 1\n")
+    daemon = start_daemon(TINY + "[models.tiny.batching]\nmax_queue = 1\nmax_sequences = 1\n")
     daemon.wait_ready()
     with stream(daemon, ENDLESS) as answer:
         answer.first()

@@ -113,6 +113,17 @@ async def test_the_next_turn_finds_the_history_answer_included(speaker, mode):
     assert speaker.text("b") == SCRIPT
 
 
+async def test_a_prompt_equal_to_an_earlier_one_and_its_answer(link):
+    """Everything of it may be cached; its last token is computed all the same. (mlx_lm.server's generation ends for good.)"""
+    prompt, bias = [1, 2, 3, 4, 5], {ord("z"): 100.0}
+    await link.ask("a", prompt, max_tokens=4, logit_bias=bias)
+    history = prompt + [ord("z")] * 4
+    for name in "bc":
+        last = await link.ask(name, history, max_tokens=3, logit_bias=bias)
+        assert link.text(name) == "zzz"
+        assert 0 < last.usage.cached_tokens < len(history)
+
+
 @pytest.mark.parametrize("batching", ["simple", "continuous"])
 async def test_without_a_cache_nothing_is_said_of_it(tiny, batching):
     async with in_thread() as link:

@@ -1,0 +1,144 @@
+"""Many requests at once, through the real daemon and the real model."""
+
+import asyncio
+import json
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+
+import openai
+import pytest
+
+from tests.e2e.client import post, stream
+from tests.e2e.daemon_process import DaemonProcess
+
+pytestmark = pytest.mark.real_model
+
+CONTINUOUS = """
+[models.smollm2]
+source = "builtin:smollm2-135m"
+[models.smollm2.batching]
+mode = "continuous"
+target_itl = "10s"
+[models.smollm2.cache]
+memory = "1GiB"
+[models.smollm2.worker]
+heartbeat_interval = "50ms"
+restart_backoff = "50ms"
+"""
+SYSTEM = "You are a patient teacher of geography and of history. " + "Answer in one short sentence, and never guess. " * 45
+QUESTIONS = ["the capital of France", "the largest ocean", "a river in Egypt", "the highest mountain", "a desert", "the moon"]
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory):
+    with DaemonProcess(tmp_path_factory.mktemp("batching"), CONTINUOUS) as started:
+        started.until(lambda: started.admin("/readyz")[0] == 200, "ready")
+        yield started
+
+
+def ask(daemon, question, *, system="", **options):
+    messages = [{"role": "system", "content": system}] * bool(system) + [{"role": "user", "content": f"Tell me about {question}."}]
+    body = {"model": "smollm2", "messages": messages, "temperature": 0, "max_tokens": 20} | options
+    status, headers, answer = post(daemon, "/v1/chat/completions", body)
+    assert status == 200, answer
+    return answer["choices"][0]["message"]["content"], answer["usage"], headers["x-mlxd-cache"]
+
+
+def together(*calls):
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return [future.result() for future in [pool.submit(call) for call in calls]]
+
+
+def test_everybody_gets_the_answer_they_get_alone(daemon):
+    """Of different lengths, with repeated and shared beginnings, sampled beside greedy ones."""
+    alone = {question: ask(daemon, question)[0] for question in QUESTIONS}
+    hot = [lambda seed=seed: ask(daemon, "a dream", temperature=1.5, seed=seed) for seed in range(2)]
+    answers = together(*(lambda question=question: ask(daemon, question) for question in QUESTIONS), *hot)
+    assert [text for text, *_ in answers[: len(QUESTIONS)]] == list(alone.values())
+    metrics = daemon.metrics()
+    steps_of_at_most_4 = metrics['mlxd_batch_size_bucket{le="4.0",model="smollm2"}']
+    assert steps_of_at_most_4 < metrics['mlxd_batch_size_count{model="smollm2"}']
+
+
+def test_ten_users_with_one_system_prompt_compute_and_hold_it_once(daemon):
+    before = daemon.metrics()
+    held = []
+
+    def look():
+        cache = daemon.model("smollm2")["cache"]
+        held.append((cache["used_bytes"], cache["saved_bytes"], cache["blocks"]["shared"]))
+
+    system = SYSTEM.replace("teacher", "professor")
+    with ThreadPoolExecutor(10) as pool:
+        running = [pool.submit(ask, daemon, f"the number {number}", system=system, max_tokens=40) for number in range(10)]
+        while not all(one.done() for one in running):
+            look()
+        answers = [one.result() for one in running]
+    after = daemon.metrics()
+    computed, cached = (
+        after[f'mlxd_prompt_tokens_total{{model="smollm2",source="{source}"}}']
+        - before[f'mlxd_prompt_tokens_total{{model="smollm2",source="{source}"}}']
+        for source in ("computed", "cached")
+    )
+    shared = min(usage["prompt_tokens_details"]["cached_tokens"] for _, usage, outcome in answers if outcome != "miss")
+    assert shared > 450
+    assert sum(outcome == "miss" for _, _, outcome in answers) == 1
+    assert cached >= 9 * shared
+    assert computed <= answers[0][1]["prompt_tokens"] + 10 * 60
+    used, saved, shared_blocks = max(held, key=lambda one: one[1])
+    assert shared_blocks >= shared // 16
+    assert used < 0.3 * (used + saved)
+
+
+def test_status_says_which_runner_and_what_the_cache_holds(daemon):
+    model = daemon.model("smollm2")
+    assert model["runner"] == {"name": "paged", "reason": "its logits over the paged cache were proved", "fallback": False}
+    assert daemon.metrics()['mlxd_model_runner{fallback="false",model="smollm2",runner="paged"}'] == 1
+    assert model["limits"]["max_sequences"] == 32
+    blocks = model["cache"]["blocks"]
+    assert blocks["cached"] > 0
+    assert model["cache"]["limit_bytes"] <= 2**30
+
+
+def test_a_long_prompt_is_computed_beside_a_stream_that_goes_on(tmp_path):
+    """Both get on: the stream's tokens keep coming while the long prompt's chunks do."""
+    with DaemonProcess(tmp_path, CONTINUOUS.replace('"10s"', '"150ms"')) as daemon:
+        daemon.wait_ready()
+        body = {"model": "smollm2", "prompt": "Once upon a time", "temperature": 0, "logit_bias": {"2": -100}}
+        with stream(daemon, body) as running, ThreadPoolExecutor(1) as pool:
+            deltas = iter(running)
+            for _ in range(3):
+                next(deltas)
+            long = pool.submit(post, daemon, "/v1/completions", {"model": "smollm2", "prompt": "word " * 600, "max_tokens": 1})
+            beside = 0
+            while not long.done():
+                next(deltas)
+                beside += 1
+            assert long.result()[0] == 200
+        assert beside >= 8
+
+
+def test_kill_9_under_a_batch_ends_every_request_with_an_error_and_the_next_ones_run(daemon):
+    def doomed(number):
+        with stream(daemon, {"model": "smollm2", "prompt": f"Number {number}", "logit_bias": {"2": -100}}) as running:
+            return [json.loads(event) for event in running][-1]
+
+    with ThreadPoolExecutor(5) as pool:
+        running = [pool.submit(doomed, number) for number in range(5)]
+        daemon.until(lambda: daemon.model("smollm2")["requests"]["running"] == 5, "five running")
+        os.kill(daemon.model("smollm2")["pid"], signal.SIGKILL)
+        assert {one.result()["error"]["code"] for one in running} == {"worker_lost"}
+    daemon.wait_ready()
+    assert "Paris" in ask(daemon, "the capital of France")[0]
+
+
+async def test_the_sdk_runs_many_streams_at_once(daemon):
+    async with openai.AsyncOpenAI(base_url=f"{daemon.url}/v1", api_key="unused", max_retries=0) as client:
+
+        async def one(number):
+            chunks = await client.completions.create(model="smollm2", prompt=f"Chapter {number}", temperature=0, max_tokens=8, stream=True)
+            return "".join([chunk.choices[0].text async for chunk in chunks])
+
+        texts = await asyncio.gather(*(one(number) for number in range(6)))
+    assert all(texts)
