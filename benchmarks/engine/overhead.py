@@ -9,6 +9,7 @@ Microseconds per step, median over the steps. The target is 1,000 for the three 
 """
 
 import argparse
+import asyncio
 import statistics
 import sys
 import time
@@ -25,7 +26,7 @@ from benchmarks.harness.machine import describe, one_line
 from benchmarks.harness.tables import print_rows, say, write_json
 from mlxd.types import Limits, MemoryFigures, SamplingParams
 from mlxd.wire.framing import worker_codec
-from mlxd.wire.messages import Events, Load
+from mlxd.wire.messages import Events, Generate, TokenPrompt
 from mlxd.worker.engine.engine import Engine
 from mlxd.worker.engine.events import StepOutput
 from mlxd.worker.engine.executor import StepResult
@@ -45,7 +46,7 @@ from mlxd.worker.runtime.paged.model import PagedModel
 from mlxd.worker.runtime.row_sampler import RowSampler
 from mlxd.worker.runtime.source import fetch_model
 from mlxd.worker.sessions import Sessions
-from mlxd.worker.text.output import TextOutput
+from mlxd.worker.text.prompt import EncodedPrompt
 
 PROMPT, BLOCK_SIZE = 500, 16
 PARTS = ("engine", "attention plan", "sampling", "text", "frame", "graph")
@@ -57,8 +58,9 @@ class NoDevice:
 
     end_tokens: frozenset[int] = frozenset()
 
-    def __init__(self) -> None:
+    def __init__(self, model: PagedModel) -> None:
         self.plan: StepPlan | None = None
+        self._model = model
 
     @property
     def is_pending(self) -> bool:
@@ -75,8 +77,8 @@ class NoDevice:
         """Nothing can go wrong."""
 
     def memory(self) -> MemoryFigures:
-        """None."""
-        return MemoryFigures()
+        """As the real one looks at it, after each step."""
+        return MemoryFigures(kv=self._model.nbytes, mlx_active=mx.get_active_memory(), mlx_peak=mx.get_peak_memory())
 
     def run(self, plan: StepPlan) -> StepResult | None:
         """Token 7 for every row of the step before."""
@@ -93,8 +95,9 @@ class Rig:
         self.rows, self.loaded, self.model = rows, loaded, model
         limits = Limits(max_sequences=rows, step_tokens=PROMPT * rows)
         arena = model.geometry.arena_blocks
+        model.forward(StepPlan((Chunk("x", 0, 1, (5,), (range(1),), samples=True),)), mx.array([5]))  # its arenas are there
         manager = Manager(block_size=BLOCK_SIZE, arena_blocks=arena, max_arenas=1)
-        self.device = NoDevice()
+        self.device = NoDevice(model)
         budget = StepBudget(largest=PROMPT)
         scheduler = Scheduler(manager, limits, budget, root=lambda _: root_digest("x"), end_tokens=self.device.end_tokens)
         runner = PagedRunner(scheduler, manager, self.device, CacheSizing(BLOCK_SIZE, 1, 0), limits)
@@ -140,18 +143,29 @@ class Rig:
         return _median(lambda: sampler.sample(logits, names), steps)
 
     def _delivery(self, output: StepOutput, steps: int) -> dict[str, float]:
+        return asyncio.run(self._deliver(output, steps))
+
+    async def _deliver(self, output: StepOutput, steps: int) -> dict[str, float]:
         sent: list[Events] = []
         tokenizer: Any = self.loaded.tokenizer
-        order: Any = SimpleNamespace(limits=Limits())  # all that a session wants of a ``Load``
-        sessions = Sessions(order, SimpleNamespace(), tokenizer.decode, self.queue, sent.append)  # type: ignore[arg-type]
+        # All that sessions want of a ``Load``, and of a ``PromptEncoder`` whose work is not measured.
+        order: Any = SimpleNamespace(limits=Limits())
+        prompt = EncodedPrompt(self.requests[0].tokens, 100_000)
+        encoder: Any = SimpleNamespace(vocab_size=1, encode=lambda *_: prompt)
+        queue = RequestQueue(self.rows, self.rows)
+        sessions = Sessions(order, encoder, tokenizer.decode, queue, sent.append)
         for request in self.requests:
-            text = TextOutput(tokenizer.decode, request.tokens, ["nowhere"], 1)
-            sessions.adopt(request, text)
-        text_time = _median(lambda: sessions.deliver(output), steps)
+            wire = TokenPrompt(token_ids=[0])
+            sessions.open(Generate(id=request.id, prompt=wire, sampling=request.sampling, max_tokens=None, stop=["nowhere"]))
+        arrived = 0
+        while arrived < self.rows:
+            await asyncio.sleep(0.001)
+            arrived += len(queue.arrivals())
+        text = _median(lambda: sessions.deliver(output), steps)
         codec = worker_codec()
         frame = _median(lambda: codec.encode(sent[-1]), steps)
         sessions.close()
-        return {"text": text_time, "frame": frame}
+        return {"text": text, "frame": frame}
 
 
 def _median(work: Callable[[], object], times: int) -> float:

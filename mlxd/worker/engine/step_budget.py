@@ -6,7 +6,7 @@ moving averages of what was observed, so the budget follows the machine, the mod
 
 from mlxd.types import Limits
 
-MINIMUM = 16  # tokens: a prompt always goes on, however slow the machine
+MINIMUM = 8  # tokens: a prompt always goes on, however slow the machine
 _SMOOTHING = 0.2
 _FIRST_PER_TOKEN = 0.005  # seconds, before anything was observed: small first chunks, that grow
 
