@@ -16,9 +16,7 @@ MODEL = '[models.smollm2]\nsource = "builtin:smollm2-135m"\naliases = ["default"
 
 @pytest.fixture(scope="module", params=["continuous", "simple"])
 def daemon(request, tmp_path_factory):
-    with DaemonProcess(
-        tmp_path_factory.mktemp("real"), f'[defaults.batching]\nmode = "{request.param}"\n{MODEL}'
-    ) as started:
+    with DaemonProcess(tmp_path_factory.mktemp("real"), f'[defaults.batching]\nmode = "{request.param}"\n{MODEL}') as started:
         started.wait_ready()
         yield started
 
