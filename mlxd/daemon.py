@@ -13,21 +13,29 @@ import time
 import structlog
 
 from mlxd import __version__
-from mlxd.admin.app import build_admin_app, build_metrics_app
-from mlxd.admin.keys import AdminSources, DaemonFacts, ListenerFacts, RunningConfig
+from mlxd.admin.app import build_admin_app, build_metrics_app, rules_of
+from mlxd.admin.keys import AdminSources, DaemonFacts, ListenerFacts, MemoryFacts, RunningConfig
 from mlxd.api.app import build_app
 from mlxd.client.process import ProcessWorker
 from mlxd.client.worker_client import WorkerClient
-from mlxd.config.loader import LoadedConfig
+from mlxd.config.loader import LoadedConfig, parse_config
 from mlxd.config.redact import redacted
-from mlxd.config.schema import ModelTable
+from mlxd.config.schema import Config, ModelTable
+from mlxd.config.watcher import ConfigWatcher
+from mlxd.control.ledger import Ledger
+from mlxd.control.live_requests import LiveRequests
 from mlxd.control.model_state import ModelStatus
+from mlxd.control.operations import Operations
+from mlxd.control.planner import listen_addresses
 from mlxd.control.registry import Registry
-from mlxd.listener.security import SecurityRules, admin_rules
+from mlxd.control.reload import Outcome, Reloader, Trigger
+from mlxd.listener.listeners import Listeners
+from mlxd.listener.security import SecurityRules
 from mlxd.listener.server import Listener
-from mlxd.observability.logging import configure_logging, log_worker_record, reopen_log_file
+from mlxd.observability.logging import configure_logging, log_worker_record, reopen_log_file, set_log_level
 from mlxd.observability.loop_lag import sample_loop_lag
 from mlxd.observability.metrics import Metrics
+from mlxd.takeover import Takeover, total_memory_limit
 from mlxd.terminal.banner import BannerModel, banner
 
 log = structlog.get_logger(__name__)
@@ -47,29 +55,40 @@ class Daemon:
     """One daemon, from start to stop. Made on the event loop it runs on."""
 
     def __init__(self, loaded: LoadedConfig) -> None:
-        self._config = loaded.config
         self._started = time.time()
+        self._reload_is_good = True
         self._stopping = asyncio.Event()  # the first TERM or INT: drain
         self._stopping_now = asyncio.Event()  # the second
-        self._metrics = Metrics(statuses=self._statuses)
-        self._metrics.add_models(self._config.models)
-        self._registry = Registry(self._config.models, self._config.log, worker_factory=_make_worker, telemetry=self._metrics)
-        self._running_config = RunningConfig(path=str(loaded.path), sha256=loaded.sha256, loaded=self._started, document=redacted(loaded))
-        self._listeners = self._make_listeners()
+        ledger = Ledger(total_memory_limit(loaded.config))
+        self._metrics = Metrics(self._statuses, ledger)
+        self._metrics.add_models(loaded.config.models)
+        self._registry = Registry(
+            worker_factory=_make_worker,
+            telemetry=self._metrics,
+            ledger=ledger,
+            drain_timeout=lambda: self._config.server.drain_timeout,
+        )
+        self._requests = LiveRequests()
+        self._operations = Operations()
+        self._takeover = Takeover(loaded, registry=self._registry, metrics=self._metrics)
+        self._reloader = Reloader(self._takeover, told=self._on_reload)
+        self._listeners = self._takeover.listeners = self._make_listeners(loaded.config)
 
     async def run(self) -> int:
         """Start everything, wait for a signal, stop everything."""
         self._handle_signals()
         async with contextlib.AsyncExitStack() as at_exit:
-            for listener in self._listeners.values():
-                await listener.start()
-                at_exit.push_async_callback(listener.stop)
-            self._metrics.config_loaded(self._running_config.sha256)
-            lag = asyncio.create_task(sample_loop_lag(self._metrics.loop_lag.observe))
-            at_exit.callback(lag.cancel)
-            log.info("daemon_started", version=__version__, pid=os.getpid(), config=self._running_config.path)
+            await self._listeners.start()
+            at_exit.push_async_callback(self._listeners.stop)
+            running = self._takeover.running
+            self._metrics.config_loaded(running.sha256)
+            watcher = ConfigWatcher(running.path, lambda: self._reloader.request(Trigger.FILE), seen=running.sha256)
+            for task in (asyncio.create_task(sample_loop_lag(self._metrics.loop_lag.observe)), asyncio.create_task(watcher.run())):
+                at_exit.callback(task.cancel)
+            at_exit.callback(self._operations.stop)
+            log.info("daemon_started", version=__version__, pid=os.getpid(), config=str(running.path))
             print(self._banner(), flush=True)  # noqa: T201 - for the person at the terminal; the log says the same to machines
-            self._registry.start_all()
+            self._registry.apply(running.config.models)
             await self._stopping.wait()
             await self._drain()
         log.info("daemon_stopped", uptime=round(time.time() - self._started, 1))
@@ -79,15 +98,16 @@ class Daemon:
         """Let running requests finish; those that do not are ended by their workers' stop, with an error."""
         timeout = self._config.server.drain_timeout
         log.info("daemon_draining", timeout=timeout)
-        for role, listener in self._listeners.items():
-            if role == "inference":
-                listener.stop_accepting()
+        self._reloader.stop()
+        self._listeners.stop_accepting("inference")
         drained = asyncio.create_task(self._registry.drain(timeout))
         hurried = asyncio.create_task(self._stopping_now.wait())
         await asyncio.wait({drained, hurried}, return_when=asyncio.FIRST_COMPLETED)
         for task in (drained, hurried):
             task.cancel()
         await self._registry.stop()
+
+    # ---- signals and reloads ----
 
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -102,43 +122,84 @@ class Daemon:
         self._stopping.set()
 
     def _on_hangup(self) -> None:
-        """Reloading comes later; what works today is reopening the log after rotation."""
         reopen_log_file()
-        log.warning("reload_refused", reason="reloading the configuration is not yet available; the log file was reopened")
+        self._reloader.request(Trigger.SIGNAL)
 
-    def _make_listeners(self) -> dict[str, Listener]:
-        config = self._config
-        own_metrics = config.metrics.listen
+    def _on_reload(self, trigger: Trigger, outcome: Outcome) -> None:
+        self._metrics.reloaded(trigger.value, outcome.result.value, good=outcome.result.is_good)
+        self._reload_is_good = outcome.result.is_good
+        if outcome.result.is_good:
+            log.info("reload_done", trigger=trigger.value, result=outcome.result.value, sha256=outcome.sha256)
+        else:
+            log.error("reload_failed", trigger=trigger.value, result=outcome.result.value, problems=list(outcome.problems))
+
+    # ---- wiring ----
+
+    @property
+    def _config(self) -> Config:
+        return self._takeover.running.config
+
+    def _make_listeners(self, config: Config) -> Listeners:
+        """Each application asks for the running configuration at each request."""
         sources = AdminSources(
             models=self._registry,
-            config=lambda: self._running_config,
+            requests=self._requests,
+            operations=self._operations,
+            reloads=self._reloader,
+            config=self._running_config,
+            validate=self._validate,
             daemon=self._facts,
+            memory=self._memory,
             cache_counters=self._metrics.cache_counters,
-            metrics=lambda: self._metrics.registry if config.metrics.enabled and not own_metrics else None,
+            metrics=lambda: self._metrics.registry if self._config.metrics.enabled and not self._config.metrics.listen else None,
+            set_log_level=set_log_level,
         )
-        listeners = {
-            "admin": Listener(build_admin_app(sources, self._admin_rules), config.admin.listen),
-            "inference": Listener(build_app(self._registry, self._metrics, lambda: config), config.server.listen),
-        }
-        if config.metrics.enabled and own_metrics:
-            listeners["metrics"] = Listener(build_metrics_app(lambda: self._metrics.registry, self._admin_rules), own_metrics)
-        return listeners
+        metrics = build_metrics_app(lambda: self._metrics.registry if self._config.metrics.enabled else None, self._admin_rules)
+        inference = build_app(self._registry, self._metrics, self._requests, lambda: self._config)
+        wanted = listen_addresses(config)
+        return Listeners(
+            {
+                "admin": Listener(build_admin_app(sources, self._admin_rules), wanted["admin"]),
+                "inference": Listener(inference, wanted["inference"]),
+                "metrics": Listener(metrics, wanted["metrics"]),
+            }
+        )
 
     def _statuses(self) -> list[ModelStatus]:
         return self._registry.statuses()
 
     def _admin_rules(self) -> SecurityRules:
-        return admin_rules(self._config.admin)
+        return rules_of(self._config.admin)
+
+    def _running_config(self) -> RunningConfig:
+        running = self._takeover.running
+        problems = self._reloader.last_problems
+        return RunningConfig(
+            path=str(running.path),
+            sha256=running.sha256,
+            loaded=self._takeover.since,
+            document=redacted(running),
+            successful=self._reload_is_good,
+            last_error="\n".join(problems) or None,
+        )
 
     def _facts(self) -> DaemonFacts:
-        bound = [ListenerFacts(role=role, address=str(address)) for role, one in self._listeners.items() for address in one.addresses]
+        bound = [ListenerFacts(role=role, address=str(address)) for role, address in self._listeners.bound]
         return DaemonFacts(pid=os.getpid(), started=self._started, draining=self._stopping.is_set(), listeners=tuple(bound))
 
+    def _memory(self) -> MemoryFacts:
+        memory = self._registry.memory
+        return MemoryFacts(limit=memory.ledger.limit, reserved=memory.by_model())
+
+    def _validate(self, text: str) -> list[str]:
+        """As if it stood where the running file does."""
+        return list(parse_config(text, self._takeover.running.path, os.environ).config.models)
+
     def _banner(self) -> str:
-        models = [BannerModel(name, model.source, "loading") for name, model in self._config.models.items()]
-        return banner(
-            __version__, self._running_config.path, self._listeners["inference"].addresses, self._listeners["admin"].addresses, models
-        )
+        running = self._takeover.running
+        models = [BannerModel(name, model.source, "loading") for name, model in running.config.models.items()]
+        addresses = self._listeners.addresses
+        return banner(__version__, str(running.path), addresses("inference"), addresses("admin"), models)
 
 
 def _make_worker(name: str, model: ModelTable) -> WorkerClient:

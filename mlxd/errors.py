@@ -18,14 +18,20 @@
     │   ├── BodyTooLargeError          413 body_too_large
     │   └── UnsupportedMediaTypeError  415 unsupported_media_type
     ├── QueueFullError                 429 queue_full (``retry_after``)
+    ├── RequestCancelledError          499 request_cancelled: an operator ended it
     ├── SlowClientError                499 slow_client: it stopped reading, its request was cancelled
     ├── GenerationError                500 generation_failed: this request's computation failed
     ├── UnavailableError               503 (``retry_after``): try again
     │   ├── ModelLoadingError          503 model_loading
     │   ├── ModelFailedError           503 model_failed: an operator must act
+    │   ├── ModelDrainedError          503 model_drained: an operator took it out of service
+    │   ├── InsufficientMemoryError    503 insufficient_memory: all of memory.limit is reserved
     │   ├── WorkerLostError            503 worker_lost: crashed or hung under this request
     │   └── ShuttingDownError          503 shutting_down
     ├── DeadlineError                  504 request_timeout
+    ├── ReloadRefusedError             409 reload_refused: valid, but it cannot be taken over
+    ├── ReloadFailedError              500 reload_failed: taken over, but a model could not follow
+    ├── StaleConfigError               412 stale_config: what runs is not what the caller thought
     ├── VersionMismatchError           daemon and worker are of different versions of mlxd
     ├── ModelSourceError               a model cannot be fetched or its directory is damaged
     │   └── ModelUnreachableError      the network is in the way: trying again may help
@@ -176,6 +182,33 @@ class QueueFullError(MlxdError):
     kind = "rate_limit_error"
 
 
+class RequestCancelledError(MlxdError):
+    """An operator ended the request."""
+
+    status = 499
+    code = "request_cancelled"
+
+
+class ReloadRefusedError(MlxdError):
+    """A valid configuration that cannot be taken over: an address in use, a source that is not there. Nothing has changed."""
+
+    status = 409
+    code = "reload_refused"
+
+
+class ReloadFailedError(MlxdError):
+    """The configuration was taken over, but a model could not become what it is to be; what was good before serves on."""
+
+    code = "reload_failed"
+
+
+class StaleConfigError(MlxdError):
+    """The configuration that runs is not the one the caller named."""
+
+    status = 412
+    code = "stale_config"
+
+
 class SlowClientError(MlxdError):
     """The client stopped reading its stream; its queue overflowed."""
 
@@ -207,6 +240,18 @@ class ModelFailedError(UnavailableError):
     """The model does not load or keeps crashing; it stays down until an operator acts."""
 
     code = "model_failed"
+
+
+class ModelDrainedError(UnavailableError):
+    """An operator took the model out of service, for a while."""
+
+    code = "model_drained"
+
+
+class InsufficientMemoryError(UnavailableError):
+    """``memory.limit`` has no room for a model, beside those that may not give way to it."""
+
+    code = "insufficient_memory"
 
 
 class WorkerLostError(UnavailableError):

@@ -1,33 +1,30 @@
-"""The admin listener's application: health, metrics, status, configuration. Reading only, so far."""
+"""The admin listener's application: every path it answers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
-from mlxd.admin import config, health, metrics, models, status
+from mlxd.admin import openapi
+from mlxd.admin.audit import audit_middleware
 from mlxd.admin.keys import METRICS, RULES, SOURCES, AdminSources, Metrics
+from mlxd.admin.route import TOML, Route
+from mlxd.admin.routes import ROUTES
+from mlxd.config.schema import AdminTable
 from mlxd.listener.application import new_application
 from mlxd.listener.errors import expect_continue
-from mlxd.listener.security import SecurityRules
+from mlxd.listener.security import SecurityRules, admin_rules
 
-_ROUTES = {
-    "/livez": health.livez,
-    "/readyz": health.readyz,
-    "/metrics": metrics.scrape,
-    "/admin/v1/status": status.show,
-    "/admin/v1/config": config.show,
-    "/admin/v1/models": models.list_all,
-    "/admin/v1/models/{id:.+}": models.show,
-}
+_OF_METRICS_LISTENER = ("/metrics", "/livez")
 
 
 def build_admin_app(sources: AdminSources, rules: Callable[[], SecurityRules]) -> web.Application:
     """``sources`` and ``rules`` are asked anew at each request, so a reload needs no new application."""
-    app = new_application(rules)
+    app = new_application(rules, before_security=[audit_middleware])
     app[SOURCES] = sources
     app[METRICS] = sources.metrics
     app[RULES] = rules
-    app.add_routes([web.get(path, handler, expect_handler=expect_continue) for path, handler in _ROUTES.items()])
+    app[openapi.DOCUMENT] = openapi.document(ROUTES)
+    _add(app, ROUTES)
     return app
 
 
@@ -35,5 +32,19 @@ def build_metrics_app(source: Metrics, rules: Callable[[], SecurityRules]) -> we
     """For ``metrics.listen``: /metrics, /livez and nothing else."""
     app = new_application(rules)
     app[METRICS] = source
-    app.add_routes([web.get(path, _ROUTES[path], expect_handler=expect_continue) for path in ("/metrics", "/livez")])
+    _add(app, [route for route in ROUTES if route.path in _OF_METRICS_LISTENER])
     return app
+
+
+def rules_of(admin: AdminTable) -> SecurityRules:
+    """From ``[admin]``: a read token may also ask what another text would change, and a configuration is sent as TOML."""
+    reads = frozenset(route.path for route in ROUTES if route.reads)
+    return admin_rules(admin, content_types=frozenset({"application/json", TOML}), reading_paths=reads)
+
+
+def _add(app: web.Application, routes: Iterable[Route]) -> None:
+    for route in routes:
+        if route.method == hdrs.METH_GET:
+            app.router.add_get(route.path, route.handler, expect_handler=expect_continue)  # and HEAD
+        else:
+            app.router.add_route(route.method, route.path, route.handler, expect_handler=expect_continue)

@@ -1,28 +1,63 @@
 """What the admin API's handlers are given: values and callables the daemon wires, each under a typed key."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from mlxd.control.live_requests import LiveRequests
 from mlxd.control.model_state import ModelStatus
+from mlxd.control.operations import Operations
+from mlxd.control.reload import Outcome, Trigger
 from mlxd.control.telemetry import CacheCounters
 from mlxd.listener.security import SecurityRules
+from mlxd.wire.messages import CacheEvicted
 
 
 class Models(Protocol):
-    """What is asked of ``control.registry.Registry``."""
+    """What is asked of ``control.registry.Registry``. Names are ids or aliases; all but ``statuses`` raise ``ModelNotFoundError``."""
 
     def statuses(self) -> Iterable[ModelStatus]:
         """All configured models, in the file's order."""
 
     def resolve(self, name: str) -> str:
-        """The id of a name or alias. Raises ``ModelNotFoundError``."""
+        """The id of a name or alias."""
 
     def status(self, name: str) -> ModelStatus:
-        """Of one id."""
+        """Of one."""
+
+    def load(self, name: str) -> None:
+        """Make it ready, and keep it so."""
+
+    def unload(self, name: str) -> None:
+        """End its worker; the next request loads it again."""
+
+    def hold(self, name: str) -> None:
+        """Take it out of service until it is loaded again."""
+
+    def restart(self, name: str) -> None:
+        """A new worker in the place of the one there is."""
+
+    async def wait_model_settled(self, name: str) -> str | None:
+        """Until it is what is wanted of it; why not, where it cannot be."""
+
+    async def evict_cache(self, name: str) -> CacheEvicted:
+        """Drop what its cache keeps for later requests. Raises ``UnavailableError`` too."""
+
+
+class Reloads(Protocol):
+    """What is asked of ``control.reload.Reloader``."""
+
+    async def reload(self, trigger: Trigger, *, if_match: str | None = None) -> Outcome:
+        """Take over the file as it is now, and wait until that is done."""
+
+    async def look(self, *, if_match: str | None = None) -> Outcome:
+        """What ``reload`` would do."""
+
+    async def compare(self, text: str) -> Outcome:
+        """What taking over ``text`` would do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +68,7 @@ class RunningConfig:
     sha256: str  # of the file's bytes
     loaded: float  # Unix time it was taken over
     document: dict[str, Any]  # JSON-able, secrets redacted
+    successful: bool = True  # the last reload left nothing to be desired
     last_error: str | None = None  # why the newest file was refused; None: it is the running one
 
 
@@ -54,6 +90,19 @@ class DaemonFacts:
     listeners: tuple[ListenerFacts, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class MemoryFacts:
+    """The ledger over all models, at this moment, in bytes."""
+
+    limit: int
+    reserved: Mapping[str, int]  # by model
+
+    @property
+    def total(self) -> int:
+        """Reserved by all."""
+        return sum(self.reserved.values())
+
+
 Metrics = Callable[[], CollectorRegistry | None]
 
 
@@ -62,10 +111,16 @@ class AdminSources:
     """Where the answers come from. All are asked anew at each request, so a reload needs no new application."""
 
     models: Models
+    requests: LiveRequests
+    operations: Operations
+    reloads: Reloads
     config: Callable[[], RunningConfig]
+    validate: Callable[[str], list[str]]  # a TOML text to the names of its models; raises ``ConfigError``
     daemon: Callable[[], DaemonFacts]
+    memory: Callable[[], MemoryFacts]
     cache_counters: Callable[[str], CacheCounters]  # of a model's id
     metrics: Metrics  # None: switched off, or on a listener of its own
+    set_log_level: Callable[[str], None]
 
 
 SOURCES: web.AppKey[AdminSources] = web.AppKey("sources", AdminSources)

@@ -5,29 +5,33 @@ import time
 from aiohttp import web
 
 from mlxd import __version__
+from mlxd.admin import answers
+from mlxd.admin.exchange import reply
 from mlxd.admin.keys import SOURCES
-from mlxd.admin.models import describe_all, timestamp
+from mlxd.admin.memory import totals
+from mlxd.admin.models import describe_all
 
 
 async def show(request: web.Request) -> web.Response:
-    """Daemon, configuration, listeners and models. ``time`` is the daemon's clock, to count spans from."""
+    """Show the daemon, its configuration, its listeners and its models."""
     sources = request.app[SOURCES]
     daemon, config = sources.daemon(), sources.config()
-    return web.json_response(
-        {
-            "time": timestamp(time.time()),
-            "version": __version__,
-            "pid": daemon.pid,
-            "started": timestamp(daemon.started),
-            "draining": daemon.draining,
-            "config": {
-                "path": config.path,
-                "sha256": config.sha256,
-                "loaded": timestamp(config.loaded),
-                "last_reload_successful": config.last_error is None,
-                "last_error": config.last_error,
-            },
-            "listeners": [{"role": listener.role, "address": listener.address} for listener in daemon.listeners],
-            "models": describe_all(sources),
-        }
+    return reply(
+        answers.Status(
+            time=answers.timestamp(time.time()),
+            version=__version__,
+            pid=daemon.pid,
+            started=answers.timestamp(daemon.started),
+            draining=daemon.draining,
+            config=answers.ConfigState(
+                path=config.path,
+                sha256=config.sha256,
+                loaded=answers.timestamp(config.loaded),
+                last_reload_successful=config.successful,
+                last_error=config.last_error,
+            ),
+            listeners=[answers.ListenerState(role=one.role, address=one.address) for one in daemon.listeners],
+            memory=totals(sources.memory()),
+            models=describe_all(sources),
+        )
     )

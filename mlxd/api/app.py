@@ -5,11 +5,12 @@ from collections.abc import Callable
 from aiohttp import web
 
 from mlxd.api.health import health
-from mlxd.api.keys import CONFIG, MODEL, MODELS, TELEMETRY, Models
+from mlxd.api.keys import CONFIG, MODEL, MODELS, REQUESTS, TELEMETRY, Models
 from mlxd.api.openai.chat import chat_completions
 from mlxd.api.openai.completions import completions
 from mlxd.api.openai.models import list_models, show_model
 from mlxd.config.schema import Config
+from mlxd.control.live_requests import LiveRequests
 from mlxd.control.telemetry import UNKNOWN_MODEL, Telemetry
 from mlxd.errors import MlxdError
 from mlxd.listener.application import new_application
@@ -17,7 +18,7 @@ from mlxd.listener.errors import expect_continue
 from mlxd.listener.security import SecurityRules, inference_rules
 
 
-def build_app(models: Models, telemetry: Telemetry, config: Callable[[], Config]) -> web.Application:
+def build_app(models: Models, telemetry: Telemetry, requests: LiveRequests, config: Callable[[], Config]) -> web.Application:
     """``config`` gives the running snapshot and is asked at each request, so a reload takes effect on the next one."""
 
     def rules() -> SecurityRules:
@@ -29,6 +30,7 @@ def build_app(models: Models, telemetry: Telemetry, config: Callable[[], Config]
     app = new_application(rules, on_error=count)
     app[MODELS] = models
     app[TELEMETRY] = telemetry
+    app[REQUESTS] = requests
     app[CONFIG] = config
     app.add_routes(
         [

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from mlxd.client.worker_client import WorkerClient
 from mlxd.config.schema import Config, ModelTable
+from mlxd.control.live_requests import LiveRequests
 from mlxd.control.model_state import ModelStatus
 from mlxd.control.telemetry import Telemetry
 from mlxd.wire.messages import Ready
@@ -45,10 +46,11 @@ class Models(Protocol):
         """Of one id."""
 
     async def ensure_ready(self, name: str) -> ReadyModel:
-        """Raises ``ModelLoadingError``, ``ModelFailedError`` or ``ShuttingDownError``."""
+        """A model that is not loaded is loaded for the asking. Raises ``UnavailableError`` of every kind."""
 
 
 MODELS = web.AppKey("models", Models)
 TELEMETRY = web.AppKey("telemetry", Telemetry)
+REQUESTS = web.AppKey("requests", LiveRequests)
 CONFIG: web.AppKey[Callable[[], Config]] = web.AppKey("config")  # the running snapshot, asked anew at each request
 MODEL = web.RequestKey("mlxd.model", str)  # the configured id a request asks for, once it is known

@@ -2,11 +2,13 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
 import structlog
 
+from mlxd.control.live_requests import LiveRequest, Stage
 from mlxd.control.telemetry import UNKNOWN_MODEL, Outcome, RequestRecord, Telemetry
 from mlxd.errors import MlxdError, RequestError, SlowClientError
 from mlxd.types import CacheOutcome, Timings, Usage
@@ -30,6 +32,7 @@ class RequestTrace:
         self._telemetry = telemetry
         self._arrived = time.monotonic()
         self._first_token: float | None = None
+        self._live: LiveRequest | None = None
         self._started: Started | None = None
         self._finished: Finished | None = None
         self._tokens = 0
@@ -48,12 +51,28 @@ class RequestTrace:
         self._telemetry.request_finished(record)
         self._log(record)
 
+    def live(self, identity: str, stop: Callable[[MlxdError], None]) -> LiveRequest:
+        """How it shows among the requests there are now; kept current from here on."""
+        self._live = LiveRequest(
+            id=identity, request_id=self.request_id, endpoint=self.endpoint, model=self.model, streamed=self.streamed, stop=stop
+        )
+        return self._live
+
+    def submitted(self) -> None:
+        """It is the worker's now."""
+        if self._live is not None:
+            self._live.stage = Stage.WAITING
+
     def observe(self, event: RequestEvent) -> None:
         """Take note of what the worker said."""
         if isinstance(event, Started):
             self._started = event
+            if self._live is not None:
+                self._live.started, self._live.stage = event, Stage.RUNNING
         elif isinstance(event, Delta | Finished):
             self._tokens += event.tokens
+            if self._live is not None:
+                self._live.tokens = self._tokens
             if self._first_token is None and self._tokens:
                 self._first_token = time.monotonic()
             if self.prompt is not None:

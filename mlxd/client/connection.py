@@ -5,7 +5,7 @@ import socket
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self, TypeVar
 
 import msgspec
 
@@ -17,7 +17,9 @@ from mlxd.types import Limits
 from mlxd.wire.framing import FramingError, daemon_codec
 from mlxd.wire.messages import (
     Abort,
+    CacheEvicted,
     Events,
+    EvictCache,
     FromDaemon,
     FromWorker,
     Generate,
@@ -26,12 +28,15 @@ from mlxd.wire.messages import (
     Load,
     LoadFailed,
     LogRecord,
+    NeedsMemory,
     Progress,
     Ready,
     Reconfigure,
     Reconfigured,
     StepStats,
 )
+
+T = TypeVar("T")
 
 UNREAD_LIMIT = 64 * 1024 * 1024  # bytes the worker has not read yet; beyond, requests are refused
 READ_BUFFER = 1024 * 1024  # bytes
@@ -43,6 +48,7 @@ class Sinks:
 
     every: Callable[[FromWorker], None]  # each frame, before anything else is done with it
     progress: Callable[[Progress], None]
+    needs: Callable[[NeedsMemory], None]
     step: Callable[[StepStats], None]
     log: Callable[[LogRecord], None]
 
@@ -63,6 +69,7 @@ class Connection:
         self._codec = daemon_codec()
         self._sent = 0  # bytes, since the start
         self._reconfigurations: deque[asyncio.Future[Limits]] = deque()  # sent and not answered, oldest first
+        self._evictions: deque[asyncio.Future[CacheEvicted]] = deque()
 
     @classmethod
     async def open(cls, sock: socket.socket, load: Load, sinks: Sinks) -> Self:
@@ -95,9 +102,16 @@ class Connection:
 
     def reconfigure(self, limits: Limits) -> "asyncio.Future[Limits]":
         """What the worker answers. Fails with ``WorkerLostError`` when the connection ends first."""
-        answer: asyncio.Future[Limits] = asyncio.get_running_loop().create_future()
-        self._reconfigurations.append(answer)
-        self.send(Reconfigure(limits=limits))
+        return self._ask(Reconfigure(limits=limits), self._reconfigurations)
+
+    def evict_cache(self) -> "asyncio.Future[CacheEvicted]":
+        """As ``reconfigure``."""
+        return self._ask(EvictCache(), self._evictions)
+
+    def _ask(self, question: FromDaemon, waiting: "deque[asyncio.Future[T]]") -> "asyncio.Future[T]":
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        waiting.append(answer)
+        self.send(question)
         return answer
 
     @property
@@ -112,9 +126,10 @@ class Connection:
 
     def close(self) -> None:
         """Close the socket, for the worker an end of file; what it had not read is lost."""
-        for answer in self._reconfigurations:
+        unanswered: list[asyncio.Future[Any]] = [*self._reconfigurations, *self._evictions]
+        for answer in unanswered:
             if not answer.done():
-                answer.set_exception(WorkerLostError("the worker was lost before it took its new limits"))
+                answer.set_exception(WorkerLostError("the worker was lost before it answered"))
         self._writer.transport.abort()
 
     def _encode(self, request: Generate) -> bytes:
@@ -151,16 +166,21 @@ class Connection:
             case LogRecord():
                 self._sinks.log(message)
             case Reconfigured(limits=limits):
-                self._reconfigured(limits)
+                self.limits = limits
+                _answer(self._reconfigurations, limits)
+            case CacheEvicted():
+                _answer(self._evictions, message)
             case _:
                 self._dispatch_loading(message)
 
-    def _dispatch_loading(self, message: Hello | Progress | Ready | LoadFailed) -> None:
+    def _dispatch_loading(self, message: Hello | Progress | NeedsMemory | Ready | LoadFailed) -> None:
         match message:
             case Hello():
                 self._greet(message)
             case Progress():
                 self._sinks.progress(message)
+            case NeedsMemory():
+                self._sinks.needs(message)
             case Ready() | LoadFailed():
                 self._finish_loading(message)
 
@@ -172,14 +192,6 @@ class Connection:
         self._greeted = True
         self.send(self._load)
 
-    def _reconfigured(self, limits: Limits) -> None:
-        if not self._reconfigurations:
-            raise FramingError("Reconfigured came without a Reconfigure")
-        self.limits = limits
-        answer = self._reconfigurations.popleft()
-        if not answer.done():
-            answer.set_result(limits)
-
     def _finish_loading(self, outcome: Ready | LoadFailed) -> None:
         if self.loaded.done():  # cancelled meanwhile
             return
@@ -189,6 +201,15 @@ class Connection:
             return
         info = outcome.error
         self.loaded.set_exception(from_code(info.code, info.message, param=info.param, retry_after=info.retry_after))
+
+
+def _answer(waiting: "deque[asyncio.Future[T]]", value: T) -> None:
+    """To whoever asked first."""
+    if not waiting:
+        raise FramingError(f"{type(value).__name__} came without having been asked for")
+    answer = waiting.popleft()
+    if not answer.done():
+        answer.set_result(value)
 
 
 def failed_stream(request_id: str, error: MlxdError) -> RequestStream:

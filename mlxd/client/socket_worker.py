@@ -2,18 +2,17 @@
 
 import asyncio
 import socket
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import structlog
 
 from mlxd.client.connection import Connection, Sinks, failed_stream
 from mlxd.client.hang_watch import HangWatch
-from mlxd.client.worker_client import RequestStream, WorkerExit, WorkerLog
+from mlxd.client.worker_client import LoadWatcher, RequestStream, WorkerExit, WorkerLog
 from mlxd.errors import MlxdError, ModelLoadingError, ShuttingDownError, VersionMismatchError, WorkerLostError
 from mlxd.types import Limits
 from mlxd.wire.framing import FramingError
-from mlxd.wire.messages import Generate, Heartbeat, Load, LogRecord, Progress, Ready, StepStats, Stop
+from mlxd.wire.messages import CacheEvicted, Generate, Heartbeat, Load, LogRecord, NeedsMemory, Proceed, Ready, Stop
 
 # Seconds allowed for ...
 STOP_GRACE = 5.0  # ending after a Stop frame, or after it closed the socket; a step of a big model takes its time
@@ -56,17 +55,24 @@ class SocketWorker:
         self._launching: asyncio.Task[Connection] | None = None
         self._connection: Connection | None = None
         self._life: asyncio.Task[None] | None = None
+        self._permitting: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
         self._lost = asyncio.Event()  # nothing can be asked of it any more; its process may still be there
         self._load_seconds = 0.0
         self._exit: WorkerExit | None = None
         self._ended = asyncio.Event()
 
-    async def start(self, load: Load, on_progress: Callable[[Progress], None], on_step: Callable[[StepStats], None]) -> Ready:
+    async def start(self, load: Load, watcher: LoadWatcher) -> Ready:
         """See ``WorkerClient``."""
         if self._launching is not None or self._stopping is not None:
             raise RuntimeError("a worker client is started once; make a new one")
-        sinks = Sinks(every=self._watch.observe, progress=on_progress, step=on_step, log=self._forward)
+        sinks = Sinks(
+            every=self._watch.observe,
+            progress=watcher.on_progress,
+            needs=lambda needs: self._permit(watcher, needs),
+            step=watcher.on_step,
+            log=self._forward,
+        )
         self._launching = asyncio.create_task(self._launch(load, sinks))
         try:
             connection = await asyncio.shield(self._launching)  # a process half started cannot be stopped: see it through
@@ -92,6 +98,16 @@ class SocketWorker:
         if self._connection.limits is None:
             raise ModelLoadingError(f'the model "{self._model}" is loading', retry_after=1.0)
         return await self._connection.reconfigure(limits)
+
+    async def evict_cache(self) -> CacheEvicted:
+        """See ``WorkerClient``."""
+        if self._connection is None or self._lost.is_set() or self._stopping is not None:
+            raise self._lost_error()
+        return await self._connection.evict_cache()
+
+    def watch(self, *, hang_timeout: float, load_timeout: float) -> None:
+        """See ``WorkerClient``."""
+        self._watch.hang_timeout, self._watch.load_timeout = hang_timeout, load_timeout
 
     async def wait_idle(self) -> None:
         """See ``WorkerClient``."""
@@ -152,7 +168,22 @@ class SocketWorker:
         self._life = asyncio.create_task(self._live(self._connection))
         return self._connection
 
+    def _permit(self, watcher: LoadWatcher, needs: NeedsMemory) -> None:
+        self._permitting = asyncio.create_task(self._ask_for_memory(watcher, needs))
+
+    async def _ask_for_memory(self, watcher: LoadWatcher, needs: NeedsMemory) -> None:
+        assert self._connection is not None  # noqa: S101 - it has asked
+        try:
+            await watcher.on_need(needs)
+        except MlxdError as error:
+            if not self._connection.loaded.done():
+                self._connection.loaded.set_exception(error)
+        else:
+            self._connection.send(Proceed())
+
     async def _stop(self) -> None:
+        if self._permitting is not None:
+            self._permitting.cancel()
         if self._launching is not None:
             await asyncio.wait({self._launching})
         if self._life is None or self._connection is None:

@@ -12,7 +12,21 @@ from typing import Protocol, Self
 
 from mlxd.errors import MlxdError, SlowClientError, from_code
 from mlxd.types import Limits
-from mlxd.wire.messages import Failed, Finished, Generate, Heartbeat, Load, LogRecord, Progress, Ready, RequestEvent, Started, StepStats
+from mlxd.wire.messages import (
+    CacheEvicted,
+    Failed,
+    Finished,
+    Generate,
+    Heartbeat,
+    Load,
+    LogRecord,
+    NeedsMemory,
+    Progress,
+    Ready,
+    RequestEvent,
+    Started,
+    StepStats,
+)
 
 STREAM_EVENTS = 4096  # undelivered events of one request before its client counts as stalled
 
@@ -103,13 +117,26 @@ class RequestStream:
         return event
 
 
+class LoadWatcher(Protocol):
+    """Who hears of a worker while it loads and runs. Called on the event loop."""
+
+    def on_progress(self, progress: Progress) -> None:
+        """Loading goes on."""
+
+    async def on_need(self, needs: NeedsMemory) -> None:
+        """It is about to take memory, and waits until this returns. What this raises ends the worker."""
+
+    def on_step(self, stats: StepStats) -> None:
+        """One step of its engine."""
+
+
 class WorkerClient(Protocol):
     """One worker of one model: started once, used, stopped once. A restart is a new client."""
 
-    async def start(self, load: Load, on_progress: Callable[[Progress], None], on_step: Callable[[StepStats], None]) -> Ready:
-        """Spawn and load. Raises ``ModelSourceError`` or another typed error when loading fails, and
-        ``WorkerLostError`` when the process ends or stalls instead; then nothing of the worker is left.
-        Cancelling it stops the worker.
+    async def start(self, load: Load, watcher: LoadWatcher) -> Ready:
+        """Spawn and load. Raises what ``watcher.on_need`` raises, ``ModelSourceError`` or another typed error when loading fails,
+        and ``WorkerLostError`` when the process ends or stalls instead; then nothing of the worker is left. Cancelling it stops
+        the worker.
         """
 
     def submit(self, request: Generate) -> RequestStream:
@@ -119,6 +146,12 @@ class WorkerClient(Protocol):
 
     async def reconfigure(self, limits: Limits) -> Limits:
         """Give the ready worker other limits; those it has then. Raises ``WorkerLostError`` when it goes before it answers."""
+
+    async def evict_cache(self) -> CacheEvicted:
+        """Drop what its cache keeps for later requests. Raises as ``reconfigure``."""
+
+    def watch(self, *, hang_timeout: float, load_timeout: float) -> None:
+        """Other times, in seconds, after which it counts as hung."""
 
     async def wait_idle(self) -> None:
         """Wait until no request is running or waiting."""

@@ -7,13 +7,13 @@ cannot tell (``checks.py``) and merges ``[defaults]`` into each model before val
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, Strict, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Strict, WithJsonSchema
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from mlxd.config.address import Listen, is_host, parse_address
 from mlxd.config.fields import Reload, Table, setting, table
 from mlxd.config.source import Source
-from mlxd.config.units import Duration, MemoryShare, Share, Size
+from mlxd.config.units import Duration, MemoryShare, Share, Size, format_duration, parse_duration
 
 
 def _listed(value: object) -> object:
@@ -74,10 +74,30 @@ def _check_step_tokens(value: object) -> object:
     return value
 
 
+def _parse_idle(value: object) -> float | None:
+    if value is None or value == "never":
+        return None
+    try:
+        seconds = parse_duration(value)
+    except ValueError as error:
+        raise ValueError(f'{error}, or "never"') from None
+    if not seconds:
+        raise ValueError('must be longer than "0s", or "never"')
+    return seconds
+
+
 StepTokens = Annotated[
     Literal["auto"] | int,
     BeforeValidator(_check_step_tokens),
     WithJsonSchema({"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": _MANY}]}),
+]
+
+
+Idle = Annotated[
+    float | None,
+    BeforeValidator(_parse_idle),
+    PlainSerializer(lambda value: "never" if value is None else format_duration(value), return_type=str),
+    WithJsonSchema({"type": "string", "pattern": r"^(never|[0-9]+(\.[0-9]+)?\s*(ms|s|m|h|d))$"}),
 ]
 
 
@@ -165,7 +185,11 @@ class MetricsTable(Table):
 class MemoryTable(Table):
     """One ledger over weights, KV and transients of all models."""
 
-    limit: Share = setting(MemoryShare(), "What all models together may use.", reload=Reload.LIVE, not_yet=True)
+    limit: Share = setting(
+        MemoryShare(),
+        'What all models together may use, weights, keys and values and computing: "auto" (75 % of RAM), a share such as "60%", or a size.',
+        reload=Reload.LIVE,
+    )
     wired_limit: Size = setting(0, "Metal memory kept wired. 0: leave it to the system.", reload=Reload.LIVE, not_yet=True)
     pressure: Literal["auto", "off"] = setting("auto", "React to the system's memory pressure.", reload=Reload.LIVE, not_yet=True)
 
@@ -218,9 +242,13 @@ class CacheTable(Table):
 class LifecycleTable(Table):
     """When a model is loaded and unloaded."""
 
-    load: Literal["eager", "lazy"] = setting("eager", '"eager": at start. "lazy": at the first request.', reload=Reload.LIVE, not_yet=True)
-    idle_unload: str = setting("never", 'Unload after this long without a request, or "never".', reload=Reload.LIVE, not_yet=True)
-    pin: bool = setting(False, "Never unload for another model's sake.", reload=Reload.LIVE, not_yet=True)
+    load: Literal["eager", "lazy"] = setting(
+        "eager", '"eager": at start, or when it is added. "lazy": at the first request, which waits for it.', reload=Reload.LIVE
+    )
+    idle_unload: Idle = setting(
+        None, 'Unload after this long without a request, or "never". The next request loads it again.', reload=Reload.LIVE
+    )
+    pin: bool = setting(False, "Never unload it to make room for another model.", reload=Reload.LIVE)
 
 
 class WorkerTable(Table):

@@ -2,12 +2,14 @@
 
 from typing import Literal
 
-from mlxd.config.schema import LogTable, ModelTable
+import msgspec
+
+from mlxd.config.schema import ModelTable
 from mlxd.types import Limits
 from mlxd.wire.messages import Load
 
 
-def load_spec(name: str, model: ModelTable, log: LogTable) -> Load:
+def load_spec(name: str, model: ModelTable) -> Load:
     """To start with."""
     return Load(
         model=name,
@@ -19,8 +21,12 @@ def load_spec(name: str, model: ModelTable, log: LogTable) -> Load:
         block_size=model.cache.block_size,
         limits=limits(model),
         heartbeat_interval=model.worker.heartbeat_interval,
-        log_level=log.level,
     )
+
+
+def worker_spec(load: Load) -> Load:
+    """What only a new worker can change. Equal specs need no new worker, whatever their limits."""
+    return msgspec.structs.replace(load, limits=Limits())
 
 
 def limits(model: ModelTable) -> Limits:

@@ -18,7 +18,10 @@ class ModelStatus:
     since: float  # Unix time of the last change of state
     created: int  # Unix time the model was configured; what OpenAI's ``created`` shows
     pid: int | None = None
-    progress: Progress | None = None  # while loading
+    progress: Progress | None = None  # of the worker that loads
+    is_replacing: bool = False  # that worker is to take over from the one that serves
+    leaving: tuple[int, ...] = ()  # pids of workers that end, once their requests are done
+    differs: str | None = None  # why what runs is not what the configuration says
     ready: Ready | None = None  # what the worker said when it became ready
     heartbeat: Heartbeat | None = None
     limits: Limits | None = None  # those the worker has, not those it was asked to take

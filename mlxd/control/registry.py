@@ -1,19 +1,22 @@
-"""All configured models: what requests ask, and what starts and stops with the daemon.
+"""All configured models: what requests and operators ask, and what starts and stops with the daemon.
 
 Only configured models are ever loaded: a name nobody configured is an error, whatever a client sends.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from mlxd.client.worker_client import WorkerClient
-from mlxd.config.schema import LogTable, ModelTable
+from mlxd.config.schema import ModelTable
+from mlxd.control.ledger import Ledger
+from mlxd.control.memory import ModelMemory
 from mlxd.control.model_state import ModelStatus
-from mlxd.control.supervisor import ModelSupervisor, WorkerFactory
+from mlxd.control.supervisor import ModelSupervisor
 from mlxd.control.telemetry import Telemetry
+from mlxd.control.workers import WorkerFactory
 from mlxd.errors import ModelNotFoundError, ShuttingDownError
-from mlxd.wire.messages import Ready
+from mlxd.wire.messages import CacheEvicted, Ready
 
 _SHOWN = 128  # characters of a client's text that an error repeats
 
@@ -29,14 +32,67 @@ class ReadyModel:
 
 
 class Registry:
-    """One supervisor per model, and the names clients may use for them."""
+    """One supervisor per model, and the names clients may use for them. ``drain_timeout``: see ``ModelSupervisor``."""
 
-    def __init__(self, models: Mapping[str, ModelTable], log: LogTable, *, worker_factory: WorkerFactory, telemetry: Telemetry) -> None:
-        self._supervisors = {
-            name: ModelSupervisor(name, model, log, worker_factory=worker_factory, telemetry=telemetry) for name, model in models.items()
-        }
-        self._names = {alias: name for name, model in models.items() for alias in (name, *model.aliases)}
+    def __init__(self, *, worker_factory: WorkerFactory, telemetry: Telemetry, ledger: Ledger, drain_timeout: Callable[[], float]) -> None:
+        self.memory = ModelMemory(ledger, self._all)
+        self._worker_factory = worker_factory
+        self._telemetry = telemetry
+        self._drain_timeout = drain_timeout
+        self._supervisors: dict[str, ModelSupervisor] = {}
+        self._removed: dict[str, ModelSupervisor] = {}  # from the configuration; their workers drain
+        self._names: dict[str, str] = {}
         self._draining = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # ---- the configuration ----
+
+    def apply(self, models: Mapping[str, ModelTable]) -> None:
+        """Take over these models, at once; each then becomes what it is to be by itself. Untouched ones do not notice."""
+        for name in self._supervisors.keys() - models.keys():
+            self._remove(name)
+        self._supervisors = {name: self._supervisor(name, table) for name, table in models.items()}
+        self._names = {alias: name for name, table in models.items() for alias in (name, *table.aliases)}
+
+    def _supervisor(self, name: str, table: ModelTable) -> ModelSupervisor:
+        known = self._supervisors.get(name)
+        if known is not None:
+            known.apply(table)
+            return known
+        made = self._removed.pop(name, None) or ModelSupervisor(
+            name,
+            table,
+            worker_factory=self._worker_factory,
+            telemetry=self._telemetry,
+            memory=self.memory,
+            drain_timeout=self._drain_timeout,
+        )
+        made.apply(table)
+        if table.lifecycle.load == "eager":
+            made.want()
+        return made
+
+    def _remove(self, name: str) -> None:
+        supervisor = self._removed[name] = self._supervisors[name]
+        supervisor.unload()
+        task = asyncio.create_task(self._forget(name, supervisor))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _forget(self, name: str, supervisor: ModelSupervisor) -> None:
+        await supervisor.wait_gone()
+        if self._removed.get(name) is supervisor:
+            del self._removed[name]
+            await supervisor.stop()
+
+    async def wait_settled(self) -> dict[str, str]:
+        """Until every model is what it is to be, or it is known why not: these, with the reason."""
+        names = list(self._supervisors)
+        reasons = await asyncio.gather(*(self._supervisors[name].wait_settled() for name in names))
+        await asyncio.gather(*(supervisor.wait_gone() for supervisor in self._removed.values()))
+        return {name: reason for name, reason in zip(names, reasons, strict=True) if reason is not None}
+
+    # ---- what is asked ----
 
     def resolve(self, name: str) -> str:
         """The id of a name or alias. Raises ``ModelNotFoundError``."""
@@ -48,39 +104,74 @@ class Registry:
             raise ModelNotFoundError(f'no model "{shown}" is configured here; there are: {known}', param="model") from None
 
     def statuses(self) -> list[ModelStatus]:
-        """Of all models, in the file's order."""
-        return [supervisor.status() for supervisor in self._supervisors.values()]
+        """Of all models, in the file's order; then of those that are being removed."""
+        return [supervisor.status() for supervisor in self._all()]
 
     def status(self, name: str) -> ModelStatus:
         """Of one, by name or alias."""
-        return self._supervisors[self.resolve(name)].status()
+        return self.supervisor(name).status()
+
+    def supervisor(self, name: str) -> ModelSupervisor:
+        """Of one, by name or alias. Raises ``ModelNotFoundError``."""
+        return self._supervisors[self.resolve(name)]
 
     async def ensure_ready(self, name: str) -> ReadyModel:
-        """Raises ``ModelNotFoundError``, ``ModelLoadingError``, ``ModelFailedError`` or ``ShuttingDownError``."""
-        supervisor = self._supervisors[self.resolve(name)]
+        """A model that is not loaded is loaded for the asking. Raises ``ModelNotFoundError``, ``ModelLoadingError``,
+        ``ModelFailedError``, ``InsufficientMemoryError`` or ``ShuttingDownError``.
+        """
+        supervisor = self.supervisor(name)
         if self._draining:
             raise ShuttingDownError("the daemon is stopping; try again when it is back", retry_after=5.0)
-        ready, client = supervisor.require_ready()
-        return ReadyModel(supervisor.name, supervisor.config, ready, client)
+        run = await supervisor.become_ready()
+        assert run.ready is not None  # noqa: S101 - it serves
+        return ReadyModel(supervisor.name, supervisor.config, run.ready, run.client)
 
-    def start_all(self) -> None:
-        """Load every model."""
-        for supervisor in self._supervisors.values():
-            supervisor.start()
+    async def evict_cache(self, name: str) -> CacheEvicted:
+        """Drop what the model's cache keeps for later requests. Raises as ``ModelSupervisor.require_ready``."""
+        supervisor = self.supervisor(name)
+        evicted = await supervisor.require_ready().client.evict_cache()
+        self._telemetry.cache_evicted(supervisor.name, evicted.entries)
+        return evicted
+
+    def load(self, name: str) -> None:
+        """Make it ready, and keep it so."""
+        self.supervisor(name).want()
+
+    def unload(self, name: str) -> None:
+        """End its worker; the next request loads it again."""
+        self.supervisor(name).unload()
+
+    def hold(self, name: str) -> None:
+        """Take it out of service until it is loaded again."""
+        self.supervisor(name).hold()
+
+    def restart(self, name: str) -> None:
+        """A new worker in the place of the one there is."""
+        self.supervisor(name).restart()
+
+    async def wait_model_settled(self, name: str) -> str | None:
+        """Until one model is what is wanted of it; why not, where it cannot be."""
+        return await self.supervisor(name).wait_settled()
+
+    # ---- the end ----
 
     async def drain(self, timeout: float) -> bool:  # noqa: ASYNC109 - running out of time is an answer here, not an error
         """Refuse new requests and let those that run finish; False if some still ran after ``timeout`` seconds."""
         self._draining = True
-        clients = [supervisor.client for supervisor in self._supervisors.values()]
-        for supervisor in self._supervisors.values():
-            supervisor.drain()
+        for supervisor in self._all():
+            supervisor.quiesce()
         try:
             async with asyncio.timeout(timeout):
-                await asyncio.gather(*(client.wait_idle() for client in clients if client is not None))
+                await asyncio.gather(*(supervisor.wait_idle() for supervisor in self._all()))
         except TimeoutError:
             return False
         return True
 
     async def stop(self) -> None:
         """End every worker."""
-        await asyncio.gather(*(supervisor.stop() for supervisor in self._supervisors.values()))
+        await asyncio.gather(*(supervisor.stop() for supervisor in self._all()))
+        for task in self._tasks:
+            task.cancel()
+
+    def _all(self) -> list[ModelSupervisor]:
+        return [*self._supervisors.values(), *self._removed.values()]

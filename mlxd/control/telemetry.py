@@ -53,6 +53,9 @@ class Telemetry(Protocol):
     def step(self, model: str, stats: StepStats) -> None:
         """One engine step."""
 
+    def cache_evicted(self, model: str, entries: int) -> None:
+        """An operator had it dropped: blocks of a paged cache, or whole prompts."""
+
     def model_loaded(self, model: str, seconds: float) -> None:
         """A worker became ready."""
 

@@ -1,8 +1,9 @@
 """A listener's application, with what every listener shares: request ids, errors, security, in this order."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from mlxd.errors import MlxdError
 from mlxd.listener.cors import add_cors_headers
@@ -20,12 +21,15 @@ def new_application(
     *,
     on_error: OnError = ignore_error,
     error_bodies: Mapping[str, ErrorBody] | None = None,
+    before_security: Sequence[Middleware] = (),
 ) -> web.Application:
     """An empty application; add routes with ``expect_handler=listener.errors.expect_continue`` where they take bodies.
 
     ``rules`` is asked at each request. ``on_error`` hears of every error answer. ``error_bodies``: see ``error_middleware``.
+    ``before_security``: see also what the rules refuse.
     """
-    app = web.Application(middlewares=[request_id_middleware, error_middleware(on_error, error_bodies or {}), security_middleware(rules)])
+    errors = error_middleware(on_error, error_bodies or {})
+    app = web.Application(middlewares=[request_id_middleware, errors, *before_security, security_middleware(rules)])
     app.on_response_prepare.append(add_request_id)
     app.on_response_prepare.append(add_cors_headers)
     return app

@@ -3,7 +3,7 @@
 1. No WebSocket upgrade, no ``Sec-Fetch-Mode: no-cors``: nothing here answers these, only attacks on local servers send them.
 2. ``Host`` on an allow-list, against DNS rebinding (TCP only: no browser reaches a unix socket).
 3. ``Origin``, where present, on its own list (``cors.py``); CORS preflights end here.
-4. A body has a JSON content type, which no HTML form can send.
+4. A body has a JSON content type (or TOML's, for configurations), which no HTML form can send.
 5. A bearer token, where tokens are configured. Health checks need none: they say nothing about models or configuration.
 
 The rules are asked for anew at each request, so that a reload takes effect on the next one.
@@ -49,7 +49,8 @@ class SecurityRules:
     hosts: frozenset[str] = frozenset()  # beside loopback names and the address a connection came in by
     origins: tuple[str, ...] = ()
     tokens: tuple[str, ...] = ()
-    read_tokens: tuple[str, ...] = ()  # may GET and HEAD only
+    read_tokens: tuple[str, ...] = ()  # may GET and HEAD
+    reading_paths: frozenset[str] = frozenset()  # and call these, by whatever method
     content_types: frozenset[str] = _JSON
 
 
@@ -58,13 +59,14 @@ def inference_rules(server: ServerTable) -> SecurityRules:
     return SecurityRules(hosts=_hosts(server.listen, server.allowed_hosts), origins=server.cors_origins, tokens=server.api_keys)
 
 
-def admin_rules(admin: AdminTable, *, content_types: frozenset[str] = _JSON) -> SecurityRules:
+def admin_rules(admin: AdminTable, *, content_types: frozenset[str] = _JSON, reading_paths: frozenset[str] = frozenset()) -> SecurityRules:
     """From ``[admin]``, with the secrets already resolved. No browser origin is ever allowed."""
     return SecurityRules(
         hosts=_hosts(admin.listen, admin.allowed_hosts),
         tokens=tuple(filter(None, [admin.token])),
         read_tokens=tuple(filter(None, [admin.read_token])),
         content_types=content_types,
+        reading_paths=reading_paths,
     )
 
 
@@ -132,7 +134,7 @@ def _check_token(request: web.Request, rules: SecurityRules) -> Role:
         return Role.FULL
     if not read:
         raise UnauthorizedError("the token is not valid")
-    if request.method not in _READING:
+    if request.method not in _READING and request.path not in rules.reading_paths:
         raise ForbiddenError("the token may read, and change nothing; use the full token")
     return Role.READ
 

@@ -41,7 +41,7 @@ class Listener:
         try:
             await self._runner.setup()
             for wanted, bound in zip(self._wanted, bounds, strict=True):
-                self._open[wanted] = await self._serve(bound)
+                await self.serve(wanted, bound)
         except BaseException:
             for bound in bounds:
                 bound.close()
@@ -51,7 +51,13 @@ class Listener:
     async def open(self, wanted: Address) -> None:
         """Serve one address more; no effect on one that is open. Raises ``ListenError``."""
         if wanted not in self._open:
-            self._open[wanted] = await self._serve(bind(wanted))
+            await self.serve(wanted, bind(wanted))
+
+    async def serve(self, wanted: Address, bound: Bound) -> None:
+        """Serve what is bound already, for the address that was ``wanted``; from now on it is the listener's to close."""
+        loop = asyncio.get_running_loop()
+        servers = [await loop.create_server(self._connection, sock=sock) for sock in bound.sockets]
+        self._open[wanted] = _Site(bound, servers)
 
     def close(self, wanted: Address) -> None:
         """Stop listening on one address; its connections go on. No effect on one that is not open."""
@@ -70,11 +76,6 @@ class Listener:
         for _ in range(_TURNS_TO_A_CONNECTION):  # what was accepted a moment ago becomes a connection, which cleanup closes
             await asyncio.sleep(0)
         await self._runner.cleanup()
-
-    async def _serve(self, bound: Bound) -> "_Site":
-        loop = asyncio.get_running_loop()
-        servers = [await loop.create_server(self._connection, sock=sock) for sock in bound.sockets]
-        return _Site(bound, servers)
 
     def _connection(self) -> "_Connection":
         server = self._runner.server

@@ -37,16 +37,32 @@ def configure_logging(log: LogTable, *, stream: TextIO | None = None) -> None:
     handler = _handler(log, stream or sys.stderr)
     handler.setFormatter(_formatter(log, stream or sys.stderr))
     handler.set_name("mlxd")
-    level = _LEVELS[log.level.upper()]
     root = logging.getLogger()
     for old in [each for each in root.handlers if each.get_name() == "mlxd"]:
         root.removeHandler(old)
         old.close()
     root.addHandler(handler)
-    root.setLevel(max(level, logging.INFO))  # the chatter of libraries at "debug" helps nobody
-    _ours.setLevel(level)
+    set_log_level(log.level)
     logging.captureWarnings(capture=True)
     _configure_structlog()
+
+
+def check_log_file(log: LogTable) -> None:
+    """Raises ``ConfigError`` when ``log.file`` cannot be opened; nothing else happens."""
+    if log.file:
+        _handler(log, sys.stderr).close()
+
+
+def set_log_level(level: str) -> None:
+    """Until ``configure_logging`` is called next."""
+    number = _LEVELS[level.upper()]
+    logging.getLogger().setLevel(max(number, logging.INFO))  # the chatter of libraries at "debug" helps nobody
+    _ours.setLevel(number)
+
+
+def log_level() -> str:
+    """The one in force."""
+    return logging.getLevelName(_ours.level).lower()
 
 
 def reopen_log_file() -> None:

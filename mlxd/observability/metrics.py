@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
 
 from mlxd import __version__
+from mlxd.control.ledger import Ledger
 from mlxd.control.model_state import ModelStatus
+from mlxd.control.reload import Result, Trigger
 from mlxd.control.telemetry import UNKNOWN_MODEL, CacheCounters, RequestRecord
 from mlxd.errors import CODES, MlxdError
 from mlxd.observability.model_gauges import ModelGauges
@@ -35,6 +37,7 @@ LOOP_LAG = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 ENDPOINTS = ("chat_completions", "completions")
 OUTCOMES = ("ok", "client_error", "error", "aborted")
 RESTART_REASONS = ("crash", "hang", "load_failed")
+RELOAD_RESULTS = (Result.APPLIED, Result.UNCHANGED, Result.FAILED, Result.INVALID, Result.REFUSED, Result.STALE)
 _REFUSED_BY_MODEL = (
     "invalid_request",
     "context_length_exceeded",
@@ -42,6 +45,9 @@ _REFUSED_BY_MODEL = (
     "queue_full",
     "model_loading",
     "model_failed",
+    "model_drained",
+    "insufficient_memory",
+    "request_cancelled",
     "worker_lost",
     "shutting_down",
     "generation_failed",
@@ -67,14 +73,15 @@ class Metrics:
     anything else counts under ``_unknown``. Ids are never forgotten, for counters must not vanish.
     """
 
-    def __init__(self, statuses: Callable[[], Iterable[ModelStatus]]) -> None:
-        """``statuses`` is called at each scrape and must not block."""
+    def __init__(self, statuses: Callable[[], Iterable[ModelStatus]], ledger: Ledger) -> None:
+        """``statuses`` is called at each scrape and must not block; ``ledger`` is read then."""
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series beside each, which no query here uses
         self.registry = CollectorRegistry()
         self._models: set[str] = set()
         self._define_requests()
         self._define_engine()
         self._define_daemon()
+        self._define_memory(ledger)
         self.registry.register(ModelGauges(statuses))
         self.registry.register(process_collector())
         for reason in _REFUSED_BY_LISTENER:
@@ -121,12 +128,22 @@ class Metrics:
             "Unix time the running configuration was taken over.",
             registry=self.registry,
         )
+        self.reloads = Counter("mlxd_config_reloads_total", "Reloads of the configuration.", ("trigger", "result"), registry=self.registry)
+        for trigger in Trigger:
+            for result in RELOAD_RESULTS:
+                self.reloads.labels(trigger.value, result.value)
         self.config = Info("mlxd_config", "The running configuration file.", registry=self.registry)
         self.build = Info("mlxd_build", "Versions of mlxd and of the libraries its workers use.", registry=self.registry)
         self.build.info({"version": __version__, "mlx": _version("mlx"), "mlx_lm": _version("mlx-lm")})
         self.loop_lag = Histogram(
             "mlxd_event_loop_lag_seconds", "How late the daemon's event loop ran a timer.", buckets=LOOP_LAG, registry=self.registry
         )
+
+    def _define_memory(self, ledger: Ledger) -> None:
+        limit = Gauge("mlxd_memory_limit_bytes", "memory.limit: what all models together may use.", registry=self.registry)
+        limit.set_function(lambda: ledger.limit)
+        reserved = Gauge("mlxd_memory_reserved_bytes", "Reserved for the models that are loaded or loading.", registry=self.registry)
+        reserved.set_function(lambda: ledger.total)
 
     # ---- configuration ----
 
@@ -136,15 +153,17 @@ class Metrics:
             self._models.add(name)
             self._start_at_zero(name)
 
+    def reloaded(self, trigger: str, result: str, *, good: bool) -> None:
+        """A reload is over. ``good``: what the file says is what runs."""
+        self.reloads.labels(trigger, result).inc()
+        if not good:
+            self.reload_successful.set(0)
+
     def config_loaded(self, sha256: str, when: float | None = None) -> None:
         """A configuration was taken over; ``when`` is Unix time, default now."""
         self.reload_successful.set(1)
         self.reload_timestamp.set(time.time() if when is None else when)
         self.config.info({"hash": sha256})
-
-    def config_refused(self) -> None:
-        """A configuration could not be taken over; the running one stays."""
-        self.reload_successful.set(0)
 
     # ---- control.telemetry.Telemetry ----
 
@@ -171,6 +190,10 @@ class Metrics:
             self.cache_lookups.labels(model, record.cache.value).inc()
             self.cache_query_tokens.labels(model).inc(prompt_tokens)
             self.cache_hit_tokens.labels(model).inc(cached)
+
+    def cache_evicted(self, model: str, entries: int) -> None:
+        """Count what an operator dropped."""
+        self.evicted_blocks.labels(self._label(model), "operator").inc(entries)
 
     def request_rejected(self, model: str, reason: str) -> None:
         """Count an error answer; ``reason`` is the error's code."""
@@ -217,16 +240,17 @@ class Metrics:
         for endpoint in ENDPOINTS:
             for outcome in OUTCOMES:
                 self.requests.labels(model, endpoint, outcome)
-        for reason in _REFUSED_BY_MODEL:
-            self.request_rejections.labels(model, reason)
-        for reason in RESTART_REASONS:
-            self.worker_restarts.labels(model, reason)
-        for outcome in CacheOutcome:
-            self.cache_lookups.labels(model, outcome.value)
-        self.preemptions.labels(model, "blocks")
-        self.evicted_blocks.labels(model, "room")
-        for source in ("computed", "cached"):
-            self.prompt_tokens.labels(model, source)
+        starting = {
+            self.request_rejections: _REFUSED_BY_MODEL,
+            self.worker_restarts: RESTART_REASONS,
+            self.cache_lookups: [outcome.value for outcome in CacheOutcome],
+            self.preemptions: ["blocks"],
+            self.evicted_blocks: ["room", "operator"],
+            self.prompt_tokens: ["computed", "cached"],
+        }
+        for labelled, values in starting.items():
+            for value in values:
+                labelled.labels(model, value)
         for counter in (self.generation_tokens, self.cache_query_tokens, self.cache_hit_tokens):
             counter.labels(model)
         for histogram in (self.ttft, self.itl, self.queue, self.prefill, self.decode, self.duration):

@@ -1,8 +1,9 @@
 """Messages between the daemon and a worker, declared once.
 
-Daemon to worker: ``Load`` (first, once), ``Generate``, ``Abort``, ``Reconfigure``, ``Stop``.
-Worker to daemon: ``Hello`` (first), ``Progress`` while loading, ``Ready`` or ``LoadFailed``, then ``Events``
-(one frame per engine step, for all rows), ``Reconfigured``, ``Heartbeat`` and ``LogRecord`` at any time.
+Daemon to worker: ``Load`` (first, once), ``Proceed``, ``Generate``, ``Abort``, ``Reconfigure``, ``EvictCache``, ``Stop``.
+Worker to daemon: ``Hello`` (first), ``Progress`` while loading, ``NeedsMemory`` (once, then it waits for ``Proceed``), ``Ready`` or
+``LoadFailed``, then ``Events`` (one frame per engine step, for all rows), ``Reconfigured``, ``CacheEvicted``, ``Heartbeat`` and
+``LogRecord`` at any time.
 
 Every ``Generate`` is answered by exactly one of ``Finished`` or ``Failed``, unless it is aborted: an
 aborted request is answered by nothing more. ``Started`` comes at most once, before its first ``Delta``.
@@ -53,7 +54,10 @@ class Load(_Message, frozen=True, kw_only=True):
     block_size: int  # tokens, of a paged cache
     limits: Limits
     heartbeat_interval: float  # seconds
-    log_level: str
+
+
+class Proceed(_Message, frozen=True, kw_only=True):
+    """The memory it asked for is reserved: load."""
 
 
 class ChatPrompt(_Message, frozen=True, kw_only=True):
@@ -100,11 +104,15 @@ class Reconfigure(_Message, frozen=True, kw_only=True):
     limits: Limits
 
 
+class EvictCache(_Message, frozen=True, kw_only=True):
+    """Drop what is kept for later requests only. Answered by ``CacheEvicted``."""
+
+
 class Stop(_Message, frozen=True, kw_only=True):
     """End the process; requests that still run are forgotten."""
 
 
-FromDaemon = Load | Generate | Abort | Reconfigure | Stop
+FromDaemon = Load | Proceed | Generate | Abort | Reconfigure | EvictCache | Stop
 
 
 # ---- worker to daemon ----
@@ -123,6 +131,19 @@ class Progress(_Message, frozen=True, kw_only=True):
     stage: Literal["fetching", "converting", "loading", "warming"]
     done: int = 0
     total: int = 0
+
+
+class NeedsMemory(_Message, frozen=True, kw_only=True):
+    """What loading will take, in bytes: known once the model is on disk, and asked for before anything of it is in memory."""
+
+    weights: int
+    cache: int  # the limit of its cache
+    transients: int  # what computing takes beside: an estimate
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.weights + self.cache + self.transients
 
 
 class Ready(_Message, frozen=True, kw_only=True):
@@ -145,6 +166,13 @@ class Reconfigured(_Message, frozen=True, kw_only=True):
     """The limits as they are now."""
 
     limits: Limits
+
+
+class CacheEvicted(_Message, frozen=True, kw_only=True):
+    """What was dropped. ``entries``: blocks of a paged cache, or whole prompts."""
+
+    entries: int
+    bytes: int
 
 
 class LoadFailed(_Message, frozen=True, kw_only=True):
@@ -228,4 +256,4 @@ class LogRecord(_Message, frozen=True, kw_only=True):
     fields: dict[str, Any] = {}
 
 
-FromWorker = Hello | Progress | Ready | Reconfigured | LoadFailed | Events | Heartbeat | LogRecord
+FromWorker = Hello | Progress | NeedsMemory | Ready | Reconfigured | CacheEvicted | LoadFailed | Events | Heartbeat | LogRecord

@@ -24,15 +24,15 @@ class _Forwarder(logging.Handler):
         self._send(LogRecord(level=level if level in _LEVELS else "info", event="library_log", fields=fields))
 
 
-def forward_logs(level: str, send: Callable[[LogRecord], None]) -> Callable[[], None]:
-    """Send what libraries log, from ``level`` (and at least "info": their chatter helps nobody), and their warnings.
-    Returns a function that undoes it.
+def forward_logs(send: Callable[[LogRecord], None]) -> Callable[[], None]:
+    """Send what libraries log, from "info" on (below, their chatter helps nobody), and their warnings; the daemon's level decides what
+    of it comes out. Returns a function that undoes it.
     """
     handler = _Forwarder(send)
     root = logging.getLogger()
     before, show = root.level, warnings.showwarning
     root.addHandler(handler)
-    root.setLevel(max(logging.INFO, logging.getLevelNamesMapping()[level.upper()]))
+    root.setLevel(logging.INFO)
 
     def show_warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object) -> None:
         fields = {"category": category.__name__, "message": str(message), "where": f"{filename}:{lineno}"}

@@ -15,7 +15,7 @@ import socket
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import psutil
@@ -26,7 +26,9 @@ from mlxd.types import Limits, MemoryFigures
 from mlxd.wire.framing import worker_codec
 from mlxd.wire.messages import (
     Abort,
+    CacheEvicted,
     ErrorInfo,
+    EvictCache,
     FromWorker,
     Generate,
     Heartbeat,
@@ -34,6 +36,8 @@ from mlxd.wire.messages import (
     Load,
     LoadFailed,
     LogRecord,
+    NeedsMemory,
+    Proceed,
     Progress,
     Reconfigure,
     Reconfigured,
@@ -85,6 +89,7 @@ class _Worker:
         self._writer = writer
         self._codec = worker_codec()
         self._cache_limit = CacheLimit()
+        self._may_load = threading.Event()
         self._sessions: Sessions | None = None
         self._queue: RequestQueue | None = None
         self._engine: Engine | None = None
@@ -102,8 +107,12 @@ class _Worker:
                     self._sessions.open(message)
                 case Abort(id=request_id) if self._sessions is not None:
                     self._sessions.abort(request_id)
+                case Proceed():
+                    self._may_load.set()
                 case Reconfigure(limits=limits):
                     self._reconfigure(limits)
+                case EvictCache():
+                    self._evict_cache()
                 case Stop():
                     return
 
@@ -130,7 +139,7 @@ class _Worker:
     def _start(self, load: Load) -> None:
         load = msgspec.structs.replace(load, limits=self._cache_limit.resolve(load.limits))
         self._queue = RequestQueue(load.limits.max_queue)
-        self._restore_logs = forward_logs(load.log_level, self.send_from_any_thread)
+        self._restore_logs = forward_logs(self.send_from_any_thread)
         self._spawn(self._beat(load.heartbeat_interval))
         threading.Thread(target=self._engine_thread, args=(load, self._queue), name="engine", daemon=True).start()
 
@@ -141,6 +150,10 @@ class _Worker:
         self._queue.max_queue = limits.max_queue
         self._sessions.reconfigure(limits)
         self._queue.call(partial(self._apply, limits, self._engine, self._queue))
+
+    def _evict_cache(self) -> None:
+        if self._queue is not None and self._engine is not None:
+            self._queue.call(partial(self._evict, self._engine))
 
     def _spawn(self, work: Any) -> None:
         task = self._loop.create_task(work)
@@ -180,7 +193,7 @@ class _Worker:
         try:
             from mlxd.worker.runtime.start import start_model  # imports MLX: on this thread, and after OpenBLAS
 
-            started = start_model(load, lambda stage, done, total: self.send_from_any_thread(Progress(stage=stage, done=done, total=total)))
+            started = start_model(load, self._tell_progress, self._wait_for_memory)
         except Exception as error:  # noqa: BLE001 - whatever a library raises, the operator must read it
             known = (
                 error
@@ -195,6 +208,20 @@ class _Worker:
         self._loop.call_soon_threadsafe(self._ready, engine, sessions, started.ready)
         engine.run()
         return True
+
+    def _tell_progress(self, stage: Literal["fetching", "converting", "loading", "warming"], done: int, total: int) -> None:
+        self.send_from_any_thread(Progress(stage=stage, done=done, total=total))
+
+    def _wait_for_memory(self, needs: NeedsMemory) -> None:
+        """For as long as it takes: a daemon that has none ends this process."""
+        self.send_from_any_thread(needs)
+        self._may_load.wait()
+
+    def _evict(self, engine: Engine) -> None:
+        """Between two steps."""
+        before = engine.cache.bytes_cached
+        entries = engine.evict_cached()
+        self.send_from_any_thread(CacheEvicted(entries=entries, bytes=before - engine.cache.bytes_cached))
 
     def _apply(self, limits: Limits, engine: Engine, queue: RequestQueue) -> None:
         """Between two steps."""

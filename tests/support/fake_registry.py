@@ -95,7 +95,7 @@ class FakeWorker:
     async def next_request(self) -> FakeRequest:
         return await asyncio.wait_for(self._new.get(), 10)
 
-    async def start(self, load, on_progress, on_step) -> Ready:
+    async def start(self, load, watcher) -> Ready:
         raise NotImplementedError
 
     async def wait_exit(self) -> WorkerExit:
@@ -172,6 +172,8 @@ class FakeTelemetry:
         self.rejections.append((model, reason))
 
     def step(self, model, stats) -> None: ...
+
+    def cache_evicted(self, model, entries) -> None: ...
 
     def model_loaded(self, model, seconds) -> None: ...
 

@@ -6,6 +6,8 @@ What happens at load is said by the last part of ``Load.source``, so that a conf
 
     fake/ok                    Progress, Ready
     fake/slow                  Progress "fetching" 40 of 100, then waits for a permit (see below), then Ready
+    fake/needs-N               asks for N bytes of memory, and is ready once they are granted
+    fake/faulty                Ready, and then every request fails
     fake/stuck                 Progress once, then nothing but heartbeats
     fake/crash                 SIGKILL of itself
     fake/abort                 a native abort's message on stderr, then SIGABRT
@@ -56,10 +58,12 @@ from mlxd.types import CacheFigures, CacheOutcome, FinishReason, MemoryFigures, 
 from mlxd.wire.framing import worker_codec
 from mlxd.wire.messages import (
     Abort,
+    CacheEvicted,
     ChatPrompt,
     Delta,
     ErrorInfo,
     Events,
+    EvictCache,
     Failed,
     Finished,
     Generate,
@@ -68,6 +72,8 @@ from mlxd.wire.messages import (
     Load,
     LoadFailed,
     LogRecord,
+    NeedsMemory,
+    Proceed,
     Progress,
     Ready,
     Reconfigure,
@@ -112,6 +118,8 @@ class FakeWorker:
         self.cached: dict[str, int] = {}
         self.reading = asyncio.Event()
         self.reading.set()
+        self.granted = asyncio.Event()
+        self.faulty = False
         self.mute = False
         self.busy = 0.0
         self.steps = 0
@@ -138,23 +146,31 @@ class FakeWorker:
     async def read(self):
         self.greet()
         while (message := await self.codec.read(self.reader)) is not None:
-            match message:
-                case Load():
-                    self.loading = asyncio.create_task(self.load(message))
-                case Generate():
-                    self.requests[message.id] = asyncio.create_task(self.generate(message))
-                case Abort(id="permit"):
-                    self.permits.release()
-                case Abort(id=request_id):
-                    if request_id in self.requests:
-                        self.requests.pop(request_id).cancel()
-                        self.started.discard(request_id)
-                case Reconfigure(limits=limits):
-                    self.reconfigure(limits)
-                case Stop():
-                    return
+            if isinstance(message, Stop):
+                return
+            self.act(message)
             await self.reading.wait()
         await self.reading.wait()
+
+    def act(self, message):
+        match message:
+            case Load():
+                self.loading = asyncio.create_task(self.load(message))
+            case Generate():
+                self.requests[message.id] = asyncio.create_task(self.generate(message))
+            case Abort(id="permit"):
+                self.permits.release()
+            case Abort(id=request_id):
+                if request_id in self.requests:
+                    self.requests.pop(request_id).cancel()
+                    self.started.discard(request_id)
+            case Proceed():
+                self.granted.set()
+            case Reconfigure(limits=limits):
+                self.reconfigure(limits)
+            case EvictCache():
+                self.send(CacheEvicted(entries=len(self.seen), bytes=100 * len(self.seen)))
+                self.seen.clear()
 
     def reconfigure(self, limits):
         """A limit of 13 requests kills it; of 14, it never answers."""
@@ -184,6 +200,11 @@ class FakeWorker:
             with counter.open("a") as file:
                 file.write("x")
             word = found[1] if counter.stat().st_size <= int(found[2]) else "ok"
+        if (found := re.fullmatch(r"needs-(\d+)", word)) is not None:
+            self.send(NeedsMemory(weights=int(found[1]), cache=0, transients=0))
+            await self.granted.wait()
+            word = "ok"
+        self.faulty = word == "faulty"
         beating = asyncio.create_task(self.beat(load.heartbeat_interval))
         try:
             await self.load_by(word, load)
@@ -260,7 +281,7 @@ class FakeWorker:
     async def generate_by(self, request):
         text = prompt_text(request)
         verb, *words = text.split() or [""]
-        match verb:
+        match "fail" if self.faulty else verb:
             case "queue":
                 await asyncio.Event().wait()
             case "fail":

@@ -4,8 +4,9 @@ import asyncio
 
 from mlxd.client.stream_table import StreamTable
 from mlxd.client.worker_client import WorkerExit
-from mlxd.types import Limits, MemoryFigures
-from mlxd.wire.messages import Heartbeat, Ready
+from mlxd.errors import MlxdError
+from mlxd.types import FinishReason, Limits, MemoryFigures, Timings, Usage
+from mlxd.wire.messages import CacheEvicted, Finished, Heartbeat, NeedsMemory, Ready
 
 READY = Ready(
     runner="simple", runner_reason="", device="cpu", dtype="float32", context_length=2048, vocab_size=1000,
@@ -25,15 +26,38 @@ class ScriptedClient:
         self.stopped = asyncio.Event()
         self.may_stop = asyncio.Event()
         self.may_stop.set()
+        self.may_reconfigure = asyncio.Event()
+        self.may_reconfigure.set()
+        self.reconfigured = []
+        self.asked_to_reconfigure = asyncio.Event()
+        self.watched = None
         self.streams = StreamTable(lambda _: None)
+        self._submitted = asyncio.Queue()
         self._loaded = asyncio.get_running_loop().create_future()
         self._exit = asyncio.get_running_loop().create_future()
 
     # ---- the test's side ----
 
     def become_ready(self):
-        self.limits = READY.limits
+        self.limits = self.load.limits
         self._loaded.set_result(READY)
+
+    async def need(self, size):
+        """Ask for so many bytes of memory; a refusal fails the load."""
+        try:
+            await self.watcher.on_need(NeedsMemory(weights=size, cache=0, transients=0))
+        except MlxdError as error:
+            self.refuse(error)
+
+    async def request(self):
+        """The next one that somebody submitted, to be answered by ``answer``."""
+        async with asyncio.timeout(30):
+            return await self._submitted.get()
+
+    def answer(self, request):
+        usage = Usage(prompt_tokens=2, completion_tokens=1)
+        timings = Timings(queue=0.0, prefill=0.0, decode=0.0)
+        self.streams.push(Finished(id=request.id, text="", tokens=0, reason=FinishReason.STOP, usage=usage, timings=timings))
 
     def refuse(self, error):
         self._loaded.set_exception(error)
@@ -47,16 +71,27 @@ class ScriptedClient:
     # ---- WorkerClient ----
 
     async def reconfigure(self, limits):
+        self.reconfigured.append(limits)
+        self.asked_to_reconfigure.set()
+        await self.may_reconfigure.wait()
         self.limits = limits
         return limits
 
-    async def start(self, load, on_progress, on_step):
-        self.load, self.on_progress, self.on_step = load, on_progress, on_step
+    async def start(self, load, watcher):
+        self.load, self.watcher = load, watcher
         self.started.set()
         return await self._loaded
 
+    async def evict_cache(self):
+        return CacheEvicted(entries=3, bytes=300)
+
+    def watch(self, *, hang_timeout, load_timeout):
+        self.watched = (hang_timeout, load_timeout)
+
     def submit(self, request):
-        return self.streams.open(request.id)
+        stream = self.streams.open(request.id)
+        self._submitted.put_nowait(request)
+        return stream
 
     async def wait_idle(self):
         await self.streams.wait_idle()
@@ -107,7 +142,7 @@ class CountingTelemetry:
     """Remembers what a supervisor tells."""
 
     def __init__(self):
-        self.loaded, self.restarted, self.steps = [], [], []
+        self.loaded, self.restarted, self.steps, self.evicted = [], [], [], []
 
     def request_finished(self, record): ...
 
@@ -115,6 +150,9 @@ class CountingTelemetry:
 
     def step(self, model, stats):
         self.steps.append((model, stats))
+
+    def cache_evicted(self, model, entries):
+        self.evicted.append((model, entries))
 
     def model_loaded(self, model, seconds):
         self.loaded.append((model, seconds))

@@ -1,12 +1,18 @@
 """Model statuses, heartbeats and sources of the admin API, made up for tests."""
 
-from mlxd.admin.keys import AdminSources, DaemonFacts, ListenerFacts, RunningConfig
+import asyncio
+
+from mlxd.admin.keys import AdminSources, DaemonFacts, ListenerFacts, MemoryFacts, RunningConfig
 from mlxd.config.schema import ModelTable
+from mlxd.control.ledger import Ledger
+from mlxd.control.live_requests import LiveRequests
 from mlxd.control.model_state import ModelStatus
+from mlxd.control.operations import Operations
+from mlxd.control.reload import Outcome, Result
 from mlxd.control.telemetry import CacheCounters
-from mlxd.errors import ModelNotFoundError
+from mlxd.errors import ConfigError, ModelLoadingError, ModelNotFoundError
 from mlxd.types import CacheFigures, Limits, MemoryFigures, ModelState
-from mlxd.wire.messages import Heartbeat, Ready
+from mlxd.wire.messages import CacheEvicted, Heartbeat, Ready
 
 SHA256 = "5e" * 32
 SINCE = 1_767_323_045.5  # 2026-01-02T03:04:05.500Z
@@ -41,10 +47,14 @@ def running_status(name="tiny", **fields):
 
 
 class FakeModels:
-    """A registry whose statuses the test sets."""
+    """A registry whose statuses the test sets; ``asked`` has what it was told to do."""
 
     def __init__(self, *statuses):
         self.all = list(statuses)
+        self.asked = []
+        self.may_settle = asyncio.Event()
+        self.may_settle.set()
+        self.differs = None
 
     def statuses(self):
         return list(self.all)
@@ -56,7 +66,50 @@ class FakeModels:
         raise ModelNotFoundError(f'no model is named "{name}"', param="model")
 
     def status(self, name):
-        return next(status for status in self.all if status.name == name)
+        return next(status for status in self.all if status.name == self.resolve(name))
+
+    def load(self, name):
+        self.asked.append(("load", name))
+
+    def unload(self, name):
+        self.asked.append(("unload", name))
+
+    def hold(self, name):
+        self.asked.append(("hold", name))
+
+    def restart(self, name):
+        self.asked.append(("restart", name))
+
+    async def wait_model_settled(self, name):
+        await self.may_settle.wait()
+        return self.differs
+
+    async def evict_cache(self, name):
+        status = self.status(name)
+        if status.ready is None:
+            raise ModelLoadingError(f"{name} is loading", retry_after=1.0)
+        self.asked.append(("evict", name))
+        return CacheEvicted(entries=3, bytes=300)
+
+
+class FakeReloads:
+    """Answers with what the test sets, and remembers what it was asked."""
+
+    def __init__(self):
+        self.outcome = Outcome(result=Result.UNCHANGED, sha256=SHA256)
+        self.asked = []
+
+    async def reload(self, trigger, *, if_match=None):
+        self.asked.append(("reload", trigger.value, if_match))
+        return self.outcome
+
+    async def look(self, *, if_match=None):
+        self.asked.append(("look", if_match))
+        return self.outcome
+
+    async def compare(self, text):
+        self.asked.append(("compare", text))
+        return self.outcome
 
 
 class FakeDaemon:
@@ -64,25 +117,51 @@ class FakeDaemon:
 
     def __init__(self, *statuses):
         self.models = FakeModels(*statuses)
+        self.requests = LiveRequests()
+        self.operations = Operations()
+        self.reloads = FakeReloads()
         self.draining = False
         self.config_error = None
         self.registry = None
         self.counters = CacheCounters()
+        self.ledger = Ledger(1000)
+        self.memory = MemoryFacts(limit=1000, reserved={"tiny": 300})
+        self.log_level = "info"
+
+    def validate(self, text):
+        if "source" not in text:
+            raise ConfigError(["mlxd.toml:1: models: no model is configured"])
+        return ["tiny"]
+
+    def set_log_level(self, level):
+        self.log_level = level
 
     @property
     def sources(self):
         return AdminSources(
             models=self.models,
+            requests=self.requests,
+            operations=self.operations,
+            reloads=self.reloads,
             config=lambda: RunningConfig(
                 path="/etc/mlxd.toml",
                 sha256=SHA256,
                 loaded=SINCE,
-                document={"sha256": SHA256, "config": {"admin": {"token": "<redacted>"}}},
+                document={
+                    "path": "/etc/mlxd.toml",
+                    "sha256": SHA256,
+                    "config": {"admin": {"token": "<redacted>"}},
+                    "provenance": {"admin.token": 3},
+                },
+                successful=self.config_error is None,
                 last_error=self.config_error,
             ),
+            validate=self.validate,
             daemon=lambda: DaemonFacts(
                 pid=41, started=SINCE, draining=self.draining, listeners=(ListenerFacts(role="inference", address="127.0.0.1:8000"),)
             ),
+            memory=lambda: self.memory,
             cache_counters=lambda _: self.counters,
             metrics=lambda: self.registry,
+            set_log_level=self.set_log_level,
         )

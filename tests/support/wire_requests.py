@@ -15,8 +15,31 @@ def load(source: str = "fake/ok", *, heartbeat_interval: float = 0.05) -> Load:
         block_size=16,
         limits=Limits(cache_entries=8),
         heartbeat_interval=heartbeat_interval,
-        log_level="info",
     )
+
+
+class Watcher:
+    """A ``LoadWatcher`` that remembers. ``on``: what else to do, by the name of the method."""
+
+    def __init__(self, **on):
+        self.progress, self.needs, self.steps = [], [], []
+        self._on = on
+
+    def on_progress(self, progress):
+        self.progress.append(progress)
+        self._also("progress", progress)
+
+    async def on_need(self, needs):
+        self.needs.append(needs)
+        self._also("need", needs)
+
+    def on_step(self, stats):
+        self.steps.append(stats)
+        self._also("step", stats)
+
+    def _also(self, name, value):
+        if name in self._on:
+            self._on[name](value)
 
 
 def generate(text: str, request_id: str = "r1", *, max_tokens: int | None = None) -> Generate:

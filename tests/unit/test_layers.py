@@ -29,13 +29,13 @@ ALLOWED = {
     "worker.runtime": {"worker.kv", "worker.engine", "worker.fetch", "worker.text", "wire", "errors", "types"},
     "worker": {"worker", "wire", "errors", "types"},
 }
-EVERYTHING_BUT_THE_WORKER = {"daemon", "cli", "__main__", "__init__"}
+EVERYTHING_BUT_THE_WORKER = {"daemon", "takeover", "cli", "__main__", "__init__"}
 
 MLX = {"mlx", "mlx_lm"}
 HTTP = {"aiohttp", "prometheus_client"}
 MAY_IMPORT = {
     **{name: {"worker.runtime"} for name in MLX},
-    **{name: {"listener", "api", "admin", "observability", "daemon", "cli"} for name in HTTP},
+    **{name: {"listener", "api", "admin", "observability", "daemon", "takeover", "cli"} for name in HTTP},
 }
 
 

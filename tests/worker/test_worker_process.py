@@ -10,7 +10,20 @@ import pytest
 
 from mlxd import __version__
 from mlxd.types import MemoryFigures
-from mlxd.wire.messages import Finished, Heartbeat, Hello, LoadFailed, LogRecord, Progress, Ready, Stop
+from mlxd.wire.messages import (
+    CacheEvicted,
+    EvictCache,
+    Finished,
+    Heartbeat,
+    Hello,
+    LoadFailed,
+    NeedsMemory,
+    Proceed,
+    Progress,
+    Ready,
+    Started,
+    Stop,
+)
 from tests.support.tiny_model import make_tiny_model
 from tests.worker.worker_link import PATIENCE, generate, in_process, in_thread, load_message, text
 
@@ -118,11 +131,35 @@ async def test_the_heart_beats_while_the_model_loads_and_while_it_computes(slow)
         assert (await link.next(Heartbeat)).running == 1
 
 
-async def test_log_records_respect_the_level(tmp_path, tiny):
+async def test_nothing_is_loaded_before_memory_is_granted(tiny):
     async with in_process() as (link, _process):
-        await link.load(tiny, log_level="error")
-        await link.ask("a", "hi")
-        assert all(record.level == "error" for record in link.of(LogRecord))
+        link.permits = False
+        link.send(load_message(tiny, cache_bytes=2**20))
+        needs = await link.next(NeedsMemory)
+        assert needs.weights > 0
+        assert needs.cache == 2**20
+        assert needs.transients > 0
+        assert (await link.next(Heartbeat)).memory.weights == 0
+        assert (await link.next(Heartbeat)).memory.weights == 0
+        assert not link.of(Ready)
+        link.send(Proceed())
+        await link.until(lambda: link.of(Ready))
+        assert link.of(Ready)[0].weight_bytes == needs.weights
+
+
+async def test_the_cache_is_dropped_on_request(tiny):
+    async with in_process() as (link, _process):
+        await link.load(tiny)
+        await link.ask("a", [3] * 40)
+        link.send(EvictCache())
+        dropped = await link.next(CacheEvicted)
+        assert dropped.entries > 0
+        assert dropped.bytes > 0
+        await link.ask("b", [3] * 40)
+        assert next(event for event in link.events["b"] if isinstance(event, Started)).cached_tokens == 0
+        link.send(EvictCache(), EvictCache())
+        await link.until(lambda: len(link.of(CacheEvicted)) == 3)
+        assert (link.of(CacheEvicted)[2].entries, link.of(CacheEvicted)[2].bytes) == (0, 0)
 
 
 async def test_libraries_are_not_chatty_on_standard_error(tiny):

@@ -18,6 +18,8 @@ from mlxd.wire.messages import (
     Generate,
     Load,
     LoadFailed,
+    NeedsMemory,
+    Proceed,
     Ready,
     Started,
     TextPrompt,
@@ -49,7 +51,6 @@ def load_message(source, **changes):
         "cache_kind": "entries",
         "block_size": 16,
         "heartbeat_interval": 0.05,
-        "log_level": "debug",
     }
     own = fields.keys() | {"limits"}
     limits = Limits(**(LIMITS | {name: value for name, value in changes.items() if name not in own}))
@@ -81,12 +82,15 @@ class Link:
         self.messages = []
         self.events = defaultdict(list)
         self.closed = False
+        self.permits = True  # memory, as soon as it is asked for
         self._reading = asyncio.create_task(self._read())
 
     async def _read(self):
         while (message := await self._codec.read(self._reader)) is not None:
             async with self._arrived:
                 self.messages.append(message)
+                if isinstance(message, NeedsMemory) and self.permits:
+                    self.send(Proceed())
                 for event in message.events if isinstance(message, Events) else ():
                     self.events[event.id].append(event)
                 self._arrived.notify_all()

@@ -36,12 +36,17 @@ class _Shape:
     prefix: ClassVar[str]
     chunk_kind: ClassVar[str]
 
-    def __init__(self, model: ReadyModel, *, with_usage: bool) -> None:
-        self.id = f"{self.prefix}-{uuid.uuid4().hex}"
+    def __init__(self, identity: str, model: ReadyModel, *, with_usage: bool) -> None:
+        self.id = identity
         self._created = int(time.time())
         self._model = model.name
         self._fingerprint = fingerprint(model)
         self._no_usage_yet = None if with_usage else msgspec.UNSET
+
+    @classmethod
+    def new_id(cls) -> str:
+        """For the next answer."""
+        return f"{cls.prefix}-{uuid.uuid4().hex}"
 
     def usage(self, usage: Usage) -> bytes | None:
         """The chunk after the end; None where nobody asked for it."""

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from mlxd.api.deadline import Deadline
 from mlxd.api.delivery import Delivery
-from mlxd.api.keys import CONFIG, MODEL, MODELS, TELEMETRY, ReadyModel
+from mlxd.api.keys import CONFIG, MODEL, MODELS, REQUESTS, TELEMETRY, ReadyModel
 from mlxd.api.openai.answers import ChatShape, CompletionShape
 from mlxd.api.openai.fields import GenerationFields
 from mlxd.api.trace import RequestTrace
@@ -37,13 +37,16 @@ async def generate(
             request[MODEL] = trace.model = request.app[MODELS].resolve(_model_name(body))
             accepted = parse(body)
             trace.streamed = bool(accepted.stream)
-            model = await request.app[MODELS].ensure_ready(trace.model)
-        shape = shape_of(model, with_usage=accepted.wants_usage)
-        job = _to_wire(shape.id, accepted, model)
-        if config.log.content:
-            trace.prompt = msgspec.to_builtins(job.prompt)
-        delivery = Delivery(request=request, client=model.client, generate=job, shape=shape, trace=trace, deadline=deadline)
-        return await (delivery.streamed(config.server.sse_keepalive) if accepted.stream else delivery.whole())
+        live = trace.live(shape_of.new_id(), deadline.stop)
+        with request.app[REQUESTS].track(live):
+            async with deadline.guard():
+                model = await request.app[MODELS].ensure_ready(trace.model)
+            shape = shape_of(live.id, model, with_usage=accepted.wants_usage)
+            job = _to_wire(live.id, accepted, model)
+            if config.log.content:
+                trace.prompt = msgspec.to_builtins(job.prompt)
+            delivery = Delivery(request=request, client=model.client, generate=job, shape=shape, trace=trace, deadline=deadline)
+            return await (delivery.streamed(config.server.sse_keepalive) if accepted.stream else delivery.whole())
 
 
 def _model_name(body: Mapping[str, Any]) -> str:

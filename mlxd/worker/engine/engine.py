@@ -67,6 +67,12 @@ class Engine:
         """On the engine thread, between two steps."""
         self._runner.reconfigure(limits)
 
+    def evict_cached(self) -> int:
+        """On the engine thread, between two steps; see ``Runner``."""
+        freed = self._runner.evict_cached()
+        self._look_at_memory()
+        return freed
+
     def run(self) -> None:
         """The thread's main loop. What still runs at its end is aborted: MLX wants to be let go by the thread that holds it."""
         self._look_at_memory()

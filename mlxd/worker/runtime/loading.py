@@ -40,7 +40,15 @@ def detect_device() -> str:
 
 
 def load(path: Path, *, dtype: str, context_limit: int | None) -> LoadedModel:
-    """``dtype`` "auto": as stored on a GPU; on a CPU dequantized to float32, where anything else is unusably slow.
+    """Open it and read its weights."""
+    loaded = open_model(path, dtype=dtype, context_limit=context_limit)
+    read_weights(loaded)
+    return loaded
+
+
+def open_model(path: Path, *, dtype: str, context_limit: int | None) -> LoadedModel:
+    """Everything is known of it, but its weights are not in memory yet. ``dtype`` "auto": as stored on a GPU; on a CPU dequantized
+    to float32, where anything else is unusably slow.
 
     Raises ``ModelSourceError`` for a directory that mlx-lm cannot load.
     """
@@ -51,9 +59,6 @@ def load(path: Path, *, dtype: str, context_limit: int | None) -> LoadedModel:
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise ModelSourceError(f"{path} cannot be loaded as an mlx-lm model: {error}") from error
     _cast(model, dtype if dtype != "auto" or device == "gpu" else "float32", dequantize=dtype == "auto" and device == "cpu")
-    mx.eval(model.parameters())
-    mx.clear_cache()
-    leave_memory_unwired()
     weights = [value for _, value in tree_flatten(model.parameters())]
     floating = next((value.dtype for value in weights if mx.issubdtype(value.dtype, mx.floating)), mx.float32)
     own_context = context_length(config)
@@ -67,6 +72,13 @@ def load(path: Path, *, dtype: str, context_limit: int | None) -> LoadedModel:
         device=device,
         dtype=str(floating).removeprefix("mlx.core."),
     )
+
+
+def read_weights(loaded: LoadedModel) -> None:
+    """Into memory, cast and dequantized."""
+    mx.eval(loaded.model.parameters())
+    mx.clear_cache()
+    leave_memory_unwired()
 
 
 def context_length(config: dict[str, Any]) -> int:

@@ -12,13 +12,15 @@ _HAS_OPENBLAS = load_openblas()  # before anything imports MLX
 
 from mlxd.errors import ModelSourceError  # noqa: E402
 from mlxd.types import SamplingParams  # noqa: E402
-from mlxd.wire.messages import Load, Ready  # noqa: E402
+from mlxd.wire.messages import Load, NeedsMemory, Ready  # noqa: E402
 from mlxd.worker.engine.request import EngineRequest  # noqa: E402
 from mlxd.worker.engine.runner import Runner  # noqa: E402
 from mlxd.worker.runtime.choose import choose_runner  # noqa: E402
-from mlxd.worker.runtime.loading import LoadedModel, load  # noqa: E402
+from mlxd.worker.runtime.loading import LoadedModel, open_model, read_weights  # noqa: E402
 from mlxd.worker.runtime.source import fetch_model  # noqa: E402
 from mlxd.worker.text.prompt import PromptEncoder  # noqa: E402
+
+_TRANSIENTS = 128 * 2**20  # bytes: activations, logits and what MLX keeps to use again, beside a tenth of the weights
 
 Stage = Literal["fetching", "converting", "loading", "warming"]
 
@@ -33,16 +35,18 @@ class Started:
     ready: Ready
 
 
-def start_model(order: Load, progress: Callable[[Stage, int, int], None]) -> Started:
+def start_model(order: Load, progress: Callable[[Stage, int, int], None], permit: Callable[[NeedsMemory], None]) -> Started:
     """Fetch, load, and generate one token, on the calling thread, which from then on owns the model. ``order.limits.cache_bytes``
-    is set.
+    is set. ``permit`` returns when there is memory.
 
     Raises ``ModelSourceError`` (the message names the file), ``ConfigError`` for a cache too small, and whatever MLX raises.
     """
     began = time.monotonic()
     path = fetch_model(order.source, progress)
     progress("loading", 0, 0)
-    loaded = load(path, dtype=order.dtype, context_limit=order.context_length)
+    loaded = open_model(path, dtype=order.dtype, context_limit=order.context_length)
+    permit(_needs(order, loaded))
+    read_weights(loaded)
     progress("warming", 0, 0)
     choice = choose_runner(order, loaded)
     _warm(choice.runner)
@@ -61,6 +65,11 @@ def start_model(order: Load, progress: Callable[[Stage, int, int], None]) -> Sta
     )
     encoder = PromptEncoder(loaded.tokenizer, vocab_size=loaded.vocab_size, context_length=loaded.context_length)
     return Started(choice.runner, encoder, _decoder(loaded), ready)
+
+
+def _needs(order: Load, loaded: LoadedModel) -> NeedsMemory:
+    cache = 0 if order.cache_kind == "none" else order.limits.cache_bytes or 0
+    return NeedsMemory(weights=loaded.weight_bytes, cache=cache, transients=_TRANSIENTS + loaded.weight_bytes // 10)
 
 
 def _warm(runner: Runner) -> None:

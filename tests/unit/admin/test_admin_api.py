@@ -34,6 +34,9 @@ async def test_a_ready_model_in_full(daemon, admin):
             "state": "ready",
             "since": "2026-01-02T03:04:05.500Z",
             "pid": 42,
+            "replacing": False,
+            "leaving_pids": [],
+            "differs": None,
             "progress": None,
             "restarts": 0,
             "restart_in_seconds": None,
@@ -47,6 +50,7 @@ async def test_a_ready_model_in_full(daemon, admin):
                 "mlx_peak_bytes": 200,
                 "rss_bytes": 300,
             },
+            "reserved_bytes": 300,
             "cache": {
                 "kind": "auto",
                 "blocks": None,
@@ -156,6 +160,7 @@ async def test_status_has_everything_at_a_glance(daemon, admin):
             "last_error": "mlxd.toml:3: server.lisen: unknown key",
         },
         "listeners": [{"role": "inference", "address": "127.0.0.1:8000"}],
+        "memory": {"limit_bytes": 1000, "reserved_bytes": 300, "free_bytes": 700},
     }
 
 

@@ -14,7 +14,7 @@ from mlxd.observability.metrics import Metrics
 
 @pytest.fixture
 def metrics(daemon):
-    made = Metrics(daemon.models.statuses)
+    made = Metrics(daemon.models.statuses, daemon.ledger)
     daemon.registry = made.registry
     made.add_models(["tiny"])
     return made
@@ -78,5 +78,5 @@ async def test_switched_off_is_a_404_that_says_so(admin):
 
 async def test_switching_on_needs_no_new_application(daemon, admin):
     assert (await scrape(admin))[0] == 404
-    daemon.registry = Metrics(daemon.models.statuses).registry
+    daemon.registry = Metrics(daemon.models.statuses, daemon.ledger).registry
     assert (await scrape(admin))[0] == 200

@@ -9,6 +9,7 @@ import pytest
 from mlxd.api.app import build_app
 from mlxd.config.address import TcpAddress
 from mlxd.config.schema import Config
+from mlxd.control.live_requests import LiveRequests
 from mlxd.listener.server import Listener
 from tests.support.fake_registry import FakeModel, FakeRegistry, FakeTelemetry
 
@@ -21,6 +22,7 @@ class Server:
 
     registry: FakeRegistry = field(default_factory=FakeRegistry)
     telemetry: FakeTelemetry = field(default_factory=FakeTelemetry)
+    requests: LiveRequests = field(default_factory=LiveRequests)
     config: Config = field(default_factory=Config)
     port: int = 0
     session: aiohttp.ClientSession | None = None
@@ -71,7 +73,7 @@ class Server:
 async def server():
     serving = Server()
     serving.registry.add("tiny", aliases=["small"])
-    app = build_app(serving.registry, serving.telemetry, lambda: serving.config)
+    app = build_app(serving.registry, serving.telemetry, serving.requests, lambda: serving.config)
     listener = Listener(app, [TcpAddress("127.0.0.1", 0)], shutdown_timeout=0.2)
     await listener.start()
     serving.port = listener.addresses[0].port

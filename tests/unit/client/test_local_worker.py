@@ -7,16 +7,12 @@ from mlxd.client.local import LocalWorker
 from mlxd.errors import ShuttingDownError, WorkerLostError
 from mlxd.wire.messages import Finished
 from tests.support import fake_worker
-from tests.support.wire_requests import generate, load
-
-
-def nothing(_):
-    pass
+from tests.support.wire_requests import Watcher, generate, load
 
 
 async def test_a_thread_serves_like_a_process():
     worker = LocalWorker(fake_worker.run)
-    ready = await worker.start(load(), nothing, nothing)
+    ready = await worker.start(load(), Watcher())
     assert ready.device == "cpu"
     with worker.submit(generate("one two")) as stream:
         events = [event async for event in stream]
@@ -34,7 +30,7 @@ async def test_a_thread_that_raises_is_a_crash():
 
     worker = LocalWorker(run)
     with pytest.raises(WorkerLostError, match="no such device"):
-        await worker.start(load(), nothing, nothing)
+        await worker.start(load(), Watcher())
     assert (await worker.wait_exit()).reason == "crash"
 
 
@@ -43,7 +39,7 @@ async def test_a_callback_that_raises_loses_the_worker_and_says_so(capsys):
         raise KeyError("a defect of ours")
 
     worker = LocalWorker(fake_worker.run)
-    await worker.start(load(), nothing, on_step)
+    await worker.start(load(), Watcher(step=on_step))
     with pytest.raises(WorkerLostError):
         async for _ in worker.submit(generate("one")):
             pass
@@ -53,7 +49,7 @@ async def test_a_callback_that_raises_loses_the_worker_and_says_so(capsys):
 async def test_running_requests_hear_of_the_stop(monkeypatch):
     monkeypatch.setattr(socket_worker, "STOP_GRACE", 5.0)
     worker = LocalWorker(fake_worker.run)
-    await worker.start(load(), nothing, nothing)
+    await worker.start(load(), Watcher())
     stream = worker.submit(generate("queue"))
     stopping = asyncio.create_task(worker.stop())
     with pytest.raises(ShuttingDownError):

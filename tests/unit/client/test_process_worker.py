@@ -25,13 +25,9 @@ from mlxd.errors import (
 )
 from mlxd.wire.messages import Delta, Finished, Progress, Started
 from tests.support import fake_worker
-from tests.support.wire_requests import generate, load
+from tests.support.wire_requests import Watcher, generate, load
 
 PATIENCE = 30.0  # seconds; only a failing test waits so long
-
-
-def nothing(_):
-    pass
 
 
 class Log:
@@ -61,7 +57,7 @@ def make(*, hang_timeout=30.0, load_timeout=30.0, log=None, command=fake_worker.
 async def ready_worker(source="fake/ok", **kwargs):
     worker = make(**kwargs)
     try:
-        await worker.start(load(source), nothing, nothing)
+        await worker.start(load(source), Watcher())
         yield worker
     finally:
         await worker.stop()
@@ -98,7 +94,7 @@ def is_gone(pid):
 async def test_a_request_from_start_to_stop():
     progress, steps = [], []
     worker = make()
-    ready = await worker.start(load(), progress.append, steps.append)
+    ready = await worker.start(load(), Watcher(progress=progress.append, step=steps.append))
     assert ready.runner == "simple"
     assert [one.stage for one in progress] == ["fetching", "loading"]
     pid = worker.pid
@@ -186,7 +182,7 @@ async def test_what_cannot_be_sent_is_refused_and_harms_nobody():
 async def test_a_load_that_fails_leaves_nothing(source, error, reason, words):
     worker = make()
     with pytest.raises(error, match=re.escape(words)):
-        await worker.start(load(source), nothing, nothing)
+        await worker.start(load(source), Watcher())
     assert worker.pid is None
     exit_ = await ended(worker)
     assert (exit_.reason, exit_.detail[: len(words)]) == (reason, words)
@@ -207,7 +203,7 @@ async def test_a_load_that_fails_leaves_nothing(source, error, reason, words):
 async def test_a_process_that_is_no_worker_of_ours(command, error, words):
     worker = make(command=command)
     with pytest.raises(error, match=words):
-        await asyncio.wait_for(worker.start(load(), nothing, nothing), PATIENCE)
+        await asyncio.wait_for(worker.start(load(), Watcher()), PATIENCE)
     assert (await ended(worker)).reason == ("load_failed" if error is VersionMismatchError else "crash")
 
 
@@ -215,7 +211,7 @@ async def test_a_process_that_is_no_worker_of_ours(command, error, words):
 async def test_a_load_without_progress_is_ended(command, stage):
     worker = make(load_timeout=0.5, command=command)
     with pytest.raises(WorkerLostError, match=rf"no progress for 0\.5 s while (starting|{stage})"):
-        await asyncio.wait_for(worker.start(load("fake/stuck"), nothing, nothing), PATIENCE)
+        await asyncio.wait_for(worker.start(load("fake/stuck"), Watcher()), PATIENCE)
     assert (await ended(worker)).reason == "hang"
     assert worker.pid is None
 
@@ -227,7 +223,7 @@ async def test_cancelling_a_start_ends_the_process():
     def on_progress(_: Progress):
         seen.set()
 
-    starting = asyncio.create_task(worker.start(load("fake/slow"), on_progress, nothing))
+    starting = asyncio.create_task(worker.start(load("fake/slow"), Watcher(progress=on_progress)))
     await asyncio.wait_for(seen.wait(), PATIENCE)
     pid = worker.pid
     starting.cancel()
@@ -239,7 +235,7 @@ async def test_cancelling_a_start_ends_the_process():
 
 async def test_cancelling_a_start_that_has_hardly_begun():
     worker = make()
-    starting = asyncio.create_task(worker.start(load(), nothing, nothing))
+    starting = asyncio.create_task(worker.start(load(), Watcher()))
     await asyncio.sleep(0)
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -250,7 +246,7 @@ async def test_cancelling_a_start_that_has_hardly_begun():
 async def test_a_client_is_started_once():
     async with ready_worker() as worker:
         with pytest.raises(RuntimeError, match="once"):
-            await worker.start(load(), nothing, nothing)
+            await worker.start(load(), Watcher())
 
 
 # ---- a worker lost under its requests ----
@@ -423,7 +419,7 @@ async def test_what_a_dead_worker_had_spawned_is_killed_too(tmp_path):
     log = Log()
     worker = make(log=log, command=(sys.executable, str(script)))
     with pytest.raises(WorkerLostError, match="exited with code 7"):
-        await worker.start(load(), nothing, nothing)
+        await worker.start(load(), Watcher())
     child = int(log.lines()[0].split()[1])
     await asyncio.to_thread(wait_gone, child)
 
@@ -435,11 +431,11 @@ async def test_a_daemon_killed_hard_leaves_no_worker(tmp_path):
             import asyncio
             from mlxd.client.process import ProcessWorker
             from tests.support import fake_worker
-            from tests.support.wire_requests import load
+            from tests.support.wire_requests import Watcher, load
 
             async def main():
                 worker = ProcessWorker("tiny", hang_timeout=30, load_timeout=30, log=print, command=fake_worker.COMMAND)
-                await worker.start(load(), lambda _: None, lambda _: None)
+                await worker.start(load(), Watcher())
                 print(worker.pid, flush=True)
                 await asyncio.Event().wait()
 

@@ -109,8 +109,8 @@ def test_the_json_schema_refuses_what_the_loader_refuses():
     assert all(table["additionalProperties"] is False for table in tables.values())
     assert tables["ModelTable"]["required"] == ["source"]
     assert tables["BatchingTable"]["properties"]["mode"]["enum"] == ["simple", "continuous"]
-    assert tables["LifecycleTable"]["properties"]["pin"]["not"] == {}
-    assert tables["LifecycleTable"]["properties"]["pin"]["description"].startswith("Not yet available")
+    assert tables["MemoryTable"]["properties"]["wired_limit"]["not"] == {}
+    assert tables["MemoryTable"]["properties"]["wired_limit"]["description"].startswith("Not yet available")
     assert tables["SamplingTable"]["properties"]["max_tokens"]["type"] == "integer"  # TOML has no null
     assert schema["properties"]["models"]["additionalProperties"] == {"$ref": "#/$defs/ModelTable"}
 

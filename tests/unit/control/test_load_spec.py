@@ -1,18 +1,19 @@
 import pytest
 
-from mlxd.config.schema import LogTable, ModelTable
-from mlxd.control.load_spec import load_spec
+from mlxd.config.catalogue import leaves
+from mlxd.config.fields import Reload, reload_class
+from mlxd.config.schema import ModelTable
+from mlxd.control.load_spec import load_spec, worker_spec
 from mlxd.types import Limits
 from mlxd.wire.framing import worker_codec
 
 
-def spec(log_level="info", **table):
-    return load_spec("tiny", ModelTable.model_validate({"source": "org/tiny"} | table), LogTable.model_validate({"level": log_level}))
+def spec(**table):
+    return load_spec("tiny", ModelTable.model_validate({"source": "org/tiny"} | table))
 
 
 def test_every_setting_reaches_the_worker():
     load = spec(
-        log_level="debug",
         dtype="float16",
         context_length=99,
         batching={
@@ -40,7 +41,7 @@ def test_every_setting_reaches_the_worker():
         cache_fraction=None,
         cache_entries=5,
     )
-    assert (load.heartbeat_interval, load.log_level) == (0.25, "debug")
+    assert load.heartbeat_interval == 0.25
 
 
 def test_the_limits_default_to_those_of_the_schema():
@@ -66,6 +67,50 @@ def test_cache_kinds(mode, kind, expected):
 def test_cache_memory(memory, size, fraction):
     limits = spec(cache={"memory": memory}).limits
     assert (limits.cache_bytes, limits.cache_fraction) == (size, fraction)
+
+
+LIVE = {
+    "batching": {"max_queue": 3, "stream_interval": 4, "max_sequences": 6, "step_tokens": 70, "target_itl": "50ms"},
+    "cache": {"memory": "2MiB", "max_entries": 5},
+    "lifecycle": {"load": "lazy", "idle_unload": "1m", "pin": True},
+    "worker": {"hang_timeout": "5s", "crash_limit": 3},
+    "sampling": {"temperature": 0},
+    "aliases": ["other"],
+}
+
+
+def test_live_settings_need_no_new_worker():
+    assert worker_spec(spec(**LIVE)) == worker_spec(spec())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"source": "org/other"},
+        {"dtype": "float16"},
+        {"context_length": 99},
+        {"batching": {"mode": "continuous"}},
+        {"cache": {"kind": "none"}},
+        {"cache": {"block_size": 32}},
+        {"worker": {"heartbeat_interval": "250ms"}},
+    ],
+)
+def test_others_do(change):
+    assert worker_spec(spec(**change)) != worker_spec(spec())
+
+
+def test_the_schemas_classes_say_the_same():
+    """Every field of class "model" changes the spec, and no other does: the two cannot drift apart."""
+    wanting = {entry.key for entry in leaves(ModelTable) if reload_class(entry.info) is Reload.MODEL}
+    assert wanting == {
+        ("source",),
+        ("dtype",),
+        ("context_length",),
+        ("batching", "mode"),
+        ("cache", "kind"),
+        ("cache", "block_size"),
+        ("worker", "heartbeat_interval"),
+    }
 
 
 def test_it_fits_the_wire():

@@ -2,39 +2,45 @@ import asyncio
 
 import pytest
 
-from mlxd.config.schema import LogTable, ModelTable
+from mlxd.config.schema import ModelTable
+from mlxd.control.ledger import Ledger
 from mlxd.control.registry import Registry
-from mlxd.errors import ModelLoadingError, ModelNotFoundError, ShuttingDownError
+from mlxd.errors import ModelDrainedError, ModelLoadingError, ModelNotFoundError, ShuttingDownError
 from mlxd.types import ModelState
-from tests.support.scripted_client import READY, CountingTelemetry, Factory, reach
+from tests.support.scripted_client import READY, CountingTelemetry, reach
 
 
-def table(*aliases):
-    return ModelTable.model_validate({"source": "org/tiny", "aliases": aliases})
+def table(*aliases, source="org/tiny", **lifecycle):
+    return ModelTable.model_validate({"source": source, "aliases": aliases, "lifecycle": lifecycle})
+
+
+TWO = {"qwen": table("default", "gpt-4"), "org/llama": table()}
 
 
 @pytest.fixture
-async def factory():
-    return Factory()
-
-
-@pytest.fixture
-async def registry(factory):
-    registry = Registry(
-        {"qwen": table("default", "gpt-4"), "org/llama": table()}, LogTable(), worker_factory=factory, telemetry=CountingTelemetry()
-    )
+async def empty(factory):
+    registry = Registry(worker_factory=factory, telemetry=CountingTelemetry(), ledger=Ledger(2**40), drain_timeout=lambda: 30.0)
     yield registry
     await registry.stop()
 
 
-async def all_ready(registry, factory):
-    registry.start_all()
-    clients = [await factory.next() for _ in range(2)]
+@pytest.fixture
+async def registry(empty):
+    empty.apply(TWO)
+    return empty
+
+
+async def all_ready(registry, factory, count=2):
+    clients = [await factory.next() for _ in range(count)]
     for client in clients:
         client.become_ready()
-    for supervisor in registry._supervisors.values():
-        await reach(supervisor, ModelState.READY)
+    for client in clients:
+        await reach(registry.supervisor(client.load.model), ModelState.READY)
     return {client.load.model: client for client in clients}
+
+
+def states(registry):
+    return {status.name: status.state for status in registry.statuses()}
 
 
 @pytest.mark.parametrize(("name", "found"), [("qwen", "qwen"), ("default", "qwen"), ("gpt-4", "qwen"), ("org/llama", "org/llama")])
@@ -48,7 +54,9 @@ async def test_only_configured_models_exist(registry, factory, name):
     with pytest.raises(ModelNotFoundError, match="qwen, org/llama") as caught:
         await registry.ensure_ready(name)
     assert (caught.value.status, caught.value.param) == (404, "model")
-    assert factory.made == []  # nothing was loaded for the asking
+    await factory.next()
+    await factory.next()
+    assert len(factory.made) == 2  # nothing was loaded for the asking
 
 
 async def test_a_huge_name_is_not_repeated_whole(registry):
@@ -62,16 +70,134 @@ async def test_statuses_come_in_the_files_order(registry):
 
 
 async def test_ensure_ready(registry, factory):
-    registry.start_all()
     first = await factory.next()
     with pytest.raises(ModelLoadingError):
         await registry.ensure_ready("default")
     first.become_ready()
-    await reach(registry._supervisors["qwen"], ModelState.READY)
+    await reach(registry.supervisor("qwen"), ModelState.READY)
     model = await registry.ensure_ready("default")
-    assert (model.name, model.config.aliases, model.ready, model.client) == ("qwen", ("default", "gpt-4"), READY, factory.made[0])
+    assert (model.name, model.config.aliases, model.ready, model.client) == ("qwen", ("default", "gpt-4"), READY, first)
     with pytest.raises(ModelLoadingError):
         await registry.ensure_ready("org/llama")  # the other's state is its own
+
+
+# ---- lazy models ----
+
+
+async def test_a_lazy_model_is_loaded_by_its_first_request_and_all_who_ask_meanwhile_share_it(empty, factory):
+    empty.apply({"lazy": table("l", load="lazy")})
+    assert states(empty) == {"lazy": ModelState.STOPPED}
+    asking = [asyncio.create_task(empty.ensure_ready(name)) for name in ("lazy", "l", "lazy")]
+    client = await factory.next()
+    assert not any(task.done() for task in asking)
+    client.become_ready()
+    found = await asyncio.wait_for(asyncio.gather(*asking), 30)
+    assert {model.client for model in found} == {client}
+    assert factory.made == [client]
+
+
+async def test_whoever_gives_up_waiting_does_not_end_the_load(empty, factory):
+    empty.apply({"lazy": table(load="lazy")})
+    asking = asyncio.create_task(empty.ensure_ready("lazy"))
+    client = await factory.next()
+    asking.cancel()
+    client.become_ready()
+    await reach(empty.supervisor("lazy"), ModelState.READY)
+
+
+async def test_an_eager_model_that_was_unloaded_comes_back_for_a_request(registry, factory):
+    clients = await all_ready(registry, factory)
+    registry.unload("qwen")
+    await asyncio.wait_for(clients["qwen"].stopped.wait(), 30)
+    await reach(registry.supervisor("qwen"), ModelState.STOPPED)
+    asking = asyncio.create_task(registry.ensure_ready("qwen"))
+    (await factory.next()).become_ready()
+    assert (await asyncio.wait_for(asking, 30)).name == "qwen"
+
+
+async def test_a_drained_model_stays_away_until_it_is_loaded(registry, factory):
+    clients = await all_ready(registry, factory)
+    registry.hold("qwen")
+    await asyncio.wait_for(clients["qwen"].stopped.wait(), 30)
+    await reach(registry.supervisor("qwen"), ModelState.STOPPED)
+    with pytest.raises(ModelDrainedError) as caught:
+        await registry.ensure_ready("qwen")
+    assert caught.value.retry_after > 0
+    registry.load("qwen")
+    (await factory.next()).become_ready()
+    await reach(registry.supervisor("qwen"), ModelState.READY)
+    assert (await registry.ensure_ready("qwen")).name == "qwen"
+
+
+async def test_evicting_is_the_workers_and_is_counted(registry, factory):
+    await all_ready(registry, factory)
+    assert (await registry.evict_cache("default")).entries == 3
+    assert registry._telemetry.evicted == [("qwen", 3)]
+
+
+# ---- another configuration ----
+
+
+async def test_an_untouched_model_does_not_notice(registry, factory):
+    clients = await all_ready(registry, factory)
+    registry.apply({"org/llama": TWO["org/llama"], "qwen": table("default", source="org/other"), "new": table()})
+    assert [status.name for status in registry.statuses()] == ["org/llama", "qwen", "new"]
+    replaced, new = await factory.next(), await factory.next()
+    assert {replaced.load.model, new.load.model} == {"qwen", "new"}
+    assert registry.supervisor("org/llama").require_ready().client is clients["org/llama"]
+    assert clients["org/llama"].reconfigured == []
+
+
+async def test_an_alias_moves_at_once(registry, factory):
+    await all_ready(registry, factory)
+    registry.apply({"qwen": table("gpt-4"), "org/llama": table("default")})
+    assert (registry.resolve("default"), registry.resolve("gpt-4")) == ("org/llama", "qwen")
+    assert (await registry.ensure_ready("default")).name == "org/llama"
+    assert len(factory.made) == 2
+
+
+async def test_a_removed_model_is_unknown_at_once_and_its_requests_finish(registry, factory):
+    clients = await all_ready(registry, factory)
+    stream = clients["qwen"].streams.open("r1")
+    registry.apply({"org/llama": TWO["org/llama"]})
+    with pytest.raises(ModelNotFoundError):
+        await registry.ensure_ready("default")
+    await asyncio.sleep(0)
+    assert states(registry)["qwen"] is ModelState.DRAINING  # to be seen, but not to be asked
+    settling = asyncio.create_task(registry.wait_settled())
+    await asyncio.sleep(0)
+    assert not settling.done()
+    stream.cancel()
+    await asyncio.wait_for(settling, 30)
+    await asyncio.wait_for(clients["qwen"].stopped.wait(), 30)
+    assert states(registry) == {"org/llama": ModelState.READY}
+
+
+async def test_a_model_that_returns_while_its_worker_drains(registry, factory):
+    clients = await all_ready(registry, factory)
+    stream = clients["qwen"].streams.open("r1")
+    registry.apply({"org/llama": TWO["org/llama"]})
+    await asyncio.sleep(0)
+    registry.apply(TWO)
+    again = await factory.next()
+    again.become_ready()
+    await reach(registry.supervisor("qwen"), ModelState.READY)
+    assert not clients["qwen"].stopped.is_set()
+    stream.cancel()
+    await asyncio.wait_for(registry.wait_settled(), 30)
+    assert (await registry.ensure_ready("default")).client is again
+    assert [status.name for status in registry.statuses()] == ["qwen", "org/llama"]
+
+
+async def test_settled_says_who_is_not_what_it_is_to_be(registry, factory):
+    first, second = await factory.next(), await factory.next()
+    first.become_ready()
+    second.refuse(ModelNotFoundError("gone"))
+    failed = await asyncio.wait_for(registry.wait_settled(), 30)
+    assert failed == {second.load.model: "gone"}
+
+
+# ---- the end ----
 
 
 async def test_drain_refuses_new_requests_and_waits_for_old_ones(registry, factory):
@@ -90,6 +216,18 @@ async def test_drain_refuses_new_requests_and_waits_for_old_ones(registry, facto
     assert [status.state for status in registry.statuses()] == [ModelState.STOPPED] * 2
 
 
+async def test_drain_waits_for_workers_that_leave_already(registry, factory):
+    clients = await all_ready(registry, factory)
+    stream = clients["qwen"].streams.open("r1")
+    registry.unload("qwen")
+    await reach(registry.supervisor("qwen"), ModelState.DRAINING)
+    draining = asyncio.create_task(registry.drain(30.0))
+    await asyncio.sleep(0)
+    assert not draining.done()
+    stream.cancel()
+    assert await asyncio.wait_for(draining, 30) is True
+
+
 async def test_drain_gives_up_at_its_deadline(registry, factory):
     clients = await all_ready(registry, factory)
     clients["qwen"].streams.open("r1")
@@ -97,17 +235,15 @@ async def test_drain_gives_up_at_its_deadline(registry, factory):
 
 
 async def test_drain_of_idle_and_of_loading_models_is_immediate(registry, factory):
-    registry.start_all()
     (await factory.next()).become_ready()
-    await reach(registry._supervisors["qwen"], ModelState.READY)
+    await reach(registry.supervisor("qwen"), ModelState.READY)
     assert await asyncio.wait_for(registry.drain(30.0), 5) is True
 
 
 async def test_stop_ends_every_worker_whatever_its_state(registry, factory):
-    registry.start_all()
     loading, ready = await factory.next(), await factory.next()
     ready.become_ready()
-    await reach(registry._supervisors["org/llama"], ModelState.READY)
+    await reach(registry.supervisor(ready.load.model), ModelState.READY)
     await registry.stop()
     assert loading.stopped.is_set()
     assert ready.stopped.is_set()

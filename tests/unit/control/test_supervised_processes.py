@@ -8,13 +8,11 @@ import psutil
 import pytest
 
 from mlxd.client.process import ProcessWorker
-from mlxd.config.schema import LogTable, ModelTable
-from mlxd.control.supervisor import ModelSupervisor
 from mlxd.errors import WorkerLostError
 from mlxd.types import ModelState
 from mlxd.wire.messages import Finished, Started
 from tests.support import fake_worker
-from tests.support.scripted_client import CountingTelemetry, reach
+from tests.support.scripted_client import reach
 from tests.support.wire_requests import generate
 
 QUICK = {"restart_backoff": "1ms", "restart_backoff_max": "5ms", "heartbeat_interval": "50ms"}
@@ -28,35 +26,25 @@ def make_worker(name, config):
 
 
 @pytest.fixture
-def telemetry():
-    return CountingTelemetry()
+def start(make):
+    def start(source="fake/ok", **worker):
+        supervisor = make(source=source, worker=QUICK | worker, worker_factory=make_worker)
+        supervisor.want()
+        return supervisor
 
-
-@pytest.fixture
-async def make(telemetry):
-    made = []
-
-    def make(source="fake/ok", **worker):
-        table = ModelTable.model_validate({"source": source, "worker": QUICK | worker})
-        made.append(ModelSupervisor("tiny", table, LogTable(), worker_factory=make_worker, telemetry=telemetry))
-        made[-1].start()
-        return made[-1]
-
-    yield make
-    for supervisor in made:
-        await supervisor.stop()
+    return start
 
 
 async def answer(supervisor, text):
-    _, client = supervisor.require_ready()
+    client = supervisor.require_ready().client
     with client.submit(generate(text)) as stream:
         return [event async for event in stream]
 
 
-async def test_kill_9_in_the_middle_of_a_stream(make, telemetry):
-    supervisor = make()
+async def test_kill_9_in_the_middle_of_a_stream(start, telemetry):
+    supervisor = start()
     await reach(supervisor, ModelState.READY)
-    _, client = supervisor.require_ready()
+    client = supervisor.require_ready().client
     first = client.pid
     with client.submit(generate("hold a b c")) as stream:
         assert isinstance(await anext(stream), Started)
@@ -71,8 +59,8 @@ async def test_kill_9_in_the_middle_of_a_stream(make, telemetry):
     assert telemetry.restarted == [("tiny", "crash")]
 
 
-async def test_a_hang_is_restarted(make, telemetry):
-    supervisor = make(hang_timeout="1s")
+async def test_a_hang_is_restarted(start, telemetry):
+    supervisor = start(hang_timeout="1s")
     await reach(supervisor, ModelState.READY)
     with pytest.raises(WorkerLostError):
         await asyncio.wait_for(answer(supervisor, "stop"), 30)
@@ -82,15 +70,15 @@ async def test_a_hang_is_restarted(make, telemetry):
     assert supervisor.status().last_error == "silent for 1 s"
 
 
-async def test_it_gets_there_after_some_crashes(make, tmp_path, telemetry):
-    supervisor = make(str(tmp_path / "crash-3-times"))
+async def test_it_gets_there_after_some_crashes(start, tmp_path, telemetry):
+    supervisor = start(str(tmp_path / "crash-3-times"))
     await reach(supervisor, ModelState.READY)
     assert supervisor.status().restarts == 3
     assert telemetry.restarted == [("tiny", "load_failed")] * 3
 
 
-async def test_ten_crashes_are_enough(make, tmp_path):
-    supervisor = make(str(tmp_path / "crash-1000-times"), crash_limit=10)
+async def test_ten_crashes_are_enough(start, tmp_path):
+    supervisor = start(str(tmp_path / "crash-1000-times"), crash_limit=10)
     await reach(supervisor, ModelState.FAILED)
     assert (tmp_path / "crash-1000-times.starts").stat().st_size == 10
     assert "10 crashes within 600 s" in supervisor.status().last_error
@@ -98,21 +86,21 @@ async def test_ten_crashes_are_enough(make, tmp_path):
     assert supervisor.status().pid is None
 
 
-async def test_the_message_of_a_native_abort_reaches_the_status(make):
-    supervisor = make("fake/abort", crash_limit=1)
+async def test_the_message_of_a_native_abort_reaches_the_status(start):
+    supervisor = start("fake/abort", crash_limit=1)
     await reach(supervisor, ModelState.FAILED)
     assert fake_worker.NATIVE_MESSAGE in supervisor.status().last_error
 
 
-async def test_a_damaged_model_fails_at_once(make, tmp_path):
-    supervisor = make(str(tmp_path / "damaged-9-times"))
+async def test_a_damaged_model_fails_at_once(start, tmp_path):
+    supervisor = start(str(tmp_path / "damaged-9-times"))
     await reach(supervisor, ModelState.FAILED)
     assert (tmp_path / "damaged-9-times.starts").stat().st_size == 1
     assert supervisor.status().last_error == "model.safetensors is truncated: fetch it again"
 
 
-async def test_stop_leaves_no_process(make):
-    supervisor = make()
+async def test_stop_leaves_no_process(start):
+    supervisor = start()
     await reach(supervisor, ModelState.READY)
     pid = supervisor.status().pid
     await asyncio.wait_for(supervisor.stop(), 30)

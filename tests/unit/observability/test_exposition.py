@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
+from mlxd.control.ledger import Ledger
 from mlxd.observability.loop_lag import sample_loop_lag
 from mlxd.observability.metrics import Metrics
 from mlxd.observability.process_metrics import PsutilCollector, process_collector
@@ -26,12 +27,15 @@ mlxd_cache_evicted_blocks_total counter {model reason}
 mlxd_config_info gauge {hash}
 mlxd_config_last_reload_success_timestamp_seconds gauge {}
 mlxd_config_last_reload_successful gauge {}
+mlxd_config_reloads_total counter {result trigger}
 mlxd_event_loop_lag_seconds histogram {} [0.001 0.0025 0.005 0.01 0.025 0.05 0.1 0.25 0.5 1 2.5 5]
 mlxd_generation_tokens_total counter {model}
 mlxd_inter_token_latency_seconds histogram {model} [0.002 0.004 0.006 0.008 0.01 0.015 0.02 0.03 0.04 0.06 0.08 0.1 0.2 0.4 0.8 2]
 mlxd_kv_blocks gauge {model state}
 mlxd_kv_bytes gauge {model}
 mlxd_kv_bytes_saved_by_sharing gauge {model}
+mlxd_memory_limit_bytes gauge {}
+mlxd_memory_reserved_bytes gauge {model}
 mlxd_model_load_seconds histogram {model} [0.5 1 2.5 5 10 20 40 80 160 300 600 1200 1800]
 mlxd_model_runner gauge {fallback model runner}
 mlxd_model_state gauge {model state}
@@ -60,7 +64,7 @@ PROCESS = {"cpu_seconds", "max_fds", "open_fds", "resident_memory_bytes", "start
 @pytest.fixture
 def registry():
     paged = msgspec.structs.replace(READY, runner="paged")
-    metrics = Metrics(lambda: [running_status(ready=paged, heartbeat=msgspec.structs.replace(HEARTBEAT, cache=PAGED_CACHE))])
+    metrics = Metrics(lambda: [running_status(ready=paged, heartbeat=msgspec.structs.replace(HEARTBEAT, cache=PAGED_CACHE))], Ledger(1000))
     metrics.add_models(["tiny"])
     metrics.config_loaded("abc")
     return metrics.registry

@@ -2,6 +2,7 @@
 
 import pytest
 
+from mlxd.control.ledger import Ledger
 from mlxd.control.telemetry import UNKNOWN_MODEL, CacheCounters, RequestRecord, Telemetry
 from mlxd.errors import CODES
 from mlxd.observability.metrics import _REFUSED_BY_LISTENER, _REFUSED_BY_MODEL, Metrics
@@ -34,7 +35,7 @@ def statuses():
 
 @pytest.fixture
 def metrics(statuses):
-    made = Metrics(lambda: statuses)
+    made = Metrics(lambda: statuses, Ledger(1000))
     made.add_models(["tiny"])
     return made
 
@@ -163,7 +164,7 @@ def test_configuration(metrics, value):
     metrics.config_loaded("abc", when=1000.0)
     assert value("config_last_reload_successful") == 1
     assert value("config_last_reload_success_timestamp_seconds") == 1000
-    metrics.config_refused()
+    metrics.reloaded("file", "refused", good=False)
     assert value("config_last_reload_successful") == 0
     assert value("config_last_reload_success_timestamp_seconds") == 1000
     metrics.config_loaded("def", when=2000.0)

@@ -2,15 +2,16 @@
 
 import io
 
+import msgspec
 import pytest
 from rich.console import Console
 
-from mlxd.admin.models import describe
+from mlxd.admin.models import describe_all
 from mlxd.control.telemetry import CacheCounters
 from mlxd.terminal.status_table import _ago, _size, _time, render_status
 from mlxd.types import CacheFigures, MemoryFigures, ModelState
 from mlxd.wire.messages import Heartbeat, Progress
-from tests.support.statuses import SHA256, model_status, running_status
+from tests.support.statuses import SHA256, FakeDaemon, model_status, running_status
 
 MIB = 2**20
 HEARTBEAT = Heartbeat(
@@ -25,7 +26,8 @@ LONG_ERROR = "the worker was killed by SIGKILL; its last words: libc++abi: termi
 
 
 def status_of(*models, config_error=None, draining=False):
-    counters = CacheCounters(query_tokens=1000, hit_tokens=630)
+    daemon = FakeDaemon(*models)
+    daemon.counters = CacheCounters(query_tokens=1000, hit_tokens=630)
     return {
         "time": "2026-01-02T06:16:05.000Z",
         "version": "0.1.0",
@@ -43,7 +45,7 @@ def status_of(*models, config_error=None, draining=False):
             {"role": "inference", "address": "127.0.0.1:8000"},
             {"role": "admin", "address": "unix:/run/mlxd/admin.sock"},
         ],
-        "models": [describe(model, counters) for model in models],
+        "models": msgspec.to_builtins(describe_all(daemon.sources)),
     }
 
 

@@ -1,0 +1,36 @@
+"""``GET …/models/{id}/requests`` and ``DELETE …/requests/{request}``: what runs and waits; cancel one."""
+
+from aiohttp import web
+
+from mlxd.admin import answers
+from mlxd.admin.exchange import reply
+from mlxd.admin.keys import SOURCES
+from mlxd.control.live_requests import LiveRequest
+
+
+async def list_all(request: web.Request) -> web.Response:
+    """List the requests of a model that are there now."""
+    sources = request.app[SOURCES]
+    model = sources.models.resolve(request.match_info["id"])
+    return reply(answers.RequestList(model=model, requests=[_describe(one) for one in sources.requests.of(model)]))
+
+
+async def cancel(request: web.Request) -> web.Response:
+    """End one request; its client gets the error request_cancelled."""
+    sources = request.app[SOURCES]
+    model = sources.models.resolve(request.match_info["id"])
+    return reply(answers.Cancelled(model=model, id=sources.requests.cancel(model, request.match_info["request"]).id))
+
+
+def _describe(live: LiveRequest) -> answers.Request:
+    return answers.Request(
+        id=live.id,
+        request_id=live.request_id,
+        endpoint=live.endpoint,
+        streamed=live.streamed,
+        stage=live.stage.value,
+        arrived=answers.timestamp(live.arrived),
+        prompt_tokens=live.started.prompt_tokens if live.started else None,
+        cached_tokens=live.started.cached_tokens if live.started else None,
+        completion_tokens=live.tokens,
+    )

@@ -1,0 +1,91 @@
+"""What differs between two snapshots, field by field, and what each change costs. Pure.
+
+``[defaults]`` has no effect of its own: what it changes is seen in the models that inherit it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from mlxd.config.catalogue import entries
+from mlxd.config.fields import Reload, Table, is_secret, reload_class
+from mlxd.config.keys import Key, dotted
+from mlxd.config.loader import LoadedConfig
+from mlxd.config.redact import REDACTED
+from mlxd.config.schema import Config
+
+Kind = Literal["changed", "added", "removed"]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One field. ``before`` and ``after`` as they are written in a file, secrets redacted; ``line`` of the new file, if it stands there."""
+
+    key: Key
+    before: Any
+    after: Any
+    reload: Reload
+    line: int | None = None
+
+    @property
+    def name(self) -> str:
+        """``models.qwen3.batching.mode``."""
+        return dotted(self.key)
+
+
+@dataclass(frozen=True)
+class Diff:
+    """``models`` has the changed fields of each model that stays; ``added`` and ``removed`` name the others, in the files' order."""
+
+    changes: tuple[Change, ...]  # outside models
+    models: dict[str, tuple[Change, ...]]
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing that has an effect differs."""
+        return not (self.changes or self.models or self.added or self.removed)
+
+
+def diff(before: LoadedConfig, after: LoadedConfig) -> Diff:
+    """What taking over ``after`` would change."""
+    old, new = before.config, after.config
+    kept = [name for name in new.models if name in old.models]
+    models = {name: tuple(_changes(old.models[name], new.models[name], ("models", name), after)) for name in kept}
+    top = [entry for entry in entries(Config) if entry.key[-1] not in ("models", "defaults")]
+    changes = [
+        change for entry in top for change in _changes(getattr(old, str(entry.key[-1])), getattr(new, str(entry.key[-1])), entry.key, after)
+    ]
+    return Diff(
+        changes=tuple(changes),
+        models={name: changed for name, changed in models.items() if changed},
+        added=tuple(name for name in new.models if name not in old.models),
+        removed=tuple(name for name in old.models if name not in new.models),
+    )
+
+
+def _changes(old: Table, new: Table, at: Key, source: LoadedConfig) -> Iterator[Change]:
+    """Of two tables of the same kind, and of those below them."""
+    if old == new:
+        return
+    shown_old, shown_new = old.model_dump(mode="json"), new.model_dump(mode="json")
+    for entry in entries(type(new), at):
+        name = str(entry.key[-1])
+        before, after = getattr(old, name), getattr(new, name)
+        if before == after:
+            continue
+        reload = reload_class(entry.info)
+        if isinstance(before, Table) and isinstance(after, Table):
+            yield from _changes(before, after, entry.key, source)
+        elif reload is not None:
+            secret = is_secret(entry.info)
+            was, is_now = (_hidden(value) if secret else value for value in (shown_old[name], shown_new[name]))
+            yield Change(entry.key, was, is_now, reload, source.provenance.get(dotted(entry.key)))
+
+
+def _hidden(value: Any) -> Any:
+    """Whether and how many are set stays visible."""
+    if isinstance(value, list):
+        return [REDACTED] * len(value)
+    return REDACTED if value else value

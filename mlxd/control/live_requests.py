@@ -1,0 +1,62 @@
+"""The requests there are at this moment: for an operator to look at, and to cancel."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from mlxd.errors import MlxdError, NotFoundError, RequestCancelledError
+from mlxd.wire.messages import Started
+
+
+class Stage(StrEnum):
+    """How far a request is."""
+
+    LOADING = "loading"  # its model is being loaded for it
+    WAITING = "waiting"  # in its model's queue
+    RUNNING = "running"
+
+
+@dataclass
+class LiveRequest:
+    """``id`` is the one its answer has. ``stop`` ends it with an error, wherever it is."""
+
+    id: str
+    request_id: str  # of the HTTP request: the client's word
+    endpoint: str
+    model: str
+    streamed: bool
+    stop: Callable[[MlxdError], None]
+    arrived: float = field(default_factory=time.time)  # Unix time
+    stage: Stage = Stage.LOADING
+    started: Started | None = None
+    tokens: int = 0
+
+
+class LiveRequests:
+    """In the order they came."""
+
+    def __init__(self) -> None:
+        self._requests: dict[str, LiveRequest] = {}
+
+    @contextlib.contextmanager
+    def track(self, request: LiveRequest) -> Iterator[LiveRequest]:
+        """It lives as long as the block."""
+        self._requests[request.id] = request
+        try:
+            yield request
+        finally:
+            del self._requests[request.id]
+
+    def of(self, model: str) -> list[LiveRequest]:
+        """Those of one model, by its id."""
+        return [request for request in self._requests.values() if request.model == model]
+
+    def cancel(self, model: str, identity: str) -> LiveRequest:
+        """End it with an error. Raises ``NotFoundError``: there is none, or none any more."""
+        request = self._requests.get(identity)
+        if request is None or request.model != model:
+            raise NotFoundError(f'the model "{model}" has no request "{identity}" now')
+        request.stop(RequestCancelledError("the request was cancelled by an operator"))
+        return request

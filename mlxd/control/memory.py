@@ -1,0 +1,102 @@
+"""The memory of all models: the ledger, and who gives way to whom.
+
+A model that somebody asks for may push others out that nobody uses now and that are not pinned, the least recently used first. Models
+that load by themselves, at start or after a reload, push nobody out.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+import structlog
+
+from mlxd.config.units import format_size
+from mlxd.control.ledger import Ledger
+
+_log = structlog.get_logger(__name__)
+
+
+class Holder(Protocol):
+    """A model, as one who may give way."""
+
+    @property
+    def name(self) -> str:
+        """Its id."""
+
+    @property
+    def may_give_way(self) -> bool:
+        """It holds memory, nobody uses it, and it is not pinned."""
+
+    @property
+    def last_used(self) -> float:
+        """Monotonic seconds."""
+
+    def unload(self) -> None:
+        """Give way."""
+
+    def memory_freed(self, free: int) -> None:
+        """So many bytes can be reserved now; whoever waits for that may try again."""
+
+    async def wait_gone(self) -> None:
+        """Until it has."""
+
+
+class ModelMemory:
+    """Implements ``workers.Memory``. ``holders``: all models, asked anew each time."""
+
+    def __init__(self, ledger: Ledger, holders: Callable[[], Iterable[Holder]]) -> None:
+        self.ledger = ledger
+        self._holders = holders
+
+    def reserve(self, holder: str, amount: int) -> bool:
+        """See ``Ledger.reserve``."""
+        before = self.ledger.free
+        done = self.ledger.reserve(holder, amount)
+        if self.ledger.free > before:
+            self._tell_of_freed()
+        return done
+
+    def release(self, holder: str) -> None:
+        """See ``Ledger.release``."""
+        before = self.ledger.free
+        self.ledger.release(holder)
+        if self.ledger.free > before:
+            self._tell_of_freed()
+
+    def set_limit(self, limit: int) -> None:
+        """``memory.limit`` is another. Nothing reserved is taken back."""
+        before, self.ledger.limit = self.ledger.limit, limit
+        if limit > before:
+            self._tell_of_freed()
+
+    def _tell_of_freed(self) -> None:
+        for one in list(self._holders()):
+            one.memory_freed(self.ledger.free)
+
+    def reclaimable(self, model: str) -> int:
+        """See ``workers.Memory``."""
+        reserved = self.by_model()
+        return self.ledger.free + sum(reserved.get(one.name, 0) for one in self._holders() if one.name != model and one.may_give_way)
+
+    async def reclaim(self, model: str, amount: int) -> None:
+        """See ``workers.Memory``."""
+        while self.ledger.free < amount:
+            others = [one for one in self._holders() if one.name != model and one.may_give_way]
+            if not others:
+                return
+            victim = min(others, key=lambda one: one.last_used)
+            _log.info("model_gives_way", model=victim.name, to=model)
+            victim.unload()
+            await victim.wait_gone()
+
+    def describe(self) -> str:
+        """See ``workers.Memory``."""
+        held = ", ".join(f"{model} {format_size(size)}" for model, size in self.by_model().items())
+        return f"memory.limit is {format_size(self.ledger.limit)}, of which {held or 'nothing'} is reserved"
+
+    def by_model(self) -> dict[str, int]:
+        """Reserved by each model, in bytes: all its workers together."""
+        found: dict[str, int] = {}
+        for holder, amount in self.ledger.reserved.items():
+            model = holder.rpartition("#")[0]
+            found[model] = found.get(model, 0) + amount
+        return found

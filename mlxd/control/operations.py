@@ -1,0 +1,103 @@
+"""What an operator asked for and takes its time: begun at once, looked at later."""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import structlog
+
+from mlxd.errors import MlxdError, NotFoundError
+
+_KEPT = 100  # finished ones
+
+_log = structlog.get_logger(__name__)
+
+
+class OperationKind(StrEnum):
+    """What can be asked of a model."""
+
+    LOAD = "load"
+    UNLOAD = "unload"
+    DRAIN = "drain"
+    RESTART = "restart"
+
+
+class OperationState(StrEnum):
+    """How far it is."""
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+@dataclass
+class Operation:
+    """Times are Unix times."""
+
+    id: str
+    kind: OperationKind
+    model: str
+    state: OperationState = OperationState.RUNNING
+    error: MlxdError | None = None
+    started: float = field(default_factory=time.time)
+    finished: float | None = None
+    task: "asyncio.Task[None] | None" = field(default=None, repr=False)
+
+    async def wait(self) -> None:
+        """Until it is over, however it ends."""
+        if self.task is not None:
+            await asyncio.wait({self.task})
+
+
+class Operations:
+    """The newest ``_KEPT`` finished ones are remembered, and all that run."""
+
+    def __init__(self) -> None:
+        self._operations: dict[str, Operation] = {}
+        self._numbers = itertools.count(1)
+
+    def begin(self, kind: OperationKind, model: str, work: Coroutine[Any, Any, None]) -> Operation:
+        """Run ``work``; it fails by raising ``MlxdError``."""
+        operation = Operation(f"op-{next(self._numbers)}", kind, model)
+        self._operations[operation.id] = operation
+        operation.task = asyncio.create_task(self._run(operation, work), name=f"{kind} {model}")
+        self._forget_old()
+        return operation
+
+    def get(self, identity: str) -> Operation:
+        """Raises ``NotFoundError``."""
+        if identity not in self._operations:
+            raise NotFoundError(f'there is no operation "{identity}"; the last {_KEPT} are remembered')
+        return self._operations[identity]
+
+    def all(self) -> list[Operation]:
+        """The newest first."""
+        return list(reversed(self._operations.values()))
+
+    def stop(self) -> None:
+        """Wait for none of them."""
+        for operation in self._operations.values():
+            if operation.task is not None:
+                operation.task.cancel()
+
+    async def _run(self, operation: Operation, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except MlxdError as error:
+            operation.state, operation.error = OperationState.FAILED, error
+        except Exception:  # noqa: BLE001 - of our own: whoever waits must hear of it
+            _log.exception("operation_crashed", operation=operation.kind, model=operation.model)
+            operation.state, operation.error = OperationState.FAILED, MlxdError("internal error; the log has the details")
+        else:
+            operation.state = OperationState.SUCCEEDED
+        finally:
+            operation.finished = time.time()
+
+    def _forget_old(self) -> None:
+        finished = [one.id for one in self._operations.values() if one.state is not OperationState.RUNNING]
+        for identity in finished[:-_KEPT]:
+            del self._operations[identity]

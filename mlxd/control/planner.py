@@ -1,0 +1,118 @@
+"""From two snapshots to what a reload would do, and what it refuses. Pure: values in, decisions out.
+
+::
+
+    Diff ─▶ Plan: per model one action, the listeners that open and close, what is live, what needs a restart
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mlxd.config.address import Address
+from mlxd.config.diff import Change, Diff, diff
+from mlxd.config.fields import Reload
+from mlxd.config.loader import LoadedConfig
+from mlxd.config.schema import Config
+
+
+class Action(StrEnum):
+    """What happens to one model."""
+
+    NONE = "none"
+    LIVE = "live"  # its worker is told
+    REPLACE = "replace"  # a new worker beside the old one, which then drains
+    DRAIN_AND_REPLACE = "drain_and_replace"  # there is no memory for both
+    LOAD = "load"  # it is new
+    ADD = "add"  # it is new, and loads at its first request
+    UNLOAD = "unload"  # it is gone from the file
+
+
+@dataclass(frozen=True)
+class ModelPlan:
+    """One model's part."""
+
+    name: str
+    action: Action
+    changes: tuple[Change, ...] = ()
+
+
+@dataclass(frozen=True)
+class ListenerPlan:
+    """One listener's part: what is bound before anything changes, and closed after."""
+
+    role: str  # "inference", "admin" or "metrics"
+    opened: tuple[Address, ...]
+    closed: tuple[Address, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """``models`` in the new file's order, the removed ones last; those that nothing happens to are left out."""
+
+    models: tuple[ModelPlan, ...] = ()
+    listeners: tuple[ListenerPlan, ...] = ()
+    live: tuple[Change, ...] = ()  # outside models
+    refused: tuple[Change, ...] = ()  # need a restart of the daemon
+
+    @property
+    def is_empty(self) -> bool:
+        """Taking the file over has no effect."""
+        return not (self.models or self.listeners or self.live or self.refused)
+
+
+@dataclass(frozen=True)
+class Room:
+    """The memory there is, in bytes, and what each model has reserved: whether an old and a new worker fit side by side."""
+
+    limit: int
+    reserved: Mapping[str, int]
+
+    def fits_twice(self, model: str) -> bool:
+        """Taking the new worker to need as much as the old one."""
+        return sum(self.reserved.values()) + self.reserved.get(model, 0) <= self.limit
+
+
+def plan(before: LoadedConfig, after: LoadedConfig, room: Room) -> Plan:
+    """What taking over ``after`` would do."""
+    found = diff(before, after)
+    listeners = tuple(_listeners(before.config, after.config))
+    return Plan(
+        models=tuple(_models(found, after.config, room)),
+        listeners=listeners,
+        live=tuple(change for change in found.changes if change.reload is Reload.LIVE),
+        refused=tuple(change for change in found.changes if change.reload is Reload.DAEMON),
+    )
+
+
+def listen_addresses(config: Config) -> dict[str, tuple[Address, ...]]:
+    """What each listener is to be bound to. The metrics listener is there only where it has addresses of its own."""
+    metrics = config.metrics.listen if config.metrics.enabled else None
+    return {"inference": config.server.listen, "admin": config.admin.listen, "metrics": metrics or ()}
+
+
+def _models(found: Diff, config: Config, room: Room) -> list[ModelPlan]:
+    plans = []
+    for name, model in config.models.items():
+        if name in found.added:
+            plans.append(ModelPlan(name, Action.LOAD if model.lifecycle.load == "eager" else Action.ADD))
+        elif name in found.models:
+            plans.append(ModelPlan(name, _action(name, found.models[name], room), found.models[name]))
+    return plans + [ModelPlan(name, Action.UNLOAD) for name in found.removed]
+
+
+def _action(name: str, changes: tuple[Change, ...], room: Room) -> Action:
+    if not any(change.reload is Reload.MODEL for change in changes):
+        return Action.LIVE
+    return Action.REPLACE if room.fits_twice(name) else Action.DRAIN_AND_REPLACE
+
+
+def _listeners(before: Config, after: Config) -> list[ListenerPlan]:
+    old, new = listen_addresses(before), listen_addresses(after)
+    plans = []
+    for role in new:
+        opened = tuple(address for address in new[role] if address not in old[role])
+        closed = tuple(address for address in old[role] if address not in new[role])
+        if opened or closed:
+            plans.append(ListenerPlan(role, opened, closed))
+    return plans

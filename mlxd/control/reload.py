@@ -1,0 +1,190 @@
+"""How a new configuration is taken over.
+
+::
+
+    read once → parse → validate → diff → plan → prepare (may fail: nothing has changed) → commit → each model by itself
+
+Up to the commit it is all or nothing, and one at a time: a trigger that comes meanwhile waits, and reads the file as it is then. After
+the commit each model becomes what it is to be; one that cannot is put back to what was good, and the reload says so.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, Generic, Protocol, TypeVar
+
+from mlxd.config.document import read_text
+from mlxd.config.loader import LoadedConfig, parse_config
+from mlxd.control.planner import Plan, Room, plan
+from mlxd.errors import ConfigError, MlxdError, ShuttingDownError
+
+T = TypeVar("T")
+
+
+class Trigger(StrEnum):
+    """Who wants it."""
+
+    FILE = "file"
+    SIGNAL = "signal"
+    API = "api"
+
+
+class Result(StrEnum):
+    """How it ended."""
+
+    APPLIED = "applied"
+    UNCHANGED = "unchanged"
+    PLANNED = "planned"  # a dry run
+    FAILED = "failed"  # taken over, but a model could not become what it is to be
+    INVALID = "invalid"  # the file has problems; nothing has changed
+    REFUSED = "refused"  # it cannot be taken over; nothing has changed
+    STALE = "stale"  # what runs is not what the caller thought; nothing has changed
+
+    @property
+    def is_good(self) -> bool:
+        """Nothing is wrong."""
+        return self in (Result.APPLIED, Result.UNCHANGED, Result.PLANNED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """``sha256`` of what runs now. ``problems``: lines for people. ``models``: why each could not become what it is to be."""
+
+    result: Result
+    sha256: str
+    plan: Plan = field(default_factory=Plan)
+    problems: tuple[str, ...] = ()
+    models: Mapping[str, str] = field(default_factory=dict)
+
+
+class Host(Protocol[T]):
+    """Whose configuration it is. ``running``: the snapshot that is in force."""
+
+    running: LoadedConfig
+
+    def room(self) -> Room:
+        """The memory there is."""
+
+    async def prepare(self, new: LoadedConfig, plan: Plan) -> T:
+        """Everything that can fail: bind sockets, look at sources, open files. Raises ``MlxdError``, and then nothing has changed."""
+
+    async def commit(self, new: LoadedConfig, prepared: T) -> None:
+        """Take it over, as ``running`` from some moment on. Cannot fail."""
+
+    async def wait_settled(self) -> Mapping[str, str]:
+        """Until every model is what it is to be; those that cannot be, with the reason."""
+
+
+class Reloader(Generic[T]):
+    """``told`` hears of every reload that was more than a dry run."""
+
+    def __init__(
+        self,
+        host: Host[T],
+        *,
+        told: Callable[[Trigger, Outcome], None],
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        self.last_problems: tuple[str, ...] = ()  # why the newest file is not the running one
+        self._host = host
+        self._told = told
+        self._environ = environ
+        self._stopped = False
+        self._turn = asyncio.Lock()
+        self._requested: set[Trigger] = set()  # by those that do not wait, and not begun yet
+        self._tasks: set[asyncio.Task[Outcome]] = set()
+
+    def request(self, trigger: Trigger) -> None:
+        """Reload soon. However often this is called before it begins, it is done once."""
+        if trigger not in self._requested and not self._stopped:
+            self._requested.add(trigger)
+            self._spawn(self._reload(trigger, None))
+
+    async def reload(self, trigger: Trigger, *, if_match: str | None = None) -> Outcome:
+        """Take over the file as it is now, and wait until that is done. ``if_match``: the SHA-256 that must be running. Once begun it
+        goes on, whether or not somebody waits for it. Raises ``ShuttingDownError`` after ``stop``.
+        """
+        if self._stopped:
+            raise ShuttingDownError("the daemon is stopping; it reads its configuration when it is back", retry_after=5.0)
+        return await asyncio.shield(self._spawn(self._reload(trigger, if_match)))
+
+    async def look(self, *, if_match: str | None = None) -> Outcome:
+        """What ``reload`` would do. Nothing changes, and nobody is told."""
+        return await self._planned(lambda: read_text(self._host.running.path), if_match)
+
+    async def compare(self, text: str) -> Outcome:
+        """What taking over ``text`` would do."""
+        return await self._planned(lambda: text, None)
+
+    def stop(self) -> None:
+        """What is under way is given up, and nothing is begun any more."""
+        self._stopped = True
+        for task in self._tasks:
+            task.cancel()
+
+    async def _reload(self, trigger: Trigger, if_match: str | None) -> Outcome:
+        async with self._turn:
+            self._requested.discard(trigger)  # a later one wants the file read again
+            outcome = await self._take_over(if_match)
+        if outcome.result is Result.APPLIED:
+            outcome = self._settled(outcome, await self._host.wait_settled())
+        self._told(trigger, outcome)
+        return outcome
+
+    async def _take_over(self, if_match: str | None) -> Outcome:
+        outcome, new = await self._compared(lambda: read_text(self._host.running.path), if_match)
+        if new is not None and outcome.result in (Result.PLANNED, Result.UNCHANGED):
+            try:
+                prepared = await self._host.prepare(new, outcome.plan)
+            except MlxdError as error:
+                outcome = replace(outcome, result=Result.REFUSED, problems=(error.message,))
+            else:
+                await self._host.commit(new, prepared)
+                result = Result.APPLIED if outcome.result is Result.PLANNED else Result.UNCHANGED
+                outcome = replace(outcome, result=result, sha256=new.sha256)
+        if outcome.result is not Result.STALE:
+            self.last_problems = outcome.problems
+        return outcome
+
+    async def _planned(self, read: Callable[[], str], if_match: str | None) -> Outcome:
+        outcome, _ = await self._compared(read, if_match)
+        return outcome
+
+    async def _compared(self, read: Callable[[], str], if_match: str | None) -> tuple[Outcome, LoadedConfig | None]:
+        """What would be done, and the configuration it would be done with, if it is valid."""
+        sha256 = self._host.running.sha256
+        if if_match not in (None, sha256):
+            problem = f"the running configuration is {sha256}, not {if_match}: read it again, and decide again"
+            return Outcome(result=Result.STALE, sha256=sha256, problems=(problem,)), None
+        try:
+            new = await self._parse(read)
+        except ConfigError as error:
+            return Outcome(result=Result.INVALID, sha256=sha256, problems=tuple(error.problems)), None
+        found = plan(self._host.running, new, self._host.room())
+        if found.refused:
+            problems = tuple(f"{change.name}: a change needs a restart of the daemon" for change in found.refused)
+            return Outcome(result=Result.REFUSED, sha256=sha256, plan=found, problems=problems), new
+        return Outcome(result=Result.UNCHANGED if found.is_empty else Result.PLANNED, sha256=sha256, plan=found), new
+
+    async def _parse(self, read: Callable[[], str]) -> LoadedConfig:
+        """Off the event loop: a file system may be slow."""
+        path, environ = self._host.running.path, self._environ
+        return await asyncio.to_thread(lambda: parse_config(read(), path, environ))
+
+    @staticmethod
+    def _settled(outcome: Outcome, failed: Mapping[str, str]) -> Outcome:
+        """Of the models that are not what they are to be, those that this reload touched."""
+        planned = {model.name for model in outcome.plan.models}
+        touched = {name: reason for name, reason in failed.items() if name in planned}
+        if not touched:
+            return outcome
+        problems = tuple(f"{name}: {reason}" for name, reason in touched.items())
+        return replace(outcome, result=Result.FAILED, problems=problems, models=touched)
+
+    def _spawn(self, work: Coroutine[Any, Any, Outcome]) -> asyncio.Task[Outcome]:
+        task = asyncio.create_task(work, name="reload")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task

@@ -1,0 +1,102 @@
+"""One worker of one model, from its start to its end, and what of the configuration it was started with."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from mlxd.client.worker_client import WorkerClient
+from mlxd.config.schema import ModelTable
+from mlxd.control.load_progress import LoadProgress
+from mlxd.control.load_spec import load_spec, worker_spec
+from mlxd.control.telemetry import Telemetry
+from mlxd.errors import GenerationError
+from mlxd.types import Limits, SamplingParams
+from mlxd.wire.messages import Finished, Generate, NeedsMemory, Progress, Ready, StepStats, TokenPrompt
+
+_PROBE_TOKENS = 4
+
+MakeRoom = Callable[["WorkerRun", NeedsMemory], Awaitable[None]]
+
+_log = structlog.get_logger(__name__)
+
+
+class WorkerRun:
+    """Implements ``client.worker_client.LoadWatcher``. ``holder`` names it in the memory ledger; ``make_room`` returns when its memory
+    is reserved, or raises.
+    """
+
+    def __init__(  # noqa: PLR0913 - it is put together in one place
+        self, name: str, table: ModelTable, client: WorkerClient, *, holder: str, make_room: MakeRoom, telemetry: Telemetry
+    ) -> None:
+        self.name = name
+        self.table = table
+        self.client = client
+        self.holder = holder
+        self.progress = LoadProgress(name)
+        self.ready: Ready | None = None
+        self.needs: NeedsMemory | None = None
+        self.stale = False  # to be replaced, whatever the configuration says
+        self._load = load_spec(name, table)
+        self._make_room = make_room
+        self._telemetry = telemetry
+        self.spec = worker_spec(self._load)
+        self.asked = self.acknowledged = self._load.limits  # the limits it was told last, and said to have
+        self.last_step = 0.0  # monotonic
+        self.limits_refused: str | None = None  # why it does not have those it was asked to take
+
+    async def start(self) -> Ready:
+        """Load. Raises as ``WorkerClient.start``; then nothing of it is left."""
+        self.ready = await self.client.start(self._load, self)
+        return self.ready
+
+    async def probe(self) -> None:
+        """A real short generation, by the way every request goes. Raises what is wrong with it."""
+        prompt = TokenPrompt(token_ids=[0, 0])
+        request = Generate(id="probe", prompt=prompt, sampling=SamplingParams(temperature=0), max_tokens=_PROBE_TOKENS)
+        with self.client.submit(request) as events:
+            async for event in events:
+                if isinstance(event, Finished):
+                    return
+        raise GenerationError("the new worker ended its first generation without an answer")
+
+    async def drain(self, timeout: float) -> None:  # noqa: ASYNC109 - running out of time is no error here
+        """Until its requests are done, it is lost, or ``timeout`` seconds have passed."""
+        _log.info("model_draining", model=self.name, pid=self.client.pid, running=self.client.running, timeout=timeout)
+        idle, lost = asyncio.ensure_future(self.client.wait_idle()), asyncio.ensure_future(self.client.wait_lost())
+        try:
+            await asyncio.wait({idle, lost}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            if lost.done():
+                _log.warning("worker_lost_while_draining", model=self.name, pid=self.client.pid)
+            elif not idle.done():
+                _log.warning("model_drain_timed_out", model=self.name, running=self.client.running, timeout=timeout)
+        finally:
+            idle.cancel()
+            lost.cancel()
+
+    def memory_with(self, limits: Limits) -> int:
+        """Bytes it needs with these limits, as the worker resolved them."""
+        if self.needs is None:
+            return 0
+        cache = (limits.cache_bytes or 0) if self.needs.cache else 0
+        return self.needs.weights + cache + self.needs.transients
+
+    @property
+    def is_busy(self) -> bool:
+        """Requests run on it, or wait."""
+        return self.client.running + self.client.waiting > 0
+
+    def on_progress(self, progress: Progress) -> None:
+        """See ``LoadWatcher``."""
+        self.progress.update(progress)
+
+    async def on_need(self, needs: NeedsMemory) -> None:
+        """See ``LoadWatcher``."""
+        self.needs = needs
+        await self._make_room(self, needs)
+
+    def on_step(self, stats: StepStats) -> None:
+        """See ``LoadWatcher``."""
+        self.last_step = time.monotonic()
+        self._telemetry.step(self.name, stats)

@@ -1,0 +1,282 @@
+"""The workers there are of one model: the one that serves, the one that loads to take over, those that leave.
+
+Mechanism without policy: what should be there is the supervisor's decision, and it is told of all that happens.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+import msgspec
+import structlog
+
+from mlxd.client.worker_client import WorkerClient, WorkerExit
+from mlxd.config.schema import ModelTable
+from mlxd.config.units import format_size
+from mlxd.control.load_spec import limits
+from mlxd.control.telemetry import Telemetry
+from mlxd.control.worker_run import WorkerRun
+from mlxd.errors import InsufficientMemoryError, MlxdError
+from mlxd.wire.messages import NeedsMemory
+
+WorkerFactory = Callable[[str, ModelTable], WorkerClient]
+
+_log = structlog.get_logger(__name__)
+
+
+class Memory(Protocol):
+    """Who keeps account of it for all models."""
+
+    def reserve(self, holder: str, amount: int) -> bool:
+        """See ``Ledger.reserve``."""
+
+    def release(self, holder: str) -> None:
+        """See ``Ledger.release``."""
+
+    def reclaimable(self, model: str) -> int:
+        """Bytes there would be for it if all gave way to it that may."""
+
+    async def reclaim(self, model: str, amount: int) -> None:
+        """Let other models give way to ``model``, those that may, until ``amount`` bytes are free or nobody is left."""
+
+    def describe(self) -> str:
+        """The limit, and who has how much of it."""
+
+
+class Owner(Protocol):
+    """Who decides. Called on the event loop; must not raise."""
+
+    def worker_ready(self, run: WorkerRun, before: WorkerRun | None) -> None:
+        """It serves now; ``before`` did until now, and drains."""
+
+    def load_failed(self, run: WorkerRun, error: MlxdError) -> None:
+        """Nothing of it is left."""
+
+    def worker_lost(self, run: WorkerRun, ended: WorkerExit) -> None:
+        """It served, and has ended unasked."""
+
+    def workers_changed(self) -> None:
+        """Anything is different now."""
+
+
+class Workers:
+    """Made on the event loop. ``drain_timeout`` in seconds, asked when a worker begins to drain."""
+
+    def __init__(  # noqa: PLR0913 - it is put together in one place
+        self,
+        name: str,
+        owner: Owner,
+        *,
+        worker_factory: WorkerFactory,
+        telemetry: Telemetry,
+        memory: Memory,
+        drain_timeout: Callable[[], float],
+    ) -> None:
+        self.serving: WorkerRun | None = None
+        self.loading: WorkerRun | None = None
+        self._load_task: asyncio.Task[None] | None = None
+        self._leaving: dict[WorkerRun, asyncio.Task[None]] = {}  # draining, or a load that was given up
+        self._lost: WorkerRun | None = None  # served until a moment ago; how it ended is not known yet
+        self._name = name
+        self._owner = owner
+        self._make_worker = worker_factory
+        self._telemetry = telemetry
+        self._memory = memory
+        self._drain_timeout = drain_timeout
+        self._started = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def all(self) -> list[WorkerRun]:
+        """Whatever they do."""
+        return [run for run in (self.serving, self.loading, self._lost, *self._leaving) if run is not None]
+
+    @property
+    def leaving(self) -> tuple[WorkerRun, ...]:
+        """Those that end, once their requests are done."""
+        return tuple(self._leaving)
+
+    @property
+    def is_in_transition(self) -> bool:
+        """One loads, or a load that was given up is not over, or one was lost and it is not known how: nothing can be started."""
+        return self._load_task is not None or self._lost is not None
+
+    # ---- orders ----
+
+    def start(self, table: ModelTable, *, probe: bool, others_give_way: bool) -> None:
+        """Load one; it takes over when it is ready and, with ``probe``, has generated something. ``others_give_way``: for its memory."""
+        self._started += 1
+        run = WorkerRun(
+            self._name,
+            table,
+            self._make_worker(self._name, table),
+            holder=f"{self._name}#{self._started}",
+            make_room=lambda run, needs: self._make_room(run, needs, others_give_way=others_give_way),
+            telemetry=self._telemetry,
+        )
+        self.loading = run
+        self._load_task = asyncio.create_task(self._load(run, probe=probe), name=f"load {self._name}")
+        _log.info("model_loading", model=self._name, source=table.source, beside=self.serving is not None)
+        self._owner.workers_changed()
+
+    def give_up_loading(self) -> None:
+        """Another one is wanted, or none. The next may start when this one is gone."""
+        if self.loading is None or self._load_task is None:
+            return
+        run, task = self.loading, self._load_task
+        self.loading = None
+        self._leaving[run] = task
+        task.add_done_callback(lambda _: self._load_given_up(run, task))
+        task.cancel()
+        self._owner.workers_changed()
+
+    def retire(self) -> None:
+        """The one that serves takes no new requests; those that run go on until ``drain_timeout``."""
+        if self.serving is not None:
+            run, self.serving = self.serving, None
+            self._leave(run)
+
+    def update(self, table: ModelTable) -> None:
+        """Give the one that serves what may change while it runs."""
+        run = self.serving
+        if run is None:
+            return
+        run.client.watch(hang_timeout=table.worker.hang_timeout, load_timeout=table.worker.load_timeout)
+        wanted = limits(table)
+        if run.asked != wanted:
+            run.asked, run.limits_refused = wanted, None
+            self._spawn(self._reconfigure(run))
+
+    async def stop(self) -> None:
+        """End all of them now; running requests get ``ShuttingDownError``."""
+        runs, tasks = self.all, [task for task in (self._load_task, *self._leaving.values(), *self._tasks) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(run.client.stop() for run in runs))
+        self.serving = self.loading = self._lost = self._load_task = None
+        self._leaving = {}
+        for run in runs:
+            self._memory.release(run.holder)
+
+    # ---- loading ----
+
+    async def _load(self, run: WorkerRun, *, probe: bool) -> None:
+        try:
+            await run.start()
+            if probe:
+                async with asyncio.timeout(run.table.worker.hang_timeout):
+                    await run.probe()
+        except (MlxdError, TimeoutError) as error:
+            await self._end(run)
+            self.loading = self._load_task = None
+            self._owner.load_failed(run, error if isinstance(error, MlxdError) else MlxdError("its first generation took too long"))
+        except asyncio.CancelledError:
+            await self._end(run)
+            raise
+        else:
+            self.loading = self._load_task = None
+            self._take_over(run)
+        self._owner.workers_changed()
+
+    def _load_given_up(self, run: WorkerRun, task: asyncio.Task[None]) -> None:
+        self._leaving.pop(run, None)
+        if self._load_task is task:
+            self._load_task = None
+        self._owner.workers_changed()
+
+    def _take_over(self, run: WorkerRun) -> None:
+        before, self.serving = self.serving, run
+        self._spawn(self._watch(run))
+        ready = run.ready
+        assert ready is not None  # noqa: S101 - it has started
+        self._telemetry.model_loaded(self._name, ready.load_seconds)
+        _log.info(
+            "model_ready" if before is None else "model_replaced",
+            model=self._name,
+            seconds=round(ready.load_seconds, 2),
+            runner=ready.runner,
+            device=ready.device,
+            dtype=ready.dtype,
+            context_length=ready.context_length,
+            pid=run.client.pid,
+        )
+        self._owner.worker_ready(run, before)
+        if before is not None:
+            self._leave(before)
+
+    async def _make_room(self, run: WorkerRun, needs: NeedsMemory, *, others_give_way: bool) -> None:
+        """In this order: what is free; other models that may give way; the worker it replaces, which drains first."""
+        reserve = self._memory.reserve
+        if reserve(run.holder, needs.total):
+            return
+        if others_give_way:
+            await self._memory.reclaim(self._name, needs.total)
+            if reserve(run.holder, needs.total):
+                return
+        while self.serving is not None or self._leaving:
+            if self.serving is not None:
+                _log.info("model_drained_first", model=self._name, needs=needs.total)
+                self.retire()
+            await asyncio.wait(self._leaving.values(), return_when=asyncio.FIRST_COMPLETED)
+            if reserve(run.holder, needs.total):
+                return
+        raise InsufficientMemoryError(
+            f'the model "{self._name}" needs {format_size(needs.total)} ({format_size(needs.weights)} of weights, '
+            f"{format_size(needs.cache)} of cache, {format_size(needs.transients)} to compute), but {self._memory.describe()}",
+            retry_after=30.0,
+        )
+
+    # ---- serving ----
+
+    async def _reconfigure(self, run: WorkerRun) -> None:
+        """Its cache may grow by that: what there is no memory for is taken back."""
+        asked = run.asked
+        with contextlib.suppress(MlxdError):  # it is lost; the next one starts with them
+            before = run.client.limits
+            now = await run.client.reconfigure(asked)
+            if self._memory.reserve(run.holder, run.memory_with(now)):
+                run.acknowledged = asked
+                _log.info("model_reconfigured", model=self._name)
+            elif before is not None:
+                await run.client.reconfigure(msgspec.structs.replace(now, cache_bytes=before.cache_bytes, cache_fraction=None))
+                run.limits_refused = f"cache.memory: {self._memory.describe()}"
+                _log.error("model_limits_refused", model=self._name, reason=run.limits_refused)
+        self._owner.workers_changed()
+
+    async def _watch(self, run: WorkerRun) -> None:
+        """Until it is lost."""
+        await run.client.wait_lost()
+        if run is not self.serving:
+            return
+        self.serving, self._lost = None, run
+        self._owner.workers_changed()
+        ended = await run.client.wait_exit()
+        await self._end(run)
+        self._lost = None
+        self._owner.worker_lost(run, ended)
+        self._owner.workers_changed()
+
+    # ---- leaving ----
+
+    def _leave(self, run: WorkerRun) -> None:
+        self._leaving[run] = asyncio.create_task(self._drain(run), name=f"drain {self._name}")
+        self._owner.workers_changed()
+
+    async def _drain(self, run: WorkerRun) -> None:
+        try:
+            await run.drain(self._drain_timeout())
+            await self._end(run)
+        finally:
+            self._leaving.pop(run, None)
+            self._owner.workers_changed()
+
+    async def _end(self, run: WorkerRun) -> None:
+        await run.client.stop()
+        self._memory.release(run.holder)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,126 @@
+"""All listeners together, and how they move to other addresses while they serve: a new socket is bound before an old one closes."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from mlxd.config.address import Address, TcpAddress
+from mlxd.errors import ListenError
+from mlxd.listener.binding import Bound, bind
+from mlxd.listener.server import Listener
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Move:
+    """What one listener opens and closes."""
+
+    role: str
+    opened: tuple[Address, ...]
+    closed: tuple[Address, ...]
+
+
+@dataclass
+class PreparedMoves:
+    """Bound, but nothing is answered there yet. To be committed or rolled back."""
+
+    moves: tuple[Move, ...]
+    bound: list[tuple[str, Address, Bound]] = field(default_factory=list)
+    suspended: list[tuple[str, Address]] = field(default_factory=list)  # had to close first
+
+
+class Listeners:
+    """By role, in the order they start."""
+
+    def __init__(self, listeners: Mapping[str, Listener]) -> None:
+        self._listeners = dict(listeners)
+
+    async def start(self) -> None:
+        """Raises ``ListenError``, and then none of them listens."""
+        started: list[Listener] = []
+        try:
+            for listener in self._listeners.values():
+                await listener.start()
+                started.append(listener)
+        except BaseException:
+            for listener in reversed(started):
+                await listener.stop()
+            raise
+
+    async def stop(self) -> None:
+        """The last one first."""
+        for listener in reversed(self._listeners.values()):
+            await listener.stop()
+
+    def addresses(self, role: str) -> tuple[Address, ...]:
+        """Where it listens now, with real port numbers."""
+        return self._listeners[role].addresses
+
+    def stop_accepting(self, role: str) -> None:
+        """See ``Listener``."""
+        self._listeners[role].stop_accepting()
+
+    @property
+    def bound(self) -> tuple[tuple[str, Address], ...]:
+        """Every role with every address it listens on now."""
+        return tuple((role, address) for role, one in self._listeners.items() for address in one.addresses)
+
+    async def prepare(self, moves: Sequence[Move]) -> PreparedMoves:
+        """Bind what is to be opened. Raises ``ListenError``, and then all is as before.
+
+        Where the new address overlaps an old one that is to be closed ("127.0.0.1:8000" and "0.0.0.0:8000"), no system lets both be
+        bound: then the old one closes first, for the moment it takes; connections go on.
+        """
+        prepared = PreparedMoves(tuple(moves))
+        closing = [(move.role, address) for move in moves for address in move.closed]
+        try:
+            for move in moves:
+                for address in move.opened:
+                    prepared.bound.append((move.role, address, self._bind(address, closing, prepared)))
+        except BaseException:
+            await self.roll_back(prepared)
+            raise
+        return prepared
+
+    def close_old(self, prepared: PreparedMoves) -> None:
+        """First half of a commit: what is to be closed. Connections go on."""
+        for move in prepared.moves:
+            for address in move.closed:
+                self._listeners[move.role].close(address)
+                _log.info("listener_closed", role=move.role, address=str(address))
+
+    async def serve_new(self, prepared: PreparedMoves) -> None:
+        """Second half: serve the new addresses. Who connected to them meanwhile has waited."""
+        for role, address, bound in prepared.bound:
+            await self._listeners[role].serve(address, bound)
+            _log.info("listener_opened", role=role, address=str(bound.address))
+
+    async def roll_back(self, prepared: PreparedMoves) -> None:
+        """As if nothing had been prepared."""
+        for _, _, bound in prepared.bound:
+            bound.close()
+        for role, address in prepared.suspended:
+            try:
+                await self._listeners[role].open(address)
+            except ListenError:  # somebody took it within the moment it was free
+                _log.exception("listener_lost", role=role, address=str(address))
+
+    def _bind(self, address: Address, closing: Iterable[tuple[str, Address]], prepared: PreparedMoves) -> Bound:
+        try:
+            return bind(address)
+        except ListenError:
+            overlapping = [(role, old) for role, old in closing if _overlap(address, old) and (role, old) not in prepared.suspended]
+            if not overlapping:
+                raise
+            for role, old in overlapping:
+                self._listeners[role].close(old)
+                prepared.suspended.append((role, old))
+            return bind(address)
+
+
+def _overlap(one: Address, other: Address) -> bool:
+    if isinstance(one, TcpAddress) and isinstance(other, TcpAddress):
+        return one.port == other.port
+    return one == other
