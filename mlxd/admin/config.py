@@ -58,7 +58,7 @@ def _if_match(request: web.Request) -> str | None:
 def _answer(outcome: Outcome) -> web.Response:
     error = _error(outcome)
     document = answers.Reload(
-        result=outcome.result.value,
+        result=outcome.result,
         sha256=outcome.sha256,
         plan=_plan(outcome.plan),
         problems=outcome.problems,
@@ -89,7 +89,7 @@ def _error(outcome: Outcome) -> MlxdError | None:
 def _plan(plan: Plan) -> answers.PlanDocument:
     return answers.PlanDocument(
         models=[
-            answers.ModelAction(model=one.name, action=one.action.value, changes=[_change(change) for change in one.changes])
+            answers.ModelAction(model=one.name, action=one.action, changes=[_change(change) for change in one.changes])
             for one in plan.models
         ],
         listeners=[
@@ -104,4 +104,4 @@ def _plan(plan: Plan) -> answers.PlanDocument:
 
 
 def _change(change: Change) -> answers.FieldChange:
-    return answers.FieldChange(key=change.name, before=change.before, after=change.after, reload=change.reload.value, line=change.line)
+    return answers.FieldChange(key=change.name, before=change.before, after=change.after, reload=change.reload, line=change.line)

@@ -26,12 +26,12 @@ async def readyz(request: web.Request) -> web.Response:
     """
     sources, rules = request.app[SOURCES], request.app[RULES]()
     eager = {
-        status.name: status.state.value
+        status.name: status.state
         for status in sources.models.statuses()
         if status.config.lifecycle.load == "eager" and (status.desired is ModelState.READY or status.state is not ModelState.STOPPED)
     }
     draining = sources.daemon().draining
-    ready = not draining and all(state == ModelState.READY for state in eager.values())
+    ready = not draining and all(state is ModelState.READY for state in eager.values())
     is_open = not (rules.tokens or rules.read_tokens)
     document = answers.Readiness(ready=ready, draining=draining, states=Counter(eager.values()), models=eager if is_open else None)
     return reply(document, HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE, _NEVER_STORED)

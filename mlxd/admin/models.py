@@ -8,7 +8,7 @@ from mlxd.admin.exchange import reply
 from mlxd.admin.keys import SOURCES, AdminSources
 from mlxd.control.model_state import ModelStatus
 from mlxd.control.telemetry import CacheCounters
-from mlxd.types import CacheFigures
+from mlxd.types import CacheFigures, Limits
 from mlxd.wire.messages import Heartbeat, Progress, Ready
 
 
@@ -35,8 +35,8 @@ def describe(status: ModelStatus, sources: AdminSources) -> answers.Model:
         id=status.name,
         aliases=status.config.aliases,
         source=status.config.source,
-        desired_state=status.desired.value,
-        state=status.state.value,
+        desired_state=status.desired,
+        state=status.state,
         since=answers.timestamp(status.since),
         pid=status.pid,
         replacing=status.is_replacing,
@@ -50,7 +50,7 @@ def describe(status: ModelStatus, sources: AdminSources) -> answers.Model:
         memory=None if heartbeat is None else _memory(heartbeat),
         reserved_bytes=sources.memory().reserved.get(status.name, 0),
         cache=_cache(status, sources.cache_counters(status.name)),
-        limits=status.limits,
+        limits=_limits(status.limits),
         runner=_runner(ready),
         device=ready.device if ready else None,
         dtype=ready.dtype if ready else None,
@@ -72,6 +72,10 @@ def _progress(progress: Progress | None) -> answers.LoadProgress | None:
         return None
     share = min(1.0, progress.done / progress.total) if progress.total else None
     return answers.LoadProgress(stage=progress.stage, done_bytes=progress.done, total_bytes=progress.total, fraction=share)
+
+
+def _limits(limits: Limits | None) -> answers.WorkerLimits | None:
+    return None if limits is None else answers.WorkerLimits(**msgspec.structs.asdict(limits))
 
 
 def _memory(heartbeat: Heartbeat) -> answers.WorkerMemory:

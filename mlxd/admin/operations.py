@@ -47,9 +47,9 @@ def describe(operation: Operation) -> answers.Operation:
     """As a document."""
     return answers.Operation(
         id=operation.id,
-        kind=operation.kind.value,
+        kind=operation.kind,
         model=operation.model,
-        state=operation.state.value,
+        state=operation.state,
         error=None if operation.error is None else error_body(operation.error),
         started=answers.timestamp(operation.started),
         finished=None if operation.finished is None else answers.timestamp(operation.finished),

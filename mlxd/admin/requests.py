@@ -28,7 +28,7 @@ def _describe(live: LiveRequest) -> answers.Request:
         request_id=live.request_id,
         endpoint=live.endpoint,
         streamed=live.streamed,
-        stage=live.stage.value,
+        stage=live.stage,
         arrived=answers.timestamp(live.arrived),
         prompt_tokens=live.started.prompt_tokens if live.started else None,
         cached_tokens=live.started.cached_tokens if live.started else None,

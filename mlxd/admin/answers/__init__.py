@@ -1,0 +1,79 @@
+"""The documents of the admin API, declared once: what is sent, what its OpenAPI description says, and its reference.
+
+Times are RFC 3339 in UTC; sizes are bytes, spans seconds; what is unknown is null.
+"""
+
+from mlxd.admin.answers.config import (
+    ConfigDocument,
+    FieldChange,
+    ListenerAction,
+    ModelAction,
+    PlanDocument,
+    Reload,
+    Validation,
+)
+from mlxd.admin.answers.daemon import (
+    ConfigState,
+    ListenerState,
+    Live,
+    LogLevel,
+    Memory,
+    MemoryTotals,
+    ModelMemory,
+    Readiness,
+    Status,
+)
+from mlxd.admin.answers.document import ErrorAnswer, ErrorBody, timestamp
+from mlxd.admin.answers.models import (
+    Blocks,
+    Cache,
+    LoadProgress,
+    Lookups,
+    Model,
+    ModelList,
+    RequestCounts,
+    Runner,
+    WorkerLimits,
+    WorkerMemory,
+)
+from mlxd.admin.answers.operations import Eviction, EvictionList, Operation, OperationList
+from mlxd.admin.answers.requests import Cancelled, Request, RequestList
+
+__all__ = [
+    "Blocks",
+    "Cache",
+    "Cancelled",
+    "ConfigDocument",
+    "ConfigState",
+    "ErrorAnswer",
+    "ErrorBody",
+    "Eviction",
+    "EvictionList",
+    "FieldChange",
+    "ListenerAction",
+    "ListenerState",
+    "Live",
+    "LoadProgress",
+    "LogLevel",
+    "Lookups",
+    "Memory",
+    "MemoryTotals",
+    "Model",
+    "ModelAction",
+    "ModelList",
+    "ModelMemory",
+    "Operation",
+    "OperationList",
+    "PlanDocument",
+    "Readiness",
+    "Reload",
+    "Request",
+    "RequestCounts",
+    "RequestList",
+    "Runner",
+    "Status",
+    "Validation",
+    "WorkerLimits",
+    "WorkerMemory",
+    "timestamp",
+]

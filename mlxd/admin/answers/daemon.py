@@ -1,0 +1,92 @@
+"""Of the daemon: its health, its memory, its log."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from mlxd.admin.answers.document import Bytes, Count, Document, ListenerRole, Sha256, Time
+from mlxd.admin.answers.models import Model
+from mlxd.types import ModelState
+
+
+class ConfigState(Document, frozen=True, kw_only=True):
+    """The configuration file, and the snapshot of it that runs."""
+
+    path: str
+    sha256: Annotated[Sha256, Meta(description="SHA-256 of the file that is the running configuration: its ETag.")]
+    loaded: Annotated[Time, Meta(description="When the running configuration was taken over.")]
+    last_reload_successful: bool
+    last_error: Annotated[str | None, Meta(description="Why the file's newest version is not the running one.")]
+
+
+class ListenerState(Document, frozen=True, kw_only=True):
+    """One bound address."""
+
+    role: ListenerRole
+    address: Annotated[str, Meta(description="Such as `127.0.0.1:8000` or `unix:/path`.")]
+
+
+class MemoryTotals(Document, frozen=True, kw_only=True):
+    """The ledger over all models."""
+
+    limit_bytes: Annotated[Bytes, Meta(description="`memory.limit`.")]
+    reserved_bytes: Bytes
+    free_bytes: Bytes
+
+
+class ModelMemory(Document, frozen=True, kw_only=True):
+    """One model's part of the ledger."""
+
+    model: Annotated[str, Meta(description="Its id.")]
+    reserved_bytes: Bytes
+    used_bytes: Annotated[Bytes | None, Meta(description="What its worker really held at its last heartbeat.")]
+
+
+class Memory(Document, frozen=True, kw_only=True):
+    """The ledger, and the machine's RAM."""
+
+    limit_bytes: Annotated[Bytes, Meta(description="`memory.limit`.")]
+    reserved_bytes: Bytes
+    free_bytes: Bytes
+    machine_total_bytes: Bytes
+    machine_available_bytes: Bytes
+    models: Sequence[ModelMemory]
+
+
+class Status(Document, frozen=True, kw_only=True):
+    """The whole daemon at a glance."""
+
+    time: Annotated[Time, Meta(description="The daemon's clock, to count spans from.")]
+    version: str
+    pid: int
+    started: Time
+    draining: Annotated[bool, Meta(description="It is stopping: running requests finish, new ones are refused.")]
+    config: ConfigState
+    listeners: Sequence[ListenerState]
+    memory: MemoryTotals
+    models: Annotated[Sequence[Model], Meta(description="In the file's order; those that are being removed follow.")]
+
+
+class LogLevel(Document, frozen=True, kw_only=True):
+    """What is logged, until the next reload."""
+
+    level: Literal["debug", "info", "warning", "error"]
+
+
+class Live(Document, frozen=True, kw_only=True):
+    """The event loop runs."""
+
+    live: Literal[True]
+
+
+class Readiness(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Whether the daemon should get traffic, and why not."""
+
+    ready: bool
+    draining: Annotated[bool, Meta(description="It is stopping.")]
+    states: Annotated[Mapping[ModelState, Count], Meta(description="How many of the models that are to be ready are in each state.")]
+    models: Annotated[
+        Mapping[str, ModelState] | None, Meta(description="The state of each of them; left out where a token is configured.")
+    ] = None

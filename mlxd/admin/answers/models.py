@@ -1,0 +1,128 @@
+"""Of models: their desired and actual state, and what they hold."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from mlxd.admin.answers.document import Bytes, Count, Document, Seconds, Time
+from mlxd.types import ModelState
+
+
+class LoadProgress(Document, frozen=True, kw_only=True):
+    """How far a load is."""
+
+    stage: Literal["fetching", "converting", "loading", "warming"]
+    done_bytes: Annotated[Bytes, Meta(description="0 where the stage cannot tell.")]
+    total_bytes: Annotated[Bytes, Meta(description="0 where the stage cannot tell.")]
+    fraction: Annotated[float | None, Meta(description="Of this stage, from 0 to 1.")]
+
+
+class RequestCounts(Document, frozen=True, kw_only=True):
+    """Requests of all workers of a model, those that drain included."""
+
+    running: Count
+    waiting: Count
+
+
+class WorkerMemory(Document, frozen=True, kw_only=True):
+    """What the worker held at its last heartbeat."""
+
+    weights_bytes: Bytes
+    kv_bytes: Annotated[Bytes, Meta(description="Keys and values, of running requests and of the prefix cache.")]
+    mlx_active_bytes: Annotated[Bytes, Meta(description="MLX's own counter of what is in use.")]
+    mlx_cache_bytes: Annotated[Bytes, Meta(description="What MLX keeps to use again.")]
+    mlx_peak_bytes: Annotated[Bytes, Meta(description="The most that was in use.")]
+    rss_bytes: Annotated[Bytes, Meta(description="The process's resident memory.")]
+
+
+class Blocks(Document, frozen=True, kw_only=True):
+    """Blocks of a paged cache."""
+
+    used: Annotated[Count, Meta(description="Held by running requests.")]
+    shared: Annotated[Count, Meta(description="Of these, held by more than one.")]
+    cached: Annotated[Count, Meta(description="Kept for later requests.")]
+    free: Annotated[Count, Meta(description="Can be taken without dropping anything.")]
+
+
+class Lookups(Document, frozen=True, kw_only=True):
+    """Requests that asked the prefix cache, since the daemon started."""
+
+    hit: Annotated[Count, Meta(description="Everything that can be reused was found.")]
+    prefix_hit: Annotated[Count, Meta(description="A beginning was found.")]
+    miss: Count
+
+
+class Cache(Document, frozen=True, kw_only=True):
+    """What the prefix cache holds and has done."""
+
+    kind: Annotated[Literal["auto", "paged", "entries", "none"], Meta(description="As configured.")]
+    blocks: Annotated[Blocks | None, Meta(description="Of a paged cache.")]
+    entries: Annotated[Count | None, Meta(description="Whole prompts kept, where it is not paged.")]
+    snapshots: Annotated[Count | None, Meta(description="Kept states of recurrent layers.")]
+    used_bytes: Annotated[Bytes | None, Meta(description="Held by running requests.")]
+    cached_bytes: Annotated[Bytes | None, Meta(description="Kept for later requests.")]
+    saved_bytes: Annotated[Bytes | None, Meta(description="What copies of the shared blocks would take.")]
+    limit_bytes: Bytes | None
+    query_tokens: Annotated[Count, Meta(description="Prompt tokens that were looked up, since the daemon started.")]
+    hit_tokens: Annotated[Count, Meta(description="Of these, found.")]
+    lookups: Lookups
+
+
+class WorkerLimits(Document, frozen=True, kw_only=True):
+    """The limits a worker has now; see the keys of the same names in the configuration."""
+
+    max_queue: Count
+    stream_interval: Annotated[Count, Meta(description="Tokens.")]
+    max_sequences: Count
+    step_tokens: Annotated[Count | None, Meta(description='Null: "auto".')]
+    target_itl: Seconds
+    priority_ageing: Seconds
+    cache_bytes: Annotated[Bytes | None, Meta(description="Null: a share of the available RAM.")]
+    cache_fraction: Annotated[float | None, Meta(description="That share; null: a fifth.")]
+    cache_entries: Count
+
+
+class Runner(Document, frozen=True, kw_only=True):
+    """How the worker computes."""
+
+    name: Annotated[str, Meta(description="`paged`, `contiguous` or `simple`.")]
+    reason: Annotated[str, Meta(description="Why this one.")]
+    fallback: Annotated[bool, Meta(description="It is not the one that was asked for.")]
+
+
+class Model(Document, frozen=True, kw_only=True):
+    """Desired and actual state of one model."""
+
+    id: str
+    aliases: Sequence[str]
+    source: str
+    desired_state: Annotated[ModelState, Meta(description="`ready` or `stopped`: what the configuration and operators ask for.")]
+    state: ModelState
+    since: Annotated[Time, Meta(description="When the state last changed.")]
+    pid: Annotated[int | None, Meta(description="The worker's.")]
+    replacing: Annotated[bool, Meta(description="A worker loads that is to take over.")]
+    leaving_pids: Annotated[Sequence[int], Meta(description="Workers that end, once their requests are done.")]
+    differs: Annotated[str | None, Meta(description="Why what runs is not what the configuration says.")]
+    progress: Annotated[LoadProgress | None, Meta(description="While it loads.")]
+    restarts: Annotated[Count, Meta(description="Since the daemon started.")]
+    restart_in_seconds: Annotated[Seconds | None, Meta(description="Until the next attempt, after a crash.")]
+    last_error: str | None
+    requests: RequestCounts
+    memory: Annotated[WorkerMemory | None, Meta(description="Null while no worker is ready.")]
+    reserved_bytes: Annotated[Bytes, Meta(description="Of `memory.limit`.")]
+    cache: Cache
+    limits: Annotated[WorkerLimits | None, Meta(description="Those its worker has, not those it was asked to take.")]
+    runner: Runner | None
+    device: Annotated[str | None, Meta(description="`gpu` or `cpu`.")]
+    dtype: str | None
+    context_length: Annotated[Count | None, Meta(description="Tokens.")]
+    vocabulary_size: Count | None
+    load_seconds: Seconds | None
+    versions: Annotated[Mapping[str, str] | None, Meta(description="Of MLX and mlx-lm, in the worker.")]
+
+
+class ModelList(Document, frozen=True, kw_only=True):
+    """All models."""
+
+    models: Annotated[Sequence[Model], Meta(description="In the file's order; those that are being removed follow.")]
