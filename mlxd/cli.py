@@ -65,6 +65,9 @@ def _parser() -> _Parser:
 
     serve = commands.add_parser("serve", help="serve the models of a configuration file (the default)")
     serve.add_argument("--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="default: mlxd.toml")
+    serve.add_argument(
+        "--wait-for-valid-config", action="store_true", help="with a bad file, wait until it is good instead of exiting with 78; for launchd"
+    )
     serve.set_defaults(run=_serve)
 
     validate = commands.add_parser("validate", help="check a configuration file and say everything that is wrong with it")
@@ -91,8 +94,10 @@ def _parser() -> _Parser:
 def _serve(args: argparse.Namespace) -> int:
     from mlxd.config.loader import load_config
     from mlxd.daemon import serve
+    from mlxd.service.wait_for_config import wait_for_valid_config
 
-    return serve(load_config(args.config))
+    loaded = wait_for_valid_config(args.config) if args.wait_for_valid_config else load_config(args.config)
+    return serve(loaded) if loaded is not None else EX_OK
 
 
 def _validate(args: argparse.Namespace) -> int:

@@ -35,6 +35,8 @@ from mlxd.listener.server import Listener
 from mlxd.observability.logging import configure_logging, log_worker_record, reopen_log_file, set_log_level
 from mlxd.observability.loop_lag import sample_loop_lag
 from mlxd.observability.metrics import Metrics
+from mlxd.service.manager import ServiceManager
+from mlxd.service.status_line import draining_line, status_line
 from mlxd.takeover import Takeover, total_memory_limit
 from mlxd.terminal.banner import BannerModel, banner
 
@@ -71,7 +73,8 @@ class Daemon:
         self._requests = LiveRequests()
         self._operations = Operations()
         self._takeover = Takeover(loaded, registry=self._registry, metrics=self._metrics)
-        self._reloader = Reloader(self._takeover, told=self._on_reload)
+        self._service = ServiceManager(os.environ, models=self._statuses, describe=self._status_line)
+        self._reloader = Reloader(self._takeover, told=self._on_reload, under_way=self._service.reloading)
         self._listeners = self._takeover.listeners = self._make_listeners(loaded.config)
 
     async def run(self) -> int:
@@ -83,8 +86,8 @@ class Daemon:
             running = self._takeover.running
             self._metrics.config_loaded(running.sha256)
             watcher = ConfigWatcher(running.path, lambda: self._reloader.request(Trigger.FILE), seen=running.sha256)
-            for task in (asyncio.create_task(sample_loop_lag(self._metrics.loop_lag.observe)), asyncio.create_task(watcher.run())):
-                at_exit.callback(task.cancel)
+            for work in (sample_loop_lag(self._metrics.loop_lag.observe), watcher.run(), self._service.run()):
+                at_exit.callback(asyncio.create_task(work).cancel)
             at_exit.callback(self._operations.stop)
             log.info("daemon_started", version=__version__, pid=os.getpid(), config=str(running.path))
             print(self._banner(), flush=True)  # noqa: T201 - for the person at the terminal; the log says the same to machines
@@ -98,6 +101,7 @@ class Daemon:
         """Let running requests finish; those that do not are ended by their workers' stop, with an error."""
         timeout = self._config.server.drain_timeout
         log.info("daemon_draining", timeout=timeout)
+        self._service.stopping()
         self._reloader.stop()
         self._listeners.stop_accepting("inference")
         drained = asyncio.create_task(self._registry.drain(timeout))
@@ -167,6 +171,11 @@ class Daemon:
 
     def _statuses(self) -> list[ModelStatus]:
         return self._registry.statuses()
+
+    def _status_line(self) -> str:
+        if self._stopping.is_set():
+            return draining_line(self._statuses())
+        return status_line(self._statuses(), self._listeners.addresses("inference"), self._reloader.last_problems)
 
     def _admin_rules(self) -> SecurityRules:
         return rules_of(self._config.admin)

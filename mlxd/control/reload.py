@@ -11,6 +11,7 @@ the commit each model becomes what it is to be; one that cannot is put back to w
 import asyncio
 import os
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Generic, Protocol, TypeVar
@@ -78,18 +79,22 @@ class Host(Protocol[T]):
 
 
 class Reloader(Generic[T]):
-    """``told`` hears of every reload that was more than a dry run."""
+    """``told`` hears of every reload that was more than a dry run. ``under_way`` is entered from its begin until the configuration is
+    taken over or refused; what models do then is not in it.
+    """
 
     def __init__(
         self,
         host: Host[T],
         *,
         told: Callable[[Trigger, Outcome], None],
+        under_way: Callable[[], AbstractContextManager[None]] = nullcontext,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         self.last_problems: tuple[str, ...] = ()  # why the newest file is not the running one
         self._host = host
         self._told = told
+        self._under_way = under_way
         self._environ = environ
         self._stopped = False
         self._turn = asyncio.Lock()
@@ -127,7 +132,8 @@ class Reloader(Generic[T]):
     async def _reload(self, trigger: Trigger, if_match: str | None) -> Outcome:
         async with self._turn:
             self._requested.discard(trigger)  # a later one wants the file read again
-            outcome = await self._take_over(if_match)
+            with self._under_way():
+                outcome = await self._take_over(if_match)
         if outcome.result is Result.APPLIED:
             outcome = self._settled(outcome, await self._host.wait_settled())
         self._told(trigger, outcome)

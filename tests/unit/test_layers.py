@@ -21,6 +21,7 @@ ALLOWED = {
     "api": {"listener", "control", "client", "config", "wire", "errors", "types"},
     "admin": {"listener", "control", "client", "config", "wire", "errors", "types"},
     "observability": {"listener", "control", "client", "config", "wire", "errors", "types"},
+    "service": {"control", "client.hang_watch", "config", "wire", "observability.logging", "errors", "types"},
     "terminal": {"config", "errors", "types"},
     "worker.text": {"wire", "errors", "types"},
     "worker.fetch": {"errors", "types"},

@@ -1,0 +1,58 @@
+"""Whether the daemon does its work: a last look at those who look after the workers. Pure; no clock."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mlxd.client.hang_watch import LOADING_SILENCE
+from mlxd.control.model_state import ModelStatus
+from mlxd.wire.messages import Heartbeat
+
+# ``HangWatch`` acts within a second of its time. After twice that time nobody acts at all.
+_ALLOWANCE = 2.0
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """``stalled``: seconds since the process last showed progress."""
+
+    pid: int
+    heartbeat: Heartbeat | None
+    stalled: float = 0.0
+
+
+class Oversight:
+    """Tell it by ``observe`` how the models are, regularly.
+
+    A worker that hangs is killed and replaced by its supervisor; that is the daemon at work. What it must not do is hang unnoticed.
+    One that cannot be killed counts as dealt with: it serves no more, and to restart the daemon would end the other models with it.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[str, _Seen] = {}
+
+    def observe(self, models: Iterable[ModelStatus], seconds: float) -> list[str]:
+        """``seconds`` passed. Names the models whose worker hangs, and nobody has done anything about it."""
+        before, self._seen = self._seen, {}
+        neglected: list[str] = []
+        for model in models:
+            if model.pid is None:
+                continue
+            now = self._seen[model.name] = _seen_now(model, model.pid, before.get(model.name), seconds)
+            if now.stalled > _ALLOWANCE * max(model.config.worker.hang_timeout, LOADING_SILENCE):
+                neglected.append(model.name)
+        return neglected
+
+
+def _seen_now(model: ModelStatus, pid: int, before: _Seen | None, seconds: float) -> _Seen:
+    heartbeat = model.heartbeat
+    if before is None or before.pid != pid:
+        return _Seen(pid, heartbeat)
+    is_alive = heartbeat is not before.heartbeat
+    in_one_step = (
+        model.ready is not None
+        and heartbeat is not None
+        and before.heartbeat is not None
+        and heartbeat.busy_seconds > 0
+        and heartbeat.steps == before.heartbeat.steps
+    )
+    return _Seen(pid, heartbeat, 0.0 if is_alive and not in_one_step else before.stalled + seconds)
