@@ -3,26 +3,30 @@
 from collections.abc import Callable, Iterable
 
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
 
 from mlxd.admin import openapi
 from mlxd.admin.audit import audit_middleware
+from mlxd.admin.exchange import BODY_LIMITS, LIMITS, refuse_unknown
 from mlxd.admin.keys import METRICS, RULES, SOURCES, AdminSources, Metrics
-from mlxd.admin.route import TOML, Route
+from mlxd.admin.route import JSON, TOML, Route
 from mlxd.admin.routes import ROUTES
 from mlxd.config.schema import AdminTable
 from mlxd.listener.application import new_application
+from mlxd.listener.body import BodyLimits
 from mlxd.listener.errors import expect_continue
 from mlxd.listener.security import SecurityRules, admin_rules
 
 _OF_METRICS_LISTENER = ("/metrics", "/livez")
 
 
-def build_admin_app(sources: AdminSources, rules: Callable[[], SecurityRules]) -> web.Application:
+def build_admin_app(sources: AdminSources, rules: Callable[[], SecurityRules], limits: BodyLimits = BODY_LIMITS) -> web.Application:
     """``sources`` and ``rules`` are asked anew at each request, so a reload needs no new application."""
     app = new_application(rules, before_security=[audit_middleware])
     app[SOURCES] = sources
     app[METRICS] = sources.metrics
     app[RULES] = rules
+    app[LIMITS] = limits
     app[openapi.DOCUMENT] = openapi.document(ROUTES)
     _add(app, ROUTES)
     return app
@@ -39,7 +43,7 @@ def build_metrics_app(source: Metrics, rules: Callable[[], SecurityRules]) -> we
 def rules_of(admin: AdminTable) -> SecurityRules:
     """From ``[admin]``: a read token may also ask what another text would change, and a configuration is sent as TOML."""
     reads = frozenset(route.path for route in ROUTES if route.reads)
-    return admin_rules(admin, content_types=frozenset({"application/json", TOML}), reading_paths=reads)
+    return admin_rules(admin, content_types=frozenset({JSON, TOML}), reading_paths=reads)
 
 
 def _add(app: web.Application, routes: Iterable[Route]) -> None:
@@ -47,4 +51,14 @@ def _add(app: web.Application, routes: Iterable[Route]) -> None:
         if route.method == hdrs.METH_GET:
             app.router.add_get(route.path, route.handler, expect_handler=expect_continue)  # and HEAD
         else:
-            app.router.add_route(route.method, route.path, route.handler, expect_handler=expect_continue)
+            app.router.add_route(route.method, route.path, _strict(route), expect_handler=expect_continue)
+
+
+def _strict(route: Route) -> Handler:
+    """``?dryrun=1`` asks for no dry run, so nothing is done; what only reads may have parameters of a scraper or a probe."""
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        refuse_unknown(request, route.query, has_body=route.body is not None)
+        return await route.handler(request)
+
+    return handler

@@ -5,11 +5,11 @@ from aiohttp import web
 from mlxd.admin import answers
 from mlxd.admin.exchange import reply
 from mlxd.admin.keys import SOURCES, AdminSources
-from mlxd.errors import UnavailableError
+from mlxd.errors import ModelNotFoundError, UnavailableError
 
 
 async def evict(request: web.Request) -> web.Response:
-    """Drop what one model's prefix cache keeps for later requests. Running requests keep theirs."""
+    """Drop what one model's prefix cache keeps for later requests. What running requests use stays."""
     sources = request.app[SOURCES]
     return reply(await _evict(sources, sources.models.resolve(request.match_info["id"])))
 
@@ -22,7 +22,7 @@ async def evict_all(request: web.Request) -> web.Response:
         if status.ready is not None:
             try:
                 evicted.append(await _evict(sources, status.name))
-            except UnavailableError:  # it went this moment, and its cache with it
+            except (UnavailableError, ModelNotFoundError):  # it goes, or is being removed, and its cache with it
                 continue
     return reply(answers.EvictionList(evicted=evicted))
 

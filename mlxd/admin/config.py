@@ -16,7 +16,7 @@ _ANY = "*"
 
 
 async def show(request: web.Request) -> web.Response:
-    """Show the running configuration, secrets redacted. Its ETag is the file's SHA-256; 304 where If-None-Match names it."""
+    """Show the running configuration, secrets redacted. Its ETag is the SHA-256 of the file."""
     running = request.app[SOURCES].config()
     headers = {hdrs.ETAG: f'"{running.sha256}"', hdrs.CACHE_CONTROL: "no-cache"}
     if any(tag.value in {running.sha256, _ANY} for tag in request.if_none_match or ()):
@@ -25,20 +25,20 @@ async def show(request: web.Request) -> web.Response:
 
 
 async def validate(request: web.Request) -> web.Response:
-    """Check the text of a configuration file. 422 with everything that is wrong with it."""
+    """Check the text of a configuration file. 422 names everything that is wrong with it; nothing is taken over."""
     text = await read_text(request)
     models = await asyncio.to_thread(request.app[SOURCES].validate, text)
     return reply(answers.Validation(valid=True, models=models))
 
 
 async def diff(request: web.Request) -> web.Response:
-    """Show what taking over another text of the configuration file would do."""
+    """Show what taking over another text of the configuration file would do. Nothing is taken over."""
     return _answer(await request.app[SOURCES].reloads.compare(await read_text(request)))
 
 
 async def reload(request: web.Request) -> web.Response:
-    """Take over the configuration file as it is now, and answer when that is done. With dry_run=1, only show what that would do.
-    If-Match: only if this is the running one.
+    """Take over the configuration file as it is now, and answer when that is done. A client that
+    does not wait stops nothing.
     """
     reloads, if_match = request.app[SOURCES].reloads, _if_match(request)
     if flag(request, "dry_run"):
@@ -57,7 +57,7 @@ def _if_match(request: web.Request) -> str | None:
 
 def _answer(outcome: Outcome) -> web.Response:
     error = _error(outcome)
-    document = answers.Reload(
+    document = answers.ReloadOutcome(
         result=outcome.result,
         sha256=outcome.sha256,
         plan=_plan(outcome.plan),

@@ -1,6 +1,6 @@
 """Reading requests and writing answers, as all handlers of the admin API do it."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from http import HTTPStatus
 from typing import TypeVar
 
@@ -8,13 +8,16 @@ import msgspec
 from aiohttp import web
 
 from mlxd.admin import answers
+from mlxd.config.document import MAX_FILE
 from mlxd.errors import InvalidRequestError, MlxdError
 from mlxd.listener.body import BodyLimits, read_body
 
 T = TypeVar("T")
 
-_LIMITS = BodyLimits(max_size=4 * 2**20, stall=10.0, total=60.0)  # the largest configuration file there can be
+LIMITS: web.AppKey[BodyLimits] = web.AppKey("limits", BodyLimits)
+BODY_LIMITS = BodyLimits(max_size=MAX_FILE, stall=10.0, total=60.0)  # seconds
 _FLAGS = {"1": True, "true": True, "0": False, "false": False}
+_SHOWN = 40  # characters of what the client sent, repeated in a message
 
 
 def reply(document: msgspec.Struct, status: HTTPStatus = HTTPStatus.OK, headers: Mapping[str, str] | None = None) -> web.Response:
@@ -29,15 +32,27 @@ def error_body(error: MlxdError) -> answers.ErrorBody:
 
 def flag(request: web.Request, name: str) -> bool:
     """A query parameter that is "1", "true", "0" or "false"; absent: False. Raises ``InvalidRequestError``."""
-    text = request.query.get(name, "0")
-    if text not in _FLAGS:
-        raise InvalidRequestError(f'{name} must be "1" or "0", not {text[:40]!r}', param=name)
-    return _FLAGS[text]
+    match request.query.getall(name, ["0"]):
+        case [text] if text in _FLAGS:
+            return _FLAGS[text]
+        case [text]:
+            raise InvalidRequestError(f'{name} must be "1" or "0", not {text[:_SHOWN]!r}', param=name)
+        case _:
+            raise InvalidRequestError(f"{name} must be given once", param=name)
+
+
+def refuse_unknown(request: web.Request, parameters: Container[str], *, has_body: bool) -> None:
+    """What a call does not know would change what it does, in the mind of whoever sends it. Raises ``InvalidRequestError``."""
+    unknown = next((name[:_SHOWN] for name in request.query if name not in parameters), None)
+    if unknown is not None:
+        raise InvalidRequestError(f"there is no parameter {unknown!r} here", param=unknown)
+    if not has_body and request.can_read_body:
+        raise InvalidRequestError("this call takes no body")
 
 
 async def read_text(request: web.Request) -> str:
     """The body as text. Raises as ``listener.body.read_body``, and ``InvalidRequestError`` where it is empty or no UTF-8."""
-    body = await read_body(request, _LIMITS)
+    body = await read_body(request, request.app[LIMITS])
     try:
         text = body.decode()
     except UnicodeDecodeError as error:
@@ -49,7 +64,7 @@ async def read_text(request: web.Request) -> str:
 
 async def read_document(request: web.Request, kind: type[T]) -> T:
     """The body as a document. Raises as ``listener.body.read_body``, and ``InvalidRequestError`` where it is another."""
-    body = await read_body(request, _LIMITS)
+    body = await read_body(request, request.app[LIMITS])
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.MsgspecError as error:

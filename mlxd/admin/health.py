@@ -14,12 +14,12 @@ _NEVER_STORED = {"Cache-Control": "no-store"}
 
 
 async def livez(_: web.Request) -> web.Response:
-    """Is the daemon alive? Whatever its models do."""
+    """Tell that the daemon is alive, whatever its models do."""
     return reply(answers.Live(live=True), headers=_NEVER_STORED)
 
 
 async def readyz(request: web.Request) -> web.Response:
-    """Is every model ready that is to be loaded from the start? 503 where one is not, or the daemon is stopping.
+    """Tell whether every model is ready that is to be loaded from the start. 503 where one is not, or the daemon is stopping.
 
     A model that an operator unloaded is not to be ready. Where tokens are configured, models are counted by state and not named, for
     whoever asks may not know them.

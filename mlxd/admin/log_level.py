@@ -8,7 +8,7 @@ from mlxd.admin.keys import SOURCES
 
 
 async def put(request: web.Request) -> web.Response:
-    """Log from another level on, until the next reload."""
+    """Set the least severe level that is logged, until the next reload."""
     wanted = await read_document(request, answers.LogLevel)
     request.app[SOURCES].set_log_level(wanted.level)
     return reply(wanted)

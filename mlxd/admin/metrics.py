@@ -11,7 +11,9 @@ from mlxd.errors import NotFoundError
 
 
 async def scrape(request: web.Request) -> web.Response:
-    """Everything the daemon knows at this moment; no worker is asked. Raises ``NotFoundError`` where switched off."""
+    """Show the metrics, in Prometheus' text format or as OpenMetrics, as the scraper asks. 404 where they are switched off or on a listener
+    of their own.
+    """
     registry = request.app[METRICS]()
     if registry is None:
         raise NotFoundError("metrics are not served here: see metrics.enabled and metrics.listen in the configuration")

@@ -3,7 +3,7 @@
 import inspect
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -12,32 +12,58 @@ from aiohttp import web
 
 from mlxd import __version__
 from mlxd.admin import answers
-from mlxd.admin.route import Route
+from mlxd.admin.route import JSON, Content, Route
 
 DOCUMENT = web.AppKey("openapi", bytes)
+ROLE = "x-mlxd-role"  # open: no token needed; read: either token; full
 
-_EVERYWHERE = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)  # of the listener's own rules
-_REFS = "#/components/schemas/{name}"
+_SUMMARY = "Administration of mlxd: its configuration, its models, their caches and requests."
+_EVERYWHERE = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
+_SCHEMA = "#/components/schemas/{name}"
+_REFUSAL = "#/components/responses/Refusal{status}"
 _PARAMETER = re.compile(r"\{(\w+)(?::[^}]*)?\}")
-_PARAMETERS = {
-    "id": 'A model\'s id or one of its aliases; "/" in it as it is or as "%2F".',
-    "operation": "An operation's id.",
-    "request": "A request's id, as its answer and the list of requests have it.",
+_SENTENCE_END = re.compile(r"(?<=[.?])\s+(?=[A-Z0-9])")
+
+_PATH_PARAMETERS = {
+    "id": ('A model\'s id or one of its aliases; "/" in it as it is or as "%2F".', "smollm2"),
+    "operation": ("An operation's id.", "op-1"),
+    "request": ("A request's id, as its answer and the list of requests have it.", "chatcmpl-1"),
 }
 _FLAGS = {
     "wait": "Answer when it is over, not at once.",
     "dry_run": "Only show what would be done.",
 }
-_HEADERS = {
-    "If-Match": "An ETag of the configuration: only if this is the running one.",
-    "If-None-Match": "An ETag of the configuration: only if this is not the running one.",
+_REQUEST_HEADERS = {
+    "If-Match": "An ETag of the configuration: only if this is the running one. `*`: whatever it is.",
+    "If-None-Match": "ETags of the configuration: only if none of these is the running one.",
 }
-_SUMMARY = "Administration of mlxd: its configuration, its models, their caches and requests."
+_ANSWER_HEADERS = {
+    "ETag": "Of the running configuration.",
+    "Location": "Of the operation.",
+    "Retry-After": "Seconds after which to try again.",
+}
+_MEANINGS = {
+    HTTPStatus.OK: "Done.",
+    HTTPStatus.ACCEPTED: "Begun; Location is where to look at it.",
+    HTTPStatus.NOT_MODIFIED: "If-None-Match names the running configuration.",
+    HTTPStatus.BAD_REQUEST: "A parameter, a header or the body is not what is expected here.",
+    HTTPStatus.UNAUTHORIZED: "A token is required, and there is none or another.",
+    HTTPStatus.FORBIDDEN: "The token may only read; or the Host, the Origin or an upgrade is not allowed.",
+    HTTPStatus.NOT_FOUND: "There is no such thing.",
+    HTTPStatus.REQUEST_TIMEOUT: "The body came too slowly.",
+    HTTPStatus.CONFLICT: "A valid configuration that cannot be taken over; nothing has changed.",
+    HTTPStatus.PRECONDITION_FAILED: "If-Match names another configuration than the running one; nothing has changed.",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is larger than 4 MiB.",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "A body has another content type than JSON or TOML.",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "The configuration has problems; nothing has changed.",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "Taken over, but a model could not become what it is to be; what was good before serves on.",
+    HTTPStatus.SERVICE_UNAVAILABLE: "Not now, or the model could not do it; the document says why.",
+}
 
 
 async def show(request: web.Request) -> web.Response:
     """Show this description."""
-    return web.Response(body=request.app[DOCUMENT], content_type="application/json")
+    return web.Response(body=request.app[DOCUMENT], content_type=JSON)
 
 
 def document(routes: Iterable[Route]) -> bytes:
@@ -52,25 +78,31 @@ def describe(routes: Iterable[Route]) -> dict[str, Any]:
     for route in routes:
         paths.setdefault(_PARAMETER.sub(r"{\1}", route.path), {})[route.method.lower()] = _operation(route)
     kinds = {kind for route in routes for kind in (*route.answers.values(), route.body) if isinstance(kind, type)}
-    _, schemas = msgspec.json.schema_components([*sorted(kinds, key=_name), answers.ErrorAnswer], ref_template=_REFS)
+    _, schemas = msgspec.json.schema_components([*sorted(kinds, key=_name), answers.ErrorAnswer], ref_template=_SCHEMA)
+    statuses = sorted({status for route in routes for status in _refusals(route)})
     return {
         "openapi": "3.1.0",
         "info": {"title": "mlxd admin API", "version": __version__, "summary": _SUMMARY, "license": {"name": "Apache-2.0"}},
         "paths": paths,
-        "components": {"schemas": schemas, "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
+        "components": {
+            "schemas": schemas,
+            "responses": {f"Refusal{status}": _answer(status, answers.ErrorAnswer, ()) for status in statuses},
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
     }
 
 
 def _operation(route: Route) -> dict[str, Any]:
-    summary, _, rest = inspect.cleandoc(route.handler.__doc__ or "").partition(". ")
+    summary, *rest = _SENTENCE_END.split(" ".join(inspect.cleandoc(route.handler.__doc__ or "").split()), maxsplit=1)
     found: dict[str, Any] = {
         "operationId": route.name,
-        "summary": " ".join(summary.split()).rstrip("."),
+        "summary": summary.rstrip("."),
         "responses": {str(int(status)): answer for status, answer in _responses(route).items()},
         "security": [] if route.is_open else [{"token": []}, {}],
+        ROLE: "open" if route.is_open else "read" if route.reads else "full",
     }
     if rest:
-        found["description"] = " ".join(rest.split())
+        found["description"] = rest[0]
     parameters = [*_path_parameters(route), *_flags(route), *_headers(route)]
     if parameters:
         found["parameters"] = parameters
@@ -79,27 +111,37 @@ def _operation(route: Route) -> dict[str, Any]:
     return found
 
 
-def _responses(route: Route) -> dict[int, Any]:
-    found: dict[int, Any] = {}
-    for status, kind in route.answers.items():
-        found[status] = {"description": HTTPStatus(status).phrase} | ({} if kind is None else {"content": _content(kind)})
-    refused = set(_EVERYWHERE) | set(route.refusals)
-    for status in sorted(refused - found.keys()):
-        found[status] = {"description": HTTPStatus(status).phrase, "content": _content(answers.ErrorAnswer)}
-    return found
+def _responses(route: Route) -> Mapping[int, Any]:
+    refusals: dict[int, Any] = {status: {"$ref": _REFUSAL.format(status=int(status))} for status in _refusals(route)}
+    return {status: _answer(status, kind, route.sends) for status, kind in route.answers.items()} | refusals
 
 
-def _content(kind: type[msgspec.Struct] | str) -> dict[str, Any]:
+def _refusals(route: Route) -> list[int]:
+    """Those that have no document of their own."""
+    everywhere = [int(status) for status in _EVERYWHERE if status is not HTTPStatus.UNAUTHORIZED or not route.is_open]
+    return sorted({*everywhere, *map(int, route.refusals)} - route.answers.keys())
+
+
+def _answer(status: int, kind: Content | None, headers: Iterable[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {"description": _MEANINGS[HTTPStatus(status)]}
+    if kind is not None:
+        found["content"] = _content(kind)
+    sent = {name: {"description": _ANSWER_HEADERS[name], "schema": {"type": "string"}} for name in headers if _may_have(status, name)}
+    return found | ({"headers": sent} if sent else {})
+
+
+def _may_have(status: int, header: str) -> bool:
+    return {"Location": status == HTTPStatus.ACCEPTED, "Retry-After": status == HTTPStatus.SERVICE_UNAVAILABLE}.get(header, True)
+
+
+def _content(kind: Content) -> dict[str, Any]:
     if isinstance(kind, str):
-        return {kind: {"schema": {"type": "string"}}}
-    return {"application/json": {"schema": {"$ref": _REFS.format(name=_name(kind))}}}
+        return {kind: {"schema": {"type": "object" if kind == JSON else "string"}}}
+    return {JSON: {"schema": {"$ref": _SCHEMA.format(name=_name(kind))}}}
 
 
 def _path_parameters(route: Route) -> list[dict[str, Any]]:
-    return [
-        {"name": name, "in": "path", "required": True, "description": _PARAMETERS[name], "schema": {"type": "string", "minLength": 1}}
-        for name in _PARAMETER.findall(route.path)
-    ]
+    return [_parameter("path", name, *_PATH_PARAMETERS[name]) for name in _PARAMETER.findall(route.path)]
 
 
 def _flags(route: Route) -> list[dict[str, Any]]:
@@ -108,7 +150,12 @@ def _flags(route: Route) -> list[dict[str, Any]]:
 
 
 def _headers(route: Route) -> list[dict[str, Any]]:
-    return [{"name": name, "in": "header", "description": _HEADERS[name], "schema": {"type": "string"}} for name in route.headers]
+    return [{"name": name, "in": "header", "description": _REQUEST_HEADERS[name], "schema": {"type": "string"}} for name in route.headers]
+
+
+def _parameter(place: str, name: str, description: str, example: str) -> dict[str, Any]:
+    schema = {"type": "string", "minLength": 1, "examples": [example]}
+    return {"name": name, "in": place, "required": True, "description": description, "schema": schema}
 
 
 def _name(kind: type) -> str:

@@ -9,12 +9,12 @@ from aiohttp import hdrs, web
 from mlxd.admin import answers
 from mlxd.admin.exchange import error_body, flag, reply
 from mlxd.admin.keys import SOURCES, Models
-from mlxd.control.operations import Operation, OperationKind
-from mlxd.errors import ModelFailedError
+from mlxd.control.operations import Operation, OperationKind, OperationState
+from mlxd.errors import ModelFailedError, ShuttingDownError
 
 
 async def load(request: web.Request) -> web.Response:
-    """Load a model, and keep it loaded. One that has failed is tried again."""
+    """Load a model, and keep it loaded. One that has failed is tried again; one that was drained serves again."""
     return await _begin(request, OperationKind.LOAD, lambda models, name: models.load(name))
 
 
@@ -24,7 +24,7 @@ async def unload(request: web.Request) -> web.Response:
 
 
 async def drain(request: web.Request) -> web.Response:
-    """Take a model out of service: as unload, but requests are refused until it is loaded again."""
+    """Take a model out of service. As unload, but its requests are refused until it is loaded again."""
     return await _begin(request, OperationKind.DRAIN, lambda models, name: models.hold(name))
 
 
@@ -66,6 +66,8 @@ async def _begin(request: web.Request, kind: OperationKind, act: Callable[[Model
         await operation.wait()
         if operation.error is not None:
             raise operation.error
+        if operation.state is OperationState.RUNNING:
+            raise ShuttingDownError("the daemon is stopping; what was asked is not done")
         return reply(describe(operation))
     return reply(describe(operation), HTTPStatus.ACCEPTED, {hdrs.LOCATION: f"/admin/v1/operations/{operation.id}"})
 

@@ -6,12 +6,15 @@ from dataclasses import dataclass, field
 import msgspec
 from aiohttp.typedefs import Handler
 
+JSON = "application/json"
 TOML = "application/toml"
+
+Content = type[msgspec.Struct] | str  # a document, or a media type whose content is not ours
 
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    """``answers``: the document of each good status and of those bad ones that have a document of their own; None: none of ours.
+    """``answers``: the content of each good status and of those bad ones that have a document of their own; None: no body.
     ``refusals``: further statuses, with the document of errors. The handler's docstring describes the call.
     """
 
@@ -19,10 +22,11 @@ class Route:
     path: str  # as aiohttp's router writes it
     name: str  # OpenAPI's operationId
     handler: Handler
-    answers: Mapping[int, type[msgspec.Struct] | None] = field(default_factory=dict)
+    answers: Mapping[int, Content | None] = field(default_factory=dict)
     refusals: tuple[int, ...] = ()
     query: tuple[str, ...] = ()  # flags: "1" or "0"
-    headers: tuple[str, ...] = ()
-    body: type[msgspec.Struct] | str | None = None  # a document, or a media type
+    headers: tuple[str, ...] = ()  # of the request
+    sends: tuple[str, ...] = ()  # headers of its answers
+    body: Content | None = None
     reads: bool = False  # changes nothing: a read token may call it, whatever its method
     is_open: bool = False  # needs no token

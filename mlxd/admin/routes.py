@@ -7,11 +7,11 @@ from aiohttp import hdrs
 from aiohttp.typedefs import Handler
 
 from mlxd.admin import answers, cache, config, health, log_level, memory, metrics, models, openapi, operations, requests, status
-from mlxd.admin.route import TOML, Route
+from mlxd.admin.route import JSON, TOML, Route
 
 _V1 = "/admin/v1"
 _MODEL = f"{_V1}/models/{{id:.+}}"
-_BODY_REFUSALS = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
+_BODY_REFUSALS = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)  # beside those that hold for every call
 
 
 def _get(path: str, name: str, handler: Handler, answer: type[msgspec.Struct], *, missing: bool = False) -> Route:
@@ -30,6 +30,7 @@ def _operation(verb: str, handler: Handler) -> Route:
         answers={HTTPStatus.OK: answers.Operation, HTTPStatus.ACCEPTED: answers.Operation},
         refusals=(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE),
         query=("wait",),
+        sends=("Location", "Retry-After"),
     )
 
 
@@ -58,7 +59,7 @@ ROUTES: tuple[Route, ...] = (
         path="/metrics",
         name="metrics",
         handler=metrics.scrape,
-        answers={HTTPStatus.OK: None},
+        answers={HTTPStatus.OK: "text/plain"},
         refusals=(HTTPStatus.NOT_FOUND,),
         reads=True,
     ),
@@ -70,6 +71,7 @@ ROUTES: tuple[Route, ...] = (
         handler=config.show,
         answers={HTTPStatus.OK: answers.ConfigDocument, HTTPStatus.NOT_MODIFIED: None},
         headers=("If-None-Match",),
+        sends=("ETag",),
         reads=True,
     ),
     Route(
@@ -87,8 +89,13 @@ ROUTES: tuple[Route, ...] = (
         path=f"{_V1}/config/diff",
         name="diffConfig",
         handler=config.diff,
-        answers={HTTPStatus.OK: answers.Reload, HTTPStatus.CONFLICT: answers.Reload, HTTPStatus.UNPROCESSABLE_ENTITY: answers.Reload},
+        answers={
+            HTTPStatus.OK: answers.ReloadOutcome,
+            HTTPStatus.CONFLICT: answers.ReloadOutcome,
+            HTTPStatus.UNPROCESSABLE_ENTITY: answers.ReloadOutcome,
+        },
         refusals=_BODY_REFUSALS,
+        sends=("ETag",),
         body=TOML,
         reads=True,
     ),
@@ -98,14 +105,16 @@ ROUTES: tuple[Route, ...] = (
         name="reload",
         handler=config.reload,
         answers={
-            HTTPStatus.OK: answers.Reload,
-            HTTPStatus.CONFLICT: answers.Reload,
-            HTTPStatus.PRECONDITION_FAILED: answers.Reload,
-            HTTPStatus.UNPROCESSABLE_ENTITY: answers.Reload,
-            HTTPStatus.INTERNAL_SERVER_ERROR: answers.Reload,
+            HTTPStatus.OK: answers.ReloadOutcome,
+            HTTPStatus.CONFLICT: answers.ReloadOutcome,
+            HTTPStatus.PRECONDITION_FAILED: answers.ReloadOutcome,
+            HTTPStatus.UNPROCESSABLE_ENTITY: answers.ReloadOutcome,
+            HTTPStatus.INTERNAL_SERVER_ERROR: answers.ReloadOutcome,
         },
+        refusals=(HTTPStatus.SERVICE_UNAVAILABLE,),
         query=("dry_run",),
         headers=("If-Match",),
+        sends=("ETag", "Retry-After"),
     ),
     _get(f"{_V1}/models", "listModels", models.list_all, answers.ModelList),
     _operation("load", operations.load),
@@ -119,6 +128,7 @@ ROUTES: tuple[Route, ...] = (
         handler=cache.evict,
         answers={HTTPStatus.OK: answers.Eviction},
         refusals=(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE),
+        sends=("Retry-After",),
     ),
     _get(f"{_MODEL}/requests", "listRequests", requests.list_all, answers.RequestList, missing=True),
     Route(
@@ -154,7 +164,7 @@ ROUTES: tuple[Route, ...] = (
         path=f"{_V1}/openapi.json",
         name="openapi",
         handler=openapi.show,
-        answers={HTTPStatus.OK: None},
+        answers={HTTPStatus.OK: JSON},
         reads=True,
     ),
 )

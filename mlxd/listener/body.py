@@ -21,9 +21,12 @@ _SHOWN = 40  # characters of what the client sent, repeated in a message
 
 @dataclass(frozen=True, kw_only=True)
 class BodyLimits:
-    """``max_size`` in bytes; ``stall``: the longest silence, and ``total``: the longest upload, in seconds."""
+    """``max_size`` in bytes, and ``setting``: where it is configured; ``stall``: the longest silence, and ``total``: the longest
+    upload, in seconds.
+    """
 
     max_size: int
+    setting: str = ""
     stall: float = 30.0
     total: float = 600.0
 
@@ -66,7 +69,8 @@ async def _next_chunk(request: web.Request, limits: BodyLimits) -> bytes:
 
 
 def _too_large(limits: BodyLimits) -> BodyTooLargeError:
-    return BodyTooLargeError(f"the body exceeds the limit of {format_size(limits.max_size)} (server.max_body)")
+    configured = f" ({limits.setting})" if limits.setting else ""
+    return BodyTooLargeError(f"the body exceeds the limit of {format_size(limits.max_size)}{configured}")
 
 
 def parse_json_object(body: bytes) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from mlxd.admin.answers.config import (
     ListenerAction,
     ModelAction,
     PlanDocument,
-    Reload,
+    ReloadOutcome,
     Validation,
 )
 from mlxd.admin.answers.daemon import (
@@ -66,7 +66,7 @@ __all__ = [
     "OperationList",
     "PlanDocument",
     "Readiness",
-    "Reload",
+    "ReloadOutcome",
     "Request",
     "RequestCounts",
     "RequestList",

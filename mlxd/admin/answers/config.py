@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from mlxd.admin.answers.document import Document, ErrorBody, ListenerRole, Sha256
-from mlxd.config.fields import Reload as ReloadClass
+from mlxd.config.fields import Reload
 from mlxd.control.planner import Action
 from mlxd.control.reload import Result
 
@@ -38,7 +38,7 @@ class FieldChange(msgspec.Struct, frozen=True, kw_only=True, rename={"reload": "
     key: Annotated[str, Meta(description="Dotted, such as `models.smollm2.batching.max_sequences`.")]
     before: Annotated[Any, Meta(description=_SHOWN)]
     after: Annotated[Any, Meta(description=_SHOWN)]
-    reload: Annotated[ReloadClass, Meta(description="What the change costs; see the configuration's reload classes.")]
+    reload: Annotated[Reload, Meta(description="What the change costs; see the configuration's reload classes.")]
     line: Annotated[int | None, Meta(description="Of the new file; null where it does not stand there.")]
 
 
@@ -74,7 +74,7 @@ class PlanDocument(Document, frozen=True, kw_only=True):
     refused: Annotated[Sequence[FieldChange], Meta(description="Need a restart of the daemon.")]
 
 
-class Reload(Document, frozen=True, kw_only=True):
+class ReloadOutcome(Document, frozen=True, kw_only=True):
     """How a reload ended, or would."""
 
     result: Annotated[

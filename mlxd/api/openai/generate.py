@@ -33,7 +33,7 @@ async def generate(
     deadline = Deadline(config.server.request_timeout)
     with RequestTrace(request.app[TELEMETRY], request_id(request), endpoint) as trace:
         async with deadline.guard():
-            body = await read_json_object(request, BodyLimits(max_size=config.server.max_body))
+            body = await read_json_object(request, BodyLimits(max_size=config.server.max_body, setting="server.max_body"))
             request[MODEL] = trace.model = request.app[MODELS].resolve(_model_name(body))
             accepted = parse(body)
             trace.streamed = bool(accepted.stream)
