@@ -57,6 +57,7 @@ def set_log_level(level: str) -> None:
     """Until ``configure_logging`` is called next."""
     number = _LEVELS[level.upper()]
     logging.getLogger().setLevel(max(number, logging.INFO))  # the chatter of libraries at "debug" helps nobody
+    logging.getLogger("watchfiles").setLevel(max(number, logging.WARNING))  # it tells of each event in a directory: of our own log's too
     _ours.setLevel(number)
 
 

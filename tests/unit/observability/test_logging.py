@@ -249,3 +249,14 @@ def test_standard_error_is_the_default():
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
     assert ran.stdout == b""
     assert json.loads(ran.stderr)["word"] == "é你"
+
+
+def test_a_log_file_beside_the_watched_configuration_does_not_feed_itself(stream):
+    """watchfiles logs each event of the directory, and each line it logs there would be an event."""
+    for level, expected in [("debug", [logging.WARNING]), ("error", [])]:
+        stream.seek(0)
+        stream.truncate()
+        configure(stream, level=level)
+        for number in (logging.INFO, logging.WARNING):
+            logging.getLogger("watchfiles.main").log(number, "1 change detected")
+        assert [logging.getLevelNamesMapping()[line["level"].upper()] for line in lines(stream)] == expected
