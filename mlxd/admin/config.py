@@ -1,6 +1,7 @@
 """The configuration: what runs, what another text would change, and taking the file over."""
 
 import asyncio
+from http import HTTPStatus
 
 from aiohttp import hdrs, web
 
@@ -55,9 +56,10 @@ def _if_match(request: web.Request) -> str | None:
     return tags[0].value
 
 
-def _answer(outcome: Outcome) -> web.Response:
+def describe_outcome(outcome: Outcome) -> answers.ReloadOutcome:
+    """As a document."""
     error = _error(outcome)
-    document = answers.ReloadOutcome(
+    return answers.ReloadOutcome(
         result=outcome.result,
         sha256=outcome.sha256,
         plan=_plan(outcome.plan),
@@ -65,10 +67,12 @@ def _answer(outcome: Outcome) -> web.Response:
         models=dict(outcome.models),
         error=None if error is None else error_body(error),
     )
-    response = reply(document, headers={hdrs.ETAG: f'"{outcome.sha256}"'})
-    if error is not None:
-        response.set_status(error.status)
-    return response
+
+
+def _answer(outcome: Outcome) -> web.Response:
+    error = _error(outcome)
+    status = HTTPStatus.OK if error is None else HTTPStatus(error.status)
+    return reply(describe_outcome(outcome), status, {hdrs.ETAG: f'"{outcome.sha256}"'})
 
 
 def _error(outcome: Outcome) -> MlxdError | None:

@@ -19,7 +19,7 @@ from mlxd.config.document import Document, parse_document, read_text
 from mlxd.config.keys import Key, dotted
 from mlxd.config.paths import expand
 from mlxd.config.problems import Problem, render, shown
-from mlxd.config.schema import Config, DefaultsTable
+from mlxd.config.schema import AdminTable, Config, DefaultsTable
 from mlxd.config.secrets import resolve_secrets
 from mlxd.config.source import is_local
 from mlxd.config.validation import mend, refuse_unavailable, validate
@@ -56,6 +56,18 @@ def parse_config(text: str, path: Path, environ: Mapping[str, str]) -> LoadedCon
         raise ConfigError(render(problems, document))
     sha256 = hashlib.sha256(text.encode()).hexdigest()
     return LoadedConfig(validated.table, path.absolute(), sha256, MappingProxyType(_provenance(validated.table, document)))
+
+
+def load_admin(path: Path, environ: Mapping[str, str] = os.environ) -> AdminTable:
+    """``[admin]`` alone, whatever is wrong with the rest of the file: how commands find a running daemon. Raises ``ConfigError``."""
+    document = parse_document(read_text(path), path)
+    values: dict[str, Any] = {"admin": deepcopy(document.values.get("admin", {}))}
+    problems = resolve_secrets(Config, values, environ, document.directory)
+    validated = validate(Config, values, document, root=Config)
+    problems += validated.problems
+    if problems:
+        raise ConfigError(render(problems, document))
+    return validated.table.admin
 
 
 def _resolve_paths(values: dict[str, Any], directory: Path) -> list[Problem]:

@@ -9,6 +9,7 @@ the commit each model becomes what it is to be; one that cannot is put back to w
 """
 
 import asyncio
+import hashlib
 import os
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Generic, Protocol, TypeVar
 
-from mlxd.config.document import read_text
+from mlxd.config.document import decode, read_bytes, read_text
 from mlxd.config.loader import LoadedConfig, parse_config
 from mlxd.control.planner import Plan, Room, plan
 from mlxd.errors import ConfigError, MlxdError, ShuttingDownError
@@ -60,6 +61,15 @@ class Outcome:
     models: Mapping[str, str] = field(default_factory=dict)
 
 
+def compare(before: LoadedConfig, after: LoadedConfig, room: Room) -> Outcome:
+    """What taking over ``after`` would do, while ``before`` runs."""
+    found = plan(before, after, room)
+    if found.refused:
+        problems = tuple(f"{change.name}: a change needs a restart of the daemon" for change in found.refused)
+        return Outcome(result=Result.REFUSED, sha256=before.sha256, plan=found, problems=problems)
+    return Outcome(result=Result.UNCHANGED if found.is_empty else Result.PLANNED, sha256=before.sha256, plan=found)
+
+
 class Host(Protocol[T]):
     """Whose configuration it is. ``running``: the snapshot that is in force."""
 
@@ -92,6 +102,7 @@ class Reloader(Generic[T]):
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         self.last_problems: tuple[str, ...] = ()  # why the newest file is not the running one
+        self.last_read: str | None = host.running.sha256  # of the file, as a reload saw it last; None: it could not be read
         self._host = host
         self._told = told
         self._under_way = under_way
@@ -140,7 +151,7 @@ class Reloader(Generic[T]):
         return outcome
 
     async def _take_over(self, if_match: str | None) -> Outcome:
-        outcome, new = await self._compared(lambda: read_text(self._host.running.path), if_match)
+        outcome, new = await self._compared(self._read, if_match)
         if new is not None and outcome.result in (Result.PLANNED, Result.UNCHANGED):
             try:
                 prepared = await self._host.prepare(new, outcome.plan)
@@ -168,11 +179,13 @@ class Reloader(Generic[T]):
             new = await self._parse(read)
         except ConfigError as error:
             return Outcome(result=Result.INVALID, sha256=sha256, problems=tuple(error.problems)), None
-        found = plan(self._host.running, new, self._host.room())
-        if found.refused:
-            problems = tuple(f"{change.name}: a change needs a restart of the daemon" for change in found.refused)
-            return Outcome(result=Result.REFUSED, sha256=sha256, plan=found, problems=problems), new
-        return Outcome(result=Result.UNCHANGED if found.is_empty else Result.PLANNED, sha256=sha256, plan=found), new
+        return compare(self._host.running, new, self._host.room()), new
+
+    def _read(self) -> str:
+        path, self.last_read = self._host.running.path, None
+        data = read_bytes(path)
+        self.last_read = hashlib.sha256(data).hexdigest()
+        return decode(data, path)
 
     async def _parse(self, read: Callable[[], str]) -> LoadedConfig:
         """Off the event loop: a file system may be slow."""

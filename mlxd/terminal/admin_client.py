@@ -1,9 +1,13 @@
-"""How commands talk to a running daemon: one HTTP request to its admin listener, by the standard library alone."""
+"""How commands talk to a running daemon: HTTP requests to its admin listener, by the standard library alone."""
 
 import http.client
 import json
 import socket
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, Self
+from urllib.parse import quote
 
 from mlxd.config.address import Address, UnixAddress
 from mlxd.errors import DaemonUnreachableError, MlxdError, UnauthorizedError, from_code
@@ -12,37 +16,110 @@ TIMEOUT = 10.0  # seconds without a byte; the daemon's event loop answers in mil
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where to connect, if it listens on all
 
 
-def fetch_status(address: Address, token: str = "") -> dict[str, Any]:
-    """``GET /admin/v1/status``. Raises as ``get`` does."""
-    return get(address, "/admin/v1/status", token)
+def model_path(model: str, *below: str) -> str:
+    """``/admin/v1/models/{id}/...``. An id may have slashes."""
+    return "/".join(["/admin/v1/models", quote(model, safe="/:"), *(quote(part, safe="") for part in below)])
 
 
-def get(address: Address, path: str, token: str = "", *, timeout: float = TIMEOUT) -> dict[str, Any]:
-    """The JSON object at ``path``.
+@dataclass(frozen=True)
+class Body:
+    """What a request sends along."""
 
-    Raises ``DaemonUnreachableError`` when no daemon answers, ``UnauthorizedError`` for a token that cannot be sent,
-    and the typed error of an answer that is one.
+    content: bytes
+    content_type: str
+
+    @classmethod
+    def json(cls, document: Mapping[str, Any]) -> Self:
+        """A document."""
+        return cls(json.dumps(document).encode(), "application/json")
+
+    @classmethod
+    def toml(cls, text: str) -> Self:
+        """The text of a configuration file."""
+        return cls(text.encode(), "application/toml")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A JSON object, good or bad, and its HTTP status."""
+
+    status: int
+    document: dict[str, Any]
+
+    @property
+    def is_error(self) -> bool:
+        """By its status."""
+        return self.status >= HTTPStatus.BAD_REQUEST
+
+
+@dataclass(frozen=True)
+class AdminClient:
+    """One request, one connection: commands are short-lived, and several threads may use a client at once.
+
+    Every method raises ``DaemonUnreachableError`` when no daemon answers and ``UnauthorizedError`` for a token that cannot be sent; all
+    but ``send`` raise the typed error of an answer that is one. ``timeout`` is the longest silence in seconds; None waits for ever.
     """
-    connection = _connection(address, timeout)
-    headers = {"Accept": "application/json"} | _authorization(token)
-    try:
-        connection.request("GET", path, headers=headers)
-        response = connection.getresponse()
-        body = response.read()
-    except (OSError, UnicodeError) as error:  # UnicodeError: a host name that DNS cannot even be asked for
-        raise DaemonUnreachableError(_unreachable(address, error)) from error
-    except http.client.HTTPException as error:
-        raise _stranger(address) from error
-    finally:
-        connection.close()
-    document = _json_object(body, address)
-    if response.status >= http.HTTPStatus.BAD_REQUEST:
-        raise _refusal(document, address)
-    return document
+
+    address: Address
+    token: str = field(default="", repr=False)
+
+    def get(self, path: str, *, timeout: float | None = TIMEOUT) -> dict[str, Any]:
+        """The document at ``path``."""
+        return self._good(self.send("GET", path, timeout=timeout))
+
+    def post(self, path: str, body: Body | None = None, *, timeout: float | None = TIMEOUT) -> dict[str, Any]:
+        """Ask for something to be done."""
+        return self._good(self.send("POST", path, body, timeout=timeout))
+
+    def put(self, path: str, body: Body, *, timeout: float | None = TIMEOUT) -> dict[str, Any]:
+        """Set something."""
+        return self._good(self.send("PUT", path, body, timeout=timeout))
+
+    def delete(self, path: str, *, timeout: float | None = TIMEOUT) -> dict[str, Any]:
+        """End something."""
+        return self._good(self.send("DELETE", path, timeout=timeout))
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: Body | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = TIMEOUT,
+    ) -> Answer:
+        """The answer, whatever its status."""
+        connection = _connection(self.address, timeout)
+        sent = {"Accept": "application/json"} | _authorization(self.token) | dict(headers or {})
+        if body is not None:
+            sent["Content-Type"] = body.content_type
+        try:
+            connection.request(method, path, body=None if body is None else body.content, headers=sent)
+            response = connection.getresponse()
+            content = response.read()
+        except (OSError, UnicodeError) as error:  # UnicodeError: a host name that DNS cannot even be asked for
+            raise DaemonUnreachableError(_unreachable(self.address, error)) from error
+        except http.client.HTTPException as error:
+            raise _stranger(self.address) from error
+        finally:
+            connection.close()
+        return Answer(response.status, _json_object(content, self.address))
+
+    def refusal(self, answer: Answer) -> MlxdError:
+        """The typed error that an answer is."""
+        error = answer.document.get("error")
+        if not isinstance(error, dict) or not isinstance(error.get("message"), str):
+            return _stranger(self.address)
+        return from_code(str(error.get("code")), error["message"], param=error.get("param"))
+
+    def _good(self, answer: Answer) -> dict[str, Any]:
+        if answer.is_error:
+            raise self.refusal(answer)
+        return answer.document
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, address: UnixAddress, timeout: float) -> None:
+    def __init__(self, address: UnixAddress, timeout: float | None) -> None:
         super().__init__("localhost", timeout=timeout)
         self._path = str(address.path)
 
@@ -52,7 +129,7 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def _connection(address: Address, timeout: float) -> http.client.HTTPConnection:
+def _connection(address: Address, timeout: float | None) -> http.client.HTTPConnection:
     if isinstance(address, UnixAddress):
         return _UnixConnection(address, timeout)
     if address.port == 0:
@@ -69,15 +146,19 @@ def _authorization(token: str) -> dict[str, str]:
 
 
 def _unreachable(address: Address, error: OSError | UnicodeError) -> str:
-    if isinstance(error, TimeoutError):
-        return f"no answer from {address} in time: the daemon hangs or the machine is very busy"
-    if isinstance(error, PermissionError):
-        return f"no permission to use {address}: run this as the user the daemon runs as"
-    if isinstance(error, FileNotFoundError | ConnectionRefusedError):
-        return f"no daemon listens on {address}: start it with `mlxd --config FILE`, or name its admin address"
-    if isinstance(error, socket.gaierror | UnicodeError):
-        return f"cannot talk to {address}: there is no such host; check the name"
-    return f"cannot talk to {address}: {error.strerror or type(error).__name__}"
+    match error:
+        case TimeoutError():
+            return f"no answer from {address} in time: the daemon hangs or the machine is very busy"
+        case PermissionError():
+            return f"no permission to use {address}: run this as the user the daemon runs as"
+        case FileNotFoundError() | ConnectionRefusedError():
+            return f"no daemon listens on {address}: start it with `mlxd --config FILE`, or name its admin address"
+        case ConnectionError():
+            return f"the connection to {address} ended before an answer: the daemon has stopped, or it is not mlxd that listens there"
+        case socket.gaierror() | UnicodeError():
+            return f"cannot talk to {address}: there is no such host; check the name"
+        case _:
+            return f"cannot talk to {address}: {error.strerror or type(error).__name__}"
 
 
 def _json_object(body: bytes, address: Address) -> dict[str, Any]:
@@ -88,13 +169,6 @@ def _json_object(body: bytes, address: Address) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise _stranger(address)
     return document
-
-
-def _refusal(document: dict[str, Any], address: Address) -> MlxdError:
-    error = document.get("error")
-    if not isinstance(error, dict) or not isinstance(error.get("message"), str):
-        return _stranger(address)
-    return from_code(str(error.get("code")), error["message"], param=error.get("param"))
 
 
 def _stranger(address: Address) -> DaemonUnreachableError:

@@ -10,19 +10,28 @@ import pytest
 
 from mlxd.admin.app import build_admin_app
 from mlxd.config.address import TcpAddress, parse_address
-from mlxd.errors import DaemonUnreachableError, ModelNotFoundError, UnauthorizedError
+from mlxd.errors import ConfigError, DaemonUnreachableError, ModelNotFoundError, NotFoundError, UnauthorizedError
 from mlxd.listener.security import SecurityRules
 from mlxd.listener.server import Listener
-from mlxd.terminal.admin_client import fetch_status, get
-from tests.support.statuses import FakeDaemon, running_status
+from mlxd.terminal.admin_client import AdminClient, Body, model_path
+from tests.support.statuses import SHA256, FakeDaemon, running_status
+
+
+def fetch_status(address, token="", timeout=10.0):
+    return AdminClient(address, token).get("/admin/v1/status", timeout=timeout)
 
 
 @pytest.fixture
-async def serve():
+def daemon():
+    return FakeDaemon(running_status("tiny"), running_status("org/Name:4bit"))
+
+
+@pytest.fixture
+async def serve(daemon):
     started = []
 
-    async def start(address, rules=SecurityRules):
-        listener = Listener(build_admin_app(FakeDaemon(running_status()).sources, rules), [parse_address(address)])
+    async def start(address, rules=lambda: SecurityRules(content_types=frozenset({"application/json", "application/toml"}))):
+        listener = Listener(build_admin_app(daemon.sources, rules), [parse_address(address)])
         await listener.start()
         started.append(listener)
         return listener.addresses[0]
@@ -81,8 +90,59 @@ async def test_the_token_is_sent_and_a_refusal_is_typed(serve):
 async def test_errors_come_back_typed(serve):
     address = await serve("127.0.0.1:0")
     with pytest.raises(ModelNotFoundError, match='no model is named "x"') as caught:
-        await asyncio.to_thread(get, address, "/admin/v1/models/x")
+        await asyncio.to_thread(AdminClient(address).get, model_path("x"))
     assert caught.value.param == "model"
+
+
+async def test_what_is_asked_for_is_sent(serve, daemon):
+    client = AdminClient(await serve("127.0.0.1:0"))
+    assert (await asyncio.to_thread(client.put, "/admin/v1/log-level", Body.json({"level": "debug"}))) == {"level": "debug"}
+    assert daemon.log_level == "debug"
+    await asyncio.to_thread(client.post, "/admin/v1/config/diff", Body.toml('[server]\nlisten = "x" # ü'))
+    assert daemon.reloads.asked == [("compare", '[server]\nlisten = "x" # ü')]
+    sent = {"If-Match": f'"{SHA256}"'}
+    answer = await asyncio.to_thread(lambda: client.send("POST", "/admin/v1/reload", headers=sent))
+    assert (answer.status, answer.is_error, answer.document["result"]) == (200, False, "unchanged")
+    assert daemon.reloads.asked[-1] == ("reload", "api", SHA256)
+
+
+async def test_what_does_not_exist_cannot_be_deleted(serve):
+    client = AdminClient(await serve("127.0.0.1:0"))
+    with pytest.raises(NotFoundError):
+        await asyncio.to_thread(client.delete, model_path("tiny", "requests", "chatcmpl/1 ?"))
+
+
+async def test_an_invalid_configuration_is_a_typed_error_with_every_problem(serve):
+    client = AdminClient(await serve("127.0.0.1:0"))
+    with pytest.raises(ConfigError) as caught:
+        await asyncio.to_thread(client.post, "/admin/v1/config/validate", Body.toml("x = 1"))
+    assert caught.value.problems == ["mlxd.toml:1: models: no model is configured"]
+
+
+async def test_ids_may_have_slashes_and_requests_may_not(serve):
+    client = AdminClient(await serve("127.0.0.1:0"))
+    assert (await asyncio.to_thread(client.get, model_path("org/Name:4bit")))["id"] == "org/Name:4bit"
+    assert model_path("org/Name ü?", "requests", "a/b") == "/admin/v1/models/org/Name%20%C3%BC%3F/requests/a%2Fb"
+
+
+async def test_a_call_without_a_timeout_waits_as_long_as_it_takes(serve, daemon, monkeypatch):
+    begun, may_settle = asyncio.Event(), asyncio.Event()
+
+    async def settle(_):
+        begun.set()
+        await may_settle.wait()
+
+    monkeypatch.setattr(daemon.models, "wait_model_settled", settle)
+    client = AdminClient(await serve("127.0.0.1:0"))
+    call = asyncio.create_task(asyncio.to_thread(client.post, f"{model_path('tiny', 'load')}?wait=1", timeout=None))
+    await begun.wait()
+    assert not call.done()
+    may_settle.set()
+    assert (await call)["state"] == "succeeded"
+
+
+def test_the_token_is_not_in_what_is_printed_of_a_client():
+    assert "secret" not in repr(AdminClient(TcpAddress("127.0.0.1", 1), "secret"))
 
 
 async def test_a_daemon_that_listens_everywhere_is_asked_on_loopback(serve):
@@ -112,7 +172,7 @@ def test_a_daemon_that_never_answers():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = TcpAddress("127.0.0.1", silent.getsockname()[1])
         with pytest.raises(DaemonUnreachableError, match=r"no answer from 127\.0\.0\.1"):
-            get(address, "/livez", timeout=0.05)
+            fetch_status(address, timeout=0.05)
 
 
 def test_a_port_the_system_chose_is_not_known():

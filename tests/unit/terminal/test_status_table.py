@@ -8,7 +8,7 @@ from rich.console import Console
 
 from mlxd.admin.models import describe_all
 from mlxd.control.telemetry import CacheCounters
-from mlxd.terminal.status_table import _ago, _size, _time, render_status
+from mlxd.terminal.status_table import render_status
 from mlxd.types import CacheFigures, MemoryFigures, ModelState
 from mlxd.wire.messages import Heartbeat, Progress
 from tests.support.statuses import SHA256, FakeDaemon, model_status, running_status
@@ -45,6 +45,7 @@ def status_of(*models, config_error=None, draining=False):
             {"role": "inference", "address": "127.0.0.1:8000"},
             {"role": "admin", "address": "unix:/run/mlxd/admin.sock"},
         ],
+        "memory": {"limit_bytes": 18 * 1024 * MIB, "reserved_bytes": 900 * MIB, "free_bytes": 0},
         "models": msgspec.to_builtins(describe_all(daemon.sources)),
     }
 
@@ -68,6 +69,7 @@ def test_one_ready_model_at_80_columns():
         "           sha256 5e5e5e5e5e5e  loaded 3h 12m ago  ok",
         "inference  http://127.0.0.1:8000",
         "admin      unix:/run/mlxd/admin.sock",
+        "memory     900 MiB of 18 GiB reserved",
         "",
         "MODEL              STATE   SINCE  RUN  WAIT   MEMORY  HITS  RESTARTS  PID",
         "smollm2 (default)  ready  3h 11m    1     0  812 MiB   63%         0   42",
@@ -95,7 +97,7 @@ def test_a_model_is_one_line_and_numbers_are_never_cut(width):
 
 def test_errors_stand_on_their_own_lines_in_full():
     lines = drawn(status_of(READY, BACKING_OFF, FAILED))
-    said = " ".join(line.strip() for line in lines[lines.index("", 6) :]).strip()
+    said = " ".join(line.strip() for line in lines[lines.index("", 7) :]).strip()
     assert said == f"llama: {LONG_ERROR} mlx-community/Qwen3-Coder-30B-A3B-Instruct-8bit: no config.json"
 
 
@@ -107,6 +109,40 @@ def test_a_refused_configuration_is_seen():
     lines = drawn(status_of(READY, config_error="mlxd.toml:3: server.lisen: unknown key"))
     assert lines[2].endswith("the newest file was refused")
     assert lines[-1] == "  config: mlxd.toml:3: server.lisen: unknown key"
+
+
+def test_a_model_that_could_not_follow_is_no_refused_file():
+    status = status_of(READY)
+    status["config"]["last_reload_successful"] = False
+    assert drawn(status)[2].endswith("a model could not follow")
+
+
+@pytest.mark.parametrize(
+    ("progress", "state"),
+    [
+        (None, "ready, replacing"),
+        (Progress(stage="loading", done=1, total=4), "ready, replacing 25%"),
+        (Progress(stage="warming"), "ready, replacing: warming"),
+    ],
+)
+def test_a_model_that_is_being_replaced(progress, state):
+    line = drawn(status_of(running_status(is_replacing=True, progress=progress)), 100)[-1]
+    assert line.removeprefix("tiny ").strip().startswith(f"{state}  ")
+
+
+def test_workers_that_leave():
+    assert drawn(status_of(running_status(leaving=(77,))))[-1] == "  tiny: 1 old worker ends once its requests are done (pid 77)"
+    assert drawn(status_of(running_status(leaving=(77, 78))))[-1] == "  tiny: 2 old workers end once its requests are done (pid 77, 78)"
+
+
+def test_what_runs_is_not_what_the_file_says():
+    lines = drawn(status_of(running_status(differs="no config.json", last_error="no config.json")))
+    assert lines[-2:] == ["", "  tiny: not what the file says: no config.json"]
+
+
+def test_an_older_error_is_told_beside_it():
+    lines = drawn(status_of(running_status(differs="too few blocks", last_error="killed by SIGKILL")))
+    assert lines[-2:] == ["  tiny: not what the file says: too few blocks", "  tiny: killed by SIGKILL"]
 
 
 def test_draining_is_seen():
@@ -127,6 +163,12 @@ def test_a_workers_last_words_do_not_drive_the_terminal():
     assert lines[-1] == r"  tiny: \x1b]0;owned\x07 [bold]text[/bold]"
 
 
+def test_a_path_does_not_drive_the_terminal():
+    status = status_of(READY)
+    status["config"]["path"] = "/etc/\x1b[2J.toml"
+    assert drawn(status)[1] == r"config     /etc/\x1b[2J.toml"
+
+
 @pytest.mark.parametrize(
     ("progress", "expected"),
     [
@@ -138,33 +180,3 @@ def test_a_workers_last_words_do_not_drive_the_terminal():
 )
 def test_progress(progress, expected):
     assert expected in drawn(status_of(model_status("tiny", ModelState.LOADING, progress=progress)))[-1]
-
-
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [
-        (0, "0 B"),
-        (999, "999 B"),
-        (1024, "1.0 KiB"),
-        (812 * MIB, "812 MiB"),
-        (1000 * MIB, "1.0 GiB"),
-        (48 * 2**30, "48 GiB"),
-        (2**41, "2.0 TiB"),
-    ],
-)
-def test_sizes(size, text):
-    assert _size(size) == text
-
-
-@pytest.mark.parametrize(
-    ("since", "text"),
-    [
-        ("2026-01-02T06:16:05.000Z", "0s"),
-        ("2026-01-02T06:15:10.000Z", "55s"),
-        ("2026-01-02T06:14:00.000Z", "2m 5s"),
-        ("2025-12-30T02:00:00.000Z", "3d 4h"),
-        ("2026-01-02T07:00:00.000Z", "0s"),
-    ],
-)
-def test_spans(since, text):
-    assert _ago(since, _time("2026-01-02T06:16:05.000Z")) == text

@@ -1,0 +1,134 @@
+"""What ``mlxd doctor`` looks at: this machine, the configuration, and the daemon if there is one. Nothing here changes anything."""
+
+import ctypes
+import os
+import platform
+import resource
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import psutil
+
+from mlxd.config.schema import Config
+from mlxd.config.source import is_local
+from mlxd.control.ledger import memory_limit
+from mlxd.terminal.values import size
+
+_PACKAGES = ("mlx", "mlx-lm")
+_OPENBLAS = "libopenblas.so.0"  # what workers load before MLX
+_MUCH = 0.9  # of RAM: beyond this the system itself runs short
+_FEW_FILES = 1024  # one for each connection, and some for each model
+
+
+class State(StrEnum):
+    """How one check ended."""
+
+    OK = "ok"
+    WARNING = "warning"  # it works, but not as well as it could
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was looked at, what was found, and what to do about it."""
+
+    name: str
+    state: State
+    found: str
+    hint: str = ""
+
+
+def ok(name: str, found: str) -> Check:
+    """Nothing to do."""
+    return Check(name, State.OK, found)
+
+
+def machine() -> Iterator[Check]:
+    """What is checked without a configuration."""
+    yield python()
+    yield from map(package, _PACKAGES)
+    if sys.platform == "linux":
+        yield openblas()
+    yield open_files()
+    yield from caches()
+
+
+def python() -> Check:
+    """The interpreter, and on a Mac whether it is a native one."""
+    found = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    if sys.platform == "darwin" and platform.machine() != "arm64":
+        return Check("Python", State.FAILED, found, "MLX needs Apple silicon and a native arm64 Python, not one under Rosetta")
+    return ok("Python", found)
+
+
+def package(name: str) -> Check:
+    """A library that workers import; it is not imported here."""
+    try:
+        return ok(name, version(name))
+    except PackageNotFoundError:
+        return Check(name, State.FAILED, "not installed", "install mlxd again, in the environment this mlxd runs in")
+
+
+def openblas() -> Check:
+    """Linux only: without it, float32 products take ten times as long."""
+    try:
+        ctypes.CDLL(_OPENBLAS)
+    except OSError:
+        return Check(
+            "OpenBLAS", State.WARNING, "not found: models are about ten times slower", "Debian: apt-get install libopenblas0-pthread"
+        )
+    return ok("OpenBLAS", _OPENBLAS)
+
+
+def open_files() -> Check:
+    """How many files and sockets the daemon may have open, if it is started from here."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    found = "unlimited" if soft == resource.RLIM_INFINITY else str(soft)
+    if soft != resource.RLIM_INFINITY and soft < _FEW_FILES:
+        return Check("open files", State.WARNING, f"at most {found}", f"`ulimit -n {_FEW_FILES * 4}` before mlxd is started")
+    return ok("open files", f"at most {found}")
+
+
+def caches() -> Iterator[Check]:
+    """Where models are kept."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    yield writable("Hugging Face cache", Path(HF_HUB_CACHE), "set HF_HOME to a directory that is")
+    yield writable("model store", Path(os.environ.get("MLXD_HOME") or "~/.cache/mlxd").expanduser(), "set MLXD_HOME to a directory that is")
+
+
+def writable(name: str, directory: Path, hint: str) -> Check:
+    """By this user; a directory that is not there can be made."""
+    there = next(path for path in (directory, *directory.parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        return Check(name, State.FAILED, f"{directory} is not writable", hint)
+    return ok(name, str(directory))
+
+
+def sources(config: Config) -> Iterator[Check]:
+    """Of models that are directories here."""
+    for name, model in config.models.items():
+        if not is_local(model.source):
+            continue
+        path = Path(model.source)
+        if (path / "config.json").is_file():
+            yield ok(f"model {name}", model.source)
+        else:
+            found = f"{path} has no config.json" if path.exists() else f"there is nothing at {path}"
+            yield Check(f"model {name}", State.FAILED, found, f"make models.{name}.source the directory of a model")
+
+
+def memory(config: Config) -> Check:
+    """``memory.limit`` beside what there is."""
+    total = psutil.virtual_memory().total
+    limit = memory_limit(config.memory.limit, total)
+    found = f"memory.limit is {size(limit)} of {size(total)} RAM"
+    if limit > total:
+        return Check("memory", State.FAILED, found, 'lower memory.limit; "auto" is three quarters of RAM')
+    if limit > _MUCH * total:
+        return Check("memory", State.WARNING, found, "leave a tenth of RAM to the system: lower memory.limit")
+    return ok("memory", found)

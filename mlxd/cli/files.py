@@ -1,0 +1,62 @@
+"""Commands that need no running daemon: serve, validate, schema, pull."""
+
+import argparse
+import json
+from pathlib import Path
+
+from mlxd.cli import exits
+from mlxd.cli.parser import DEFAULT_CONFIG, Commands
+
+
+def add_commands(commands: Commands) -> None:
+    """To the program."""
+    parser = commands.add("serve", serve, "serve the models of a configuration file (the default)")
+    parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="default: mlxd.toml")
+    parser.add_argument(
+        "--wait-for-valid-config",
+        action="store_true",
+        help="with a bad file, wait until it is good instead of exiting with 78; for launchd",
+    )
+
+    parser = commands.add("validate", _validate, "check a configuration file and say everything that is wrong with it")
+    parser.add_argument("config", nargs="?", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="default: mlxd.toml")
+
+    commands.add("schema", _schema, "print the JSON Schema of the configuration file, for editors")
+
+    parser = commands.add("pull", _pull, "fetch a model, so that loading it needs no network")
+    parser.add_argument("source", metavar="MODEL", help='"builtin:smollm2-135m", "org/name[@revision]" or a path')
+
+
+def serve(args: argparse.Namespace) -> int:
+    """Until a signal ends it."""
+    from mlxd.config.loader import load_config
+    from mlxd.daemon import serve
+    from mlxd.service.wait_for_config import wait_for_valid_config
+
+    loaded = wait_for_valid_config(args.config) if args.wait_for_valid_config else load_config(args.config)
+    return serve(loaded) if loaded is not None else exits.OK
+
+
+def _validate(args: argparse.Namespace) -> int:
+    from mlxd.config.loader import load_config
+
+    loaded = load_config(args.config)
+    print(f"{args.config}: valid, {len(loaded.config.models)} model(s): {', '.join(loaded.config.models)}")
+    return exits.OK
+
+
+def _schema(_: argparse.Namespace) -> int:
+    from mlxd.config.json_schema import json_schema
+
+    print(json.dumps(json_schema(), indent=2))
+    return exits.OK
+
+
+def _pull(args: argparse.Namespace) -> int:
+    from mlxd.terminal import console
+    from mlxd.terminal.pull import pull
+
+    errors = console.errors()
+    path = pull(args.source, errors)
+    errors.print(f"{args.source} is ready in {path}")
+    return exits.OK

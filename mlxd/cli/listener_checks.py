@@ -1,0 +1,79 @@
+"""The part of ``mlxd doctor`` that is about addresses: does a daemon answer, and can each listener be bound or is it the daemon's."""
+
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mlxd import __version__
+from mlxd.cli.checks import Check, State, ok, writable
+from mlxd.config.address import Address, UnixAddress
+from mlxd.config.schema import Config
+from mlxd.control.planner import listen_addresses
+from mlxd.errors import DaemonUnreachableError, ListenError, MlxdError
+from mlxd.listener.binding import bind
+from mlxd.terminal.admin_client import AdminClient
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """What is known of the one that answers; nothing, if none does. ``addresses``: those it listens on."""
+
+    check: Check
+    pid: int | None = None
+    addresses: frozenset[str] = field(default_factory=frozenset)
+
+
+def find_daemon(client: AdminClient) -> Daemon:
+    """Ask for its status."""
+    try:
+        status = client.get("/admin/v1/status")
+    except DaemonUnreachableError as error:
+        return Daemon(Check("daemon", State.WARNING, "no daemon answers", error.message))
+    except MlxdError as error:
+        return Daemon(
+            Check("daemon", State.FAILED, f"it refuses: {error.message}", "set admin.token, or MLXD_ADMIN_TOKEN, as the daemon has it")
+        )
+    return Daemon(_check_daemon(status), status["pid"], frozenset(one["address"] for one in status["listeners"]))
+
+
+def _check_daemon(status: Mapping[str, Any]) -> Check:
+    found = f"mlxd {status['version']} answers, pid {status['pid']}"
+    if status["version"] != __version__:
+        return Check("daemon", State.WARNING, found, f"this is mlxd {__version__}: restart the daemon, so that both are the same")
+    if not status["config"]["last_reload_successful"]:
+        return Check("daemon", State.FAILED, f"{found}; its last reload has failed", "`mlxd status` says why")
+    return ok("daemon", found)
+
+
+def listeners(config: Config, daemon: Daemon) -> Iterator[Check]:
+    """Every address of the configuration."""
+    for role, addresses in listen_addresses(config).items():
+        for address in addresses:
+            yield _listener(f"{role} listener", address, daemon)
+
+
+def _listener(name: str, address: Address, daemon: Daemon) -> Check:
+    if str(address) in daemon.addresses:
+        return ok(name, f"{address} is held by mlxd, pid {daemon.pid}")
+    return _unix(name, address) if isinstance(address, UnixAddress) else _tcp(name, address)
+
+
+def _tcp(name: str, address: Address) -> Check:
+    try:
+        bind(address).close()
+    except ListenError as error:
+        return Check(name, State.FAILED, error.message, "`lsof -i` shows who listens; or change the address")
+    return ok(name, f"{address} is free")
+
+
+def _unix(name: str, address: UnixAddress) -> Check:
+    """Without binding it: that would leave a lock file."""
+    if address.path.exists() and not address.path.is_socket():
+        return Check(name, State.FAILED, f"{address.path} exists and is no socket", "remove it, or change the address")
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1.0)
+        if probe.connect_ex(str(address.path)) == 0:
+            return Check(name, State.FAILED, f"another program listens on {address}", "stop it, or change the address")
+    directory = writable(name, address.path.parent, "change its mode, or the address")
+    return ok(name, f"{address} is free") if directory.state is State.OK else directory

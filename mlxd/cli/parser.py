@@ -1,0 +1,42 @@
+"""The parser of arguments: one command after another is added to it, each with the function that runs it."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from mlxd import __version__
+from mlxd.cli import exits
+
+DEFAULT_CONFIG = Path("mlxd.toml")
+
+Run = Callable[[argparse.Namespace], int]
+
+
+class Parser(argparse.ArgumentParser):
+    """Ends with the exit code for usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """A line on standard error, after the usage."""
+        self.print_usage(sys.stderr)
+        self.exit(exits.USAGE, f"{self.prog}: {message}\n")
+
+
+class Commands:
+    """The program's parser, and its commands as they are added."""
+
+    def __init__(self) -> None:
+        self.parser = Parser(
+            prog="mlxd",
+            description="The inference daemon for Apple's MLX.",
+            epilog="mlxd --config FILE is short for mlxd serve --config FILE.",
+        )
+        self.parser.add_argument("--version", action="version", version=f"mlxd {__version__}")
+        self._added = self.parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
+
+    def add(self, name: str, run: Run, summary: str) -> Parser:
+        """A command; its exit code is what ``run`` returns."""
+        parser = self._added.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+        parser.set_defaults(run=run)
+        return parser

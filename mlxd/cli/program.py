@@ -1,0 +1,68 @@
+"""From arguments to an exit code. Whatever goes wrong is said in words, on standard error."""
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from mlxd.cli import completion, configuration, doctor, exits, files, models, state
+from mlxd.cli.parser import Commands, Parser
+from mlxd.errors import ConfigError, DaemonUnreachableError, ListenError, MlxdError
+from mlxd.terminal.values import printable
+
+_FAMILIES = (files, state, configuration, models, doctor, completion)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    args = build_parser().parse_args(arguments if _names_command(arguments) else ["serve", *arguments])
+    try:
+        return int(args.run(args))
+    except BrokenPipeError:  # the reader of our output is satisfied
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exits.OK
+    except KeyboardInterrupt:
+        return exits.INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - every error of a command ends here, and a bug must be explained as well
+        message, code = _explain(error, args)
+    print(printable(message), file=sys.stderr)
+    return code
+
+
+def build_parser() -> Parser:
+    """With all commands."""
+    commands = Commands()
+    for family in _FAMILIES:
+        family.add_commands(commands)
+    return commands.parser
+
+
+def _names_command(arguments: Sequence[str]) -> bool:
+    """Options alone mean ``serve``; ``-h`` and ``--version`` belong to the program."""
+    first = arguments[0] if arguments else ""
+    return (not first.startswith("-") and bool(first)) or first in {"-h", "--help", "--version"}
+
+
+def _explain(error: Exception, args: argparse.Namespace) -> tuple[str, int]:
+    """What to say, and the exit code."""
+    match error:
+        case exits.UsageError():
+            return f"mlxd: {error}", exits.USAGE
+        case ConfigError():
+            return "\n".join(error.problems), exits.CONFIG
+        case ListenError() | DaemonUnreachableError():
+            return f"mlxd: {error.message}", exits.UNAVAILABLE
+        case MlxdError():
+            return f"mlxd: {error.message}", exits.FAILED
+        case _:
+            return _describe_bug(error, args), exits.SOFTWARE
+
+
+def _describe_bug(error: Exception, args: argparse.Namespace) -> str:
+    """The daemon's own in full, for its log; of a short-lived command, where to look."""
+    if args.run is files.serve:
+        return "".join(traceback.format_exception(error))
+    at = traceback.extract_tb(error.__traceback__)[-1]
+    return f"mlxd: internal error: {type(error).__name__}: {error} ({os.path.basename(at.filename)}:{at.lineno})"  # noqa: PTH119

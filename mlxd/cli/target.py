@@ -1,0 +1,56 @@
+"""Which daemon a command talks to, and with which token."""
+
+import argparse
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlxd.cli.exits import UsageError
+
+if TYPE_CHECKING:
+    from mlxd.config.schema import AdminTable
+    from mlxd.terminal.admin_client import AdminClient
+
+_DEFAULT = "unix:~/.mlxd/admin.sock"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What every command that talks to a daemon takes."""
+    parser.add_argument("--config", type=Path, metavar="FILE", help="take the admin address and token from this file")
+    parser.add_argument(
+        "--admin",
+        metavar="ADDRESS",
+        help=f'"HOST:PORT" or "unix:/path"; default: that of --config, else {_DEFAULT} (token: of --config, else $MLXD_ADMIN_TOKEN)',
+    )
+    parser.add_argument("--json", action="store_true", help="print the admin API's answer as it is")
+
+
+def reader(args: argparse.Namespace) -> "AdminClient":
+    """A client that may read."""
+    return _client(args, lambda admin: admin.read_token or admin.token)
+
+
+def operator(args: argparse.Namespace) -> "AdminClient":
+    """A client that may change things."""
+    return _client(args, lambda admin: admin.token)
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """For programs."""
+    print(json.dumps(document, indent=2))
+
+
+def _client(args: argparse.Namespace, token_of: Callable[["AdminTable"], str]) -> "AdminClient":
+    from mlxd.config.address import parse_address
+    from mlxd.config.loader import load_admin
+    from mlxd.terminal.admin_client import AdminClient
+
+    admin = load_admin(args.config) if args.config else None
+    try:
+        named = parse_address(args.admin) if args.admin else None
+    except ValueError as error:
+        raise UsageError(f"--admin: {error}") from None
+    address = named or (admin.listen[0] if admin else parse_address(_DEFAULT))
+    return AdminClient(address, token_of(admin) if admin else os.environ.get("MLXD_ADMIN_TOKEN", ""))

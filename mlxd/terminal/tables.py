@@ -1,0 +1,64 @@
+"""Short answers of the admin API as tables: memory, requests, what was evicted."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from mlxd.terminal.values import NOTHING, ago, counted, printable, size
+
+
+def render_memory(memory: Mapping[str, Any]) -> RenderableType:
+    """``memory`` is the answer of ``GET /admin/v1/memory``."""
+    totals = Table.grid(padding=(0, 2))
+    totals.add_column(style="dim")
+    totals.add_row("limit", f"{size(memory['limit_bytes'])}: {_shares(memory)}")
+    totals.add_row("machine", f"{size(memory['machine_total_bytes'])}: {size(memory['machine_available_bytes'])} available")
+    models = _table("MODEL", "RESERVED", "USED")
+    for model in memory["models"]:
+        used = NOTHING if model["used_bytes"] is None else size(model["used_bytes"])
+        models.add_row(Text(printable(model["model"]), style="bold"), size(model["reserved_bytes"]), used)
+    return Group(totals, "", models)
+
+
+def _shares(memory: Mapping[str, Any]) -> str:
+    return f"{size(memory['reserved_bytes'])} reserved, {size(memory['free_bytes'])} free"
+
+
+def render_requests(answer: Mapping[str, Any]) -> RenderableType:
+    """``answer`` is that of ``GET /admin/v1/models/{id}/requests``."""
+    requests = answer["requests"]
+    if not requests:
+        return Text(f"{printable(answer['model'])} has no requests")
+    table, now = _table("REQUEST", "STAGE", "AGE", "PROMPT", "CACHED", "OUTPUT", "ENDPOINT", left=("REQUEST", "STAGE", "ENDPOINT")), _now()
+    for one in requests:
+        counts = (NOTHING if one[key] is None else str(one[key]) for key in ("prompt_tokens", "cached_tokens", "completion_tokens"))
+        endpoint = f"{one['endpoint']}, streamed" if one["streamed"] else one["endpoint"]
+        table.add_row(_text(one["id"]), _text(one["stage"]), ago(one["arrived"], now), *counts, _text(endpoint))
+    return table
+
+
+def render_evictions(evicted: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """``evicted`` is that of ``POST /admin/v1/evict``, or one of a single model."""
+    if not evicted:
+        return Text("no model is ready, so there is no cache")
+    lines = [f"{printable(one['model'])}: {counted(one['entries'], 'entry', 'entries')}, {size(one['bytes'])} dropped" for one in evicted]
+    return Text("\n".join(lines))
+
+
+def _table(*titles: str, left: Sequence[str] = ("MODEL",)) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    for title in titles:
+        table.add_column(title, justify="left" if title in left else "right", overflow="fold")
+    return table
+
+
+def _text(text: str) -> Text:
+    return Text(printable(text))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

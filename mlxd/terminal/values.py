@@ -1,0 +1,42 @@
+"""How values of the admin API are written for people: times, spans, sizes, and text that is not ours."""
+
+from datetime import datetime
+
+NOTHING = "-"  # what is unknown, or does not apply
+
+
+def time_of(text: str) -> datetime:
+    """From RFC 3339, as all times of the admin API are."""
+    return datetime.fromisoformat(text)
+
+
+def ago(since: str, now: datetime) -> str:
+    """The time from ``since`` to ``now``, as ``span``."""
+    return span((now - time_of(since)).total_seconds())
+
+
+def span(seconds: float) -> str:
+    """The two greatest units: ``"3d 4h"``, ``"2m 5s"``."""
+    whole = max(0, int(seconds))
+    parts = [(whole // 86400, "d"), (whole // 3600 % 24, "h"), (whole // 60 % 60, "m"), (whole % 60, "s")]
+    first = next((index for index, (count, _) in enumerate(parts) if count), 3)
+    return " ".join(f"{count}{unit}" for count, unit in parts[first : first + 2])
+
+
+def size(count: float) -> str:
+    """Bytes in three digits or four: ``"812 MiB"``, ``"1.2 GiB"``."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1000:
+            return f"{count:.1f} {unit}" if count < 10 and unit != "B" else f"{count:.0f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """``"1 request"``, ``"2 requests"``."""
+    return f"{count} {noun if count == 1 else plural or noun + 's'}"
+
+
+def printable(text: str) -> str:
+    """A worker's last words, or an answer of a stranger, may hold anything; they must not drive the terminal."""
+    return "".join(character if character.isprintable() or character == "\n" else repr(character)[1:-1] for character in text)
