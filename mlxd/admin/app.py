@@ -58,7 +58,7 @@ def _strict(route: Route) -> Handler:
     """``?dryrun=1`` asks for no dry run, so nothing is done; what only reads may have parameters of a scraper or a probe."""
 
     async def handler(request: web.Request) -> web.StreamResponse:
-        refuse_unknown(request, route.query, has_body=route.body is not None)
+        refuse_unknown(request, route.query, route.content_type)
         return await route.handler(request)
 
     return handler

@@ -48,8 +48,10 @@ async def reload(request: web.Request) -> web.Response:
 
 
 def _if_match(request: web.Request) -> str | None:
-    tags = request.if_match
-    if tags is None or any(tag.value == _ANY for tag in tags):
+    if hdrs.IF_MATCH not in request.headers:
+        return None
+    tags = request.if_match or ()
+    if any(tag.value == _ANY for tag in tags):
         return None
     if len(tags) != 1 or tags[0].is_weak:
         raise InvalidRequestError("If-Match must name one configuration, as the ETag of GET /admin/v1/config has it", param="If-Match")

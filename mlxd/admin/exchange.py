@@ -9,8 +9,8 @@ from aiohttp import web
 
 from mlxd.admin import answers
 from mlxd.config.document import MAX_FILE
-from mlxd.errors import InvalidRequestError, MlxdError
-from mlxd.listener.body import BodyLimits, read_body
+from mlxd.errors import InvalidRequestError, MlxdError, UnsupportedMediaTypeError
+from mlxd.listener.body import BodyLimits, read_body, read_json_object
 
 T = TypeVar("T")
 
@@ -41,13 +41,17 @@ def flag(request: web.Request, name: str) -> bool:
             raise InvalidRequestError(f"{name} must be given once", param=name)
 
 
-def refuse_unknown(request: web.Request, parameters: Container[str], *, has_body: bool) -> None:
-    """What a call does not know would change what it does, in the mind of whoever sends it. Raises ``InvalidRequestError``."""
+def refuse_unknown(request: web.Request, parameters: Container[str], content_type: str | None) -> None:
+    """What a call does not know would change what it does, in the mind of whoever sends it. Raises ``InvalidRequestError`` or
+    ``UnsupportedMediaTypeError``. ``content_type``: of its body, if it takes one.
+    """
     unknown = next((name[:_SHOWN] for name in request.query if name not in parameters), None)
     if unknown is not None:
         raise InvalidRequestError(f"there is no parameter {unknown!r} here", param=unknown)
-    if not has_body and request.can_read_body:
+    if request.body_exists and content_type is None:
         raise InvalidRequestError("this call takes no body")
+    if request.body_exists and request.content_type != content_type:
+        raise UnsupportedMediaTypeError(f'the body must be sent as "Content-Type: {content_type}", not {request.content_type}')
 
 
 async def read_text(request: web.Request) -> str:
@@ -63,9 +67,9 @@ async def read_text(request: web.Request) -> str:
 
 
 async def read_document(request: web.Request, kind: type[T]) -> T:
-    """The body as a document. Raises as ``listener.body.read_body``, and ``InvalidRequestError`` where it is another."""
-    body = await read_body(request, request.app[LIMITS])
+    """The body as a document. Raises as ``listener.body.read_json_object``, and ``InvalidRequestError`` where it is another."""
+    body = await read_json_object(request, request.app[LIMITS])
     try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.MsgspecError as error:
+        return msgspec.convert(body, kind)
+    except msgspec.ValidationError as error:
         raise InvalidRequestError(f"the body is not what is expected here: {error}") from error

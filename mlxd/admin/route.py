@@ -30,3 +30,8 @@ class Route:
     body: Content | None = None
     reads: bool = False  # changes nothing: a read token may call it, whatever its method
     is_open: bool = False  # needs no token
+
+    @property
+    def content_type(self) -> str | None:
+        """Of the body it takes; None where it takes none."""
+        return JSON if isinstance(self.body, type) else self.body

@@ -52,6 +52,7 @@ class FakeModels:
     def __init__(self, *statuses):
         self.all = list(statuses)
         self.asked = []
+        self.settling = asyncio.Event()  # somebody waits
         self.may_settle = asyncio.Event()
         self.may_settle.set()
         self.differs = None
@@ -81,6 +82,7 @@ class FakeModels:
         self.asked.append(("restart", name))
 
     async def wait_model_settled(self, name):
+        self.settling.set()
         await self.may_settle.wait()
         return self.differs
 

@@ -69,7 +69,7 @@ class Status(Document, frozen=True, kw_only=True):
     models: Annotated[Sequence[Model], Meta(description="In the file's order; those that are being removed follow.")]
 
 
-class LogLevel(Document, frozen=True, kw_only=True):
+class LogLevel(Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is logged, until the next reload."""
 
     level: Literal["debug", "info", "warning", "error"]
