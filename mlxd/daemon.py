@@ -36,6 +36,7 @@ from mlxd.observability.logging import configure_logging, log_worker_record, reo
 from mlxd.observability.loop_lag import sample_loop_lag
 from mlxd.observability.metrics import Metrics
 from mlxd.service.manager import ServiceManager
+from mlxd.service.open_files import raise_open_files_limit
 from mlxd.service.status_line import draining_line, status_line
 from mlxd.takeover import Takeover, total_memory_limit
 from mlxd.terminal.banner import BannerModel, banner
@@ -46,6 +47,7 @@ log = structlog.get_logger(__name__)
 def serve(loaded: LoadedConfig) -> int:
     """Run until a signal ends it; the exit code. Raises ``ListenError`` when an address cannot be bound."""
     configure_logging(loaded.config.log)
+    raise_open_files_limit()
     return asyncio.run(_run(loaded))
 
 

@@ -1,1 +1,1 @@
-"""Running under a service manager: what systemd is told, and how a start waits for a valid configuration under launchd."""
+"""Running as a service: what systemd is told, how a start waits for a valid configuration under launchd, limits."""

@@ -128,7 +128,6 @@ def test_what_a_server_of_models_needs(path):
     assert job["ProcessType"] == "Interactive"  # anything else is throttled
     assert job["RunAtLoad"]
     assert job["KeepAlive"] == {"SuccessfulExit": False}  # alone: conditions are ORed
-    assert job["SoftResourceLimits"]["NumberOfFiles"] >= 4096
     assert job["Umask"] == 0o77
 
 
@@ -143,6 +142,11 @@ def test_the_agent_marks_everything_that_has_to_be_replaced():
     assert DAEMONS_ONLY.isdisjoint(job)
     paths = [job["ProgramArguments"][0], job["ProgramArguments"][3], job["WorkingDirectory"], job["StandardErrorPath"]]
     assert all(one.startswith("/Users/YOUR_NAME") for one in paths)
+
+
+def test_the_daemon_does_not_set_the_limits_of_the_machine():
+    """NumberOfFiles and NumberOfProcesses of a system-wide job become sysctls."""
+    assert {"SoftResourceLimits", "HardResourceLimits"}.isdisjoint(load(DAEMON))
 
 
 def test_the_daemon_has_a_user_and_a_home():
