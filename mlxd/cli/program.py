@@ -19,7 +19,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else list(argv)
     args = build_parser().parse_args(arguments if _names_command(arguments) else ["serve", *arguments])
     try:
-        return int(args.run(args))
+        code = int(args.run(args))
+        sys.stdout.flush()  # here, where it may fail
     except BrokenPipeError:  # the reader of our output is satisfied
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return exits.OK
@@ -27,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return exits.INTERRUPTED
     except Exception as error:  # noqa: BLE001 - every error of a command ends here, and a bug must be explained as well
         message, code = _explain(error, args)
-    print(printable(message), file=sys.stderr)
+        print(printable(message), file=sys.stderr)
     return code
 
 
@@ -63,6 +64,6 @@ def _explain(error: Exception, args: argparse.Namespace) -> tuple[str, int]:
 def _describe_bug(error: Exception, args: argparse.Namespace) -> str:
     """The daemon's own in full, for its log; of a short-lived command, where to look."""
     if args.run is files.serve:
-        return "".join(traceback.format_exception(error))
+        return "".join(traceback.format_exception(error)).rstrip()
     at = traceback.extract_tb(error.__traceback__)[-1]
     return f"mlxd: internal error: {type(error).__name__}: {error} ({os.path.basename(at.filename)}:{at.lineno})"  # noqa: PTH119

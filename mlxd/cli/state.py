@@ -7,7 +7,7 @@ from mlxd.cli import exits, target
 from mlxd.cli.exits import UsageError
 from mlxd.cli.parser import Commands
 
-_INTERVAL = 2.0  # seconds
+_INTERVAL, _SHORTEST, _LONGEST = 2.0, 0.1, 86400.0  # seconds
 
 
 def add_commands(commands: Commands) -> None:
@@ -64,9 +64,12 @@ def _watch(args: argparse.Namespace) -> int:
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0.1 <= seconds <= 86400:
-        raise argparse.ArgumentTypeError("must be a number of seconds from 0.1 to 86400")
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not _SHORTEST <= seconds <= _LONGEST:
+        raise argparse.ArgumentTypeError(f"must be a number of seconds from {_SHORTEST:g} to {_LONGEST:g}")
     return seconds
 
 

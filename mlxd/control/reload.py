@@ -147,6 +147,8 @@ class Reloader(Generic[T]):
                 outcome = await self._take_over(if_match)
         if outcome.result is Result.APPLIED:
             outcome = self._settled(outcome, await self._host.wait_settled())
+        elif outcome.result is Result.UNCHANGED:  # the watcher was faster, perhaps, and models are still on their way
+            outcome = replace(outcome, models=await self._host.wait_settled())
         self._told(trigger, outcome)
         return outcome
 

@@ -15,7 +15,8 @@ from mlxd.terminal.values import printable
 _DONE = {
     "applied": ("applied", "green", "this is what runs now"),
     "unchanged": ("unchanged", "green", "what runs is what the file says"),
-    "failed": ("failed", "bold red", "the file was taken over, but a model could not follow; what was good before serves on"),
+    "unsettled": ("unchanged", "bold red", "a model could not follow the file"),
+    "failed": ("failed", "bold red", "taken over, but a model could not follow"),
     "invalid": ("invalid", "bold red", "nothing has changed"),
     "refused": ("refused", "bold red", "nothing has changed"),
     "stale": ("stale", "bold red", "nothing has changed"),
@@ -28,7 +29,7 @@ _COMPARED = _DONE | {
 _ACTIONS = {
     "live": ("~", "cyan", "takes it at once, nothing restarts"),
     "replace": ("~", "yellow", "a new worker beside the old one, which serves until then"),
-    "drain_and_replace": ("~", "bold yellow", "drains first, then a new worker: there is no memory for both"),
+    "drain_and_replace": ("~", "bold yellow", "drains, then a new worker: no memory for both"),
     "load": ("+", "green", "new, loads now"),
     "add": ("+", "green", "new, loads at its first request"),
     "unload": ("-", "red", "removed, ends once its requests are done"),
@@ -46,7 +47,7 @@ def render_comparison(outcome: Mapping[str, Any]) -> RenderableType:
 
 
 def _headline(outcome: Mapping[str, Any], words: Mapping[str, tuple[str, str, str]]) -> Text:
-    result = printable(outcome["result"])
+    result = "unsettled" if outcome["result"] == "unchanged" and outcome["models"] else printable(outcome["result"])
     word, style, meaning = words.get(result, (result, "", ""))
     return Text.assemble((word, style), f": {meaning} (sha256 {printable(outcome['sha256'][:12])} runs)")
 

@@ -1,0 +1,114 @@
+"""The program itself: which command runs, usage, and how quickly it is there."""
+
+import subprocess
+import sys
+
+import pytest
+
+import mlxd
+from mlxd.cli import exits, files
+from mlxd.cli.program import build_parser
+from mlxd.errors import ListenError
+
+COMMANDS = [
+    *("serve", "validate", "schema", "pull"),
+    *("status", "memory", "requests", "log-level", "diff", "reload"),
+    *("load", "unload", "drain", "restart", "evict", "cancel", "doctor", "completion"),
+]
+HEAVY = {"aiohttp", "asyncio", "mlx", "mlx_lm", "psutil", "pydantic", "rich", "shtab", "structlog"}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+async def test_every_command_has_help(run, command):
+    ran = await run(command, "--help")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.startswith(f"usage: mlxd {command} ")
+
+
+async def test_the_program_s_help_names_every_command(run):
+    ran = await run("--help")
+    named = [line.split()[0] for line in ran.out.splitlines() if line.startswith("    ") and line[4] != " "]
+    assert [name for name in named if name in COMMANDS] == COMMANDS
+
+
+async def test_version(run):
+    assert (await run("--version")).out == f"mlxd {mlxd.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments", [("no-such-command",), ("load",), ("load", "a", "b"), ("status", "--no-such-option"), ("completion", "ksh")]
+)
+async def test_usage(run, arguments):
+    ran = await run(*arguments)
+    assert (ran.code, ran.out) == (64, "")
+    assert ran.err.startswith("usage: mlxd")
+
+
+@pytest.mark.parametrize("arguments", [(), ("--config", "x.toml"), ("serve",)])
+def test_options_alone_mean_serve(monkeypatch, arguments):
+    seen = []
+    monkeypatch.setattr(files, "serve", lambda args: seen.append(args.config) or exits.OK)
+    assert mlxd.cli.main(list(arguments)) == 0
+    assert [str(path) for path in seen] == [arguments[1] if len(arguments) > 1 else "mlxd.toml"]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ListenError("cannot listen on 127.0.0.1:80: permission denied"), 69),
+        (BrokenPipeError(), 0),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_how_else_a_command_may_end(monkeypatch, error, code):
+    def fail(_):
+        raise error
+
+    monkeypatch.setattr(files, "serve", fail)
+    monkeypatch.setattr("os.dup2", lambda *_: None)
+    assert mlxd.cli.main([]) == code
+
+
+def test_a_crash_of_the_daemon_is_told_in_full(monkeypatch, capsys):
+    def crash(_):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(files, "serve", crash)
+    assert mlxd.cli.main([]) == 70
+    said = capsys.readouterr().err
+    assert said.startswith("Traceback (most recent call last):")
+    assert said.endswith("RuntimeError: a bug\n")
+
+
+@pytest.mark.parametrize("command", ["schema", "--version"])
+def test_the_reader_may_leave(command):
+    """As in ``mlxd schema | true``."""
+    program = [sys.executable, "-c", "import sys, time; from mlxd.cli import main; sys.stdin.read(); sys.exit(main(sys.argv[1:]))", command]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        child.stdout.close()
+        child.stdout = None
+        _, said = child.communicate("")
+    assert (child.returncode, said) == (0, "")
+
+
+async def test_validate(run, tmp_path):
+    (tmp_path / "mlxd.toml").write_text('[models.a]\nsource = "builtin:smollm2-135m"\n')
+    ran = await run("validate")
+    assert (ran.code, ran.out) == (0, "mlxd.toml: valid, 1 model(s): a\n")
+
+
+async def test_validate_says_everything_that_is_wrong(run, tmp_path):
+    (tmp_path / "bad.toml").write_text("[server]\nlisen = 1\n")
+    ran = await run("validate", "bad.toml")
+    assert (ran.code, ran.out) == (78, "")
+    assert 'bad.toml:2: server.lisen: unknown key; did you mean "listen"?' in ran.err.splitlines()
+
+
+def test_the_parser_is_built_without_anything_heavy():
+    script = f"import sys; from mlxd.cli.program import build_parser; build_parser(); print(*sorted({HEAVY!r} & sys.modules.keys()))"
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout == "\n"
+
+
+def test_no_two_commands_share_a_parser():
+    assert build_parser() is not build_parser()
