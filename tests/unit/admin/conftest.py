@@ -31,7 +31,8 @@ class Answer:
 async def call(session, method, path, **kwargs):
     """One request, its path sent as it is written here."""
     async with session.request(method, URL(path, encoded=True), **kwargs) as response:
-        return Answer(response.status, response.headers, await response.json(content_type=None) if response.status != 304 else {})
+        is_json = response.content_type == "application/json"
+        return Answer(response.status, response.headers, await response.json() if is_json else {})
 
 
 def bearer(token):
