@@ -51,6 +51,11 @@ class Document:
 
 def read_text(path: Path) -> str:
     """The file's text. Raises ``ConfigError`` where it cannot be read or is not UTF-8."""
+    return decode(read_bytes(path), path)
+
+
+def read_bytes(path: Path) -> bytes:
+    """What is in the file. Raises ``ConfigError`` where it cannot be read or is no configuration file by its size."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_FILE + 1)
@@ -58,6 +63,11 @@ def read_text(path: Path) -> str:
         raise ConfigError([f"{path}: {_unreadable(error)}"]) from None
     if len(data) > MAX_FILE:
         raise ConfigError([f"{path}: larger than {MAX_FILE // 2**20} MiB; this is no configuration file"])
+    return data
+
+
+def decode(data: bytes, path: Path) -> str:
+    """The text of a file. Raises ``ConfigError`` where it is not UTF-8."""
     try:
         return data.decode()
     except UnicodeDecodeError as error:

@@ -8,7 +8,7 @@ event told.
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import structlog
@@ -22,15 +22,25 @@ _log = structlog.get_logger(__name__)
 
 
 class ConfigWatcher:
-    """``changed`` is called on the event loop whenever the content differs from what was seen last; ``seen``: the SHA-256 to begin with.
+    """``changed`` is called on the event loop whenever the content differs from what was seen last, here or by others.
 
-    A file that is gone is no change: what runs goes on, until it is back.
+    ``seen``: the SHA-256 to begin with. ``last_read``: that of what others read last, or None if that is not known. A file that is gone
+    is no change: what runs goes on, until it is back.
     """
 
-    def __init__(self, path: Path, changed: Callable[[], None], *, seen: str, poll: float = POLL) -> None:
+    def __init__(
+        self,
+        path: Path,
+        changed: Callable[[], None],
+        *,
+        seen: str,
+        last_read: Callable[[], str | None] = lambda: None,
+        poll: float = POLL,
+    ) -> None:
         self._path = path
         self._changed = changed
         self._seen: str | None = seen
+        self._last_read = last_read
         self._poll = poll
 
     async def run(self) -> None:
@@ -45,8 +55,10 @@ class ConfigWatcher:
     async def _watch(self, directories: frozenset[Path]) -> None:
         """Until other directories have to be watched."""
         await self._look()  # at what happened while nobody watched
+        names = names_on_the_way(self._path)
         events = awatch(
             *directories,
+            watch_filter=lambda _, changed: Path(changed).name in names,
             recursive=False,
             debounce=200,
             step=50,
@@ -66,7 +78,7 @@ class ConfigWatcher:
 
     async def _look(self) -> None:
         found = await self._settled_digest()
-        if found == self._seen:
+        if found == self._seen and (found is None or self._last_read() in (None, found)):
             return
         self._seen = found
         if found is None:
@@ -88,14 +100,24 @@ class ConfigWatcher:
 
 def watched_directories(path: Path) -> frozenset[Path]:
     """The existing directories in which something can happen to what ``path`` leads to: its own, and those of every link on the way."""
-    found: set[Path] = set()
-    current = path.absolute()
-    for _ in range(_MOST_LINKS):
-        found |= {current.parent, current.parent.resolve()}
-        if not current.is_symlink():
-            break
-        current = current.parent / current.readlink()
+    found = {directory for step in _steps(path) for directory in (step.parent, step.parent.resolve())}
     return frozenset(directory for directory in found if directory.is_dir())
+
+
+def names_on_the_way(path: Path) -> frozenset[str]:
+    """Of files, links and directories: what else happens in the watched directories (a log grows) is nothing to us."""
+    return frozenset(part for step in _steps(path) for way in (step, step.resolve()) for part in way.parts)
+
+
+def _steps(path: Path) -> Iterator[Path]:
+    """The path, and where each link leads."""
+    current = path.absolute()
+    yield current
+    for _ in range(_MOST_LINKS):
+        if not current.is_symlink():
+            return
+        current = current.parent / current.readlink()
+        yield current
 
 
 def _digest(path: Path) -> str | None:

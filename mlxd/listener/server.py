@@ -1,7 +1,9 @@
 """``Listener``: one application, served on one or several addresses."""
 
 import asyncio
+import socket
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -9,6 +11,7 @@ from aiohttp import web
 
 from mlxd.config.address import Address
 from mlxd.errors import InvalidRequestError
+from mlxd.listener.acceptor import Acceptor
 from mlxd.listener.binding import Bound, bind
 from mlxd.listener.errors import error_response, internal_error
 
@@ -19,8 +22,6 @@ _RUNNER_OPTIONS: dict[str, Any] = {"handler_cancellation": True, "access_log": N
 # keepalive_timeout: seconds a connection may be idle, before its first request or between two
 _CONNECTION_OPTIONS: dict[str, Any] = {"access_log": None, "keepalive_timeout": 75.0}
 
-_TURNS_TO_A_CONNECTION = 3  # of the event loop, in asyncio's selector loop
-
 
 class Listener:
     """Start once, stop once. Between the two, addresses may be opened and closed (a reload does)."""
@@ -28,6 +29,7 @@ class Listener:
     def __init__(self, app: web.Application, addresses: Sequence[Address], *, shutdown_timeout: float = 2.0) -> None:
         self._wanted = tuple(addresses)
         self._open: dict[Address, _Site] = {}
+        self._connecting: set[asyncio.Task[None]] = set()
         self._runner = web.AppRunner(app, shutdown_timeout=shutdown_timeout, **_RUNNER_OPTIONS)
 
     @property
@@ -55,9 +57,7 @@ class Listener:
 
     async def serve(self, wanted: Address, bound: Bound) -> None:
         """Serve what is bound already, for the address that was ``wanted``; from now on it is the listener's to close."""
-        loop = asyncio.get_running_loop()
-        servers = [await loop.create_server(self._connection, sock=sock) for sock in bound.sockets]
-        self._open[wanted] = _Site(bound, servers)
+        self._open[wanted] = _Site(bound, [Acceptor(sock, self._accepted) for sock in bound.sockets])
 
     def close(self, wanted: Address) -> None:
         """Stop listening on one address; its connections go on. No effect on one that is not open."""
@@ -73,9 +73,19 @@ class Listener:
     async def stop(self) -> None:
         """Close everything. Handlers that still run get ``shutdown_timeout``, are then cancelled, and get it once more."""
         self.stop_accepting()
-        for _ in range(_TURNS_TO_A_CONNECTION):  # what was accepted a moment ago becomes a connection, which cleanup closes
-            await asyncio.sleep(0)
+        await asyncio.gather(*self._connecting)  # what was accepted a moment ago becomes a connection, which cleanup closes
         await self._runner.cleanup()
+
+    def _accepted(self, connected: socket.socket) -> None:
+        task = asyncio.create_task(self._connect(connected))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+
+    async def _connect(self, connected: socket.socket) -> None:
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(self._connection, connected)
+        except OSError:  # the client has gone, or the application has
+            connected.close()
 
     def _connection(self) -> "_Connection":
         server = self._runner.server
@@ -84,14 +94,14 @@ class Listener:
         return _Connection(server, loop=asyncio.get_running_loop(), **_CONNECTION_OPTIONS)
 
 
+@dataclass(frozen=True)
 class _Site:
-    def __init__(self, bound: Bound, servers: list[asyncio.Server]) -> None:
-        self.bound = bound
-        self._servers = servers
+    bound: Bound
+    acceptors: list[Acceptor]
 
     def close(self) -> None:
-        for server in self._servers:
-            server.close()
+        for acceptor in self.acceptors:
+            acceptor.close()
         self.bound.close()
 
 

@@ -1,5 +1,7 @@
 """Models and daemons the end-to-end tests share."""
 
+import socket
+
 import pytest
 
 from tests.e2e.daemon_process import DaemonProcess
@@ -33,3 +35,10 @@ def start_daemon(tmp_path, tiny_model):
     yield start
     for daemon in started:
         daemon.__exit__()
+
+
+@pytest.fixture
+def free_port():
+    """One that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return taken.getsockname()[1]

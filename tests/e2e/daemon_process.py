@@ -30,19 +30,36 @@ class DaemonProcess:
     """``with DaemonProcess(directory, toml) as daemon``: started, and killed at the end if the test did not stop it.
 
     ``[server]`` and ``[admin]`` listen addresses are written by this class; ``toml`` gives the rest. ``{dir}`` in it is the directory.
+    ``module``: what to run, see ``tests.support.fake_daemon``.
     """
 
-    def __init__(self, directory: Path, toml: str, *, server="", env=None):
+    def __init__(self, directory: Path, toml: str, *, server="", env=None, module="mlxd"):
         self.directory = directory
         self.socket = directory / "admin.sock"
         self.config = directory / "mlxd.toml"
         self.log = directory / "daemon.log"
-        self.config.write_text(
-            f'[server]\nlisten = "127.0.0.1:0"\n{server}\n[admin]\nlisten = "unix:{self.socket}"\n[log]\nformat = "json"\nlevel = "debug"\n'
-            + toml.replace("{dir}", str(directory))
-        )
+        self.config.write_text(self.compose(toml, server=server))
+        self._module = module
         self._env = {**os.environ, **(env or {})}
         self.started_at = 0.0
+
+    def compose(self, toml, *, server="", listen="127.0.0.1:0", level="debug"):
+        """The text of the file."""
+        return (
+            f'[server]\nlisten = "{listen}"\n{server}\n[admin]\nlisten = "unix:{self.socket}"\n[log]\nformat = "json"\nlevel = "{level}"\n'
+            + toml.replace("{dir}", str(self.directory))
+        )
+
+    def save(self, toml, **options):
+        """Put another file in the place of the one there is, as editors do."""
+        new = self.config.with_suffix(".new")
+        new.write_text(self.compose(toml, **options))
+        new.replace(self.config)
+
+    def reload(self, toml, **options):
+        """Save, reload, wait until it is done: (status, answer)."""
+        self.save(toml, **options)
+        return self.admin("/admin/v1/reload", "POST")
 
     def __enter__(self):
         self.start()
@@ -64,7 +81,7 @@ class DaemonProcess:
         self.started_at = time.monotonic()
         with self.log.open("ab") as log, (self.directory / "out.txt").open("ab") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "mlxd", "--config", str(self.config)],
+                [sys.executable, "-m", self._module, "--config", str(self.config)],
                 stdout=out,
                 stderr=log,
                 stdin=subprocess.DEVNULL,

@@ -57,8 +57,8 @@ def test_the_sdk_streams(client):
 
 
 def test_the_sdk_continues_a_conversation_from_the_cache(client):
-    messages = [*FRANCE]
-    first = client.chat.completions.create(model="default", messages=messages, temperature=0)
+    messages = [{"role": "user", "content": "Tell me about France in a few sentences."}]
+    first = client.chat.completions.create(model="default", messages=messages, temperature=0, max_tokens=40)  # more than a block
     messages += [{"role": "assistant", "content": first.choices[0].message.content}, {"role": "user", "content": "And of Spain?"}]
     second = client.chat.completions.create(model="default", messages=messages, temperature=0, max_tokens=8)
     assert second.usage.prompt_tokens_details.cached_tokens > first.usage.prompt_tokens

@@ -235,7 +235,7 @@ class FakeWorker:
         self.send(
             Ready(
                 runner=load.mode,
-                runner_reason="it is a fake",
+                runner_reason=f"a fake of {load.source}",
                 device="cpu",
                 dtype="float32",
                 context_length=load.context_length or 2048,
