@@ -87,7 +87,12 @@ class Daemon:
             at_exit.push_async_callback(self._listeners.stop)
             running = self._takeover.running
             self._metrics.config_loaded(running.sha256)
-            watcher = ConfigWatcher(running.path, lambda: self._reloader.request(Trigger.FILE), seen=running.sha256)
+            watcher = ConfigWatcher(
+                running.path,
+                lambda: self._reloader.request(Trigger.FILE),
+                seen=running.sha256,
+                last_read=lambda: self._reloader.last_read,
+            )
             for work in (sample_loop_lag(self._metrics.loop_lag.observe), watcher.run(), self._service.run()):
                 at_exit.callback(asyncio.create_task(work).cancel)
             at_exit.callback(self._operations.stop)
