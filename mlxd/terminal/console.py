@@ -1,5 +1,11 @@
 """The two streams of a command, as rich consoles that change nothing of what they are given."""
 
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from rich.console import Console
 
 
@@ -17,3 +23,16 @@ def output() -> Console:
 def errors() -> Console:
     """Standard error: progress, and what went wrong."""
     return _Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+@contextmanager
+def cursor_given_back(console: Console) -> Iterator[None]:
+    """Around what hides the cursor: it is back whatever ends that, and when. TERM unwinds, as Ctrl-C does."""
+    is_main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number)) if is_main else None
+    try:
+        yield
+    finally:
+        console.show_cursor()
+        if is_main:
+            signal.signal(signal.SIGTERM, before)

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TaskProgre
 
 from mlxd.errors import MlxdError
 from mlxd.terminal.admin_client import AdminClient
+from mlxd.terminal.console import cursor_given_back
 from mlxd.terminal.values import counted, printable
 
 POLL = 0.5  # seconds
@@ -75,6 +76,7 @@ class _Bars:
 
     def __init__(self, lifetime: ExitStack, console: Console) -> None:
         columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
+        lifetime.enter_context(cursor_given_back(console))
         self._progress = lifetime.enter_context(Progress(*columns, console=console, transient=True))
         self._tasks: dict[str, TaskID] = {}
 

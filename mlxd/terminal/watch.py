@@ -9,6 +9,7 @@ from rich.live import Live
 from rich.text import Text
 
 from mlxd.errors import DaemonUnreachableError
+from mlxd.terminal.console import cursor_given_back
 from mlxd.terminal.status_table import render_status
 from mlxd.terminal.values import printable, span
 
@@ -16,7 +17,8 @@ from mlxd.terminal.values import printable, span
 def watch_status(fetch: Callable[[], Mapping[str, Any]], console: Console, interval: float) -> None:
     """Draw what ``fetch`` answers every ``interval`` seconds, until KeyboardInterrupt. The first answer must come."""
     watch = _Watch(fetch)
-    with Live(watch.look(), console=console, auto_refresh=False, vertical_overflow="ellipsis") as live:
+    live = Live(watch.look(), console=console, auto_refresh=False, vertical_overflow="ellipsis")
+    with cursor_given_back(console), live:
         while True:
             time.sleep(interval)
             live.update(watch.look_again(), refresh=True)
