@@ -47,11 +47,9 @@ def activity(model: Mapping[str, Any]) -> Activity | None:
     name, progress = printable(model["id"]), model["progress"]
     if model["restart_in_seconds"] is not None:
         return Activity(name, "failed, will be tried again", f"in {round(model['restart_in_seconds'])}s")
-    if progress is not None:
-        beside = " a new worker beside the old one" if model["replacing"] else ""
-        return Activity(name, f"{printable(progress['stage'])}{beside}", fraction=progress["fraction"])
-    if model["state"] == "loading" or model["replacing"]:
-        return Activity(name, "loading")
+    if progress is not None or model["state"] == "loading" or model["replacing"]:
+        stage, fraction = (printable(progress["stage"]), progress["fraction"]) if progress else ("loading", None)
+        return Activity(name, f"{stage} a new worker beside the old one" if model["replacing"] else stage, fraction=fraction)
     if model["state"] == "draining" or model["leaving_pids"]:
         return Activity(name, "draining", counted(model["requests"]["running"] + model["requests"]["waiting"], "request"))
     return None

@@ -10,6 +10,8 @@ from rich.text import Text
 
 from mlxd.terminal.values import NOTHING, ago, counted, printable, size
 
+_TEXTS = ("MODEL", "REQUEST", "STAGE")  # columns of words; the others are of numbers
+
 
 def render_memory(memory: Mapping[str, Any]) -> RenderableType:
     """``memory`` is the answer of ``GET /admin/v1/memory``."""
@@ -29,15 +31,14 @@ def _shares(memory: Mapping[str, Any]) -> str:
 
 
 def render_requests(answer: Mapping[str, Any]) -> RenderableType:
-    """``answer`` is that of ``GET /admin/v1/models/{id}/requests``."""
+    """``answer`` is that of ``GET /admin/v1/models/{id}/requests``. IN, CACHED and OUT count tokens."""
     requests = answer["requests"]
     if not requests:
         return Text(f"{printable(answer['model'])} has no requests")
-    table, now = _table("REQUEST", "STAGE", "AGE", "PROMPT", "CACHED", "OUTPUT", "ENDPOINT", left=("REQUEST", "STAGE", "ENDPOINT")), _now()
+    table, now = _table("REQUEST", "STAGE", "AGE", "IN", "CACHED", "OUT"), datetime.now(UTC)
     for one in requests:
         counts = (NOTHING if one[key] is None else str(one[key]) for key in ("prompt_tokens", "cached_tokens", "completion_tokens"))
-        endpoint = f"{one['endpoint']}, streamed" if one["streamed"] else one["endpoint"]
-        table.add_row(_text(one["id"]), _text(one["stage"]), ago(one["arrived"], now), *counts, _text(endpoint))
+        table.add_row(_text(one["id"]), _text(one["stage"]), ago(one["arrived"], now), *counts)
     return table
 
 
@@ -49,16 +50,12 @@ def render_evictions(evicted: Sequence[Mapping[str, Any]]) -> RenderableType:
     return Text("\n".join(lines))
 
 
-def _table(*titles: str, left: Sequence[str] = ("MODEL",)) -> Table:
+def _table(*titles: str) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     for title in titles:
-        table.add_column(title, justify="left" if title in left else "right", overflow="fold")
+        table.add_column(title, justify="left" if title in _TEXTS else "right", no_wrap=True, overflow="fold")
     return table
 
 
 def _text(text: str) -> Text:
     return Text(printable(text))
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -3,6 +3,7 @@
 import json
 import time
 from contextlib import ExitStack
+from uuid import uuid4
 
 import pytest
 
@@ -62,19 +63,18 @@ def live(identity, **fields):
 
 
 async def test_requests(mlxd, daemon):
-    waiting = live("chatcmpl-2", streamed=False, stage=Stage.WAITING, arrived=time.time())
-    running = live("chatcmpl-1", streamed=True, stage=Stage.RUNNING, arrived=time.time() - 3725, tokens=17)
-    running.started = Started(id="chatcmpl-1", prompt_tokens=300, cached_tokens=256, cache="prefix_hit")
+    waiting = live(f"chatcmpl-{uuid4().hex}", streamed=False, stage=Stage.WAITING, arrived=time.time())
+    running = live(f"chatcmpl-{uuid4().hex}", streamed=True, stage=Stage.RUNNING, arrived=time.time() - 3725, tokens=17)
+    running.started = Started(id=running.id, prompt_tokens=300, cached_tokens=256, cache="prefix_hit")
     with ExitStack() as there:
         for one in (running, waiting):
             there.enter_context(daemon.requests.track(one))
         ran = await mlxd("requests", "default")
     assert ran.code == 0
-    assert [line.split() for line in ran.lines] == [
-        ["REQUEST", "STAGE", "AGE", "PROMPT", "CACHED", "OUTPUT", "ENDPOINT"],
-        ["chatcmpl-1", "running", "1h", "2m", "300", "256", "17", "/v1/chat/completions,"],
-        ["streamed"],
-        ["chatcmpl-2", "waiting", "0s", "-", "-", "0", "/v1/chat/completions"],
+    assert ran.lines == [
+        "REQUEST                                    STAGE      AGE   IN  CACHED  OUT",
+        f"{running.id}  running  1h 2m  300     256   17",
+        f"{waiting.id}  waiting     0s    -       -    0",
     ]
 
 

@@ -30,7 +30,7 @@ def documents(*statuses):
         (model_status(state=ModelState.LOADING), Activity("tiny", "loading")),
         (model_status(state=ModelState.LOADING, progress=Progress(stage="warming")), Activity("tiny", "warming")),
         (model_status(state=ModelState.LOADING, progress=FETCHING), Activity("tiny", "fetching", fraction=0.25)),
-        (running_status(is_replacing=True), Activity("tiny", "loading")),
+        (running_status(is_replacing=True), Activity("tiny", "loading a new worker beside the old one")),
         (running_status(is_replacing=True, progress=FETCHING), Activity("tiny", "fetching a new worker beside the old one", fraction=0.25)),
         (running_status(state=ModelState.DRAINING), Activity("tiny", "draining", "3 requests")),
         (running_status(leaving=(7,), waiting=0), Activity("tiny", "draining", "1 request")),
