@@ -1,6 +1,7 @@
 # make run    set up whatever is missing, then serve config/mlxd.toml
 # make test   set up whatever is missing, then lint, types, layers and all tests
 # make setup  their common first step: leaves the program at .venv/bin/mlxd
+# make docs   write anew what is generated from the code: the references in docs/ and config/
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -16,7 +17,7 @@ CONFIG := config/mlxd.toml
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: help setup run test lint types fast openblas constraints clean
+.PHONY: help setup run test lint types fast docs openblas constraints clean
 
 help:
 	@sed -n 's/^# \(make .*\)/  \1/p' Makefile
@@ -39,6 +40,18 @@ types: $(VENV)/.dev
 
 fast: $(VENV)/.dev
 	@$(BIN)/python -m pytest tests/unit
+
+# Through a file, so that a generator that fails leaves the old page as it was.
+define generate
+	$(BIN)/python -m $(1) > $(2).new || { rm -f $(2).new; exit 1; }
+	mv $(2).new $(2)
+endef
+
+docs: $(VENV)/.dev
+	@$(call generate,mlxd.config.reference,config/mlxd.full.toml)
+	$(call generate,mlxd.config.json_schema,config/mlxd.schema.json)
+	$(call generate,mlxd.config.manual,docs/configuration.md)
+	$(call generate,mlxd.admin.reference,docs/admin-api.md)
 
 $(VENV)/bin/python:
 	@[ -n "$(PYTHON)" ] || { echo "mlxd needs Python 3.11 or newer, and found none" >&2; exit 1; }

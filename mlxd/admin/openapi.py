@@ -18,7 +18,7 @@ DOCUMENT = web.AppKey("openapi", bytes)
 ROLE = "x-mlxd-role"  # open: no token needed; read: either token; full
 
 _SUMMARY = "Administration of mlxd: its configuration, its models, their caches and requests."
-_EVERYWHERE = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
+EVERYWHERE = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
 _SCHEMA = "#/components/schemas/{name}"
 _REFUSAL = "#/components/responses/Refusal{status}"
 _PARAMETER = re.compile(r"\{(\w+)(?::[^}]*)?\}")
@@ -30,8 +30,8 @@ _PATH_PARAMETERS = {
     "request": ("A request's id, as its answer and the list of requests have it.", "chatcmpl-1"),
 }
 _FLAGS = {
-    "wait": "Answer when it is over, not at once.",
-    "dry_run": "Only show what would be done.",
+    "wait": "Answer when it is over: with 200, or with why it failed.",
+    "dry_run": "Only show what would be done: `planned`, `unchanged` or why not.",
 }
 _REQUEST_HEADERS = {
     "If-Match": "An ETag of the configuration: only if this is the running one. `*`: whatever it is.",
@@ -57,7 +57,7 @@ _MEANINGS = {
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "A body has another content type than JSON or TOML.",
     HTTPStatus.UNPROCESSABLE_ENTITY: "The configuration has problems; nothing has changed.",
     HTTPStatus.INTERNAL_SERVER_ERROR: "Taken over, but a model could not become what it is to be; what was good before serves on.",
-    HTTPStatus.SERVICE_UNAVAILABLE: "Not now, or the model could not do it; the document says why.",
+    HTTPStatus.SERVICE_UNAVAILABLE: "Not now, or the model cannot do it; the message says why.",
 }
 
 
@@ -86,7 +86,7 @@ def describe(routes: Iterable[Route]) -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": schemas,
-            "responses": {f"Refusal{status}": _answer(status, answers.ErrorAnswer, ()) for status in statuses},
+            "responses": {f"Refusal{status}": _answer(status, answers.ErrorAnswer) for status in statuses},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
@@ -113,17 +113,17 @@ def _operation(route: Route) -> dict[str, Any]:
 
 def _responses(route: Route) -> Mapping[int, Any]:
     refusals: dict[int, Any] = {status: {"$ref": _REFUSAL.format(status=int(status))} for status in _refusals(route)}
-    return {status: _answer(status, kind, route.sends) for status, kind in route.answers.items()} | refusals
+    return {status: _answer(status, kind, route.sends, route.meanings.get(status)) for status, kind in route.answers.items()} | refusals
 
 
 def _refusals(route: Route) -> list[int]:
     """Those that have no document of their own."""
-    everywhere = [int(status) for status in _EVERYWHERE if status is not HTTPStatus.UNAUTHORIZED or not route.is_open]
+    everywhere = [int(status) for status in EVERYWHERE if status is not HTTPStatus.UNAUTHORIZED or not route.is_open]
     return sorted({*everywhere, *map(int, route.refusals)} - route.answers.keys())
 
 
-def _answer(status: int, kind: Content | None, headers: Iterable[str]) -> dict[str, Any]:
-    found: dict[str, Any] = {"description": _MEANINGS[HTTPStatus(status)]}
+def _answer(status: int, kind: Content | None, headers: Iterable[str] = (), meaning: str | None = None) -> dict[str, Any]:
+    found: dict[str, Any] = {"description": meaning or _MEANINGS[HTTPStatus(status)]}
     if kind is not None:
         found["content"] = _content(kind)
     sent = {name: {"description": _ANSWER_HEADERS[name], "schema": {"type": "string"}} for name in headers if _may_have(status, name)}

@@ -23,6 +23,7 @@ class Route:
     name: str  # OpenAPI's operationId
     handler: Handler
     answers: Mapping[int, Content | None] = field(default_factory=dict)
+    meanings: Mapping[int, str] = field(default_factory=dict)  # of these, where they mean more than they do everywhere
     refusals: tuple[int, ...] = ()
     query: tuple[str, ...] = ()  # flags: "1" or "0"
     headers: tuple[str, ...] = ()  # of the request

@@ -13,6 +13,11 @@ from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 _SECONDS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600), "d": Decimal(86400)}
 _BYTES = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+# For editors and the manual; the parsers below decide.
+DURATION_PATTERN = r"^[0-9]+(\.[0-9]+)?\s*(ms|s|m|h|d)$"
+SIZE_PATTERN = r"^[0-9]+(\.[0-9]+)?\s*(B|[KMGT]i?B)$"
+SHARE_PATTERN = r"^(auto|[0-9]+(\.[0-9]+)?\s*(%|B|[KMGT]i?B))$"
+
 _NUMBER_WITH_UNIT = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,40})?)\s*([A-Za-z]+)")
 _PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,40})?)\s*%")
 _MAX_DURATION = Decimal(3650 * 86400)
@@ -104,17 +109,17 @@ Duration = Annotated[
     float,
     BeforeValidator(parse_duration),
     PlainSerializer(format_duration, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?\s*(ms|s|m|h|d)$"}),
+    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN}),
 ]
 Size = Annotated[
     int,
     BeforeValidator(parse_size),
     PlainSerializer(format_size, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?\s*(B|[KMGT]i?B)$"}),
+    WithJsonSchema({"type": "string", "pattern": SIZE_PATTERN}),
 ]
 Share = Annotated[
     MemoryShare,
     BeforeValidator(MemoryShare.parse),
     PlainSerializer(str, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": r"^(auto|[0-9]+(\.[0-9]+)?\s*(%|B|[KMGT]i?B))$"}),
+    WithJsonSchema({"type": "string", "pattern": SHARE_PATTERN}),
 ]

@@ -47,11 +47,12 @@ class ModelAction(Document, frozen=True, kw_only=True):
 
     model: Annotated[str, Meta(description="Its id.")]
     action: Annotated[
-        Action,
+        str,
         Meta(
+            extra_json_schema={"enum": [action.value for action in Action if action is not Action.NONE]},
             description="`live`: its worker is told. `replace`: a new worker beside the old one, which then drains; `drain_and_replace`: "
             "there is no memory for both. `load`, `add`: it is new, and loads at once or at its first request. `unload`: it is gone from "
-            "the file."
+            "the file.",
         ),
     ]
     changes: Sequence[FieldChange]

@@ -76,8 +76,8 @@ class WorkerLimits(Document, frozen=True, kw_only=True):
     stream_interval: Annotated[Count, Meta(description="Tokens.")]
     max_sequences: Count
     step_tokens: Annotated[Count | None, Meta(description='Null: "auto".')]
-    target_itl: Seconds
-    priority_ageing: Seconds
+    target_itl: Annotated[Seconds, Meta(description="Seconds.")]
+    priority_ageing: Annotated[Seconds, Meta(description="Seconds.")]
     cache_bytes: Annotated[Bytes | None, Meta(description="Null: a share of the available RAM.")]
     cache_fraction: Annotated[float | None, Meta(description="That share; null: a fifth.")]
     cache_entries: Count
@@ -97,7 +97,13 @@ class Model(Document, frozen=True, kw_only=True):
     id: str
     aliases: Sequence[str]
     source: str
-    desired_state: Annotated[ModelState, Meta(description="`ready` or `stopped`: what the configuration and operators ask for.")]
+    desired_state: Annotated[
+        str,
+        Meta(
+            extra_json_schema={"enum": [ModelState.READY.value, ModelState.STOPPED.value]},
+            description="What the configuration and operators ask for.",
+        ),
+    ]
     state: ModelState
     since: Annotated[Time, Meta(description="When the state last changed.")]
     pid: Annotated[int | None, Meta(description="The worker's.")]

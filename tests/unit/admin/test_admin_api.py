@@ -171,7 +171,7 @@ async def test_unknown_paths_are_json_404s(admin, path):
     assert path in body["error"]["message"]
 
 
-async def test_nothing_can_be_changed_yet(admin):
+async def test_a_method_that_a_path_lacks(admin):
     async with admin.post("/admin/v1/models/tiny", json={}) as response:
         assert response.status == 405
         assert (await response.json())["error"]["code"] == "method_not_allowed"

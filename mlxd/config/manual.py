@@ -1,0 +1,179 @@
+"""The manual of the file. ``docs/configuration.md`` is ``python -m mlxd.config.manual``."""
+
+import json
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic.fields import FieldInfo
+
+from mlxd.config.catalogue import Entry, defaults_as_written, entries, leaves
+from mlxd.config.fields import Reload, Table, example, is_not_yet_available, is_secret, reload_class
+from mlxd.config.keys import Key, dotted
+from mlxd.config.schema import NAME_PATTERN, Config
+from mlxd.config.units import DURATION_PATTERN, SHARE_PATTERN, SIZE_PATTERN
+
+_HEAD = """\
+# The configuration
+
+<!-- Generated from the schema by `python -m mlxd.config.manual`; do not edit. `make docs` writes it anew. -->
+
+One TOML file is all there is: no environment variable and no API overrides it. A file needs only what differs from the defaults, and at
+least one model:
+
+```toml
+[admin]
+listen = "127.0.0.1:8001"              # instead of a unix socket
+token = "env:MLXD_ADMIN_TOKEN"
+
+[defaults.batching]                    # for all models
+mode = "continuous"
+
+[models.qwen3]
+source = "Qwen/Qwen3-0.6B@main"
+aliases = ["default"]
+lifecycle.idle_unload = "15m"          # for this one
+
+[models.qwen3.sampling]                # for requests that say nothing
+temperature = 0.7
+```
+
+`mlxd validate` names everything that is wrong with a file, with its lines; an unknown key is an error. `mlxd diff` shows what taking it
+over would change. [config/mlxd.full.toml](../config/mlxd.full.toml) has every key with its default, and
+[config/mlxd.schema.json](../config/mlxd.schema.json) lets editors complete and check: put
+`#:schema ./mlxd.schema.json` on the first line.
+
+## Values
+
+### Durations
+
+A number with its unit, in quotes: `"200ms"`, `"1.5s"`, `"10m"`, `"1h"`, `"2d"`. At most `"3650d"`. A bare number is an error.
+
+### Sizes
+
+A number with its unit, in quotes: `"512B"`, `"32MiB"`, `"2GiB"`, `"1TiB"`, or in powers of ten `"2GB"`.
+
+### Shares of memory
+
+`"auto"`, a percentage of the memory that the key names such as `"60%"`, or a [size](#sizes).
+
+### Addresses
+
+`"127.0.0.1:8000"`, `"[::1]:8000"`, `"host.name:8000"`, or `"unix:/path"`; a path may begin with `~`. Port 0 lets the system choose. One
+that other machines can reach (anything but loopback and unix sockets) needs a key or a token, or the file is refused.
+
+### Secrets
+
+`"env:NAME"` (an environment variable), `"file:PATH"` (a file that holds the secret alone; a relative path starts from the configuration's
+directory), or the secret itself. They are read when the file is, so a new one needs a reload. They are shown nowhere.
+
+### Names
+
+Letters, digits and `. _ - : /`, at most 128 characters. Every name and alias is given once.
+
+## What a change costs
+
+A changed file is taken over while the daemon runs ([reload.md](reload.md)). Each key says at what price:
+
+| Change | |
+| --- | --- |
+"""
+_COSTS = {
+    Reload.LIVE: "In effect on the next request or step; nothing restarts.",
+    Reload.MODEL: "That model gets a new worker. The others do not notice.",
+    Reload.LISTENER: "The new address is bound before the old one closes; connections go on.",
+    Reload.DAEMON: "Refused: it needs a restart of the daemon.",
+}
+_NAME = "NAME"  # stands for a model's
+_PATTERNS = {
+    DURATION_PATTERN: "[duration](#durations)",
+    DURATION_PATTERN.replace("^", "^(never|", 1).replace("$", ")$"): '[duration](#durations) or `"never"`',
+    SIZE_PATTERN: "[size](#sizes)",
+    SHARE_PATTERN: "[share](#shares-of-memory)",
+    f"^{NAME_PATTERN}$": "[name](#names)",
+}
+
+
+def manual() -> str:
+    """The whole page."""
+    used = {reload_class(leaf.info) for leaf in leaves(Config)}
+    costs = "".join(f"| *{cost}* | {text}{'' if cost in used else ' No key is, at present.'} |\n" for cost, text in _COSTS.items())
+    return f"{_HEAD}{costs}\n## Keys\n" + "".join(_tables(entries(Config)))
+
+
+def _tables(found: Iterable[Entry]) -> Iterable[str]:
+    """A section for each table that has keys of its own; a model's are those of ``[defaults]`` but for a few."""
+    for entry in found:
+        if entry.kind is None:
+            continue
+        key = (*entry.key, _NAME) if entry.is_map else entry.key
+        if any(below.kind is None for below in entries(entry.kind)):
+            yield _section(entry.kind, key)
+        if not entry.is_map:
+            yield from _tables(entries(entry.kind, key))
+
+
+def _section(kind: type[Table], key: Key) -> str:
+    text = f"\n### [{dotted(key)}]\n\n{_summary(kind)}\n"
+    if key[0] == "defaults":
+        text += f"For one model: `[models.{_NAME}.{key[-1]}]`.\n"
+    if key[0] == "models":
+        inherited = ", ".join(f"[`{below.key[-1]}`](#defaults{below.key[-1]})" for below in entries(kind) if below.kind)
+        text += f"Each of its tables {inherited} overrides that of `[defaults]`, key by key.\n"
+    rows = "".join(_row(entry.info, str(entry.key[-1]), kind) for entry in entries(kind) if entry.kind is None)
+    return f"{text}\n| Key | Value | Default | Change | |\n| --- | --- | --- | --- | --- |\n{rows}"
+
+
+def _summary(kind: type[Table]) -> str:
+    return (kind.__doc__ or "").strip().splitlines()[0].replace("``", "`")
+
+
+def _row(info: FieldInfo, name: str, kind: type[Table]) -> str:
+    described = Config.model_json_schema()["$defs"][kind.__name__]["properties"][name]
+    default = defaults_as_written(kind)[name]
+    shown = "*required*" if info.is_required() else "*unset*" if default is None else f"`{json.dumps(default, ensure_ascii=False)}`"
+    text = f"**Not yet available: setting it is refused.** {info.description}" if is_not_yet_available(info) else str(info.description)
+    if default is None and example(info) is not None:
+        text += f" For example `{json.dumps(example(info))}`."
+    cells = [f"`{name}`", _value(described, secret=is_secret(info)), shown, f"*{reload_class(info)}*", text]
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |\n"
+
+
+def _value(schema: dict[str, Any], *, secret: bool = False) -> str:
+    """What may stand there, in words."""
+    members = [member for member in schema.get("anyOf", []) if member != {"type": "null"}]
+    if [member.get("type") for member in members] == ["string", "array"]:
+        return f"{_value(members[0])}, or a list of them"
+    if members:
+        return " or ".join(_value(member) for member in members)
+    if "enum" in schema or "const" in schema:
+        return ", ".join(f"`{json.dumps(value)}`" for value in schema.get("enum", [schema.get("const")]))
+    match schema["type"]:
+        case "array":
+            words = f"list of {_value(schema['items'], secret=secret)}"
+        case "string":
+            words = _text(schema, secret=secret)
+        case "boolean":
+            words = "`true`, `false`"
+        case "integer":
+            words = _bounds("whole number", schema)
+        case _:
+            words = _bounds("number", schema)
+    return words
+
+
+def _text(schema: dict[str, Any], *, secret: bool) -> str:
+    if secret:
+        return "[secret](#secrets)"
+    if "unix:" in "".join(schema.get("examples", [])):
+        return "[address](#addresses)"
+    return _PATTERNS[schema["pattern"]] if "pattern" in schema else "text"
+
+
+def _bounds(kind: str, schema: dict[str, Any]) -> str:
+    lowest = f"from {schema['minimum']:,}" if "minimum" in schema else f"above {schema['exclusiveMinimum']:,}"
+    return f"{kind}, {lowest} to {schema['maximum']:,}"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(manual())
