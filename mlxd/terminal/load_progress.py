@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TaskProgressColumn, TextColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from mlxd.errors import MlxdError
 from mlxd.terminal.admin_client import AdminClient
@@ -15,6 +15,7 @@ from mlxd.terminal.console import cursor_given_back
 from mlxd.terminal.values import counted, printable
 
 POLL = 0.5  # seconds
+_PATIENCE = 2.0  # seconds; a command that has its answer waits for a poll no longer than this
 
 
 @contextmanager
@@ -73,7 +74,7 @@ class _Bars:
     """For terminals: a bar for each model that is busy, gone when it is done."""
 
     def __init__(self, lifetime: ExitStack, console: Console) -> None:
-        columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
+        columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.fields[share]}"))
         lifetime.enter_context(cursor_given_back(console))
         self._progress = lifetime.enter_context(Progress(*columns, console=console, transient=True))
         self._tasks: dict[str, TaskID] = {}
@@ -83,16 +84,16 @@ class _Bars:
             self._progress.remove_task(self._tasks.pop(gone))
         for one in activities:
             if one.model not in self._tasks:
-                self._tasks[one.model] = self._progress.add_task("")
-            share, total = (0.0, None) if one.fraction is None else (one.fraction, 1.0)
+                self._tasks[one.model] = self._progress.add_task(one.model, total=None, share="")
+            done, total, share = (0.0, None, "") if one.fraction is None else (one.fraction, 1.0, f"{one.fraction:.0%}")
             description = f"{one.model}: {one.stage} {one.detail}".rstrip()
-            self._progress.update(self._tasks[one.model], description=description, completed=share, total=total)
+            self._progress.update(self._tasks[one.model], description=description, completed=done, total=total, share=share)
 
 
 def _follow(client: AdminClient, view: _Lines | _Bars, only: str | None, ended: threading.Event, poll: float) -> None:
     while not ended.is_set():
         try:
-            models = client.get("/admin/v1/models")["models"]
+            models = client.get("/admin/v1/models", timeout=_PATIENCE)["models"]
             found = [activity(model) for model in models if only in (None, model["id"], *model["aliases"])]
         except (MlxdError, KeyError, TypeError):
             return  # the command that waits learns why, and says it

@@ -48,7 +48,7 @@ class Client:
         self._answers = list(answers)
         self.asked_all = threading.Event()
 
-    def get(self, _path):
+    def get(self, _path, *, timeout):
         if len(self._answers) > 1:
             return {"models": self._answers.pop(0)}
         self.asked_all.set()
@@ -88,6 +88,7 @@ def test_bars_on_a_terminal_are_gone_at_the_end():
     drawn = shown(Client(documents(LOADING, OTHER), documents(OTHER), documents(OTHER)), terminal=True)
     assert "b: fetching" in drawn
     assert "25%" in drawn
+    assert " 0%" not in drawn  # of what cannot tell
     assert drawn.endswith("\x1b[2K\x1b[?25h")  # the line is cleared, the cursor is back
 
 
