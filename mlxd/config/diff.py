@@ -5,6 +5,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal
 
 from mlxd.config.catalogue import entries
@@ -46,6 +47,11 @@ class Diff:
     def is_empty(self) -> bool:
         """Nothing that has an effect differs."""
         return not (self.changes or self.models or self.added or self.removed)
+
+    @property
+    def all_changes(self) -> tuple[Change, ...]:
+        """Outside models, and within."""
+        return (*self.changes, *chain.from_iterable(self.models.values()))
 
 
 def diff(before: LoadedConfig, after: LoadedConfig) -> Diff:

@@ -81,7 +81,7 @@ def plan(before: LoadedConfig, after: LoadedConfig, room: Room) -> Plan:
         models=tuple(_models(found, after.config, room)),
         listeners=listeners,
         live=tuple(change for change in found.changes if change.reload is Reload.LIVE),
-        refused=tuple(change for change in found.changes if change.reload is Reload.DAEMON),
+        refused=tuple(change for change in found.all_changes if change.reload is Reload.DAEMON),
     )
 
 

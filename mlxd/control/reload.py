@@ -5,7 +5,8 @@
     read once → parse → validate → diff → plan → prepare (may fail: nothing has changed) → commit → each model by itself
 
 Up to the commit it is all or nothing, and one at a time: a trigger that comes meanwhile waits, and reads the file as it is then. After
-the commit each model becomes what it is to be; one that cannot is put back to what was good, and the reload says so.
+the commit each model becomes what it is to be; one that cannot is put back to what was good, and the reload says so. So does each later
+reload, until the model has become what it is to be: whoever asks for one hears the same, whether or not the watcher was faster.
 """
 
 import asyncio
@@ -17,12 +18,16 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Generic, Protocol, TypeVar
 
+import structlog
+
 from mlxd.config.document import decode, read_bytes, read_text
 from mlxd.config.loader import LoadedConfig, parse_config
 from mlxd.control.planner import Plan, Room, plan
 from mlxd.errors import ConfigError, MlxdError, ShuttingDownError
 
 T = TypeVar("T")
+
+_log = structlog.get_logger(__name__)
 
 
 class Trigger(StrEnum):
@@ -111,6 +116,8 @@ class Reloader(Generic[T]):
         self._turn = asyncio.Lock()
         self._requested: set[Trigger] = set()  # by those that do not wait, and not begun yet
         self._tasks: set[asyncio.Task[Outcome]] = set()
+        # Models that have not been what they are to be since the daemon, or the reload of that plan, began with them.
+        self._unsettled: dict[str, Plan] = dict.fromkeys(host.running.config.models, Plan())
 
     def request(self, trigger: Trigger) -> None:
         """Reload soon. However often this is called before it begins, it is done once."""
@@ -123,8 +130,12 @@ class Reloader(Generic[T]):
         goes on, whether or not somebody waits for it. Raises ``ShuttingDownError`` after ``stop``.
         """
         if self._stopped:
-            raise ShuttingDownError("the daemon is stopping; it reads its configuration when it is back", retry_after=5.0)
-        return await asyncio.shield(self._spawn(self._reload(trigger, if_match)))
+            raise _shutting_down()
+        reload = self._spawn(self._reload(trigger, if_match))
+        await asyncio.wait({reload})
+        if reload.cancelled():
+            raise _shutting_down()
+        return reload.result()
 
     async def look(self, *, if_match: str | None = None) -> Outcome:
         """What ``reload`` would do. Nothing changes, and nobody is told."""
@@ -144,12 +155,21 @@ class Reloader(Generic[T]):
         async with self._turn:
             self._requested.discard(trigger)  # a later one wants the file read again
             with self._under_way():
-                outcome = await self._take_over(if_match)
-        if outcome.result is Result.APPLIED:
-            outcome = self._settled(outcome, await self._host.wait_settled())
-        elif outcome.result is Result.UNCHANGED:  # the watcher was faster, perhaps, and models are still on their way
-            outcome = replace(outcome, models=await self._host.wait_settled())
+                outcome = await self._taken_over(if_match)
+        if outcome.result in (Result.APPLIED, Result.UNCHANGED):
+            outcome = await self._settled(outcome)
         self._told(trigger, outcome)
+        return outcome
+
+    async def _taken_over(self, if_match: str | None) -> Outcome:
+        try:
+            outcome = await self._take_over(if_match)
+        except Exception as error:  # noqa: BLE001 - of our own: whoever asked must hear of it, and the next reload must come
+            _log.exception("reload_crashed")
+            problem = f"an internal error, of which the log has the details: {type(error).__name__}: {error}"
+            outcome = Outcome(result=Result.FAILED, sha256=self._host.running.sha256, problems=(problem,))
+        if outcome.result is not Result.STALE:
+            self.last_problems = outcome.problems
         return outcome
 
     async def _take_over(self, if_match: str | None) -> Outcome:
@@ -160,11 +180,10 @@ class Reloader(Generic[T]):
             except MlxdError as error:
                 outcome = replace(outcome, result=Result.REFUSED, problems=(error.message,))
             else:
+                self._unsettled |= dict.fromkeys((model.name for model in outcome.plan.models), outcome.plan)
                 await self._host.commit(new, prepared)
                 result = Result.APPLIED if outcome.result is Result.PLANNED else Result.UNCHANGED
                 outcome = replace(outcome, result=result, sha256=new.sha256)
-        if outcome.result is not Result.STALE:
-            self.last_problems = outcome.problems
         return outcome
 
     async def _planned(self, read: Callable[[], str], if_match: str | None) -> Outcome:
@@ -194,18 +213,24 @@ class Reloader(Generic[T]):
         path, environ = self._host.running.path, self._environ
         return await asyncio.to_thread(lambda: parse_config(read(), path, environ))
 
-    @staticmethod
-    def _settled(outcome: Outcome, failed: Mapping[str, str]) -> Outcome:
-        """Of the models that are not what they are to be, those that this reload touched."""
-        planned = {model.name for model in outcome.plan.models}
-        touched = {name: reason for name, reason in failed.items() if name in planned}
-        if not touched:
+    async def _settled(self, outcome: Outcome) -> Outcome:
+        """When the models are what they are to be. One that was so, and has crashed since, is no reload's business."""
+        waited = dict(self._unsettled)
+        failed = await self._host.wait_settled() if waited else {}
+        failed = {name: reason for name, reason in failed.items() if name in waited}
+        for name, touched in waited.items():
+            if name not in failed and self._unsettled.get(name) is touched:  # no later reload has begun with it meanwhile
+                del self._unsettled[name]
+        if not failed:
             return outcome
-        problems = tuple(f"{name}: {reason}" for name, reason in touched.items())
-        return replace(outcome, result=Result.FAILED, problems=problems, models=touched)
+        return replace(outcome, result=Result.FAILED, problems=tuple(f"{name}: {reason}" for name, reason in failed.items()), models=failed)
 
     def _spawn(self, work: Coroutine[Any, Any, Outcome]) -> asyncio.Task[Outcome]:
         task = asyncio.create_task(work, name="reload")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _shutting_down() -> ShuttingDownError:
+    return ShuttingDownError("the daemon is stopping; it reads its configuration when it is back", retry_after=5.0)
