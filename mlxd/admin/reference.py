@@ -38,9 +38,9 @@ $ curl --unix-socket ~/.mlxd/admin.sock -X POST http://mlxd/admin/v1/reload
 ```
 
 The first call shows the plan: what happens to each model and each listener, and what each field's change costs. The last one takes the
-file over and waits until every model is what it is to be. The file is watched, so the copy alone would do, and the last call may answer
-`unchanged`: the watcher was faster, and `GET /admin/v1/status` says how that went. With `If-Match` a dry run or a reload is refused (412)
-where another configuration runs than the one you looked at.
+file over, waits until every model is what it is to be, and says which could not. The file is watched, so the copy alone would do, and the
+last call may answer `unchanged`: the watcher was faster. With `If-Match` a dry run or a reload is refused (412) where another
+configuration runs than the one you looked at.
 
 ## Who may call
 
