@@ -1,22 +1,28 @@
 """Notices that the configuration file holds something else than before, however that came about.
 
-What is watched is the directory, not the file: a watch on a file goes deaf when an editor replaces it. Where the file is a symbolic
-link, the directories on the way to the real file are watched too, and found again after each event (a ConfigMap is swapped by moving
-a link in the middle). What counts is the content: events without a change are nothing, and a slow look now and then finds what no
-event told.
+What is watched is the directory, not the file: a watch on a file goes deaf when an editor replaces it. Where links lead to the file,
+the directories they stand in are watched too (a ConfigMap is swapped by moving a link in the middle), and where a directory is missing,
+the one it was in. What counts is the content: events without a change are nothing, and a slow look now and then finds what no event told.
 """
 
 import asyncio
+import contextlib
 import hashlib
-from collections.abc import Callable, Iterator
+import os
+import stat
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 from watchfiles import awatch
 
+from mlxd.config.document import read_bytes
+from mlxd.errors import ConfigError
+
 POLL = 5.0  # seconds between two looks without an event
 _SETTLE = 0.05  # seconds; a file that was read twice the same so far apart is not being written
-_MOST_LINKS = 16
+_MOST_LINKS = 40  # on the way; more are a loop, to the system too
 
 _log = structlog.get_logger(__name__)
 
@@ -24,8 +30,8 @@ _log = structlog.get_logger(__name__)
 class ConfigWatcher:
     """``changed`` is called on the event loop whenever the content differs from what was seen last, here or by others.
 
-    ``seen``: the SHA-256 to begin with. ``last_read``: that of what others read last, or None if that is not known. A file that is gone
-    is no change: what runs goes on, until it is back.
+    ``seen``: the SHA-256 to begin with. ``last_read``: that of what others read last, None where they could not. A file that is gone or
+    cannot be read is no change: what runs goes on, until it is back.
     """
 
     def __init__(
@@ -34,94 +40,127 @@ class ConfigWatcher:
         changed: Callable[[], None],
         *,
         seen: str,
-        last_read: Callable[[], str | None] = lambda: None,
+        last_read: Callable[[], str | None] | None = None,
         poll: float = POLL,
     ) -> None:
-        self._path = path
+        self._path = path.absolute()
         self._changed = changed
         self._seen: str | None = seen
         self._last_read = last_read
         self._poll = poll
+        self._trouble = ""  # why it could not be read
 
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            directories = watched_directories(self._path)
-            if not directories:
-                await asyncio.sleep(self._poll)
-                continue
-            await self._watch(directories)
+            way = way_to(self._path)
+            try:
+                await self._watch(way)
+            except (OSError, RuntimeError) as error:  # a directory vanished just now; or the system has no watch left
+                if way_to(self._path) == way:
+                    _log.warning("config_watch_failed", reason=str(error), poll=self._poll)
+                    await asyncio.sleep(self._poll)
 
-    async def _watch(self, directories: frozenset[Path]) -> None:
-        """Until other directories have to be watched."""
-        await self._look()  # at what happened while nobody watched
-        names = names_on_the_way(self._path)
-        events = awatch(
-            *directories,
-            watch_filter=lambda _, changed: Path(changed).name in names,
-            recursive=False,
-            debounce=200,
-            step=50,
-            rust_timeout=int(self._poll * 1000),
-            yield_on_timeout=True,
-            raise_interrupt=False,
-            ignore_permission_denied=True,
-        )
-        try:
-            async for _ in events:
-                await self._look()
-                if watched_directories(self._path) != directories:
-                    return
-        except (FileNotFoundError, OSError) as error:  # a directory vanished between listing and watching
-            _log.debug("config_watch_restarted", reason=str(error))
-            await asyncio.sleep(_SETTLE)
+    async def _watch(self, way: "Way") -> None:
+        """Until something has changed: another way has to be watched then, or the same one anew, for a directory may be another."""
+        async with contextlib.aclosing(_events(way)) as events:
+            event = asyncio.ensure_future(anext(events))
+            try:
+                await asyncio.sleep(0)  # it has begun to watch: what happens from here on is told, and before is looked at
+                while not await self._look() and way_to(self._path) == way:
+                    await asyncio.wait({event}, timeout=self._poll)
+                    if event.done():
+                        event.result()
+                        event = asyncio.ensure_future(anext(events))
+            finally:
+                event.cancel()
+                await asyncio.gather(event, return_exceptions=True)
 
-    async def _look(self) -> None:
+    async def _look(self) -> bool:
+        """Whether there was something new."""
         found = await self._settled_digest()
-        if found == self._seen and (found is None or self._last_read() in (None, found)):
-            return
+        if found == self._seen and (found is None or self._last_read is None or self._last_read() == found):
+            return False
         self._seen = found
         if found is None:
-            _log.warning("config_file_missing", path=str(self._path))
+            _log.warning("config_file_unreadable", path=str(self._path), reason=self._trouble)
         else:
             self._changed()
+        return True
 
     async def _settled_digest(self) -> str | None:
-        """Of a file that nobody is writing just now."""
-        found = await asyncio.to_thread(_digest, self._path)
+        """Of a file that nobody is writing just now; None: it cannot be read."""
+        found = await asyncio.to_thread(self._digest)
         while found != self._seen:
             await asyncio.sleep(_SETTLE)
-            again = await asyncio.to_thread(_digest, self._path)
+            again = await asyncio.to_thread(self._digest)
             if again == found:
                 break
             found = again
         return found
 
-
-def watched_directories(path: Path) -> frozenset[Path]:
-    """The existing directories in which something can happen to what ``path`` leads to: its own, and those of every link on the way."""
-    found = {directory for step in _steps(path) for directory in (step.parent, step.parent.resolve())}
-    return frozenset(directory for directory in found if directory.is_dir())
-
-
-def names_on_the_way(path: Path) -> frozenset[str]:
-    """Of files, links and directories: what else happens in the watched directories (a log grows) is nothing to us."""
-    return frozenset(part for step in _steps(path) for way in (step, step.resolve()) for part in way.parts)
-
-
-def _steps(path: Path) -> Iterator[Path]:
-    """The path, and where each link leads."""
-    current = path.absolute()
-    yield current
-    for _ in range(_MOST_LINKS):
-        if not current.is_symlink():
-            return
-        current = current.parent / current.readlink()
-        yield current
-
-
-def _digest(path: Path) -> str | None:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
+    def _digest(self) -> str | None:
+        try:
+            if stat.S_ISREG(self._path.stat().st_mode):
+                return hashlib.sha256(read_bytes(self._path)).hexdigest()
+            self._trouble = "it is no file"  # to read a pipe is to wait, and the second time it is empty
+        except (OSError, ConfigError) as error:
+            self._trouble = str(error)
         return None
+
+
+@dataclass(frozen=True)
+class Way:
+    """What has to be watched to notice when a path leads to something else. ``directories`` with their identities, for one may be
+    replaced; ``names``: what else happens in them (a log grows) is nothing to us.
+    """
+
+    directories: frozenset[tuple[Path, int, int]]
+    names: frozenset[str]
+
+
+def way_to(path: Path) -> Way:
+    """The directory of the file and that of each link on the way; where something is missing, what is there of the way.
+
+    Links in the root directory belong to the system and are left out: to watch ``/`` is on some systems to watch everything.
+    """
+    directories: set[Path] = set()
+    names: set[str] = set()
+    current, ahead, links = Path(path.anchor), [*reversed(path.parts[1:])], 0
+    while ahead:
+        name = ahead.pop()
+        entry = current / name
+        names.add(name)
+        if name == "..":
+            current = current.parent
+        elif os.path.islink(entry) and links < _MOST_LINKS:  # noqa: PTH114 - unlike Path's, it never raises
+            links += 1
+            if current != Path(path.anchor):
+                directories.add(current)
+            with contextlib.suppress(OSError):  # it is gone again
+                ahead += reversed(entry.readlink().parts)
+        elif ahead and os.path.isdir(entry):  # noqa: PTH112 - as above
+            current = entry
+        else:
+            directories.add(current)
+            break
+    return Way(frozenset(_identified(directory) for directory in directories), frozenset(names))
+
+
+def _identified(directory: Path) -> tuple[Path, int, int]:
+    try:
+        found = directory.stat()
+    except OSError:  # gone; to watch it will fail
+        return directory, 0, 0
+    return directory, found.st_dev, found.st_ino
+
+
+def _events(way: Way) -> AsyncGenerator[object, None]:
+    return awatch(
+        *(directory for directory, _, _ in way.directories),
+        watch_filter=lambda _, changed: Path(changed).name in way.names,
+        recursive=False,
+        debounce=200,
+        step=50,
+        ignore_permission_denied=True,
+    )
