@@ -99,9 +99,9 @@ class Process:
         self.process.send_signal(number)
 
     def stop(self):
-        """TERM, and the exit code."""
+        """By TERM; it ends with 0."""
         self.signal(signal.SIGTERM)
-        return self.process.wait(PATIENCE)
+        assert self.process.wait(PATIENCE) == 0, self.err
 
     def kill(self):
         if self.process.poll() is None:
