@@ -42,8 +42,15 @@ class ServiceManager:
         """Say that it is ready, then how it is and that it lives, until cancelled."""
         if self._socket is None:
             return
+        try:
+            await self._report(self._socket.watchdog)
+        except Exception:
+            _log.exception("watchdog_starved", reason="a defect of ours")  # before systemd ends us, it is said why
+            raise
+
+    async def _report(self, watchdog: float | None) -> None:
         self._tell("READY=1")
-        loop, watchdog = asyncio.get_running_loop(), self._socket.watchdog
+        loop = asyncio.get_running_loop()
         pause = min(_LOOK, watchdog / _SIGNS_OF_LIFE) if watchdog else _LOOK
         looked, sign_due = loop.time(), 0.0
         while True:

@@ -6,6 +6,7 @@ import dataclasses
 import time
 
 import pytest
+import structlog
 
 from mlxd.config.schema import ModelTable
 from mlxd.service import manager
@@ -45,8 +46,7 @@ async def running(daemon, systemd, monkeypatch):
     task = asyncio.create_task(managed.run())
     yield managed
     task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def hear(systemd, **lines):
@@ -107,6 +107,16 @@ async def test_the_watchdog_is_not_fed_while_the_event_loop_is_stuck(running, sy
     time.sleep(0.3)  # noqa: ASYNC251 - that is the point
     assert systemd.hear_for(0.01) == []
     await hear(systemd, WATCHDOG="1")
+
+
+async def test_a_defect_is_logged_before_it_starves_the_watchdog(running, daemon, systemd):
+    await hear(systemd, WATCHDOG="1")
+    with structlog.testing.capture_logs() as logs:
+        daemon.models = [None]
+        while not logs:  # noqa: ASYNC110 - there is no event
+            await asyncio.sleep(0.01)
+    assert logs[0]["event"] == "watchdog_starved"
+    assert logs[0]["exc_info"]
 
 
 async def test_without_a_watchdog_only_news_are_told(daemon, systemd, monkeypatch):
