@@ -1,0 +1,173 @@
+"""Hypothesis strategies of valid configurations, as documents: what a TOML file holds, in dictionaries.
+
+Every field is drawn from a few values, some of them the same in other words (``"1s"``, ``"1000ms"``), so that two documents agree in much
+and differ in little. Secrets all contain ``SECRET``.
+"""
+
+import copy
+from pathlib import Path
+
+import tomli_w
+from hypothesis import strategies as st
+
+from mlxd.config.loader import parse_config
+
+SECRET = "sesame"
+PATH = Path("/etc/mlxd/mlxd.toml")
+
+_keys = st.sampled_from([f"{SECRET}-{number}" for number in range(4)])
+_hosts = st.lists(st.sampled_from(["mlx.example", "192.0.2.7", "[2001:db8::7]"]), max_size=2)
+_texts = st.sampled_from(["10s", "10000ms", "90s", "1h"])
+_sizes = st.sampled_from(["1GiB", "1024MiB", "3GB"])
+_shares = st.sampled_from(["auto", "25%", "80%", "1GiB", "1024MiB"])
+_counts = st.sampled_from([1, 7, 512])
+_fractions = st.sampled_from([0.5, 0.25, 1.0, 1])
+_penalties = st.sampled_from([0, 0.5, -1.5])
+
+# By table: a strategy for each field that has no business with other fields.
+TOP_TABLES = {
+    "server": {
+        "api_keys": st.lists(_keys, max_size=2),
+        "allowed_hosts": _hosts,
+        "cors_origins": st.lists(st.sampled_from(["https://chat.example", "http://[::1]:3000"]), max_size=2),
+        "request_timeout": _texts,
+        "max_body": _sizes,
+        "sse_keepalive": _texts,
+        "drain_timeout": _texts,
+    },
+    "admin": {"allowed_hosts": _hosts},
+    "log": {
+        "level": st.sampled_from(["debug", "info", "warning"]),
+        "format": st.sampled_from(["auto", "console", "json"]),
+        "file": st.sampled_from(["", "mlxd.log", "./mlxd.log", "/var/log/mlxd.log"]),
+        "content": st.booleans(),
+    },
+    "metrics": {"enabled": st.booleans()},
+    "memory": {"limit": _shares},
+}
+MODEL_TABLES = {
+    "batching": {
+        "max_queue": _counts,
+        "stream_interval": _counts,
+        "max_sequences": _counts,
+        "step_tokens": _counts | st.just("auto"),
+        "target_itl": _texts,
+        "priority_ageing": _texts,
+    },
+    "cache": {"memory": _shares, "max_entries": _counts, "block_size": _counts},
+    "lifecycle": {"load": st.sampled_from(["eager", "lazy"]), "idle_unload": _texts | st.just("never"), "pin": st.booleans()},
+    "worker": {
+        "heartbeat_interval": st.sampled_from(["1s", "1000ms", "500ms"]),
+        "hang_timeout": _texts,
+        "load_timeout": _texts,
+        "restart_backoff": st.sampled_from(["1s", "2s"]),
+        "restart_backoff_max": _texts,
+        "crash_limit": _counts,
+        "crash_window": _texts,
+    },
+    "sampling": {
+        "temperature": _fractions,
+        "top_p": _fractions,
+        "top_k": _counts,
+        "min_p": _fractions,
+        "repetition_penalty": _fractions,
+        "presence_penalty": _penalties,
+        "frequency_penalty": _penalties,
+        "max_tokens": _counts,
+    },
+}
+MODEL_FIELDS = {
+    "dtype": st.sampled_from(["auto", "float32", "bfloat16"]),
+    "context_length": st.sampled_from([2048, 4096]),
+}
+
+_TCP = ["127.0.0.1:7001", "127.0.0.1:7002", "[::1]:7001", "localhost:7003", "127.0.0.1:0"]
+_ADDRESSES = [*_TCP, "unix:/run/mlxd/a.sock", "unix:/run/mlxd/b.sock"]
+_addresses = st.sampled_from(_ADDRESSES) | st.lists(st.sampled_from(_ADDRESSES), min_size=1, max_size=3, unique=True)
+_NAMES = ["qwen3", "llama", "a:b", "org/name.v1", "mine"]
+_modes_and_kinds = st.sampled_from(
+    [("simple", "auto"), ("simple", "entries"), ("simple", "none"), ("continuous", "auto"), ("continuous", "paged"), ("continuous", "none")]
+)
+_sources = st.sampled_from(["org/name", "org/name@main", "org/other", "./local", "/etc/mlxd/local", "builtin:smollm2-135m"])
+
+
+def load(document):
+    """As the daemon would, from a file at ``PATH``."""
+    return parse_config(text_of(document), PATH, {})
+
+
+def text_of(document):
+    return tomli_w.dumps(document)
+
+
+@st.composite
+def configurations(draw, like=None):
+    """A document; with ``like``, one that has about half of its parts from there."""
+    like = like or {}
+
+    def part(strategy, *names):
+        of_before = like
+        for name in names:
+            of_before = of_before.get(name, {})
+        return copy.deepcopy(of_before) if of_before and draw(st.booleans()) else draw(strategy)
+
+    document = {name: part(_top_table(name, fields), name) for name, fields in TOP_TABLES.items()}
+    document["defaults"] = part(_model_tables(), "defaults")
+    names = part(st.lists(st.sampled_from(_NAMES), min_size=1, max_size=4, unique=True), "models")
+    document["models"] = {name: part(_model(), "models", name) for name in names}
+    return _consistent(document)
+
+
+@st.composite
+def pairs(draw):
+    """Two documents: unrelated, or the second an edit of the first."""
+    before = draw(configurations())
+    return before, draw(configurations() | configurations(like=before))
+
+
+@st.composite
+def _top_table(draw, name, fields):
+    table = draw(_some_of(fields))
+    if name in ("server", "admin", "metrics"):
+        table |= draw(_some_of({"listen": _addresses}))
+    if name == "admin":
+        table |= draw(st.sampled_from([{}, {"token": f"{SECRET}-admin"}, {"token": f"{SECRET}-new", "read_token": f"{SECRET}-read"}]))
+    return table
+
+
+@st.composite
+def _model(draw):
+    model = draw(_some_of(MODEL_FIELDS | {"aliases": st.lists(st.sampled_from(["default", "gpt-4", "small"]), max_size=2)}))
+    return {"source": draw(_sources)} | model | draw(_model_tables())
+
+
+@st.composite
+def _model_tables(draw):
+    """What a model has in common with ``[defaults]``."""
+    tables = {name: draw(_some_of(fields)) for name, fields in MODEL_TABLES.items() if draw(st.booleans())}
+    if draw(st.booleans()):
+        mode, kind = draw(_modes_and_kinds)
+        tables.setdefault("batching", {})["mode"] = mode
+        tables.setdefault("cache", {})["kind"] = kind
+    return tables
+
+
+def _some_of(fields):
+    return st.fixed_dictionaries({}, optional=fields)
+
+
+def _consistent(document):
+    """Without the addresses and aliases that stand somewhere else already."""
+    taken = set()
+    for role in ("server", "admin", "metrics"):
+        listen = document[role].pop("listen", [])
+        free = [address for address in ([listen] if isinstance(listen, str) else listen) if address not in taken]
+        taken |= set(free)
+        if free:
+            document[role]["listen"] = free[0] if isinstance(listen, str) else free
+    names = set(document["models"])
+    for model in document["models"].values():
+        if "aliases" in model:
+            model["aliases"] = [alias for alias in dict.fromkeys(model["aliases"]) if alias not in names]
+            names |= set(model["aliases"])
+    return document

@@ -1,0 +1,183 @@
+"""What differs between two configurations: nothing left out, nothing twice, nothing secret."""
+
+import json
+from dataclasses import asdict
+
+from hypothesis import given
+
+from mlxd.config.catalogue import ANY_NAME, field_at, leaves
+from mlxd.config.diff import diff
+from mlxd.config.fields import Reload, is_not_yet_available, is_secret, reload_class
+from mlxd.config.redact import REDACTED
+from mlxd.config.schema import Config
+from tests.support.configurations import MODEL_FIELDS, MODEL_TABLES, SECRET, TOP_TABLES, configurations, load, pairs, text_of
+
+MODEL = {"source": "org/name"}
+
+
+def document(**tables):
+    return {"models": {"m": MODEL}} | tables
+
+
+def model(**fields):
+    return {"models": {"m": MODEL | fields}}
+
+
+def changes(before, after):
+    """By name: from what, to what, at what price, in which line."""
+    found = diff(load(before), load(after))
+    return {change.name: (change.before, change.after, change.reload, change.line) for change in found.all_changes}
+
+
+def flat(loaded):
+    """Every leaf that has an effect of its own, at its key, as it is written in a file."""
+    found = {}
+
+    def walk(values, at):
+        for name, value in values.items():
+            if isinstance(value, dict):
+                walk(value, (*at, name))
+            else:
+                found[(*at, name)] = value
+
+    walk(loaded.config.model_dump(mode="json", exclude={"defaults"}), ())
+    return found
+
+
+# ---- examples ----
+
+
+def test_a_file_that_says_the_same_in_other_words_differs_in_nothing():
+    before = document(server={"request_timeout": "10m", "listen": ["127.0.0.1:8000"]}, memory={"limit": "1GiB"})
+    after = document(server={"request_timeout": "600s", "listen": "127.0.0.1:8000"}, memory={"limit": "1024MiB"}, log={"level": "info"})
+    assert diff(load(before), load(after)).is_empty
+
+
+def test_a_change_says_from_what_to_what_at_what_price_and_where():
+    after = document(server={"drain_timeout": "1m"})
+    assert changes(document(), after) == {"server.drain_timeout": ("30s", "1m", Reload.LIVE, _line("drain_timeout", after))}
+
+
+def test_what_is_no_longer_set_goes_back_to_its_default_and_has_no_line():
+    assert changes(document(server={"drain_timeout": "1m"}), document()) == {"server.drain_timeout": ("1m", "30s", Reload.LIVE, None)}
+
+
+def test_a_default_is_seen_in_the_models_that_inherit_it():
+    two = {"models": {"inherits": MODEL, "overrides": MODEL | {"batching": {"max_queue": 7}}}}
+    after = {"defaults": {"batching": {"max_queue": 9}}} | two
+    assert changes(two, after) == {"models.inherits.batching.max_queue": (256, 9, Reload.LIVE, _line("max_queue", after))}
+
+
+def test_a_value_that_moves_from_the_defaults_into_the_model_is_no_change():
+    before = document(defaults={"sampling": {"temperature": 0.5}})
+    assert changes(before, model(sampling={"temperature": 0.5})) == {}
+
+
+def test_names_that_need_quotes_have_them():
+    before = {"models": {"qwen3:8b": MODEL}}
+    after = {"models": {"qwen3:8b": MODEL | {"dtype": "float32"}}}
+    assert list(changes(before, after)) == ['models."qwen3:8b".dtype']
+
+
+def test_added_and_removed_models_are_named_in_the_files_order():
+    before = {"models": dict.fromkeys(["a", "b", "c", "d"], MODEL)}
+    after = {"models": dict.fromkeys(["z", "d", "y", "b"], MODEL)}
+    found = diff(load(before), load(after))
+    assert (found.added, found.removed, found.models) == (("z", "y"), ("a", "c"), {})
+
+
+def test_the_order_of_models_is_no_change():
+    before, after = ({"models": dict.fromkeys(names, MODEL)} for names in ("ab", "ba"))
+    assert diff(load(before), load(after)).is_empty
+
+
+def test_a_new_key_is_seen_and_not_shown():
+    before = document(server={"api_keys": ["sesame-1"]}, admin={"token": "sesame-2"})
+    after = document(server={"api_keys": ["sesame-1", "sesame-3"]})
+    found = changes(before, after)
+    assert found["server.api_keys"][:2] == ([REDACTED], [REDACTED, REDACTED])
+    assert found["admin.token"][:2] == (REDACTED, "")
+
+
+def test_a_key_that_is_exchanged_is_seen_though_it_is_shown_the_same():
+    before, after = (document(server={"api_keys": [f"sesame-{number}"]}) for number in (1, 2))
+    assert changes(before, after)["server.api_keys"][:2] == ([REDACTED], [REDACTED])
+
+
+def _line(name, after):
+    return next(number for number, line in enumerate(text_of(after).splitlines(), 1) if line.startswith(name))
+
+
+# ---- properties ----
+
+
+def test_the_strategies_know_every_field():
+    top = {(name, field) for name, fields in TOP_TABLES.items() for field in fields}
+    top |= {("server", "listen"), ("admin", "listen"), ("admin", "token"), ("admin", "read_token"), ("metrics", "listen")}
+    shared = {(name, field) for name, fields in MODEL_TABLES.items() for field in fields} | {("batching", "mode"), ("cache", "kind")}
+    own = {(field,) for field in MODEL_FIELDS} | {("source",), ("aliases",)}
+    known = top | {("defaults", *key) for key in shared} | {("models", ANY_NAME, *key) for key in shared | own}
+    assert known == {leaf.key for leaf in leaves(Config) if not is_not_yet_available(leaf.info)}
+
+
+@given(configurations())
+def test_nothing_differs_from_itself(document):
+    assert diff(load(document), load(document)).is_empty
+
+
+@given(pairs())
+def test_every_leaf_that_differs_is_there_once_with_its_class(pair):
+    before, after = map(load, pair)
+    found = diff(before, after)
+    old, new = flat(before), flat(after)
+    kept = {key for key in old if key in new}
+    assert sorted(change.key for change in found.all_changes) == sorted(key for key in kept if _raw(before, key) != _raw(after, key))
+    for change in found.all_changes:
+        assert change.reload is reload_class(field_at(Config, change.key))
+    assert set(found.models) <= set(before.config.models) & set(after.config.models)
+    assert set(found.added) == set(after.config.models) - set(before.config.models)
+    assert set(found.removed) == set(before.config.models) - set(after.config.models)
+
+
+@given(pairs())
+def test_the_changes_make_one_of_the_other(pair):
+    before, after = map(load, pair)
+    found = diff(before, after)
+    made = {key: value for key, value in flat(before).items() if not (key[0] == "models" and key[1] in found.removed)}
+    made |= {key: value for key, value in flat(after).items() if key[0] == "models" and key[1] in found.added}
+    for change in found.all_changes:
+        if is_secret(field_at(Config, change.key)):
+            made[change.key] = flat(after)[change.key]  # it is not shown
+        else:
+            assert made[change.key] == change.before
+            made[change.key] = change.after
+    assert made == flat(after)
+
+
+@given(pairs())
+def test_no_secret_is_in_it(pair):
+    found = diff(*map(load, pair))
+    assert SECRET not in json.dumps(asdict(found), default=str)
+
+
+@given(pairs())
+def test_a_line_is_that_of_the_key(pair):
+    found, lines = diff(*map(load, pair)), text_of(pair[1]).splitlines()
+    for change in found.all_changes:
+        if change.line is not None:
+            assert lines[change.line - 1].startswith(f"{change.key[-1]} =")
+
+
+@given(pairs())
+def test_the_way_back_is_the_same_with_before_and_after_exchanged(pair):
+    before, after = map(load, pair)
+    forth, back = diff(before, after), diff(after, before)
+    assert {one.key: (one.before, one.after) for one in forth.all_changes} == {one.key: (one.after, one.before) for one in back.all_changes}
+    assert (set(forth.added), set(forth.removed)) == (set(back.removed), set(back.added))
+
+
+def _raw(loaded, key):
+    value = loaded.config
+    for part in key:
+        value = value[part] if isinstance(value, dict) else getattr(value, part)
+    return value
