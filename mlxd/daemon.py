@@ -9,6 +9,8 @@ import contextlib
 import os
 import signal
 import time
+from collections.abc import Coroutine
+from typing import Any
 
 import structlog
 
@@ -93,8 +95,9 @@ class Daemon:
                 seen=running.sha256,
                 last_read=lambda: self._reloader.last_read,
             )
-            for work in (sample_loop_lag(self._metrics.loop_lag.observe), watcher.run(), self._service.run()):
-                at_exit.callback(asyncio.create_task(work).cancel)
+            beside = {"loop_lag": sample_loop_lag(self._metrics.loop_lag.observe), "watcher": watcher.run(), "service": self._service.run()}
+            for name, work in beside.items():
+                at_exit.callback(asyncio.create_task(_never_in_silence(name, work), name=name).cancel)
             at_exit.callback(self._operations.stop)
             log.info("daemon_started", version=__version__, pid=os.getpid(), config=str(running.path))
             print(self._banner(), flush=True)  # noqa: T201 - for the person at the terminal; the log says the same to machines
@@ -216,6 +219,14 @@ class Daemon:
         models = [BannerModel(name, model.source, "loading") for name, model in running.config.models.items()]
         addresses = self._listeners.addresses
         return banner(__version__, str(running.path), addresses("inference"), addresses("admin"), models)
+
+
+async def _never_in_silence(name: str, work: Coroutine[Any, Any, None]) -> None:
+    """What runs beside the requests may have a defect: the rest goes on, and the log has it."""
+    try:
+        await work
+    except Exception:
+        log.exception("background_task_failed", task=name)
 
 
 def _make_worker(name: str, model: ModelTable) -> WorkerClient:
