@@ -17,7 +17,7 @@ CONFIG := config/mlxd.toml
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
-.PHONY: help setup run test lint types fast docs openblas constraints clean
+.PHONY: help setup run test lint types fast docs openblas prometheus constraints clean
 
 help:
 	@sed -n 's/^# \(make .*\)/  \1/p' Makefile
@@ -28,7 +28,7 @@ setup: $(VENV)/.installed openblas
 run: setup
 	@exec $(BIN)/mlxd --config $(CONFIG)
 
-test: $(VENV)/.dev setup lint types
+test: $(VENV)/.dev setup prometheus lint types
 	@$(BIN)/python -m pytest
 
 lint: $(VENV)/.dev
@@ -88,6 +88,20 @@ openblas:
 	else
 		echo "· OpenBLAS is not installed: mlxd will work, about ten times slower (Debian: apt-get install libopenblas0-pthread)" >&2
 	fi
+
+# The tests of rules and dashboards run prometheus and promtool. Debian's package is unpacked rather than installed: that needs no root,
+# and nothing is started or left on the machine.
+prometheus: | $(VENV)/bin/python
+	@! { [ -x $(BIN)/promtool ] || command -v promtool; } >/dev/null || exit 0
+	if command -v apt-get dpkg-deb >/dev/null; then
+		echo "· fetching prometheus and promtool for the tests, into $(BIN)"
+		package=$$(mktemp -d)
+		trap 'rm -rf "$$package"' EXIT
+		cd "$$package"
+		apt-get download -qq prometheus >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get download -qq prometheus >/dev/null 2>&1; } || true
+		! compgen -G '*.deb' >/dev/null || { dpkg-deb -x *.deb . && cp usr/bin/prometheus usr/bin/promtool $(CURDIR)/$(BIN); }
+	fi
+	[ -x $(CURDIR)/$(BIN)/promtool ] || echo "· no prometheus: the tests that need it are skipped (Debian: apt-get install prometheus; macOS: brew install prometheus)" >&2
 
 # Pin what a fresh environment resolves to. Names and versions only.
 constraints: $(VENV)/.dev
