@@ -82,15 +82,15 @@ def _addresses(config: Config, document: Document) -> Iterator[tuple[Key, Addres
 
 
 def _addresses_are_unique(config: Config, document: Document) -> Iterator[Problem]:
-    owners: dict[Address, Key] = {}
+    owners: dict[tuple[Address, str | int], Key] = {}
     for key, address in _addresses(config, document):
-        if isinstance(address, TcpAddress) and address.port == 0:
-            continue  # the system gives each its own
-        if address in owners:
-            owner = owners[address]
+        system_chooses = isinstance(address, TcpAddress) and address.port == 0  # each listener gets its own, but twice in one is once
+        identity = address, key[0] if system_chooses else ""
+        if identity in owners:
+            owner = owners[identity]
             text = f"found {shown(str(address))}, where {dotted(owner)} listens already; give each listener an address of its own"
             yield Problem(key, text, (key, owner))
-        owners.setdefault(address, key)
+        owners.setdefault(identity, key)
 
 
 def _open_listeners_are_guarded(config: Config, document: Document) -> Iterator[Problem]:

@@ -28,7 +28,16 @@ class PreparedMoves:
 
     moves: tuple[Move, ...]
     bound: list[tuple[str, Address, Bound]] = field(default_factory=list)
-    suspended: list[tuple[str, Address]] = field(default_factory=list)  # had to close first
+    suspended: list["_Closing"] = field(default_factory=list)  # had to close first
+
+
+@dataclass(frozen=True)
+class _Closing:
+    """An address that is to be closed: as it is configured, and as it is bound, with its real port."""
+
+    role: str
+    wanted: Address
+    real: Address
 
 
 class Listeners:
@@ -74,7 +83,7 @@ class Listeners:
         bound: then the old one closes first, for the moment it takes; connections go on.
         """
         prepared = PreparedMoves(tuple(moves))
-        closing = [(move.role, address) for move in moves for address in move.closed]
+        closing = [_Closing(move.role, address, self._listeners[move.role].bound_to(address)) for move in moves for address in move.closed]
         try:
             for move in moves:
                 for address in move.opened:
@@ -101,22 +110,22 @@ class Listeners:
         """As if nothing had been prepared."""
         for _, _, bound in prepared.bound:
             bound.close()
-        for role, address in prepared.suspended:
+        for old in prepared.suspended:
             try:
-                await self._listeners[role].open(address)
+                await self._listeners[old.role].serve(old.wanted, bind(old.real))
             except ListenError:  # somebody took it within the moment it was free
-                _log.exception("listener_lost", role=role, address=str(address))
+                _log.exception("listener_lost", role=old.role, address=str(old.real))
 
-    def _bind(self, address: Address, closing: Iterable[tuple[str, Address]], prepared: PreparedMoves) -> Bound:
+    def _bind(self, address: Address, closing: Iterable[_Closing], prepared: PreparedMoves) -> Bound:
         try:
             return bind(address)
         except ListenError:
-            overlapping = [(role, old) for role, old in closing if _overlap(address, old) and (role, old) not in prepared.suspended]
+            overlapping = [old for old in closing if _overlap(address, old.real) and old not in prepared.suspended]
             if not overlapping:
                 raise
-            for role, old in overlapping:
-                self._listeners[role].close(old)
-                prepared.suspended.append((role, old))
+            for old in overlapping:
+                self._listeners[old.role].close(old.wanted)
+                prepared.suspended.append(old)
             return bind(address)
 
 

@@ -124,7 +124,11 @@ def _check_content_type(request: web.Request, allowed: frozenset[str]) -> None:
 
 
 def _check_token(request: web.Request, rules: SecurityRules) -> Role:
-    if not (rules.tokens or rules.read_tokens) or (request.path in OPEN_PATHS and request.method in _READING):
+    if request.path in OPEN_PATHS and request.method in _READING:
+        return Role.OPEN
+    if not (rules.tokens or rules.read_tokens):
+        if not _is_from_here(request):
+            raise ForbiddenError("without a token this answers its own machine only")
         return Role.OPEN
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
@@ -137,6 +141,14 @@ def _check_token(request: web.Request, rules: SecurityRules) -> Role:
     if request.method not in _READING and request.path not in rules.reading_paths:
         raise ForbiddenError("the token may read, and change nothing; use the full token")
     return Role.READ
+
+
+def _is_from_here(request: web.Request) -> bool:
+    """Over a unix socket or loopback. The configuration lets no other listener be open; but a connection may have outlived the listener
+    it came in by, and the tokens of that time.
+    """
+    local = request.transport.get_extra_info("sockname") if request.transport else None
+    return not isinstance(local, tuple) or _is_loopback(local[0])
 
 
 def _is_one_of(token: str, known: Iterable[str]) -> bool:

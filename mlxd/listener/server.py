@@ -50,6 +50,10 @@ class Listener:
             await self._runner.cleanup()
             raise
 
+    def bound_to(self, wanted: Address) -> Address:
+        """The address with its real port; as it is where it is not open."""
+        return self._open[wanted].bound.address if wanted in self._open else wanted
+
     async def open(self, wanted: Address) -> None:
         """Serve one address more; no effect on one that is open. Raises ``ListenError``."""
         if wanted not in self._open:
