@@ -38,5 +38,5 @@ class Deadline:
         if self._error is None:
             self._error = error
             self._at = asyncio.get_running_loop().time()
-            if self._timer is not None:
+            if self._timer is not None and not self._timer.expired():
                 self._timer.reschedule(self._at)

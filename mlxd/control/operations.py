@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import time
+from collections import deque
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -10,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from mlxd.errors import MlxdError, NotFoundError
+from mlxd.errors import MlxdError, NotFoundError, ShuttingDownError
 
 _KEPT = 100  # finished ones
 
@@ -52,20 +53,26 @@ class Operation:
         if self.task is not None:
             await asyncio.wait({self.task})
 
+    def end(self, error: MlxdError | None = None) -> None:
+        """It is over; ``error`` is why it has failed."""
+        self.state = OperationState.SUCCEEDED if error is None else OperationState.FAILED
+        self.error, self.finished = error, time.time()
+
 
 class Operations:
     """The newest ``_KEPT`` finished ones are remembered, and all that run."""
 
     def __init__(self) -> None:
         self._operations: dict[str, Operation] = {}
+        self._finished: deque[str] = deque()  # ids, as they ended
         self._numbers = itertools.count(1)
 
     def begin(self, kind: OperationKind, model: str, work: Coroutine[Any, Any, None]) -> Operation:
         """Run ``work``; it fails by raising ``MlxdError``."""
         operation = Operation(f"op-{next(self._numbers)}", kind, model)
         self._operations[operation.id] = operation
-        operation.task = asyncio.create_task(self._run(operation, work), name=f"{kind} {model}")
-        self._forget_old()
+        operation.task = asyncio.create_task(_run(operation, work), name=f"{kind} {model}")
+        operation.task.add_done_callback(lambda _: self._over(operation, work))
         return operation
 
     def get(self, identity: str) -> Operation:
@@ -84,20 +91,30 @@ class Operations:
             if operation.task is not None:
                 operation.task.cancel()
 
-    async def _run(self, operation: Operation, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await work
-        except MlxdError as error:
-            operation.state, operation.error = OperationState.FAILED, error
-        except Exception:  # noqa: BLE001 - of our own: whoever waits must hear of it
-            _log.exception("operation_crashed", operation=operation.kind, model=operation.model)
-            operation.state, operation.error = OperationState.FAILED, MlxdError("internal error; the log has the details")
-        else:
-            operation.state = OperationState.SUCCEEDED
-        finally:
-            operation.finished = time.time()
+    def _over(self, operation: Operation, work: Coroutine[Any, Any, None]) -> None:
+        """Those that ended first are forgotten first: the one that took longest was begun first, and somebody waits for it still."""
+        work.close()
+        if operation.state is OperationState.RUNNING:  # stopped before it had begun
+            operation.end(_stopped())
+        self._finished.append(operation.id)
+        while len(self._finished) > _KEPT:
+            del self._operations[self._finished.popleft()]
 
-    def _forget_old(self) -> None:
-        finished = [one.id for one in self._operations.values() if one.state is not OperationState.RUNNING]
-        for identity in finished[:-_KEPT]:
-            del self._operations[identity]
+
+async def _run(operation: Operation, work: Coroutine[Any, Any, None]) -> None:
+    try:
+        await work
+    except MlxdError as error:
+        operation.end(error)
+    except asyncio.CancelledError:
+        operation.end(_stopped())
+        raise
+    except Exception:  # noqa: BLE001 - of our own: whoever waits must hear of it
+        _log.exception("operation_crashed", operation=operation.kind, model=operation.model)
+        operation.end(MlxdError("internal error; the log has the details"))
+    else:
+        operation.end()
+
+
+def _stopped() -> ShuttingDownError:
+    return ShuttingDownError("the daemon is stopping; what was asked is not done", retry_after=5.0)
