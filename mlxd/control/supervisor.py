@@ -171,8 +171,8 @@ class ModelSupervisor:
         await asyncio.gather(*(run.client.wait_idle() for run in self._workers.all))
 
     async def wait_gone(self) -> None:
-        """Until nothing of it is left; for one that is not wanted."""
-        while not self.is_gone:
+        """Until nothing of it is left; for one that is not wanted. If it is wanted again meanwhile, until what leaves has left."""
+        while self._workers.leaving or not (self._goal.wanted or self.is_gone):
             await self._changed.wait()
 
     # ---- what is wanted ----

@@ -189,6 +189,24 @@ async def test_a_model_that_returns_while_its_worker_drains(registry, factory):
     assert [status.name for status in registry.statuses()] == ["qwen", "org/llama"]
 
 
+async def test_who_waits_for_a_removal_is_not_kept_by_a_return(registry, factory):
+    """A reload that removed a model answers when its worker is gone, although a later one wants the model again."""
+    clients = await all_ready(registry, factory)
+    stream = clients["qwen"].streams.open("r1")
+    removed = registry.supervisor("qwen")
+    registry.apply({"org/llama": TWO["org/llama"]})
+    settling = asyncio.create_task(registry.wait_settled())
+    await reach(removed, ModelState.DRAINING)
+    for _ in range(10):  # turns of the event loop, until nothing but the worker is waited for
+        await asyncio.sleep(0)
+    registry.apply(TWO)
+    (await factory.next()).become_ready()
+    await reach(registry.supervisor("qwen"), ModelState.READY)
+    assert not settling.done()
+    stream.cancel()
+    assert await asyncio.wait_for(settling, 30) == {}
+
+
 async def test_settled_says_who_is_not_what_it_is_to_be(registry, factory):
     first, second = await factory.next(), await factory.next()
     first.become_ready()
