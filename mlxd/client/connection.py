@@ -120,6 +120,11 @@ class Connection:
         return self._writer.transport.get_write_buffer_size()
 
     @property
+    def questions(self) -> int:
+        """Asked and not answered."""
+        return len(self._reconfigurations) + len(self._evictions)
+
+    @property
     def taken(self) -> int:
         """Bytes the worker's end of the socket has taken since the start."""
         return self._sent - self.unread

@@ -1,6 +1,6 @@
 """When a worker counts as hung. Pure: frames and passed seconds in, a verdict out; no clock."""
 
-from mlxd.wire.messages import Events, FromWorker, Heartbeat, Progress, Ready
+from mlxd.wire.messages import CacheEvicted, Events, FromWorker, Heartbeat, Progress, Ready, Reconfigured
 
 # While it loads, a worker may hold its interpreter for seconds (importing MLX, reading tensors), whatever hang_timeout says.
 LOADING_SILENCE = 60.0  # seconds
@@ -10,12 +10,13 @@ class HangWatch:
     """Tell it every frame by ``observe`` and every passed second by ``tick``.
 
     Only seconds told to ``tick`` count: a machine that slept, or a daemon that was stopped, did not tick,
-    so neither looks like a hung worker. Four things are a hang:
+    so neither looks like a hung worker. Five things are a hang:
 
     - silence: no frame at all for ``hang_timeout``;
     - inside one engine step for longer than that, once the model is ready;
     - a load that makes no progress for ``load_timeout``;
-    - not reading its socket for ``hang_timeout`` while we have something to say.
+    - not reading its socket for ``hang_timeout`` while we have something to say;
+    - not answering a question (``Reconfigure``, ``EvictCache``) for as long: who asked would wait for ever.
     """
 
     def __init__(self, *, hang_timeout: float, load_timeout: float) -> None:
@@ -31,6 +32,7 @@ class HangWatch:
         self._in_step = 0.0  # sign that a step ended, or that none runs
         self._stalled = 0.0  # progress of the load
         self._unread = 0.0  # byte read by the worker, while there were any to read
+        self._unanswered = 0.0  # answer, while there were questions
 
     def observe(self, message: FromWorker) -> None:
         """A frame arrived."""
@@ -49,14 +51,19 @@ class HangWatch:
             case Ready():
                 self._ready = True
                 self._in_step = 0.0
+            case Reconfigured() | CacheEvicted():
+                self._unanswered = 0.0
 
-    def tick(self, seconds: float, *, unread: int, taken: int) -> str | None:
-        """``seconds`` passed; the worker has ``taken`` bytes and ``unread`` are due. Says what hangs, or None."""
+    def tick(self, seconds: float, *, unread: int, taken: int, questions: int = 0) -> str | None:
+        """``seconds`` passed; the worker has ``taken`` bytes, ``unread`` are due, and so are the answers to so many ``questions``. Says
+        what hangs, or None.
+        """
         self._silent += seconds
         self._in_step += seconds
         self._stalled += seconds
         self._unread = self._unread + seconds if unread and taken == self._taken else 0.0
         self._taken = taken
+        self._unanswered = self._unanswered + seconds if questions else 0.0
         return self._verdict()
 
     def _verdict(self) -> str | None:
@@ -65,6 +72,8 @@ class HangWatch:
             return f"silent for {silence:g} s"
         if self._unread > silence:
             return f"did not read its socket for {silence:g} s"
+        if self._unanswered > silence:
+            return f"did not answer for {silence:g} s"
         if not self._ready and self._stalled > self.load_timeout:
             stage = self._progress.stage if self._progress else "starting"
             return f"no progress for {self.load_timeout:g} s while {stage}"

@@ -235,7 +235,8 @@ class SocketWorker:
             tick = min(TICK, self._watch.hang_timeout / 10, self._watch.load_timeout / 10)
             await asyncio.sleep(tick)
             now = loop.time()
-            verdict = self._watch.tick(min(now - before, 2 * tick), unread=connection.unread, taken=connection.taken)
+            passed = min(now - before, 2 * tick)
+            verdict = self._watch.tick(passed, unread=connection.unread, taken=connection.taken, questions=connection.questions)
             if verdict is not None:
                 return verdict
             before = now

@@ -145,7 +145,9 @@ class WorkerClient(Protocol):
         """
 
     async def reconfigure(self, limits: Limits) -> Limits:
-        """Give the ready worker other limits; those it has then. Raises ``WorkerLostError`` when it goes before it answers."""
+        """Give the ready worker other limits; those it has then. Raises ``ModelLoadingError`` before it is ready, and ``WorkerLostError``
+        when it goes before it answers; one that never answers is hung.
+        """
 
     async def evict_cache(self) -> CacheEvicted:
         """Drop what its cache keeps for later requests. Raises as ``reconfigure``."""

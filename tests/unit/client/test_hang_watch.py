@@ -2,7 +2,7 @@ import pytest
 
 from mlxd.client.hang_watch import LOADING_SILENCE, HangWatch
 from mlxd.types import Limits, MemoryFigures
-from mlxd.wire.messages import Events, Heartbeat, Progress, Ready, StepStats
+from mlxd.wire.messages import CacheEvicted, Events, Heartbeat, Progress, Ready, Reconfigured, StepStats
 
 READY = Ready(
     runner="simple", runner_reason="", device="cpu", dtype="float32", context_length=1, vocab_size=1,
@@ -25,10 +25,10 @@ def watch():
     return watch
 
 
-def pass_(watch, seconds, *, unread=0, taken=0):
+def pass_(watch, seconds, *, unread=0, taken=0, questions=0):
     """Second by second; the first verdict."""
     for _ in range(seconds):
-        if (verdict := watch.tick(1, unread=unread, taken=taken)) is not None:
+        if (verdict := watch.tick(1, unread=unread, taken=taken, questions=questions)) is not None:
             return verdict
     return None
 
@@ -127,3 +127,30 @@ def test_timeouts_are_live(watch):
     watch.hang_timeout = 20
     assert pass_(watch, 20) is None
     assert pass_(watch, 1) is not None
+
+
+def ask(watch, seconds, questions=1):
+    """Heartbeats go on meanwhile, each second."""
+    verdicts = []
+    for _ in range(seconds):
+        verdicts.append(pass_(watch, 1, questions=questions))
+        watch.observe(heartbeat())
+    return next((verdict for verdict in verdicts if verdict), None)
+
+
+def test_a_question_without_an_answer(watch):
+    assert ask(watch, 10) is None
+    assert ask(watch, 1) == "did not answer for 10 s"
+
+
+@pytest.mark.parametrize("answer", [Reconfigured(limits=Limits()), CacheEvicted(entries=0, bytes=0)])
+def test_answers_are_no_hang_however_many_questions_are_left(watch, answer):
+    for _ in range(5):
+        assert ask(watch, 9, questions=3) is None
+        watch.observe(answer)
+
+
+def test_without_questions_no_answer_is_missed(watch):
+    assert ask(watch, 9) is None
+    assert ask(watch, 1, questions=0) is None
+    assert ask(watch, 9) is None
