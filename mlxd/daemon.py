@@ -165,6 +165,8 @@ class Daemon:
             daemon=self._facts,
             memory=self._memory,
             cache_counters=self._metrics.cache_counters,
+            token_counters=self._metrics.token_counters,
+            first_token_counts=self._metrics.first_token_counts,
             metrics=lambda: self._metrics.registry if self._config.metrics.enabled and not self._config.metrics.listen else None,
             set_log_level=set_log_level,
         )

@@ -11,7 +11,7 @@ from mlxd.control.live_requests import LiveRequests
 from mlxd.control.model_state import ModelStatus
 from mlxd.control.operations import Operations
 from mlxd.control.reload import Outcome, Trigger
-from mlxd.control.telemetry import CacheCounters
+from mlxd.control.telemetry import CacheCounters, HistogramCounts, TokenCounters
 from mlxd.listener.security import SecurityRules
 from mlxd.wire.messages import CacheEvicted
 
@@ -118,7 +118,9 @@ class AdminSources:
     validate: Callable[[str], list[str]]  # a TOML text to the names of its models; raises ``ConfigError``
     daemon: Callable[[], DaemonFacts]
     memory: Callable[[], MemoryFacts]
-    cache_counters: Callable[[str], CacheCounters]  # of a model's id
+    cache_counters: Callable[[str], CacheCounters]  # of a model's id, as the two that follow
+    token_counters: Callable[[str], TokenCounters]
+    first_token_counts: Callable[[str], HistogramCounts]
     metrics: Metrics  # None: switched off, or on a listener of its own
     set_log_level: Callable[[str], None]
 

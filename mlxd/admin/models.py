@@ -7,7 +7,7 @@ from mlxd.admin import answers
 from mlxd.admin.exchange import reply
 from mlxd.admin.keys import SOURCES, AdminSources
 from mlxd.control.model_state import ModelStatus
-from mlxd.control.telemetry import CacheCounters
+from mlxd.control.telemetry import CacheCounters, HistogramCounts, TokenCounters
 from mlxd.types import CacheFigures, Limits
 from mlxd.wire.messages import Heartbeat, Progress, Ready
 
@@ -49,6 +49,8 @@ def describe(status: ModelStatus, sources: AdminSources) -> answers.Model:
         requests=answers.RequestCounts(running=status.running, waiting=status.waiting),
         memory=None if heartbeat is None else _memory(heartbeat),
         reserved_bytes=sources.memory().reserved.get(status.name, 0),
+        tokens=_tokens(sources.token_counters(status.name)),
+        time_to_first_token=_histogram(sources.first_token_counts(status.name)),
         cache=_cache(status, sources.cache_counters(status.name)),
         limits=_limits(status.limits),
         runner=_runner(ready),
@@ -98,6 +100,14 @@ def _cache(status: ModelStatus, counters: CacheCounters) -> answers.Cache:
         hit_tokens=counters.hit_tokens,
         lookups=answers.Lookups(hit=counters.hits, prefix_hit=counters.prefix_hits, miss=counters.misses),
     )
+
+
+def _tokens(counters: TokenCounters) -> answers.Tokens:
+    return answers.Tokens(prompt=counters.prompt, generated=counters.generated)
+
+
+def _histogram(values: HistogramCounts) -> answers.Histogram:
+    return answers.Histogram(bounds=values.bounds, counts=values.counts)
 
 
 def _blocks(figures: CacheFigures) -> answers.Blocks:

@@ -41,6 +41,22 @@ class CacheCounters:
     misses: int = 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class TokenCounters:
+    """What one model computed since the daemon started, counted step by step rather than when requests are over."""
+
+    prompt: int = 0  # tokens of prompts; those found in the prefix cache are not computed
+    generated: int = 0
+
+
+@dataclass(frozen=True)
+class HistogramCounts:
+    """How often a measured value fell between two bounds. The last count, beyond the bounds, is of what exceeds them all."""
+
+    bounds: tuple[float, ...]
+    counts: tuple[int, ...]
+
+
 class Telemetry(Protocol):
     """Sink of everything that is counted as it happens. Gauges are read from the registry at scrape time."""
 

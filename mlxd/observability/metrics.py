@@ -7,6 +7,7 @@ memory, state of a model) is read at scrape time by ``model_gauges``.
 import importlib.metadata
 import time
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
 
@@ -14,7 +15,7 @@ from mlxd import __version__
 from mlxd.control.ledger import Ledger
 from mlxd.control.model_state import ModelStatus
 from mlxd.control.reload import Result, Trigger
-from mlxd.control.telemetry import UNKNOWN_MODEL, CacheCounters, RequestRecord
+from mlxd.control.telemetry import UNKNOWN_MODEL, CacheCounters, HistogramCounts, RequestRecord, TokenCounters
 from mlxd.errors import CODES, MlxdError
 from mlxd.observability.model_gauges import ModelGauges
 from mlxd.observability.process_metrics import process_collector
@@ -78,6 +79,7 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series beside each, which no query here uses
         self.registry = CollectorRegistry()
         self._models: set[str] = set()
+        self._computed: dict[str, TokenCounters] = {}
         self._define_requests()
         self._define_engine()
         self._define_daemon()
@@ -205,6 +207,10 @@ class Metrics:
         self.step_seconds.labels(model).observe(stats.seconds)
         self.step_tokens.labels(model).observe(stats.tokens)
         self.batch_size.labels(model).observe(stats.rows)
+        before = self.token_counters(model)
+        self._computed[model] = TokenCounters(
+            prompt=before.prompt + stats.prompt_tokens, generated=before.generated + stats.generated_tokens
+        )
         if stats.inter_token is not None:
             self.itl.labels(model).observe(stats.inter_token)
         if stats.preemptions:
@@ -232,6 +238,14 @@ class Metrics:
             prefix_hits=_count(self.cache_lookups.labels(model, CacheOutcome.PREFIX_HIT.value)),
             misses=_count(self.cache_lookups.labels(model, CacheOutcome.MISS.value)),
         )
+
+    def token_counters(self, model: str) -> TokenCounters:
+        """What a configured model computed so far."""
+        return self._computed.get(self._label(model), TokenCounters())
+
+    def first_token_counts(self, model: str) -> HistogramCounts:
+        """How long the first tokens of a configured model's requests took, in seconds, of requests that are over."""
+        return HistogramCounts(TTFT, _counts(self.ttft.labels(self._label(model))))
 
     def _label(self, model: str) -> str:
         return model if model in self._models else UNKNOWN_MODEL
@@ -261,6 +275,12 @@ class Metrics:
 
 def _count(counter: Counter) -> int:
     return int(next(sample.value for metric in counter.collect() for sample in metric.samples if sample.name.endswith("_total")))
+
+
+def _counts(histogram: Histogram) -> tuple[int, ...]:
+    """Of each bucket for itself: a histogram's own are cumulative."""
+    cumulative = [int(sample.value) for metric in histogram.collect() for sample in metric.samples if sample.name.endswith("_bucket")]
+    return tuple(upper - lower for lower, upper in pairwise([0, *cumulative]))
 
 
 def _version(distribution: str) -> str:

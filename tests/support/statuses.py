@@ -9,7 +9,7 @@ from mlxd.control.live_requests import LiveRequests
 from mlxd.control.model_state import ModelStatus
 from mlxd.control.operations import Operations
 from mlxd.control.reload import Outcome, Result
-from mlxd.control.telemetry import CacheCounters
+from mlxd.control.telemetry import CacheCounters, HistogramCounts, TokenCounters
 from mlxd.errors import ConfigError, ModelLoadingError, ModelNotFoundError
 from mlxd.types import CacheFigures, Limits, MemoryFigures, ModelState
 from mlxd.wire.messages import CacheEvicted, Heartbeat, Ready
@@ -126,6 +126,8 @@ class FakeDaemon:
         self.config_error = None
         self.registry = None
         self.counters = CacheCounters()
+        self.tokens = TokenCounters()
+        self.first_tokens = HistogramCounts((0.1, 1.0), (0, 0, 0))
         self.ledger = Ledger(1000)
         self.memory = MemoryFacts(limit=1000, reserved={"tiny": 300})
         self.log_level = "info"
@@ -164,6 +166,8 @@ class FakeDaemon:
             ),
             memory=lambda: self.memory,
             cache_counters=lambda _: self.counters,
+            token_counters=lambda _: self.tokens,
+            first_token_counts=lambda _: self.first_tokens,
             metrics=lambda: self.registry,
             set_log_level=self.set_log_level,
         )

@@ -69,6 +69,20 @@ class Cache(Document, frozen=True, kw_only=True):
     lookups: Lookups
 
 
+class Tokens(Document, frozen=True, kw_only=True):
+    """What the model computed since the daemon started, counted step by step."""
+
+    prompt: Annotated[Count, Meta(description="Of prompts; those found in the prefix cache are not computed.")]
+    generated: Count
+
+
+class Histogram(Document, frozen=True, kw_only=True):
+    """How often a value fell between two bounds, since the daemon started."""
+
+    bounds: Annotated[Sequence[float], Meta(description="Upper bounds, ascending; the first bucket begins at 0.")]
+    counts: Annotated[Sequence[Count], Meta(description="Of each bucket for itself; one more than bounds: the last has none.")]
+
+
 class WorkerLimits(Document, frozen=True, kw_only=True):
     """The limits a worker has now; see the keys of the same names in the configuration."""
 
@@ -117,6 +131,8 @@ class Model(Document, frozen=True, kw_only=True):
     requests: RequestCounts
     memory: Annotated[WorkerMemory | None, Meta(description="Null while no worker is ready.")]
     reserved_bytes: Annotated[Bytes, Meta(description="Of `memory.limit`.")]
+    tokens: Tokens
+    time_to_first_token: Annotated[Histogram, Meta(description="Seconds from a request's arrival, of requests that are over.")]
     cache: Cache
     limits: Annotated[WorkerLimits | None, Meta(description="Those its worker has, not those it was asked to take.")]
     runner: Runner | None

@@ -145,6 +145,8 @@ class Engine:
             seconds=report.seconds,
             tokens=report.tokens,
             rows=report.rows,
+            prompt_tokens=max(0, report.tokens - len(gaps)),  # to go on, a stream computes its last token; all else is of prompts
+            generated_tokens=len(report.sampled),
             inter_token=max(gaps, default=None),
             preemptions=report.preemptions,
             evicted_blocks=report.evicted_blocks,

@@ -9,7 +9,7 @@ from yarl import URL
 from mlxd import __version__
 from mlxd.admin.app import build_admin_app
 from mlxd.config.address import parse_address
-from mlxd.control.telemetry import CacheCounters
+from mlxd.control.telemetry import CacheCounters, TokenCounters
 from mlxd.listener.security import SecurityRules
 from mlxd.listener.server import Listener
 from mlxd.types import Limits, ModelState
@@ -24,6 +24,7 @@ async def get(session, path, **kwargs):
 
 async def test_a_ready_model_in_full(daemon, admin):
     daemon.counters = CacheCounters(query_tokens=100, hit_tokens=60, hits=1, prefix_hits=2, misses=3)
+    daemon.tokens = TokenCounters(prompt=40, generated=7)
     assert await get(admin, "/admin/v1/models/tiny") == (
         200,
         {
@@ -51,6 +52,8 @@ async def test_a_ready_model_in_full(daemon, admin):
                 "rss_bytes": 300,
             },
             "reserved_bytes": 300,
+            "tokens": {"prompt": 40, "generated": 7},
+            "time_to_first_token": {"bounds": [0.1, 1.0], "counts": [0, 0, 0]},
             "cache": {
                 "kind": "auto",
                 "blocks": None,

@@ -1,9 +1,12 @@
 """Counting: what each event does to which series."""
 
+import dataclasses
+from math import inf
+
 import pytest
 
 from mlxd.control.ledger import Ledger
-from mlxd.control.telemetry import UNKNOWN_MODEL, CacheCounters, RequestRecord, Telemetry
+from mlxd.control.telemetry import UNKNOWN_MODEL, CacheCounters, RequestRecord, Telemetry, TokenCounters
 from mlxd.errors import CODES
 from mlxd.observability.metrics import _REFUSED_BY_LISTENER, _REFUSED_BY_MODEL, Metrics
 from mlxd.types import CacheOutcome, ModelState, Timings
@@ -158,6 +161,22 @@ def test_cache_counters(metrics):
     assert metrics.cache_counters("tiny") == CacheCounters()
     metrics.request_finished(FINISHED)
     assert metrics.cache_counters("tiny") == CacheCounters(query_tokens=100, hit_tokens=60, prefix_hits=1)
+
+
+def test_tokens_are_counted_step_by_step(metrics):
+    assert metrics.token_counters("tiny") == TokenCounters()
+    metrics.step("tiny", StepStats(seconds=0.05, tokens=512, rows=1, prompt_tokens=512, generated_tokens=1))
+    metrics.step("tiny", StepStats(seconds=0.02, tokens=34, rows=3, prompt_tokens=32, generated_tokens=2))
+    assert metrics.token_counters("tiny") == TokenCounters(prompt=544, generated=3)
+
+
+def test_first_tokens_are_counted_bucket_by_bucket(metrics):
+    for seconds in (0.03, 0.04, 0.2, 1000):
+        metrics.request_finished(dataclasses.replace(FINISHED, time_to_first_token=seconds))
+    counted = metrics.first_token_counts("tiny")
+    assert len(counted.counts) == len(counted.bounds) + 1
+    by_bound = dict(zip((*counted.bounds, inf), counted.counts, strict=True))
+    assert {bound: count for bound, count in by_bound.items() if count} == {0.05: 2, 0.25: 1, inf: 1}
 
 
 def test_configuration(metrics, value):

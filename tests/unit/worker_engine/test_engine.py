@@ -114,6 +114,12 @@ def test_a_step_that_computed_nothing_has_no_statistics():
     assert rig.engine.steps == 0
 
 
+def test_tokens_of_prompts_are_told_from_those_that_streams_go_on_with():
+    mixed = StepReport(sampled=[Sampled("a", 1, is_end=False), Sampled("b", 1, is_end=False)], tokens=9, rows=2)
+    rig = Rig(StepReport(started=[Started("a", 0, None), Started("b", 0, None)]), token("a", 1), mixed, ids=("a", "b")).play()
+    assert [(stats.prompt_tokens, stats.generated_tokens) for stats in rig.stats] == [(1, 1), (8, 2)]
+
+
 def test_statistics_are_those_of_the_report():
     rig = Rig(started("a"), token("a", 1, seconds=0.25, preemptions=2, evicted_blocks=3)).play()
     (stats,) = rig.stats
