@@ -1,0 +1,97 @@
+"""What is shipped for Prometheus, by its own tool; and the runbook that goes with the alerts."""
+
+import re
+import subprocess
+
+import pytest
+import yaml
+
+from mlxd.errors import CODES, MlxdError, RequestError, from_code
+from tests.support.prometheus import ROOT, RULE_FILES, SHIPPED, program
+
+TESTS = sorted((SHIPPED / "tests").glob("*.yml"))
+RULES = [rule for path in RULE_FILES for group in yaml.safe_load(path.read_text())["groups"] for rule in group["rules"]]
+ALERTS = {rule["alert"]: rule for rule in RULES if "alert" in rule}
+RUNBOOK = (ROOT / "docs/runbook.md").read_text()
+SECTIONS = dict(zip(*[iter(re.split(r"^## (Mlxd\w+)\n", RUNBOOK, flags=re.MULTILINE)[1:])] * 2, strict=True))
+
+# Refusals for which MlxdRejectionsHigh says nothing, and why.
+SOMEBODY_KNOWS = {
+    "model_drained": "an operator did it",
+    "request_cancelled": "an operator did it",
+    "shutting_down": "an operator did it",
+    "slow_client": "the client did it",
+    "model_failed": "MlxdModelFailed",
+    "insufficient_memory": "MlxdMemoryNearLimit",
+}
+NEVER_A_REFUSAL = {
+    *("invalid_config", "cannot_listen", "version_mismatch", "model_source", "model_unreachable", "daemon_unreachable", "unavailable"),
+    *("reload_refused", "reload_failed", "stale_config"),  # of the admin listener, which counts none
+}
+
+
+def promtool(*arguments):
+    ran = subprocess.run([program("promtool"), *map(str, arguments)], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout
+
+
+def test_rules_are_clean():
+    checked = promtool("check", "rules", "--lint=all", "--lint-fatal", *RULE_FILES)
+    assert re.findall(r"(\d+) rules found", checked) == [str(len(ALERTS)), str(len(RULES) - len(ALERTS))]
+
+
+def test_the_configuration_is_clean_and_finds_the_rules():
+    assert f"{len(RULE_FILES)} rule files found" in promtool("check", "config", SHIPPED / "prometheus.yml")
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: path.stem)
+def test_alerts_fire_when_they_should_and_no_sooner(path):
+    promtool("test", "rules", path)
+
+
+def expectations():
+    """Of each alert: whether a case says that it fires, and whether one says that it does not."""
+    found = {name: set() for name in ALERTS}
+    for path in TESTS:
+        for case in yaml.safe_load(path.read_text())["tests"]:
+            near_miss = case["name"].startswith("near miss")
+            for expected in case["alert_rule_test"]:
+                assert not (near_miss and expected["exp_alerts"]), case["name"]
+                found[expected["alertname"]].add("near miss" if near_miss else bool(expected["exp_alerts"]))
+    return found
+
+
+def test_every_alert_has_a_case_in_which_it_fires_and_a_near_miss():
+    assert all({True, "near miss"} <= cases for cases in expectations().values()), expectations()
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_an_alert_says_how_urgent_it_is_what_it_means_and_where_to_read_on(name):
+    alert = ALERTS[name]
+    assert alert["labels"]["severity"] in {"page", "ticket"}
+    assert re.fullmatch(r"\d+m", alert["for"])
+    assert set(alert["annotations"]) == {"summary", "description", "runbook_url"}
+    assert alert["annotations"]["runbook_url"] == f"docs/runbook.md#{name.lower()}"
+
+
+def test_the_runbook_has_a_section_for_every_alert_and_no_other():
+    assert list(SECTIONS) == list(ALERTS)
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_a_section_of_the_runbook_says_all_there_is_to_say(name):
+    text = SECTIONS[name]
+    headings = re.findall(r"^\*\*(.+?)\.\*\*", text, flags=re.MULTILINE)
+    assert headings == ["Meaning", "What users notice", "Look first", "Likely causes", "What to do"]
+    assert f"`{ALERTS[name]['labels']['severity']}`" in text
+    assert "mlxd " in text.split("**Look first.**")[1].split("**Likely causes.**")[0]
+
+
+def test_every_refusal_is_somebody_s_business():
+    """Mistakes of clients are theirs; all others are told of, by this alert or another."""
+    told = set(re.search(r'reason=~"([^"]+)"', ALERTS["MlxdRejectionsHigh"]["expr"])[1].split("|"))
+    mistakes = {code for code in CODES if isinstance(from_code(code, ""), RequestError)}
+    assert told | set(SOMEBODY_KNOWS) | NEVER_A_REFUSAL | mistakes == CODES
+    assert MlxdError.code in told
+    assert not told & (set(SOMEBODY_KNOWS) | NEVER_A_REFUSAL | mistakes)
