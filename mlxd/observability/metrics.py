@@ -1,7 +1,7 @@
 """Every metric that is counted as it happens, and the registry that /metrics serves.
 
 ``Metrics`` implements ``control.telemetry.Telemetry``. What is a state rather than an event (requests running,
-memory, state of a model) is read at scrape time by ``model_gauges``.
+memory, state of a model) is read at scrape time by ``model_gauges`` and ``memory_gauges``.
 """
 
 import importlib.metadata
@@ -13,10 +13,12 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from mlxd import __version__
 from mlxd.control.ledger import Ledger
+from mlxd.control.memory_pressure import ReadPressure, pressure_reader
 from mlxd.control.model_state import ModelStatus
 from mlxd.control.reload import Result, Trigger
 from mlxd.control.telemetry import UNKNOWN_MODEL, CacheCounters, HistogramCounts, RequestRecord, TokenCounters
 from mlxd.errors import CODES, MlxdError
+from mlxd.observability.memory_gauges import MemoryGauges
 from mlxd.observability.model_gauges import ModelGauges
 from mlxd.observability.process_metrics import process_collector
 from mlxd.types import CacheOutcome
@@ -74,8 +76,10 @@ class Metrics:
     anything else counts under ``_unknown``. Ids are never forgotten, for counters must not vanish.
     """
 
-    def __init__(self, statuses: Callable[[], Iterable[ModelStatus]], ledger: Ledger) -> None:
-        """``statuses`` is called at each scrape and must not block; ``ledger`` is read then."""
+    def __init__(self, statuses: Callable[[], Iterable[ModelStatus]], ledger: Ledger, *, read_pressure: ReadPressure | None = None) -> None:
+        """``statuses`` and ``read_pressure`` (default: of this machine) are called at each scrape and must not block; ``ledger`` is
+        read then.
+        """
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series beside each, which no query here uses
         self.registry = CollectorRegistry()
         self._models: set[str] = set()
@@ -83,7 +87,7 @@ class Metrics:
         self._define_requests()
         self._define_engine()
         self._define_daemon()
-        self._define_memory(ledger)
+        self.registry.register(MemoryGauges(ledger, read_pressure or pressure_reader()))
         self.registry.register(ModelGauges(statuses))
         self.registry.register(process_collector())
         for reason in _REFUSED_BY_LISTENER:
@@ -140,12 +144,6 @@ class Metrics:
         self.loop_lag = Histogram(
             "mlxd_event_loop_lag_seconds", "How late the daemon's event loop ran a timer.", buckets=LOOP_LAG, registry=self.registry
         )
-
-    def _define_memory(self, ledger: Ledger) -> None:
-        limit = Gauge("mlxd_memory_limit_bytes", "memory.limit: what all models together may use.", registry=self.registry)
-        limit.set_function(lambda: ledger.limit)
-        reserved = Gauge("mlxd_memory_reserved_bytes", "Reserved for the models that are loaded or loading.", registry=self.registry)
-        reserved.set_function(lambda: ledger.total)
 
     # ---- configuration ----
 

@@ -1,7 +1,6 @@
 """What Prometheus sees: names, types, labels and buckets, as a snapshot and by promtool."""
 
 import asyncio
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -12,12 +11,12 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
 from mlxd.control.ledger import Ledger
+from mlxd.control.memory_pressure import PressureLevel
 from mlxd.observability.loop_lag import sample_loop_lag
 from mlxd.observability.metrics import Metrics
 from mlxd.observability.process_metrics import PsutilCollector, process_collector
+from tests.support.prometheus import program
 from tests.support.statuses import HEARTBEAT, PAGED_CACHE, READY, running_status
-
-PROMTOOL = shutil.which("promtool")
 
 # name, type, labels, upper bounds of buckets: what dashboards and alerts build upon
 SNAPSHOT = """
@@ -35,6 +34,7 @@ mlxd_kv_blocks gauge {model state}
 mlxd_kv_bytes gauge {model}
 mlxd_kv_bytes_saved_by_sharing gauge {model}
 mlxd_memory_limit_bytes gauge {}
+mlxd_memory_pressure_level gauge {}
 mlxd_memory_reserved_bytes gauge {}
 mlxd_model_load_seconds histogram {model} [0.5 1 2.5 5 10 20 40 80 160 300 600 1200 1800]
 mlxd_model_runner gauge {fallback model runner}
@@ -64,7 +64,8 @@ PROCESS = {"cpu_seconds", "max_fds", "open_fds", "resident_memory_bytes", "start
 @pytest.fixture
 def registry():
     paged = msgspec.structs.replace(READY, runner="paged")
-    metrics = Metrics(lambda: [running_status(ready=paged, heartbeat=msgspec.structs.replace(HEARTBEAT, cache=PAGED_CACHE))], Ledger(1000))
+    status = running_status(ready=paged, heartbeat=msgspec.structs.replace(HEARTBEAT, cache=PAGED_CACHE))
+    metrics = Metrics(lambda: [status], Ledger(1000), read_pressure=lambda: PressureLevel.NORMAL)
     metrics.add_models(["tiny"])
     metrics.config_loaded("abc")
     return metrics.registry
@@ -102,9 +103,8 @@ def test_openmetrics_parses(registry):
     assert families["mlxd_build"] == "info"
 
 
-@pytest.mark.skipif(PROMTOOL is None, reason="promtool (Debian package prometheus) is not installed")
 def test_promtool_finds_nothing_to_say(registry):
-    checked = subprocess.run([PROMTOOL, "check", "metrics"], input=generate_latest(registry), capture_output=True, check=False)
+    checked = subprocess.run([program("promtool"), "check", "metrics"], input=generate_latest(registry), capture_output=True, check=False)
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
 
 

@@ -6,12 +6,13 @@ from math import inf
 import pytest
 
 from mlxd.control.ledger import Ledger
+from mlxd.control.memory_pressure import PressureLevel
 from mlxd.control.telemetry import UNKNOWN_MODEL, CacheCounters, RequestRecord, Telemetry, TokenCounters
 from mlxd.errors import CODES
 from mlxd.observability.metrics import _REFUSED_BY_LISTENER, _REFUSED_BY_MODEL, Metrics
 from mlxd.types import CacheOutcome, ModelState, Timings
 from mlxd.wire.messages import StepStats
-from tests.support.statuses import MEMORY, model_status, running_status
+from tests.support.statuses import HEARTBEAT, MEMORY, model_status, running_status
 
 FINISHED = RequestRecord(
     request_id="r",
@@ -227,3 +228,50 @@ def test_a_worker_without_heartbeat_has_no_memory_yet(statuses, value):
     statuses.append(model_status(state=ModelState.LOADING, pid=42))
     assert value("requests_running", model="tiny") == 0
     assert value("worker_memory_bytes", model="tiny", kind="rss") is None
+
+
+def test_a_removed_model_s_gauges_go_and_its_counters_stay(metrics, statuses, value):
+    metrics.add_models(["other"])
+    statuses += [running_status("tiny"), running_status("other")]
+    metrics.request_finished(FINISHED)
+    assert value("requests_running", model="tiny") == 1
+    del statuses[0]
+    metrics.add_models(["other"])  # as a reload does
+    gauges = {
+        "mlxd_requests_running",
+        "mlxd_requests_waiting",
+        "mlxd_model_state",
+        "mlxd_model_runner",
+        "mlxd_worker_memory_bytes",
+        "mlxd_kv_bytes",
+    }
+    left = {(metric.name, sample.labels.get("model")) for metric in metrics.registry.collect() for sample in metric.samples}
+    assert {name for name, model in left if model == "other"} >= gauges
+    assert {name for name, model in left if model == "tiny"} & gauges == set()
+    assert value("generation_tokens_total", model="tiny") == 7
+    metrics.request_finished(FINISHED)  # it was still running when the model was removed
+    assert value("generation_tokens_total", model="tiny") == 14
+
+
+def test_counters_outlive_a_worker_and_gauges_are_the_new_one_s(metrics, statuses, value):
+    statuses.append(running_status())
+    metrics.step("tiny", StepStats(seconds=0.1, tokens=5, rows=1, preemptions=2))
+    statuses[0] = model_status(state=ModelState.LOADING)
+    metrics.worker_restarted("tiny", "crash")
+    assert value("worker_memory_bytes", model="tiny", kind="kv") is None
+    statuses[0] = running_status(heartbeat=HEARTBEAT, running=0)
+    metrics.step("tiny", StepStats(seconds=0.1, tokens=5, rows=1, preemptions=1))
+    assert value("preemptions_total", model="tiny", reason="blocks") == 3
+    assert value("step_tokens_sum", model="tiny") == 10
+    assert value("requests_running", model="tiny") == 0
+
+
+def test_memory_of_the_machine_and_of_the_ledger():
+    ledger, level = Ledger(1000), [None]
+    registry = Metrics(list, ledger, read_pressure=lambda: level[0]).registry
+    ledger.reserve("tiny#1", 300)
+    assert registry.get_sample_value("mlxd_memory_limit_bytes") == 1000
+    assert registry.get_sample_value("mlxd_memory_reserved_bytes") == 300
+    assert registry.get_sample_value("mlxd_memory_pressure_level") is None, "where the system does not tell, there is no series"
+    for level[0] in PressureLevel:
+        assert registry.get_sample_value("mlxd_memory_pressure_level") == level[0]

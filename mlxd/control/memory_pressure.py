@@ -1,0 +1,78 @@
+"""How short of memory the whole machine is, by the system's own account. One cheap read; nothing waits.
+
+macOS says it itself: the sysctl ``kern.memorystatus_vm_pressure_level`` is 1, 2 or 4. Linux counts how long tasks stood still for want
+of memory (PSI, ``/proc/pressure/memory``): a share of the last ten seconds in which some did, or all at once did ("full"), and mlxd
+draws the lines. What is merely used or free says little: both systems fill what is free with caches.
+"""
+
+import ctypes
+import sys
+from collections.abc import Callable
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+# Percent of the last ten seconds. A tenth of the time is felt as slowness; when nothing at all moved for a tenth of the time, the
+# system is busy with finding memory (systemd-oomd begins to kill at 60 % of "full").
+WARNING_SOME = 10.0
+CRITICAL_FULL = 10.0
+
+_PSI = Path("/proc/pressure/memory")
+_SYSCTL = b"kern.memorystatus_vm_pressure_level"
+
+
+class PressureLevel(IntEnum):
+    """The number that is exported."""
+
+    NORMAL = 0
+    WARNING = 1
+    CRITICAL = 2
+
+
+_DARWIN = {1: PressureLevel.NORMAL, 2: PressureLevel.WARNING, 4: PressureLevel.CRITICAL}
+
+ReadPressure = Callable[[], PressureLevel | None]  # None: this system does not tell
+
+
+def pressure_reader(platform: str = sys.platform) -> ReadPressure:
+    """Of this machine."""
+    if platform == "darwin":
+        return DarwinPressure()
+    return LinuxPressure() if platform == "linux" else lambda: None
+
+
+class DarwinPressure:
+    """``libc``: where ``sysctlbyname`` is."""
+
+    def __init__(self, libc: Any = None) -> None:
+        self._libc = libc or ctypes.CDLL(None)
+
+    def __call__(self) -> PressureLevel | None:
+        """As the kernel says."""
+        level, size = ctypes.c_int(0), ctypes.c_size_t(ctypes.sizeof(ctypes.c_int))
+        failed = self._libc.sysctlbyname(_SYSCTL, ctypes.byref(level), ctypes.byref(size), None, ctypes.c_size_t(0))
+        return None if failed else _DARWIN.get(level.value)
+
+
+class LinuxPressure:
+    """``path``: a file of the kernel's; not every kernel has it, and those that have it may have it switched off."""
+
+    def __init__(self, path: Path = _PSI) -> None:
+        self._path = path
+
+    def __call__(self) -> PressureLevel | None:
+        """By the shares of the last ten seconds."""
+        try:
+            shares = dict(_share(line) for line in self._path.read_text().splitlines())
+            some, full = shares["some"], shares["full"]
+        except (OSError, ValueError, KeyError):
+            return None
+        if full >= CRITICAL_FULL:
+            return PressureLevel.CRITICAL
+        return PressureLevel.WARNING if some >= WARNING_SOME else PressureLevel.NORMAL
+
+
+def _share(line: str) -> tuple[str, float]:
+    """Of ``some avg10=0.00 avg60=0.00 avg300=0.00 total=0``, the kind and the first."""
+    kind, average, *_ = line.split()
+    return kind, float(average.removeprefix("avg10="))
