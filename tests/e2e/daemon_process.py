@@ -124,11 +124,20 @@ class DaemonProcess:
     def model(self, name="tiny"):
         return self.admin(f"/admin/v1/models/{name}")[1]
 
+    def address(self, role):
+        """Of one listener."""
+        listeners = self.admin("/admin/v1/status")[1]["listeners"]
+        return next(one["address"] for one in listeners if one["role"] == role)
+
     @property
     def url(self):
         """Of the inference listener."""
-        listeners = self.admin("/admin/v1/status")[1]["listeners"]
-        return "http://" + next(one["address"] for one in listeners if one["role"] == "inference")
+        return f"http://{self.address('inference')}"
+
+    @property
+    def metrics_address(self):
+        """Where ``metrics.listen`` has it listen; as Prometheus calls it, an instance."""
+        return self.address("metrics")
 
     @property
     def port(self):

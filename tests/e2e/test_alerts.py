@@ -33,11 +33,6 @@ SMALL_CACHE = METRICS + '[models.tiny]\nsource = "{dir}/model"\nbatching = {mode
 LONG = {"model": "tiny", "prompt": "Once", "temperature": 0, "max_tokens": 500, "logit_bias": {"258": -100}}
 
 
-def metrics_address(daemon):
-    listeners = daemon.admin("/admin/v1/status")[1]["listeners"]
-    return next(one["address"] for one in listeners if one["role"] == "metrics")
-
-
 def ask(daemon, model, prompt):
     return post(daemon, "/v1/completions", {"model": model, "prompt": prompt})[0]
 
@@ -114,7 +109,7 @@ def daemon(tmp_path_factory, prometheus, small, doomed):
             started.until(lambda name=name: started.model(name)["state"] == "ready", f"{name} is ready")
         for other in (small, doomed):
             other.wait_ready()
-        prometheus.scrape(*map(metrics_address, (started, small, doomed)))
+        prometheus.scrape(*(one.metrics_address for one in (started, small, doomed)))
         waiting.append(send(started, {"model": "stalled", "prompt": "queue"}))
         long = [lambda: post(small, "/v1/completions", LONG)] * 6
         with Trouble(
@@ -126,7 +121,7 @@ def daemon(tmp_path_factory, prometheus, small, doomed):
 
 
 def wait_firing(prometheus, daemon, alert, model=None):
-    instance = metrics_address(daemon)
+    instance = daemon.metrics_address
     prometheus.until(lambda: (alert, model) in prometheus.alerts("firing", instance=instance), f"{alert} {model}")
 
 
@@ -165,12 +160,12 @@ def test_a_queue_that_grows(prometheus, daemon):
 
 def test_a_file_that_is_good_again(prometheus, daemon, small):
     small.save(SMALL_CACHE)
-    instance = metrics_address(small)
+    instance = small.metrics_address
     prometheus.until(lambda: ("MlxdReloadFailed", None) not in prometheus.alerts("firing", instance=instance), "all is well")
 
 
 def test_a_daemon_that_is_killed(prometheus, daemon, doomed):
-    instance = metrics_address(doomed)
+    instance = doomed.metrics_address
     prometheus.until(lambda: prometheus.query(f'up{{instance="{instance}"}} == 1'), "it was up")
     doomed.process.kill()
     prometheus.until(lambda: prometheus.alerts("firing", instance=instance) == {("MlxdDown", None)}, "MlxdDown")
@@ -179,12 +174,12 @@ def test_a_daemon_that_is_killed(prometheus, daemon, doomed):
 def test_nothing_else_was_told_in_all_that_time(prometheus, daemon, small):
     told = prometheus.query('max by (alertname, instance, model) (max_over_time(ALERTS{alertstate="firing", alertname!="MlxdDown"}[1h]))')
     assert {(one["alertname"], one["instance"], one.get("model")) for one, _ in told} == {
-        ("MlxdWorkerCrashLoop", metrics_address(daemon), "crashing"),
-        ("MlxdModelFailed", metrics_address(daemon), "damaged"),
-        ("MlxdEngineStalled", metrics_address(daemon), "stalled"),
-        ("MlxdReloadFailed", metrics_address(small), None),
-        ("MlxdRejectionsHigh", metrics_address(daemon), "crowded"),
-        ("MlxdMemoryNearLimit", metrics_address(daemon), None),
-        ("MlxdQueueGrowing", metrics_address(daemon), "queued"),
-        ("MlxdKVNearlyFull", metrics_address(small), "tiny"),
+        ("MlxdWorkerCrashLoop", daemon.metrics_address, "crashing"),
+        ("MlxdModelFailed", daemon.metrics_address, "damaged"),
+        ("MlxdEngineStalled", daemon.metrics_address, "stalled"),
+        ("MlxdReloadFailed", small.metrics_address, None),
+        ("MlxdRejectionsHigh", daemon.metrics_address, "crowded"),
+        ("MlxdMemoryNearLimit", daemon.metrics_address, None),
+        ("MlxdQueueGrowing", daemon.metrics_address, "queued"),
+        ("MlxdKVNearlyFull", small.metrics_address, "tiny"),
     }

@@ -56,9 +56,8 @@ def hurried(rules, *, minute):
 
 
 class Prometheus:
-    """``with Prometheus(directory, rules, interval="250ms") as prometheus``: a server on a free port, whose job mlxd is what ``scrape`` names.
-
-    ``rules``: texts by file name.
+    """``with Prometheus(directory, rules, interval="250ms") as prometheus``: a server on a free port. Its job mlxd is what ``scrape``
+    names; ``rules`` are texts by file name.
     """
 
     def __init__(self, directory: Path, rules: dict[str, str], *, interval: str):
@@ -121,11 +120,9 @@ class Prometheus:
         answer = json.loads(self._get("/api/v1/query?" + urllib.parse.urlencode({"query": expression})))
         assert answer["status"] == "success", f"{answer['error']}: {expression}"
         result = answer["data"]["result"]
-        return (
-            [({}, float(result[1]))]
-            if answer["data"]["resultType"] == "scalar"
-            else [(one["metric"], float(one["value"][1])) for one in result]
-        )
+        if answer["data"]["resultType"] == "scalar":
+            return [({}, float(result[1]))]
+        return [(one["metric"], float(one["value"][1])) for one in result]
 
     def alerts(self, *states, **labels):
         """Names of the alerts that are in one of ``states`` and have ``labels``, with what they say of a model, if they do."""
