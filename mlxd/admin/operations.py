@@ -9,8 +9,8 @@ from aiohttp import hdrs, web
 from mlxd.admin import answers
 from mlxd.admin.exchange import error_body, flag, reply
 from mlxd.admin.keys import SOURCES, Models
-from mlxd.control.operations import Operation, OperationKind, OperationState
-from mlxd.errors import ModelFailedError, ShuttingDownError
+from mlxd.control.operations import Operation, OperationKind
+from mlxd.errors import ModelFailedError
 
 
 async def load(request: web.Request) -> web.Response:
@@ -66,8 +66,6 @@ async def _begin(request: web.Request, kind: OperationKind, act: Callable[[Model
         await operation.wait()
         if operation.error is not None:
             raise operation.error
-        if operation.state is OperationState.RUNNING:
-            raise ShuttingDownError("the daemon is stopping; what was asked is not done")
         return reply(describe(operation))
     return reply(describe(operation), HTTPStatus.ACCEPTED, {hdrs.LOCATION: f"/admin/v1/operations/{operation.id}"})
 

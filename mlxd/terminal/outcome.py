@@ -15,7 +15,6 @@ from mlxd.terminal.values import printable
 _DONE = {
     "applied": ("applied", "green", "this is what runs now"),
     "unchanged": ("unchanged", "green", "what runs is what the file says"),
-    "unsettled": ("unchanged", "bold red", "a model could not follow the file"),
     "failed": ("failed", "bold red", "taken over, but a model could not follow"),
     "invalid": ("invalid", "bold red", "nothing has changed"),
     "refused": ("refused", "bold red", "nothing has changed"),
@@ -47,7 +46,7 @@ def render_comparison(outcome: Mapping[str, Any]) -> RenderableType:
 
 
 def _headline(outcome: Mapping[str, Any], words: Mapping[str, tuple[str, str, str]]) -> Text:
-    result = "unsettled" if outcome["result"] == "unchanged" and outcome["models"] else printable(outcome["result"])
+    result = printable(outcome["result"])
     word, style, meaning = words.get(result, (result, "", ""))
     return Text.assemble((word, style), f": {meaning} (sha256 {printable(outcome['sha256'][:12])} runs)")
 

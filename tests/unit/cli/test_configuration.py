@@ -78,13 +78,6 @@ async def test_unchanged(mlxd):
     assert (ran.code, ran.lines, ran.err) == (0, ["unchanged: what runs is what the file says (sha256 5e5e5e5e5e5e runs)"], "")
 
 
-async def test_unchanged_but_a_model_could_not_follow_what_the_watcher_took_over(mlxd, daemon):
-    daemon.reloads.outcome = outcome(Result.UNCHANGED, Plan(), models={"tiny": "no config.json"})
-    ran = await mlxd("reload")
-    assert (ran.code, ran.err) == (1, "tiny: no config.json\n")
-    assert ran.lines == ["unchanged: a model could not follow the file (sha256 5e5e5e5e5e5e runs)"]
-
-
 @pytest.mark.parametrize(
     ("result", "code", "line"),
     [
