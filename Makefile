@@ -1,7 +1,7 @@
 # make run    set up whatever is missing, then serve config/mlxd.toml
 # make test   set up whatever is missing, then lint, types, layers and all tests
 # make setup  their common first step: leaves the program at .venv/bin/mlxd
-# make docs   write anew what is generated from the code: the references in docs/ and config/
+# make docs   write anew what is generated from the code: the references in docs/ and config/, the dashboards
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -52,6 +52,7 @@ docs: $(VENV)/.dev
 	$(call generate,mlxd.config.json_schema,config/mlxd.schema.json)
 	$(call generate,mlxd.config.manual,docs/configuration.md)
 	$(call generate,mlxd.admin.reference,docs/admin-api.md)
+	$(BIN)/python -m grafana.generate
 
 $(VENV)/bin/python:
 	@[ -n "$(PYTHON)" ] || { echo "mlxd needs Python 3.11 or newer, and found none" >&2; exit 1; }

@@ -1,0 +1,63 @@
+"""``mlxd overview``: everything, from "is it fine?" downwards."""
+
+from grafana_foundation_sdk.models.dashboard import Dashboard
+
+from grafana.dashboard import Row, assemble
+from grafana.panels import cache, latency, memory, models, now, process, requests, throughput
+
+DESCRIPTION = "All models of one or several mlxd. The first row says whether it is fine; each panel's description, what to do if not."
+
+
+def overview() -> Dashboard:
+    """For whoever is called at night."""
+    rows = [_now(), _service_level(), _latency(), _throughput(), _cache(), _memory(), _models(), _process()]
+    return assemble("mlxd-overview", "mlxd overview", DESCRIPTION, rows, one_model=False)
+
+
+def _now() -> Row:
+    health = [now.up(), now.models(), now.reload(), now.failing(), now.restarts(), now.reserved()]
+    load = [now.running(), now.waiting(), now.tokens(), now.time_to_first_token(), now.inter_token_latency(), now.cache_used()]
+    return Row("Now", [*health, *load])
+
+
+def _service_level() -> Row:
+    kept = [requests.ttft_kept().height(9), requests.itl_kept().height(9), requests.kept_over_time().span(16)]
+    return Row("Service level", [*kept, requests.by_outcome(), requests.refused(), requests.running_and_waiting()])
+
+
+def _latency() -> Row:
+    percentiles = [latency.time_to_first_token(), latency.inter_token_latency(), latency.duration()]
+    heatmaps = [latency.time_to_first_token_heat(), latency.inter_token_latency_heat(), latency.duration_heat()]
+    return Row(
+        "Latency",
+        [*percentiles, *heatmaps, latency.where_time_goes(), latency.time_to_first_token_by_model(), latency.queue_by_model()],
+    )
+
+
+def _throughput() -> Row:
+    tokens = [throughput.prompt_tokens(), throughput.generated_tokens(), throughput.computed_tokens()]
+    return Row("Throughput", [*tokens, throughput.busy(), throughput.batch_size(), throughput.step_tokens()])
+
+
+def _cache() -> Row:
+    return Row(
+        "KV and prefix cache",
+        [cache.blocks(), cache.hit_rate(), cache.lookups(), cache.size(), cache.preemptions(), cache.evictions()],
+    )
+
+
+def _memory() -> Row:
+    return Row("Memory", [memory.reserved(), memory.by_model(), memory.by_kind()])
+
+
+def _models() -> Row:
+    return Row(
+        "Models",
+        [models.states().span(16), models.restarts(), models.overview(), requests.by_model().span(12), models.load_time().span(12)],
+    )
+
+
+def _process() -> Row:
+    tiles = [process.age().height(5), process.uptime().height(5), process.versions()]
+    charts = [process.reloads(), process.loop_lag(), process.file_descriptors(), process.cpu().span(12), process.memory().span(12)]
+    return Row("Configuration and process", [*tiles, *charts])

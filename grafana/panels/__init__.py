@@ -1,0 +1,1 @@
+"""The panels, by subject. Both dashboards choose among them."""
