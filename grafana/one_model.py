@@ -15,8 +15,8 @@ def one_model() -> Dashboard:
 
 
 def _now() -> Row:
-    health = [now.state(), now.running(), now.waiting(), now.failing(), now.restarts(), now.cache_used()]
-    speed = [now.tokens(), now.time_to_first_token(), now.inter_token_latency(), now.hit_rate(), requests.ttft_kept(), requests.itl_kept()]
+    health = [now.state(), now.load(), now.failing(), now.restarts(), now.cache_used(), now.hit_rate()]
+    speed = [now.busy(), now.tokens(), now.time_to_first_token(), now.inter_token_latency(), requests.ttft_kept(), requests.itl_kept()]
     return Row("Now", [*health, *speed])
 
 

@@ -15,8 +15,8 @@ def overview() -> Dashboard:
 
 
 def _now() -> Row:
-    health = [now.up(), now.models(), now.reload(), now.failing(), now.restarts(), now.reserved()]
-    load = [now.running(), now.waiting(), now.tokens(), now.time_to_first_token(), now.inter_token_latency(), now.cache_used()]
+    health = [now.up(), now.models(), now.reload(), now.failing(), now.restarts(), now.pressure()]
+    load = [now.load(), now.tokens(), now.time_to_first_token(), now.inter_token_latency(), now.cache_used(), now.reserved()]
     return Row("Now", [*health, *load])
 
 
@@ -47,7 +47,7 @@ def _cache() -> Row:
 
 
 def _memory() -> Row:
-    return Row("Memory", [memory.reserved(), memory.by_model(), memory.by_kind()])
+    return Row("Memory", [memory.reserved(), memory.by_model(), memory.by_kind(), memory.pressure().height(4).span(24)])
 
 
 def _models() -> Row:

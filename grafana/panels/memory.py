@@ -1,11 +1,25 @@
 """Memory: what is reserved, and what is held."""
 
+from grafana_foundation_sdk.builders.statetimeline import Panel as StateTimeline
 from grafana_foundation_sdk.builders.timeseries import Panel
 from grafana_foundation_sdk.models import units
 from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
 
 from grafana.promql import daemon, model, total
-from grafana.style import BAD, NEUTRAL, Query, about, areas, lines
+from grafana.style import BAD, GOOD, NEUTRAL, WARNING, Query, about, areas, lines, texts, timeline
+
+PRESSURE = texts((0, "NORMAL", GOOD), (1, "WARNING", WARNING), (2, "CRITICAL", BAD))
+
+
+def pressure() -> StateTimeline:
+    found = Query(f"max by (instance) ({daemon('mlxd_memory_pressure_level')})", "{{instance}}")
+    return timeline("Memory pressure over time", found, PRESSURE).description(
+        about(
+            "How short of memory each machine was, by its own account.",
+            normal="NORMAL throughout.",
+            otherwise="Swapping makes every step slow. Lower `memory.limit` or `cache.memory`, or unload a model.",
+        )
+    )
 
 
 def reserved() -> Panel:

@@ -68,7 +68,7 @@ def overview() -> Table:
     panel = grid(
         "Every model",
         Query(state_code(), "State"),
-        Query(f"max by ({EACH}, runner) ({model('mlxd_model_runner')} * 0 + 1)", "Runners"),
+        Query(f"max by ({EACH}, runner, fallback) ({model('mlxd_model_runner')})", "Runners"),
         Query(total(model("mlxd_requests_running"), EACH), "Running"),
         Query(total(model("mlxd_requests_waiting"), EACH), "Waiting"),
         Query(quantile(0.95, "mlxd_time_to_first_token_seconds", EACH), "TTFT p95"),
@@ -97,6 +97,7 @@ _COLUMNS: dict[str, dict[str, object]] = {
     "model": {"links": [_LINK], "displayName": "Model"},
     "instance": {"displayName": "Instance"},
     "runner": {"displayName": "Runner"},
+    "fallback": {"displayName": "Fallback"},
     "Runners": {"custom.hidden": True},
     "State": {"mappings": [STATES], "custom.cellOptions": {"type": "color-text"}},
     "TTFT p95": {"unit": units.Seconds, "decimals": 2},

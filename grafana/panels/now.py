@@ -5,6 +5,7 @@ from grafana_foundation_sdk.models import common as options
 from grafana_foundation_sdk.models import units
 from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
 
+from grafana.panels.memory import PRESSURE
 from grafana.panels.models import STATES, state_code
 from grafana.promql import daemon, increase_shown, model, or_zero, quantile, rate, share, total
 from grafana.style import BAD, GOOD, IDLE, NOTICE, TOKENS_PER_SECOND, WARNING, Query, about, steps, texts, tile
@@ -27,12 +28,11 @@ def up() -> Panel:
 
 def models() -> Panel:
     ready, failed = (total(model("mlxd_model_state", state=state)) for state in ("ready", "failed"))
-    from_one_on = {"mode": "absolute", "steps": [{"value": None, "color": GOOD}, {"value": 1, "color": BAD}]}
     return (
         tile("Models", units.NoUnit, Query(ready, "ready"), Query(failed, "failed"))
         .text_mode(options.BigValueTextMode.VALUE_AND_NAME)
         .thresholds(steps(GOOD))
-        .override_by_name("failed", [DynamicConfigValue("thresholds", from_one_on)])
+        .override_by_name("failed", [_steps(GOOD, (1, BAD))])
         .description(
             about(
                 "How many models are ready for requests, and how many have failed. One that is loaded on demand is neither while it rests.",
@@ -105,25 +105,47 @@ def restarts() -> Panel:
     )
 
 
-def running() -> Panel:
-    return tile("Running", units.NoUnit, Query(or_zero(total(model("mlxd_requests_running"))))).description(
-        about(
-            "Requests being computed now, prompt or output.",
-            normal="Up to `batching.max_sequences` for each model.",
-            otherwise="0 while requests wait: the engine stands still. `mlxd restart MODEL` if it lasts.",
+def load() -> Panel:
+    running, waiting = (or_zero(total(model(f"mlxd_requests_{what}"))) for what in ("running", "waiting"))
+    return (
+        tile("Requests", units.NoUnit, Query(running, "running"), Query(waiting, "waiting"))
+        .text_mode(options.BigValueTextMode.VALUE_AND_NAME)
+        .override_by_name("waiting", [_steps(GOOD, (16, WARNING), (128, BAD))])
+        .description(
+            about(
+                "Requests being computed, prompt or output, and requests in the queues of the models.",
+                normal="Running up to `batching.max_sequences` for each model; waiting near 0, a few during a burst.",
+                otherwise="Some wait and none run: the engine stands still, `mlxd restart MODEL` if it lasts. "
+                "Beyond `batching.max_queue` clients get 429: more `max_sequences` if the cache has room, or another machine.",
+            )
         )
     )
 
 
-def waiting() -> Panel:
+def busy() -> Panel:
     return (
-        tile("Waiting", units.NoUnit, Query(or_zero(total(model("mlxd_requests_waiting")))))
-        .thresholds(steps(GOOD, (16, WARNING), (128, BAD)))
+        tile("Busy", units.PercentUnit, Query(rate(model("mlxd_step_seconds_sum"))))
+        .decimals(0)
         .description(
             about(
-                "Requests in the queues of the models.",
-                normal="Near 0; a few during a burst.",
-                otherwise="Beyond `batching.max_queue` clients get 429. More `max_sequences` if the cache has room, or another machine.",
+                "Share of the time in which the engine computes.",
+                normal="100 % whenever requests run, 0 when there are none.",
+                otherwise="0 while requests run: it stands still. `mlxd restart MODEL` if it lasts.",
+            )
+        )
+    )
+
+
+def pressure() -> Panel:
+    return (
+        tile("Memory pressure", units.NoUnit, Query(f"max ({daemon('mlxd_memory_pressure_level')})"))
+        .mappings([PRESSURE])
+        .thresholds(steps(GOOD, (1, WARNING), (2, BAD)))
+        .description(
+            about(
+                "How short of memory the machine is, by its own account: of the chosen ones, where it is worst.",
+                normal="NORMAL.",
+                otherwise="Lower `memory.limit` or `cache.memory`, unload a model, or end what else uses memory on that machine.",
             )
         )
     )
@@ -211,3 +233,7 @@ def hit_rate() -> Panel:
             )
         )
     )
+
+
+def _steps(base: str, *above: tuple[float, str]) -> DynamicConfigValue:
+    return DynamicConfigValue("thresholds", steps(base, *above).build())

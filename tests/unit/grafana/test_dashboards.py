@@ -221,7 +221,7 @@ def test_promtool_can_read_every_expression(tmp_path):
     rules = tmp_path / "rules.yml"
     lines = ["groups:", "  - name: dashboards", "    rules:"]
     for one in ALL:
-        record = re.sub(r"\W", "_", f"{one.dashboard}_{one.panel}_{one.ref}")
+        record = re.sub(r"\W", "_", f"{one.dashboard}_{one.panel_id}_{one.ref}")
         lines += [f"      - record: {record}", "        expr: |", *(f"          {line}" for line in one.substituted().splitlines())]
     rules.write_text("\n".join(lines))
     checked = subprocess.run([program("promtool"), "check", "rules", str(rules)], capture_output=True, text=True, check=False)
