@@ -13,6 +13,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 import structlog
+from prometheus_client import CollectorRegistry
 
 from mlxd import __version__
 from mlxd.admin.app import build_admin_app, build_metrics_app, rules_of
@@ -167,10 +168,11 @@ class Daemon:
             cache_counters=self._metrics.cache_counters,
             token_counters=self._metrics.token_counters,
             first_token_counts=self._metrics.first_token_counts,
-            metrics=lambda: self._metrics.registry if self._config.metrics.enabled and not self._config.metrics.listen else None,
+            metrics=lambda: None if self._config.metrics.listen else self._registry_to_scrape(),
+            vllm_metrics=lambda: None if self._config.metrics.listen else self._vllm_registry_to_scrape(),
             set_log_level=set_log_level,
         )
-        metrics = build_metrics_app(lambda: self._metrics.registry if self._config.metrics.enabled else None, self._admin_rules)
+        metrics = build_metrics_app(self._registry_to_scrape, self._vllm_registry_to_scrape, self._admin_rules)
         inference = build_app(self._registry, self._metrics, self._requests, lambda: self._config)
         wanted = listen_addresses(config)
         return Listeners(
@@ -180,6 +182,12 @@ class Daemon:
                 "metrics": Listener(metrics, wanted["metrics"]),
             }
         )
+
+    def _registry_to_scrape(self) -> CollectorRegistry | None:
+        return self._metrics.registry if self._config.metrics.enabled else None
+
+    def _vllm_registry_to_scrape(self) -> CollectorRegistry | None:
+        return self._metrics.vllm.registry if self._config.metrics.enabled and self._config.metrics.vllm_compat else None
 
     def _statuses(self) -> list[ModelStatus]:
         return self._registry.statuses()

@@ -8,7 +8,7 @@ from aiohttp.typedefs import Handler
 from mlxd.admin import openapi
 from mlxd.admin.audit import audit_middleware
 from mlxd.admin.exchange import BODY_LIMITS, LIMITS, refuse_unknown
-from mlxd.admin.keys import METRICS, RULES, SOURCES, AdminSources, Metrics
+from mlxd.admin.keys import METRICS, RULES, SOURCES, VLLM_METRICS, AdminSources, Metrics
 from mlxd.admin.route import JSON, TOML, Route
 from mlxd.admin.routes import ROUTES
 from mlxd.config.schema import AdminTable
@@ -17,14 +17,14 @@ from mlxd.listener.body import BodyLimits
 from mlxd.listener.errors import expect_continue
 from mlxd.listener.security import SecurityRules, admin_rules
 
-_OF_METRICS_LISTENER = ("/metrics", "/livez")
+_OF_METRICS_LISTENER = ("/metrics", "/metrics/vllm", "/livez")
 
 
 def build_admin_app(sources: AdminSources, rules: Callable[[], SecurityRules], limits: BodyLimits = BODY_LIMITS) -> web.Application:
     """``sources`` and ``rules`` are asked anew at each request, so a reload needs no new application."""
     app = new_application(rules, before_security=[audit_middleware])
     app[SOURCES] = sources
-    app[METRICS] = sources.metrics
+    app[METRICS], app[VLLM_METRICS] = sources.metrics, sources.vllm_metrics
     app[RULES] = rules
     app[LIMITS] = limits
     app[openapi.DOCUMENT] = openapi.document(ROUTES)
@@ -32,10 +32,10 @@ def build_admin_app(sources: AdminSources, rules: Callable[[], SecurityRules], l
     return app
 
 
-def build_metrics_app(source: Metrics, rules: Callable[[], SecurityRules]) -> web.Application:
-    """For ``metrics.listen``: /metrics, /livez and nothing else."""
+def build_metrics_app(metrics: Metrics, vllm_metrics: Metrics, rules: Callable[[], SecurityRules]) -> web.Application:
+    """For ``metrics.listen``: /metrics, /metrics/vllm, /livez and nothing else."""
     app = new_application(rules)
-    app[METRICS] = source
+    app[METRICS], app[VLLM_METRICS] = metrics, vllm_metrics
     _add(app, [route for route in ROUTES if route.path in _OF_METRICS_LISTENER])
     return app
 

@@ -122,9 +122,11 @@ class AdminSources:
     token_counters: Callable[[str], TokenCounters]
     first_token_counts: Callable[[str], HistogramCounts]
     metrics: Metrics  # None: switched off, or on a listener of its own
+    vllm_metrics: Metrics  # the same under vLLM's names
     set_log_level: Callable[[str], None]
 
 
 SOURCES: web.AppKey[AdminSources] = web.AppKey("sources", AdminSources)
 METRICS: web.AppKey[Metrics] = web.AppKey("metrics")
+VLLM_METRICS: web.AppKey[Metrics] = web.AppKey("vllm_metrics")
 RULES: web.AppKey[Callable[[], SecurityRules]] = web.AppKey("rules")

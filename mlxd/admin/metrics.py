@@ -1,4 +1,4 @@
-"""``GET /metrics``: text or OpenMetrics, as the scraper asks; compressed if it likes."""
+"""``GET /metrics`` and ``GET /metrics/vllm``: text or OpenMetrics, as the scraper asks; compressed if it likes."""
 
 import gzip
 
@@ -6,7 +6,7 @@ from aiohttp import hdrs, web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder, gzip_accepted
 
-from mlxd.admin.keys import METRICS
+from mlxd.admin.keys import METRICS, VLLM_METRICS
 from mlxd.errors import NotFoundError
 
 
@@ -17,6 +17,20 @@ async def scrape(request: web.Request) -> web.Response:
     registry = request.app[METRICS]()
     if registry is None:
         raise NotFoundError("metrics are not served here: see metrics.enabled and metrics.listen in the configuration")
+    return _answer(request, registry)
+
+
+async def scrape_vllm(request: web.Request) -> web.Response:
+    """Show the metrics under vLLM's names, for its dashboards and for gateways that route by load. 404 unless `metrics.vllm_compat` is
+    switched on.
+    """
+    registry = request.app[VLLM_METRICS]()
+    if registry is None:
+        raise NotFoundError("metrics under vLLM's names are not served here: see metrics.vllm_compat, metrics.enabled and metrics.listen")
+    return _answer(request, registry)
+
+
+def _answer(request: web.Request, registry: CollectorRegistry) -> web.Response:
     body, content_type = _exposition(registry, ",".join(request.headers.getall(hdrs.ACCEPT, [])))
     headers = {hdrs.CONTENT_TYPE: content_type, hdrs.VARY: "Accept, Accept-Encoding"}
     if gzip_accepted(",".join(request.headers.getall(hdrs.ACCEPT_ENCODING, []))):

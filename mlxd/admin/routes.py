@@ -65,6 +65,15 @@ ROUTES: tuple[Route, ...] = (
         refusals=(HTTPStatus.NOT_FOUND,),
         reads=True,
     ),
+    Route(
+        method=hdrs.METH_GET,
+        path="/metrics/vllm",
+        name="vllmMetrics",
+        handler=metrics.scrape_vllm,
+        answers={HTTPStatus.OK: "text/plain"},
+        refusals=(HTTPStatus.NOT_FOUND,),
+        reads=True,
+    ),
     _get(f"{_V1}/status", "showStatus", status.show, answers.Status),
     Route(
         method=hdrs.METH_GET,

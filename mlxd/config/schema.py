@@ -179,7 +179,9 @@ class MetricsTable(Table):
     listen: Addresses | None = setting(
         None, "A listener of their own for /metrics. Unset: on the admin listener.", reload=Reload.LISTENER, example="127.0.0.1:9090"
     )
-    vllm_compat: bool = setting(False, "Also serve /metrics/vllm under vLLM's names.", reload=Reload.LIVE, not_yet=True)
+    vllm_compat: bool = setting(
+        False, "Also serve /metrics/vllm: the same under vLLM's names, for its dashboards and for gateways.", reload=Reload.LIVE
+    )
 
 
 class MemoryTable(Table):

@@ -21,6 +21,7 @@ from mlxd.errors import CODES, MlxdError
 from mlxd.observability.memory_gauges import MemoryGauges
 from mlxd.observability.model_gauges import ModelGauges
 from mlxd.observability.process_metrics import process_collector
+from mlxd.observability.vllm_metrics import Renamed, VllmMetrics
 from mlxd.types import CacheOutcome
 from mlxd.wire.messages import StepStats
 
@@ -90,6 +91,7 @@ class Metrics:
         self.registry.register(MemoryGauges(ledger, read_pressure or pressure_reader()))
         self.registry.register(ModelGauges(statuses))
         self.registry.register(process_collector())
+        self.vllm = VllmMetrics(self._under_vllm_names(), statuses)
         for reason in _REFUSED_BY_LISTENER:
             self.request_rejections.labels(UNKNOWN_MODEL, reason)
         for endpoint in ENDPOINTS:
@@ -145,6 +147,24 @@ class Metrics:
             "mlxd_event_loop_lag_seconds", "How late the daemon's event loop ran a timer.", buckets=LOOP_LAG, registry=self.registry
         )
 
+    def _under_vllm_names(self) -> list[Renamed]:
+        """One stands twice: vLLM has renamed it, and dashboards of either age are about."""
+        return [
+            Renamed("prompt_tokens", self.prompt_tokens),
+            Renamed("generation_tokens", self.generation_tokens),
+            Renamed("prefix_cache_queries", self.cache_query_tokens),
+            Renamed("prefix_cache_hits", self.cache_hit_tokens),
+            Renamed("num_preemptions", self.preemptions),
+            Renamed("time_to_first_token_seconds", self.ttft),
+            Renamed("inter_token_latency_seconds", self.itl),
+            Renamed("time_per_output_token_seconds", self.itl),
+            Renamed("e2e_request_latency_seconds", self.duration),
+            Renamed("request_queue_time_seconds", self.queue),
+            Renamed("request_prefill_time_seconds", self.prefill),
+            Renamed("request_decode_time_seconds", self.decode),
+            Renamed("iteration_tokens_total", self.step_tokens),
+        ]
+
     # ---- configuration ----
 
     def add_models(self, names: Iterable[str]) -> None:
@@ -152,6 +172,7 @@ class Metrics:
         for name in names:
             self._models.add(name)
             self._start_at_zero(name)
+            self.vllm.add_model(name)
 
     def reloaded(self, trigger: str, result: str, *, good: bool) -> None:
         """A reload is over. ``good``: what the file says is what runs."""
@@ -173,6 +194,7 @@ class Metrics:
         self.requests.labels(model, record.endpoint, record.outcome).inc()
         if record.prompt_tokens is not None:  # it left the queue: what follows was measured, not refused
             self._count_tokens(model, record, record.prompt_tokens)
+            self.vllm.request_finished(model, record)
             self.duration.labels(model).observe(record.duration)
         if record.time_to_first_token is not None:
             self.ttft.labels(model).observe(record.time_to_first_token)

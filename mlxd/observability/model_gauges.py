@@ -12,6 +12,11 @@ from mlxd.types import ModelState
 _WITHOUT_WORKER = frozenset({ModelState.STOPPED, ModelState.FAILED})
 
 
+def has_worker(status: ModelStatus) -> bool:
+    """Something is known of what it does now."""
+    return status.state not in _WITHOUT_WORKER
+
+
 class ModelGauges(Collector):
     """State of every configured model; load and memory of those that have a worker.
 
@@ -31,7 +36,7 @@ class ModelGauges(Collector):
         for status in self._statuses():
             for possible in ModelState:
                 families.state.add_metric([status.name, possible.value], possible is status.state)
-            if status.state not in _WITHOUT_WORKER:
+            if has_worker(status):
                 _add_worker(families, status)
         yield from families.all
 

@@ -42,7 +42,7 @@ TOP_TABLES = {
         "file": st.sampled_from(["", "mlxd.log", "./mlxd.log", "/var/log/mlxd.log"]),
         "content": st.booleans(),
     },
-    "metrics": {"enabled": st.booleans()},
+    "metrics": {"enabled": st.booleans(), "vllm_compat": st.booleans()},
     "memory": {"limit": _shares},
 }
 MODEL_TABLES = {

@@ -125,6 +125,7 @@ class FakeDaemon:
         self.draining = False
         self.config_error = None
         self.registry = None
+        self.vllm_registry = None
         self.counters = CacheCounters()
         self.tokens = TokenCounters()
         self.first_tokens = HistogramCounts((0.1, 1.0), (0, 0, 0))
@@ -169,5 +170,6 @@ class FakeDaemon:
             token_counters=lambda _: self.tokens,
             first_token_counts=lambda _: self.first_tokens,
             metrics=lambda: self.registry,
+            vllm_metrics=lambda: self.vllm_registry,
             set_log_level=self.set_log_level,
         )

@@ -167,7 +167,7 @@ async def test_status_has_everything_at_a_glance(daemon, admin):
     }
 
 
-@pytest.mark.parametrize("path", ["/", "/admin", "/admin/v1/modelz", "/admin/v1/models/", "/metrics/vllm", "/v1/models"])
+@pytest.mark.parametrize("path", ["/", "/admin", "/admin/v1/modelz", "/admin/v1/models/", "/metrics/other", "/v1/models"])
 async def test_unknown_paths_are_json_404s(admin, path):
     status, body = await get(admin, path)
     assert (status, body["error"]["code"]) == (404, "not_found")

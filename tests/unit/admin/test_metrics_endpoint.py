@@ -20,8 +20,8 @@ def metrics(daemon):
     return made
 
 
-async def scrape(session, **headers):
-    async with session.get("/metrics", headers=headers) as response:
+async def scrape(session, path="/metrics", **headers):
+    async with session.get(path, headers=headers) as response:
         return response.status, response.headers, await response.text()
 
 
@@ -49,7 +49,7 @@ async def test_an_accept_header_nobody_understands_gets_text(metrics, admin, acc
 
 
 async def test_gzip_when_asked(metrics, serve, daemon):
-    url = await serve(build_metrics_app(lambda: daemon.registry, SecurityRules))
+    url = await serve(build_metrics_app(lambda: daemon.registry, lambda: daemon.vllm_registry, SecurityRules))
     async with aiohttp.ClientSession(url, auto_decompress=False) as session:
         async with session.get("/metrics", headers={"Accept-Encoding": "gzip"}) as response:
             assert response.headers["Content-Encoding"] == "gzip"
@@ -60,7 +60,7 @@ async def test_gzip_when_asked(metrics, serve, daemon):
 
 
 async def test_the_metrics_listener_serves_nothing_else(metrics, serve, daemon):
-    url = await serve(build_metrics_app(lambda: daemon.registry, SecurityRules))
+    url = await serve(build_metrics_app(lambda: daemon.registry, lambda: daemon.vllm_registry, SecurityRules))
     async with aiohttp.ClientSession(url) as session:
         assert (await scrape(session))[0] == 200
         async with session.get("/livez") as response:
@@ -80,3 +80,31 @@ async def test_switching_on_needs_no_new_application(daemon, admin):
     assert (await scrape(admin))[0] == 404
     daemon.registry = Metrics(daemon.models.statuses, daemon.ledger).registry
     assert (await scrape(admin))[0] == 200
+
+
+async def test_vllm_names_only_where_asked_for(metrics, daemon, admin):
+    status, _, body = await scrape(admin, "/metrics/vllm")
+    assert status == 404
+    assert "metrics.vllm_compat" in body
+    daemon.vllm_registry = metrics.vllm.registry  # as a reload does
+    status, headers, body = await scrape(admin, "/metrics/vllm")
+    assert (status, headers["Content-Type"].partition(";")[0]) == (200, "text/plain")
+    assert 'vllm:num_requests_running{engine="0",model_name="tiny"} 1.0' in body
+    assert "mlxd_" not in body
+    assert "vllm:" not in (await scrape(admin))[2]
+
+
+async def test_vllm_names_as_openmetrics(metrics, daemon, admin):
+    daemon.vllm_registry = metrics.vllm.registry
+    _, _, body = await scrape(admin, "/metrics/vllm", Accept="application/openmetrics-text;version=1.0.0")
+    families = {family.name: family.type for family in parse_openmetrics(body)}
+    assert families["vllm:prompt_tokens"] == "counter"
+    assert families["vllm:e2e_request_latency_seconds"] == "histogram"
+
+
+async def test_vllm_names_on_a_listener_of_their_own(metrics, serve, daemon):
+    url = await serve(build_metrics_app(lambda: daemon.registry, lambda: daemon.vllm_registry, SecurityRules))
+    async with aiohttp.ClientSession(url) as session:
+        assert (await scrape(session, "/metrics/vllm"))[0] == 404
+        daemon.vllm_registry = metrics.vllm.registry
+        assert (await scrape(session, "/metrics/vllm"))[0] == 200

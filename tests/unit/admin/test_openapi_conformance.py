@@ -72,7 +72,8 @@ class Moody(FakeDaemon):
             model_status("org/name", ModelState.LOADING, progress=Progress(stage="fetching", done=1, total=2)),
             model_status("broken", ModelState.FAILED, restarts=5, restart_in=1.5, last_error="killed by SIGKILL"),
         )
-        self.registry = Metrics(self.models.statuses, self.ledger).registry
+        metrics = Metrics(self.models.statuses, self.ledger)
+        self.registry, self.vllm_registry = metrics.registry, metrics.vllm.registry
         self._endings = itertools.cycle([*Result, ShuttingDownError("the daemon is stopping", retry_after=5.0)])
         self._comparisons = itertools.cycle([Result.PLANNED, Result.UNCHANGED, Result.REFUSED, Result.INVALID])
         self._reasons = itertools.cycle([None, "killed by SIGKILL"])

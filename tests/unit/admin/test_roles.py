@@ -33,7 +33,8 @@ async def ask(session, route, headers=()):
 
 @pytest.fixture(autouse=True)
 def _metrics(daemon):
-    daemon.registry = Metrics(daemon.models.statuses, daemon.ledger).registry
+    metrics = Metrics(daemon.models.statuses, daemon.ledger)
+    daemon.registry, daemon.vllm_registry = metrics.registry, metrics.vllm.registry
 
 
 def untouched(daemon):
