@@ -1,9 +1,15 @@
-"""mlxd with workers that have no MLX (see ``fake_worker``); all else is real. ``python -m tests.support.fake_daemon --config FILE``."""
+"""mlxd with workers that have no MLX (see ``fake_worker``); all else is real. ``python -m tests.support.fake_daemon --config FILE``.
+
+The machine's memory pressure is what the file ``pressure`` beside FILE says (0, 1 or 2); without one it is normal.
+"""
 
 import sys
+from pathlib import Path
 
 from mlxd import cli, daemon
 from mlxd.client.process import ProcessWorker
+from mlxd.control.memory_pressure import PressureLevel
+from mlxd.observability import metrics
 from mlxd.observability.logging import log_worker_record
 from tests.support import fake_worker
 
@@ -15,6 +21,12 @@ def make_worker(name, model):
     )
 
 
+def pressure_reader():
+    file = Path(sys.argv[sys.argv.index("--config") + 1]).with_name("pressure")
+    return lambda: PressureLevel(int(file.read_text() or 0)) if file.exists() else PressureLevel.NORMAL
+
+
 if __name__ == "__main__":
     daemon._make_worker = make_worker
+    metrics.pressure_reader = pressure_reader
     sys.exit(cli.main())
