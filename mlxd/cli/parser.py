@@ -1,6 +1,7 @@
 """The parser of arguments: one command after another is added to it, each with the function that runs it."""
 
 import argparse
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -40,3 +41,18 @@ class Commands:
         parser = self._added.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
         parser.set_defaults(run=run)
         return parser
+
+
+def seconds(*, least: float, most: float) -> Callable[[str], float]:
+    """A type of arguments: a number between these."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"must be a number of seconds from {least:g} to {most:g}")
+        return value
+
+    return parse

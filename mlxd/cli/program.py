@@ -6,12 +6,12 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from mlxd.cli import completion, configuration, doctor, exits, files, models, state
+from mlxd.cli import completion, configuration, doctor, exits, files, models, state, top
 from mlxd.cli.parser import Commands, Parser
 from mlxd.errors import ConfigError, DaemonUnreachableError, ListenError, MlxdError
 from mlxd.terminal.values import printable
 
-_FAMILIES = (files, state, configuration, models, doctor, completion)
+_FAMILIES = (files, state, top, configuration, models, doctor, completion)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -5,9 +5,9 @@ import sys
 
 from mlxd.cli import exits, target
 from mlxd.cli.exits import UsageError
-from mlxd.cli.parser import Commands
+from mlxd.cli.parser import Commands, seconds
 
-_INTERVAL, _SHORTEST, _LONGEST = 2.0, 0.1, 86400.0  # seconds
+_INTERVAL = 2.0  # seconds
 
 
 def add_commands(commands: Commands) -> None:
@@ -17,7 +17,7 @@ def add_commands(commands: Commands) -> None:
     parser.add_argument(
         "--watch",
         nargs="?",
-        type=_seconds,
+        type=seconds(least=0.1, most=86400.0),
         const=_INTERVAL,
         metavar="SECONDS",
         help=f"show it again and again, until Ctrl-C; default: every {_INTERVAL:g}",
@@ -61,16 +61,6 @@ def _watch(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return exits.OK
     return exits.OK
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not _SHORTEST <= seconds <= _LONGEST:
-        raise argparse.ArgumentTypeError(f"must be a number of seconds from {_SHORTEST:g} to {_LONGEST:g}")
-    return seconds
 
 
 def _memory(args: argparse.Namespace) -> int:

@@ -27,12 +27,13 @@ def errors() -> Console:
 
 @contextmanager
 def cursor_given_back(console: Console) -> Iterator[None]:
-    """Around what hides the cursor: it is back whatever ends that, and when. TERM unwinds, as Ctrl-C does."""
+    """Around what hides the cursor: it is back whatever ends that, and when. TERM and HUP unwind, as Ctrl-C does."""
     is_main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number)) if is_main else None
+    numbers = [number for number in (signal.SIGTERM, signal.SIGHUP) if is_main and signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, lambda number, _: sys.exit(128 + number)) for number in numbers}
     try:
         yield
     finally:
         console.show_cursor()
-        if is_main:
-            signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,6 +1,6 @@
 """``mlxd status``: the admin API's answer as a table."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -10,7 +10,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from mlxd.terminal.values import NOTHING, ago, counted, printable, size, time_of
+from mlxd.terminal.ranked_table import Column, lines
+from mlxd.terminal.values import NOTHING, ago, counted, on_one_line, printable, size, time_of
 
 _STATE_STYLES = {"ready": "green", "loading": "yellow", "draining": "yellow", "failed": "bold red", "stopped": "dim"}
 
@@ -18,7 +19,7 @@ _STATE_STYLES = {"ready": "green", "loading": "yellow", "draining": "yellow", "f
 def render_status(status: Mapping[str, Any]) -> RenderableType:
     """``status`` is the answer of ``GET /admin/v1/status``. Columns that do not fit the console are left out."""
     now = time_of(status["time"])
-    return Group(_header(status, now), "", _Models(status["models"], now), *_notes(status))
+    return Group(_header(status, now), "", _Models(status["models"], now), *_below(notes(status)))
 
 
 # ---- the daemon ----
@@ -51,33 +52,37 @@ def _url(address: str) -> str:
 
 
 @dataclass(frozen=True)
-class _Note:
+class Note:
     """What is wrong, or not as it was asked for."""
 
     about: str
-    message: str | None
+    message: str
     style: str = "yellow"
 
 
-def _notes(status: Mapping[str, Any]) -> list[RenderableType]:
+def notes(status: Mapping[str, Any]) -> list[Note]:
+    """On the configuration, then on the models."""
+    error = status["config"]["last_error"]
+    on_config = [Note("config", error, "bold red")] if error else []
+    return [*on_config, *(note for model in status["models"] for note in _notes_on(model))]
+
+
+def _below(found: Sequence[Note]) -> list[RenderableType]:
     """Each on lines of its own, wrapped under itself."""
-    config = status["config"]
-    found = [_Note("config", config["last_error"], "bold red"), *(note for model in status["models"] for note in _notes_on(model))]
-    notes = [note for note in found if note.message]
-    lines = [Padding(Text.assemble((f"{note.about}: ", note.style), printable(note.message or "")), (0, 0, 0, 2)) for note in notes]
+    lines = [Padding(Text.assemble((f"{note.about}: ", note.style), printable(note.message)), (0, 0, 0, 2)) for note in found]
     return ["", *lines] if lines else []
 
 
-def _notes_on(model: Mapping[str, Any]) -> list[_Note]:
+def _notes_on(model: Mapping[str, Any]) -> Iterator[Note]:
     name, differs, last_error = model["id"], model["differs"], model["last_error"]
-    notes = [_Note(name, f"not what the file says: {differs}" if differs else None)]
-    if last_error != differs:
-        notes.append(_Note(name, last_error, "bold red"))
+    if differs:
+        yield Note(name, f"not what the file says: {differs}")
+    if last_error and last_error != differs:
+        yield Note(name, last_error, "bold red")
     if model["runner"] and model["runner"]["fallback"]:
-        notes.append(_Note(name, model["runner"]["reason"]))
+        yield Note(name, model["runner"]["reason"])
     if model["leaving_pids"]:
-        notes.append(_Note(name, _leaving(model["leaving_pids"]), "dim"))
-    return notes
+        yield Note(name, _leaving(model["leaving_pids"]), "dim")
 
 
 def _leaving(pids: list[int]) -> str:
@@ -88,70 +93,42 @@ def _leaving(pids: list[int]) -> str:
 # ---- the models ----
 
 
-_GAP = 2  # characters between columns
-_LEAST_NAME = 20  # characters of the names that are worth more than another column
-
-
 @dataclass(frozen=True)
 class _Column:
+    """``rank``: see ``ranked_table``."""
+
     title: str
     cell: Callable[[Mapping[str, Any], datetime], Text | str]
-    rank: int = 0  # where room lacks, the highest goes first; 0 stays
+    rank: int = 0
     justify: Literal["left", "right"] = "right"
 
-
-@dataclass(frozen=True)
-class _Filled:
-    """A column with its cells, which are never cut."""
-
-    column: _Column
-    cells: list[Text]
-
-    @property
-    def width(self) -> int:
-        return max(cell.cell_len for cell in [Text(self.column.title), *self.cells])
+    def filled(self, models: Sequence[Mapping[str, Any]], now: datetime) -> Column:
+        return Column(self.title, [_text(self.cell(model, now)) for model in models], self.rank, self.justify)
 
 
 class _Models:
     """Knows how wide it may be only when it is drawn."""
 
-    def __init__(self, models: list[Mapping[str, Any]], now: datetime) -> None:
-        self._filled = [_Filled(column, [_text(column.cell(model, now)) for model in models]) for column in _COLUMNS]
+    def __init__(self, models: Sequence[Mapping[str, Any]], now: datetime) -> None:
+        self._names, *self._others = [column.filled(models, now) for column in _COLUMNS]
 
     def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
-        names, others = self._filled[0], self._filled[1:]
-        while self._room(others, options) < min(names.width, _LEAST_NAME) and (least := max(others, key=_rank)).column.rank:
-            others.remove(least)
-        table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="bold")
-        name_width = max(5, min(names.width, self._room(others, options)))
-        for shown, width in [(names, name_width), *((other, other.width) for other in others)]:
-            table.add_column(shown.column.title, justify=shown.column.justify, width=width, no_wrap=True, overflow="ellipsis")
-        for row in zip(names.cells, *(other.cells for other in others), strict=True):
-            table.add_row(*row)
-        yield table
-
-    @staticmethod
-    def _room(others: list[_Filled], options: ConsoleOptions) -> int:
-        """For the names, beside the other columns."""
-        return options.max_width - sum(_GAP + other.width for other in others)
-
-
-def _rank(filled: _Filled) -> int:
-    return filled.column.rank
+        yield from lines(self._names, self._others, options.max_width)
 
 
 def _text(cell: Text | str) -> Text:
     return Text(printable(cell)) if isinstance(cell, str) else cell
 
 
-def _name(model: Mapping[str, Any], _: datetime) -> Text:
-    name = Text(printable(model["id"]), style="bold")
-    return name.append(printable(f" ({', '.join(model['aliases'])})"), style="dim not bold") if model["aliases"] else name
+def model_name(model: Mapping[str, Any]) -> Text:
+    """With its aliases."""
+    name = Text(on_one_line(model["id"]), style="bold")
+    return name.append(f" ({on_one_line(', '.join(model['aliases']))})", style="dim not bold") if model["aliases"] else name
 
 
-def _state(model: Mapping[str, Any], _: datetime) -> Text:
+def model_state(model: Mapping[str, Any]) -> Text:
     """With how far a load is: of the model, or of the worker that is to take over."""
-    text = Text(printable(model["state"]), style=_STATE_STYLES.get(model["state"], ""))
+    text = Text(on_one_line(model["state"]), style=_STATE_STYLES.get(model["state"], ""))
     if model["restart_in_seconds"] is not None:
         return text.append(f", retry in {max(0, round(model['restart_in_seconds']))}s")
     if model["replacing"]:
@@ -166,10 +143,15 @@ def _progress(progress: Mapping[str, Any] | None) -> str:
     return f": {printable(progress['stage'])}{share}" if progress["stage"] != "loading" else share
 
 
-def _memory(model: Mapping[str, Any], _: datetime) -> str:
+def process_bytes(model: Mapping[str, Any]) -> int | None:
     """What the process really holds, which on a GPU may be in MLX's own counters alone."""
     memory = model["memory"]
-    return size(max(memory["rss_bytes"], memory["mlx_active_bytes"] + memory["mlx_cache_bytes"])) if memory else NOTHING
+    return max(memory["rss_bytes"], memory["mlx_active_bytes"] + memory["mlx_cache_bytes"]) if memory else None
+
+
+def _memory(model: Mapping[str, Any], _: datetime) -> str:
+    used = process_bytes(model)
+    return NOTHING if used is None else size(used)
 
 
 def _hits(model: Mapping[str, Any], _: datetime) -> str:
@@ -191,8 +173,8 @@ def _runner(model: Mapping[str, Any], _: datetime) -> Text:
 
 
 _COLUMNS = (
-    _Column("MODEL", _name, justify="left"),
-    _Column("STATE", _state, justify="left"),
+    _Column("MODEL", lambda model, _: model_name(model), justify="left"),
+    _Column("STATE", lambda model, _: model_state(model), justify="left"),
     _Column("SINCE", lambda model, now: ago(model["since"], now)),
     _Column("RUN", lambda model, _: str(model["requests"]["running"])),
     _Column("WAIT", lambda model, _: str(model["requests"]["waiting"])),

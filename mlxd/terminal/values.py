@@ -3,6 +3,7 @@
 from datetime import datetime
 
 NOTHING = "-"  # what is unknown, or does not apply
+NOT_MEASURED = "n/a"  # there was nothing to measure
 
 
 def time_of(text: str) -> datetime:
@@ -32,9 +33,37 @@ def size(count: float) -> str:
     return f"{count:.1f} TiB"
 
 
+def per_second(rate: float | None) -> str:
+    """Two digits or more: ``"8.4"``, ``"212"``, ``"1,024"``."""
+    if rate is None:
+        return NOTHING
+    return f"{rate:.1f}" if 0 < rate < 9.95 else f"{rate:,.0f}"
+
+
+def latency(seconds: float | None) -> str:
+    """``"42 ms"``, ``"1.2 s"``, ``"48 s"``, ``"2m 5s"``."""
+    if seconds is None:
+        return NOT_MEASURED
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 59.5:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+    return span(round(seconds))
+
+
+def share(fraction: float | None) -> str:
+    """``"63%"``."""
+    return NOT_MEASURED if fraction is None else f"{fraction:.0%}"
+
+
 def counted(count: int, noun: str, plural: str = "") -> str:
     """``"1 request"``, ``"2 requests"``."""
     return f"{count} {noun if count == 1 else plural or noun + 's'}"
+
+
+def on_one_line(text: str) -> str:
+    """As ``printable``, with its lines one after another."""
+    return " ".join(printable(text).split())
 
 
 def printable(text: str) -> str:

@@ -10,7 +10,9 @@ from mlxd.admin.app import build_admin_app, rules_of
 from mlxd.cli import main
 from mlxd.config.address import parse_address
 from mlxd.config.schema import AdminTable
+from mlxd.listener.security import SecurityRules
 from mlxd.listener.server import Listener
+from tests.support.pty_terminal import Terminal
 from tests.support.statuses import FakeDaemon, model_status, running_status
 
 
@@ -85,3 +87,32 @@ async def mlxd(run, serve):
         return await run(arguments[0], *named, *arguments[1:])
 
     return mlxd
+
+
+@pytest.fixture
+async def listen(daemon, tmp_path):
+    """Serve ``daemon`` without rules; each call a listener that the test may stop."""
+    started = []
+
+    async def start():
+        started.append(Listener(build_admin_app(daemon.sources, SecurityRules), [parse_address(f"unix:{tmp_path}/a.sock")]))
+        await started[-1].start()
+        return started[-1]
+
+    yield start
+    for listener in started:
+        await listener.stop()
+
+
+@pytest.fixture
+def terminal():
+    """Start ``mlxd`` with these arguments on a terminal."""
+    started = []
+
+    def start(*arguments, **environment):
+        started.append(Terminal(*arguments, **environment))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.close()

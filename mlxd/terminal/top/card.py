@@ -1,0 +1,95 @@
+"""The chosen model in detail: its speed over the last minute, latencies, caches and memory."""
+
+from collections.abc import Iterator
+
+from rich.text import Text
+
+from mlxd.terminal.status_table import model_name, process_bytes
+from mlxd.terminal.top.charts import curve, fitting_bar
+from mlxd.terminal.top.frame import Frame, Model
+from mlxd.terminal.top.history import NOW, WINDOW, Kind, Recent
+from mlxd.terminal.top.kv import kv_figures, kv_parts
+from mlxd.terminal.top.line import GAP, line, rule
+from mlxd.terminal.values import NOT_MEASURED, NOTHING, counted, latency, on_one_line, per_second, share, size
+
+FACTS = 5  # lines that are not curves: the title, and one fact each
+LEAST = FACTS + 2
+MOST = FACTS + 9
+_LABEL = 12  # characters
+_SPEED = 18  # characters that follow a curve
+_BAR = 24
+
+
+def card(frame: Frame, model: Model, width: int, height: int) -> list[Text]:
+    """``LEAST`` to ``MOST`` lines; curves take what facts leave."""
+    rows = height - FACTS
+    minute = frame.history.recent(model["id"], WINDOW)
+    return [
+        rule(width, _title(model)),
+        *_speed(frame, model, "generated", width, rows - rows // 3),
+        *_speed(frame, model, "prompt", width, rows // 3),
+        _fact(width, "first token", *_first_token(minute)),
+        _fact(width, "cache hits", *_hits(minute)),
+        _fact(width, "kv", *_kv(model, width)),
+        _fact(width, "memory", *_memory(model)),
+    ]
+
+
+def _title(model: Model) -> Text:
+    runner, title = model["runner"], model_name(model)
+    if runner:
+        title.append(f"  {on_one_line(runner['name'])} on {on_one_line(model['device'])}, {on_one_line(model['dtype'])}", "dim not bold")
+    return title
+
+
+def _fact(width: int, label: str, *parts: Text | str) -> Text:
+    fact = line(width - _LABEL, *parts)
+    return Text(no_wrap=True, overflow="crop").append(f"{label:<{_LABEL}}", "dim").append_text(fact)
+
+
+def _speed(frame: Frame, model: Model, kind: Kind, width: int, rows: int) -> Iterator[Text]:
+    """The curve of the last minute, and beside its last row the speed of this moment."""
+    label, style = {"generated": ("generation", "green"), "prompt": ("prompts", "cyan")}[kind]
+    now = per_second(frame.history.recent(model["id"], NOW).rate(kind))
+    series = frame.history.series(model["id"], kind, max(10, width - _LABEL - _SPEED))
+    drawn = curve(series, rows=rows, style=style)
+    for index, text in enumerate(drawn):
+        is_first, is_last = index == 0, index == rows - 1
+        speed = Text.assemble((f"{now:>7}", "bold"), " tok/s") if is_last else _peak(series) if is_first else Text("")
+        yield _fact(width, label if is_last else "last minute" if is_first and kind == "generated" else "", text, speed)
+
+
+def _peak(series: list[float | None]) -> Text:
+    known = [value for value in series if value is not None]
+    return Text(f"{per_second(max(known)):>7} highest", "dim") if known else Text("")
+
+
+def _first_token(minute: Recent) -> Iterator[Text]:
+    if minute.added is None or not minute.added.first_tokens.total:
+        yield Text(f"{NOT_MEASURED}: no request ended in the last minute", "dim")
+        return
+    yield Text.assemble(("p50 ", "dim"), (latency(minute.first_token(0.5)), "bold"))
+    yield Text.assemble(("p95 ", "dim"), (latency(minute.first_token(0.95)), "bold"))
+    yield Text(f"{counted(minute.added.first_tokens.total, 'request')} in the last minute", "dim")
+
+
+def _hits(minute: Recent) -> Iterator[Text]:
+    if minute.added is None or minute.hit_share is None:
+        yield Text(f"{NOT_MEASURED}: nothing was looked for in the last minute", "dim")
+        return
+    yield Text(share(minute.hit_share), "bold")
+    yield Text(f"{minute.added.found:,} of {minute.added.looked_up:,} prompt tokens in the last minute", "dim")
+
+
+def _kv(model: Model, width: int) -> Iterator[Text]:
+    figures = kv_figures(model["cache"])
+    yield from fitting_bar(kv_parts(model["cache"]), _BAR, width - _LABEL, *figures, gap=len(GAP))
+    yield from figures or [Text(NOTHING, "dim")]
+    yield from [Text("blocks", "dim")] if model["cache"]["blocks"] else []
+
+
+def _memory(model: Model) -> Iterator[Text]:
+    used = process_bytes(model)
+    yield Text.assemble((NOTHING if used is None else size(used), "bold"), " in use")
+    yield Text(f"{size(model['reserved_bytes'])} reserved")
+    yield Text(counted(model["restarts"], "restart"), "bold red" if model["restarts"] else "")
