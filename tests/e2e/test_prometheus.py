@@ -47,7 +47,7 @@ def fake(tmp_path_factory):
 def prometheus(tmp_path_factory, real, fake):
     """It has seen everything happen, and some requests go on."""
     rules = {path.name: path.read_text() for path in RULE_FILES}
-    with Prometheus(tmp_path_factory.mktemp("prometheus"), rules, interval="250ms") as started:
+    with Prometheus(tmp_path_factory.mktemp("prometheus"), rules, interval="500ms") as started:
         for daemon in (real, fake):
             daemon.wait_ready()
         started.scrape(real.metrics_address, fake.metrics_address)
@@ -63,9 +63,13 @@ def prometheus(tmp_path_factory, real, fake):
             connection.close()
 
 
-def values(prometheus, expression):
-    """What it answers, without what is no number."""
-    return [value for _, value in prometheus.query(expression) if not math.isnan(value)]
+def answers(prometheus, expression):
+    """With a number, now or after the next scrapes: one may fail on a machine that is busy, and then there is nothing for a moment."""
+
+    def is_number():
+        return any(not math.isnan(value) for _, value in prometheus.query(expression))
+
+    return prometheus.until(is_number, f"an answer to {expression}", patience=3)
 
 
 # ---- dashboards ----
@@ -73,8 +77,7 @@ def values(prometheus, expression):
 
 @pytest.mark.parametrize("expression", EXPRESSIONS, ids=str)
 def test_every_query_of_every_panel_answers_with_data(prometheus, expression):
-    text = expression.substituted(__rate_interval="30s")
-    assert values(prometheus, text), text
+    assert answers(prometheus, expression.substituted(__rate_interval="30s"))
 
 
 @pytest.mark.parametrize("expression", ANNOTATIONS, ids=str)
@@ -95,23 +98,26 @@ def test_prometheus_evaluates_every_rule(prometheus):
 
 @pytest.mark.parametrize("name", RECORDED)
 def test_every_recorded_series_has_data(prometheus, name):
-    assert values(prometheus, name)
+    assert answers(prometheus, name)
 
 
 @pytest.mark.parametrize("rule", [rule for rule in RULES if "alert" in rule], ids=lambda rule: rule["alert"])
 def test_every_alert_reads_series_that_there_are(prometheus, rule):
-    """Comparisons left out: an alert whose selectors find nothing never fires, and nobody hears of it."""
-    prometheus.query(rule["expr"])
-    found = {selector: bool(prometheus.query(f"last_over_time({selector}[10m])")) for selector in selectors(rule["expr"])}
-    assert found
-    assert all(found.values()), found
+    """An alert whose selectors find nothing never fires, and nobody hears of it."""
+    assert selectors_without_series(prometheus, rule["expr"]) == []
 
 
 @pytest.mark.parametrize("query", RUNBOOK)
-def test_every_query_of_the_runbook_is_understood(prometheus, real, query):
-    text = query.replace("INSTANCE", real.metrics_address).replace("MODEL", "tiny")
-    prometheus.query(text)
-    assert unknown(prometheus, text) == set()
+def test_every_query_of_the_runbook_reads_series_that_there_are(prometheus, real, query):
+    assert selectors_without_series(prometheus, query.replace("INSTANCE", real.metrics_address).replace("MODEL", "tiny")) == []
+
+
+def selectors_without_series(prometheus, expression):
+    """Whatever the expression makes of them: comparisons may have no answer, and often should not."""
+    prometheus.query(expression)
+    found = selectors(expression)
+    assert found
+    return [selector for selector in found if not prometheus.query(f"last_over_time({selector}[10m])")]
 
 
 def test_nobody_is_called_for_what_is_over(prometheus):

@@ -2,12 +2,14 @@
 
 import re
 import subprocess
+import tomllib
 
 import pytest
 import yaml
 
+from mlxd.cli.program import build_parser
 from mlxd.errors import CODES, MlxdError, RequestError, from_code
-from tests.support.prometheus import ROOT, RULE_FILES, SHIPPED, program
+from tests.support.prometheus import ROOT, RULE_FILES, SHIPPED, hurried, names, program, selectors
 
 TESTS = sorted((SHIPPED / "tests").glob("*.yml"))
 RULES = [rule for path in RULE_FILES for group in yaml.safe_load(path.read_text())["groups"] for rule in group["rules"]]
@@ -88,6 +90,31 @@ def test_a_section_of_the_runbook_says_all_there_is_to_say(name):
     assert "mlxd " in text.split("**Look first.**")[1].split("**Likely causes.**")[0]
 
 
+def test_the_runbook_s_commands_are_commands(capsys):
+    commands = set(re.findall(r"(?:^|`)mlxd ([a-z][\w-]*)", RUNBOOK, flags=re.MULTILINE))
+    assert commands >= {"status", "requests", "memory", "restart", "validate"}
+    for name in commands:
+        with pytest.raises(SystemExit) as ended:
+            build_parser().parse_args([name, "--help"])
+        assert ended.value.code == 0, name
+
+
+@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)]+)\)", RUNBOOK))))
+def test_the_runbook_s_links_lead_somewhere(link):
+    path, _, anchor = link.partition("#")
+    assert (ROOT / "docs" / path).exists()
+    assert path or anchor in {name.lower() for name in SECTIONS}
+
+
+def test_the_runbook_s_keys_are_keys():
+    """Such as `cache.memory`: of the file, or of a model's table."""
+    full = tomllib.loads((ROOT / "config/mlxd.full.toml").read_text())
+    keys = {f"{table}.{key}" for table, content in (full | full["defaults"]).items() for key in content}
+    unset = {f"{table}.{key}" for table, key in (("metrics", "listen"), ("sampling", "max_tokens"))}
+    named = set(re.findall(r"\b(?:server|admin|log|metrics|memory|batching|cache|lifecycle|worker|sampling)\.[a-z_]+\b", RUNBOOK))
+    assert named - keys - unset == set()
+
+
 def test_every_refusal_is_somebody_s_business():
     """Mistakes of clients are theirs; all others are told of, by this alert or another."""
     told = set(re.search(r'reason=~"([^"]+)"', ALERTS["MlxdRejectionsHigh"]["expr"])[1].split("|"))
@@ -95,3 +122,29 @@ def test_every_refusal_is_somebody_s_business():
     assert told | set(SOMEBODY_KNOWS) | NEVER_A_REFUSAL | mistakes == CODES
     assert MlxdError.code in told
     assert not told & (set(SOMEBODY_KNOWS) | NEVER_A_REFUSAL | mistakes)
+
+
+# ---- what tests/e2e makes of the rules (tests/support/prometheus.py) ----
+
+
+@pytest.mark.parametrize("path", RULE_FILES, ids=lambda path: path.stem)
+def test_hurried_rules_are_the_shipped_ones_but_for_the_length_of_a_minute(path):
+    shipped = path.read_text()
+    shorter = hurried(shipped, minute=800)
+    assert re.sub(r"(\d+)ms", lambda found: f"{int(found[1]) // 800}m", shorter) == shipped
+    durations = re.findall(r"\[\w+\]|offset \w+|for: \d\w+", shorter)
+    assert durations
+    assert all(re.fullmatch(r".*\d+ms\]?", one) for one in durations)
+
+
+def test_what_an_expression_reads():
+    expression = 'sum by (instance) (rate(mlxd_a_total{x="up"}[5m])) / on (job) instance:mlxd_b:ratio > 3 unless up == 0'
+    assert selectors(expression) == ['mlxd_a_total{x="up"}', "instance:mlxd_b:ratio", "up"]
+    assert names(expression) == {"mlxd_a_total", "instance:mlxd_b:ratio", "up"}
+
+
+@pytest.mark.parametrize(("ci", "outcome"), [("true", pytest.fail.Exception), ("", pytest.skip.Exception)])
+def test_without_prometheus_tests_are_skipped_but_not_in_ci(monkeypatch, ci, outcome):
+    monkeypatch.setenv("CI", ci)
+    with pytest.raises(outcome, match="make prometheus"):
+        program("no-such-program")
