@@ -25,7 +25,7 @@ class Screen:
     frame: Frame
 
     def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
-        yield from compose(self.frame, options.max_width, options.height or 24)
+        yield from compose(self.frame, options.max_width, options.height or options.max_height)
 
 
 def compose(frame: Frame, width: int, height: int) -> list[Text]:
