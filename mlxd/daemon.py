@@ -38,6 +38,7 @@ from mlxd.listener.server import Listener
 from mlxd.observability.logging import configure_logging, log_worker_record, reopen_log_file, set_log_level
 from mlxd.observability.loop_lag import sample_loop_lag
 from mlxd.observability.metrics import Metrics
+from mlxd.observability.tracing import Tracing
 from mlxd.service.manager import ServiceManager
 from mlxd.service.open_files import raise_open_files_limit
 from mlxd.service.status_line import draining_line, status_line
@@ -69,6 +70,7 @@ class Daemon:
         ledger = Ledger(total_memory_limit(loaded.config))
         self._metrics = Metrics(self._statuses, ledger)
         self._metrics.add_models(loaded.config.models)
+        self._tracing = Tracing()
         self._registry = Registry(
             worker_factory=_make_worker,
             telemetry=self._metrics,
@@ -77,7 +79,7 @@ class Daemon:
         )
         self._requests = LiveRequests()
         self._operations = Operations()
-        self._takeover = Takeover(loaded, registry=self._registry, metrics=self._metrics)
+        self._takeover = Takeover(loaded, registry=self._registry, metrics=self._metrics, tracing=self._tracing)
         self._service = ServiceManager(os.environ, models=self._statuses, describe=self._status_line)
         self._reloader = Reloader(self._takeover, told=self._on_reload, under_way=self._service.reloading)
         self._listeners = self._takeover.listeners = self._make_listeners(loaded.config)
@@ -86,6 +88,8 @@ class Daemon:
         """Start everything, wait for a signal, stop everything."""
         self._handle_signals()
         async with contextlib.AsyncExitStack() as at_exit:
+            at_exit.push_async_callback(self._tracing.stop)
+            self._tracing.configure(self._config.tracing)
             await self._listeners.start()
             at_exit.push_async_callback(self._listeners.stop)
             running = self._takeover.running
@@ -173,7 +177,7 @@ class Daemon:
             set_log_level=set_log_level,
         )
         metrics = build_metrics_app(self._registry_to_scrape, self._vllm_registry_to_scrape, self._admin_rules)
-        inference = build_app(self._registry, self._metrics, self._requests, lambda: self._config)
+        inference = build_app(self._registry, self._metrics, self._tracing, self._requests, lambda: self._config)
         wanted = listen_addresses(config)
         return Listeners(
             {

@@ -1,4 +1,4 @@
-"""What a new configuration changes, and in which order: sockets, logs, metrics, memory, models."""
+"""What a new configuration changes, and in which order: sockets, logs, traces, metrics, memory, models."""
 
 import asyncio
 import time
@@ -18,6 +18,7 @@ from mlxd.errors import ConfigError, ModelSourceError
 from mlxd.listener.listeners import Listeners, Move, PreparedMoves
 from mlxd.observability.logging import check_log_file, configure_logging
 from mlxd.observability.metrics import Metrics
+from mlxd.observability.tracing import Tracing
 
 _NEW_WORKER = frozenset({Action.LOAD, Action.ADD, Action.REPLACE, Action.DRAIN_AND_REPLACE})
 
@@ -29,11 +30,12 @@ class Takeover:
 
     listeners: Listeners  # set once they are made, for they ask what is ``running``
 
-    def __init__(self, running: LoadedConfig, *, registry: Registry, metrics: Metrics) -> None:
+    def __init__(self, running: LoadedConfig, *, registry: Registry, metrics: Metrics, tracing: Tracing) -> None:
         self.running = running
         self.since = time.time()
         self._registry = registry
         self._metrics = metrics
+        self._tracing = tracing
 
     def room(self) -> Room:
         """See ``Host``."""
@@ -58,6 +60,7 @@ class Takeover:
             configure_logging(new.config.log)
         except ConfigError as error:  # it could be opened a moment ago
             log.error("log_not_reconfigured", reason=error.message)  # noqa: TRY400 - the reason says it all
+        self._tracing.configure(new.config.tracing)
         self._metrics.add_models(new.config.models)
         self._metrics.config_loaded(new.sha256)
         self._registry.memory.set_limit(total_memory_limit(new.config))

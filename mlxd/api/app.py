@@ -5,20 +5,22 @@ from collections.abc import Callable
 from aiohttp import web
 
 from mlxd.api.health import health
-from mlxd.api.keys import CONFIG, MODEL, MODELS, REQUESTS, TELEMETRY, Models
+from mlxd.api.keys import CONFIG, MODEL, MODELS, REQUESTS, TELEMETRY, TRACER, Models
 from mlxd.api.openai.chat import chat_completions
 from mlxd.api.openai.completions import completions
 from mlxd.api.openai.models import list_models, show_model
 from mlxd.config.schema import Config
 from mlxd.control.live_requests import LiveRequests
-from mlxd.control.telemetry import UNKNOWN_MODEL, Telemetry
+from mlxd.control.telemetry import UNKNOWN_MODEL, Telemetry, Tracer
 from mlxd.errors import MlxdError
 from mlxd.listener.application import new_application
 from mlxd.listener.errors import expect_continue
 from mlxd.listener.security import SecurityRules, inference_rules
 
 
-def build_app(models: Models, telemetry: Telemetry, requests: LiveRequests, config: Callable[[], Config]) -> web.Application:
+def build_app(
+    models: Models, telemetry: Telemetry, tracer: Tracer, requests: LiveRequests, config: Callable[[], Config]
+) -> web.Application:
     """``config`` gives the running snapshot and is asked at each request, so a reload takes effect on the next one."""
 
     def rules() -> SecurityRules:
@@ -30,6 +32,7 @@ def build_app(models: Models, telemetry: Telemetry, requests: LiveRequests, conf
     app = new_application(rules, on_error=count)
     app[MODELS] = models
     app[TELEMETRY] = telemetry
+    app[TRACER] = tracer
     app[REQUESTS] = requests
     app[CONFIG] = config
     app.add_routes(

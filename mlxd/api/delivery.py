@@ -60,7 +60,7 @@ class Delivery:
         """Wait for the end and answer with one document. Raises the worker's typed errors and ``DeadlineError``."""
         async with self.deadline.guard():
             with self.client.submit(self.generate) as stream:
-                self.trace.submitted()
+                self.trace.submitted(self.generate)
                 return await self._collect(stream)
 
     async def streamed(self, keep_alive: float) -> web.StreamResponse:
@@ -73,7 +73,7 @@ class Delivery:
         try:
             async with self.deadline.guard():
                 with self.client.submit(self.generate) as stream:
-                    self.trace.submitted()
+                    self.trace.submitted(self.generate)
                     stream.on_overflow = lambda: self._cut_off(sse)
                     async with aclosing(with_ticks(stream, sse.until_keep_alive)) as events:
                         async for event in events:

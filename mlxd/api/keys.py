@@ -9,7 +9,7 @@ from mlxd.client.worker_client import WorkerClient
 from mlxd.config.schema import Config, ModelTable
 from mlxd.control.live_requests import LiveRequests
 from mlxd.control.model_state import ModelStatus
-from mlxd.control.telemetry import Telemetry
+from mlxd.control.telemetry import Telemetry, Tracer
 from mlxd.wire.messages import Ready
 
 
@@ -51,6 +51,7 @@ class Models(Protocol):
 
 MODELS = web.AppKey("models", Models)
 TELEMETRY = web.AppKey("telemetry", Telemetry)
+TRACER = web.AppKey("tracer", Tracer)
 REQUESTS = web.AppKey("requests", LiveRequests)
 CONFIG: web.AppKey[Callable[[], Config]] = web.AppKey("config")  # the running snapshot, asked anew at each request
 MODEL = web.RequestKey("mlxd.model", str)  # the configured id a request asks for, once it is known

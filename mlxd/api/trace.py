@@ -3,34 +3,43 @@
 import asyncio
 import time
 from collections.abc import Callable
+from itertools import accumulate, pairwise
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import structlog
 
 from mlxd.control.live_requests import LiveRequest, Stage
-from mlxd.control.telemetry import UNKNOWN_MODEL, Outcome, RequestRecord, Telemetry
+from mlxd.control.telemetry import UNKNOWN_MODEL, Caller, Outcome, Phase, RequestRecord, Telemetry, Tracer
 from mlxd.errors import MlxdError, RequestError, SlowClientError
-from mlxd.types import CacheOutcome, Timings, Usage
-from mlxd.wire.messages import Delta, Finished, RequestEvent, Started
+from mlxd.types import CacheOutcome, Usage
+from mlxd.wire.messages import Delta, Finished, Generate, RequestEvent, Started
 
 log = structlog.get_logger(__name__)
+
+_PHASES: tuple[Literal["queue", "prefill", "decode"], ...] = ("queue", "prefill", "decode")
 
 
 class RequestTrace:
     """Use it as a context manager around the handler: leaving it records the request, however it ended.
 
-    ``telemetry`` gets one ``RequestRecord``; the log gets one ``request_finished``.
+    ``telemetry`` and ``tracer`` get one ``RequestRecord``; the log gets one ``request_finished``.
     """
 
-    def __init__(self, telemetry: Telemetry, request_id: str, endpoint: str) -> None:
+    def __init__(self, telemetry: Telemetry, tracer: Tracer, request_id: str, endpoint: str, caller: Caller) -> None:
         self.request_id = request_id
         self.endpoint = endpoint
         self.model = UNKNOWN_MODEL
+        self.requested_model: str | None = None
         self.streamed = False
         self.prompt: Any = None  # set only where log.content allows it to be logged
         self._telemetry = telemetry
+        self._tracer = tracer
+        self._caller = caller
+        self._arrived_at = time.time()
         self._arrived = time.monotonic()
+        self._job: Generate | None = None
+        self._reached: list[float] = []  # seconds after arrival: handed to the worker, begun, first token
         self._first_token: float | None = None
         self._live: LiveRequest | None = None
         self._started: Started | None = None
@@ -49,7 +58,7 @@ class RequestTrace:
             self.fail(error)
         record = self._record()
         self._telemetry.request_finished(record)
-        self._log(record)
+        self._log(record, self._tracer.request_finished(record))
 
     def live(self, identity: str, stop: Callable[[MlxdError], None]) -> LiveRequest:
         """How it shows among the requests there are now; kept current from here on."""
@@ -58,8 +67,10 @@ class RequestTrace:
         )
         return self._live
 
-    def submitted(self) -> None:
+    def submitted(self, job: Generate) -> None:
         """It is the worker's now."""
+        self._job = job
+        self._reached.append(self._age)
         if self._live is not None:
             self._live.stage = Stage.WAITING
 
@@ -67,6 +78,7 @@ class RequestTrace:
         """Take note of what the worker said."""
         if isinstance(event, Started):
             self._started = event
+            self._reached.append(self._age)
             if self._live is not None:
                 self._live.started, self._live.stage = event, Stage.RUNNING
         elif isinstance(event, Delta | Finished):
@@ -74,7 +86,8 @@ class RequestTrace:
             if self._live is not None:
                 self._live.tokens = self._tokens
             if self._first_token is None and self._tokens:
-                self._first_token = time.monotonic()
+                self._first_token = self._age
+                self._reached.append(self._first_token)
             if self.prompt is not None:
                 self._text.append(event.text)
             if isinstance(event, Finished):
@@ -93,6 +106,10 @@ class RequestTrace:
         return self._started.cache if self._started else None
 
     @property
+    def _age(self) -> float:
+        return time.monotonic() - self._arrived
+
+    @property
     def _usage(self) -> Usage | None:
         if self._finished:
             return self._finished.usage
@@ -104,18 +121,24 @@ class RequestTrace:
             )
         return None
 
-    @property
-    def _timings(self) -> Timings | None:
-        return self._finished.timings if self._finished else None
+    def _phases(self, duration: float) -> tuple[Phase, ...]:
+        """The worker's times once it has told them; else, what was seen of it until the end."""
+        if not self._reached:
+            return ()
+        bounds = [*self._reached, duration]
+        if self._finished:
+            timings = self._finished.timings
+            bounds = list(accumulate((timings.queue, timings.prefill, timings.decode), initial=self._reached[0]))
+        return tuple(Phase(name, begin, end) for name, (begin, end) in zip(_PHASES, pairwise(bounds), strict=False))
 
     def _record(self) -> RequestRecord:
-        usage = self._usage
+        usage, duration = self._usage, self._age
         return RequestRecord(
             request_id=self.request_id,
             model=self.model,
             endpoint=self.endpoint,
             outcome=self._outcome,
-            duration=time.monotonic() - self._arrived,
+            duration=duration,
             streamed=self.streamed,
             error=self._error,
             finish_reason=self._finished.reason if self._finished else None,
@@ -123,13 +146,19 @@ class RequestTrace:
             cached_tokens=usage.cached_tokens if usage else None,
             completion_tokens=usage.completion_tokens if usage else 0,
             cache=self.cache,
-            time_to_first_token=None if self._first_token is None else self._first_token - self._arrived,
-            timings=self._timings,
+            time_to_first_token=self._first_token,
+            timings=self._finished.timings if self._finished else None,
+            phases=self._phases(duration),
+            arrived=self._arrived_at,
+            caller=self._caller,
+            requested_model=self.requested_model,
+            response_id=self._job.id if self._job else None,
+            sampling=self._job.sampling if self._job else None,
+            max_tokens=self._job.max_tokens if self._job else None,
         )
 
-    def _log(self, record: RequestRecord) -> None:
-        timings = record.timings
-        fields = {
+    def _log(self, record: RequestRecord, trace_id: str | None) -> None:
+        fields: dict[str, Any] = {
             "endpoint": record.endpoint,
             "outcome": record.outcome,
             "error": record.error,
@@ -141,9 +170,8 @@ class RequestTrace:
             "completion_tokens": record.completion_tokens,
             "duration": round(record.duration, 4),
             "ttft": record.time_to_first_token and round(record.time_to_first_token, 4),
-            "queue": timings and round(timings.queue, 4),
-            "prefill": timings and round(timings.prefill, 4),
-            "decode": timings and round(timings.decode, 4),
+            **{phase.name: round(phase.duration, 4) for phase in record.phases},
+            "trace_id": trace_id,
             "prompt": self.prompt,
             "completion": None if self.prompt is None else "".join(self._text),
         }

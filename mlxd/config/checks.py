@@ -1,5 +1,6 @@
 """What one field alone cannot tell: names that clash, listeners that are open, settings that contradict each other."""
 
+import importlib.metadata
 from collections.abc import Iterator
 
 from mlxd.config.address import Address, TcpAddress
@@ -23,6 +24,7 @@ def check(config: Config, document: Document) -> Iterator[Problem]:
     yield from _open_listeners_are_guarded(config, document)
     yield from _any_origin_needs_keys(config)
     yield from _read_token_restricts(config)
+    yield from _tracing_is_installed(config)
 
 
 def _models_exist(document: Document) -> Iterator[Problem]:
@@ -119,3 +121,19 @@ def _read_token_restricts(config: Config) -> Iterator[Problem]:
         yield Problem(key, "set without admin.token, so that everyone could do everything; set admin.token as well", (key, token))
     if config.admin.read_token and config.admin.read_token == config.admin.token:
         yield Problem(key, "the same as admin.token; must be another one, for it may only read", (key, token))
+
+
+def _tracing_is_installed(config: Config) -> Iterator[Problem]:
+    if config.tracing.enabled and not tracing_extra():
+        key: Key = ("tracing", "enabled")
+        text = 'found true, which needs OpenTelemetry; install it with pip install "mlxd[tracing]", or set it to false'
+        yield Problem(key, text, (key,))
+
+
+def tracing_extra() -> bool:
+    """Whether ``mlxd[tracing]`` is installed. Nothing of it is imported."""
+    try:
+        importlib.metadata.version("opentelemetry-exporter-otlp-proto-http")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True

@@ -6,7 +6,8 @@ from typing import Any
 
 from mlxd.config.catalogue import ANY_NAME, defaults_as_written, entries
 from mlxd.config.fields import Table, example, is_not_yet_available, reload_class
-from mlxd.config.schema import NAME_PATTERN, Config
+from mlxd.config.schema import Config
+from mlxd.config.values import NAME_PATTERN
 
 # What pydantic writes and we say otherwise, and our own marks of a field.
 _REPLACED = (

@@ -10,8 +10,9 @@ from pydantic.fields import FieldInfo
 from mlxd.config.catalogue import Entry, defaults_as_written, entries, leaves
 from mlxd.config.fields import Reload, Table, example, is_not_yet_available, is_secret, reload_class
 from mlxd.config.keys import Key, dotted
-from mlxd.config.schema import NAME_PATTERN, Config
+from mlxd.config.schema import Config
 from mlxd.config.units import DURATION_PATTERN, SHARE_PATTERN, SIZE_PATTERN
+from mlxd.config.values import NAME_PATTERN
 
 _HEAD = """\
 # The configuration

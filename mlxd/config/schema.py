@@ -4,101 +4,29 @@
 cannot tell (``checks.py``) and merges ``[defaults]`` into each model before validation.
 """
 
-import re
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Strict, WithJsonSchema
+from pydantic import Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from mlxd.config.address import Listen, is_host, parse_address
+from mlxd.config.address import parse_address
 from mlxd.config.fields import Reload, Table, setting, table
 from mlxd.config.source import Source
-from mlxd.config.units import Duration, MemoryShare, Share, Size, format_duration, parse_duration
-
-
-def _listed(value: object) -> object:
-    if value == []:
-        raise ValueError("must have at least one address")
-    return value if isinstance(value, list | tuple) else [value]
-
-
-def _check_name(value: str) -> str:
-    if len(value) > 128 or not re.fullmatch(NAME_PATTERN, value):
-        raise ValueError(
-            'must be a model name: letters, digits and ". _ - : /", at most 128, with a letter or digit at the beginning and after each "/"'
-        )
-    return value
-
-
-def _check_host(value: str) -> str:
-    host = value.lower().removeprefix("[").removesuffix("]")
-    if not is_host(host):
-        raise ValueError('must be a host name or an IP address, without scheme and port, such as "mlx.example"')
-    return host
-
-
-def _check_origin(value: str) -> str:
-    if value == "*":
-        return value
-    found = re.fullmatch(r"https?://(\[[0-9a-f:.]+\]|[^:/\[\]]+)(:[0-9]{1,5})?", value)
-    if not found or not is_host(found[1].strip("[]")):
-        raise ValueError('must be an origin in lower case with nothing after host and port, such as "https://chat.example"')
-    return value
-
-
-NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._:-]*(/[A-Za-z0-9][A-Za-z0-9._:-]*)*"
-
-_Array = Strict(strict=False)  # TOML arrays arrive as lists; their items stay strict
-_ADDRESS = {"type": "string", "examples": ["127.0.0.1:8000", "unix:~/.mlxd/admin.sock"]}
-Addresses = Annotated[
-    tuple[Listen, ...],
-    _Array,
-    BeforeValidator(_listed),
-    WithJsonSchema({"anyOf": [_ADDRESS, {"type": "array", "items": _ADDRESS, "minItems": 1}]}),
-]
-Texts = Annotated[tuple[str, ...], _Array]
-ModelName = Annotated[
-    str, AfterValidator(_check_name), WithJsonSchema({"type": "string", "pattern": f"^{NAME_PATTERN}$", "maxLength": 128})
-]
-Hosts = Annotated[tuple[Annotated[str, AfterValidator(_check_host)], ...], _Array]
-Origins = Annotated[tuple[Annotated[str, AfterValidator(_check_origin)], ...], _Array]
-Names = Annotated[tuple[ModelName, ...], _Array]
-
-_MANY = 1_000_000  # no count needs more; larger ones are mistakes
-_TOKENS = 2**31 - 1
-
-
-def _check_step_tokens(value: object) -> object:
-    if value != "auto" and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MANY):
-        raise ValueError(f'must be "auto" or a number of tokens from 1 to {_MANY}')
-    return value
-
-
-def _parse_idle(value: object) -> float | None:
-    if value is None or value == "never":
-        return None
-    try:
-        seconds = parse_duration(value)
-    except ValueError as error:
-        raise ValueError(f'{error}, or "never"') from None
-    if not seconds:
-        raise ValueError('must be longer than "0s", or "never"')
-    return seconds
-
-
-StepTokens = Annotated[
-    Literal["auto"] | int,
-    BeforeValidator(_check_step_tokens),
-    WithJsonSchema({"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1, "maximum": _MANY}]}),
-]
-
-
-Idle = Annotated[
-    float | None,
-    BeforeValidator(_parse_idle),
-    PlainSerializer(lambda value: "never" if value is None else format_duration(value), return_type=str),
-    WithJsonSchema({"type": "string", "pattern": r"^(never|[0-9]+(\.[0-9]+)?\s*(ms|s|m|h|d))$"}),
-]
+from mlxd.config.units import Duration, MemoryShare, Share, Size
+from mlxd.config.values import (
+    MOST,
+    MOST_TOKENS,
+    Addresses,
+    Endpoint,
+    Hosts,
+    Idle,
+    ModelName,
+    Names,
+    Origins,
+    ServiceName,
+    StepTokens,
+    Texts,
+)
 
 
 class ServerTable(Table):
@@ -184,6 +112,22 @@ class MetricsTable(Table):
     )
 
 
+class TracingTable(Table):
+    """One OpenTelemetry span for each request, with its queue, prefill and decode. Never prompts or completions."""
+
+    enabled: bool = setting(False, 'Send traces; needs the extra "tracing": pip install "mlxd[tracing]".', reload=Reload.LIVE)
+    endpoint: Endpoint = setting(
+        "http://127.0.0.1:4318/v1/traces",
+        "Where a collector takes OTLP over HTTP: the whole URL. Headers, as for a token, come from the environment variable "
+        "OTEL_EXPORTER_OTLP_HEADERS.",
+        reload=Reload.LIVE,
+    )
+    sample_ratio: float = setting(
+        1.0, "Share of the requests that are traced, of those whose client does not say (traceparent).", reload=Reload.LIVE, ge=0, le=1
+    )
+    service_name: ServiceName = setting("mlxd", "What the traces call this daemon: service.name.", reload=Reload.LIVE)
+
+
 class MemoryTable(Table):
     """One ledger over weights, KV and transients of all models."""
 
@@ -202,11 +146,11 @@ class BatchingTable(Table):
     mode: Literal["simple", "continuous"] = setting(
         "simple", '"simple": one request at a time. "continuous": many at once.', reload=Reload.MODEL
     )
-    max_queue: int = setting(256, "Requests that may wait; beyond it, 429.", reload=Reload.LIVE, ge=0, le=_MANY)
+    max_queue: int = setting(256, "Requests that may wait; beyond it, 429.", reload=Reload.LIVE, ge=0, le=MOST)
     stream_interval: int = setting(
-        1, "Tokens per delivered delta; the first token is delivered at once.", reload=Reload.LIVE, ge=1, le=_MANY
+        1, "Tokens per delivered delta; the first token is delivered at once.", reload=Reload.LIVE, ge=1, le=MOST
     )
-    max_sequences: int = setting(32, "Sequences of a continuous batch.", reload=Reload.LIVE, ge=1, le=_MANY)
+    max_sequences: int = setting(32, "Sequences of a continuous batch.", reload=Reload.LIVE, ge=1, le=MOST)
     step_tokens: StepTokens = setting(
         "auto",
         'Tokens that one step of a continuous batch computes, prompts and streams together; "auto": as many as target_itl allows.',
@@ -235,7 +179,7 @@ class CacheTable(Table):
         'or a size such as "2GiB".',
         reload=Reload.LIVE,
     )
-    max_entries: int = setting(64, 'Most entries kept by kind = "entries".', reload=Reload.LIVE, ge=1, le=_MANY)
+    max_entries: int = setting(64, 'Most entries kept by kind = "entries".', reload=Reload.LIVE, ge=1, le=MOST)
     block_size: int = setting(
         16, 'Tokens per block of kind = "paged": what two prompts share, they share in whole blocks.', reload=Reload.MODEL, ge=1, le=1024
     )
@@ -276,7 +220,7 @@ class SamplingTable(Table):
 
     temperature: float = setting(1.0, "0: greedy, the most likely token always.", reload=Reload.LIVE, ge=0, le=2)
     top_p: float = setting(1.0, "Nucleus sampling; 1: off.", reload=Reload.LIVE, gt=0, le=1)
-    top_k: int = setting(0, "Only the k most likely tokens; 0: off.", reload=Reload.LIVE, ge=0, le=_MANY)
+    top_k: int = setting(0, "Only the k most likely tokens; 0: off.", reload=Reload.LIVE, ge=0, le=MOST)
     min_p: float = setting(
         0.0, "Only tokens at least this likely, relative to the most likely one; 0: off.", reload=Reload.LIVE, ge=0, le=1
     )
@@ -284,7 +228,7 @@ class SamplingTable(Table):
     presence_penalty: float = setting(0.0, "Additive, once for each token of the output.", reload=Reload.LIVE, ge=-2, le=2)
     frequency_penalty: float = setting(0.0, "Additive, for each occurrence in the output.", reload=Reload.LIVE, ge=-2, le=2)
     max_tokens: int | None = setting(
-        None, "Tokens generated at most. Unset: up to the end of the context.", reload=Reload.LIVE, example=1024, ge=1, le=_TOKENS
+        None, "Tokens generated at most. Unset: up to the end of the context.", reload=Reload.LIVE, example=1024, ge=1, le=MOST_TOKENS
     )
 
 
@@ -317,7 +261,7 @@ class ModelTable(DefaultsTable):
         reload=Reload.MODEL,
         example=4096,
         ge=16,
-        le=_TOKENS,
+        le=MOST_TOKENS,
     )
 
 
@@ -330,6 +274,7 @@ class Config(BaseSettings, Table):
     admin: AdminTable = table(AdminTable, "The admin listener.")
     log: LogTable = table(LogTable, "Logs.")
     metrics: MetricsTable = table(MetricsTable, "Prometheus metrics.")
+    tracing: TracingTable = table(TracingTable, "OpenTelemetry traces.")
     memory: MemoryTable = table(MemoryTable, "Memory policy.")
     defaults: DefaultsTable = table(DefaultsTable, "What every model inherits.")
     models: dict[ModelName, ModelTable] = Field(default_factory=dict, description="The models, by the name clients use.")

@@ -1,13 +1,37 @@
-"""What happens, told to whoever measures: the layers above implement it with Prometheus."""
+"""What happens, told to whoever measures: the layers above implement it with Prometheus and OpenTelemetry."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from mlxd.types import CacheOutcome, FinishReason, Timings
+from mlxd.types import CacheOutcome, FinishReason, SamplingParams, Timings
 from mlxd.wire.messages import StepStats
 
 Outcome = Literal["ok", "client_error", "error", "aborted"]
 UNKNOWN_MODEL = "_unknown"  # the label of requests for models that are not configured
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of a request's life, in seconds since it arrived."""
+
+    name: Literal["queue", "prefill", "decode"]
+    begin: float
+    end: float
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return self.end - self.begin
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """Where a request came in, and the trace it is part of."""
+
+    address: str | None = None  # of the listener: an IP address, or the path of a socket
+    port: int | None = None
+    trace_context: Mapping[str, str] = field(default_factory=dict)  # the W3C headers: traceparent, tracestate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +51,14 @@ class RequestRecord:
     completion_tokens: int = 0
     cache: CacheOutcome | None = None
     time_to_first_token: float | None = None
-    timings: Timings | None = None
+    timings: Timings | None = None  # by the worker, of a request that it finished
+    phases: tuple[Phase, ...] = ()  # those it came to, whatever became of it
+    arrived: float = 0.0  # Unix time
+    caller: Caller = Caller()
+    requested_model: str | None = None  # as the client calls it; None where nothing is called that
+    response_id: str | None = None
+    sampling: SamplingParams | None = None  # what held for it, with the model's defaults
+    max_tokens: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +86,13 @@ class HistogramCounts:
 
     bounds: tuple[float, ...]
     counts: tuple[int, ...]
+
+
+class Tracer(Protocol):
+    """Sink of the same records for people who look at single requests."""
+
+    def request_finished(self, record: RequestRecord) -> str | None:
+        """The id of the trace it is in; None where it is in none. Never blocks."""
 
 
 class Telemetry(Protocol):

@@ -43,6 +43,12 @@ TOP_TABLES = {
         "content": st.booleans(),
     },
     "metrics": {"enabled": st.booleans(), "vllm_compat": st.booleans()},
+    "tracing": {
+        "enabled": st.booleans(),
+        "endpoint": st.sampled_from(["http://127.0.0.1:4318/v1/traces", "https://collector.example/otlp/v1/traces"]),
+        "sample_ratio": _fractions,
+        "service_name": st.sampled_from(["mlxd", "mlxd-a"]),
+    },
     "memory": {"limit": _shares},
 }
 MODEL_TABLES = {

@@ -35,6 +35,7 @@ EVERYTHING_BUT_THE_WORKER = {"daemon", "takeover", "cli", "__main__", "__init__"
 MLX = {"mlx", "mlx_lm"}
 HTTP = {"aiohttp", "prometheus_client"}
 MAY_IMPORT = {
+    "opentelemetry": {"observability.otlp"},  # an extra: nobody else may need it
     **{name: {"worker.runtime"} for name in MLX},
     **{name: {"listener", "api", "admin", "observability", "daemon", "takeover", "cli"} for name in HTTP},
 }

@@ -44,6 +44,14 @@ class Metrics:
         self._done("metrics", sha256)
 
 
+class Tracing:
+    def __init__(self, done):
+        self._done = done
+
+    def configure(self, table):
+        self._done("traces", table.enabled)
+
+
 class RecordingListeners:
     def __init__(self, done):
         self._done = done
@@ -67,7 +75,7 @@ class Rig:
         self.path.write_text(text)
         self.steps = []
         self.before = load_config(path, {})
-        self.takeover = Takeover(self.before, registry=Registry(self.done), metrics=Metrics(self.done))
+        self.takeover = Takeover(self.before, registry=Registry(self.done), metrics=Metrics(self.done), tracing=Tracing(self.done))
         self.takeover.listeners = RecordingListeners(self.done)
 
     def done(self, what, detail):
@@ -112,7 +120,7 @@ def rig(tmp_path, configured):
 
 async def test_old_sockets_close_before_the_new_rules_hold_and_new_ones_answer_after(rig, configured):
     new = await rig.take_over(f'[server]\nlisten = "127.0.0.1:7001"\n{MODEL}[models.other]\nsource = "org/other"\n')
-    assert rig.order() == [("bind", "old"), ("close", "old"), ("metrics", "new"), ("models", "new"), ("serve", "new")]
+    assert rig.order() == [("bind", "old"), ("close", "old"), ("traces", "new"), ("metrics", "new"), ("models", "new"), ("serve", "new")]
     [move] = rig.steps[0][2]
     assert (move.role, [str(one) for one in move.opened], [str(one) for one in move.closed]) == (
         "inference", ["127.0.0.1:7001"], ["127.0.0.1:8000"],

@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from mlxd.api.caller import caller
 from mlxd.api.deadline import Deadline
 from mlxd.api.delivery import Delivery
-from mlxd.api.keys import CONFIG, MODEL, MODELS, REQUESTS, TELEMETRY, ReadyModel
+from mlxd.api.keys import CONFIG, MODEL, MODELS, REQUESTS, TELEMETRY, TRACER, ReadyModel
 from mlxd.api.openai.answers import ChatShape, CompletionShape
 from mlxd.api.openai.fields import GenerationFields
 from mlxd.api.trace import RequestTrace
@@ -31,10 +32,12 @@ async def generate(
     """``parse`` checks the body; ``shape_of`` writes the answer. Raises every kind of ``MlxdError``."""
     config = request.app[CONFIG]()
     deadline = Deadline(config.server.request_timeout)
-    with RequestTrace(request.app[TELEMETRY], request_id(request), endpoint) as trace:
+    with RequestTrace(request.app[TELEMETRY], request.app[TRACER], request_id(request), endpoint, caller(request)) as trace:
         async with deadline.guard():
             body = await read_json_object(request, BodyLimits(max_size=config.server.max_body, setting="server.max_body"))
-            request[MODEL] = trace.model = request.app[MODELS].resolve(_model_name(body))
+            name = _model_name(body)
+            request[MODEL] = trace.model = request.app[MODELS].resolve(name)
+            trace.requested_model = name
             accepted = parse(body)
             trace.streamed = bool(accepted.stream)
         live = trace.live(shape_of.new_id(), deadline.stop)

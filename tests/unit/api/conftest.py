@@ -11,6 +11,7 @@ from mlxd.config.address import TcpAddress
 from mlxd.config.schema import Config
 from mlxd.control.live_requests import LiveRequests
 from mlxd.listener.server import Listener
+from mlxd.observability.tracing import Tracing
 from tests.support.fake_registry import FakeModel, FakeRegistry, FakeTelemetry
 
 HELLO = {"model": "tiny", "messages": [{"role": "user", "content": "hello there"}]}
@@ -22,6 +23,7 @@ class Server:
 
     registry: FakeRegistry = field(default_factory=FakeRegistry)
     telemetry: FakeTelemetry = field(default_factory=FakeTelemetry)
+    tracing: Tracing = field(default_factory=Tracing)
     requests: LiveRequests = field(default_factory=LiveRequests)
     config: Config = field(default_factory=Config)
     port: int = 0
@@ -73,7 +75,7 @@ class Server:
 async def server():
     serving = Server()
     serving.registry.add("tiny", aliases=["small"])
-    app = build_app(serving.registry, serving.telemetry, serving.requests, lambda: serving.config)
+    app = build_app(serving.registry, serving.telemetry, serving.tracing, serving.requests, lambda: serving.config)
     listener = Listener(app, [TcpAddress("127.0.0.1", 0)], shutdown_timeout=0.2)
     await listener.start()
     serving.port = listener.addresses[0].port

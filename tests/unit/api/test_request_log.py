@@ -4,7 +4,7 @@ import pytest
 import structlog
 
 from mlxd.api.trace import outcome_of
-from mlxd.errors import InvalidRequestError, MlxdError, QueueFullError, SlowClientError
+from mlxd.errors import GenerationError, InvalidRequestError, MlxdError, QueueFullError, SlowClientError
 from tests.support.fake_registry import echo
 from tests.unit.api.conftest import HELLO
 
@@ -44,6 +44,28 @@ async def test_a_refused_request_names_the_field_and_not_its_value(server):
     event = await finished(server, HELLO | {"stop": [""], "temperature": "my secret"})
     assert (event["outcome"], event["error"], event["param"]) == ("client_error", "invalid_request", "stop[0]")
     assert "secret" not in str(event)
+
+
+async def test_a_request_that_failed_says_where_its_time_went(server):
+    def script(request):
+        request.started()
+        request.delta("some")
+        request.lose(GenerationError("the worker is gone"))
+
+    server.worker.script = script
+    event = await finished(server, HELLO)
+    assert (event["outcome"], event["error"], event["completion_tokens"]) == ("error", "generation_failed", 1)
+    assert event.keys() >= {"queue", "prefill", "decode", "ttft", "prompt_tokens", "cached_tokens", "cache"}
+    assert event["queue"] + event["prefill"] + event["decode"] <= event["duration"] + 0.0002  # each is rounded
+    assert "finish_reason" not in event
+
+
+async def test_a_request_that_never_began_has_waited_only(server):
+    server.worker.script = lambda request: request.fail(QueueFullError("full", retry_after=1.0))
+    event = await finished(server, HELLO)
+    assert (event["outcome"], event["error"]) == ("error", "queue_full")
+    assert "queue" in event
+    assert event.keys() & {"prefill", "decode", "ttft", "prompt_tokens", "cache"} == set()
 
 
 async def test_content_is_logged_only_where_asked_for(server):

@@ -1,5 +1,7 @@
 import hashlib
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -195,3 +197,15 @@ def test_no_traceback_leads_to_a_secret():
         parse(text)
     assert refused.value.__cause__ is None
     assert refused.value.__context__ is None or refused.value.__suppress_context__
+
+
+def test_tracing_without_its_extra_says_what_to_install(monkeypatch):
+    text = "[tracing]\nenabled = {}\n" + MODEL
+    assert parse(text.format("true")).config.tracing.enabled
+    monkeypatch.setattr("importlib.metadata.version", Mock(side_effect=PackageNotFoundError))
+    [problem] = problems(text.format("true"))
+    assert problem == (
+        "mlxd.toml:2: tracing.enabled: found true, which needs OpenTelemetry; "
+        'install it with pip install "mlxd[tracing]", or set it to false'
+    )
+    assert not parse(text.format("false")).config.tracing.enabled
