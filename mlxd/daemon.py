@@ -31,7 +31,7 @@ from mlxd.control.model_state import ModelStatus
 from mlxd.control.operations import Operations
 from mlxd.control.planner import listen_addresses
 from mlxd.control.registry import Registry
-from mlxd.control.reload import Outcome, Reloader, Trigger
+from mlxd.control.reload import Outcome, Reloader, Result, Trigger
 from mlxd.listener.listeners import Listeners
 from mlxd.listener.security import SecurityRules
 from mlxd.listener.server import Listener
@@ -145,8 +145,9 @@ class Daemon:
         self._reloader.request(Trigger.SIGNAL)
 
     def _on_reload(self, trigger: Trigger, outcome: Outcome) -> None:
-        self._metrics.reloaded(trigger.value, outcome.result.value, good=outcome.result.is_good)
-        self._reload_is_good = outcome.result.is_good
+        if outcome.result is not Result.STALE:  # that says nothing of the file
+            self._reload_is_good = outcome.result.is_good
+        self._metrics.reloaded(trigger.value, outcome.result.value, good=self._reload_is_good)
         if outcome.result.is_good:
             log.info("reload_done", trigger=trigger.value, result=outcome.result.value, sha256=outcome.sha256)
         else:

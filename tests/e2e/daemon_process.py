@@ -88,11 +88,11 @@ class DaemonProcess:
                 env=self._env,
             )
 
-    def admin(self, path, method="GET"):
+    def admin(self, path, method="GET", **headers):
         """(status, parsed body) from the admin listener; ConnectionError while it is not up."""
         connection = UnixConnection(self.socket)
         try:
-            connection.request(method, path)
+            connection.request(method, path, headers=headers)
             answer = connection.getresponse()
             body = answer.read()
         except OSError as error:

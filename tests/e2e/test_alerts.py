@@ -136,6 +136,11 @@ def test_an_engine_that_does_nothing(prometheus, daemon):
     wait_firing(prometheus, daemon, "MlxdEngineStalled", "stalled")
 
 
+def test_a_reload_by_somebody_who_has_seen_another_configuration_is_no_failure(prometheus, daemon):
+    """It would have been told of at the end."""
+    assert daemon.admin("/admin/v1/reload", "POST", **{"If-Match": f'"{"0" * 64}"'})[0] == 412
+
+
 def test_a_file_that_is_broken(prometheus, daemon, small):
     small.save(SMALL_CACHE + "[models.tiny.sampling]\ntemperatur = 0\n")
     wait_firing(prometheus, small, "MlxdReloadFailed")
