@@ -87,7 +87,13 @@ class Story:
     async def _a_model_is_added(self) -> None:
         self._text += ADDED
         self._config.write_text(self._text)
+        while await self._state("drafts") != "ready":
+            await asyncio.sleep(0.5)
         self._users.models = ["smollm2", "smollm2", "drafts"]
+
+    async def _state(self, model: str) -> str:
+        """Also of one that the daemon has not heard of yet."""
+        return next((str(one["state"]) for one in await self._admin.models() if one["id"] == model), "unknown")
 
     async def _mistakes(self) -> None:
         await asyncio.gather(mistaken(self._users.url), hurried(self._users.url))

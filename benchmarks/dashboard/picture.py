@@ -11,24 +11,13 @@ from PIL import Image
 
 from benchmarks.dashboard import draw
 from benchmarks.dashboard.board import Annotation, Board, Panel
+from benchmarks.dashboard.layout import COLUMNS, ROWS
 from benchmarks.dashboard.prometheus import Prometheus
 
-COLUMNS, UNIT = 24, 54  # Grafana's; pixels of one column
+UNIT = 54  # pixels of a column
 GAP, HEADER = 8, 64  # pixels
 COLORS = 200  # of the file: flat areas need no more, and it is a third as large
 DPI = 100
-
-# Height in pixels, and the titles of the panels with their width in columns.
-ROWS: list[tuple[int, dict[str, int]]] = [
-    (96, dict.fromkeys(["Daemon", "Models", "Configuration", "Failing requests", "Worker restarts", "Memory pressure"], 4)),
-    (96, dict.fromkeys(["Requests", "Tokens computed", "TTFT p95", "ITL p95", "KV cache in use", "Memory reserved"], 4)),
-    (250, dict.fromkeys(["Requests by outcome", "Refused and failed, by reason", "Running and waiting"], 8)),
-    (250, dict.fromkeys(["Time to first token", "Time between tokens", "Where the time goes"], 8)),
-    (250, dict.fromkeys(["Time to first token, all of it", "Time between tokens, all of it", "Duration, all of it"], 8)),
-    (250, dict.fromkeys(["Prompt tokens by source", "Tokens computed by model", "Sequences in a step"], 8)),
-    (250, dict.fromkeys(["Blocks", "Prompt tokens found in the cache", "Keys and values"], 8)),
-    (210, {"States": 16, "Reloads by result": 8}),
-]
 
 
 def render(board: Board, prometheus: Prometheus, caption: str, out: Path) -> None:
