@@ -53,8 +53,9 @@ BROKEN = '[models.notes]\nsorce = "builtin:smollm2-135m"\n'
 class Story:
     """What happens, and when."""
 
-    def __init__(self, config: Path, text: str, admin: Admin, users: Users) -> None:
-        self._config, self._text, self._admin, self._users = config, text, admin, users
+    def __init__(self, config: Path, daemon: ServerProcess, admin: Admin, users: Users) -> None:
+        self._config, self._daemon, self._admin, self._users = config, daemon, admin, users
+        self._text = config.read_text()
 
     async def tell(self, pace: float) -> None:
         """``pace`` 1: in three and a half minutes."""
@@ -87,13 +88,11 @@ class Story:
     async def _a_model_is_added(self) -> None:
         self._text += ADDED
         self._config.write_text(self._text)
-        while await self._state("drafts") != "ready":
-            await asyncio.sleep(0.5)
+        await self._daemon.until(self._is_there)
         self._users.models = ["smollm2", "smollm2", "drafts"]
 
-    async def _state(self, model: str) -> str:
-        """Also of one that the daemon has not heard of yet."""
-        return next((str(one["state"]) for one in await self._admin.models() if one["id"] == model), "unknown")
+    async def _is_there(self) -> bool:
+        return any(one["id"] == "drafts" and one["state"] == "ready" for one in await self._admin.models())
 
     async def _mistakes(self) -> None:
         await asyncio.gather(mistaken(self._users.url), hurried(self._users.url))
@@ -146,15 +145,15 @@ async def _is_ready(url: str) -> bool:
 async def show(directory: Path, out: Path, pace: float) -> None:
     """All of it."""
     port = free_port()
-    config, text = directory / "mlxd.toml", CONFIG.format(directory=directory, port=port)
-    config.write_text(text)
+    config = directory / "mlxd.toml"
+    config.write_text(CONFIG.format(directory=directory, port=port))
     command = [sys.executable, "-m", "mlxd", "--config", str(config)]
     with ServerProcess("mlxd", command, directory / "log") as daemon:
         async with Admin(directory / "admin.sock") as admin, prometheus(directory, f"127.0.0.1:{port}") as url:
             await daemon.until(admin.is_ready)
             began = time.time() + SCRAPE_INTERVAL
             async with Users(await admin.inference_url(), random.Random(1)) as users:  # noqa: S311 - the same story each time
-                await Story(config, text, admin, users).tell(pace)
+                await Story(config, daemon, admin, users).tell(pace)
                 note = f"{machine.one_line(machine.describe())}; builtin:smollm2-135m"
                 window = Window.over(began, time.time() - SCRAPE_INTERVAL, RATE_INTERVAL)
                 await asyncio.to_thread(draw, Prometheus(url, window), out, note)
