@@ -52,6 +52,7 @@ docs: $(VENV)/.dev
 	$(call generate,mlxd.config.json_schema,config/mlxd.schema.json)
 	$(call generate,mlxd.config.manual,docs/configuration.md)
 	$(call generate,mlxd.admin.reference,docs/admin-api.md)
+	$(call generate,mlxd.observability.reference,docs/metrics.md)
 	$(BIN)/python -m grafana.generate
 
 $(VENV)/bin/python:
