@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from mlxd.terminal.top.view import Key
 
-_SEQUENCE = re.compile(rb"\x1b[\[O][0-9;]*[A-Za-z~]|.", re.DOTALL)
+_SEQUENCE = re.compile(rb"\x1b[\[O][0-9;]*[A-Za-z~]|[\xc0-\xff][\x80-\xbf]+|.", re.DOTALL)
 _MEANINGS = {
     b"\x1b[A": Key.UP,
     b"\x1bOA": Key.UP,
@@ -29,8 +29,8 @@ _MEANINGS = {
 
 
 def decode(data: bytes) -> list[Key]:
-    """Of what was typed, what means something."""
-    return [_MEANINGS[typed] for typed in _SEQUENCE.findall(data) if typed in _MEANINGS]
+    """Of what was typed."""
+    return [_MEANINGS.get(typed, Key.OTHER) for typed in _SEQUENCE.findall(data)]
 
 
 @contextmanager

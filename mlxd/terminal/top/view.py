@@ -18,6 +18,7 @@ class Key(Enum):
     PAUSE = auto()
     HELP = auto()
     QUIT = auto()
+    OTHER = auto()  # one that means nothing, but closes help
 
 
 class Sort(StrEnum):

@@ -52,7 +52,8 @@ def test_switches():
 
 
 def test_any_key_closes_help_and_does_nothing_else():
-    assert after(Key.HELP, Key.DOWN) == View()
+    assert after(Key.HELP, Key.DOWN) == after(Key.HELP, Key.OTHER) == View()
+    assert after(Key.OTHER) == View()
 
 
 @pytest.mark.parametrize(
@@ -63,9 +64,9 @@ def test_any_key_closes_help_and_does_nothing_else():
         (b"\x1b[A\x1b[B\x1bOA\x1bOB", [Key.UP, Key.DOWN, Key.UP, Key.DOWN]),
         (b"\x1b", [Key.BACK]),
         (b"\r\n", [Key.ENTER, Key.ENTER]),
-        (b"\x1b[15~\x1b[1;5Azx", []),
+        (b"\x1b[15~\x1b[1;5Az", [Key.OTHER] * 3),
         (b"s p?h", [Key.SORT, Key.PAUSE, Key.PAUSE, Key.HELP, Key.HELP]),
-        ("é".encode(), []),
+        ("é".encode(), [Key.OTHER]),
         (b"", []),
     ],
 )
