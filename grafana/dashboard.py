@@ -102,7 +102,7 @@ def _annotations() -> list[Builder[schema.AnnotationQuery]]:
         Events("Reloads", NEUTRAL, taken_over, "configuration taken over on {{instance}}", value_is_time=True),
         Events("Bad reloads", WARNING, bad, "reload {{result}} on {{instance}} (by {{trigger}})"),
         Events("Restarts", BAD, restarts, "{{model}}: {{reason}} on {{instance}}"),
-        Events("Alerts", BAD, firing, "{{alertname}} on {{instance}} {{model}}"),
+        Events("Alerts", BAD, firing, "{{alertname}} on {{instance}}"),
     ]
 
 
