@@ -49,6 +49,12 @@ class Admin:
         """As ``GET /admin/v1/models/NAME`` has it."""
         return await self._get(f"/admin/v1/models/{name}")
 
+    async def metrics(self) -> str:
+        """As Prometheus gets it: text, not compressed."""
+        async with self._session.get("/metrics", headers={"Accept-Encoding": "identity"}) as response:
+            response.raise_for_status()
+            return await response.text()
+
     async def _get(self, path: str) -> dict[str, Any]:
         async with self._session.get(path) as response:
             response.raise_for_status()
