@@ -4,10 +4,11 @@ https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/. What they woul
 span. Of an extra, ``mlxd[tracing]``: import this module where tracing is on only.
 """
 
+import logging
 from collections.abc import Iterator
 
 from opentelemetry.context import Context
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.exporter.otlp.proto.http import trace_exporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -25,11 +26,31 @@ _OPERATIONS = {"chat_completions": "chat", "completions": "text_completion"}
 _PROVIDER = "mlxd"
 
 
+class Rarely(logging.Filter):
+    """Lets one line pass in ``interval`` seconds."""
+
+    def __init__(self, interval: float) -> None:
+        super().__init__()
+        self._interval = interval
+        self._next = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether it is time for one."""
+        if record.created < self._next:
+            return False
+        self._next = record.created + self._interval
+        return True
+
+
+# The exporter speaks of every attempt, several in a second; that a collector is away is worth a line a minute.
+logging.getLogger(trace_exporter.__name__).addFilter(Rarely(60.0))
+
+
 class OtlpSpans:
     """Implements ``tracing.SpanSink``. What the file does not say (headers, certificates), ``OTEL_EXPORTER_OTLP_*`` may."""
 
     def __init__(self, table: TracingTable) -> None:
-        exporter = OTLPSpanExporter(endpoint=table.endpoint, timeout=_EXPORT_TIMEOUT)
+        exporter = trace_exporter.OTLPSpanExporter(endpoint=table.endpoint, timeout=_EXPORT_TIMEOUT)
         self._provider = TracerProvider(
             sampler=ParentBased(TraceIdRatioBased(table.sample_ratio)),
             resource=Resource.create({"service.name": table.service_name, "service.version": __version__}),

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import time
 
 import pytest
@@ -11,6 +12,7 @@ from opentelemetry.semconv._incubating.attributes import gen_ai_attributes as ge
 
 from mlxd.config.schema import TracingTable
 from mlxd.errors import GenerationError
+from mlxd.observability.otlp import Rarely
 from mlxd.types import CacheOutcome
 from tests.support.fake_registry import echo
 from tests.support.trace_collector import TraceCollector
@@ -187,11 +189,20 @@ async def test_a_collector_that_does_not_answer_keeps_nobody_waiting(traced, col
     collector.answering.set()
 
 
-async def test_a_collector_that_is_away_costs_its_spans_only(server):
+async def test_a_collector_that_is_away_costs_its_spans_and_a_line_in_the_log(server, caplog):
     server.worker.script = echo
     server.tracing.configure(TracingTable(enabled=True, endpoint="http://127.0.0.1:9/v1/traces"))
     assert (await server.answer(HELLO))[0] == 200
     await server.tracing.stop()
+    assert len([record for record in caplog.records if record.name.startswith("opentelemetry.exporter")]) <= 1
+
+
+def test_lines_that_come_again_and_again_pass_rarely():
+    rarely, line = Rarely(60.0), logging.makeLogRecord({"msg": "away"})
+    passed = []
+    for line.created in (1000.0, 1000.1, 1059.9, 1060.0, 1061.0):
+        passed.append(rarely.filter(line))
+    assert passed == [True, False, False, True, False]
 
 
 async def test_reloads(server, collector):
