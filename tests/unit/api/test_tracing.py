@@ -3,7 +3,9 @@
 import asyncio
 import json
 import logging
+import re
 import time
+from pathlib import Path
 
 import pytest
 import structlog
@@ -12,12 +14,14 @@ from opentelemetry.semconv._incubating.attributes import gen_ai_attributes as ge
 
 from mlxd.config.schema import TracingTable
 from mlxd.errors import GenerationError
+from mlxd.observability import otlp
 from mlxd.observability.otlp import Rarely
 from mlxd.types import CacheOutcome
 from tests.support.fake_registry import echo
 from tests.support.trace_collector import TraceCollector
 from tests.unit.api.conftest import HELLO
 
+ROOT = Path(__file__).parents[3]
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SAMPLED, NOT_SAMPLED = f"00-{TRACE}-{PARENT}-01", f"00-{TRACE}-{PARENT}-00"
 
@@ -223,3 +227,13 @@ async def test_reloads(server, collector):
     await ask()
     names = [span.resource["service.name"] for span in await asyncio.to_thread(collector.wait_for, 12)]
     assert sorted(names) == ["one"] * 8 + ["two"] * 4
+
+
+def test_the_page_has_every_attribute():
+    page = (ROOT / "docs" / "traces.md").read_text()
+    documented = set()
+    for cell in re.findall(r"^\| (`[\w.`, ]+) \|", page, re.MULTILINE):
+        first, *others = re.findall(r"`([\w.]+)`", cell)
+        documented |= {first, *(first.rpartition(".")[0] + name if name[0] == "." else name for name in others)}
+    source = Path(otlp.__file__).read_text()
+    assert documented == set(re.findall(r'"((?:gen_ai|mlxd|server|error)\.\w[\w.]*)"', source))
