@@ -105,7 +105,7 @@ class MetricsTable(Table):
 
     enabled: bool = setting(True, "Serve /metrics.", reload=Reload.LIVE)
     listen: Addresses | None = setting(
-        None, "A listener of their own for /metrics. Unset: on the admin listener.", reload=Reload.LISTENER, example="127.0.0.1:9090"
+        None, "A listener of their own for /metrics. Unset: on the admin listener.", reload=Reload.LISTENER, example="127.0.0.1:9464"
     )
     vllm_compat: bool = setting(
         False, "Also serve /metrics/vllm: the same under vLLM's names, for its dashboards and for gateways.", reload=Reload.LIVE

@@ -79,10 +79,9 @@ class ModelMemory:
 
     async def reclaim(self, model: str, amount: int) -> None:
         """See ``workers.Memory``."""
-        while self.ledger.free < amount:
-            others = [one for one in self._holders() if one.name != model and one.may_give_way]
-            if not others:
-                return
+        while self.ledger.free < amount <= self.reclaimable(model):
+            reserved = self.by_model()
+            others = [one for one in self._holders() if one.name != model and one.may_give_way and reserved.get(one.name)]
             victim = min(others, key=lambda one: one.last_used)
             _log.info("model_gives_way", model=victim.name, to=model)
             victim.unload()

@@ -38,7 +38,7 @@ class Memory(Protocol):
         """Bytes there would be for it if all gave way to it that may."""
 
     async def reclaim(self, model: str, amount: int) -> None:
-        """Let other models give way to ``model``, those that may, until ``amount`` bytes are free or nobody is left."""
+        """Let other models give way to ``model``, those that may, until ``amount`` bytes are free. Where that cannot be, nobody has to."""
 
     def describe(self) -> str:
         """The limit, and who has how much of it."""

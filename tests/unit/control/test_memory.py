@@ -87,6 +87,15 @@ async def test_who_is_busy_or_pinned_stays_and_so_does_who_asks(rig):
     assert rig.memory.reclaimable("asking") == 20
 
 
+async def test_where_it_would_not_be_enough_nobody_goes_and_who_holds_nothing_never_does(rig):
+    rig.holds("idle", 40, last_used=2)
+    rig.holds("empty", 0, last_used=1)
+    await rig.reclaim("asking", 101)
+    assert rig.unloaded() == []
+    await rig.reclaim("asking", 100)
+    assert rig.unloaded() == ["idle"]
+
+
 async def test_the_next_one_goes_when_the_first_is_gone(rig):
     """And not before: the first may have been enough."""
     first = rig.holds("first", 50, last_used=1)

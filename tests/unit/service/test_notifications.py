@@ -26,6 +26,7 @@ def test_from_ready_to_stopping(systemd, start, write_config):
 def test_reloads(systemd, start, write_config):
     daemon = start_under(systemd, start, write_config())
     systemd.wait_for(READY="1")
+    systemd.wait_for_status("1 of 1 model ready")
     daemon.signal(signal.SIGHUP)
     assert int(systemd.wait_for(RELOADING="1")["MONOTONIC_USEC"]) > 0
     systemd.wait_for(READY="1")
