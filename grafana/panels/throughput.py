@@ -23,7 +23,7 @@ def generated_tokens() -> Panel:
     found = rate(model("mlxd_generation_tokens_total"), "model")
     return areas("Generated tokens by model", TOKENS_PER_SECOND, Query(found, "{{model}}")).description(
         about(
-            "Output tokens per second. Counted when a request ends, so a long answer shows at its end.",
+            "Output tokens per second, as they are generated.",
             normal="Grows with the number of running requests, up to what the machine can do.",
             otherwise="Falls while requests run: *Time of a step*.",
         )

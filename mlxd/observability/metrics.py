@@ -107,7 +107,7 @@ class Metrics:
         self.requests = self._counter("requests_total", "Requests that reached an endpoint, when over.", "endpoint", "outcome")
         self.request_rejections = self._counter("request_rejections_total", "Requests refused with an error, by its code.", "reason")
         self.prompt_tokens = self._counter("prompt_tokens_total", "Prompt tokens, computed or found in the prefix cache.", "source")
-        self.generation_tokens = self._counter("generation_tokens_total", "Generated tokens of requests that are over.")
+        self.generation_tokens = self._counter("generation_tokens_total", "Generated tokens, as they are generated.")
         self.cache_query_tokens = self._counter("prefix_cache_query_tokens_total", "Prompt tokens looked for in the prefix cache.")
         self.cache_hit_tokens = self._counter("prefix_cache_hit_tokens_total", "Prompt tokens found in the prefix cache.")
         self.cache_lookups = self._counter("prefix_cache_lookups_total", "Requests that asked the prefix cache.", "outcome")
@@ -207,7 +207,6 @@ class Metrics:
         cached = record.cached_tokens or 0
         self.prompt_tokens.labels(model, "computed").inc(max(0, prompt_tokens - cached))
         self.prompt_tokens.labels(model, "cached").inc(cached)
-        self.generation_tokens.labels(model).inc(record.completion_tokens)
         if record.cache is not None:
             self.cache_lookups.labels(model, record.cache.value).inc()
             self.cache_query_tokens.labels(model).inc(prompt_tokens)
@@ -227,6 +226,7 @@ class Metrics:
         self.step_seconds.labels(model).observe(stats.seconds)
         self.step_tokens.labels(model).observe(stats.tokens)
         self.batch_size.labels(model).observe(stats.rows)
+        self.generation_tokens.labels(model).inc(stats.generated_tokens)
         before = self.token_counters(model)
         self._computed[model] = TokenCounters(
             prompt=before.prompt + stats.prompt_tokens, generated=before.generated + stats.generated_tokens

@@ -348,7 +348,7 @@ class FakeWorker:
 
     def step(self, event):
         self.steps += 1
-        self.send(Events(events=[event], step=StepStats(seconds=0.001, tokens=1, rows=1, inter_token=0.001)))
+        self.send(Events(events=[event], step=StepStats(seconds=0.001, tokens=1, rows=1, inter_token=0.001, generated_tokens=1)))
 
     def die(self, how):
         match how:

@@ -59,7 +59,6 @@ def test_a_finished_request_counts_once_everywhere(metrics, value):
     assert value("requests_total", model="tiny", endpoint="chat_completions", outcome="ok") == 1
     assert value("prompt_tokens_total", model="tiny", source="computed") == 40
     assert value("prompt_tokens_total", model="tiny", source="cached") == 60
-    assert value("generation_tokens_total", model="tiny") == 7
     assert value("prefix_cache_query_tokens_total", model="tiny") == 100
     assert value("prefix_cache_hit_tokens_total", model="tiny") == 60
     assert value("prefix_cache_lookups_total", model="tiny", outcome="prefix_hit") == 1
@@ -88,7 +87,6 @@ def test_a_request_without_a_prefix_cache_is_no_lookup(metrics, value):
     )
     metrics.request_finished(record)
     assert value("prompt_tokens_total", model="tiny", source="computed") == 5
-    assert value("generation_tokens_total", model="tiny") == 2
     assert value("prefix_cache_query_tokens_total", model="tiny") == 0
     assert value("request_duration_seconds_count", model="tiny") == 1
 
@@ -155,7 +153,7 @@ def test_every_series_of_a_configured_model_starts_at_zero(metrics):
 def test_adding_a_model_again_keeps_its_counts(metrics, value):
     metrics.request_finished(FINISHED)
     metrics.add_models(["tiny"])
-    assert value("generation_tokens_total", model="tiny") == 7
+    assert value("prefix_cache_query_tokens_total", model="tiny") == 100
 
 
 def test_cache_counters(metrics):
@@ -164,11 +162,12 @@ def test_cache_counters(metrics):
     assert metrics.cache_counters("tiny") == CacheCounters(query_tokens=100, hit_tokens=60, prefix_hits=1)
 
 
-def test_tokens_are_counted_step_by_step(metrics):
+def test_tokens_are_counted_step_by_step(metrics, value):
     assert metrics.token_counters("tiny") == TokenCounters()
     metrics.step("tiny", StepStats(seconds=0.05, tokens=512, rows=1, prompt_tokens=512, generated_tokens=1))
     metrics.step("tiny", StepStats(seconds=0.02, tokens=34, rows=3, prompt_tokens=32, generated_tokens=2))
     assert metrics.token_counters("tiny") == TokenCounters(prompt=544, generated=3)
+    assert value("generation_tokens_total", model="tiny") == 3
 
 
 def test_first_tokens_are_counted_bucket_by_bucket(metrics):
@@ -221,7 +220,7 @@ def test_gauges_of_an_unloaded_model_go_and_its_counters_stay(metrics, statuses,
     assert value("requests_running", model="tiny") is None
     assert value("worker_memory_bytes", model="tiny", kind="rss") is None
     assert value("model_state", model="tiny", state=state) == 1
-    assert value("generation_tokens_total", model="tiny") == 7
+    assert value("prefix_cache_query_tokens_total", model="tiny") == 100
 
 
 def test_a_worker_without_heartbeat_has_no_memory_yet(statuses, value):
@@ -248,9 +247,9 @@ def test_a_removed_model_s_gauges_go_and_its_counters_stay(metrics, statuses, va
     left = {(metric.name, sample.labels.get("model")) for metric in metrics.registry.collect() for sample in metric.samples}
     assert {name for name, model in left if model == "other"} >= gauges
     assert {name for name, model in left if model == "tiny"} & gauges == set()
-    assert value("generation_tokens_total", model="tiny") == 7
+    assert value("prefix_cache_query_tokens_total", model="tiny") == 100
     metrics.request_finished(FINISHED)  # it was still running when the model was removed
-    assert value("generation_tokens_total", model="tiny") == 14
+    assert value("prefix_cache_query_tokens_total", model="tiny") == 200
 
 
 def test_counters_outlive_a_worker_and_gauges_are_the_new_one_s(metrics, statuses, value):
