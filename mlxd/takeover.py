@@ -48,6 +48,7 @@ class Takeover:
         await asyncio.to_thread(_check_sources, new.config, changed)
         if new.config.log.file != self.running.config.log.file:
             check_log_file(new.config.log)
+        await self._tracing.prepare(new.config.tracing)
         return await self.listeners.prepare([Move(one.role, one.opened, one.closed) for one in plan.listeners])
 
     async def commit(self, new: LoadedConfig, prepared: PreparedMoves) -> None:

@@ -31,6 +31,11 @@ class Tracing:
         self._table = TracingTable()
         self._sink: SpanSink | None = None
 
+    async def prepare(self, table: TracingTable) -> None:
+        """Before a reload: load what ``table`` needs, off the event loop, so that ``configure`` has it at hand."""
+        if table.enabled and self._sink is None:
+            await asyncio.to_thread(lambda: _make_sink(table).close())
+
     def configure(self, table: TracingTable) -> None:
         """Take over ``table``, at start and at each reload. Spans of requests that are over go where they were to go."""
         if table != self._table:

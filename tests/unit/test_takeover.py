@@ -48,6 +48,9 @@ class Tracing:
     def __init__(self, done):
         self._done = done
 
+    async def prepare(self, table):
+        self._done("load", table.enabled)
+
     def configure(self, table):
         self._done("traces", table.enabled)
 
@@ -120,8 +123,9 @@ def rig(tmp_path, configured):
 
 async def test_old_sockets_close_before_the_new_rules_hold_and_new_ones_answer_after(rig, configured):
     new = await rig.take_over(f'[server]\nlisten = "127.0.0.1:7001"\n{MODEL}[models.other]\nsource = "org/other"\n')
-    assert rig.order() == [("bind", "old"), ("close", "old"), ("traces", "new"), ("metrics", "new"), ("models", "new"), ("serve", "new")]
-    [move] = rig.steps[0][2]
+    before, after = [("load", "old"), ("bind", "old"), ("close", "old")], ["traces", "metrics", "models", "serve"]
+    assert rig.order() == before + [(step, "new") for step in after]
+    [move] = rig.steps[1][2]
     assert (move.role, [str(one) for one in move.opened], [str(one) for one in move.closed]) == (
         "inference", ["127.0.0.1:7001"], ["127.0.0.1:8000"],
     )  # fmt: skip

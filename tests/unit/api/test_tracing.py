@@ -209,6 +209,15 @@ def test_lines_that_come_again_and_again_pass_rarely():
     assert passed == [True, False, False, True, False]
 
 
+async def test_preparing_a_reload_changes_nothing(server, collector):
+    server.worker.script = echo
+    await server.tracing.prepare(table(collector))
+    await server.answer(HELLO)
+    await server.telemetry.next_record()
+    await server.tracing.stop()
+    assert collector.spans == []
+
+
 async def test_reloads(server, collector):
     server.worker.script = echo
 
