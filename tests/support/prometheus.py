@@ -74,10 +74,10 @@ class Prometheus:
             f"scrape_configs: [{{job_name: mlxd, file_sd_configs: [{{files: [{self._targets.name}]}}]}}]\n"
         )
 
-    def scrape(self, *targets):
+    def scrape(self, *targets, path="/metrics"):
         """From now on these, and no others."""
         new = self._targets.with_suffix(".new")
-        new.write_text(json.dumps([{"targets": list(targets)}]))
+        new.write_text(json.dumps([{"targets": list(targets), "labels": {"__metrics_path__": path}}]))
         new.replace(self._targets)
 
     def __enter__(self):

@@ -94,12 +94,13 @@ async def test_vllm_names_only_where_asked_for(metrics, daemon, admin):
     assert "vllm:" not in (await scrape(admin))[2]
 
 
-async def test_vllm_names_as_openmetrics(metrics, daemon, admin):
+@pytest.mark.parametrize("accept", ["application/openmetrics-text;version=1.0.0", "text/plain;version=1.0.0;escaping=dots", "*/*"])
+async def test_vllm_names_have_their_colon_whatever_is_asked_for(metrics, daemon, admin, accept):
     daemon.vllm_registry = metrics.vllm.registry
-    _, _, body = await scrape(admin, "/metrics/vllm", Accept="application/openmetrics-text;version=1.0.0")
-    families = {family.name: family.type for family in parse_openmetrics(body)}
-    assert families["vllm:prompt_tokens"] == "counter"
-    assert families["vllm:e2e_request_latency_seconds"] == "histogram"
+    _, headers, body = await scrape(admin, "/metrics/vllm", Accept=accept)
+    assert headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    names = {sample.name for family in parse_text(body) for sample in family.samples}
+    assert all(name.startswith("vllm:") for name in names)
 
 
 async def test_vllm_names_on_a_listener_of_their_own(metrics, serve, daemon):
