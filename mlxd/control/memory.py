@@ -75,17 +75,20 @@ class ModelMemory:
     def reclaimable(self, model: str) -> int:
         """See ``workers.Memory``."""
         reserved = self.by_model()
-        return self.ledger.free + sum(reserved.get(one.name, 0) for one in self._holders() if one.name != model and one.may_give_way)
+        return self.ledger.free + sum(reserved[one.name] for one in self._yielding(model))
 
     async def reclaim(self, model: str, amount: int) -> None:
         """See ``workers.Memory``."""
         while self.ledger.free < amount <= self.reclaimable(model):
-            reserved = self.by_model()
-            others = [one for one in self._holders() if one.name != model and one.may_give_way and reserved.get(one.name)]
-            victim = min(others, key=lambda one: one.last_used)
+            victim = min(self._yielding(model), key=lambda one: one.last_used)
             _log.info("model_gives_way", model=victim.name, to=model)
             victim.unload()
             await victim.wait_gone()
+
+    def _yielding(self, model: str) -> list[Holder]:
+        """Those that may give way to it, and hold something."""
+        reserved = self.by_model()
+        return [one for one in self._holders() if one.name != model and one.may_give_way and reserved.get(one.name)]
 
     def describe(self) -> str:
         """See ``workers.Memory``."""

@@ -84,7 +84,7 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series beside each, which no query here uses
         self.registry = CollectorRegistry()
         self._models: set[str] = set()
-        self._computed: dict[str, TokenCounters] = {}
+        self._prompt_tokens: dict[str, int] = {}  # computed step by step; what is exported is counted when a request ends
         self._define_requests()
         self._define_engine()
         self._define_daemon()
@@ -227,10 +227,7 @@ class Metrics:
         self.step_tokens.labels(model).observe(stats.tokens)
         self.batch_size.labels(model).observe(stats.rows)
         self.generation_tokens.labels(model).inc(stats.generated_tokens)
-        before = self.token_counters(model)
-        self._computed[model] = TokenCounters(
-            prompt=before.prompt + stats.prompt_tokens, generated=before.generated + stats.generated_tokens
-        )
+        self._prompt_tokens[model] = self._prompt_tokens.get(model, 0) + stats.prompt_tokens
         if stats.inter_token is not None:
             self.itl.labels(model).observe(stats.inter_token)
         if stats.preemptions:
@@ -261,7 +258,8 @@ class Metrics:
 
     def token_counters(self, model: str) -> TokenCounters:
         """What a configured model computed so far."""
-        return self._computed.get(self._label(model), TokenCounters())
+        model = self._label(model)
+        return TokenCounters(prompt=self._prompt_tokens.get(model, 0), generated=_count(self.generation_tokens.labels(model)))
 
     def first_token_counts(self, model: str) -> HistogramCounts:
         """How long the first tokens of a configured model's requests took, in seconds, of requests that are over."""
