@@ -31,7 +31,7 @@ from mlxd.control.model_state import ModelStatus
 from mlxd.control.operations import Operations
 from mlxd.control.planner import listen_addresses
 from mlxd.control.registry import Registry
-from mlxd.control.reload import Outcome, Reloader, Result, Trigger
+from mlxd.control.reload import Outcome, Reloader, Trigger
 from mlxd.listener.listeners import Listeners
 from mlxd.listener.security import SecurityRules
 from mlxd.listener.server import Listener
@@ -64,7 +64,6 @@ class Daemon:
 
     def __init__(self, loaded: LoadedConfig) -> None:
         self._started = time.time()
-        self._reload_is_good = True
         self._stopping = asyncio.Event()  # the first TERM or INT: drain
         self._stopping_now = asyncio.Event()  # the second
         ledger = Ledger(total_memory_limit(loaded.config))
@@ -82,6 +81,7 @@ class Daemon:
         self._takeover = Takeover(loaded, registry=self._registry, metrics=self._metrics, tracing=self._tracing)
         self._service = ServiceManager(os.environ, models=self._statuses, describe=self._status_line)
         self._reloader = Reloader(self._takeover, told=self._on_reload, under_way=self._service.reloading)
+        self._metrics.reload_successful.set_function(lambda: self._reloader.newest.result.is_good)
         self._listeners = self._takeover.listeners = self._make_listeners(loaded.config)
 
     async def run(self) -> int:
@@ -145,9 +145,7 @@ class Daemon:
         self._reloader.request(Trigger.SIGNAL)
 
     def _on_reload(self, trigger: Trigger, outcome: Outcome) -> None:
-        if outcome.result is not Result.STALE:  # that says nothing of the file
-            self._reload_is_good = outcome.result.is_good
-        self._metrics.reloaded(trigger.value, outcome.result.value, good=self._reload_is_good)
+        self._metrics.reloaded(trigger.value, outcome.result.value)
         if outcome.result.is_good:
             log.info("reload_done", trigger=trigger.value, result=outcome.result.value, sha256=outcome.sha256)
         else:
@@ -207,14 +205,13 @@ class Daemon:
 
     def _running_config(self) -> RunningConfig:
         running = self._takeover.running
-        problems = self._reloader.last_problems
         return RunningConfig(
             path=str(running.path),
             sha256=running.sha256,
             loaded=self._takeover.since,
             document=redacted(running),
-            successful=self._reload_is_good,
-            last_error="\n".join(problems) or None,
+            successful=self._reloader.newest.result.is_good,
+            last_error="\n".join(self._reloader.last_problems) or None,
         )
 
     def _facts(self) -> DaemonFacts:

@@ -106,7 +106,7 @@ class Reloader(Generic[T]):
         under_way: Callable[[], AbstractContextManager[None]] = nullcontext,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
-        self.last_problems: tuple[str, ...] = ()  # why the newest file is not the running one
+        self.newest = Outcome(result=Result.APPLIED, sha256=host.running.sha256)  # what came of the newest file, as far as it is known
         self.last_read: str | None = host.running.sha256  # of the file, as a reload saw it last; None: it could not be read
         self._host = host
         self._told = told
@@ -114,10 +114,16 @@ class Reloader(Generic[T]):
         self._environ = environ
         self._stopped = False
         self._turn = asyncio.Lock()
+        self._looks = 0  # so many reloads have said something of the file
         self._requested: set[Trigger] = set()  # by those that do not wait, and not begun yet
         self._tasks: set[asyncio.Task[Outcome]] = set()
         # Models that have not been what they are to be since the daemon, or the reload of that plan, began with them.
         self._unsettled: dict[str, Plan] = dict.fromkeys(host.running.config.models, Plan())
+
+    @property
+    def last_problems(self) -> tuple[str, ...]:
+        """Why the newest file is not the running one."""
+        return () if self.newest.models else self.newest.problems
 
     def request(self, trigger: Trigger) -> None:
         """Reload soon. However often this is called before it begins, it is done once."""
@@ -156,21 +162,25 @@ class Reloader(Generic[T]):
             self._requested.discard(trigger)  # a later one wants the file read again
             with self._under_way():
                 outcome = await self._taken_over(if_match)
+            if outcome.result is not Result.STALE:
+                self._looks += 1
+                if not (outcome.result.is_good and self.newest.result is Result.FAILED):  # that is so until the models are settled
+                    self.newest = outcome
+            look = self._looks
         if outcome.result in (Result.APPLIED, Result.UNCHANGED):
             outcome = await self._settled(outcome)
+            if look == self._looks:  # else a later one has something newer to say
+                self.newest = outcome
         self._told(trigger, outcome)
         return outcome
 
     async def _taken_over(self, if_match: str | None) -> Outcome:
         try:
-            outcome = await self._take_over(if_match)
+            return await self._take_over(if_match)
         except Exception as error:  # noqa: BLE001 - of our own: whoever asked must hear of it, and the next reload must come
             _log.exception("reload_crashed")
             problem = f"an internal error, of which the log has the details: {type(error).__name__}: {error}"
-            outcome = Outcome(result=Result.FAILED, sha256=self._host.running.sha256, problems=(problem,))
-        if outcome.result is not Result.STALE:
-            self.last_problems = outcome.problems
-        return outcome
+            return Outcome(result=Result.FAILED, sha256=self._host.running.sha256, problems=(problem,))
 
     async def _take_over(self, if_match: str | None) -> Outcome:
         outcome, new = await self._compared(self._read, if_match)

@@ -129,7 +129,9 @@ class Metrics:
 
     def _define_daemon(self) -> None:
         self.reload_successful = Gauge(
-            "mlxd_config_last_reload_successful", "1 if the configuration was last read without error, else 0.", registry=self.registry
+            "mlxd_config_last_reload_successful",
+            "1 if what the newest file says is what runs, else 0.",
+            registry=self.registry,
         )
         self.reload_timestamp = Gauge(
             "mlxd_config_last_reload_success_timestamp_seconds",
@@ -174,15 +176,12 @@ class Metrics:
             self._start_at_zero(name)
             self.vllm.add_model(name)
 
-    def reloaded(self, trigger: str, result: str, *, good: bool) -> None:
-        """A reload is over. ``good``: what the file says is what runs."""
+    def reloaded(self, trigger: str, result: str) -> None:
+        """A reload is over."""
         self.reloads.labels(trigger, result).inc()
-        if not good:
-            self.reload_successful.set(0)
 
     def config_loaded(self, sha256: str, when: float | None = None) -> None:
         """A configuration was taken over; ``when`` is Unix time, default now."""
-        self.reload_successful.set(1)
         self.reload_timestamp.set(time.time() if when is None else when)
         self.config.info({"hash": sha256})
 

@@ -370,6 +370,25 @@ async def test_a_touched_model_that_cannot_follow_makes_the_reload_fail(settled)
     assert settled.reloader.last_problems == ()  # the newest file is the one that runs
 
 
+async def test_the_same_file_is_no_better_while_its_models_are_on_their_way_again(settled):
+    settled.host.failed = {"other": "no config.json"}
+    await settled.reload(TWO)
+    again = await settled.hold_settle(TWO)  # the watcher, a moment later: nobody may read "good" meanwhile
+    assert settled.reloader.newest.result is Result.FAILED
+    settled.host.failed = {}
+    settled.host.may_settle.set()
+    assert (await again).result is settled.reloader.newest.result is Result.UNCHANGED
+
+
+async def test_one_that_ends_after_a_later_one_has_nothing_to_say_of_the_newest_file(settled):
+    slow = await settled.hold_settle(TWO)
+    assert (await settled.reload(SYNTAX)).result is settled.reloader.newest.result is Result.INVALID
+    settled.host.may_settle.set()
+    assert (await slow).result is Result.APPLIED
+    assert settled.reloader.newest.result is Result.INVALID
+    assert settled.reloader.last_problems != ()
+
+
 async def test_a_model_that_was_well_and_has_crashed_since_is_no_reload_s_business(settled):
     settled.host.failed = {"tiny": "killed by SIGKILL"}
     assert (await settled.reload(TWO)).result is Result.APPLIED

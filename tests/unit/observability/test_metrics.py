@@ -181,10 +181,9 @@ def test_first_tokens_are_counted_bucket_by_bucket(metrics):
 
 def test_configuration(metrics, value):
     metrics.config_loaded("abc", when=1000.0)
-    assert value("config_last_reload_successful") == 1
     assert value("config_last_reload_success_timestamp_seconds") == 1000
-    metrics.reloaded("file", "refused", good=False)
-    assert value("config_last_reload_successful") == 0
+    metrics.reloaded("file", "refused")
+    assert value("config_reloads_total", trigger="file", result="refused") == 1
     assert value("config_last_reload_success_timestamp_seconds") == 1000
     metrics.config_loaded("def", when=2000.0)
     assert value("config_info", hash="def") == 1
