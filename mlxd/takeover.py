@@ -49,9 +49,9 @@ class Takeover:
         if new.config.log.file != self.running.config.log.file:
             check_log_file(new.config.log)
         await self._tracing.prepare(new.config.tracing)
-        return await self.listeners.prepare([Move(one.role, one.opened, one.closed) for one in plan.listeners])
+        return self.listeners.prepare([Move(one.role, one.opened, one.closed) for one in plan.listeners])
 
-    async def commit(self, new: LoadedConfig, prepared: PreparedMoves) -> None:
+    def commit(self, new: LoadedConfig, prepared: PreparedMoves) -> None:
         """See ``Host``. Old sockets close before the new rules hold, and new ones answer after: neither is ever open under the
         other's rules.
         """
@@ -66,7 +66,7 @@ class Takeover:
         self._metrics.config_loaded(new.sha256)
         self._registry.memory.set_limit(total_memory_limit(new.config))
         self._registry.apply(new.config.models)
-        await self.listeners.serve_new(prepared)
+        self.listeners.serve_new(prepared)
 
     async def wait_settled(self) -> Mapping[str, str]:
         """See ``Host``."""

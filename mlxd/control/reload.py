@@ -86,7 +86,7 @@ class Host(Protocol[T]):
     async def prepare(self, new: LoadedConfig, plan: Plan) -> T:
         """Everything that can fail: bind sockets, look at sources, open files. Raises ``MlxdError``, and then nothing has changed."""
 
-    async def commit(self, new: LoadedConfig, prepared: T) -> None:
+    def commit(self, new: LoadedConfig, prepared: T) -> None:
         """Take it over, as ``running`` from some moment on. Cannot fail."""
 
     async def wait_settled(self) -> Mapping[str, str]:
@@ -191,7 +191,7 @@ class Reloader(Generic[T]):
                 outcome = replace(outcome, result=Result.REFUSED, problems=(error.message,))
             else:
                 self._unsettled |= dict.fromkeys((model.name for model in outcome.plan.models), outcome.plan)
-                await self._host.commit(new, prepared)
+                self._host.commit(new, prepared)
                 result = Result.APPLIED if outcome.result is Result.PLANNED else Result.UNCHANGED
                 outcome = replace(outcome, result=result, sha256=new.sha256)
         return outcome

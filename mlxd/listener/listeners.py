@@ -76,7 +76,7 @@ class Listeners:
         """Every role with every address it listens on now."""
         return tuple((role, address) for role, one in self._listeners.items() for address in one.addresses)
 
-    async def prepare(self, moves: Sequence[Move]) -> PreparedMoves:
+    def prepare(self, moves: Sequence[Move]) -> PreparedMoves:
         """Bind what is to be opened. Raises ``ListenError``, and then all is as before.
 
         Where the new address overlaps an old one that is to be closed ("127.0.0.1:8000" and "0.0.0.0:8000"), no system lets both be
@@ -89,7 +89,7 @@ class Listeners:
                 for address in move.opened:
                     prepared.bound.append((move.role, address, self._bind(address, closing, prepared)))
         except BaseException:
-            await self.roll_back(prepared)
+            self.roll_back(prepared)
             raise
         return prepared
 
@@ -100,19 +100,19 @@ class Listeners:
                 self._listeners[move.role].close(address)
                 _log.info("listener_closed", role=move.role, address=str(address))
 
-    async def serve_new(self, prepared: PreparedMoves) -> None:
+    def serve_new(self, prepared: PreparedMoves) -> None:
         """Second half: serve the new addresses. Who connected to them meanwhile has waited."""
         for role, address, bound in prepared.bound:
-            await self._listeners[role].serve(address, bound)
+            self._listeners[role].serve(address, bound)
             _log.info("listener_opened", role=role, address=str(bound.address))
 
-    async def roll_back(self, prepared: PreparedMoves) -> None:
+    def roll_back(self, prepared: PreparedMoves) -> None:
         """As if nothing had been prepared."""
         for _, _, bound in prepared.bound:
             bound.close()
         for old in prepared.suspended:
             try:
-                await self._listeners[old.role].serve(old.wanted, bind(old.real))
+                self._listeners[old.role].serve(old.wanted, bind(old.real))
             except ListenError:  # somebody took it within the moment it was free
                 _log.exception("listener_lost", role=old.role, address=str(old.real))
 

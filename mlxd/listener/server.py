@@ -43,7 +43,7 @@ class Listener:
         try:
             await self._runner.setup()
             for wanted, bound in zip(self._wanted, bounds, strict=True):
-                await self.serve(wanted, bound)
+                self.serve(wanted, bound)
         except BaseException:
             for bound in bounds:
                 bound.close()
@@ -54,12 +54,7 @@ class Listener:
         """The address with its real port; as it is where it is not open."""
         return self._open[wanted].bound.address if wanted in self._open else wanted
 
-    async def open(self, wanted: Address) -> None:
-        """Serve one address more; no effect on one that is open. Raises ``ListenError``."""
-        if wanted not in self._open:
-            await self.serve(wanted, bind(wanted))
-
-    async def serve(self, wanted: Address, bound: Bound) -> None:
+    def serve(self, wanted: Address, bound: Bound) -> None:
         """Serve what is bound already, for the address that was ``wanted``; from now on it is the listener's to close."""
         self._open[wanted] = _Site(bound, [Acceptor(sock, self._accepted) for sock in bound.sockets])
 

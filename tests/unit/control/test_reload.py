@@ -48,7 +48,7 @@ class Host:
             raise self.refusal
         return new, plan
 
-    async def commit(self, new, prepared):
+    def commit(self, new, prepared):
         assert prepared[0] is new
         assert self.under_way
         self.steps.append("commit")

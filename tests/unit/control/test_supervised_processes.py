@@ -60,14 +60,14 @@ async def test_kill_9_in_the_middle_of_a_stream(start, telemetry):
 
 
 async def test_a_hang_is_restarted(start, telemetry):
-    supervisor = start(hang_timeout="1s")
+    supervisor = start(hang_timeout="3s")
     await reach(supervisor, ModelState.READY)
     with pytest.raises(WorkerLostError):
         await asyncio.wait_for(answer(supervisor, "stop"), 30)
     await reach(supervisor, ModelState.LOADING)
     await reach(supervisor, ModelState.READY)
     assert telemetry.restarted == [("tiny", "hang")]
-    assert supervisor.status().last_error == "silent for 1 s"
+    assert supervisor.status().last_error == "silent for 3 s"
 
 
 async def test_it_gets_there_after_some_crashes(start, tmp_path, telemetry):

@@ -53,9 +53,9 @@ class Rig:
         return address.port
 
     async def move(self, *moves):
-        prepared = await self.listeners.prepare(moves)
+        prepared = self.listeners.prepare(moves)
         self.listeners.close_old(prepared)
-        await self.listeners.serve_new(prepared)
+        self.listeners.serve_new(prepared)
 
 
 @pytest.fixture
@@ -138,13 +138,13 @@ async def test_the_new_address_is_bound_before_the_old_one_closes(rig, tmp_path)
     new = UnixAddress(tmp_path / "s")
     listeners = await rig.start()
     old = TcpAddress("127.0.0.1", rig.port())
-    prepared = await listeners.prepare([Move("inference", opened=(new,), closed=(ANY,))])
+    prepared = listeners.prepare([Move("inference", opened=(new,), closed=(ANY,))])
     early = asyncio.create_task(ask(new))  # connected, and waits for its answer
     assert await ask(old) == "inference"
     assert not early.done()
     listeners.close_old(prepared)
     assert await ask(old) is None
-    await listeners.serve_new(prepared)
+    listeners.serve_new(prepared)
     assert await early == await ask(new) == "inference"
     assert listeners.addresses("inference") == (new,)
 
@@ -202,7 +202,7 @@ async def test_where_one_cannot_be_bound_none_is_and_the_old_ones_serve_on(rig, 
     listeners = await rig.start()
     old, first = TcpAddress("127.0.0.1", rig.port()), UnixAddress(tmp_path / "s")
     with another_program() as taken, pytest.raises(ListenError, match=f"127.0.0.1:{taken}: another program listens there"):
-        await listeners.prepare(
+        listeners.prepare(
             [Move("inference", opened=(first,), closed=(ANY,)), Move("admin", opened=(TcpAddress("127.0.0.1", taken),), closed=(ANY,))]
         )
     assert not first.path.exists()
@@ -217,7 +217,7 @@ async def test_an_old_one_that_had_to_close_first_is_opened_again(rig, localhost
     old = TcpAddress("127.0.0.1", rig.port())
     under_way = await hold(rig, old)
     with another_program("::1", old.port), pytest.raises(ListenError, match=f"localhost:{old.port}"):
-        await listeners.prepare([Move("inference", opened=(TcpAddress("localhost", old.port),), closed=(ANY,))])
+        listeners.prepare([Move("inference", opened=(TcpAddress("localhost", old.port),), closed=(ANY,))])
     assert listeners.addresses("inference") == (old,)
     assert await ask(old) == "inference"
     rig.may_answer.set()
@@ -229,12 +229,12 @@ async def test_an_old_one_that_had_to_close_first_is_opened_again(rig, localhost
 async def test_one_that_was_taken_in_the_moment_it_was_free_is_lost_and_said_so(rig):
     listeners = await rig.start()
     old = TcpAddress("127.0.0.1", rig.port())
-    prepared = await listeners.prepare([Move("inference", opened=(old,), closed=(ANY,))])  # the port the system chose, by its number
+    prepared = listeners.prepare([Move("inference", opened=(old,), closed=(ANY,))])  # the port the system chose, by its number
     with contextlib.ExitStack() as quick, capture_logs() as logs:
         for _, _, bound in prepared.bound:
             bound.close()
         quick.enter_context(another_program(port=old.port))
-        await listeners.roll_back(prepared)
+        listeners.roll_back(prepared)
     assert [(entry["event"], entry["address"]) for entry in logs] == [("listener_lost", str(old))]
     assert listeners.addresses("inference") == ()
     assert await ask(TcpAddress("127.0.0.1", rig.port("admin"))) == "admin"
@@ -281,11 +281,11 @@ async def test_the_same_port_of_another_address_does_not_overlap(rig):
     listeners = await rig.start()
     old = TcpAddress("127.0.0.1", rig.port())
     new = TcpAddress("::1", old.port)
-    prepared = await listeners.prepare([Move("inference", opened=(new,), closed=(ANY,))])
+    prepared = listeners.prepare([Move("inference", opened=(new,), closed=(ANY,))])
     assert prepared.suspended == []
     assert await ask(old) == "inference"
     listeners.close_old(prepared)
-    await listeners.serve_new(prepared)
+    listeners.serve_new(prepared)
     assert (await ask(old), await ask(new)) == (None, "inference")
 
 
@@ -329,7 +329,7 @@ async def test_a_socket_that_another_daemon_serves_is_not_moved_to(rig, tmp_path
     await other.start(admin=(taken,))
     listeners = await rig.start()
     with pytest.raises(ListenError, match="another mlxd serves it"):
-        await listeners.prepare([Move("admin", opened=(taken,), closed=(ANY,))])
+        listeners.prepare([Move("admin", opened=(taken,), closed=(ANY,))])
     assert await ask(taken) == "admin"
     await other.listeners.stop()
 
@@ -386,10 +386,10 @@ async def test_a_connection_from_elsewhere_is_no_way_in_when_the_tokens_have_gon
         return (await read_answer(reader))[0]
 
     assert await status() == 401
-    prepared = await listeners.prepare([Move("admin", opened=(UnixAddress(tmp_path / "s"),), closed=(public,))])
+    prepared = listeners.prepare([Move("admin", opened=(UnixAddress(tmp_path / "s"),), closed=(public,))])
     listeners.close_old(prepared)
     echo.rules = SecurityRules()
-    await listeners.serve_new(prepared)
+    listeners.serve_new(prepared)
     assert await status() == 403
     assert (await ask(UnixAddress(tmp_path / "s"), "/echo")).endswith("}")
     writer.close()

@@ -7,6 +7,7 @@ import pytest
 
 from mlxd.config.address import TcpAddress, UnixAddress
 from mlxd.errors import ListenError
+from mlxd.listener.binding import bind
 from mlxd.listener.server import Listener
 from tests.unit.listener.conftest import Echo
 
@@ -104,8 +105,7 @@ async def test_addresses_come_and_go(tmp_path):
     listener = Listener(Echo().application(), [ANY])
     await listener.start()
     first, more = listener.addresses[0], UnixAddress(tmp_path / "s")
-    await listener.open(more)
-    await listener.open(more)
+    listener.serve(more, bind(more))
     assert listener.addresses == (first, more)
     assert await is_open(first)
     listener.close(ANY)
@@ -113,8 +113,6 @@ async def test_addresses_come_and_go(tmp_path):
     assert listener.addresses == (more,)
     assert await is_open(more)
     assert not await is_open(first)
-    with pytest.raises(ListenError):
-        await listener.open(UnixAddress(tmp_path))
     await listener.stop()
 
 

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import time
 
 import pytest
 
@@ -64,10 +63,8 @@ def test_what_is_wrong_may_lie_outside_the_file(start, write_config, tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_wait(start, write_config, number):
     process = waiting(start, write_config(listen="lisen"))
-    told = time.monotonic()
     process.signal(number)
     assert process.process.wait(30) == 0
-    assert time.monotonic() - told < 5
 
 
 def test_a_good_file_is_served_at_once(start, write_config):
