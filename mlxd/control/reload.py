@@ -162,17 +162,21 @@ class Reloader(Generic[T]):
             self._requested.discard(trigger)  # a later one wants the file read again
             with self._under_way():
                 outcome = await self._taken_over(if_match)
-            if outcome.result is not Result.STALE:
-                self._looks += 1
-                if not (outcome.result.is_good and self.newest.result is Result.FAILED):  # that is so until the models are settled
-                    self.newest = outcome
-            look = self._looks
+                look = self._judge(outcome)
         if outcome.result in (Result.APPLIED, Result.UNCHANGED):
             outcome = await self._settled(outcome)
             if look == self._looks:  # else a later one has something newer to say
                 self.newest = outcome
         self._told(trigger, outcome)
         return outcome
+
+    def _judge(self, outcome: Outcome) -> int:
+        """What there is to say of the file before models have followed; the number of the look."""
+        if outcome.result is not Result.STALE:
+            self._looks += 1
+            if not (outcome.result.is_good and self.newest.result is Result.FAILED):  # that is so until the models are settled
+                self.newest = outcome
+        return self._looks
 
     async def _taken_over(self, if_match: str | None) -> Outcome:
         try:

@@ -109,9 +109,11 @@ def test_the_port_moves_and_requests_under_way_finish(daemon, free_port):
         daemon.until(lambda: daemon.model("b")["requests"]["running"] == 1, "running")
         status, answer = daemon.reload(A + B, listen=f"127.0.0.1:{free_port}")
         assert (status, answer["result"], daemon.port) == (200, "applied", free_port)
-        for _ in range(2):
-            os.kill(daemon.model("b")["pid"], signal.SIGUSR1)  # a permit for each word
-        assert list(running)[-1] == "[DONE]"
+        events = iter(running)
+        for word in ("one", "two"):
+            os.kill(daemon.model("b")["pid"], signal.SIGUSR1)  # a permit for each word; two at a time would be one
+            assert word in next(events)
+        assert list(events)[-1] == "[DONE]"
 
 
 def test_what_is_edited_does_not_disturb_what_is_not(daemon, free_port):
