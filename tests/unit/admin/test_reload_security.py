@@ -38,7 +38,7 @@ class Host:
     async def prepare(self, new, plan):
         self.prepared.append(plan)
 
-    async def commit(self, new, _prepared):
+    def commit(self, new, _prepared):
         self.running = new
 
     async def wait_settled(self):
