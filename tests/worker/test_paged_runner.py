@@ -267,7 +267,8 @@ def test_arenas_of_a_cache_that_emptied_are_given_back(llama):
     assert rig.runner.memory().kv <= held / 4
 
 
-def test_writing_a_step_copies_no_arena(tmp_path):
+@pytest.mark.parametrize("users", [1, 3])
+def test_writing_a_step_copies_no_arena(tmp_path, users):
     """MLX updates the arenas in place only while nothing else holds them."""
     loaded = load(make_tiny_model(tmp_path, max_position_embeddings=4096), dtype="auto", context_limit=None)
     rig = PagedRig(loaded, arena_blocks=16384, max_arenas=1)
@@ -276,7 +277,9 @@ def test_writing_a_step_copies_no_arena(tmp_path):
     assert arenas > 30 * 2**20
     mx.reset_peak_memory()
     before = mx.get_active_memory()
-    rig.ask(b"and go", max_tokens=8)
+    for user in range(users):
+        rig.add(str(user), b"and go"[user:], max_tokens=8)
+    rig.run()
     assert mx.get_peak_memory() - before < arenas / 4
 
 

@@ -63,13 +63,30 @@ class Span:
     count: int
 
 
-@dataclass(frozen=True)
 class Scatter:
-    """``rows`` of a call go to ``slots`` of one arena."""
+    """``rows`` of a call's batch, one token each, go to ``slots`` of one arena. Without ``rows`` the first ones of the batch do."""
 
-    arena: int
-    slots: mx.array
-    rows: mx.array
+    def __init__(self, arena: int, slots: list[int], rows: list[int] | None = None) -> None:
+        self.arena = arena
+        self.count = len(slots)
+        self._slots = mx.array(slots)
+        self._rows = None if rows is None else mx.array(rows)
+        self._index: dict[tuple[int, int], mx.array] = {}
+
+    def taken(self, batch: mx.array) -> mx.array:
+        """Of ``[B, kv_heads, 1, head_dim]``: the vectors of its rows' heads, ``[count * kv_heads, head_dim]``."""
+        if self._rows is not None:
+            batch = batch[self._rows]
+        elif self.count != batch.shape[0]:
+            batch = batch[: self.count]
+        return batch.reshape(-1, batch.shape[-1])
+
+    def index(self, kv_heads: int, arena_slots: int) -> mx.array:
+        """Where these vectors go in a table of all heads' slots. Made once for all layers that are alike."""
+        if (kv_heads, arena_slots) not in self._index:
+            found = self._slots[:, None] + mx.arange(kv_heads) * arena_slots
+            self._index[kv_heads, arena_slots] = found.reshape(-1)
+        return self._index[kv_heads, arena_slots]
 
 
 class Arenas:
@@ -82,20 +99,23 @@ class Arenas:
         self._keys: dict[int, mx.array] = {}
         self._values: dict[int, mx.array] = {}
 
-    def write(self, where: Span | Scatter, keys: mx.array, values: mx.array) -> None:
-        """Rows of ``keys`` and ``values`` ``[1, kv_heads, T, head_dim]``, in place: MLX donates the buffer while nothing else holds
+    def write(self, writes: Sequence[Span | Scatter], keys: mx.array, values: mx.array) -> None:
+        """Tokens of ``keys`` and ``values`` ``[B, kv_heads, n, head_dim]``, in place: MLX donates the buffer while nothing else holds
         it, so no reference to these tensors or their slices may outlive a step.
         """
-        for tensors, rows in ((self._keys, keys), (self._values, values)):
-            if where.arena not in tensors:
-                tensors[where.arena] = mx.zeros((1, rows.shape[1], self._slots, rows.shape[3]), rows.dtype)
-            if isinstance(where, Scatter):
-                tensors[where.arena][:, :, where.slots] = rows[:, :, where.rows]
-            else:
-                whole = where.count == rows.shape[2]
-                tensors[where.arena][:, :, where.start : where.start + where.count] = (
-                    rows if whole else rows[:, :, where.first : where.first + where.count]
-                )
+        for tensors, batch in ((self._keys, keys), (self._values, values)):
+            flat = None
+            for where in writes:
+                if where.arena not in tensors:
+                    tensors[where.arena] = mx.zeros((1, batch.shape[1], self._slots, batch.shape[3]), batch.dtype)
+                if isinstance(where, Scatter):
+                    tensors[where.arena] = _scattered(where, batch, tensors.pop(where.arena))
+                else:
+                    flat = _flat(batch) if flat is None else flat
+                    whole = where.count == flat.shape[2]
+                    tensors[where.arena][:, :, where.start : where.start + where.count] = (
+                        flat if whole else flat[:, :, where.first : where.first + where.count]
+                    )
 
     def read(self, where: Slots) -> tuple[mx.array, mx.array]:
         """Views ``[1, kv_heads, len(where), head_dim]``."""
@@ -104,7 +124,7 @@ class Arenas:
 
     def copy(self, source: Slots, target: Slots) -> None:
         """What ``source`` holds to ``target``, of equal length."""
-        self.write(Span(target.arena, target.start, 0, len(target)), *self.read(source))
+        self.write([Span(target.arena, target.start, 0, len(target))], *self.read(source))
 
     def keep(self, arenas: frozenset[int]) -> None:
         """Give back the memory of arenas that exist no more."""
@@ -129,3 +149,18 @@ class Arenas:
     def nbytes(self) -> int:
         """Allocated."""
         return sum(tensor.nbytes for tensor in self.tensors())
+
+
+def _flat(batch: mx.array) -> mx.array:
+    """``[B, kv_heads, n, head_dim]`` to ``[1, kv_heads, T, head_dim]``."""
+    rows, heads, length, dim = batch.shape
+    return batch if rows == 1 else batch.swapaxes(0, 1).reshape(1, heads, rows * length, dim)
+
+
+def _scattered(where: Scatter, batch: mx.array, tensor: mx.array) -> mx.array:
+    """By one index into a table of vectors: to scatter along an inner axis takes MLX five times as long on a CPU."""
+    shape = tensor.shape
+    table = tensor.reshape(-1, shape[-1])
+    del tensor  # or it could not be written in place
+    table[where.index(shape[1], shape[2])] = where.taken(batch)
+    return table.reshape(shape)

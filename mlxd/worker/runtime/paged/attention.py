@@ -13,7 +13,7 @@ import mlx.core as mx
 
 from mlxd.worker.runtime.paged.arenas import Arenas, Slots
 from mlxd.worker.runtime.paged.attention_plan import AttentionPlan, Part, Together
-from mlxd.worker.runtime.paged.partial import Partial, attend_partly, attend_runs, group, masked_scores, ungroup
+from mlxd.worker.runtime.paged.partial import Partial, attend, attend_partly, attend_runs, group, ungroup
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def _grouped_part(queries: mx.array, layer: Layer, part: Part) -> mx.array:
     if layer.sinks is not None:
         output = attend_partly(grouped, keys, values, mask).with_sinks(layer.sinks, part.count).astype(queries.dtype)
     else:
-        output = mx.softmax(masked_scores(grouped, keys, mask), axis=-1).astype(values.dtype) @ values
+        output = attend(grouped, keys, values, mask)
     return ungroup(output, part.count)
 
 

@@ -15,8 +15,6 @@ from mlxd.worker.runtime.paged.arenas import Geometry, Scatter, Slots, Span, slo
 # A shared run shorter than this (tokens) is not worth a second partial attention and a merge.
 _SHARED_MINIMUM = 64
 
-_SCATTERED = 4  # rows: fewer are written one by one, which is faster
-
 
 @dataclass(frozen=True)
 class Alone:
@@ -94,21 +92,26 @@ def _plan(positions: mx.array, writes: tuple[Span | Scatter, ...], parts: Sequen
 
 
 def _writes(chunks: Sequence[Chunk], contexts: Sequence[Sequence[Slots]]) -> tuple[Span | Scatter, ...]:
-    """A chunk's tokens lie in few spans. Of the sequences that decode, each has one of its own: they are scattered together."""
+    """A chunk's tokens lie in few spans. Of the sequences that decode, which come first, each has one of its own: they are scattered."""
     spans: list[Span] = []
     row = 0
     for chunk, context in zip(chunks, contexts, strict=True):
         for slots in _after(context, chunk.start):
             spans.append(Span(slots.arena, slots.start, row, len(slots)))
             row += len(slots)
-    single = [span for span in spans if span.count == 1]
-    if len(single) < _SCATTERED:
+    single = list(itertools.takewhile(lambda span: span.count == 1, spans))
+    if len(single) < 2:
         return tuple(spans)
-    scattered = []
-    for arena in sorted({span.arena for span in single}):
-        found = [span for span in single if span.arena == arena]
-        scattered.append(Scatter(arena, mx.array([span.start for span in found]), mx.array([span.first for span in found])))
-    return (*scattered, *(span for span in spans if span.count > 1))
+    return (*_scattered(single), *spans[len(single) :])
+
+
+def _scattered(single: Sequence[Span]) -> list[Scatter]:
+    """Of the first rows of the batch."""
+    arenas = sorted({span.arena for span in single})
+    if len(arenas) == 1:
+        return [Scatter(arenas[0], [span.start for span in single])]
+    by_arena = [[span for span in single if span.arena == arena] for arena in arenas]
+    return [Scatter(found[0].arena, [span.start for span in found], [span.first for span in found]) for found in by_arena]
 
 
 def _parts(chunks: Sequence[Chunk], contexts: Sequence[Sequence[Slots]]) -> list[Part]:

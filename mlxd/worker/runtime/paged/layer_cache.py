@@ -83,9 +83,7 @@ class PagedLayerCache:
     def update_and_fetch(self, keys: mx.array, values: mx.array) -> "tuple[Written, Written]":
         """Write ``[B, kv_heads, n, head_dim]``. What comes back may only be handed on to attention, by this layer or another."""
         self._dtype = values.dtype
-        flat_keys, flat_values = _flat(keys), _flat(values)
-        for write in self._step.plan.writes:
-            self.arenas.write(write, flat_keys, flat_values)
+        self.arenas.write(self._step.plan.writes, keys, values)
         return self.keys_and_values()
 
     def attend(self, queries: mx.array, scale: float, mask: object, sinks: mx.array | None) -> mx.array:
@@ -113,9 +111,3 @@ class Written:
 
     def __getattr__(self, name: str) -> Any:
         raise NotPageableError(NOT_IN_PLACE)
-
-
-def _flat(tensor: mx.array) -> mx.array:
-    """``[B, kv_heads, n, head_dim]`` to ``[1, kv_heads, T, head_dim]``."""
-    batch, heads, length, dim = tensor.shape
-    return tensor if batch == 1 else tensor.swapaxes(0, 1).reshape(1, heads, batch * length, dim)
