@@ -4,6 +4,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
+from mlxd.worker.runtime import x86
 from mlxd.worker.runtime.paged import partial
 from mlxd.worker.runtime.paged.arenas import Arenas, Scatter, Slots, Span
 from mlxd.worker.runtime.paged.partial import attend, attend_partly
@@ -13,7 +14,7 @@ HEADS, DIM = 2, 8
 
 @pytest.fixture(params=[True, False], ids=["powers", "exponentials"])
 def _way(request, monkeypatch):
-    monkeypatch.setattr(partial, "_FAST_POWERS", request.param)
+    monkeypatch.setattr(x86, "_IS_X86", request.param)
 
 
 def some(*shape, scale=1.0):

@@ -9,6 +9,7 @@ from mlx.utils import tree_flatten, tree_map_with_path
 from mlx_lm.utils import dequantize_model, load_model, load_tokenizer
 
 from mlxd.errors import ModelSourceError
+from mlxd.worker.runtime.x86 import install_activations
 
 _DTYPES = {"float32": mx.float32, "bfloat16": mx.bfloat16, "float16": mx.float16}
 _DEFAULT_CONTEXT = 4096  # tokens, for a configuration that does not say
@@ -59,6 +60,7 @@ def open_model(path: Path, *, dtype: str, context_limit: int | None) -> LoadedMo
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise ModelSourceError(f"{path} cannot be loaded as an mlx-lm model: {error}") from error
     _cast(model, dtype if dtype != "auto" or device == "gpu" else "float32", dequantize=dtype == "auto" and device == "cpu")
+    install_activations(model)
     weights = [value for _, value in tree_flatten(model.parameters())]
     floating = next((value.dtype for value in weights if mx.issubdtype(value.dtype, mx.floating)), mx.float32)
     own_context = context_length(config)

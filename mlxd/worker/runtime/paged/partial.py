@@ -7,8 +7,6 @@ Shapes: queries of all heads that share a KV head lie together, ``[1, kv_heads, 
 """
 
 import itertools
-import math
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -16,10 +14,9 @@ from functools import reduce
 import mlx.core as mx
 
 from mlxd.worker.runtime.paged.arenas import Arenas, Slots
+from mlxd.worker.runtime.x86 import exp, has_slow_exponentials
 
-# On x86 MLX's CPU backend takes 11.6 ns for an exponential, in a softmax too, and 4.3 ns for a power of a constant.
-_FAST_POWERS = platform.machine() in {"x86_64", "AMD64"}
-_MANY = 4096  # scores: from here on that saves more than the operations cost that stand for one softmax
+_MANY = 4096  # scores: from here on fast exponentials save more than the operations cost that stand for one softmax
 
 
 @dataclass(frozen=True)
@@ -48,14 +45,14 @@ def attend_partly(queries: mx.array, keys: mx.array, values: mx.array, mask: mx.
     """``queries`` are scaled already. ``mask`` ``[rows, keys]``: what each row may see."""
     scores = masked_scores(queries, keys, mask)
     highest = mx.max(scores, axis=-1, keepdims=True)
-    weights = _exp(scores - highest)  # once: exponentials are what attention costs on a CPU
+    weights = exp(scores - highest)  # once: exponentials are what attention costs on a CPU
     total = mx.sum(weights, axis=-1, keepdims=True)
     return Partial((weights.astype(values.dtype) @ values).astype(mx.float32) / total, highest + mx.log(total))
 
 
 def attend(queries: mx.array, keys: mx.array, values: mx.array, mask: mx.array | None = None) -> mx.array:
     """As ``attend_partly``, over all keys there are; in the type of ``values``."""
-    if _powers() and queries.shape[1] * queries.shape[2] * keys.shape[2] >= _MANY:
+    if has_slow_exponentials() and queries.shape[1] * queries.shape[2] * keys.shape[2] >= _MANY:
         return attend_partly(queries, keys, values, mask).output.astype(values.dtype)
     return mx.softmax(masked_scores(queries, keys, mask), axis=-1).astype(values.dtype) @ values
 
@@ -70,14 +67,6 @@ def attend_runs(queries: mx.array, arenas: Arenas, context: Sequence[Slots], sin
     bounds = list(itertools.accumulate(len(slots) for slots in context))
     parts = mx.split(weights, bounds if sinks is not None else bounds[:-1], axis=-1)
     return reduce(mx.add, (part @ values for part, (_, values) in zip(parts, slices, strict=False)))
-
-
-def _exp(scores: mx.array) -> mx.array:
-    return mx.power(math.e, scores) if _powers() else mx.exp(scores)
-
-
-def _powers() -> bool:
-    return _FAST_POWERS and mx.default_device().type == mx.DeviceType.cpu
 
 
 def masked_scores(queries: mx.array, keys: mx.array, mask: mx.array | None) -> mx.array:
