@@ -7,11 +7,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlxd.types import SamplingParams
+from mlxd.worker.runtime import sampler
 from mlxd.worker.runtime.logits_processors import Penalties, make_processors
 from mlxd.worker.runtime.sampler import row_key, sample
 
 VOCAB = 32
 LOGITS = mx.array(np.random.default_rng(1).standard_normal((8, VOCAB)).astype(np.float32) * 2)
+
+
+@pytest.fixture(autouse=True, scope="module", params=[sampler._CANDIDATES, 4], ids=["all are sorted", "few are sorted"])
+def _candidates(request):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sampler, "_CANDIDATES", request.param)
+        yield
 
 
 def draw(params, *, logits=None, seed=1, count=300):
@@ -119,3 +127,12 @@ def test_nothing_is_needed_where_nothing_is_asked():
     assert make_processors(SamplingParams(), [1, 2], 10) == []
     for field in ({"logit_bias": {1: 1.0}}, {"repetition_penalty": 1.1}, {"presence_penalty": 0.1}, {"frequency_penalty": 0.1}):
         assert make_processors(SamplingParams(**field), [1, 2], 10)
+
+
+def test_what_top_p_wants_is_there_also_where_the_most_likely_are_not_enough(monkeypatch):
+    """A flat distribution: nine tenths of it are more than the candidates."""
+    monkeypatch.setattr(sampler, "_CANDIDATES", 4)
+    logits = np.linspace(0, 0.1, VOCAB, dtype=np.float32)
+    drawn = set(draw(SamplingParams(top_p=0.9), logits=logits, count=5000))
+    assert 4 < len(drawn) < VOCAB
+    assert drawn == set(range(VOCAB - len(drawn), VOCAB))
