@@ -159,8 +159,6 @@ def _flat(batch: mx.array) -> mx.array:
 
 def _scattered(where: Scatter, batch: mx.array, tensor: mx.array) -> mx.array:
     """By one index into a table of vectors: to scatter along an inner axis takes MLX five times as long on a CPU."""
-    shape = tensor.shape
-    table = tensor.reshape(-1, shape[-1])
-    del tensor  # or it could not be written in place
-    table[where.index(shape[1], shape[2])] = where.taken(batch)
-    return table.reshape(shape)
+    table = tensor.reshape(-1, tensor.shape[-1])
+    table[where.index(tensor.shape[1], tensor.shape[2])] = where.taken(batch)
+    return table.reshape(tensor.shape)
