@@ -50,8 +50,9 @@ def _draw(logits: mx.array, rows: Sequence[SamplingParams], keys: mx.array) -> m
         least = mx.log(mx.array([row.min_p for row in rows]))[:, None]  # relative to the most likely
         logits = mx.where(logits >= mx.max(logits, axis=-1, keepdims=True) + least, logits, -mx.inf)
     if any(_is_ranked(row) for row in rows):
-        order = _most_likely(logits, rows)
-        ranked = _filter(mx.take_along_axis(logits, order, axis=-1), _total(logits), rows)
+        total = _total(logits)
+        order = _most_likely(logits, total, rows)
+        ranked = _filter(mx.take_along_axis(logits, order, axis=-1), total, rows)
         # Back in the vocabulary's order, so that a row draws as it does alone, however many others have to be ranked.
         chosen = mx.put_along_axis(mx.full(logits.shape, -mx.inf), order, ranked, axis=-1)
         logits = mx.where(mx.array([_is_ranked(row) for row in rows])[:, None], chosen, logits)
@@ -62,20 +63,20 @@ def _is_ranked(row: SamplingParams) -> bool:
     return (row.top_k > 0 or row.top_p < 1) and not is_greedy(row)
 
 
-def _most_likely(logits: mx.array, rows: Sequence[SamplingParams]) -> mx.array:
-    """Ids ``[B, N]``, the most likely first and of equals the lowest: as many as top-k and top-p may want.
+def _most_likely(logits: mx.array, total: mx.array, rows: Sequence[SamplingParams]) -> mx.array:
+    """Ids ``[B, N]``, the most likely first and of equals the lowest: as many as top-k and top-p may want. ``total`` as in ``_filter``.
 
     To find a thousand takes a CPU a tenth of the time it takes to sort them all. Whether they are enough for top-p can only be seen by
     evaluating them; a GPU, which should not be waited for, sorts fast.
     """
     vocab = logits.shape[-1]
     count = max(_CANDIDATES, *(2 * row.top_k for row in rows))
-    on_cpu = mx.default_device().type == mx.DeviceType.cpu
-    if count < vocab and (on_cpu or all(row.top_k for row in rows if _is_ranked(row))):
+    by_mass = [_is_ranked(row) and not row.top_k for row in rows]
+    if count < vocab and (mx.default_device().type == mx.DeviceType.cpu or not any(by_mass)):
         found = mx.sort(mx.argpartition(-logits, count - 1, axis=-1)[:, :count], axis=-1)
         values = mx.take_along_axis(logits, found, axis=-1)
-        needed = mx.array([row.top_p if _is_ranked(row) and not row.top_k else 0.0 for row in rows])[:, None]
-        if not on_cpu or mx.all(mx.sum(exp(values - _total(logits)), axis=-1, keepdims=True) >= needed).item():
+        needed = mx.array([row.top_p if counts else 0.0 for row, counts in zip(rows, by_mass, strict=True)])[:, None]
+        if not any(by_mass) or mx.all(mx.sum(exp(values - total), axis=-1, keepdims=True) >= needed).item():
             return mx.take_along_axis(found, mx.argsort(-values, axis=-1), axis=-1)
     return mx.argsort(-logits, axis=-1)
 

@@ -106,12 +106,13 @@ def _writes(chunks: Sequence[Chunk], contexts: Sequence[Sequence[Slots]]) -> tup
 
 
 def _scattered(single: Sequence[Span]) -> list[Scatter]:
-    """Of the first rows of the batch."""
-    arenas = sorted({span.arena for span in single})
-    if len(arenas) == 1:
-        return [Scatter(arenas[0], [span.start for span in single])]
-    by_arena = [[span for span in single if span.arena == arena] for arena in arenas]
-    return [Scatter(found[0].arena, [span.start for span in found], [span.first for span in found]) for found in by_arena]
+    """Of the first rows of the batch, which need not be named where all of them go to one arena."""
+    scattered = []
+    for arena in sorted({span.arena for span in single}):
+        found = [span for span in single if span.arena == arena]
+        rows = None if len(found) == len(single) else [span.first for span in found]
+        scattered.append(Scatter(arena, [span.start for span in found], rows))
+    return scattered
 
 
 def _parts(chunks: Sequence[Chunk], contexts: Sequence[Sequence[Slots]]) -> list[Part]:

@@ -1,6 +1,5 @@
 """The two places where an unmodified mlx-lm model meets the paged cache: its attention function, and its output projection."""
 
-import importlib
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +9,7 @@ from mlx import nn
 from mlx_lm.models import base
 
 from mlxd.worker.runtime.paged.layer_cache import Written
+from mlxd.worker.runtime.replace import replace_function
 
 _NAME = "scaled_dot_product_attention"
 _HEADS = ("lm_head", "output", "embed_out")  # what models call their output projection
@@ -27,10 +27,7 @@ def _dispatch(  # noqa: PLR0913, PLR0917 - mlx-lm's signature
 
 def install_attention(model: nn.Module) -> None:
     """Replace ``scaled_dot_product_attention`` in the modules the model is made of. Idempotent, and harmless to other caches."""
-    for name in {type(module).__module__ for module in model.modules()}:
-        module = importlib.import_module(name)
-        if getattr(module, _NAME, None) is _original:
-            setattr(module, _NAME, _dispatch)
+    replace_function(model, _NAME, _original, _dispatch)
 
 
 class RowSelection:
