@@ -48,9 +48,9 @@ define generate
 endef
 
 docs: $(VENV)/.dev
-	@$(call generate,mlxd.config.reference,config/mlxd.full.toml)
-	$(call generate,mlxd.config.json_schema,config/mlxd.schema.json)
-	$(call generate,mlxd.config.manual,docs/configuration.md)
+	@$(call generate,mlxd.config.publish.reference,config/mlxd.full.toml)
+	$(call generate,mlxd.config.publish.json_schema,config/mlxd.schema.json)
+	$(call generate,mlxd.config.publish.manual,docs/configuration.md)
 	$(call generate,mlxd.admin.reference,docs/admin-api.md)
 	$(call generate,mlxd.observability.reference,docs/metrics.md)
 	$(BIN)/python -m grafana.generate

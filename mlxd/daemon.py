@@ -27,7 +27,7 @@ from mlxd.config.schema import Config, ModelTable
 from mlxd.config.watcher import ConfigWatcher
 from mlxd.control.ledger import Ledger
 from mlxd.control.live_requests import LiveRequests
-from mlxd.control.model_state import ModelStatus
+from mlxd.control.model.status import ModelStatus
 from mlxd.control.operations import Operations
 from mlxd.control.planner import listen_addresses
 from mlxd.control.registry import Registry

@@ -44,7 +44,7 @@ from mlxd.worker.runtime.loading import LoadedModel, load
 from mlxd.worker.runtime.paged.attention_plan import plan_attention
 from mlxd.worker.runtime.paged.build import proved_model
 from mlxd.worker.runtime.paged.model import PagedModel
-from mlxd.worker.runtime.row_sampler import RowSampler
+from mlxd.worker.runtime.sampling.row_sampler import RowSampler
 from mlxd.worker.runtime.source import fetch_model
 from mlxd.worker.sessions import Sessions
 from mlxd.worker.text.prompt import EncodedPrompt

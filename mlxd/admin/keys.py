@@ -8,7 +8,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from mlxd.control.live_requests import LiveRequests
-from mlxd.control.model_state import ModelStatus
+from mlxd.control.model.status import ModelStatus
 from mlxd.control.operations import Operations
 from mlxd.control.reload import Outcome, Trigger
 from mlxd.control.telemetry import CacheCounters, HistogramCounts, TokenCounters

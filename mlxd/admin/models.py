@@ -6,7 +6,7 @@ from aiohttp import web
 from mlxd.admin import answers
 from mlxd.admin.exchange import reply
 from mlxd.admin.keys import SOURCES, AdminSources
-from mlxd.control.model_state import ModelStatus
+from mlxd.control.model.status import ModelStatus
 from mlxd.control.telemetry import CacheCounters, HistogramCounts, TokenCounters
 from mlxd.types import CacheFigures, Limits
 from mlxd.wire.messages import Heartbeat, Progress, Ready

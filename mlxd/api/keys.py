@@ -8,7 +8,7 @@ from aiohttp import web
 from mlxd.client.worker_client import WorkerClient
 from mlxd.config.schema import Config, ModelTable
 from mlxd.control.live_requests import LiveRequests
-from mlxd.control.model_state import ModelStatus
+from mlxd.control.model.status import ModelStatus
 from mlxd.control.telemetry import Telemetry, Tracer
 from mlxd.wire.messages import Ready
 

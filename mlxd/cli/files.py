@@ -46,7 +46,7 @@ def _validate(args: argparse.Namespace) -> int:
 
 
 def _schema(_: argparse.Namespace) -> int:
-    from mlxd.config.json_schema import json_schema
+    from mlxd.config.publish.json_schema import json_schema
 
     print(json.dumps(json_schema(), indent=2))
     return exits.OK

@@ -11,10 +11,10 @@ from mlxd.client.worker_client import WorkerClient
 from mlxd.config.schema import ModelTable
 from mlxd.control.ledger import Ledger
 from mlxd.control.memory import ModelMemory
-from mlxd.control.model_state import ModelStatus
-from mlxd.control.supervisor import ModelSupervisor
+from mlxd.control.model.status import ModelStatus
+from mlxd.control.model.supervisor import ModelSupervisor
+from mlxd.control.model.workers import WorkerFactory
 from mlxd.control.telemetry import Telemetry
-from mlxd.control.workers import WorkerFactory
 from mlxd.errors import ModelNotFoundError, ShuttingDownError
 from mlxd.wire.messages import CacheEvicted, Ready
 

@@ -6,7 +6,7 @@ import msgspec
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from mlxd.control.model_state import ModelStatus
+from mlxd.control.model.status import ModelStatus
 from mlxd.types import ModelState
 
 _WITHOUT_WORKER = frozenset({ModelState.STOPPED, ModelState.FAILED})

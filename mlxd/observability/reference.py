@@ -12,7 +12,7 @@ from prometheus_client.core import Metric
 from mlxd.config.schema import ModelTable
 from mlxd.control.ledger import Ledger
 from mlxd.control.memory_pressure import PressureLevel
-from mlxd.control.model_state import ModelStatus
+from mlxd.control.model.status import ModelStatus
 from mlxd.control.telemetry import UNKNOWN_MODEL
 from mlxd.observability.metrics import Metrics
 from mlxd.types import CacheFigures, Limits, MemoryFigures, ModelState

@@ -12,7 +12,7 @@ from prometheus_client.core import Metric
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.registry import Collector
 
-from mlxd.control.model_state import ModelStatus
+from mlxd.control.model.status import ModelStatus
 from mlxd.control.telemetry import UNKNOWN_MODEL, RequestRecord
 from mlxd.observability.model_gauges import has_worker
 from mlxd.types import CacheFigures, FinishReason

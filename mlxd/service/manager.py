@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import structlog
 
-from mlxd.control.model_state import ModelStatus
+from mlxd.control.model.status import ModelStatus
 from mlxd.service.progress import Oversight
 from mlxd.service.sd_notify import take_notify_socket
 

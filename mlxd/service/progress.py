@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mlxd.client.hang_watch import LOADING_SILENCE
-from mlxd.control.model_state import ModelStatus
+from mlxd.control.model.status import ModelStatus
 from mlxd.wire.messages import Heartbeat
 
 # ``HangWatch`` acts within a second of its time. After twice that time nobody acts at all.

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from mlxd.config.address import Address
-from mlxd.control.model_state import ModelStatus
+from mlxd.control.model.status import ModelStatus
 from mlxd.types import ModelState
 
 _WORTH_TELLING = (ModelState.LOADING, ModelState.FAILED, ModelState.DRAINING)  # beside those that are ready

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from mlxd.client.worker_client import RequestStream, WorkerExit
 from mlxd.config.schema import ModelTable
-from mlxd.control.model_state import ModelStatus
+from mlxd.control.model.status import ModelStatus
 from mlxd.control.telemetry import RequestRecord
 from mlxd.errors import MlxdError, ModelNotFoundError
 from mlxd.types import CacheOutcome, FinishReason, Limits, ModelState, Timings, Usage

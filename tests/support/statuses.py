@@ -6,7 +6,7 @@ from mlxd.admin.keys import AdminSources, DaemonFacts, ListenerFacts, MemoryFact
 from mlxd.config.schema import ModelTable
 from mlxd.control.ledger import Ledger
 from mlxd.control.live_requests import LiveRequests
-from mlxd.control.model_state import ModelStatus
+from mlxd.control.model.status import ModelStatus
 from mlxd.control.operations import Operations
 from mlxd.control.reload import Outcome, Result
 from mlxd.control.telemetry import CacheCounters, HistogramCounts, TokenCounters

@@ -7,7 +7,7 @@ import pytest
 
 from mlxd.errors import ConfigError
 from mlxd.worker.runtime.choose import choose_runner
-from mlxd.worker.runtime.contiguous_probe import prove_batching
+from mlxd.worker.runtime.entries.contiguous_probe import prove_batching
 from mlxd.worker.runtime.paged.build import proved_model
 from mlxd.worker.runtime.paged.layer_cache import NotPageableError, PagedLayerCache
 from tests.worker.runner_rig import RunnerRig, architecture, plain, words

@@ -7,10 +7,11 @@ import pytest
 
 from mlxd.errors import GenerationError
 from mlxd.types import CacheOutcome, FinishReason, Limits
-from mlxd.worker.runtime import contiguous_runner, loading
-from mlxd.worker.runtime.contiguous_runner import ContiguousRunner
-from mlxd.worker.runtime.prompt_cache import PromptCache
-from mlxd.worker.runtime.simple_runner import SimpleRunner
+from mlxd.worker.runtime import loading
+from mlxd.worker.runtime.entries import contiguous_runner
+from mlxd.worker.runtime.entries.contiguous_runner import ContiguousRunner
+from mlxd.worker.runtime.entries.prompt_cache import PromptCache
+from mlxd.worker.runtime.entries.simple_runner import SimpleRunner
 from tests.support.tiny_model import EOS
 from tests.worker.runner_rig import RunnerRig, architecture, plain, words
 

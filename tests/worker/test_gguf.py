@@ -17,7 +17,7 @@ from mlx_lm.utils import dequantize_model, load_model, load_tokenizer
 
 from mlxd.errors import ModelSourceError
 from mlxd.worker.fetch.directory import check_model_directory
-from mlxd.worker.runtime.gguf import convert_gguf
+from mlxd.worker.runtime.gguf.model import convert_gguf
 from mlxd.worker.runtime.source import fetch_model
 from tests.support.tiny_model import CHAT_TEMPLATE, SPECIALS, make_tokenizer
 

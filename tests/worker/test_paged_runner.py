@@ -7,9 +7,9 @@ import pytest
 from mlxd.errors import GenerationError
 from mlxd.types import CacheOutcome, Limits
 from mlxd.worker.kv import free_extents
-from mlxd.worker.runtime import row_sampler
+from mlxd.worker.runtime.entries.simple_runner import SimpleRunner
 from mlxd.worker.runtime.loading import load
-from mlxd.worker.runtime.simple_runner import SimpleRunner
+from mlxd.worker.runtime.sampling import row_sampler
 from tests.support.tiny_model import EOS, make_tiny_model
 from tests.worker.runner_rig import PagedRig, RunnerRig, architecture, plain, words
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlx_lm.models.cache import ArraysCache, ChunkedKVCache, KVCache, RotatingKVCache
 
-from mlxd.worker.runtime.prompt_cache import PromptCache, always_rewinds, can_rewind
+from mlxd.worker.runtime.entries.prompt_cache import PromptCache, always_rewinds, can_rewind
 
 
 def layers(tokens, *kinds):

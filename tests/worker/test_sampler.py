@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlxd.types import SamplingParams
-from mlxd.worker.runtime import sampler
-from mlxd.worker.runtime.logits_processors import Penalties, make_processors
-from mlxd.worker.runtime.sampler import row_key, sample
+from mlxd.worker.runtime.sampling import sampler
+from mlxd.worker.runtime.sampling.logits_processors import Penalties, make_processors
+from mlxd.worker.runtime.sampling.sampler import row_key, sample
 
 VOCAB = 32
 LOGITS = mx.array(np.random.default_rng(1).standard_normal((8, VOCAB)).astype(np.float32) * 2)

@@ -7,9 +7,9 @@ import pytest
 
 from mlxd.errors import GenerationError
 from mlxd.types import CacheOutcome, Limits
+from mlxd.worker.runtime.entries.prompt_cache import PromptCache
+from mlxd.worker.runtime.entries.simple_runner import SimpleRunner
 from mlxd.worker.runtime.loading import load
-from mlxd.worker.runtime.prompt_cache import PromptCache
-from mlxd.worker.runtime.simple_runner import SimpleRunner
 from tests.support.tiny_model import make_tiny_model
 from tests.worker.runner_rig import RunnerRig, plain, words
 

@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from mlxd.api.keys import MODEL, MODELS
-from mlxd.control.model_state import ModelStatus
+from mlxd.control.model.status import ModelStatus
 
 
 async def list_models(request: web.Request) -> web.Response:

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from mlxd.wire.messages import Load
 from mlxd.worker.engine.runner import Runner
-from mlxd.worker.runtime.contiguous_probe import NotBatchableError, prove_batching
-from mlxd.worker.runtime.contiguous_runner import ContiguousRunner
+from mlxd.worker.runtime.entries.contiguous_probe import NotBatchableError, prove_batching
+from mlxd.worker.runtime.entries.contiguous_runner import ContiguousRunner
+from mlxd.worker.runtime.entries.prompt_cache import PromptCache
+from mlxd.worker.runtime.entries.simple_runner import SimpleRunner
 from mlxd.worker.runtime.loading import LoadedModel
 from mlxd.worker.runtime.paged.build import paged_runner, proved_model
 from mlxd.worker.runtime.paged.layer_cache import NotPageableError
-from mlxd.worker.runtime.prompt_cache import PromptCache
-from mlxd.worker.runtime.simple_runner import SimpleRunner
 
 _log = logging.getLogger(__name__)
 

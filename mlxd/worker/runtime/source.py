@@ -24,7 +24,7 @@ def pull_model(source: str, progress: Progress) -> Path:
 
 def _convert(gguf: Path, directory: Path) -> None:
     # Not at the top: OpenBLAS has to be loaded before MLX, and most calls do not need MLX at all.
-    from mlxd.worker.runtime.gguf import convert_gguf  # noqa: PLC0415
+    from mlxd.worker.runtime.gguf.model import convert_gguf  # noqa: PLC0415
 
     convert_gguf(gguf, directory)
 

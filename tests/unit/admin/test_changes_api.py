@@ -3,7 +3,7 @@
 import psutil
 import pytest
 
-from mlxd.control.model_state import ModelStatus
+from mlxd.control.model.status import ModelStatus
 from mlxd.errors import ModelNotFoundError, WorkerLostError
 from mlxd.types import ModelState
 from tests.support.statuses import model_status, running_status

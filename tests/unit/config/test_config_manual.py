@@ -8,7 +8,7 @@ import pytest
 from mlxd.config.catalogue import ANY_NAME, defaults_as_written, leaves, table_at
 from mlxd.config.fields import is_not_yet_available, is_secret, reload_class
 from mlxd.config.loader import parse_config
-from mlxd.config.manual import manual
+from mlxd.config.publish.manual import manual
 from mlxd.config.schema import Config
 from mlxd.config.units import parse_duration, parse_size
 

@@ -9,10 +9,10 @@ import pytest
 
 from mlxd.config.catalogue import ANY_NAME, leaves, table_at
 from mlxd.config.fields import Reload, is_not_yet_available, is_secret, reload_class
-from mlxd.config.json_schema import json_schema, json_schema_text
 from mlxd.config.keys import dotted
 from mlxd.config.loader import load_config, parse_config
-from mlxd.config.reference import reference_toml
+from mlxd.config.publish.json_schema import json_schema, json_schema_text
+from mlxd.config.publish.reference import reference_toml
 from mlxd.config.schema import Config, ModelTable
 from mlxd.errors import ConfigError
 
@@ -59,7 +59,7 @@ def test_the_default_configuration_is_what_make_run_promises():
 
 
 def test_the_full_file_is_current():
-    assert (CONFIG / "mlxd.full.toml").read_text() == reference_toml(), "run: python -m mlxd.config.reference > config/mlxd.full.toml"
+    assert (CONFIG / "mlxd.full.toml").read_text() == reference_toml(), "run: make docs"
 
 
 def test_the_full_file_loads_to_the_defaults():
@@ -98,7 +98,7 @@ def test_commented_defaults_are_the_defaults():
 
 def test_the_json_schema_is_current():
     assert (CONFIG / "mlxd.schema.json").read_text() == json_schema_text(), (
-        "run: python -m mlxd.config.json_schema > config/mlxd.schema.json"
+        "run: python -m mlxd.config.publish.json_schema > config/mlxd.schema.json"
     )
 
 

@@ -3,7 +3,7 @@ import pytest
 from mlxd.config.schema import ModelTable
 from mlxd.control.ledger import Ledger
 from mlxd.control.memory import ModelMemory
-from mlxd.control.supervisor import ModelSupervisor
+from mlxd.control.model.supervisor import ModelSupervisor
 from tests.support.scripted_client import CountingTelemetry, Factory
 
 PLENTY = 2**40

@@ -13,7 +13,7 @@ from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.kv.manager import Manager
 from mlxd.worker.runtime.loading import LoadedModel
 from mlxd.worker.runtime.paged.model import Logits, PagedModel
-from mlxd.worker.runtime.row_sampler import RowSampler
+from mlxd.worker.runtime.sampling.row_sampler import RowSampler
 
 _CLEAR_EVERY = 64  # steps between giving MLX's cached buffers back
 

@@ -21,12 +21,12 @@ import structlog
 
 from mlxd.client.worker_client import WorkerExit
 from mlxd.config.schema import ModelTable
-from mlxd.control.goal import Goal
-from mlxd.control.model_state import ModelStatus
-from mlxd.control.recovery import Recovery
+from mlxd.control.model.goal import Goal
+from mlxd.control.model.recovery import Recovery
+from mlxd.control.model.status import ModelStatus
+from mlxd.control.model.worker_run import WorkerRun
+from mlxd.control.model.workers import Memory, WorkerFactory, Workers
 from mlxd.control.telemetry import Telemetry
-from mlxd.control.worker_run import WorkerRun
-from mlxd.control.workers import Memory, WorkerFactory, Workers
 from mlxd.errors import (
     ConfigError,
     InsufficientMemoryError,

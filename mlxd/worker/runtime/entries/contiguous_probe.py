@@ -6,7 +6,7 @@ import mlx.core as mx
 from mlx_lm.models.cache import make_prompt_cache
 
 from mlxd.errors import MlxdError
-from mlxd.worker.runtime.contiguous_runner import make_generator
+from mlxd.worker.runtime.entries.contiguous_runner import make_generator
 from mlxd.worker.runtime.loading import LoadedModel
 from mlxd.worker.runtime.proof import ATTEMPTS, difference, random_tokens, tolerance
 

@@ -10,7 +10,7 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence
 
 from mlxd.errors import ModelSourceError
-from mlxd.worker.runtime.gguf_metadata import Metadata
+from mlxd.worker.runtime.gguf.metadata import Metadata
 
 _CONTROL = 3  # GGUF's type of a token that stands for no text
 _SPLITTERS = {"smollm": lambda: Sequence([Digits(individual_digits=True), ByteLevel(add_prefix_space=False)])}

@@ -8,8 +8,8 @@ import structlog
 
 from mlxd.client.worker_client import WorkerClient
 from mlxd.config.schema import ModelTable
-from mlxd.control.load_progress import LoadProgress
-from mlxd.control.load_spec import load_spec, worker_spec
+from mlxd.control.model.load_progress import LoadProgress
+from mlxd.control.model.load_spec import load_spec, worker_spec
 from mlxd.control.telemetry import Telemetry
 from mlxd.errors import GenerationError
 from mlxd.types import Limits, SamplingParams

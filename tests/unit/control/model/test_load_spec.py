@@ -3,7 +3,7 @@ import pytest
 from mlxd.config.catalogue import leaves
 from mlxd.config.fields import Reload, reload_class
 from mlxd.config.schema import ModelTable
-from mlxd.control.load_spec import load_spec, worker_spec
+from mlxd.control.model.load_spec import load_spec, worker_spec
 from mlxd.types import Limits
 from mlxd.wire.framing import worker_codec
 

@@ -1,8 +1,8 @@
 import pytest
 from structlog.testing import capture_logs
 
-from mlxd.control import load_progress
-from mlxd.control.load_progress import LoadProgress
+from mlxd.control.model import load_progress
+from mlxd.control.model.load_progress import LoadProgress
 from mlxd.wire.messages import Progress
 
 

@@ -14,9 +14,9 @@ import structlog
 from mlxd.client.worker_client import WorkerClient, WorkerExit
 from mlxd.config.schema import ModelTable
 from mlxd.config.units import format_size
-from mlxd.control.load_spec import limits
+from mlxd.control.model.load_spec import limits
+from mlxd.control.model.worker_run import WorkerRun
 from mlxd.control.telemetry import Telemetry
-from mlxd.control.worker_run import WorkerRun
 from mlxd.errors import InsufficientMemoryError, MlxdError
 from mlxd.wire.messages import NeedsMemory
 

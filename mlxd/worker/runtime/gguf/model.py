@@ -14,8 +14,8 @@ import mlx.core as mx
 import msgspec
 
 from mlxd.errors import ModelSourceError
-from mlxd.worker.runtime.gguf_metadata import Metadata
-from mlxd.worker.runtime.gguf_tokenizer import write_tokenizer
+from mlxd.worker.runtime.gguf.metadata import Metadata
+from mlxd.worker.runtime.gguf.tokenizer import write_tokenizer
 
 _GROUP = 32  # weights that share a scale and a bias, in every quantization of GGUF that MLX keeps
 

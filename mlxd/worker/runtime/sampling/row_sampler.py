@@ -7,8 +7,8 @@ import mlx.core as mx
 
 from mlxd.types import SamplingParams
 from mlxd.worker.engine.request import EngineRequest
-from mlxd.worker.runtime.logits_processors import LogitsProcessor, make_processors
-from mlxd.worker.runtime.sampler import draw_seed, row_key, sample
+from mlxd.worker.runtime.sampling.logits_processors import LogitsProcessor, make_processors
+from mlxd.worker.runtime.sampling.sampler import draw_seed, row_key, sample
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The JSON Schema of the file, for editors. ``config/mlxd.schema.json`` is ``python -m mlxd.config.json_schema``."""
+"""The JSON Schema of the file, for editors. ``config/mlxd.schema.json`` is ``python -m mlxd.config.publish.json_schema``."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""The manual of the file. ``docs/configuration.md`` is ``python -m mlxd.config.manual``."""
+"""The manual of the file. ``docs/configuration.md`` is ``python -m mlxd.config.publish.manual``."""
 
 import json
 import sys
@@ -17,7 +17,7 @@ from mlxd.config.values import NAME_PATTERN
 _HEAD = """\
 # The configuration
 
-<!-- Generated from the schema by `python -m mlxd.config.manual`; do not edit. `make docs` writes it anew. -->
+<!-- Generated from the schema by `python -m mlxd.config.publish.manual`; do not edit. `make docs` writes it anew. -->
 
 One TOML file is all there is: no environment variable and no API overrides it. A file needs only what differs from the defaults, and at
 least one model:

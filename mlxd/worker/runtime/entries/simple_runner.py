@@ -16,10 +16,10 @@ from mlxd.types import CacheFigures, FinishReason, Limits, MemoryFigures
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.runner import Sampled, Started, StepReport, as_failure
 from mlxd.worker.engine.waiting_line import WaitingLine
+from mlxd.worker.runtime.entries.prompt_cache import Found, PromptCache, always_rewinds, outcome
 from mlxd.worker.runtime.loading import LoadedModel
-from mlxd.worker.runtime.logits_processors import MlxLmProcessor, make_processors
-from mlxd.worker.runtime.prompt_cache import Found, PromptCache, always_rewinds, outcome
-from mlxd.worker.runtime.sampler import RequestSampler
+from mlxd.worker.runtime.sampling.logits_processors import MlxLmProcessor, make_processors
+from mlxd.worker.runtime.sampling.sampler import RequestSampler
 
 _log = logging.getLogger(__name__)
 

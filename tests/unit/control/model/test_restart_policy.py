@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlxd.config.schema import WorkerTable
-from mlxd.control.restart_policy import GiveUp, Wait, decide
+from mlxd.control.model.restart_policy import GiveUp, Wait, decide
 
 
 def policy(*, backoff="1s", most="60s", limit=5, window="600s"):

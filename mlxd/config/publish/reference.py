@@ -1,4 +1,4 @@
-"""Every field in one TOML file. ``config/mlxd.full.toml`` is ``python -m mlxd.config.reference``."""
+"""Every field in one TOML file. ``config/mlxd.full.toml`` is ``python -m mlxd.config.publish.reference``."""
 
 import json
 import sys
@@ -16,7 +16,7 @@ _HEAD = """\
 #:schema ./mlxd.schema.json
 
 # Every field of mlxd.toml with its default. A file needs only what differs, and at least one model.
-# Generated from the schema by `python -m mlxd.config.reference`; do not edit.
+# Generated from the schema by `python -m mlxd.config.publish.reference`; do not edit.
 #
 # In brackets: what a change of the field costs once the file is reloaded.
 #   live: takes effect on the next request or step     model: that model gets a new worker

@@ -19,10 +19,10 @@ from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.runner import Sampled, Started, StepReport, as_failure
 from mlxd.worker.engine.step_budget import StepBudget
 from mlxd.worker.engine.waiting_line import WaitingLine
+from mlxd.worker.runtime.entries.prompt_cache import PromptCache, always_rewinds, outcome
 from mlxd.worker.runtime.loading import LoadedModel, leave_memory_unwired
-from mlxd.worker.runtime.logits_processors import MlxLmProcessor, make_processors
-from mlxd.worker.runtime.prompt_cache import PromptCache, always_rewinds, outcome
-from mlxd.worker.runtime.sampler import RequestSampler, is_greedy
+from mlxd.worker.runtime.sampling.logits_processors import MlxLmProcessor, make_processors
+from mlxd.worker.runtime.sampling.sampler import RequestSampler, is_greedy
 
 _log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import structlog
 
 from mlxd.config.schema import WorkerTable
-from mlxd.control.restart_policy import GiveUp, Wait, decide
+from mlxd.control.model.restart_policy import GiveUp, Wait, decide
 from mlxd.control.telemetry import Telemetry
 from mlxd.wire.messages import Load
 

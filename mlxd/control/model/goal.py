@@ -1,9 +1,9 @@
 """What is wanted of one model, held against what there is: the decisions, without the doing."""
 
 from mlxd.config.schema import ModelTable
-from mlxd.control.load_spec import limits, load_spec, worker_spec
-from mlxd.control.recovery import Recovery
-from mlxd.control.workers import Workers
+from mlxd.control.model.load_spec import limits, load_spec, worker_spec
+from mlxd.control.model.recovery import Recovery
+from mlxd.control.model.workers import Workers
 from mlxd.errors import MlxdError, ModelDrainedError, ModelFailedError, ModelLoadingError, ShuttingDownError
 from mlxd.types import ModelState
 from mlxd.wire.messages import Load

@@ -1,0 +1,1 @@
+"""What is generated from the schema: the reference file, the JSON schema, the manual."""

@@ -1,0 +1,1 @@
+"""The runners whose prefix cache keeps whole prompts, over mlx-lm's own generation."""
