@@ -1,0 +1,79 @@
+"""Scheduler and paged runner over a simulated device that checks every block and every state a sequence reads."""
+
+from mlxd.errors import CacheTooSmallError
+from mlxd.types import Limits, SamplingParams
+from mlxd.worker.engine.paged_runner import PagedRunner
+from mlxd.worker.engine.request import EngineRequest
+from mlxd.worker.engine.scheduler import Scheduler
+from mlxd.worker.engine.step_budget import StepBudget
+from mlxd.worker.kv.block_chain import root_digest
+from mlxd.worker.kv.manager import Manager
+from mlxd.worker.kv.sizing import CacheSizing
+from mlxd.worker.kv.state_snapshots import StateSnapshots
+from tests.unit.worker_engine.simulated_executor import SimulatedExecutor, next_token
+
+BLOCK = 4
+ROOT = root_digest("model")
+
+
+class Rig:
+    """A paged runner stepped by hand, and what it said."""
+
+    def __init__(self, *, blocks=64, arenas=1, snapshots=None, max_sequences=8, step_tokens=16, **executor):
+        self.limits = Limits(max_sequences=max_sequences, step_tokens=step_tokens, cache_bytes=blocks * arenas * BLOCK)
+        self.manager = Manager(
+            block_size=BLOCK, arena_blocks=blocks, max_arenas=arenas, snapshots=None if snapshots is None else StateSnapshots(snapshots)
+        )
+        self.executor = SimulatedExecutor(BLOCK, has_state=snapshots is not None, **executor)
+        self.scheduler = Scheduler(
+            self.manager, self.limits, StepBudget(largest=32), root=lambda _: ROOT, end_tokens=self.executor.end_tokens
+        )
+        self.runner = PagedRunner(self.scheduler, self.manager, self.executor, CacheSizing(BLOCK, 1, 0), self.limits)
+        self.reports, self.tokens, self.started, self.ended, self.failed, self.requests = [], {}, {}, {}, {}, {}
+        self.preemptions = 0
+
+    def add(self, name, prompt, max_tokens=5, *, priority=0, arrived=None):
+        arrived = len(self.requests) if arrived is None else arrived
+        request = EngineRequest(name, list(prompt), max_tokens, SamplingParams(temperature=0), priority=priority, arrived=arrived)
+        self.requests[name] = request
+        try:
+            self.runner.add(request)
+        except CacheTooSmallError as error:
+            self.failed[name] = error
+
+    def step(self):
+        report = self.runner.step()
+        self.reports.append(report)
+        self.preemptions += report.preemptions
+        for event in report.started:
+            assert event.id not in self.started
+            self.started[event.id] = event
+        for event in report.sampled:
+            self.tokens.setdefault(event.id, []).append(event.token)
+        for name in (*report.ended, *report.failed):
+            assert name not in self.ended
+            assert name not in self.failed
+        self.ended |= report.ended
+        self.failed |= report.failed
+        self.manager.check_integrity()
+        if self.manager.snapshots is not None:
+            assert len(self.executor.snapshots) <= len(self.manager.snapshots) + len(self.manager.snapshots._dropped)
+
+    def run(self, limit=2000):
+        for _ in range(limit):
+            if self.runner.is_idle:
+                return
+            self.step()
+        raise AssertionError("it does not come to an end")
+
+    def expected(self, name):
+        tokens, request = list(self.requests[name].tokens), self.requests[name]
+        while len(tokens) - len(request.tokens) < request.max_tokens:
+            tokens.append(next_token(tokens, self.executor.ends_after))
+            if tokens[-1] in self.executor.end_tokens:
+                break
+        return tokens[len(request.tokens) :]
+
+    def all_right(self, *names):
+        """These ended with the tokens they get alone."""
+        return {name: self.tokens[name] for name in names} == {name: self.expected(name) for name in names}

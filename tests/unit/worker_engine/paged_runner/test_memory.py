@@ -1,0 +1,108 @@
+"""The cache full, shrunk and grown, and what is told of it."""
+
+import msgspec
+
+from mlxd.errors import CacheTooSmallError
+from mlxd.types import CacheOutcome, FinishReason
+from mlxd.worker.kv import free_extents
+from tests.unit.worker_engine.paged_runner.rig import BLOCK, Rig
+
+
+def test_out_of_blocks_the_youngest_is_preempted_and_finishes_later_with_the_same_tokens():
+    rig = Rig(blocks=10, step_tokens=64)
+    for name in "abc":
+        rig.add(name, [ord(name), *range(1, 8)], max_tokens=20)
+    rig.run()
+    assert rig.preemptions > 0
+    assert rig.all_right(*"abc")
+
+
+def test_alone_in_a_full_pool_it_ends_with_length():
+    rig = Rig(blocks=3)
+    rig.add("a", range(1, 8), max_tokens=100)
+    rig.run()
+    assert rig.ended["a"] is FinishReason.LENGTH
+    assert 0 < len(rig.tokens["a"]) < 100
+
+
+def test_the_cache_shrinks_and_grows_under_load():
+    rig = Rig(blocks=8, arenas=6, step_tokens=64)
+    for number in range(6):
+        rig.add(str(number), range(number * 100 + 1, number * 100 + 20), max_tokens=12)
+    rig.step()
+    rig.runner.reconfigure(msgspec.structs.replace(rig.limits, cache_bytes=2 * 8 * BLOCK))
+    assert rig.runner.cache().limit_bytes == 2 * 8 * BLOCK
+    rig.run()
+    assert len(rig.manager.pool.arenas) <= 2
+    rig.runner.reconfigure(rig.limits)
+    rig.add("more", range(5000, 5100), max_tokens=12)
+    rig.run()
+    assert rig.all_right(*rig.requests)
+
+
+def test_a_waiting_prompt_that_does_not_fit_any_more_is_refused():
+    rig = Rig(blocks=8, arenas=4, max_sequences=1)
+    rig.add("running", range(1, 5), max_tokens=8)
+    rig.add("long", range(100, 190))
+    rig.step()
+    rig.runner.reconfigure(msgspec.structs.replace(rig.limits, cache_bytes=8 * BLOCK))
+    rig.run()
+    assert isinstance(rig.failed["long"], CacheTooSmallError)
+    assert rig.all_right("running")
+
+
+def test_evicting_drops_what_nobody_holds_and_is_no_eviction_for_want_of_room():
+    rig = Rig()
+    rig.add("a", range(1, 30))
+    rig.run()
+    assert rig.runner.cache().blocks_cached > 0
+    assert rig.runner.evict_cached() > 0
+    assert rig.runner.cache().blocks_cached == 0
+    rig.add("b", range(1, 30))
+    rig.run()
+    assert sum(report.evicted_blocks for report in rig.reports) == 0
+    assert rig.started["b"].cache is CacheOutcome.MISS
+
+
+def test_evictions_for_want_of_room_are_counted():
+    rig = Rig(blocks=8)
+    for number in range(4):
+        rig.add(str(number), range(number * 100 + 1, number * 100 + 20), max_tokens=1)
+        rig.run()
+    assert sum(report.evicted_blocks for report in rig.reports) > 0
+
+
+def test_figures_of_shared_blocks():
+    rig = Rig(blocks=200, max_sequences=10, step_tokens=64)
+    system = list(range(1, 41))
+    for number in range(10):
+        rig.add(str(number), [*system, 100 + number], max_tokens=6)
+    while len(rig.tokens) < 10:
+        rig.step()
+    figures = rig.runner.cache()
+    assert figures.blocks_shared == 10
+    assert figures.bytes_saved == 9 * 10 * BLOCK
+    assert figures.blocks_used + figures.blocks_cached + figures.blocks_free == 200
+
+
+def test_a_sequence_in_many_pieces_is_moved_together(monkeypatch):
+    monkeypatch.setattr(free_extents, "GAP", 0)
+    rig = Rig(blocks=256, step_tokens=64)
+    for name in "ab":
+        rig.add(name, [ord(name), 1, 2], max_tokens=200)
+    moves = 0
+    launch = rig.executor.run
+
+    def run(plan):
+        nonlocal moves
+        moves += len(plan.moves)
+        return launch(plan)
+
+    rig.executor.run = run
+    most = 0
+    while not rig.runner.is_idle:
+        rig.step()
+        most = max([most, *(len(rig.manager.runs(name)) for name in rig.scheduler.running)])
+    assert moves > 0
+    assert most <= 10
+    assert rig.all_right("a", "b")

@@ -1,0 +1,82 @@
+"""Requests of all kinds in any order."""
+
+import msgspec
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from mlxd.errors import CacheTooSmallError
+from mlxd.types import FinishReason
+from tests.unit.worker_engine.paged_runner.rig import BLOCK, Rig
+
+
+class Traffic(RuleBasedStateMachine):
+    """Arrivals, aborts, faults, other limits and steps in any order, on pools of any size; prompts of few tokens, so that prefixes
+    collide.
+    """
+
+    @initialize(
+        blocks=st.integers(4, 20),
+        arenas=st.integers(1, 3),
+        max_sequences=st.integers(1, 6),
+        step_tokens=st.integers(1, 24),
+        ends_after=st.integers(4, 40),
+        snapshots=st.none() | st.integers(1, 6),
+        ahead=st.booleans(),
+    )
+    def start(self, **options):
+        self.rig = Rig(**options)
+        self.aborted = set()
+        self.faulty = set()
+        self.names = 0
+
+    @rule(prompt=st.lists(st.integers(1, 2), min_size=1, max_size=24), max_tokens=st.integers(1, 12), priority=st.integers(-2, 2))
+    def arrive(self, prompt, max_tokens, priority):
+        self.names += 1
+        self.rig.add(str(self.names), prompt, max_tokens, priority=priority)
+
+    @rule(steps=st.integers(1, 5))
+    def step(self, steps):
+        for _ in range(steps):
+            if not self.rig.runner.is_idle:
+                self.rig.step()
+
+    @precondition(lambda self: self.names > 0)
+    @rule(data=st.data())
+    def abort(self, data):
+        name = str(data.draw(st.integers(1, self.names)))
+        if name not in self.rig.ended and name not in self.rig.failed:
+            self.aborted.add(name)
+            self.rig.runner.abort(name)
+
+    @precondition(lambda self: self.names > 0)
+    @rule(data=st.data())
+    def break_row(self, data):
+        self.faulty.add(str(data.draw(st.integers(1, self.names))))
+        self.rig.executor.faulty = self.faulty
+
+    @rule(arenas=st.integers(1, 3), max_sequences=st.integers(1, 6), step_tokens=st.integers(1, 24))
+    def reconfigure(self, arenas, max_sequences, step_tokens):
+        size = arenas * self.rig.manager.pool.arena_blocks * BLOCK
+        limits = msgspec.structs.replace(self.rig.limits, cache_bytes=size, max_sequences=max_sequences, step_tokens=step_tokens)
+        self.rig.runner.reconfigure(limits)
+
+    @rule()
+    def evict(self):
+        self.rig.runner.evict_cached()
+
+    def teardown(self):
+        if not hasattr(self, "rig"):
+            return
+        self.rig.run()
+        assert set(self.rig.ended) | set(self.rig.failed) | self.aborted == set(self.rig.requests)
+        for name, error in self.rig.failed.items():
+            assert isinstance(error, CacheTooSmallError) or name in self.faulty
+        for name, reason in self.rig.ended.items():
+            got, want = self.rig.tokens.get(name, []), self.rig.expected(name)
+            assert got == want or (got == want[: len(got)] and reason is FinishReason.LENGTH)
+        assert self.rig.manager.counts().used == 0
+
+
+TestTraffic = Traffic.TestCase
+TestTraffic.settings = settings(max_examples=120, stateful_step_count=25, deadline=None)
