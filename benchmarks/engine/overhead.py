@@ -38,6 +38,7 @@ from mlxd.worker.engine.request_queue import RequestQueue
 from mlxd.worker.engine.scheduler import Scheduler
 from mlxd.worker.engine.step_budget import StepBudget
 from mlxd.worker.kv.block_chain import root_digest
+from mlxd.worker.kv.block_table import Run
 from mlxd.worker.kv.manager import Manager
 from mlxd.worker.kv.sizing import CacheSizing
 from mlxd.worker.runtime.loading import LoadedModel, load
@@ -96,7 +97,7 @@ class Rig:
         self.rows, self.loaded, self.model = rows, loaded, model
         limits = Limits(max_sequences=rows, step_tokens=PROMPT * rows)
         arena = model.geometry.arena_blocks
-        model.forward(StepPlan((Chunk("x", 0, 1, (5,), (range(1),), samples=True),)), mx.array([5]))  # its arenas are there
+        model.forward(StepPlan(chunks=(Chunk("x", 0, 1, (5,), (Run(0, 1),), samples=True),)), mx.array([5]))  # its arenas are there
         manager = Manager(block_size=BLOCK_SIZE, arena_blocks=arena, max_arenas=1)
         self.device = NoDevice(model)
         budget = StepBudget(largest=PROMPT)
@@ -122,7 +123,7 @@ class Rig:
         assert plan is not None  # noqa: S101 - it decodes
         found = {"engine": _median(self.engine.step, steps)}
         output = self.told[-1]
-        plan = StepPlan(tuple(self._known(chunk) for chunk in self.device.plan.chunks)) if self.device.plan else plan
+        plan = StepPlan(chunks=tuple(self._known(chunk) for chunk in self.device.plan.chunks)) if self.device.plan else plan
         found["attention plan"] = _median(lambda: plan_attention(plan.chunks, self.model.geometry), steps)
         found["sampling"] = self._sampling(steps)
         found |= self._delivery(output, steps)

@@ -82,7 +82,7 @@ class PagedRig(RunnerRig):
             max_arenas=max_arenas,
             snapshots=StateSnapshots(snapshots) if self.model.states.exist else None,
         )
-        self.executor = PagedExecutor(loaded, self.model, self.manager, ahead=ahead)
+        self.executor = PagedExecutor(loaded, self.model, ahead=ahead)
         self.limits = Limits(max_sequences=max_sequences, step_tokens=step_tokens, cache_bytes=2**40)
         root = root_digest("tiny")
         scheduler = Scheduler(self.manager, self.limits, StepBudget(largest=64), root=lambda _: root, end_tokens=self.executor.end_tokens)

@@ -1,12 +1,16 @@
-"""What one step computes: the scheduler's decision, as values the executor can follow without asking back."""
+"""What one step computes: the scheduler's decision, as values the executor can follow without asking back.
 
-from dataclasses import dataclass
+Everything an executor needs is in here, and all of it is ``msgspec`` structs: a plan may be encoded, sent to another process that
+holds a part of the model, and followed there unchanged.
+"""
 
+import msgspec
+
+from mlxd.worker.kv.block_table import Run
 from mlxd.worker.kv.manager import Move
 
 
-@dataclass(frozen=True)
-class Chunk:
+class Chunk(msgspec.Struct, frozen=True):
     """The part of one sequence that a step computes: ``count`` tokens after the ``start`` that have keys and values already.
 
     ``resume`` and ``keep`` are snapshots of recurrent state: the one to begin with (None: what the sequence's last chunk left, or
@@ -17,21 +21,22 @@ class Chunk:
     start: int
     count: int
     tokens: tuple[int, ...] | None  # None: the one token that the step before sampled, whose value is not read yet
-    runs: tuple[range, ...]  # blocks that hold tokens 0 to start + count, run by run
+    runs: tuple[Run, ...]  # blocks that hold tokens 0 to start + count, run by run
     samples: bool  # its last token's logits are sampled
     resume: int | None = None
     keep: int | None = None
 
 
-@dataclass(frozen=True)
-class StepPlan:
-    """Chunks in the order of their rows, those of one new token first. A sequence may have several, one after the other.
+class StepPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """The plan holds its chunks in the order of their rows, those of one new token first. A sequence may have several, one after
+    the other.
 
     Blocks are moved before anything is written. ``dropped`` snapshots may be let go after it all.
     """
 
     chunks: tuple[Chunk, ...] = ()
     moves: tuple[Move, ...] = ()
+    arenas: frozenset[int] = frozenset()  # that exist: the memory of all others may be given back before anything is written
     dropped: tuple[int, ...] = ()
     prefill_tokens: int = 0  # of prompts; the rest are the newest tokens of sequences that decode
 

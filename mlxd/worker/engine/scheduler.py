@@ -17,6 +17,7 @@ from mlxd.worker.engine.runner import Sampled, Started, StepReport, as_failure
 from mlxd.worker.engine.sequence import Sequence
 from mlxd.worker.engine.step_budget import StepBudget
 from mlxd.worker.engine.waiting_line import WaitingLine
+from mlxd.worker.kv.block_table import Run
 from mlxd.worker.kv.manager import Lookup, Manager, Move
 
 WATERMARK = 0.02  # of the pool's blocks stay free at admission, so that a newcomer is not preempted at its first token
@@ -101,7 +102,13 @@ class Scheduler:
         self._plan_prompts(self._budget.prefill_tokens(self._limits, decode_rows=len(decision.chunks)), decision)
         snapshots = self._manager.snapshots
         dropped = snapshots.take_dropped() if snapshots is not None else ()
-        decision.plan = StepPlan(tuple(decision.chunks), tuple(decision.moves), dropped, decision.prefill_tokens)
+        decision.plan = StepPlan(
+            chunks=tuple(decision.chunks),
+            moves=tuple(decision.moves),
+            arenas=self._manager.pool.arenas,
+            dropped=dropped,
+            prefill_tokens=decision.prefill_tokens,
+        )
         return decision
 
     def _prefill(self, sequence: Sequence, most: int, decision: Schedule) -> int:
@@ -197,7 +204,7 @@ class Scheduler:
             return [stop]
         return [boundary, stop] if is_end else [boundary]
 
-    def _chunk(self, sequence: Sequence, stop: int, runs: tuple[range, ...]) -> Chunk:
+    def _chunk(self, sequence: Sequence, stop: int, runs: tuple[Run, ...]) -> Chunk:
         """What is planned will be computed, in the order of the plan: whoever is planned behind it may use its blocks already. If
         the step fails, everything that is cached is dropped.
         """

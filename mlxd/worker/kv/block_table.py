@@ -2,6 +2,21 @@
 
 from collections.abc import Iterable, Iterator
 
+import msgspec
+
+
+class Run(msgspec.Struct, frozen=True, array_like=True):
+    """Blocks ``start`` to ``stop`` (exclusive): neighbours in one arena."""
+
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.start, self.stop))
+
 
 class BlockTable:
     """Block ``i`` of the table holds tokens ``[i * block_size, (i + 1) * block_size)`` of the sequence.
@@ -22,9 +37,9 @@ class BlockTable:
             yield from run
 
     @property
-    def runs(self) -> tuple[range, ...]:
-        """Block ids, run by run."""
-        return tuple(self._runs)
+    def runs(self) -> tuple[Run, ...]:
+        """The table's blocks, as few runs as they make."""
+        return tuple(Run(run.start, run.stop) for run in self._runs)
 
     @property
     def last(self) -> int | None:

@@ -8,10 +8,12 @@ whose next block another one is computing can wait for it instead of computing i
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from mlxd.types import CacheOutcome
 from mlxd.worker.kv.block_chain import BlockChain
 from mlxd.worker.kv.block_pool import BlockPool, PoolCounts
-from mlxd.worker.kv.block_table import BlockTable
+from mlxd.worker.kv.block_table import BlockTable, Run
 from mlxd.worker.kv.prefix_index import PrefixIndex
 from mlxd.worker.kv.state_snapshots import StateSnapshots
 
@@ -41,8 +43,7 @@ class Lookup:
     computing: bytes | None = None
 
 
-@dataclass(frozen=True)
-class Move:
+class Move(msgspec.Struct, frozen=True):
     """The content of blocks ``source`` is copied to blocks ``target``, pairwise."""
 
     source: tuple[int, ...]
@@ -156,7 +157,7 @@ class Manager:
             self._withdraw(digest, sequence)
         holding.registered = full
 
-    def runs(self, sequence: str) -> tuple[range, ...]:
+    def runs(self, sequence: str) -> tuple[Run, ...]:
         """The blocks of a sequence, run by run."""
         return self._holdings[sequence].table.runs
 

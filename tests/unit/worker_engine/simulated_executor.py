@@ -2,10 +2,15 @@
 
 A slot's content is the whole sequence of tokens up to it, as real keys and values depend on all of them. Each chunk's context is
 checked before it is "computed", so a scheduler or cache that gives a sequence a wrong, stale or missing block fails at once.
+
+It computes what a plan says once it was encoded and decoded, as another process that gets it would.
 """
+
+import msgspec
 
 from mlxd.types import MemoryFigures
 from mlxd.worker.engine.executor import StepResult
+from mlxd.worker.engine.plan import StepPlan
 
 END = 0
 
@@ -16,13 +21,18 @@ def next_token(tokens, ends_after):
 
 
 class SimulatedExecutor:
-    """Implements ``Executor``. ``has_state``: the model is recurrent, so what was computed last must be the token before."""
+    """Implements ``Executor``. ``has_state``: the model is recurrent, so what was computed last must be the token before.
+
+    With ``arena_blocks``, what lies in arenas that a plan does not name is forgotten.
+    """
 
     end_tokens = frozenset({END})
 
-    def __init__(self, block_size, *, ends_after=10**9, fail_at=frozenset(), has_state=False, ahead=True):
+    def __init__(self, block_size, *, arena_blocks=None, ends_after=10**9, fail_at=frozenset(), has_state=False, ahead=True):
         self.ahead = ahead
         self.block_size = block_size
+        self.arena_blocks = arena_blocks
+        self.arenas = frozenset()
         self.ends_after = ends_after
         self.fail_at = fail_at  # numbers of the launches that raise
         self.has_state = has_state
@@ -50,11 +60,14 @@ class SimulatedExecutor:
         self.slots, self.states, self.snapshots = {}, {}, {}
 
     def run(self, plan):
+        sent, plan = plan, msgspec.msgpack.decode(msgspec.msgpack.encode(plan), type=StepPlan)
+        assert plan == sent
         before, self.pending = self.pending, None
         if plan.chunks:
             self.launches += 1
             if self.launches in self.fail_at:
                 raise RuntimeError("the device failed")
+            self._keep(plan.arenas)
             for move in plan.moves:
                 self._move(move)
             sampled = {chunk.sequence: token for chunk in plan.chunks if (token := self._compute(chunk)) is not None}
@@ -68,6 +81,12 @@ class SimulatedExecutor:
 
     def memory(self):
         return MemoryFigures()
+
+    def _keep(self, arenas):
+        if self.arena_blocks is not None and self.arenas - arenas:
+            size = self.arena_blocks * self.block_size
+            self.slots = {slot: content for slot, content in self.slots.items() if slot // size in arenas}
+        self.arenas = arenas
 
     def _move(self, move):
         content = [[self.slots.get(block * self.block_size + at) for at in range(self.block_size)] for block in move.source]
@@ -92,6 +111,8 @@ class SimulatedExecutor:
         assert chunk.tokens is None or list(chunk.tokens) == tokens[chunk.start : stop]
         slots = [block * self.block_size + at for run in chunk.runs for block in run for at in range(self.block_size)]
         assert len(slots) >= stop, "the blocks do not hold the chunk"
+        if self.arena_blocks is not None:
+            assert {slot // (self.arena_blocks * self.block_size) for slot in slots} <= self.arenas, "a block lies in no arena"
         for at in range(chunk.start):
             assert self.slots.get(slots[at]) == tuple(tokens[: at + 1]), f"{chunk.sequence}: slot of token {at} holds something else"
         for at in range(chunk.start, stop):

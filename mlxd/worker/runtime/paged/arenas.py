@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import mlx.core as mx
 
+from mlxd.worker.kv.block_table import Run
+
 
 @dataclass(frozen=True)
 class Slots:
@@ -40,7 +42,7 @@ class Geometry:
         return Slots(block // self.arena_blocks, first, first + self.block_size)
 
 
-def slots_of(runs: Sequence[range], tokens: int, geometry: Geometry) -> list[Slots]:
+def slots_of(runs: Sequence[Run], tokens: int, geometry: Geometry) -> list[Slots]:
     """The slots of the first ``tokens`` tokens of a sequence whose blocks are ``runs``."""
     found = []
     for run in runs:

@@ -60,7 +60,7 @@ def paged_runner(loaded: LoadedModel, model: PagedModel, limits: Limits, *, iden
     tokens = manager.pool.capacity * block_size
     if tokens < loaded.context_length:
         _log.warning("cache.memory holds %d tokens, less than the context of %d: longer prompts are refused", tokens, loaded.context_length)
-    executor = PagedExecutor(loaded, model, manager, ahead=loaded.device == "gpu")
+    executor = PagedExecutor(loaded, model, ahead=loaded.device == "gpu")
     root = root_digest(identity)
     budget = StepBudget(largest=_LARGEST_CHUNK[loaded.device])
     scheduler = Scheduler(manager, limits, budget, root=lambda _: root, end_tokens=loaded.end_tokens)

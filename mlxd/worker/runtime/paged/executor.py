@@ -10,7 +10,6 @@ from mlxd.types import MemoryFigures
 from mlxd.worker.engine.executor import StepResult
 from mlxd.worker.engine.plan import StepPlan
 from mlxd.worker.engine.request import EngineRequest
-from mlxd.worker.kv.manager import Manager
 from mlxd.worker.runtime.loading import LoadedModel
 from mlxd.worker.runtime.paged.model import Logits, PagedModel
 from mlxd.worker.runtime.sampling.row_sampler import RowSampler
@@ -29,18 +28,17 @@ class _Launched:
 
 
 class PagedExecutor:
-    """Implements ``engine.executor.Executor``. ``manager`` says which arenas exist.
+    """Implements ``engine.executor.Executor``.
 
     ``ahead``: launch a step before the tokens of the one before it are read, so that the device never waits for Python. On a CPU,
     where launching a step blocks until it is nearly done, that would only delay every token by a step.
     """
 
-    def __init__(self, loaded: LoadedModel, model: PagedModel, manager: Manager, *, ahead: bool) -> None:
+    def __init__(self, loaded: LoadedModel, model: PagedModel, *, ahead: bool) -> None:
         self._ahead = ahead
         self.end_tokens = loaded.end_tokens
         self._loaded = loaded
         self._model = model
-        self._manager = manager
         self._sampler = RowSampler(loaded.vocab_size)
         self._launched: _Launched | None = None
         self._steps = 0
@@ -93,7 +91,7 @@ class PagedExecutor:
         return StepResult(step.plan, dict(zip(step.sequences, values, strict=True)), step.failed)
 
     def _launch(self, plan: StepPlan, before: _Launched | None) -> _Launched:
-        self._model.keep(self._manager.pool.arenas)
+        self._model.keep(plan.arenas)
         logits: Logits = self._model.forward(plan, _inputs(plan, before))
         tokens, failed = self._sampler.sample(logits.rows, logits.sequences)
         mx.async_eval(tokens, *self._model.tensors())  # type: ignore[no-untyped-call]  # mlx ships no types

@@ -10,6 +10,7 @@ import mlx.core as mx
 from mlx_lm.models.cache import make_prompt_cache
 
 from mlxd.worker.engine.plan import Chunk, StepPlan
+from mlxd.worker.kv.block_table import Run
 from mlxd.worker.runtime.loading import LoadedModel
 from mlxd.worker.runtime.paged.arenas import Geometry
 from mlxd.worker.runtime.paged.layer_cache import NotPageableError
@@ -58,7 +59,7 @@ def _plain(model: Any, *sequences: list[int]) -> mx.array:
 def _paged(model: PagedModel, long: list[int], short: list[int]) -> mx.array:
     """As ``_plain``."""
     blocks = model.geometry.arena_blocks // 2
-    runs = {"long": (range(blocks),), "short": (range(blocks, 2 * blocks),)}
+    runs = {"long": (Run(0, blocks),), "short": (Run(blocks, 2 * blocks),)}
 
     def chunk(name: str, tokens: list[int], start: int, stop: int, *, samples: bool = True) -> Chunk:
         return Chunk(name, start, stop - start, tuple(tokens[start:stop]), runs[name], samples)
@@ -74,6 +75,6 @@ def _paged(model: PagedModel, long: list[int], short: list[int]) -> mx.array:
 
 def _forward(model: PagedModel, *chunks: Chunk) -> mx.array:
     tokens = [token for chunk in chunks for token in chunk.tokens or ()]
-    rows = model.forward(StepPlan(chunks), mx.array(tokens)).rows
+    rows = model.forward(StepPlan(chunks=chunks), mx.array(tokens)).rows
     mx.eval(rows, *model.tensors())
     return rows

@@ -24,7 +24,7 @@ class Rig:
         self.manager = Manager(
             block_size=BLOCK, arena_blocks=blocks, max_arenas=arenas, snapshots=None if snapshots is None else StateSnapshots(snapshots)
         )
-        self.executor = SimulatedExecutor(BLOCK, has_state=snapshots is not None, **executor)
+        self.executor = SimulatedExecutor(BLOCK, arena_blocks=blocks, has_state=snapshots is not None, **executor)
         self.scheduler = Scheduler(
             self.manager, self.limits, StepBudget(largest=32), root=lambda _: ROOT, end_tokens=self.executor.end_tokens
         )

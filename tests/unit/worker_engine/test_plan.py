@@ -1,0 +1,58 @@
+"""A step's plan says everything: encoded and decoded it is what it was. Plans of real traffic are sent so by the simulated device."""
+
+import ast
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlxd.worker import runtime
+from mlxd.worker.engine.plan import Chunk, StepPlan
+from mlxd.worker.kv.block_table import Run
+from mlxd.worker.kv.manager import Move
+
+numbers = st.integers(0, 2**40)
+chunks = st.builds(
+    Chunk,
+    sequence=st.text(),
+    start=numbers,
+    count=numbers,
+    tokens=st.none() | st.lists(numbers, max_size=5).map(tuple),
+    runs=st.lists(st.builds(Run, numbers, numbers), max_size=3).map(tuple),
+    samples=st.booleans(),
+    resume=st.none() | numbers,
+    keep=st.none() | numbers,
+)
+blocks = st.lists(numbers, max_size=4).map(tuple)
+plans = st.builds(
+    StepPlan,
+    chunks=st.lists(chunks, max_size=3).map(tuple),
+    moves=st.lists(st.builds(Move, source=blocks, target=blocks), max_size=2).map(tuple),
+    arenas=st.frozensets(numbers, max_size=3),
+    dropped=blocks,
+    prefill_tokens=numbers,
+)
+
+
+@given(plan=plans)
+def test_a_plan_that_was_sent_is_the_same_plan(plan):
+    received = msgspec.msgpack.decode(msgspec.msgpack.encode(plan), type=StepPlan)
+    assert received == plan
+    assert hash(received) == hash(plan)  # every part of it is frozen, tuples and sets included
+
+
+def test_a_plan_cannot_be_changed():
+    with pytest.raises(AttributeError):
+        StepPlan().arenas = frozenset({1})
+
+
+def test_whoever_computes_does_not_know_the_manager():
+    """Only where a runner is put together do both meet."""
+    know = set()
+    for path in Path(runtime.__file__).parent.rglob("*.py"):
+        names = [alias.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom) for alias in node.names]
+        if {"Manager", "BlockPool"} & set(names):
+            know.add(path.name)
+    assert know == {"build.py"}
