@@ -27,7 +27,7 @@ from benchmarks.harness.machine import describe, one_line
 from benchmarks.harness.tables import print_rows, say, write_json
 from mlxd.types import Limits, MemoryFigures, SamplingParams
 from mlxd.wire.framing import worker_codec
-from mlxd.wire.messages import Events, Generate, TokenPrompt
+from mlxd.wire.messages import Events, Generate, OutputSpec, TokenPrompt
 from mlxd.worker.engine.engine import Engine
 from mlxd.worker.engine.events import StepOutput
 from mlxd.worker.engine.executor import StepResult
@@ -166,7 +166,9 @@ class Rig:
         sessions = Sessions(order, encoder, tokenizer.decode, queue, sent.append)
         for request in self.requests:
             wire = TokenPrompt(token_ids=[0])
-            sessions.open(Generate(id=request.id, prompt=wire, sampling=request.sampling, max_tokens=None, stop=["nowhere"]))
+            sessions.open(
+                Generate(id=request.id, prompt=wire, sampling=request.sampling, max_tokens=None, output=OutputSpec(stop=["nowhere"]))
+            )
         arrived = 0
         while arrived < self.rows:
             await asyncio.sleep(0.001)

@@ -29,6 +29,7 @@ from mlxd.observability.metrics import Metrics
 from mlxd.observability.otlp import OtlpSpans
 from mlxd.types import CacheOutcome, FinishReason, SamplingParams, Timings, Usage
 from mlxd.wire.messages import Delta, Finished, Generate, Started, StepStats, TextPrompt
+from mlxd.wire.parts import Text
 
 ROWS = 16
 CLAIM = 0.01
@@ -76,7 +77,7 @@ def recording(tokens: int, *, traces: bool) -> tuple[float, float, float]:
     stats = StepStats(seconds=0.1, tokens=ROWS, rows=ROWS, prompt_tokens=0, generated_tokens=ROWS, inter_token=0.1)
     sink = OtlpSpans(TracingTable(enabled=True, endpoint=_NOWHERE)) if traces else None
     running = [begun(metrics, sink or Untraced(), str(row)) for row in range(ROWS)]
-    deltas = [Delta(id=str(row), text=" word", tokens=1) for row in range(ROWS)]
+    deltas = [Delta(id=str(row), parts=[Text(text=" word")], tokens=1) for row in range(ROWS)]
 
     def rows() -> None:
         for trace, delta in zip(running, deltas, strict=True):
@@ -103,7 +104,7 @@ def begun(metrics: Metrics, tracer: "OtlpSpans | Untraced", identity: str) -> Re
 def finished() -> Finished:
     """Its end."""
     usage, timings = Usage(prompt_tokens=500, completion_tokens=64, cached_tokens=480), Timings(queue=0.1, prefill=0.2, decode=3.0)
-    return Finished(id="r", text="", tokens=1, reason=FinishReason.STOP, usage=usage, timings=timings)
+    return Finished(id="r", parts=[], tokens=1, reason=FinishReason.STOP, usage=usage, timings=timings)
 
 
 @contextmanager

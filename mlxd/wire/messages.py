@@ -24,6 +24,7 @@ from mlxd.types import (
     Timings,
     Usage,
 )
+from mlxd.wire.parts import Part, content_of
 
 
 class _Message(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -81,6 +82,12 @@ class TokenPrompt(_Message, frozen=True, kw_only=True):
 Prompt = ChatPrompt | TextPrompt | TokenPrompt
 
 
+class OutputSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is to be made of the generated tokens."""
+
+    stop: list[str] = []  # content ends before the first of these
+
+
 class Generate(_Message, frozen=True, kw_only=True):
     """One request. ``id`` is unique among the requests of this worker."""
 
@@ -88,7 +95,7 @@ class Generate(_Message, frozen=True, kw_only=True):
     prompt: Prompt
     sampling: SamplingParams
     max_tokens: int | None  # None: up to the end of the context
-    stop: list[str] = []
+    output: OutputSpec = OutputSpec()
     priority: int = 0  # lower goes first
 
 
@@ -191,22 +198,33 @@ class Started(_Message, frozen=True, kw_only=True):
 
 
 class Delta(_Message, frozen=True, kw_only=True):
-    """Text of ``tokens`` more tokens. Text may be empty while a character or a stop string is undecided."""
+    """What ``tokens`` more tokens say. It may be nothing while a character or a stop string is undecided."""
 
     id: str
-    text: str
+    parts: list[Part]
     tokens: int
+
+    @property
+    def text(self) -> str:
+        """The content of the parts."""
+        return content_of(self.parts)
 
 
 class Finished(_Message, frozen=True, kw_only=True):
-    """The end; ``text`` is what no ``Delta`` carried yet, ``tokens`` how many it stands for."""
+    """The end; ``parts`` are what no ``Delta`` carried yet, ``tokens`` how many tokens they stand for."""
 
     id: str
-    text: str
+    parts: list[Part]
     tokens: int
     reason: FinishReason
     usage: Usage
     timings: Timings
+    matched_stop: str | None = None  # the stop string that ended it
+
+    @property
+    def text(self) -> str:
+        """The content of the parts."""
+        return content_of(self.parts)
 
 
 class Failed(_Message, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from mlxd.worker.engine.events import EngineEvent, RequestEnded, RequestFailed, 
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.request_queue import RequestQueue
 from mlxd.worker.text.output import Piece, TextOutput
+from mlxd.worker.text.parsers.plain import PlainParser
 from mlxd.worker.text.prompt import EncodedPrompt, PromptEncoder
 
 _log = logging.getLogger(__name__)
@@ -91,7 +92,8 @@ class Sessions:
         request = EngineRequest(
             generate.id, encoded.tokens, encoded.max_tokens, generate.sampling, priority=generate.priority, arrived=arrived
         )
-        self._open[generate.id] = _Session(request, TextOutput(self._decode, encoded.tokens, generate.stop, self._interval))
+        output = TextOutput(self._decode, encoded.tokens, PlainParser(), generate.output.stop, self._interval)
+        self._open[generate.id] = _Session(request, output)
         if not self._queue.put(request):
             del self._open[generate.id]  # aborted meanwhile
 
@@ -136,18 +138,26 @@ class Sessions:
             session.output.push_end_token()
             return []
         piece = session.output.push(event.token)
-        if session.output.stopped:
+        if session.output.matched_stop is not None:
             self._queue.withdraw(event.id)  # the engine need not go on
             return [self._finish(session, FinishReason.STOP, event.timings)]
-        return [Delta(id=event.id, text=piece.text, tokens=piece.tokens)] if piece else []
+        return [Delta(id=event.id, parts=piece.parts, tokens=piece.tokens)] if piece else []
 
     def _finish(self, session: _Session, reason: FinishReason, timings: Timings) -> Finished:
         del self._open[session.request.id]
         last: Piece = session.output.finish()
-        reason = FinishReason.STOP if session.output.stopped else reason
+        reason = FinishReason.STOP if session.output.matched_stop is not None else reason
         cached = session.started.cached_tokens if session.started else 0
         usage = Usage(prompt_tokens=len(session.request.tokens), completion_tokens=session.output.tokens, cached_tokens=cached)
-        return Finished(id=session.request.id, text=last.text, tokens=last.tokens, reason=reason, usage=usage, timings=timings)
+        return Finished(
+            id=session.request.id,
+            parts=last.parts,
+            tokens=last.tokens,
+            reason=reason,
+            usage=usage,
+            timings=timings,
+            matched_stop=session.output.matched_stop,
+        )
 
     def _fail(self, request_id: str, error: MlxdError) -> None:
         self._send(Events(events=[Failed(id=request_id, error=_info(error))]))

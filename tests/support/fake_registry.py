@@ -11,6 +11,7 @@ from mlxd.control.telemetry import RequestRecord
 from mlxd.errors import MlxdError, ModelNotFoundError
 from mlxd.types import CacheOutcome, FinishReason, Limits, ModelState, Timings, Usage
 from mlxd.wire.messages import ChatPrompt, Delta, ErrorInfo, Failed, Finished, Generate, Ready, Started, TextPrompt
+from mlxd.wire.parts import text_parts
 
 CREATED = 1_700_000_000
 READY = Ready(
@@ -44,13 +45,13 @@ class FakeRequest:
 
     def delta(self, text: str, tokens: int = 1) -> None:
         self._tokens += tokens
-        self.stream.push(Delta(id=self.generate.id, text=text, tokens=tokens))
+        self.stream.push(Delta(id=self.generate.id, parts=text_parts(text), tokens=tokens))
 
     def finish(self, text: str = "", tokens: int = 0, reason: FinishReason = FinishReason.STOP) -> None:
         self._tokens += tokens
         usage = Usage(prompt_tokens=self._prompt_tokens, completion_tokens=self._tokens, cached_tokens=self._cached)
         timings = Timings(queue=0.1, prefill=0.2, decode=0.3)
-        self.stream.push(Finished(id=self.generate.id, text=text, tokens=tokens, reason=reason, usage=usage, timings=timings))
+        self.stream.push(Finished(id=self.generate.id, parts=text_parts(text), tokens=tokens, reason=reason, usage=usage, timings=timings))
 
     def fail(self, error: MlxdError) -> None:
         """As a worker's refusal arrives: over the wire."""

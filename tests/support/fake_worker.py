@@ -83,6 +83,7 @@ from mlxd.wire.messages import (
     Stop,
     TextPrompt,
 )
+from mlxd.wire.parts import Text
 
 COMMAND = (sys.executable, str(Path(__file__).resolve()))
 OLD_COMMAND = (*COMMAND, "old")
@@ -296,11 +297,11 @@ class FakeWorker:
             case "flood":
                 self.start(request, text)
                 for _ in range(int(words[0])):
-                    self.step(Delta(id=request.id, text="x", tokens=1))
+                    self.step(Delta(id=request.id, parts=[Text(text="x")], tokens=1))
                 self.finish(request, text, int(words[0]), FinishReason.STOP)
             case "crash" | "abort" | "exit" | "stop" | "mute" | "busy" | "deaf" | "garbage" | "oversize" | "close":
                 self.start(request, text)
-                self.step(Delta(id=request.id, text=verb, tokens=1))
+                self.step(Delta(id=request.id, parts=[Text(text=verb)], tokens=1))
                 await self.writer.drain()
                 self.die(verb)
                 await asyncio.Event().wait()
@@ -328,14 +329,14 @@ class FakeWorker:
         cut = words[: request.max_tokens]
         for word in cut:
             await permit()
-            self.step(Delta(id=request.id, text=word + " ", tokens=1))
+            self.step(Delta(id=request.id, parts=[Text(text=word + " ")], tokens=1))
         self.finish(request, prompt_text(request), len(cut), FinishReason.STOP if len(cut) == len(words) else FinishReason.LENGTH)
 
     def finish(self, request, text, tokens, reason):
         self.event(
             Finished(
                 id=request.id,
-                text="",
+                parts=[],
                 tokens=0,
                 reason=reason,
                 usage=Usage(prompt_tokens=len(text.split()), completion_tokens=tokens, cached_tokens=self.cached.pop(request.id, 0)),

@@ -57,7 +57,7 @@ class ScriptedClient:
     def answer(self, request):
         usage = Usage(prompt_tokens=2, completion_tokens=1)
         timings = Timings(queue=0.0, prefill=0.0, decode=0.0)
-        self.streams.push(Finished(id=request.id, text="", tokens=0, reason=FinishReason.STOP, usage=usage, timings=timings))
+        self.streams.push(Finished(id=request.id, parts=[], tokens=0, reason=FinishReason.STOP, usage=usage, timings=timings))
 
     def refuse(self, error):
         self._loaded.set_exception(error)

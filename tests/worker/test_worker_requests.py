@@ -62,7 +62,7 @@ async def test_an_answer_cut_inside_a_character_says_so_at_the_end_only(speaker)
 async def test_a_stop_string_ends_the_answer_and_never_shows(speaker, stop):
     last = await speaker.ask("a", "hi", max_tokens=None, stop=["nowhere", stop])
     assert speaker.text("a") == SCRIPT[: SCRIPT.index(stop)]
-    assert last.reason is FinishReason.STOP
+    assert (last.reason, last.matched_stop) == (FinishReason.STOP, stop)
     assert last.usage.completion_tokens == len(SCRIPT[: SCRIPT.index(stop) + len(stop)].encode())
     assert speaker.tokens("a") == last.usage.completion_tokens
 

@@ -19,6 +19,7 @@ from mlxd.wire.messages import (
     Load,
     LoadFailed,
     NeedsMemory,
+    OutputSpec,
     Proceed,
     Ready,
     Started,
@@ -64,7 +65,11 @@ def generate(name, prompt, *, max_tokens=8, stop=(), **sampling):
     elif isinstance(prompt, list):
         prompt = TokenPrompt(token_ids=prompt)
     return Generate(
-        id=name, prompt=prompt, sampling=SamplingParams(**({"temperature": 0.0} | sampling)), max_tokens=max_tokens, stop=list(stop)
+        id=name,
+        prompt=prompt,
+        sampling=SamplingParams(**({"temperature": 0.0} | sampling)),
+        max_tokens=max_tokens,
+        output=OutputSpec(stop=list(stop)),
     )
 
 

@@ -20,7 +20,7 @@ from mlxd.api.trace import RequestTrace
 from mlxd.errors import InvalidRequestError
 from mlxd.listener.body import BodyLimits, json_type, read_json_object
 from mlxd.listener.request_id import request_id
-from mlxd.wire.messages import Generate, TokenPrompt
+from mlxd.wire.messages import Generate, OutputSpec, TokenPrompt
 
 
 async def generate(
@@ -73,7 +73,7 @@ def _to_wire(identity: str, accepted: GenerationFields, model: ReadyModel) -> Ge
         prompt=prompt,
         sampling=accepted.sampling(defaults, vocab_size),
         max_tokens=accepted.token_limit or defaults.max_tokens,
-        stop=accepted.stop or [],
+        output=OutputSpec(stop=accepted.stop or []),
         priority=accepted.priority or 0,
     )
 

@@ -158,7 +158,7 @@ async def test_everything_reaches_the_worker(server):
         logit_bias={5: -100, 999: 3.5},
         seed=-7,
     )
-    assert (generate.max_tokens, generate.stop) == (3, ["END"])
+    assert (generate.max_tokens, generate.output.stop) == (3, ["END"])
 
 
 async def test_a_silent_request_gets_the_models_defaults(server):
@@ -167,7 +167,7 @@ async def test_a_silent_request_gets_the_models_defaults(server):
     await server.answer(HELLO | {"temperature": None, "stop": None, "seed": None})
     generate = server.worker.submitted[0].generate
     assert generate.sampling == SamplingParams(temperature=0.3, top_k=40)
-    assert (generate.max_tokens, generate.stop) == (12, [])
+    assert (generate.max_tokens, generate.output.stop) == (12, [])
 
 
 async def test_top_k_minus_one_is_off(server):

@@ -59,4 +59,4 @@ async def test_max_tokens(server):
     server.worker.script = echo
     await server.answer(ONCE | {"max_tokens": 4, "stop": ["\n", "END"]}, PATH)
     generate = server.worker.submitted[0].generate
-    assert (generate.max_tokens, generate.stop) == (4, ["\n", "END"])
+    assert (generate.max_tokens, generate.output.stop) == (4, ["\n", "END"])

@@ -7,6 +7,7 @@ from mlxd.client.stream_table import StreamTable
 from mlxd.errors import QueueFullError, SlowClientError, WorkerLostError
 from mlxd.types import CacheOutcome, FinishReason, Timings, Usage
 from mlxd.wire.messages import Delta, ErrorInfo, Failed, Finished, Started
+from mlxd.wire.parts import text_parts
 
 
 def started(request_id="a"):
@@ -14,12 +15,12 @@ def started(request_id="a"):
 
 
 def delta(text, request_id="a"):
-    return Delta(id=request_id, text=text, tokens=1)
+    return Delta(id=request_id, parts=text_parts(text), tokens=1)
 
 
 def finished(request_id="a"):
     usage = Usage(prompt_tokens=1, completion_tokens=1)
-    return Finished(id=request_id, text="", tokens=0, reason=FinishReason.STOP, usage=usage, timings=Timings(queue=0, prefill=0, decode=0))
+    return Finished(id=request_id, parts=[], tokens=0, reason=FinishReason.STOP, usage=usage, timings=Timings(queue=0, prefill=0, decode=0))
 
 
 @pytest.fixture
