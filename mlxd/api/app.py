@@ -1,13 +1,16 @@
 """The inference listener's application: every path it answers."""
 
 from collections.abc import Callable
+from typing import Any
 
 from aiohttp import web
 
+from mlxd.api.dialect import Dialect
+from mlxd.api.generate import handler_of
 from mlxd.api.health import health
 from mlxd.api.keys import CONFIG, MODEL, MODELS, REQUESTS, TELEMETRY, TRACER, Models
-from mlxd.api.openai.chat import chat_completions
-from mlxd.api.openai.completions import completions
+from mlxd.api.openai.chat import CHAT_COMPLETIONS
+from mlxd.api.openai.completions import TEXT_COMPLETIONS
 from mlxd.api.openai.models import list_models, show_model
 from mlxd.config.schema import Config
 from mlxd.control.live_requests import LiveRequests
@@ -16,6 +19,8 @@ from mlxd.errors import MlxdError
 from mlxd.listener.application import new_application
 from mlxd.listener.errors import expect_continue
 from mlxd.listener.security import SecurityRules, inference_rules
+
+DIALECTS: tuple[Dialect[Any], ...] = (CHAT_COMPLETIONS, TEXT_COMPLETIONS)
 
 
 def build_app(
@@ -29,7 +34,7 @@ def build_app(
     def count(request: web.Request, error: MlxdError) -> None:
         telemetry.request_rejected(request.get(MODEL, UNKNOWN_MODEL), error.code)
 
-    app = new_application(rules, on_error=count)
+    app = new_application(rules, on_error=count, error_bodies={dialect.path: dialect.error for dialect in DIALECTS})
     app[MODELS] = models
     app[TELEMETRY] = telemetry
     app[TRACER] = tracer
@@ -40,8 +45,7 @@ def build_app(
             web.get("/health", health, expect_handler=expect_continue),
             web.get("/v1/models", list_models, expect_handler=expect_continue),
             web.get("/v1/models/{id:.+}", show_model, expect_handler=expect_continue),
-            web.post("/v1/chat/completions", chat_completions, expect_handler=expect_continue),
-            web.post("/v1/completions", completions, expect_handler=expect_continue),
+            *(web.post(dialect.path, handler_of(dialect), expect_handler=expect_continue) for dialect in DIALECTS),
         ]
     )
     return app

@@ -6,43 +6,25 @@ goes away cancels its handler (``listener/server.py``), and that leaves the bloc
 
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
 
 import structlog
 from aiohttp import web
 
 from mlxd.api.deadline import Deadline
+from mlxd.api.dialect import AnswerShape, Dialect
 from mlxd.api.keys import TELEMETRY
 from mlxd.api.sse import SseWriter, with_ticks
 from mlxd.api.trace import RequestTrace
 from mlxd.client.worker_client import RequestStream, WorkerClient
 from mlxd.errors import GenerationError, MlxdError, SlowClientError
 from mlxd.listener.errors import internal_error
-from mlxd.types import FinishReason, Usage
 from mlxd.wire.messages import Delta, Finished, Generate, RequestEvent, Started
+from mlxd.wire.parts import Part, joined
 
 log = structlog.get_logger(__name__)
 
 CACHE_HEADER = "x-mlxd-cache"
-
-
-class AnswerShape(Protocol):
-    """How one API writes an answer. Every method gives a JSON document."""
-
-    def whole(self, text: str, reason: FinishReason, usage: Usage) -> bytes:
-        """The only document of an answer that does not stream."""
-
-    def delta(self, text: str) -> bytes:
-        """A chunk with more text."""
-
-    def end(self, reason: FinishReason) -> bytes:
-        """The chunk after the last text."""
-
-    def usage(self, usage: Usage) -> bytes | None:
-        """The chunk after the end; None where nobody asked for it."""
-
-    def error(self, error: MlxdError) -> bytes:
-        """The last event of a stream that failed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +34,7 @@ class Delivery:
     request: web.Request
     client: WorkerClient
     generate: Generate
+    dialect: Dialect[Any]
     shape: AnswerShape
     trace: RequestTrace
     deadline: Deadline
@@ -93,13 +76,13 @@ class Delivery:
         return sse.response
 
     async def _collect(self, stream: RequestStream) -> web.Response:
-        text: list[str] = []
+        parts: list[Part] = []
         async for event in stream:
             self.trace.observe(event)
             if isinstance(event, Delta | Finished):
-                text.append(event.text)
+                parts += event.parts
             if isinstance(event, Finished):
-                body = self.shape.whole("".join(text), event.reason, event.usage)
+                body = self.shape.whole(joined(parts), event)
                 return web.Response(body=body, content_type="application/json", headers=self._cache_header())
         raise GenerationError("the worker ended the request without an answer")
 
@@ -110,14 +93,8 @@ class Delivery:
         self.trace.observe(event)
         if isinstance(event, Started):
             await sse.start(self._cache_header())
-        elif isinstance(event, Delta | Finished):
-            if event.text:
-                await sse.send(self.shape.delta(event.text))
-            if isinstance(event, Finished):
-                await sse.send(self.shape.end(event.reason))
-                usage = self.shape.usage(event.usage)
-                if usage is not None:
-                    await sse.send(usage)
+        for told in self.shape.on(event):
+            await sse.send(told)
 
     def _cache_header(self) -> dict[str, str]:
         return {CACHE_HEADER: self.trace.cache.value} if self.trace.cache else {}
@@ -129,4 +106,4 @@ class Delivery:
     async def _fail(self, sse: SseWriter, error: MlxdError) -> None:
         self.trace.fail(error)
         self.request.app[TELEMETRY].request_rejected(self.trace.model, error.code)
-        await sse.fail(self.shape.error(error))
+        await sse.fail(self.dialect.failure(error))

@@ -1,4 +1,4 @@
-"""Server-sent events: a stream of ``data:`` lines that says it lives while it has nothing to say.
+"""Server-sent events: a stream that says it lives while it has nothing to say.
 
 Format: WHATWG HTML, 9.2 "Server-sent events".
 """
@@ -6,6 +6,7 @@ Format: WHATWG HTML, 9.2 "Server-sent events".
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 from aiohttp import web
@@ -18,6 +19,19 @@ _HEADERS = {
 _LAST_WORD = 5.0  # seconds a client has to take the end of a stream that failed
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class SseEvent:
+    """One event. ``data`` holds no line break; an event without ``name`` is a "message"."""
+
+    data: bytes
+    name: str | None = None
+
+    def encoded(self) -> bytes:
+        """Returns the event as it goes over the wire."""
+        name = f"event: {self.name}\n".encode() if self.name else b""
+        return name + b"data: " + self.data + b"\n\n"
 
 
 class SseWriter:
@@ -44,25 +58,24 @@ class SseWriter:
         """Seconds until a comment is due."""
         return max(0.0, self._last_write + self._keep_alive - time.monotonic())
 
-    async def send(self, data: bytes) -> None:
+    async def send(self, event: SseEvent) -> None:
         """One event. Waits while the client does not read (the transport's buffer is full)."""
-        await self._write(b"data: " + data + b"\n\n")
+        await self._write(event.encoded())
 
     async def keep_alive(self) -> None:
         """A comment: clients skip it, proxies see traffic."""
         await self._write(b": keep-alive\n\n")
 
     async def end(self) -> None:
-        """OpenAI's end mark, and the end of the response."""
-        await self.send(b"[DONE]")
+        """The end of the response."""
         await self.response.write_eof()
 
-    async def fail(self, data: bytes) -> None:
-        """A last event, no end mark, and the connection closes. A client that does not even take that is cut off."""
+    async def fail(self, event: SseEvent) -> None:
+        """A last event, and the connection closes. A client that does not even take that is cut off."""
         self.response.force_close()
         try:
             async with asyncio.timeout(_LAST_WORD):
-                await self.send(data)
+                await self.send(event)
                 await self.response.write_eof()
         except TimeoutError:
             self.cut_off()

@@ -1,18 +1,23 @@
-"""The bodies of answers: OpenAI's objects, whole and in chunks. See ``delivery.AnswerShape`` for who calls what when."""
+"""The bodies of answers: OpenAI's objects, whole and in chunks."""
 
 import hashlib
 import time
-import uuid
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import msgspec
+from typing_extensions import override
 
 import mlxd
+from mlxd.api.dialect import AnswerShape
 from mlxd.api.keys import ReadyModel
-from mlxd.errors import MlxdError
-from mlxd.listener.errors import openai_error_body
+from mlxd.api.sse import SseEvent
 from mlxd.types import FinishReason, Usage
+from mlxd.wire.messages import Delta, Finished, RequestEvent
+from mlxd.wire.parts import Part, Text, content_of
+
+_DONE = SseEvent(b"[DONE]")  # the end mark of every stream that did not fail
 
 
 class _Answer(msgspec.Struct, kw_only=True):
@@ -27,13 +32,12 @@ class _Answer(msgspec.Struct, kw_only=True):
     usage: dict[str, Any] | msgspec.UnsetType | None = msgspec.UNSET
 
 
-class _Shape:
-    """What both endpoints have in common: an answer's identity, and its usage.
+class _Shape(AnswerShape):
+    """What both endpoints have in common: an answer's identity, its chunks' order, and its usage.
 
     ``with_usage``: a stream has a last chunk of usage, and the chunks before it a null in its place.
     """
 
-    prefix: ClassVar[str]
     chunk_kind: ClassVar[str]
 
     def __init__(self, identity: str, model: ReadyModel, *, with_usage: bool) -> None:
@@ -43,18 +47,23 @@ class _Shape:
         self._fingerprint = fingerprint(model)
         self._no_usage_yet = None if with_usage else msgspec.UNSET
 
-    @classmethod
-    def new_id(cls) -> str:
-        """For the next answer."""
-        return f"{cls.prefix}-{uuid.uuid4().hex}"
+    @override
+    def on(self, event: RequestEvent) -> Iterator[SseEvent]:
+        if isinstance(event, Delta | Finished):
+            yield from (SseEvent(self._delta(part.text)) for part in event.parts if isinstance(part, Text))
+        if isinstance(event, Finished):
+            yield SseEvent(self._end(event.reason))
+            if self._no_usage_yet is None:
+                yield SseEvent(self._document(self.chunk_kind, [], usage_body(event.usage)))
+            yield _DONE
 
-    def usage(self, usage: Usage) -> bytes | None:
-        """The chunk after the end; None where nobody asked for it."""
-        return None if self._no_usage_yet is msgspec.UNSET else self._document(self.chunk_kind, [], usage_body(usage))
+    @abstractmethod
+    def _delta(self, text: str) -> bytes:
+        """A chunk with more text."""
 
-    def error(self, error: MlxdError) -> bytes:
-        """The last event of a stream that failed."""
-        return msgspec.json.encode(openai_error_body(error))
+    @abstractmethod
+    def _end(self, reason: FinishReason) -> bytes:
+        """The chunk after the last text."""
 
     def _document(
         self, kind: str, choices: Sequence[dict[str, Any]], usage: dict[str, Any] | msgspec.UnsetType | None = msgspec.UNSET
@@ -74,22 +83,22 @@ class _Shape:
 class ChatShape(_Shape):
     """``chat.completion`` and ``chat.completion.chunk``. The first delta names the role."""
 
-    prefix = "chatcmpl"
     chunk_kind = "chat.completion.chunk"
     _role_sent = False
 
-    def whole(self, text: str, reason: FinishReason, usage: Usage) -> bytes:
-        """The only document of an answer that does not stream."""
-        message = {"role": "assistant", "content": text, "refusal": None}
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reason}
-        return self._document("chat.completion", [choice], usage_body(usage))
+    @override
+    def whole(self, parts: Sequence[Part], end: Finished) -> bytes:
+        message = {"role": "assistant", "content": content_of(parts), "refusal": None}
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": end.reason}
+        return self._document("chat.completion", [choice], usage_body(end.usage))
 
-    def delta(self, text: str) -> bytes:
-        """A chunk with more text."""
+    @override
+    def _delta(self, text: str) -> bytes:
         return self._chunk({"content": text}, None)
 
-    def end(self, reason: FinishReason) -> bytes:
-        """The chunk after the last text. An answer without any text has its role here."""
+    @override
+    def _end(self, reason: FinishReason) -> bytes:
+        """An answer without any text has its role here."""
         return self._chunk({} if self._role_sent else {"content": ""}, reason)
 
     def _chunk(self, delta: dict[str, str], reason: FinishReason | None) -> bytes:
@@ -103,19 +112,18 @@ class ChatShape(_Shape):
 class CompletionShape(_Shape):
     """``text_completion``, whole and in chunks."""
 
-    prefix = "cmpl"
     chunk_kind = "text_completion"
 
-    def whole(self, text: str, reason: FinishReason, usage: Usage) -> bytes:
-        """The only document of an answer that does not stream."""
-        return self._document(self.chunk_kind, [_text_choice(text, reason)], usage_body(usage))
+    @override
+    def whole(self, parts: Sequence[Part], end: Finished) -> bytes:
+        return self._document(self.chunk_kind, [_text_choice(content_of(parts), end.reason)], usage_body(end.usage))
 
-    def delta(self, text: str) -> bytes:
-        """A chunk with more text."""
+    @override
+    def _delta(self, text: str) -> bytes:
         return self._document(self.chunk_kind, [_text_choice(text, None)], self._no_usage_yet)
 
-    def end(self, reason: FinishReason) -> bytes:
-        """The chunk after the last text."""
+    @override
+    def _end(self, reason: FinishReason) -> bytes:
         return self._document(self.chunk_kind, [_text_choice("", reason)], self._no_usage_yet)
 
 

@@ -1,24 +1,19 @@
-"""``POST /v1/chat/completions``: here a chat completion begins. What it shares with text completions is in ``generate.py``."""
+"""``POST /v1/chat/completions``: here a chat completion begins. What all endpoints share is in ``api/generate.py``."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from aiohttp import web
 from pydantic import Field
 
+from mlxd.api.dialect import Dialect
 from mlxd.api.openai.answers import ChatShape
 from mlxd.api.openai.fields import INT32, GenerationFields, supported
-from mlxd.api.openai.generate import generate
 from mlxd.api.openai.messages import Message, without_unsupported
 from mlxd.api.openai.unsupported import CHAT
 from mlxd.api.openai.validation import validated
 from mlxd.errors import InvalidRequestError
+from mlxd.listener.errors import openai_error_body
 from mlxd.wire.messages import ChatPrompt
-
-
-async def chat_completions(request: web.Request) -> web.StreamResponse:
-    """Answer a conversation."""
-    return await generate(request, "chat_completions", chat_request, ChatShape)
 
 
 class ChatRequest(GenerationFields):
@@ -50,3 +45,13 @@ def chat_request(body: Mapping[str, Any]) -> ChatRequest:
         message = f"max_tokens ({old}) and max_completion_tokens ({new}) differ; give one of them"
         raise InvalidRequestError(message, param="max_completion_tokens")
     return request
+
+
+CHAT_COMPLETIONS = Dialect(
+    path="/v1/chat/completions",
+    endpoint="chat_completions",
+    answer_prefix="chatcmpl",
+    read=chat_request,
+    shape=lambda identity, model, request: ChatShape(identity, model, with_usage=request.wants_usage),
+    error=openai_error_body,
+)

@@ -1,23 +1,18 @@
-"""``POST /v1/completions``: here a text completion begins. What it shares with chat completions is in ``generate.py``."""
+"""``POST /v1/completions``: here a text completion begins. What all endpoints share is in ``api/generate.py``."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from aiohttp import web
 from pydantic import BeforeValidator, InstanceOf
 
+from mlxd.api.dialect import Dialect
 from mlxd.api.openai.answers import CompletionShape
 from mlxd.api.openai.fields import INT32, GenerationFields, supported
-from mlxd.api.openai.generate import generate
 from mlxd.api.openai.unsupported import COMPLETIONS
 from mlxd.api.openai.validation import problem, validated
 from mlxd.listener.body import json_type
+from mlxd.listener.errors import openai_error_body
 from mlxd.wire.messages import TextPrompt, TokenPrompt
-
-
-async def completions(request: web.Request) -> web.StreamResponse:
-    """Continue a text."""
-    return await generate(request, "completions", completion_request, CompletionShape)
 
 
 def _prompt(value: object) -> TextPrompt | TokenPrompt:
@@ -59,3 +54,13 @@ def completion_request(body: Mapping[str, Any]) -> CompletionRequest:
     request = validated(CompletionRequest, supported(body, COMPLETIONS), COMPLETIONS)
     request.check_stream_options()
     return request
+
+
+TEXT_COMPLETIONS = Dialect(
+    path="/v1/completions",
+    endpoint="completions",
+    answer_prefix="cmpl",
+    read=completion_request,
+    shape=lambda identity, model, request: CompletionShape(identity, model, with_usage=request.wants_usage),
+    error=openai_error_body,
+)

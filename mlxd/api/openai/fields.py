@@ -7,13 +7,14 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from mlxd.api.keys import ReadyModel
 from mlxd.api.openai.unsupported import STREAM_OPTIONS, Neutral, without_neutral
 from mlxd.api.openai.validation import Strict, problem
 from mlxd.config.schema import SamplingTable
 from mlxd.errors import InvalidRequestError
 from mlxd.listener.body import json_type
 from mlxd.types import SamplingParams
-from mlxd.wire.messages import Prompt
+from mlxd.wire.messages import Generate, OutputSpec, Prompt, TokenPrompt
 
 INT32 = 2**31 - 1
 _INT64 = 2**63 - 1
@@ -81,6 +82,11 @@ class GenerationFields(Strict):
         """How much to generate at most."""
 
     @property
+    def streamed(self) -> bool:
+        """The client asked for a stream."""
+        return bool(self.stream)
+
+    @property
     def wants_usage(self) -> bool:
         """A stream ends with a chunk of usage."""
         return self.stream_options is not None and bool(self.stream_options.include_usage)
@@ -89,6 +95,21 @@ class GenerationFields(Strict):
         """Raises ``InvalidRequestError`` where there are any and nothing streams."""
         if self.stream_options is not None and not self.stream:
             raise InvalidRequestError("stream_options needs stream = true", param="stream_options")
+
+    def to_wire(self, identity: str, model: ReadyModel) -> Generate:
+        """Returns the worker's job. Raises ``InvalidRequestError`` for token ids that this model lacks."""
+        defaults, vocab_size = model.config.sampling, model.ready.vocab_size
+        prompt = self.wire_prompt
+        if isinstance(prompt, TokenPrompt):
+            _check_tokens(prompt.token_ids, vocab_size)
+        return Generate(
+            id=identity,
+            prompt=prompt,
+            sampling=self.sampling(defaults, vocab_size),
+            max_tokens=self.token_limit or defaults.max_tokens,
+            output=OutputSpec(stop=self.stop or []),
+            priority=self.priority or 0,
+        )
 
     def sampling(self, defaults: SamplingTable, vocab_size: int) -> SamplingParams:
         """With the model's defaults where the request is silent. Raises ``InvalidRequestError`` for token ids the model lacks."""
@@ -112,6 +133,14 @@ class GenerationFields(Strict):
                 f"logit_bias: token {beyond[0]} is beyond the model's vocabulary of {vocab_size}", param=f"logit_bias.{beyond[0]}"
             )
         return bias
+
+
+def _check_tokens(token_ids: list[int], vocab_size: int) -> None:
+    if max(token_ids) < vocab_size:
+        return
+    index = next(index for index, token in enumerate(token_ids) if token >= vocab_size)
+    message = f"prompt[{index}] is token {token_ids[index]}, beyond the model's vocabulary of {vocab_size}"
+    raise InvalidRequestError(message, param=f"prompt[{index}]")
 
 
 def _or(value: T | None, default: T) -> T:

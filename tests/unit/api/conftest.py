@@ -73,6 +73,13 @@ class Server:
 
 @pytest.fixture
 async def server():
+    async with serve() as serving:
+        yield serving
+
+
+@asynccontextmanager
+async def serve():
+    """A listener for as long as the block lasts."""
     serving = Server()
     serving.registry.add("tiny", aliases=["small"])
     app = build_app(serving.registry, serving.telemetry, serving.tracing, serving.requests, lambda: serving.config)

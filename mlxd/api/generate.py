@@ -1,0 +1,68 @@
+"""What all endpoints that generate share: from a request to its answer.
+
+The order of checks: the body is JSON; the model exists (404); every field is right (400); the model is ready (503). The
+worker checks what needs its tokenizer (a prompt longer than the context: 400) and its queue (429).
+"""
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from mlxd.api.caller import caller
+from mlxd.api.deadline import Deadline
+from mlxd.api.delivery import Delivery
+from mlxd.api.dialect import Dialect
+from mlxd.api.keys import CONFIG, MODEL, MODELS, REQUESTS, TELEMETRY, TRACER
+from mlxd.api.trace import RequestTrace
+from mlxd.errors import InvalidRequestError
+from mlxd.listener.body import BodyLimits, json_type, read_json_object
+from mlxd.listener.request_id import request_id
+
+
+def handler_of(dialect: Dialect[Any]) -> Handler:
+    """Returns the handler of the dialect's route."""
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        return await generate(request, dialect)
+
+    return handler
+
+
+async def generate(request: web.Request, dialect: Dialect[Any]) -> web.StreamResponse:
+    """Answers one request. Raises every kind of ``MlxdError`` until a stream's status is out."""
+    config = request.app[CONFIG]()
+    deadline = Deadline(config.server.request_timeout)
+    with RequestTrace(request.app[TELEMETRY], request.app[TRACER], request_id(request), dialect.endpoint, caller(request)) as trace:
+        async with deadline.guard():
+            body = await read_json_object(request, BodyLimits(max_size=config.server.max_body, setting="server.max_body"))
+            name = _model_name(body)
+            request[MODEL] = trace.model = request.app[MODELS].resolve(name)
+            trace.requested_model = name
+            accepted = dialect.read(body)
+            trace.streamed = accepted.streamed
+        live = trace.live(f"{dialect.answer_prefix}-{uuid.uuid4().hex}", deadline.stop)
+        with request.app[REQUESTS].track(live):
+            async with deadline.guard():
+                model = await request.app[MODELS].ensure_ready(trace.model)
+            job = accepted.to_wire(live.id, model)
+            shape = dialect.shape(live.id, model, accepted)
+            if config.log.content:
+                trace.prompt = msgspec.to_builtins(job.prompt)
+            delivery = Delivery(
+                request=request, client=model.client, generate=job, dialect=dialect, shape=shape, trace=trace, deadline=deadline
+            )
+            return await (delivery.streamed(config.server.sse_keepalive) if accepted.streamed else delivery.whole())
+
+
+def _model_name(body: Mapping[str, Any]) -> str:
+    """The model a body asks for: looked at before anything else, for an unknown one is a 404 whatever else is wrong."""
+    name = body.get("model")
+    if name is None:
+        raise InvalidRequestError("model is required; GET /v1/models lists the names", param="model")
+    if not isinstance(name, str):
+        raise InvalidRequestError(f"model must be a string, not {json_type(name)}", param="model")
+    return name
