@@ -119,7 +119,7 @@ class Daemon:
         self._service.stopping()
         self._reloader.stop()
         self._listeners.stop_accepting("inference")
-        drained = asyncio.create_task(self._registry.drain(timeout))
+        drained = asyncio.create_task(self._registry.finish(timeout))
         hurried = asyncio.create_task(self._stopping_now.wait())
         await asyncio.wait({drained, hurried}, return_when=asyncio.FIRST_COMPLETED)
         for task in (drained, hurried):

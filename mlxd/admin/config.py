@@ -43,7 +43,7 @@ async def reload(request: web.Request) -> web.Response:
     """
     reloads, if_match = request.app[SOURCES].reloads, _if_match(request)
     if flag(request, "dry_run"):
-        return _answer(await reloads.look(if_match=if_match))
+        return _answer(await reloads.dry_run(if_match=if_match))
     return _answer(await reloads.reload(Trigger.API, if_match=if_match))
 
 

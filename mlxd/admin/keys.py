@@ -34,7 +34,7 @@ class Models(Protocol):
     def unload(self, name: str) -> None:
         """End its worker; the next request loads it again."""
 
-    def hold(self, name: str) -> None:
+    def drain(self, name: str) -> None:
         """Take it out of service until it is loaded again."""
 
     def restart(self, name: str) -> None:
@@ -53,7 +53,7 @@ class Reloads(Protocol):
     async def reload(self, trigger: Trigger, *, if_match: str | None = None) -> Outcome:
         """Take over the file as it is now, and wait until that is done."""
 
-    async def look(self, *, if_match: str | None = None) -> Outcome:
+    async def dry_run(self, *, if_match: str | None = None) -> Outcome:
         """What ``reload`` would do."""
 
     async def compare(self, text: str) -> Outcome:

@@ -25,7 +25,7 @@ async def unload(request: web.Request) -> web.Response:
 
 async def drain(request: web.Request) -> web.Response:
     """Take a model out of service. As unload, but its requests are refused until it is loaded again."""
-    return await _begin(request, OperationKind.DRAIN, lambda models, name: models.hold(name))
+    return await _begin(request, OperationKind.DRAIN, lambda models, name: models.drain(name))
 
 
 async def restart(request: web.Request) -> web.Response:

@@ -141,9 +141,9 @@ class Registry:
         """End its worker; the next request loads it again."""
         self.supervisor(name).unload()
 
-    def hold(self, name: str) -> None:
+    def drain(self, name: str) -> None:
         """Take it out of service until it is loaded again."""
-        self.supervisor(name).hold()
+        self.supervisor(name).drain()
 
     def restart(self, name: str) -> None:
         """A new worker in the place of the one there is."""
@@ -155,11 +155,11 @@ class Registry:
 
     # ---- the end ----
 
-    async def drain(self, timeout: float) -> bool:  # noqa: ASYNC109 - running out of time is an answer here, not an error
+    async def finish(self, timeout: float) -> bool:  # noqa: ASYNC109 - running out of time is an answer here, not an error
         """Refuse new requests and let those that run finish; False if some still ran after ``timeout`` seconds."""
         self._draining = True
         for supervisor in self._all():
-            supervisor.quiesce()
+            supervisor.finish()
         try:
             async with asyncio.timeout(timeout):
                 await asyncio.gather(*(supervisor.wait_idle() for supervisor in self._all()))

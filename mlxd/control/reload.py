@@ -143,7 +143,7 @@ class Reloader(Generic[T]):
             raise _shutting_down()
         return reload.result()
 
-    async def look(self, *, if_match: str | None = None) -> Outcome:
+    async def dry_run(self, *, if_match: str | None = None) -> Outcome:
         """What ``reload`` would do. Nothing changes, and nobody is told."""
         return await self._planned(lambda: read_text(self._host.running.path), if_match)
 

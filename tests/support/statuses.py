@@ -75,7 +75,7 @@ class FakeModels:
     def unload(self, name):
         self.asked.append(("unload", name))
 
-    def hold(self, name):
+    def drain(self, name):
         self.asked.append(("hold", name))
 
     def restart(self, name):
@@ -105,7 +105,7 @@ class FakeReloads:
         self.asked.append(("reload", trigger.value, if_match))
         return self.outcome
 
-    async def look(self, *, if_match=None):
+    async def dry_run(self, *, if_match=None):
         self.asked.append(("look", if_match))
         return self.outcome
 

@@ -1,8 +1,10 @@
-"""What is wanted of one model, held against what there is: the decisions, without the doing."""
+"""What is wanted of one model, held against what there is: how far it is, and what requests are told."""
 
 from mlxd.config.schema import ModelTable
+from mlxd.control.model.decision import Decision, Observed, decide, fallback
 from mlxd.control.model.load_spec import limits, load_spec, worker_spec
 from mlxd.control.model.recovery import Recovery
+from mlxd.control.model.wish import Wish
 from mlxd.control.model.workers import Workers
 from mlxd.errors import MlxdError, ModelDrainedError, ModelFailedError, ModelLoadingError, ShuttingDownError
 from mlxd.types import ModelState
@@ -14,10 +16,7 @@ class Goal:
 
     def __init__(self, name: str, table: ModelTable, workers: Workers, recovery: Recovery) -> None:
         self.table = table
-        self.wanted = False
-        self.by_request = False  # its load was asked for by a request: others may give way to it
-        self.held = False  # an operator drained it: requests do not bring it back
-        self.quiescing = False  # the daemon is stopping
+        self.wish = Wish.UNLOADED
         self.good: ModelTable | None = None  # what the last worker that became ready was started with
         self._name = name
         self._workers = workers
@@ -27,30 +26,40 @@ class Goal:
         """What a worker is started with, of ``table`` or what is wanted; two of the same need no new worker."""
         return worker_spec(load_spec(self._name, table or self.table))
 
-    # ---- which worker ----
+    # ---- what to do ----
 
-    @property
-    def target(self) -> ModelTable | None:
-        """What a worker should run with now: what the file says, or, where that has failed, what was good before. None: no worker."""
-        if not self.wanted:
-            return None
-        if not self.has_failed:
-            return self.table
-        return self._workers.serving.table if self._workers.serving else self.fallback
+    def decide(self) -> Decision:
+        """The next step."""
+        return decide(self.wish, self.observe())
+
+    def observe(self) -> Observed:
+        """What there is now."""
+        serving, loading = self._workers.serving, self._workers.loading
+        return Observed(
+            configured=self.spec(),
+            good=None if self.good is None else self.spec(self.good),
+            serving=serving.spec if serving else None,
+            is_stale=serving is not None and serving.stale,
+            loading=loading.spec if loading else None,
+            in_transition=self._workers.is_in_transition,
+            failed=self._recovery.failed,
+            in_back_off=self._recovery.restart_in is not None,
+        )
+
+    def table_of(self, spec: Load) -> ModelTable:
+        """The table that ``spec``, one of ``decide``'s, comes from."""
+        known = [self.table, *([self._workers.serving.table] if self._workers.serving else []), *([self.good] if self.good else [])]
+        return next(table for table in known if self.spec(table) == spec)
 
     @property
     def has_failed(self) -> bool:
         """What the file says cannot be had."""
-        return self._recovery.has_failed(self.spec())
+        return self.spec() in self._recovery.failed
 
     @property
-    def fallback(self) -> ModelTable | None:
-        """What was good before, unless that has failed too."""
-        return self.good if self.good is not None and not self._recovery.has_failed(self.spec(self.good)) else None
-
-    def is_replacement(self, spec: Load) -> bool:
-        """Another worker is or was good: a new one has to prove itself, and is not tried twice."""
-        return self._workers.serving is not None or (self.good is not None and self.spec(self.good) != spec)
+    def has_fallback(self) -> bool:
+        """Something was good before, and can be had again."""
+        return fallback(self.observe()) is not None
 
     # ---- how far it is ----
 
@@ -59,22 +68,22 @@ class Goal:
         """Derived, never set."""
         workers = self._workers
         if workers.serving is not None:
-            return ModelState.DRAINING if self.quiescing else ModelState.READY
-        if self.wanted and self.has_failed and workers.loading is None and self.fallback is None:
+            return ModelState.DRAINING if self.wish is Wish.FINISHING else ModelState.READY
+        if self.wish.wants_worker and self.has_failed and workers.loading is None and not self.has_fallback:
             return ModelState.FAILED
-        if self.wanted or workers.loading is not None:
+        if self.wish.wants_worker or workers.loading is not None:
             return ModelState.LOADING
         return ModelState.DRAINING if workers.all else ModelState.STOPPED
 
     @property
     def is_gone(self) -> bool:
         """Nothing is wanted of it, and nothing is left."""
-        return not self.wanted and not self._workers.all
+        return not self.wish.wants_worker and not self._workers.all
 
     @property
     def is_settled(self) -> bool:
         """What is there is what is wanted, or it is known why not."""
-        if not self.wanted:
+        if not self.wish.wants_worker:
             return self.is_gone
         if self._workers.is_in_transition:
             return False
@@ -82,7 +91,7 @@ class Goal:
             return True
         run = self._workers.serving
         if self.has_failed:
-            return run is not None or self.fallback is None
+            return run is not None or not self.has_fallback
         if run is None or run.spec != self.spec() or run.stale:
             return False
         return run.limits_refused is not None or run.acknowledged == limits(self.table)
@@ -90,7 +99,7 @@ class Goal:
     @property
     def differs(self) -> str | None:
         """Why what runs is not what the configuration says; None if it is, or is on its way."""
-        if not self.wanted:
+        if not self.wish.wants_worker:
             return None
         if self.has_failed or self._recovery.restart_in is not None:
             return self._recovery.last_error or "it failed"
@@ -99,9 +108,9 @@ class Goal:
     def unavailable(self) -> MlxdError:
         """Why no worker serves, and how long that will last: for requests."""
         name, last_error = self._name, self._recovery.last_error
-        if self.quiescing:
+        if self.wish is Wish.FINISHING:
             return ShuttingDownError("the daemon is stopping; try again when it is back", retry_after=5.0)
-        if self.held:
+        if self.wish is Wish.DRAINED:
             return ModelDrainedError(f'the model "{name}" was drained by an operator; it is back when they load it', retry_after=30.0)
         if self.state is ModelState.FAILED:
             return ModelFailedError(f'the model "{name}" has failed: {last_error}')

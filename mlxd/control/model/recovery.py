@@ -28,14 +28,10 @@ class Recovery:
         self._restart_at: float | None = None  # monotonic
         self._timer: asyncio.TimerHandle | None = None
 
-    def has_failed(self, spec: Load) -> bool:
-        """A worker of this kind is not tried again."""
-        return spec in self._failed
-
     @property
-    def has_failures(self) -> bool:
-        """There are kinds that are not tried again."""
-        return bool(self._failed)
+    def failed(self) -> frozenset[Load]:
+        """Workers of these kinds are not tried again."""
+        return frozenset(self._failed)
 
     @property
     def restart_in(self) -> float | None:

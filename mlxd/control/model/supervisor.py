@@ -21,9 +21,11 @@ import structlog
 
 from mlxd.client.worker_client import WorkerExit
 from mlxd.config.schema import ModelTable
+from mlxd.control.model.decision import GiveUpLoading, Leave, Start, Tell, Wait, is_replacement
 from mlxd.control.model.goal import Goal
 from mlxd.control.model.recovery import Recovery
 from mlxd.control.model.status import ModelStatus
+from mlxd.control.model.wish import Wish
 from mlxd.control.model.worker_run import WorkerRun
 from mlxd.control.model.workers import Memory, WorkerFactory, Workers
 from mlxd.control.telemetry import Telemetry
@@ -111,7 +113,7 @@ class ModelSupervisor:
             name=self.name,
             config=self._goal.table,
             state=self._state,
-            desired=ModelState.READY if self._goal.wanted and not self._goal.quiescing else ModelState.STOPPED,
+            desired=ModelState.READY if self._goal.wish.wants_worker else ModelState.STOPPED,
             since=self._since,
             created=self._created,
             pid=client.pid if client else None,
@@ -135,16 +137,16 @@ class ModelSupervisor:
         """The worker that serves. Raises ``ModelLoadingError`` with the time left, ``ModelFailedError`` with the reason,
         ``ModelDrainedError`` or ``ShuttingDownError``.
         """
-        if self._workers.serving is not None and not self._goal.quiescing:
+        if self._workers.serving is not None and self._goal.wish is not Wish.FINISHING:
             self._last_used = time.monotonic()
             return self._workers.serving
         raise self._goal.unavailable()
 
     async def become_ready(self) -> WorkerRun:
         """As ``require_ready``, but one that is not loaded is, and whoever asks meanwhile waits for the same load."""
-        if self._workers.serving is None and not self._goal.held and not self._goal.quiescing and self._may_try():
-            self.want(by_request=True)
-        while self._workers.serving is None and self._goal.by_request and not self._goal.quiescing:
+        if self._workers.serving is None and self._may_try():
+            self._want(Wish.LOADED_FOR_REQUEST)
+        while self._workers.serving is None and self._goal.wish is Wish.LOADED_FOR_REQUEST:
             await self._changed.wait()
         if self._workers.serving is None and self._refusal is not None:
             raise self._refusal
@@ -152,7 +154,9 @@ class ModelSupervisor:
 
     def _may_try(self) -> bool:
         """Nobody wants it so far; or it failed for want of memory, and others would give way to it now."""
-        return not self._goal.wanted or (self._lacking is not None and self._memory.reclaimable(self.name) >= self._lacking)
+        if self._goal.wish.wants_worker:
+            return self._lacking is not None and self._memory.reclaimable(self.name) >= self._lacking
+        return self._goal.wish is Wish.UNLOADED
 
     # ---- what others wait for ----
 
@@ -172,36 +176,36 @@ class ModelSupervisor:
 
     async def wait_gone(self) -> None:
         """Until nothing of it is left; for one that is not wanted. If it is wanted again meanwhile, until what leaves has left."""
-        while self._workers.leaving or not (self._goal.wanted or self.is_gone):
+        while self._workers.leaving or not (self._goal.wish.wants_worker or self.is_gone):
             await self._changed.wait()
 
     # ---- what is wanted ----
 
-    def want(self, *, by_request: bool = False) -> None:
+    def want(self) -> None:
         """Make it ready, and keep it so. After ``failed`` it tries again with a clean record."""
-        if self._goal.wanted and not self._recovery.has_failures and self._task is not None:
+        self._want(Wish.LOADED)
+
+    def _want(self, wish: Wish) -> None:
+        if self._goal.wish.wants_worker and not self._recovery.failed and self._task is not None:
             return
-        self._goal.wanted, self._goal.by_request, self._goal.held, self._refusal = True, by_request, False, None
+        self._refusal = None
         self._forgive()
-        self._begin()
+        self._wish(wish)
 
     def restart(self) -> None:
         """A new worker, in the place of the one there is."""
         if self._workers.serving is not None:
             self._workers.serving.stale = True
-        self._goal.wanted, self._goal.held = True, False
         self._forgive()
-        self._begin()
+        self._wish(self._goal.wish if self._goal.wish.wants_worker else Wish.LOADED)
 
     def unload(self) -> None:
         """End its worker, once its requests are done or ``drain_timeout`` is over. The next request loads it again."""
-        self._goal.wanted = self._goal.by_request = self._goal.held = False
-        self._begin()
+        self._wish(Wish.UNLOADED)
 
-    def hold(self) -> None:
+    def drain(self) -> None:
         """As ``unload``, but requests are refused until it is wanted again."""
-        self.unload()
-        self._goal.held = True
+        self._wish(Wish.DRAINED)
 
     def apply(self, table: ModelTable) -> None:
         """The model's part of a new snapshot."""
@@ -209,13 +213,13 @@ class ModelSupervisor:
             self._forgive()
         becomes_eager = table.lifecycle.load == "eager" != self._goal.table.lifecycle.load
         self._goal.table = table
-        if becomes_eager and not self._goal.held:
-            self._goal.wanted = True
+        if becomes_eager and self._goal.wish is Wish.UNLOADED:
+            self._goal.wish = Wish.LOADED
         self._begin()
 
     def memory_freed(self, free: int) -> None:
         """So many bytes can be reserved now."""
-        if self._goal.wanted and self._lacking is not None and self._lacking <= free:
+        if self._goal.wish.wants_worker and self._lacking is not None and self._lacking <= free:
             self._forgive()
             self._begin()
         run = self._workers.serving
@@ -223,9 +227,9 @@ class ModelSupervisor:
             run.asked, run.limits_refused = run.acknowledged, None
             self._note()
 
-    def quiesce(self) -> None:
+    def finish(self) -> None:
         """The daemon is stopping: take no new requests; those that run go on."""
-        self._goal.quiescing = True
+        self._goal.wish = Wish.FINISHING
         self._note()
 
     async def stop(self) -> None:
@@ -235,7 +239,7 @@ class ModelSupervisor:
         await asyncio.shield(self._stopping)
 
     async def _stop(self) -> None:
-        self._goal.wanted = False
+        self._goal.wish = Wish.UNLOADED
         self._recovery.cancel()
         if self._task is not None:
             self._task.cancel()
@@ -245,6 +249,12 @@ class ModelSupervisor:
         self._note()
 
     # ---- making it so ----
+
+    def _wish(self, wish: Wish) -> None:
+        """Nothing is begun any more while the daemon stops, whoever asks for it."""
+        if self._goal.wish is not Wish.FINISHING:
+            self._goal.wish = wish
+        self._begin()
 
     def _begin(self) -> None:
         if self._task is None or self._task.done():
@@ -278,28 +288,27 @@ class ModelSupervisor:
             self._give_up(f"an internal error: {type(error).__name__}: {error}", self._goal.spec())
 
     def _act(self) -> None:
-        """Compare what is wanted with what is there, and take one step."""
-        workers, target = self._workers, self._goal.target
-        if target is None:
-            self._recovery.cancel()
-            workers.give_up_loading()
-            workers.retire()
-            return
-        spec = self._goal.spec(target)
-        if workers.loading is not None and workers.loading.spec != spec:
-            workers.give_up_loading()
-        if workers.is_in_transition or self._recovery.restart_in is not None:
-            return
-        run = workers.serving
-        if run is None or run.stale or run.spec != spec:
-            workers.start(target, probe=self._goal.is_replacement(spec), others_give_way=self._goal.by_request)
-        else:
-            workers.update(self._goal.table)
+        """Take one step toward what is wanted."""
+        workers = self._workers
+        match self._goal.decide():
+            case Leave():
+                self._recovery.cancel()
+                workers.give_up_loading()
+                workers.retire()
+            case GiveUpLoading():
+                workers.give_up_loading()
+            case Start(spec, probe):
+                for_request = self._goal.wish is Wish.LOADED_FOR_REQUEST
+                workers.start(self._goal.table_of(spec), probe=probe, others_give_way=for_request)
+            case Tell():
+                workers.update(self._goal.table)
+            case Wait():
+                pass
 
     def _idle_left(self) -> float | None:
         """Seconds until it may be unloaded for want of use; None: never."""
         limit, run = self._goal.table.lifecycle.idle_unload, self._workers.serving
-        if run is None or limit is None or not self._goal.wanted:
+        if run is None or limit is None or not self._goal.wish.wants_worker:
             return None
         if run.is_busy or self._workers.loading is not None:
             self._last_used = time.monotonic()
@@ -314,7 +323,8 @@ class ModelSupervisor:
     def worker_ready(self, run: WorkerRun, before: WorkerRun | None) -> None:
         """See ``Owner``."""
         del before
-        self._goal.good, self._goal.by_request, self._refusal, self._lacking = run.table, False, None, None
+        self._goal.good, self._refusal, self._lacking = run.table, None, None
+        self._nobody_waits()
         self._last_used = time.monotonic()
         self._recovery.succeeded(run.spec)
 
@@ -324,17 +334,19 @@ class ModelSupervisor:
             self._workers.serving.stale = False
         lacks_memory = isinstance(error, InsufficientMemoryError)
         self._lacking = run.needs.total if lacks_memory and run.needs is not None else None
-        if lacks_memory and self._goal.by_request and self._goal.table.lifecycle.load == "lazy":
-            self._refusal, self._recovery.last_error, self._goal.wanted, self._goal.by_request = error, error.message, False, False
+        if lacks_memory and self._goal.wish is Wish.LOADED_FOR_REQUEST and self._goal.table.lifecycle.load == "lazy":
+            self._refusal, self._recovery.last_error, self._goal.wish = error, error.message, Wish.UNLOADED
             _log.warning("model_load_refused", model=self.name, reason=error.message)
-        elif self._goal.is_replacement(run.spec) or (isinstance(error, _PERMANENT) and not isinstance(error, ModelUnreachableError)):
+        elif is_replacement(run.spec, self._goal.observe()) or (
+            isinstance(error, _PERMANENT) and not isinstance(error, ModelUnreachableError)
+        ):
             self._give_up(error.message, run.spec)
         else:
             self._crashed(run, "load_failed", error.message, patient=isinstance(error, ModelUnreachableError))
 
     def worker_lost(self, run: WorkerRun, ended: WorkerExit) -> None:
         """See ``Owner``."""
-        if self._goal.wanted:
+        if self._goal.wish.wants_worker:
             self._crashed(run, ended.reason, ended.detail)
 
     def _crashed(self, run: WorkerRun, reason: str, detail: str, *, patient: bool = False) -> None:
@@ -342,15 +354,24 @@ class ModelSupervisor:
         if hopeless is not None:
             self._give_up(hopeless, run.spec)
 
+    def _nobody_waits(self) -> None:
+        """The request that it was loaded for has been answered, or is about to be."""
+        if self._goal.wish is Wish.LOADED_FOR_REQUEST:
+            self._goal.wish = Wish.LOADED
+
     def _forgive(self) -> None:
         self._recovery.forgive()
         self._lacking = None
 
     def _give_up(self, reason: str, spec: Load) -> None:
         self._recovery.give_up(spec, reason)
-        self._goal.by_request = False
-        if self._workers.serving is not None or self._goal.fallback is not None:
+        self._nobody_waits()
+        if self._workers.serving is not None or self._goal.has_fallback:
             _log.error("model_replacement_failed", model=self.name, reason=reason)
         else:
             _log.error("model_failed", model=self.name, reason=reason)
         self._note()
+
+
+def _is_permanent(error: MlxdError) -> bool:
+    return isinstance(error, _PERMANENT) and not isinstance(error, ModelUnreachableError)

@@ -117,7 +117,7 @@ async def test_an_eager_model_that_was_unloaded_comes_back_for_a_request(registr
 
 async def test_a_drained_model_stays_away_until_it_is_loaded(registry, factory):
     clients = await all_ready(registry, factory)
-    registry.hold("qwen")
+    registry.drain("qwen")
     await asyncio.wait_for(clients["qwen"].stopped.wait(), 30)
     await reach(registry.supervisor("qwen"), ModelState.STOPPED)
     with pytest.raises(ModelDrainedError) as caught:
@@ -221,7 +221,7 @@ async def test_settled_says_who_is_not_what_it_is_to_be(registry, factory):
 async def test_drain_refuses_new_requests_and_waits_for_old_ones(registry, factory):
     clients = await all_ready(registry, factory)
     stream = clients["qwen"].streams.open("r1")
-    draining = asyncio.create_task(registry.drain(30.0))
+    draining = asyncio.create_task(registry.finish(30.0))
     await asyncio.sleep(0)
     with pytest.raises(ShuttingDownError) as caught:
         await registry.ensure_ready("qwen")
@@ -239,7 +239,7 @@ async def test_drain_waits_for_workers_that_leave_already(registry, factory):
     stream = clients["qwen"].streams.open("r1")
     registry.unload("qwen")
     await reach(registry.supervisor("qwen"), ModelState.DRAINING)
-    draining = asyncio.create_task(registry.drain(30.0))
+    draining = asyncio.create_task(registry.finish(30.0))
     await asyncio.sleep(0)
     assert not draining.done()
     stream.cancel()
@@ -249,13 +249,13 @@ async def test_drain_waits_for_workers_that_leave_already(registry, factory):
 async def test_drain_gives_up_at_its_deadline(registry, factory):
     clients = await all_ready(registry, factory)
     clients["qwen"].streams.open("r1")
-    assert await asyncio.wait_for(registry.drain(0.05), 30) is False
+    assert await asyncio.wait_for(registry.finish(0.05), 30) is False
 
 
 async def test_drain_of_idle_and_of_loading_models_is_immediate(registry, factory):
     (await factory.next()).become_ready()
     await reach(registry.supervisor("qwen"), ModelState.READY)
-    assert await asyncio.wait_for(registry.drain(30.0), 5) is True
+    assert await asyncio.wait_for(registry.finish(30.0), 5) is True
 
 
 async def test_stop_ends_every_worker_whatever_its_state(registry, factory):

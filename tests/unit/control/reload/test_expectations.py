@@ -32,13 +32,13 @@ async def test_the_expectation_is_of_the_moment_it_begins(rig):
 async def test_a_dry_run_shows_and_changes_nothing(settled):
     before = settled.host.running
     settled.save(TWO)
-    outcome = await settled.reloader.look(if_match=before.sha256)
+    outcome = await settled.reloader.dry_run(if_match=before.sha256)
     assert (outcome.result, [model.name for model in outcome.plan.models]) == (Result.PLANNED, ["other"])
-    assert (await settled.reloader.look(if_match="5e" * 32)).result is Result.STALE
+    assert (await settled.reloader.dry_run(if_match="5e" * 32)).result is Result.STALE
     settled.save(SYNTAX)
-    assert (await settled.reloader.look()).result is Result.INVALID
+    assert (await settled.reloader.dry_run()).result is Result.INVALID
     settled.save(ONE)
-    assert (await settled.reloader.look()).result is Result.UNCHANGED
+    assert (await settled.reloader.dry_run()).result is Result.UNCHANGED
     assert (settled.host.steps, settled.told, settled.reloader.last_problems) == ([], [], ())
     assert settled.host.running is before
 

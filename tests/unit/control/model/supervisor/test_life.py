@@ -104,7 +104,7 @@ async def test_what_a_request_hears_of_a_stopped_model_and_of_a_stopping_daemon(
     with pytest.raises(ModelLoadingError, match="stopped"):
         supervisor.require_ready()
     await ready(supervisor, factory)
-    supervisor.quiesce()
+    supervisor.finish()
     assert supervisor.status().state is ModelState.DRAINING
     with pytest.raises(ShuttingDownError) as caught:
         supervisor.require_ready()

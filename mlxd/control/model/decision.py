@@ -1,0 +1,86 @@
+"""From what is wanted of a model and what there is to the next step. Pure: values in, a decision out; no clock, no I/O."""
+
+from dataclasses import dataclass, field
+
+from mlxd.control.model.wish import Wish
+from mlxd.wire.messages import Load
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observed:
+    """What there is of one model. A worker is known by what it was started with, without its limits (``load_spec.worker_spec``)."""
+
+    configured: Load  # what the file says
+    good: Load | None = None  # what the last worker that became ready was started with
+    serving: Load | None = None
+    is_stale: bool = False  # the one that serves is to be replaced, whatever the file says
+    loading: Load | None = None
+    in_transition: bool = False  # one loads or has not ended yet: no other can be started
+    failed: frozenset[Load] = field(default_factory=frozenset)  # these are not tried again
+    in_back_off: bool = False  # nothing is started before a wait is over
+
+
+@dataclass(frozen=True)
+class Leave:
+    """No worker is wanted: give up what loads, and let what serves drain."""
+
+
+@dataclass(frozen=True)
+class GiveUpLoading:
+    """What loads is not what is wanted."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """Load a worker of this kind; with ``probe`` it has to generate something before it takes over from a good one."""
+
+    spec: Load
+    probe: bool
+
+
+@dataclass(frozen=True)
+class Tell:
+    """The right worker serves: tell it what may change while it runs."""
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Nothing can be done until something changes."""
+
+
+Decision = Leave | GiveUpLoading | Start | Tell | Wait
+
+
+def decide(wish: Wish, observed: Observed) -> Decision:
+    """The next step toward ``wish``."""
+    if wish is Wish.FINISHING:
+        return Wait()
+    spec = target(wish, observed)
+    if spec is None:
+        return Leave()
+    if observed.loading is not None and observed.loading != spec:
+        return GiveUpLoading()
+    if observed.in_transition or observed.in_back_off:
+        return Wait()
+    if observed.serving == spec and not observed.is_stale:
+        return Tell()
+    return Start(spec, probe=is_replacement(spec, observed))
+
+
+def target(wish: Wish, observed: Observed) -> Load | None:
+    """What a worker should run with now: what the file says, or, where that has failed, what serves or was good before."""
+    if not wish.wants_worker:
+        return None
+    if observed.configured not in observed.failed:
+        return observed.configured
+    return observed.serving or fallback(observed)
+
+
+def fallback(observed: Observed) -> Load | None:
+    """What was good before, unless that has failed too."""
+    return None if observed.good in observed.failed else observed.good
+
+
+def is_replacement(spec: Load, observed: Observed) -> bool:
+    """Another worker is or was good: a new one has to prove itself, and is not tried twice."""
+    return observed.serving is not None or (observed.good is not None and observed.good != spec)

@@ -1,0 +1,18 @@
+"""What is wanted of one model, as one value."""
+
+from enum import Enum
+
+
+class Wish(Enum):
+    """Who may set it: the configuration and operators anything; a request only ``LOADED_FOR_REQUEST``, of what is ``UNLOADED``."""
+
+    UNLOADED = "unloaded"  # no worker; the next request brings one back
+    DRAINED = "drained"  # no worker, and requests are refused until an operator loads it
+    LOADED = "loaded"  # a worker that serves, kept so
+    LOADED_FOR_REQUEST = "loaded_for_request"  # as LOADED; a request waits for it, so that others give way to it
+    FINISHING = "finishing"  # the daemon stops: who serves finishes what runs, and nothing begins
+
+    @property
+    def wants_worker(self) -> bool:
+        """Whether a worker is to be there, and to be started again if it is lost."""
+        return self in (Wish.LOADED, Wish.LOADED_FOR_REQUEST)
