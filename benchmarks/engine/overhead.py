@@ -35,6 +35,7 @@ from mlxd.worker.engine.paged_runner import PagedRunner
 from mlxd.worker.engine.plan import Chunk, StepPlan
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.request_queue import RequestQueue
+from mlxd.worker.engine.sampled import SampledToken
 from mlxd.worker.engine.scheduler import Scheduler
 from mlxd.worker.engine.step_budget import StepBudget
 from mlxd.worker.kv.block_chain import root_digest
@@ -87,7 +88,7 @@ class NoDevice:
         before, self.plan = self.plan, plan if plan.chunks else None
         if before is None:
             return None
-        return StepResult(before, {chunk.sequence: 7 for chunk in before.chunks if chunk.samples}, {})
+        return StepResult(before, {chunk.sequence: (SampledToken(7),) for chunk in before.chunks if chunk.samples}, {})
 
 
 class Rig:

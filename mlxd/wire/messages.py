@@ -9,10 +9,11 @@ Every ``Generate`` is answered by exactly one of ``Finished`` or ``Failed``, unl
 aborted request is answered by nothing more. ``Started`` comes at most once, before its first ``Delta``.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import msgspec
 
+from mlxd.errors import MlxdError
 from mlxd.types import (
     CacheFigures,
     CacheOutcome,
@@ -32,12 +33,17 @@ class _Message(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class ErrorInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An ``MlxdError`` as it crosses the wire; see ``errors.from_code``."""
+    """An ``MlxdError`` as it crosses the wire; ``errors.from_code`` makes it one again."""
 
     code: str
     message: str
     param: str | None = None
     retry_after: float | None = None  # seconds
+
+    @classmethod
+    def of(cls, error: MlxdError) -> Self:
+        """Returns what of ``error`` crosses the wire."""
+        return cls(code=error.code, message=error.message, param=error.param, retry_after=error.retry_after)
 
 
 # ---- daemon to worker ----

@@ -193,19 +193,19 @@ class _Worker:
         try:
             from mlxd.worker.runtime.start import start_model  # imports MLX: on this thread, and after OpenBLAS
 
-            started = start_model(load, self._tell_progress, self._wait_for_memory)
+            model = start_model(load, self._tell_progress, self._wait_for_memory)
         except Exception as error:  # noqa: BLE001 - whatever a library raises, the operator must read it
             known = (
                 error
                 if isinstance(error, MlxdError)
                 else ModelSourceError(f"loading {load.source} failed: {type(error).__name__}: {error}")
             )
-            self.send_from_any_thread(LoadFailed(error=ErrorInfo(code=known.code, message=known.message)))
+            self.send_from_any_thread(LoadFailed(error=ErrorInfo.of(known)))
             return False
-        queue.capacity = started.runner.capacity
-        engine = Engine(started.runner, queue, self._emit)
-        sessions = Sessions(load, started.encoder, started.decode, queue, self.send)
-        self._loop.call_soon_threadsafe(self._ready, engine, sessions, started.ready)
+        queue.capacity = model.runner.capacity
+        engine = Engine(model.runner, queue, self._emit)
+        sessions = Sessions(load, model.encoder, model.decode, queue, self.send)
+        self._loop.call_soon_threadsafe(self._ready, engine, sessions, model.ready)
         engine.run()
         return True
 

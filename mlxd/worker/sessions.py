@@ -3,16 +3,17 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from mlxd.errors import GenerationError, InvalidRequestError, MlxdError
 from mlxd.types import FinishReason, Limits, Timings, Usage
 from mlxd.wire.messages import Delta, ErrorInfo, Events, Failed, Finished, Generate, Load, RequestEvent, Started
-from mlxd.worker.engine.events import EngineEvent, RequestEnded, RequestFailed, RequestStarted, StepOutput, TokenGenerated
+from mlxd.worker.engine.events import Ended, EngineEvent, StepOutput
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.request_queue import RequestQueue
+from mlxd.worker.engine.sampled import Sampled, SampledToken
 from mlxd.worker.text.output import Piece, TextOutput
 from mlxd.worker.text.parsers.plain import PlainParser
 from mlxd.worker.text.prompt import EncodedPrompt, PromptEncoder
@@ -26,7 +27,7 @@ class _Session:
 
     request: EngineRequest
     output: TextOutput
-    started: RequestStarted | None = None
+    started: Started | None = None
 
 
 class Sessions:
@@ -113,35 +114,40 @@ class Sessions:
 
     def deliver(self, output: StepOutput) -> None:
         """One step of the engine: one frame."""
-        events = [told for event in output.events for told in self._tell(event)]
+        events = [told for event in output.events for told in self._tell(event, output.timings)]
         if events or output.stats is not None:
             self._send(Events(events=events, step=output.stats))
 
-    def _tell(self, event: EngineEvent) -> list[RequestEvent]:
+    def _tell(self, event: EngineEvent, timings: Mapping[str, Timings]) -> list[RequestEvent]:
         session = self._open.get(event.id)
         if session is None:  # aborted, or ended by a stop string
             return []
         match event:
-            case RequestStarted():
+            case Started():
                 session.started = event
-                return [Started(id=event.id, prompt_tokens=event.prompt_tokens, cached_tokens=event.cached_tokens, cache=event.cache)]
-            case TokenGenerated():
-                return self._token(session, event)
-            case RequestEnded():
-                return [self._finish(session, event.reason, event.timings)]
-            case RequestFailed(error=error):
+                return [event]
+            case Sampled():
+                return self._take(session, event, timings[event.id])
+            case Ended():
+                return [self._finish(session, event.reason, timings[event.id])]
+            case Failed():
                 del self._open[event.id]
-                return [Failed(id=event.id, error=_info(error))]
+                return [event]
 
-    def _token(self, session: _Session, event: TokenGenerated) -> list[RequestEvent]:
+    def _take(self, session: _Session, event: Sampled, timings: Timings) -> list[RequestEvent]:
+        told: list[RequestEvent] = []
+        for token in event.with_text:
+            told += self._token(session, token)
+            if session.output.matched_stop is not None:
+                self._queue.withdraw(event.id)  # the engine need not go on
+                return [*told, self._finish(session, FinishReason.STOP, timings)]
         if event.is_end:
             session.output.push_end_token()
-            return []
-        piece = session.output.push(event.token)
-        if session.output.matched_stop is not None:
-            self._queue.withdraw(event.id)  # the engine need not go on
-            return [self._finish(session, FinishReason.STOP, event.timings)]
-        return [Delta(id=event.id, parts=piece.parts, tokens=piece.tokens)] if piece else []
+        return told
+
+    def _token(self, session: _Session, token: SampledToken) -> list[RequestEvent]:
+        piece = session.output.push(token.id)
+        return [Delta(id=session.request.id, parts=piece.parts, tokens=piece.tokens)] if piece else []
 
     def _finish(self, session: _Session, reason: FinishReason, timings: Timings) -> Finished:
         del self._open[session.request.id]
@@ -160,8 +166,4 @@ class Sessions:
         )
 
     def _fail(self, request_id: str, error: MlxdError) -> None:
-        self._send(Events(events=[Failed(id=request_id, error=_info(error))]))
-
-
-def _info(error: MlxdError) -> ErrorInfo:
-    return ErrorInfo(code=error.code, message=error.message, param=error.param, retry_after=error.retry_after)
+        self._send(Events(events=[Failed(id=request_id, error=ErrorInfo.of(error))]))

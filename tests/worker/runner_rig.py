@@ -41,7 +41,7 @@ class RunnerRig:
         for event in report.started:
             self.started[event.id] = event
         for event in report.sampled:
-            self.tokens.setdefault(event.id, []).append(event.token)
+            self.tokens.setdefault(event.id, []).extend(token.id for token in event.tokens)
         for name in (*report.ended, *report.failed):
             assert name not in self.ended, "a request ended twice"
             assert name not in self.failed, "a request ended twice"

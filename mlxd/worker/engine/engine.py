@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from mlxd.errors import MlxdError
 from mlxd.types import CacheFigures, Limits, MemoryFigures, Timings
-from mlxd.wire.messages import StepStats
-from mlxd.worker.engine.events import EngineEvent, RequestEnded, RequestFailed, RequestStarted, StepOutput, TokenGenerated
+from mlxd.wire.messages import ErrorInfo, Failed, StepStats
+from mlxd.worker.engine.events import Ended, EngineEvent, StepOutput
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.request_queue import RequestQueue
 from mlxd.worker.engine.runner import Runner, StepReport
@@ -23,7 +23,7 @@ class _Clock:
     last_token: float | None = None
 
     def token(self, now: float) -> float | None:
-        """A token came; seconds since the one before."""
+        """Tokens came; seconds since those before."""
         gap = None if self.last_token is None else now - self.last_token
         self.first_token = self.first_token if self.first_token is not None else now
         self.last_token = now
@@ -39,7 +39,7 @@ class _Clock:
 class Engine:
     """``run`` blocks until the queue is closed. ``emit`` is called on the engine thread, at most once per step.
 
-    Every request that was not aborted ends in exactly one ``RequestEnded`` or ``RequestFailed``.
+    Every request that was not aborted ends in exactly one ``Ended`` or ``Failed``.
     """
 
     def __init__(self, runner: Runner, queue: RequestQueue, emit: Callable[[StepOutput], None]) -> None:
@@ -87,15 +87,17 @@ class Engine:
         for command in self._queue.commands():
             command()
         events = self._take_in()
-        stats = None
+        output = StepOutput(events)
         if not self._runner.is_idle:
             report = self._runner.step()
             stats = self._stats(report)
-            events += self._tell(report, began)
+            self._begin(report, began)
+            timings = self._timings(report)
+            output = StepOutput(events + self._tell(report), stats, timings)
         self._look_at_memory()
         self._step_began = None
-        if events or stats is not None:
-            self._emit(StepOutput(events, stats))
+        if output.events or output.stats is not None:
+            self._emit(output)
 
     def _take_in(self) -> list[EngineEvent]:
         """New requests, and those whose clients are gone."""
@@ -108,31 +110,35 @@ class Engine:
                 self._runner.add(request)
             except MlxdError as error:
                 self._queue.finish(request.id, None)
-                events.append(RequestFailed(request.id, error))
+                events.append(Failed(id=request.id, error=ErrorInfo.of(error)))
                 continue
             self._clocks[request.id] = _Clock(request)
         return events
 
-    def _tell(self, report: StepReport, began: float) -> list[EngineEvent]:
-        """In the order in which it happens to a request; the step ``began`` then. Places are free before anybody hears of an
-        end: who does may send its next request at once.
+    def _begin(self, report: StepReport, began: float) -> None:
+        """What the step that ``began`` then has started waits no more."""
+        for started in report.started:
+            self._clocks[started.id].began = began
+            self._queue.started(started.id)
+
+    def _tell(self, report: StepReport) -> list[EngineEvent]:
+        """In the order in which it happens to a request. Places are free before anybody hears of an end: who does may send its
+        next request at once.
         """
         now = time.monotonic()
-        events: list[EngineEvent] = []
-        for started in report.started:
-            clock = self._clocks[started.id]
-            clock.began = began
-            self._queue.started(started.id)
-            events.append(RequestStarted(started.id, len(clock.request.tokens), started.cached_tokens, started.cache))
-        events += [TokenGenerated(one.id, one.token, one.is_end, self._clocks[one.id].timings(now)) for one in report.sampled]
+        events: list[EngineEvent] = [*report.started, *report.sampled]
         for request_id, reason in report.ended.items():
             clock = self._clocks[request_id]
-            events.append(RequestEnded(request_id, reason, clock.timings(now)))
+            events.append(Ended(request_id, reason))
             self._forget(clock, now - (clock.began or now))
         for request_id, error in report.failed.items():
             self._forget(self._clocks[request_id], None)
-            events.append(RequestFailed(request_id, error))
+            events.append(Failed(id=request_id, error=ErrorInfo.of(error)))
         return events
+
+    def _timings(self, report: StepReport) -> dict[str, Timings]:
+        now = time.monotonic()
+        return {request_id: self._clocks[request_id].timings(now) for request_id in (*(one.id for one in report.sampled), *report.ended)}
 
     def _stats(self, report: StepReport) -> StepStats | None:
         """Of a step that computed something. ``inter_token``: of the stream that waited longest."""
@@ -146,7 +152,7 @@ class Engine:
             tokens=report.tokens,
             rows=report.rows,
             prompt_tokens=max(0, report.tokens - len(gaps)),  # to go on, a stream computes its last token; all else is of prompts
-            generated_tokens=len(report.sampled),
+            generated_tokens=sum(len(one.tokens) for one in report.sampled),
             inter_token=max(gaps, default=None),
             preemptions=report.preemptions,
             evicted_blocks=report.evicted_blocks,

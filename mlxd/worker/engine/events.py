@@ -1,55 +1,34 @@
-"""What the engine says, in tokens; ``mlxd.worker.session`` turns it into text and wire messages."""
+"""What the engine says, in tokens; ``mlxd.worker.sessions`` turns it into text and wire messages.
 
-from dataclasses import dataclass
+How a request begins and fails is said in the words of the wire. Its end is told twice, for these are two things: here its sequence
+``Ended``, on the wire its text is ``Finished``, which a stop string may do before.
+"""
 
-from mlxd.errors import MlxdError
-from mlxd.types import CacheOutcome, FinishReason, Timings
-from mlxd.wire.messages import StepStats
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-
-@dataclass(frozen=True)
-class RequestStarted:
-    """It left the queue, and the prefix cache was asked."""
-
-    id: str
-    prompt_tokens: int
-    cached_tokens: int
-    cache: CacheOutcome | None
+from mlxd.types import FinishReason, Timings
+from mlxd.wire.messages import Failed, Started, StepStats
+from mlxd.worker.engine.sampled import Sampled
 
 
 @dataclass(frozen=True)
-class TokenGenerated:
-    """One more token; ``is_end`` for an end-of-sequence token, which has no text."""
-
-    id: str
-    token: int
-    is_end: bool
-    timings: Timings  # so far: a stop string may end the request here
-
-
-@dataclass(frozen=True)
-class RequestEnded:
-    """The last word on a request that was not aborted."""
+class Ended:
+    """The last word on a request that was neither aborted nor failed: no token follows."""
 
     id: str
     reason: FinishReason
-    timings: Timings
 
 
-@dataclass(frozen=True)
-class RequestFailed:
-    """Its computation failed; others go on."""
-
-    id: str
-    error: MlxdError
-
-
-EngineEvent = RequestStarted | TokenGenerated | RequestEnded | RequestFailed
+EngineEvent = Started | Sampled | Ended | Failed
 
 
 @dataclass(frozen=True)
 class StepOutput:
-    """Everything one step did. Between steps, ``stats`` is None."""
+    """Everything one step did. Between steps, ``stats`` is None. ``timings`` are, so far, those of each request with an event
+    ``Sampled`` or ``Ended``: a stop string may finish it here.
+    """
 
     events: list[EngineEvent]
     stats: StepStats | None = None
+    timings: Mapping[str, Timings] = field(default_factory=dict)

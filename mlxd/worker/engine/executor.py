@@ -7,14 +7,18 @@ from typing import Protocol
 from mlxd.types import MemoryFigures
 from mlxd.worker.engine.plan import StepPlan
 from mlxd.worker.engine.request import EngineRequest
+from mlxd.worker.engine.sampled import SampledToken
 
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a step computed: the token sampled for each sequence whose chunk asked for one, and sequences that failed alone."""
+    """What a step computed: the tokens sampled for each sequence whose chunk asked for one, and sequences that failed alone.
+
+    There may be several of a sequence only where no step is launched before they are read.
+    """
 
     plan: StepPlan
-    sampled: Mapping[str, int]
+    sampled: Mapping[str, tuple[SampledToken, ...]]
     failed: Mapping[str, Exception]
 
 

@@ -1,33 +1,17 @@
 """What the engine asks of whoever computes: one interface, three implementations.
 
-``runtime.simple_runner`` one request at a time, ``runtime.contiguous`` a batch with a cache of its own for each sequence,
-``engine.paged_runner`` a batch over one paged cache.
+``runtime.entries.simple_runner`` one request at a time, ``runtime.entries.contiguous_runner`` a batch with a cache of its own for
+each sequence, ``engine.paged_runner`` a batch over one paged cache.
 """
 
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from mlxd.errors import GenerationError, MlxdError
-from mlxd.types import CacheFigures, CacheOutcome, FinishReason, Limits, MemoryFigures
+from mlxd.types import CacheFigures, FinishReason, Limits, MemoryFigures
+from mlxd.wire.messages import Started
 from mlxd.worker.engine.request import EngineRequest
-
-
-@dataclass(frozen=True)
-class Started:
-    """A request is not waiting any more. ``cache`` None: there is no prefix cache."""
-
-    id: str
-    cached_tokens: int
-    cache: CacheOutcome | None
-
-
-@dataclass(frozen=True)
-class Sampled:
-    """One token of a request; ``is_end`` if it is an end-of-sequence token."""
-
-    id: str
-    token: int
-    is_end: bool
+from mlxd.worker.engine.sampled import Sampled
 
 
 @dataclass

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 
 from mlxd.errors import CacheTooSmallError
 from mlxd.types import FinishReason, Limits
+from mlxd.wire.messages import Started
 from mlxd.worker.engine.executor import StepResult
 from mlxd.worker.engine.plan import Chunk, StepPlan
 from mlxd.worker.engine.request import EngineRequest
-from mlxd.worker.engine.runner import Sampled, Started, StepReport, as_failure
+from mlxd.worker.engine.runner import StepReport, as_failure
+from mlxd.worker.engine.sampled import Sampled, SampledToken
 from mlxd.worker.engine.sequence import Sequence
 from mlxd.worker.engine.step_budget import StepBudget
 from mlxd.worker.engine.waiting_line import WaitingLine
@@ -259,7 +261,7 @@ class Scheduler:
     def update(self, schedule: Schedule, result: StepResult | None, seconds: float) -> StepReport:
         """What the step before computed is known now: tokens, ends, and blocks that may be shared. It took ``seconds``."""
         report = StepReport(preemptions=len(schedule.preempted))
-        report.started = [Started(sequence.id, sequence.cached_tokens, sequence.cache) for sequence in schedule.started]
+        report.started = [_started(sequence) for sequence in schedule.started]
         for sequence in schedule.too_large:
             report.failed[sequence.id] = self._too_large(sequence)
             self.forget(sequence.id)
@@ -293,16 +295,24 @@ class Scheduler:
             if sequence.id in self.running:
                 self._manager.commit(sequence.id, sequence.tokens, min(chunk.start + chunk.count, len(sequence.tokens)))
             if chunk.samples:
-                self._take_token(sequence, result.sampled[chunk.sequence], report)
+                self._take_tokens(sequence, result.sampled[chunk.sequence], report)
 
-    def _take_token(self, sequence: Sequence, token: int, report: StepReport) -> None:
+    def _take_tokens(self, sequence: Sequence, tokens: tuple[SampledToken, ...], report: StepReport) -> None:
+        """What was sampled behind an end token, or beyond ``max_tokens``, is nobody's."""
         sequence.in_flight -= 1
-        sequence.tokens.append(token)
-        is_end = token in self._end_tokens
-        report.sampled.append(Sampled(sequence.id, token, is_end))
-        if is_end or len(sequence.tokens) - len(sequence.request.tokens) >= sequence.request.max_tokens:
-            self._end(sequence, FinishReason.STOP if is_end else FinishReason.LENGTH, report)
+        room = sequence.request.max_tokens - (len(sequence.tokens) - len(sequence.request.tokens))
+        end = next((at for at, token in enumerate(tokens[:room], start=1) if token.id in self._end_tokens), None)
+        taken = tokens[: room if end is None else end]
+        sequence.tokens += [token.id for token in taken]
+        report.sampled.append(Sampled(sequence.id, taken, is_end=end is not None))
+        if end is not None or len(taken) == room:
+            self._end(sequence, FinishReason.LENGTH if end is None else FinishReason.STOP, report)
 
     def _end(self, sequence: Sequence, reason: FinishReason, report: StepReport) -> None:
         self.forget(sequence.id)
         report.ended[sequence.id] = reason
+
+
+def _started(sequence: Sequence) -> Started:
+    prompt = len(sequence.request.tokens)
+    return Started(id=sequence.id, prompt_tokens=prompt, cached_tokens=sequence.cached_tokens, cache=sequence.cache)

@@ -26,8 +26,8 @@ Stage = Literal["fetching", "converting", "loading", "warming"]
 
 
 @dataclass(frozen=True)
-class Started:
-    """Everything a worker needs to serve."""
+class ServableModel:
+    """A loaded model with everything a worker needs to serve it."""
 
     runner: Runner
     encoder: PromptEncoder
@@ -35,7 +35,7 @@ class Started:
     ready: Ready
 
 
-def start_model(order: Load, progress: Callable[[Stage, int, int], None], permit: Callable[[NeedsMemory], None]) -> Started:
+def start_model(order: Load, progress: Callable[[Stage, int, int], None], permit: Callable[[NeedsMemory], None]) -> ServableModel:
     """Fetch, load, and generate one token, on the calling thread, which from then on owns the model. ``order.limits.cache_bytes``
     is set. ``permit`` returns when there is memory.
 
@@ -64,7 +64,7 @@ def start_model(order: Load, progress: Callable[[Stage, int, int], None], permit
         versions={"mlx": version("mlx"), "mlx_lm": version("mlx-lm")} | ({"blas": "openblas"} if _HAS_OPENBLAS else {}),
     )
     encoder = PromptEncoder(loaded.tokenizer, vocab_size=loaded.vocab_size, context_length=loaded.context_length)
-    return Started(choice.runner, encoder, _decoder(loaded), ready)
+    return ServableModel(choice.runner, encoder, _decoder(loaded), ready)
 
 
 def _needs(order: Load, loaded: LoadedModel) -> NeedsMemory:

@@ -11,6 +11,7 @@ import msgspec
 from mlxd.types import MemoryFigures
 from mlxd.worker.engine.executor import StepResult
 from mlxd.worker.engine.plan import StepPlan
+from mlxd.worker.engine.sampled import SampledToken
 
 END = 0
 
@@ -23,16 +24,19 @@ def next_token(tokens, ends_after):
 class SimulatedExecutor:
     """Implements ``Executor``. ``has_state``: the model is recurrent, so what was computed last must be the token before.
 
-    With ``arena_blocks``, what lies in arenas that a plan does not name is forgotten.
+    With ``arena_blocks``, what lies in arenas that a plan does not name is forgotten. ``burst`` tokens are sampled at once, the later
+    ones as if guessed rightly; only where nothing is launched ahead.
     """
 
     end_tokens = frozenset({END})
 
-    def __init__(self, block_size, *, arena_blocks=None, ends_after=10**9, fail_at=frozenset(), has_state=False, ahead=True):
+    def __init__(self, block_size, *, arena_blocks=None, burst=1, ends_after=10**9, fail_at=frozenset(), has_state=False, ahead=True):
         self.ahead = ahead
         self.block_size = block_size
         self.arena_blocks = arena_blocks
         self.arenas = frozenset()
+        self.burst = burst
+        assert burst == 1 or not ahead
         self.ends_after = ends_after
         self.fail_at = fail_at  # numbers of the launches that raise
         self.has_state = has_state
@@ -70,7 +74,7 @@ class SimulatedExecutor:
             self._keep(plan.arenas)
             for move in plan.moves:
                 self._move(move)
-            sampled = {chunk.sequence: token for chunk in plan.chunks if (token := self._compute(chunk)) is not None}
+            sampled = {chunk.sequence: tokens for chunk in plan.chunks if (tokens := self._compute(chunk))}
             failed = {name: ValueError("its constraint failed") for name in self.faulty & sampled.keys()}
             self.pending = StepResult(plan, sampled, failed)
         for snapshot in plan.dropped:
@@ -122,6 +126,7 @@ class SimulatedExecutor:
         self.computed += chunk.count
         assert chunk.samples == (stop == len(tokens))
         if not chunk.samples:
-            return None
-        tokens.append(next_token(tokens, self.ends_after))
-        return tokens[-1]
+            return ()
+        for _ in range(self.burst):
+            tokens.append(next_token(tokens, self.ends_after))
+        return tuple(map(SampledToken, tokens[stop:]))

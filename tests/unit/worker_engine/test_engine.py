@@ -4,11 +4,13 @@ import pytest
 
 from mlxd.errors import CacheTooSmallError, GenerationError
 from mlxd.types import CacheFigures, CacheOutcome, FinishReason, Limits, MemoryFigures, SamplingParams
+from mlxd.wire.messages import Failed, Started
 from mlxd.worker.engine.engine import Engine
-from mlxd.worker.engine.events import RequestEnded, RequestFailed, RequestStarted, TokenGenerated
+from mlxd.worker.engine.events import Ended
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.request_queue import RequestQueue
-from mlxd.worker.engine.runner import Sampled, Started, StepReport, as_failure
+from mlxd.worker.engine.runner import StepReport, as_failure
+from mlxd.worker.engine.sampled import Sampled, SampledToken
 
 END = 99
 
@@ -52,12 +54,20 @@ class FakeRunner:
         return CacheFigures(entries=len(self.reports))
 
 
+def begin(name, cached=0, cache=None):
+    return Started(id=name, prompt_tokens=3, cached_tokens=cached, cache=cache)
+
+
 def started(name, cached=0):
-    return StepReport(started=[Started(name, cached, CacheOutcome.MISS)])
+    return StepReport(started=[begin(name, cached, CacheOutcome.MISS)])
 
 
-def token(name, value, **fields):
-    return StepReport(sampled=[Sampled(name, value, is_end=value == END)], tokens=1, rows=1, **fields)
+def sampled(name, *ids):
+    return Sampled(name, tuple(map(SampledToken, ids)), is_end=ids[-1] == END)
+
+
+def token(name, *ids, **fields):
+    return StepReport(sampled=[sampled(name, *ids)], tokens=1, rows=1, **fields)
 
 
 class Rig:
@@ -93,16 +103,16 @@ class Rig:
 
 def test_one_request_from_start_to_end():
     rig = Rig(started("a", 1), token("a", 7), token("a", END, ended={"a": FinishReason.STOP})).play()
-    assert rig.events(RequestStarted) == [RequestStarted("a", 3, 1, CacheOutcome.MISS)]
-    assert [event.token for event in rig.events(TokenGenerated)] == [7, END]
-    assert [event.reason for event in rig.events(RequestEnded)] == [FinishReason.STOP]
+    assert rig.events(Started) == [begin("a", 1, CacheOutcome.MISS)]
+    assert rig.events(Sampled) == [sampled("a", 7), sampled("a", END)]
+    assert [event.reason for event in rig.events(Ended)] == [FinishReason.STOP]
     assert [(stats.tokens, stats.rows) for stats in rig.stats] == [(1, 1), (1, 1)]
     assert (rig.queue.waiting, rig.queue.running) == (0, 0)
 
 
 def test_inter_token_time_begins_with_the_second_token_and_is_that_of_the_stream_that_waited_longest():
-    both = StepReport(sampled=[Sampled("a", 1, is_end=False), Sampled("b", 1, is_end=False)], tokens=2, rows=2)
-    rig = Rig(StepReport(started=[Started("a", 0, None), Started("b", 0, None)]), token("a", 1), token("b", 1), both, ids=("a", "b")).play()
+    both = StepReport(sampled=[sampled("a", 1), sampled("b", 1)], tokens=2, rows=2)
+    rig = Rig(StepReport(started=[begin("a"), begin("b")]), token("a", 1), token("b", 1), both, ids=("a", "b")).play()
     gaps = [stats.inter_token for stats in rig.stats]
     assert gaps[:2] == [None, None]
     assert gaps[2] > 0
@@ -115,9 +125,16 @@ def test_a_step_that_computed_nothing_has_no_statistics():
 
 
 def test_tokens_of_prompts_are_told_from_those_that_streams_go_on_with():
-    mixed = StepReport(sampled=[Sampled("a", 1, is_end=False), Sampled("b", 1, is_end=False)], tokens=9, rows=2)
-    rig = Rig(StepReport(started=[Started("a", 0, None), Started("b", 0, None)]), token("a", 1), mixed, ids=("a", "b")).play()
+    mixed = StepReport(sampled=[sampled("a", 1), sampled("b", 1)], tokens=9, rows=2)
+    rig = Rig(StepReport(started=[begin("a"), begin("b")]), token("a", 1), mixed, ids=("a", "b")).play()
     assert [(stats.prompt_tokens, stats.generated_tokens) for stats in rig.stats] == [(1, 1), (8, 2)]
+
+
+def test_a_step_may_give_several_tokens_of_one_sequence():
+    rig = Rig(started("a"), token("a", 1, 2, 3), token("a", 4, END, ended={"a": FinishReason.STOP})).play()
+    assert [event.with_text for event in rig.events(Sampled)] == [tuple(map(SampledToken, (1, 2, 3))), (SampledToken(4),)]
+    assert [stats.generated_tokens for stats in rig.stats] == [3, 2]
+    assert set(rig.outputs[-1].timings) == {"a"}
 
 
 def test_statistics_are_those_of_the_report():
@@ -129,8 +146,8 @@ def test_statistics_are_those_of_the_report():
 def test_what_fails_alone_ends_with_its_error():
     error = as_failure(RuntimeError("boom"))
     rig = Rig(started("a"), StepReport(failed={"a": error})).play()
-    (failed,) = rig.events(RequestFailed)
-    assert isinstance(failed.error, GenerationError)
+    (failed,) = rig.events(Failed)
+    assert failed.error.code == GenerationError.code
     assert "boom" in failed.error.message
     assert rig.queue.running == 0
 
@@ -142,7 +159,7 @@ def test_a_typed_error_keeps_its_type():
 
 def test_what_can_never_run_is_refused_and_the_others_go_on():
     rig = Rig(started("good"), token("good", 1), ids=("bad", "good"), refuses=("bad",)).play()
-    assert [(event.id, type(event.error)) for event in rig.events(RequestFailed)] == [("bad", CacheTooSmallError)]
+    assert [(event.id, event.error.code) for event in rig.events(Failed)] == [("bad", CacheTooSmallError.code)]
     assert rig.runner.added == ["good"]
     assert (rig.queue.waiting, rig.queue.running) == (0, 1)
 
@@ -157,7 +174,7 @@ def test_an_aborted_request_is_told_to_the_runner_once_and_to_nobody_else():
     rig.runner.reports = [StepReport()]
     rig.engine.step()
     assert rig.runner.aborted == ["a"]
-    assert not rig.events(RequestEnded) + rig.events(RequestFailed)
+    assert not rig.events(Ended) + rig.events(Failed)
     assert rig.queue.running == 0
 
 
@@ -175,7 +192,7 @@ def test_who_hears_of_the_end_finds_the_place_free(last):
     """Else a client that sends its next request at once is refused where max_queue is 0."""
     seen = []
     rig = Rig(started("a"), last)
-    rig.on_emit = lambda output: seen.append(rig.queue.running) if isinstance(output.events[-1], RequestEnded | RequestFailed) else None
+    rig.on_emit = lambda output: seen.append(rig.queue.running) if isinstance(output.events[-1], Ended | Failed) else None
     rig.play()
     assert seen == [0]
 
@@ -200,8 +217,8 @@ def test_the_engine_is_busy_in_a_step_and_only_then():
 
 def test_timings_add_up():
     rig = Rig(started("a"), token("a", 1), token("a", END, ended={"a": FinishReason.STOP})).play()
-    (ended,) = rig.events(RequestEnded)
-    assert min(ended.timings.queue, ended.timings.prefill, ended.timings.decode) >= 0
+    timings = rig.outputs[-1].timings["a"]
+    assert min(timings.queue, timings.prefill, timings.decode) >= 0
 
 
 def test_commands_run_between_steps_on_the_engine_s_thread():

@@ -15,8 +15,10 @@ import mlx.core as mx
 from mlx_lm.generate import BatchGenerator, GenerationBatch, PromptProcessingBatch
 
 from mlxd.types import CacheFigures, FinishReason, Limits, MemoryFigures
+from mlxd.wire.messages import Started
 from mlxd.worker.engine.request import EngineRequest
-from mlxd.worker.engine.runner import Sampled, Started, StepReport, as_failure
+from mlxd.worker.engine.runner import StepReport, as_failure
+from mlxd.worker.engine.sampled import Sampled, SampledToken
 from mlxd.worker.engine.step_budget import StepBudget
 from mlxd.worker.engine.waiting_line import WaitingLine
 from mlxd.worker.runtime.entries.prompt_cache import PromptCache, always_rewinds, outcome
@@ -156,7 +158,7 @@ class ContiguousRunner:
         row.prefilled = cached
         self._rows[row.uid] = row
         cache = outcome(request.tokens, found) if self._cache is not None else None
-        report.started.append(Started(request.id, cached, cache))
+        report.started.append(Started(id=request.id, prompt_tokens=len(request.tokens), cached_tokens=cached, cache=cache))
 
     # ---- after the step ----
 
@@ -184,7 +186,7 @@ class ContiguousRunner:
             self._remove(row, keep=False)
             return
         is_end = response.token in self._loaded.end_tokens
-        report.sampled.append(Sampled(request_id, response.token, is_end))
+        report.sampled.append(Sampled(request_id, (SampledToken(response.token),), is_end))
         if response.finish_reason is not None:
             report.ended[request_id] = FinishReason.STOP if is_end else FinishReason.LENGTH
             del self._rows[response.uid]

@@ -13,8 +13,10 @@ from mlx_lm.generate import generate_step
 from mlx_lm.models.cache import make_prompt_cache
 
 from mlxd.types import CacheFigures, FinishReason, Limits, MemoryFigures
+from mlxd.wire.messages import Started
 from mlxd.worker.engine.request import EngineRequest
-from mlxd.worker.engine.runner import Sampled, Started, StepReport, as_failure
+from mlxd.worker.engine.runner import StepReport, as_failure
+from mlxd.worker.engine.sampled import Sampled, SampledToken
 from mlxd.worker.engine.waiting_line import WaitingLine
 from mlxd.worker.runtime.entries.prompt_cache import Found, PromptCache, always_rewinds, outcome
 from mlxd.worker.runtime.loading import LoadedModel
@@ -133,7 +135,8 @@ class SimpleRunner:
         found = self._cache.find(request.tokens) if self._cache is not None else None
         session.begin(found or Found(make_prompt_cache(self._loaded.model), 0))
         cache = outcome(request.tokens, found) if self._cache is not None else None
-        yield StepReport(started=[Started(request.id, found.tokens if found else 0, cache)])
+        started = Started(id=request.id, prompt_tokens=len(request.tokens), cached_tokens=found.tokens if found else 0, cache=cache)
+        yield StepReport(started=[started])
         try:
             yield from self._prefill(session)
             yield from self._decode(session)
@@ -175,7 +178,7 @@ class SimpleRunner:
                     raise process.error
                 session.generated.append(token)
                 is_end = token in self._loaded.end_tokens
-                report = StepReport(sampled=[Sampled(request.id, token, is_end)], tokens=1, rows=1)
+                report = StepReport(sampled=[Sampled(request.id, (SampledToken(token),), is_end)], tokens=1, rows=1)
                 if is_end or count == request.max_tokens:
                     report.ended[request.id] = FinishReason.STOP if is_end else FinishReason.LENGTH
                 yield report

@@ -10,6 +10,7 @@ from mlxd.types import MemoryFigures
 from mlxd.worker.engine.executor import StepResult
 from mlxd.worker.engine.plan import StepPlan
 from mlxd.worker.engine.request import EngineRequest
+from mlxd.worker.engine.sampled import SampledToken
 from mlxd.worker.runtime.loading import LoadedModel
 from mlxd.worker.runtime.paged.model import Logits, PagedModel
 from mlxd.worker.runtime.sampling.row_sampler import RowSampler
@@ -88,7 +89,8 @@ class PagedExecutor:
         self._steps += 1
         if self._steps % _CLEAR_EVERY == 0:
             mx.clear_cache()
-        return StepResult(step.plan, dict(zip(step.sequences, values, strict=True)), step.failed)
+        sampled = {sequence: (SampledToken(value),) for sequence, value in zip(step.sequences, values, strict=True)}
+        return StepResult(step.plan, sampled, step.failed)
 
     def _launch(self, plan: StepPlan, before: _Launched | None) -> _Launched:
         self._model.keep(plan.arenas)

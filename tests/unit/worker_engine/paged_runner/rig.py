@@ -49,7 +49,7 @@ class Rig:
             assert event.id not in self.started
             self.started[event.id] = event
         for event in report.sampled:
-            self.tokens.setdefault(event.id, []).append(event.token)
+            self.tokens.setdefault(event.id, []).extend(token.id for token in event.tokens)
         for name in (*report.ended, *report.failed):
             assert name not in self.ended
             assert name not in self.failed

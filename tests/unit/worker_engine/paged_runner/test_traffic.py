@@ -22,10 +22,11 @@ class Traffic(RuleBasedStateMachine):
         step_tokens=st.integers(1, 24),
         ends_after=st.integers(4, 40),
         snapshots=st.none() | st.integers(1, 6),
-        ahead=st.booleans(),
+        burst=st.sampled_from([None, 1, 2, 3]),
     )
-    def start(self, **options):
-        self.rig = Rig(**options)
+    def start(self, *, burst, **options):
+        """``burst`` None: one step ahead, one token a step."""
+        self.rig = Rig(**options, ahead=burst is None, burst=burst or 1)
         self.aborted = set()
         self.faulty = set()
         self.names = 0

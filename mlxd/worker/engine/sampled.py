@@ -1,0 +1,33 @@
+"""Sampled tokens, from the executor through report and events to text: tuples per sequence, for a step may give several."""
+
+import msgspec
+
+
+class TokenLogprob(msgspec.Struct, frozen=True):
+    """A token id and the natural logarithm of its probability."""
+
+    id: int
+    logprob: float
+
+
+class SampledToken(msgspec.Struct, frozen=True):
+    """A sampled token's id. Where the request asked for them, its log-probability, and the most likely tokens of its position."""
+
+    id: int
+    logprob: float | None = None
+    top: tuple[TokenLogprob, ...] = ()
+
+
+class Sampled(msgspec.Struct, frozen=True):
+    """The next tokens of the sequence of one request, one at least. With ``is_end`` the last of them is an end-of-sequence token,
+    which has no text.
+    """
+
+    id: str
+    tokens: tuple[SampledToken, ...]
+    is_end: bool
+
+    @property
+    def with_text(self) -> tuple[SampledToken, ...]:
+        """Those that have text."""
+        return self.tokens[:-1] if self.is_end else self.tokens
