@@ -21,7 +21,7 @@ from mlxd.admin.keys import AdminSources, DaemonFacts, ListenerFacts, MemoryFact
 from mlxd.api.app import build_app
 from mlxd.client.process import ProcessWorker
 from mlxd.client.worker_client import WorkerClient
-from mlxd.config.loader import LoadedConfig, parse_config
+from mlxd.config.loader import LoadedConfig, parse_submitted
 from mlxd.config.redact import redacted
 from mlxd.config.schema import Config, ModelTable
 from mlxd.config.watcher import ConfigWatcher
@@ -223,8 +223,8 @@ class Daemon:
         return MemoryFacts(limit=memory.ledger.limit, reserved=memory.by_model())
 
     def _validate(self, text: str) -> list[str]:
-        """As if it stood where the running file does."""
-        return list(parse_config(text, self._takeover.running.path, os.environ).config.models)
+        """As if it stood where the running file does; what it names is not read."""
+        return list(parse_submitted(text, self._takeover.running.path).config.models)
 
     def _banner(self) -> str:
         running = self._takeover.running

@@ -43,18 +43,29 @@ worker's errors cross the wire as ``(code, message, param, retry_after)`` and ar
 
 from typing import ClassVar
 
+EXCERPT = 80  # characters of what somebody else wrote, as errors, logs and metrics repeat it
+_MESSAGE = 2_000  # characters of a whole message
+_PROBLEM = 500  # characters of one problem of a configuration
+_PROBLEMS = 100  # of a configuration, that are told
+
+
+def excerpt(text: str, most: int = EXCERPT) -> str:
+    """Returns the beginning of a text that somebody else wrote, with "…" where it was cut. Whoever repeats such a text calls this."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
 
 class MlxdError(Exception):
-    """Base of all. ``message`` says what was wrong and what to do; it is shown to clients."""
+    """Base of all. ``message`` says what was wrong and what to do; it is shown to clients, and never longer than a page."""
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
     kind: ClassVar[str] = "server_error"  # OpenAI's error ``type``
+    longest: ClassVar[int] = _MESSAGE  # characters
 
     def __init__(self, message: str, *, param: str | None = None, retry_after: float | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.param = param
+        self.message = excerpt(message, self.longest)
+        super().__init__(self.message)
+        self.param = None if param is None else excerpt(param)
         self.retry_after = retry_after  # seconds
 
 
@@ -63,10 +74,13 @@ class ConfigError(MlxdError):
 
     code = "invalid_config"
     status = 422
+    longest = _PROBLEMS * (_PROBLEM + 1)
 
     def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
+        untold = len(problems) - _PROBLEMS
+        told = problems if untold <= 0 else [*problems[: _PROBLEMS - 1], f"and {untold + 1} more problems"]
+        self.problems = [excerpt(problem, _PROBLEM) for problem in told]
+        super().__init__("\n".join(self.problems))
 
 
 class ListenError(MlxdError):

@@ -9,12 +9,12 @@ from aiohttp.typedefs import Handler
 
 from mlxd.admin.keys import RULES
 from mlxd.admin.routes import ROUTES
-from mlxd.errors import MlxdError
+from mlxd.errors import MlxdError, excerpt
 from mlxd.listener.peer import peer_of
 from mlxd.listener.security import ROLE
 
 _READING = ("GET", "HEAD", "OPTIONS")
-_SHOWN = 128  # characters of what the client sent
+_LONGEST_NAME = 128  # characters; of a model, for one
 _CLIENT_LEFT = 499  # as nginx has it
 _PARAMETERS = frozenset(name for route in ROUTES for name in route.query)  # others are refused, and might hold a secret
 
@@ -52,7 +52,7 @@ def _tell(request: web.Request, peer: str, status: int, error: str | None) -> No
     _log.info(
         "audit",
         action=f"{request.method} {resource.canonical if resource is not None else 'unknown'}",
-        **{f"on_{name}": value[:_SHOWN] for name, value in asked.items()},
+        **{f"on_{name}": excerpt(value, _LONGEST_NAME) for name, value in asked.items()},
         role=role.value if role is not None else "none",
         peer=peer,
         status=int(status),

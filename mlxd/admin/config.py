@@ -26,14 +26,18 @@ async def show(request: web.Request) -> web.Response:
 
 
 async def validate(request: web.Request) -> web.Response:
-    """Check the text of a configuration file. 422 names everything that is wrong with it; nothing is taken over."""
+    """Check the text of a configuration file. 422 names everything that is wrong with it; nothing is taken over. What `env:` and `file:`
+    stand for is not looked up, so neither is whether they stand for anything.
+    """
     text = await read_text(request)
     models = await asyncio.to_thread(request.app[SOURCES].validate, text)
     return reply(answers.Validation(valid=True, models=models))
 
 
 async def diff(request: web.Request) -> web.Response:
-    """Show what taking over another text of the configuration file would do. Nothing is taken over."""
+    """Show what taking over another text of the configuration file would do. Nothing is taken over. Secrets are compared as they
+    are written: the same `env:` or `file:` is the same secret.
+    """
     return _answer(await request.app[SOURCES].reloads.compare(await read_text(request)))
 
 

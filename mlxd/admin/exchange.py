@@ -9,7 +9,7 @@ from aiohttp import web
 
 from mlxd.admin import answers
 from mlxd.config.document import MAX_FILE
-from mlxd.errors import InvalidRequestError, MlxdError, UnsupportedMediaTypeError
+from mlxd.errors import InvalidRequestError, MlxdError, UnsupportedMediaTypeError, excerpt
 from mlxd.listener.body import BodyLimits, read_body, read_json_object
 
 T = TypeVar("T")
@@ -17,7 +17,6 @@ T = TypeVar("T")
 LIMITS: web.AppKey[BodyLimits] = web.AppKey("limits", BodyLimits)
 BODY_LIMITS = BodyLimits(max_size=MAX_FILE, stall=10.0, total=60.0)  # seconds
 _FLAGS = {"1": True, "true": True, "0": False, "false": False}
-_SHOWN = 40  # characters of what the client sent, repeated in a message
 
 
 def reply(document: msgspec.Struct, status: HTTPStatus = HTTPStatus.OK, headers: Mapping[str, str] | None = None) -> web.Response:
@@ -36,7 +35,7 @@ def flag(request: web.Request, name: str) -> bool:
         case [text] if text in _FLAGS:
             return _FLAGS[text]
         case [text]:
-            raise InvalidRequestError(f'{name} must be "1" or "0", not {text[:_SHOWN]!r}', param=name)
+            raise InvalidRequestError(f'{name} must be "1" or "0", not {excerpt(text)!r}', param=name)
         case _:
             raise InvalidRequestError(f"{name} must be given once", param=name)
 
@@ -45,7 +44,7 @@ def refuse_unknown(request: web.Request, parameters: Container[str], content_typ
     """What a call does not know would change what it does, in the mind of whoever sends it. Raises ``InvalidRequestError`` or
     ``UnsupportedMediaTypeError``. ``content_type``: of its body, if it takes one.
     """
-    unknown = next((name[:_SHOWN] for name in request.query if name not in parameters), None)
+    unknown = next((excerpt(name) for name in request.query if name not in parameters), None)
     if unknown is not None:
         raise InvalidRequestError(f"there is no parameter {unknown!r} here", param=unknown)
     if request.body_exists and content_type is None:

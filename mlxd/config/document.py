@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mlxd.config.bounds import excess
 from mlxd.config.keys import Key, dotted
 from mlxd.config.lines import key_lines
 from mlxd.errors import ConfigError
@@ -77,7 +78,10 @@ def decode(data: bytes, path: Path) -> str:
 
 
 def parse_document(text: str, path: Path) -> Document:
-    """Parse TOML. Raises ``ConfigError`` with line and column on a syntax error."""
+    """Parse TOML. Raises ``ConfigError`` with line and column on a syntax error, and for a text that is no configuration by its size."""
+    too_much = f"larger than {MAX_FILE // 2**20} MiB; this is no configuration file" if len(text) > MAX_FILE else excess(text)
+    if too_much is not None:
+        raise ConfigError([f"{path}: {too_much}"])
     try:
         return Document(path, text, tomllib.loads(text), key_lines(text))
     except tomllib.TOMLDecodeError as error:

@@ -9,7 +9,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -20,7 +20,7 @@ from mlxd.config.keys import Key, dotted
 from mlxd.config.paths import expand
 from mlxd.config.problems import Problem, render, shown
 from mlxd.config.schema import AdminTable, Config, DefaultsTable
-from mlxd.config.secrets import resolve_secrets
+from mlxd.config.secrets import Nowhere, SecretSource, ThisMachine, resolve_secrets
 from mlxd.config.source import is_local
 from mlxd.config.validation import mend, refuse_unavailable, validate
 from mlxd.errors import ConfigError
@@ -34,6 +34,7 @@ class LoadedConfig:
     path: Path  # absolute
     sha256: str  # of the file's text, in hexadecimal
     provenance: Mapping[str, int]  # dotted key -> line; of an inherited value, its line in [defaults]
+    text: str = field(repr=False)  # of the file, as it was read
 
 
 def load_config(path: Path, environ: Mapping[str, str] = os.environ) -> LoadedConfig:
@@ -43,10 +44,21 @@ def load_config(path: Path, environ: Mapping[str, str] = os.environ) -> LoadedCo
 
 def parse_config(text: str, path: Path, environ: Mapping[str, str]) -> LoadedConfig:
     """As ``load_config``, for a text. ``path`` is for messages, and relative paths start from its directory."""
+    return _parse(text, path, ThisMachine(environ, path.absolute().parent))
+
+
+def parse_submitted(text: str, path: Path) -> LoadedConfig:
+    """As ``parse_config``, for a text that somebody sends: nothing it names is read. Its secrets are the references as written, so such a
+    snapshot can be shown and compared with another of its kind, and cannot be served.
+    """
+    return _parse(text, path, Nowhere())
+
+
+def _parse(text: str, path: Path, secrets: SecretSource) -> LoadedConfig:
     document = parse_document(text, path)
     values: dict[str, Any] = deepcopy(dict(document.values))
     problems = refuse_unavailable(Config, values)
-    problems += resolve_secrets(Config, values, environ, document.directory)
+    problems += resolve_secrets(Config, values, secrets)
     problems += _resolve_paths(values, document.directory)
     problems += _spread_defaults(values, document)
     validated = validate(Config, values, document, root=Config)
@@ -55,14 +67,14 @@ def parse_config(text: str, path: Path, environ: Mapping[str, str]) -> LoadedCon
     if problems:
         raise ConfigError(render(problems, document))
     sha256 = hashlib.sha256(text.encode()).hexdigest()
-    return LoadedConfig(validated.table, path.absolute(), sha256, MappingProxyType(_provenance(validated.table, document)))
+    return LoadedConfig(validated.table, path.absolute(), sha256, MappingProxyType(_provenance(validated.table, document)), text)
 
 
 def load_admin(path: Path, environ: Mapping[str, str] = os.environ) -> AdminTable:
     """``[admin]`` alone, whatever is wrong with the rest of the file: how commands find a running daemon. Raises ``ConfigError``."""
     document = parse_document(read_text(path), path)
     values: dict[str, Any] = {"admin": deepcopy(document.values.get("admin", {}))}
-    problems = resolve_secrets(Config, values, environ, document.directory)
+    problems = resolve_secrets(Config, values, ThisMachine(environ, document.directory))
     validated = validate(Config, values, document, root=Config)
     problems += validated.problems
     if problems:

@@ -7,7 +7,9 @@ def expand(text: str, directory: Path) -> Path:
     """An absolute path. Raises ``ValueError`` saying what it must be."""
     if any(ord(character) < 32 for character in text):
         raise ValueError("must be a path without control characters")
+    if text.startswith("~") and text != "~" and not text.startswith("~/"):  # whether there is such a user is nobody's business
+        raise ValueError('must be a path in which "~" stands for the home of this user, as in "~/models"; write others in full')
     try:
         return directory / Path(text).expanduser()
-    except RuntimeError:  # "~nobody" with no such user, or no home at all
+    except RuntimeError:
         raise ValueError("must be a path whose home directory exists; write it without the ~") from None

@@ -7,6 +7,7 @@ from typing import Any
 
 from mlxd.config.document import Document
 from mlxd.config.keys import Key, dotted
+from mlxd.errors import excerpt
 
 _SHOWN = 60  # characters of a value
 
@@ -26,7 +27,7 @@ def render(problems: Iterable[Problem], document: Document) -> list[str]:
     for problem in problems:
         line = document.line_of(problem.key)
         place = str(document.path) if line is None else f"{document.path}:{line}"
-        lines.setdefault(f"{place}: {dotted(problem.key)}: {problem.text}", line or 0)
+        lines.setdefault(f"{place}: {excerpt(dotted(problem.key))}: {problem.text}", line or 0)
     return sorted(lines, key=lambda text: lines[text])
 
 
@@ -36,15 +37,15 @@ def shown(value: Any) -> str:
         case bool():
             return "true" if value else "false"
         case str():
-            return _shortened(_quoted(value))
+            return excerpt(_quoted(value), _SHOWN)
         case datetime() | date() | time():
             return value.isoformat()
         case list():
-            return _shortened("[" + ", ".join(shown(item) for item in value) + "]")
+            return excerpt("[" + ", ".join(shown(item) for item in value[:_SHOWN]) + "]", _SHOWN)
         case dict():
             return "a table"
         case _:
-            return _shortened(_number(value))
+            return excerpt(_number(value), _SHOWN)
 
 
 def kind_of(value: Any) -> str:
@@ -63,7 +64,3 @@ def _number(value: Any) -> str:
         return str(value)
     except ValueError:  # Python's own limit on the digits of a number, reached by a long hexadecimal one
         return "a number of more than 4300 digits"
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"

@@ -1,9 +1,18 @@
-"""Secrets of the file: ``"env:NAME"`` and ``"file:PATH"`` are resolved when it is read. No value is ever in a message."""
+"""Secrets of the file: ``"env:NAME"`` and ``"file:PATH"`` are resolved when it is read. No value is ever in a message.
 
+A text that somebody submits is another matter: whoever may send one must not learn what exists on this machine, nor make mlxd
+read it. There, references stay as they are written.
+"""
+
+import errno
+import os
 import re
+import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+from typing_extensions import override
 
 from mlxd.config.catalogue import Entry, leaves_set
 from mlxd.config.fields import Table, is_secret
@@ -13,6 +22,8 @@ from mlxd.config.problems import Problem
 
 _MAX_FILE = 16 * 1024  # bytes
 _TOKEN = re.compile(r"[!-~]+")  # what a bearer token may hold: printable ASCII, no space
+_NO_NAME = 'found "env:" without a name; must be "env:NAME"'
+_NO_PATH = 'found "file:" without a path; must be "file:PATH"'
 _UNRESOLVED = "unresolved"  # stands for a secret that has a problem: the file is refused anyway
 
 
@@ -20,8 +31,43 @@ class _SecretError(Exception):
     """Why a secret is unusable."""
 
 
-def resolve_secrets(root: type[Table], values: dict[str, Any], environ: Mapping[str, str], directory: Path) -> list[Problem]:
-    """Replace each reference in ``values`` by what it stands for. Values of a wrong type are left to validation."""
+class SecretSource(Protocol):
+    """Where the secret is that a reference stands for."""
+
+    def look_up(self, reference: str) -> str:
+        """The secret of ``"env:NAME"`` or ``"file:PATH"``; anything else stands for itself."""
+
+
+class ThisMachine(SecretSource):
+    """The environment and the files of this machine; a relative path starts from ``directory``."""
+
+    def __init__(self, environ: Mapping[str, str], directory: Path) -> None:
+        self._environ = environ
+        self._directory = directory
+
+    @override
+    def look_up(self, reference: str) -> str:
+        if reference.startswith("env:"):
+            return _checked(_from_environment(reference.removeprefix("env:"), self._environ))
+        if reference.startswith("file:"):
+            return _checked(_from_file(reference.removeprefix("file:"), self._directory))
+        return _checked(reference)
+
+
+class Nowhere(SecretSource):
+    """No reference is looked up: each stays as it is written, once it is known to be one."""
+
+    @override
+    def look_up(self, reference: str) -> str:
+        if reference == "env:":
+            raise _SecretError(_NO_NAME)
+        if reference == "file:":
+            raise _SecretError(_NO_PATH)
+        return reference if reference.startswith(("env:", "file:")) else _checked(reference)
+
+
+def resolve_secrets(root: type[Table], values: dict[str, Any], source: SecretSource) -> list[Problem]:
+    """Replace each reference in ``values`` by what ``source`` says. Values of a wrong type are left to validation."""
     problems: list[Problem] = []
     for entry in _secrets(root, values):
         parent: Any = values
@@ -29,9 +75,9 @@ def resolve_secrets(root: type[Table], values: dict[str, Any], environ: Mapping[
             parent = parent[part]
         name = entry.key[-1]
         if isinstance(parent[name], list):
-            parent[name] = [_resolved((*entry.key, at), item, environ, directory, problems) for at, item in enumerate(parent[name])]
+            parent[name] = [_resolved((*entry.key, at), item, source, problems) for at, item in enumerate(parent[name])]
         elif parent[name] != "":
-            parent[name] = _resolved(entry.key, parent[name], environ, directory, problems)
+            parent[name] = _resolved(entry.key, parent[name], source, problems)
     return problems
 
 
@@ -39,27 +85,19 @@ def _secrets(root: type[Table], values: dict[str, Any]) -> Iterable[Entry]:
     return [entry for entry in leaves_set(root, values) if is_secret(entry.info)]
 
 
-def _resolved(key: Key, value: Any, environ: Mapping[str, str], directory: Path, problems: list[Problem]) -> Any:
+def _resolved(key: Key, value: Any, source: SecretSource, problems: list[Problem]) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return _checked(_looked_up(value, environ, directory))
+        return source.look_up(value)
     except _SecretError as error:
         problems.append(Problem(key, str(error)))
         return _UNRESOLVED
 
 
-def _looked_up(value: str, environ: Mapping[str, str], directory: Path) -> str:
-    if value.startswith("env:"):
-        return _from_environment(value.removeprefix("env:"), environ)
-    if value.startswith("file:"):
-        return _from_file(value.removeprefix("file:"), directory)
-    return value
-
-
 def _from_environment(name: str, environ: Mapping[str, str]) -> str:
     if not name:
-        raise _SecretError('found "env:" without a name; must be "env:NAME"')
+        raise _SecretError(_NO_NAME)
     if name not in environ:
         raise _SecretError(f'found "env:{name}", and the environment variable {name} is not set; set it before starting mlxd')
     if not environ[name]:
@@ -69,11 +107,11 @@ def _from_environment(name: str, environ: Mapping[str, str]) -> str:
 
 def _from_file(text: str, directory: Path) -> str:
     if not text:
-        raise _SecretError('found "file:" without a path; must be "file:PATH"')
+        raise _SecretError(_NO_PATH)
     found = f'found "file:{text}", and that file'
     try:
-        with expand(text, directory).open("rb") as file:
-            secret = file.read(_MAX_FILE + 1).decode().strip()
+        data = _read_regular(expand(text, directory))
+        secret = data.decode().strip()
     except FileNotFoundError:
         raise _SecretError(f"{found} does not exist; create it, readable by mlxd only") from None
     except OSError as error:
@@ -82,9 +120,25 @@ def _from_file(text: str, directory: Path) -> str:
         raise _SecretError(f"{found} is not text; it must hold the secret alone") from None
     except ValueError as error:
         raise _SecretError(f'found "file:…"; {error}') from None
+    if len(data) > _MAX_FILE:
+        raise _SecretError(f"{found} is larger than {_MAX_FILE // 1024} KiB; it must hold the secret alone")
     if not secret:
         raise _SecretError(f"{found} is empty; it must hold the secret alone")
     return secret
+
+
+def _read_regular(path: Path) -> bytes:
+    """At most one byte more than a secret may have. A device or a pipe might never end, or never begin, so neither is read."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        mode = os.fstat(fd).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+        return os.read(fd, _MAX_FILE + 1)
+    finally:
+        os.close(fd)
 
 
 def _checked(secret: str) -> str:

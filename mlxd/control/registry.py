@@ -15,10 +15,8 @@ from mlxd.control.model.status import ModelStatus
 from mlxd.control.model.supervisor import ModelSupervisor
 from mlxd.control.model.workers import WorkerFactory
 from mlxd.control.telemetry import Telemetry
-from mlxd.errors import ModelNotFoundError, ShuttingDownError
+from mlxd.errors import ModelNotFoundError, ShuttingDownError, excerpt
 from mlxd.wire.messages import CacheEvicted, Ready
-
-_SHOWN = 128  # characters of a client's text that an error repeats
 
 
 @dataclass(frozen=True)
@@ -100,8 +98,7 @@ class Registry:
             return self._names[name]
         except KeyError:
             known = ", ".join(self._supervisors) or "none"
-            shown = name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…"
-            raise ModelNotFoundError(f'no model "{shown}" is configured here; there are: {known}', param="model") from None
+            raise ModelNotFoundError(f'no model "{excerpt(name)}" is configured here; there are: {known}', param="model") from None
 
     def statuses(self) -> list[ModelStatus]:
         """Of all models, in the file's order; then of those that are being removed."""

@@ -21,7 +21,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import structlog
 
 from mlxd.config.document import decode, read_bytes, read_text
-from mlxd.config.loader import LoadedConfig, parse_config
+from mlxd.config.loader import LoadedConfig, parse_config, parse_submitted
 from mlxd.control.planner import Plan, Room, plan
 from mlxd.errors import ConfigError, MlxdError, ShuttingDownError
 
@@ -145,11 +145,18 @@ class Reloader(Generic[T]):
 
     async def dry_run(self, *, if_match: str | None = None) -> Outcome:
         """What ``reload`` would do. Nothing changes, and nobody is told."""
-        return await self._planned(lambda: read_text(self._host.running.path), if_match)
+        outcome, _ = await self._compared(lambda: read_text(self._host.running.path), if_match)
+        return outcome
 
     async def compare(self, text: str) -> Outcome:
-        """What taking over ``text`` would do."""
-        return await self._planned(lambda: text, None)
+        """What taking over ``text`` would do. Nothing that it names is read: secrets are compared by their references."""
+        running = self._host.running
+        try:
+            before = await asyncio.to_thread(parse_submitted, running.text, running.path)
+            after = await asyncio.to_thread(parse_submitted, text, running.path)
+        except ConfigError as error:
+            return Outcome(result=Result.INVALID, sha256=running.sha256, problems=tuple(error.problems))
+        return compare(before, after, self._host.room())
 
     def stop(self) -> None:
         """What is under way is given up, and nothing is begun any more."""
@@ -198,10 +205,6 @@ class Reloader(Generic[T]):
                 self._host.commit(new, prepared)
                 result = Result.APPLIED if outcome.result is Result.PLANNED else Result.UNCHANGED
                 outcome = replace(outcome, result=result, sha256=new.sha256)
-        return outcome
-
-    async def _planned(self, read: Callable[[], str], if_match: str | None) -> Outcome:
-        outcome, _ = await self._compared(read, if_match)
         return outcome
 
     async def _compared(self, read: Callable[[], str], if_match: str | None) -> tuple[Outcome, LoadedConfig | None]:

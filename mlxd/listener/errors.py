@@ -17,6 +17,7 @@ from mlxd.errors import (
     NotFoundError,
     RequestTimeoutError,
     UnauthorizedError,
+    excerpt,
 )
 
 log = structlog.get_logger(__name__)
@@ -71,7 +72,7 @@ def error_middleware(on_error: OnError, bodies: Mapping[str, ErrorBody]) -> Midd
         except Exception as bug:
             if _is_disconnect(bug, request):
                 raise
-            log.exception("request_crashed", method=request.method, route=_route(request))
+            log.exception("request_crashed", method=excerpt(request.method), route=_route(request))
             error = internal_error()
         on_error(request, error)
         response = error_response(error, bodies.get(_route(request), openai_error_body))
@@ -105,13 +106,13 @@ def _is_disconnect(error: Exception, request: web.Request) -> bool:
 
 def _from_aiohttp(error: web.HTTPException, request: web.Request) -> MlxdError:
     if isinstance(error, web.HTTPNotFound):
-        return NotFoundError(f"no such path: {request.path}")
+        return NotFoundError(f"no such path: {excerpt(request.path)}")
     if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = ", ".join(sorted(error.allowed_methods))
-        return MethodNotAllowedError(f"{request.method} is not allowed on {request.path}; use {allowed}")
+        return MethodNotAllowedError(f"{excerpt(request.method)} is not allowed on {excerpt(request.path)}; use {allowed}")
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         return BodyTooLargeError("the request body is too large")
     if error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
         return InvalidRequestError(error.reason)
-    log.error("request_crashed", method=request.method, route=_route(request), status=error.status, reason=error.reason)
+    log.error("request_crashed", method=excerpt(request.method), route=_route(request), status=error.status, reason=error.reason)
     return internal_error()
