@@ -59,5 +59,6 @@ def _models() -> Row:
 
 def _process() -> Row:
     tiles = [process.age().height(5), process.uptime().height(5), process.versions()]
-    charts = [process.reloads(), process.loop_lag(), process.file_descriptors(), process.cpu().span(12), process.memory().span(12)]
-    return Row("Configuration and process", [*tiles, *charts])
+    charts = [process.reloads(), process.loop_lag(), process.file_descriptors()]
+    below = [process.cpu(), process.memory(), process.dropped_log_lines()]
+    return Row("Configuration and process", [*tiles, *charts, *below])

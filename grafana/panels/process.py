@@ -126,3 +126,14 @@ def versions() -> Table:
             )
         )
     )
+
+
+def dropped_log_lines() -> Panel:
+    counted = increase(daemon("mlxd_log_lines_dropped_total"), "instance")
+    return bars("Dropped log lines", units.Short, Query(counted, "{{instance}}")).description(
+        about(
+            "Lines of the daemon's log that could not be written. It goes on without them.",
+            normal="None.",
+            otherwise="The log's disk is full, its directory is gone, or nobody reads standard error. `log_lines_dropped` has the reason.",
+        )
+    )

@@ -8,8 +8,8 @@ called again at any time and every logger obeys: those obtained at import, and t
 """
 
 import logging
-import logging.handlers
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
@@ -19,6 +19,7 @@ from structlog.typing import Processor
 from mlxd.config.schema import LogTable
 from mlxd.errors import ConfigError
 from mlxd.observability.log_format import console_text, json_lines, withhold_content, withhold_secrets
+from mlxd.observability.log_output import LogFile, LogOutput, LogStream
 from mlxd.wire.messages import LogRecord
 
 _LEVELS = logging.getLevelNamesMapping()
@@ -29,28 +30,49 @@ _RESERVED = frozenset(_OUR_KEYS | _MEANT_FOR_CALLS)
 _ours = logging.getLogger("mlxd")
 
 
-def configure_logging(log: LogTable, *, stream: TextIO | None = None) -> None:
-    """Take over ``log``, at start and again at every change; ``stream`` defaults to standard error.
+@dataclass(frozen=True)
+class PreparedLogging:
+    """A log that can take over without anything that might fail: its file is open. Call one of its two methods, once."""
+
+    table: LogTable
+    output: LogOutput
+
+    def commit(self) -> None:
+        """Take over, at once and for every logger there is."""
+        root = logging.getLogger()
+        before = [each for each in root.handlers if isinstance(each, LogOutput)]
+        root.addHandler(self.output)
+        for old in before:
+            root.removeHandler(old)
+            old.close()
+        set_log_level(self.table.level)
+        logging.captureWarnings(capture=True)
+        _configure_structlog()
+
+    def discard(self) -> None:
+        """The log stays as it was."""
+        self.output.close()
+
+
+def prepare_logging(log: LogTable, *, stream: TextIO | None = None) -> PreparedLogging:
+    """Everything about ``log`` that can fail; ``stream`` defaults to standard error.
 
     Raises ``ConfigError`` when ``log.file`` cannot be opened; what was configured before then stays.
     """
-    handler = _handler(log, stream or sys.stderr)
-    handler.setFormatter(_formatter(log, stream or sys.stderr))
-    handler.set_name("mlxd")
-    root = logging.getLogger()
-    for old in [each for each in root.handlers if each.get_name() == "mlxd"]:
-        root.removeHandler(old)
-        old.close()
-    root.addHandler(handler)
-    set_log_level(log.level)
-    logging.captureWarnings(capture=True)
-    _configure_structlog()
+    stream = stream or sys.stderr
+    output = LogOutput(_open_file(log.file) if log.file else LogStream(stream))
+    output.setFormatter(_formatter(log, stream))
+    return PreparedLogging(log, output)
+
+
+def configure_logging(log: LogTable, *, stream: TextIO | None = None) -> None:
+    """Take over ``log``, at start and again at every change. Parameters and errors are those of ``prepare_logging``."""
+    prepare_logging(log, stream=stream).commit()
 
 
 def check_log_file(log: LogTable) -> None:
     """Raises ``ConfigError`` when ``log.file`` cannot be opened; nothing else happens."""
-    if log.file:
-        _handler(log, sys.stderr).close()
+    prepare_logging(log).discard()
 
 
 def set_log_level(level: str) -> None:
@@ -69,8 +91,8 @@ def log_level() -> str:
 def reopen_log_file() -> None:
     """After log rotation. (A renamed or removed file is noticed by itself at the next line.)"""
     for handler in logging.getLogger().handlers:
-        if isinstance(handler, logging.handlers.WatchedFileHandler) and handler.get_name() == "mlxd":
-            handler.reopenIfNeeded()
+        if isinstance(handler, LogOutput):
+            handler.reopen()
 
 
 def log_worker_record(model: str, pid: int | None, record: LogRecord) -> None:
@@ -79,17 +101,10 @@ def log_worker_record(model: str, pid: int | None, record: LogRecord) -> None:
     structlog.get_logger().log(_LEVELS[record.level.upper()], record.event, model=model, pid=pid, **fields)
 
 
-def log_worker_stderr(model: str, pid: int | None, line: str) -> None:
-    """What a worker (MLX's native code, mostly) wrote to its standard error."""
-    structlog.get_logger().warning("worker_stderr", model=model, pid=pid, line=line)
-
-
-def _handler(log: LogTable, stream: TextIO) -> logging.Handler:
-    if not log.file:
-        return logging.StreamHandler(stream)
-    path = Path(log.file).expanduser()
+def _open_file(name: str) -> LogFile:
+    path = Path(name).expanduser()
     try:
-        return logging.handlers.WatchedFileHandler(path, encoding="utf-8", errors="backslashreplace")
+        return LogFile(path)
     except OSError as error:
         raise ConfigError(
             [f"log.file: cannot append to {path}: {error.strerror}; name a file in a directory that mlxd may write"]

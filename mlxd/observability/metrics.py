@@ -18,6 +18,7 @@ from mlxd.control.model.status import ModelStatus
 from mlxd.control.reload import Result, Trigger
 from mlxd.control.telemetry import UNKNOWN_MODEL, CacheCounters, HistogramCounts, RequestRecord, TokenCounters
 from mlxd.errors import CODES, MlxdError
+from mlxd.observability.log_counters import LogCounters
 from mlxd.observability.memory_gauges import MemoryGauges
 from mlxd.observability.model_gauges import ModelGauges
 from mlxd.observability.process_metrics import process_collector
@@ -90,6 +91,7 @@ class Metrics:
         self._define_daemon()
         self.registry.register(MemoryGauges(ledger, read_pressure or pressure_reader()))
         self.registry.register(ModelGauges(statuses))
+        self.registry.register(LogCounters())
         self.registry.register(process_collector())
         self.vllm = VllmMetrics(self._under_vllm_names(), statuses)
         for reason in _REFUSED_BY_LISTENER:

@@ -33,6 +33,7 @@ mlxd_inter_token_latency_seconds histogram {model} [0.002 0.004 0.006 0.008 0.01
 mlxd_kv_blocks gauge {model state}
 mlxd_kv_bytes gauge {model}
 mlxd_kv_bytes_saved_by_sharing gauge {model}
+mlxd_log_lines_dropped_total counter {}
 mlxd_memory_limit_bytes gauge {}
 mlxd_memory_pressure_level gauge {}
 mlxd_memory_reserved_bytes gauge {}

@@ -13,7 +13,8 @@ import structlog
 
 from mlxd.config.schema import LogTable
 from mlxd.errors import ConfigError
-from mlxd.observability.logging import configure_logging, log_worker_record, log_worker_stderr, reopen_log_file
+from mlxd.observability.log_output import LogOutput
+from mlxd.observability.logging import configure_logging, log_worker_record, reopen_log_file
 from mlxd.wire.messages import LogRecord
 
 AT_IMPORT = structlog.get_logger(__name__)
@@ -29,7 +30,7 @@ def logging_as_before():
     root, ours = logging.getLogger(), logging.getLogger("mlxd")
     levels = root.level, ours.level
     yield
-    for handler in [each for each in root.handlers if each.get_name() == "mlxd"]:
+    for handler in [each for each in root.handlers if isinstance(each, LogOutput)]:
         root.removeHandler(handler)
         handler.close()
     root.setLevel(levels[0])
@@ -172,7 +173,7 @@ def test_worker_records_join_the_stream(stream):
     configure(stream)
     log_worker_record("tiny", 42, LogRecord(level="debug", event="step_done"))
     log_worker_record("tiny", 42, LogRecord(level="warning", event="dtype_changed", fields={"to": "float32"}))
-    log_worker_stderr("tiny", 42, "libc++abi: terminating")
+    log_worker_record("tiny", 42, LogRecord(level="warning", event="worker_stderr", fields={"line": "libc++abi: terminating"}))
     record, stderr = lines(stream)
     assert (record["level"], record["event"], record["model"], record["pid"], record["to"]) == (
         "warning",
@@ -204,7 +205,7 @@ def test_what_json_cannot_hold_is_logged_all_the_same(stream):
 def test_no_field_drives_the_terminal():
     stream = Terminal()
     configure(stream)
-    log_worker_stderr("tiny", 1, "\x1b]0;owned\x07")
+    log_worker_record("tiny", 1, LogRecord(level="warning", event="worker_stderr", fields={"line": "\x1b]0;owned\x07"}))
     AT_IMPORT.info("said\x1b[2J", path="/\x1b[2J\nfake line")
     assert "\x1b]0;" not in stream.getvalue()
     assert "\x1b[2J" not in stream.getvalue()
