@@ -28,6 +28,7 @@ from benchmarks.harness.tables import print_rows, say, write_json
 from mlxd.types import Limits, MemoryFigures, SamplingParams
 from mlxd.wire.framing import worker_codec
 from mlxd.wire.messages import Events, Generate, OutputSpec, TokenPrompt
+from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt
 from mlxd.worker.engine.engine import Engine
 from mlxd.worker.engine.events import StepOutput
 from mlxd.worker.engine.executor import StepResult
@@ -38,7 +39,6 @@ from mlxd.worker.engine.request_queue import RequestQueue
 from mlxd.worker.engine.sampled import SampledToken
 from mlxd.worker.engine.scheduler import Scheduler
 from mlxd.worker.engine.step_budget import StepBudget
-from mlxd.worker.kv.block_chain import root_digest
 from mlxd.worker.kv.block_table import Run
 from mlxd.worker.kv.manager import Manager
 from mlxd.worker.kv.sizing import CacheSizing
@@ -49,7 +49,6 @@ from mlxd.worker.runtime.paged.model import PagedModel
 from mlxd.worker.runtime.sampling.row_sampler import RowSampler
 from mlxd.worker.runtime.source import fetch_model
 from mlxd.worker.sessions import Sessions
-from mlxd.worker.text.prompt import EncodedPrompt
 
 PROMPT, BLOCK_SIZE = 500, 16
 PARTS = ("engine", "attention plan", "sampling", "text", "frame", "graph")
@@ -102,7 +101,7 @@ class Rig:
         manager = Manager(block_size=BLOCK_SIZE, arena_blocks=arena, max_arenas=1)
         self.device = NoDevice(model)
         budget = StepBudget(largest=PROMPT)
-        scheduler = Scheduler(manager, limits, budget, root=lambda _: root_digest("x"), end_tokens=self.device.end_tokens)
+        scheduler = Scheduler(manager, limits, budget, end_tokens=self.device.end_tokens)
         runner = PagedRunner(scheduler, manager, self.device, CacheSizing(BLOCK_SIZE, 1, 0), limits)
         self.queue = RequestQueue(rows, rows)
         self.told: list[StepOutput] = []
@@ -116,7 +115,7 @@ class Rig:
 
     def _request(self, row: int) -> EngineRequest:
         tokens = [(row * 7919 + at * at) % 40_000 for at in range(PROMPT)]
-        return EngineRequest(f"request-{row}", tokens, 100_000, SamplingParams(temperature=0))
+        return EngineRequest(f"request-{row}", EncodedPrompt(tokens, 100_000, CacheRoot(model="x")), SamplingParams(temperature=0))
 
     def measure(self, steps: int) -> dict[str, float]:
         """Microseconds per step of each part."""
@@ -161,7 +160,7 @@ class Rig:
         tokenizer: Any = self.loaded.tokenizer
         # All that sessions want of a ``Load``, and of a ``PromptEncoder`` whose work is not measured.
         order: Any = SimpleNamespace(limits=Limits())
-        prompt = EncodedPrompt(self.requests[0].tokens, 100_000)
+        prompt = self.requests[0].prompt
         encoder: Any = SimpleNamespace(vocab_size=1, encode=lambda *_: prompt)
         queue = RequestQueue(self.rows, self.rows)
         sessions = Sessions(order, encoder, tokenizer.decode, queue, sent.append)

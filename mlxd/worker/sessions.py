@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from mlxd.errors import GenerationError, InvalidRequestError, MlxdError
 from mlxd.types import FinishReason, Limits, Timings, Usage
 from mlxd.wire.messages import Delta, ErrorInfo, Events, Failed, Finished, Generate, Load, RequestEvent, Started
+from mlxd.worker.encoded_prompt import EncodedPrompt
 from mlxd.worker.engine.events import Ended, EngineEvent, StepOutput
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.request_queue import RequestQueue
 from mlxd.worker.engine.sampled import Sampled, SampledToken
 from mlxd.worker.text.output import Piece, TextOutput
 from mlxd.worker.text.parsers.plain import PlainParser
-from mlxd.worker.text.prompt import EncodedPrompt, PromptEncoder
+from mlxd.worker.text.prompt import PromptEncoder
 
 _log = logging.getLogger(__name__)
 
@@ -90,9 +91,7 @@ class Sessions:
                 _log.exception("the prompt of %s could not be tokenized", generate.id)
                 self._fail(generate.id, GenerationError(f"the prompt could not be tokenized: {error}"))
             return
-        request = EngineRequest(
-            generate.id, encoded.tokens, encoded.max_tokens, generate.sampling, priority=generate.priority, arrived=arrived
-        )
+        request = EngineRequest(generate.id, encoded, generate.sampling, priority=generate.priority, arrived=arrived)
         output = TextOutput(self._decode, encoded.tokens, PlainParser(), generate.output.stop, self._interval)
         self._open[generate.id] = _Session(request, output)
         if not self._queue.put(request):

@@ -23,11 +23,12 @@ ALLOWED = {
     "observability": {"listener", "control", "client", "config", "wire", "errors", "types"},
     "service": {"control", "client.hang_watch", "config", "wire", "observability.logging", "errors", "types"},
     "terminal": {"config", "errors", "types"},
-    "worker.text": {"wire", "errors", "types"},
+    "worker.encoded_prompt": set(),
+    "worker.text": {"worker.encoded_prompt", "wire", "errors", "types"},
     "worker.fetch": {"errors", "types"},
-    "worker.engine": {"worker.kv", "wire", "errors", "types"},
-    "worker.kv": {"wire", "errors", "types"},
-    "worker.runtime": {"worker.kv", "worker.engine", "worker.fetch", "worker.text", "wire", "errors", "types"},
+    "worker.engine": {"worker.encoded_prompt", "worker.kv", "wire", "errors", "types"},
+    "worker.kv": {"worker.encoded_prompt", "errors", "types"},
+    "worker.runtime": {"worker.encoded_prompt", "worker.kv", "worker.engine", "worker.fetch", "worker.text", "wire", "errors", "types"},
     "worker": {"worker", "wire", "errors", "types"},
 }
 EVERYTHING_BUT_THE_WORKER = {"daemon", "takeover", "cli", "__main__", "__init__"}

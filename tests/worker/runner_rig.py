@@ -4,11 +4,11 @@ import mlx.core as mx
 from mlx_lm.generate import generate_step
 
 from mlxd.types import Limits, SamplingParams
+from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt
 from mlxd.worker.engine.paged_runner import PagedRunner
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.scheduler import Scheduler
 from mlxd.worker.engine.step_budget import StepBudget
-from mlxd.worker.kv.block_chain import root_digest
 from mlxd.worker.kv.manager import Manager
 from mlxd.worker.kv.sizing import CacheSizing
 from mlxd.worker.kv.state_snapshots import StateSnapshots
@@ -19,6 +19,7 @@ from mlxd.worker.runtime.paged.executor import PagedExecutor
 from tests.support.architectures import ARCHITECTURES, build
 from tests.support.tiny_model import EOS, VOCAB
 
+ROOT = CacheRoot(model="tiny")
 NEVER_ENDS = {EOS: -1000.0}  # a logit bias
 
 
@@ -33,7 +34,7 @@ class RunnerRig:
     def add(self, name, prompt, *, max_tokens=12, priority=0, **sampling):
         """Greedy, unless ``sampling`` says otherwise; nothing ends early."""
         options = {"temperature": 0.0, "logit_bias": NEVER_ENDS} | sampling
-        self.runner.add(EngineRequest(name, list(prompt), max_tokens, SamplingParams(**options), priority=priority))
+        self.runner.add(EngineRequest(name, EncodedPrompt(list(prompt), max_tokens, ROOT), SamplingParams(**options), priority=priority))
 
     def step(self):
         report = self.runner.step()
@@ -84,8 +85,7 @@ class PagedRig(RunnerRig):
         )
         self.executor = PagedExecutor(loaded, self.model, ahead=ahead)
         self.limits = Limits(max_sequences=max_sequences, step_tokens=step_tokens, cache_bytes=2**40)
-        root = root_digest("tiny")
-        scheduler = Scheduler(self.manager, self.limits, StepBudget(largest=64), root=lambda _: root, end_tokens=self.executor.end_tokens)
+        scheduler = Scheduler(self.manager, self.limits, StepBudget(largest=64), end_tokens=self.executor.end_tokens)
         super().__init__(PagedRunner(scheduler, self.manager, self.executor, sizing, self.limits), self.manager.check_integrity)
 
     @property

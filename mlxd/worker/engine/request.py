@@ -4,16 +4,26 @@ import time
 from dataclasses import dataclass, field
 
 from mlxd.types import SamplingParams
+from mlxd.worker.encoded_prompt import EncodedPrompt
 
 
 @dataclass
 class EngineRequest:
-    """Made when its tokens are known. ``aborted`` may be set by any thread; the engine looks at every step."""
+    """Made when its prompt is encoded. ``aborted`` may be set by any thread; the engine looks at every step."""
 
     id: str
-    tokens: list[int]  # the prompt
-    max_tokens: int
+    prompt: EncodedPrompt
     sampling: SamplingParams
-    priority: int = 0  # lower goes first; see ``WaitingLine``
+    priority: int = 0  # lower goes first, as ``WaitingLine`` ranks
     arrived: float = field(default_factory=time.monotonic)
     aborted: bool = False
+
+    @property
+    def tokens(self) -> list[int]:
+        """The prompt's."""
+        return self.prompt.tokens
+
+    @property
+    def max_tokens(self) -> int:
+        """The most tokens it may generate."""
+        return self.prompt.max_tokens

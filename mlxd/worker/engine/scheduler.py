@@ -5,7 +5,7 @@ sequence that would go last gives its own back (its full blocks stay cached, so 
 """
 
 import heapq
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from mlxd.errors import CacheTooSmallError
@@ -19,6 +19,7 @@ from mlxd.worker.engine.sampled import Sampled, SampledToken
 from mlxd.worker.engine.sequence import Sequence
 from mlxd.worker.engine.step_budget import StepBudget
 from mlxd.worker.engine.waiting_line import WaitingLine
+from mlxd.worker.kv.block_chain import BlockChain
 from mlxd.worker.kv.block_table import Run
 from mlxd.worker.kv.manager import Lookup, Manager, Move
 
@@ -44,30 +45,20 @@ class Schedule:
 
 
 class Scheduler:
-    """Owns the order of sequences and their blocks; ``root`` is the prefix cache's root for a request."""
+    """The scheduler owns the order of sequences and their blocks."""
 
-    def __init__(
-        self,
-        manager: Manager,
-        limits: Limits,
-        budget: StepBudget,
-        *,
-        root: Callable[[EngineRequest], bytes],
-        end_tokens: Collection[int],
-    ) -> None:
+    def __init__(self, manager: Manager, limits: Limits, budget: StepBudget, *, end_tokens: Collection[int]) -> None:
         self.waiting: WaitingLine[Sequence] = WaitingLine(limits.priority_ageing)
         self.running: dict[str, Sequence] = {}  # by admission
         self._limits = limits
         self._manager = manager
         self._budget = budget
-        self._root = root
         self._end_tokens = end_tokens
         self._known: dict[str, Sequence] = {}  # running or waiting
 
     def add(self, request: EngineRequest) -> None:
         """A new sequence, waiting. Raises ``CacheTooSmallError`` for what could never run."""
-        chain = self._manager.chain(self._root(request), request.tokens)
-        sequence = Sequence(request, chain)
+        sequence = Sequence(request, BlockChain.of(request.prompt, self._manager.block_size))
         if self._can_never_run(sequence):
             raise self._too_large(sequence)
         self._known[sequence.id] = sequence

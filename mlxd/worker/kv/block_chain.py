@@ -6,16 +6,21 @@ after another beginning have another name.
 
 import hashlib
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Self
+
+import msgspec
+
+from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt, MediaSpan
 
 DIGEST_BYTES = 16
 
 
 @dataclass(frozen=True)
 class BlockKey:
-    """What a full block holds: its tokens, and extra keys such as the content hash of an image whose placeholder
-    tokens lie in it. ``parent`` is the digest of the block before; the first block's is the chain's root.
+    """What a full block holds: its tokens, and an extra key for each picture whose placeholder tokens lie in it. ``parent`` is the
+    digest of the block before; the first block's is the chain's root.
     """
 
     parent: bytes
@@ -31,23 +36,46 @@ class BlockKey:
         return state.digest()
 
 
-def root_digest(identity: str, salt: str = "") -> bytes:
-    """The parent of every first block: the model's source and revision, adapter, KV type, and a tenant's salt."""
-    return hashlib.blake2b(f"{identity}\0{salt}".encode(), digest_size=DIGEST_BYTES).digest()
+def root_digest(root: CacheRoot) -> bytes:
+    """Returns the parent of every first block of this root; every part of it is length-prefixed."""
+    state = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    for part in map(str.encode, msgspec.structs.astuple(root)):
+        state.update(struct.pack("<I", len(part)) + part)
+    return state.digest()
+
+
+def extra_keys(media: Iterable[MediaSpan], block_size: int) -> dict[int, tuple[bytes, ...]]:
+    """Returns the extra keys of each block that a span touches, by the block's index: what the span shows, and where it lies
+    relative to the block, for one large picture is not two small ones.
+    """
+    keys: dict[int, tuple[bytes, ...]] = {}
+    for span in media:
+        for index in range(span.start // block_size, -(-span.stop // block_size)):
+            first = index * block_size
+            place = struct.pack("<qq", span.start - first, span.stop - first)
+            keys[index] = (*keys.get(index, ()), place + span.content)
+    return keys
 
 
 class BlockChain:
-    """Grows with its sequence; each token is hashed once, however often the chain is looked up.
+    """The chain grows with its sequence; each token is hashed once, however often the chain is looked up.
 
-    ``extra[i]`` are the extra keys of block ``i``, where there are any.
+    ``root`` is the parent of the first block, ``media`` are those of the prompt.
     """
 
-    def __init__(self, root: bytes, block_size: int, extra: Sequence[tuple[bytes, ...]] = ()) -> None:
+    def __init__(self, root: bytes, block_size: int, media: Iterable[MediaSpan] = ()) -> None:
         self._block_size = block_size
-        self._extra = extra
+        self._extra = extra_keys(media, block_size)
         self.keys: list[BlockKey] = []
         self.digests: list[bytes] = []
         self._end = root
+
+    @classmethod
+    def of(cls, prompt: EncodedPrompt, block_size: int) -> Self:
+        """Returns the chain of a prompt's full blocks."""
+        chain = cls(root_digest(prompt.root), block_size, prompt.media)
+        chain.extend(prompt.tokens)
+        return chain
 
     def __len__(self) -> int:
         """Full blocks so far."""
@@ -57,8 +85,7 @@ class BlockChain:
         """``tokens`` are all of the sequence, from its first: name the blocks that have become full."""
         size = self._block_size
         for index in range(len(self.keys), len(tokens) // size):
-            extra = self._extra[index] if index < len(self._extra) else ()
-            key = BlockKey(self._end, tuple(tokens[index * size : (index + 1) * size]), extra)
+            key = BlockKey(self._end, tuple(tokens[index * size : (index + 1) * size]), self._extra.get(index, ()))
             self._end = key.digest()
             self.keys.append(key)
             self.digests.append(self._end)

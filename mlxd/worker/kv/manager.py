@@ -77,12 +77,6 @@ class Manager:
         """Blocks that hold so many tokens."""
         return -(-tokens // self.block_size)
 
-    def chain(self, root: bytes, tokens: Sequence[int], extra: Sequence[tuple[bytes, ...]] = ()) -> BlockChain:
-        """The names of a new sequence's blocks."""
-        chain = BlockChain(root, self.block_size, extra)
-        chain.extend(tokens)
-        return chain
-
     def lookup(self, chain: BlockChain, tokens: Sequence[int]) -> Lookup:
         """The longest cached beginning of ``tokens``, whose chain is ``chain``, in whole blocks, less than the whole: the last
         token is always computed, for its logits are needed. ``hit``: every full block that may be used was found.

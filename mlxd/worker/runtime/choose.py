@@ -36,7 +36,7 @@ def choose_runner(order: Load, loaded: LoadedModel) -> Choice:
         model = proved_model(loaded, order.block_size)
     except NotPageableError as error:
         return _contiguous(order, loaded, f"not paged: {error.message}", is_fallback=True)
-    return Choice(paged_runner(loaded, model, order.limits, identity=order.source), "paged", "its logits over the paged cache were proved")
+    return Choice(paged_runner(loaded, model, order.limits), "paged", "its logits over the paged cache were proved")
 
 
 def _contiguous(order: Load, loaded: LoadedModel, reason: str, *, is_fallback: bool) -> Choice:

@@ -13,6 +13,7 @@ _HAS_OPENBLAS = load_openblas()  # before anything imports MLX
 from mlxd.errors import ModelSourceError  # noqa: E402
 from mlxd.types import SamplingParams  # noqa: E402
 from mlxd.wire.messages import Load, NeedsMemory, Ready  # noqa: E402
+from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt  # noqa: E402
 from mlxd.worker.engine.request import EngineRequest  # noqa: E402
 from mlxd.worker.engine.runner import Runner  # noqa: E402
 from mlxd.worker.runtime.choose import choose_runner  # noqa: E402
@@ -49,7 +50,8 @@ def start_model(order: Load, progress: Callable[[Stage, int, int], None], permit
     read_weights(loaded)
     progress("warming", 0, 0)
     choice = choose_runner(order, loaded)
-    _warm(choice.runner)
+    root = CacheRoot(model=order.source)
+    _warm(choice.runner, root)
     ready = Ready(
         runner=choice.name,
         runner_reason=choice.reason,
@@ -63,7 +65,7 @@ def start_model(order: Load, progress: Callable[[Stage, int, int], None], permit
         load_seconds=time.monotonic() - began,
         versions={"mlx": version("mlx"), "mlx_lm": version("mlx-lm")} | ({"blas": "openblas"} if _HAS_OPENBLAS else {}),
     )
-    encoder = PromptEncoder(loaded.tokenizer, vocab_size=loaded.vocab_size, context_length=loaded.context_length)
+    encoder = PromptEncoder(loaded.tokenizer, vocab_size=loaded.vocab_size, context_length=loaded.context_length, root=root)
     return ServableModel(choice.runner, encoder, _decoder(loaded), ready)
 
 
@@ -72,9 +74,9 @@ def _needs(order: Load, loaded: LoadedModel) -> NeedsMemory:
     return NeedsMemory(weights=loaded.weight_bytes, cache=cache, transients=_TRANSIENTS + loaded.weight_bytes // 10)
 
 
-def _warm(runner: Runner) -> None:
+def _warm(runner: Runner, root: CacheRoot) -> None:
     """A real token: what cannot compute must not become ready. Nothing of it stays in the cache."""
-    runner.add(EngineRequest("warm-up", tokens=[0, 0], max_tokens=1, sampling=SamplingParams(temperature=0)))
+    runner.add(EngineRequest("warm-up", EncodedPrompt([0, 0], 1, root), SamplingParams(temperature=0)))
     sampled = 0
     while not runner.is_idle:
         report = runner.step()

@@ -1,13 +1,13 @@
 """A request's prompt to token ids, checked against the model before anything is computed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from jinja2.exceptions import TemplateError
 
 from mlxd.errors import ContextLengthError, InvalidRequestError
 from mlxd.wire.messages import ChatPrompt, Prompt, TextPrompt, TokenPrompt
+from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt
 
 
 class Tokenizer(Protocol):
@@ -26,19 +26,12 @@ class Tokenizer(Protocol):
         """Token ids of ``text``."""
 
 
-@dataclass(frozen=True)
-class EncodedPrompt:
-    """What the engine gets: ids, and how many tokens may follow."""
-
-    tokens: list[int]
-    max_tokens: int
-
-
 class PromptEncoder:
-    """For one model. May be called from several threads at once."""
+    """Encodes the prompts of one model, which is the cache's ``root``. May be called from several threads at once."""
 
-    def __init__(self, tokenizer: Tokenizer, *, vocab_size: int, context_length: int) -> None:
+    def __init__(self, tokenizer: Tokenizer, *, vocab_size: int, context_length: int, root: CacheRoot) -> None:
         self._tokenizer = tokenizer
+        self._root = root
         self.vocab_size = vocab_size
         self._context_length = context_length
         longest = max((len(token) for token in tokenizer.get_vocab()), default=1)
@@ -59,7 +52,7 @@ class PromptEncoder:
                 "at least one of them for the answer; shorten the prompt",
                 param=_field(prompt),
             )
-        return EncodedPrompt(tokens, room if max_tokens is None else min(max_tokens, room))
+        return EncodedPrompt(tokens, room if max_tokens is None else min(max_tokens, room), self._root)
 
     def _check_length(self, prompt: Prompt) -> None:
         """Refuse what cannot fit whatever its tokens are: tokenizing megabytes would hold everybody up for nothing."""

@@ -44,6 +44,7 @@ class SimulatedExecutor:
         self.states = {}  # sequence -> the tokens its recurrent state has seen
         self.snapshots = {}
         self.tokens = {}  # of open sequences, all that were sampled included
+        self.pictures = {}  # of open sequences: what is shown at which tokens
         self.faulty = set()  # sequences whose next token fails alone
         self.launches = 0
         self.computed = 0
@@ -55,6 +56,9 @@ class SimulatedExecutor:
 
     def open(self, request):
         self.tokens[request.id] = list(request.tokens)
+        self.pictures[request.id] = {
+            at: (span.content, at - span.start) for span in request.prompt.media for at in range(span.start, span.stop)
+        }
 
     def close(self, sequence):
         self.tokens.pop(sequence, None)
@@ -117,12 +121,14 @@ class SimulatedExecutor:
         assert len(slots) >= stop, "the blocks do not hold the chunk"
         if self.arena_blocks is not None:
             assert {slot // (self.arena_blocks * self.block_size) for slot in slots} <= self.arenas, "a block lies in no arena"
+        pictures = self.pictures[chunk.sequence]
+        inputs = [(token, pictures[at]) if at in pictures else token for at, token in enumerate(tokens)] if pictures else tokens
         for at in range(chunk.start):
-            assert self.slots.get(slots[at]) == tuple(tokens[: at + 1]), f"{chunk.sequence}: slot of token {at} holds something else"
+            assert self.slots.get(slots[at]) == tuple(inputs[: at + 1]), f"{chunk.sequence}: slot of token {at} holds something else"
         for at in range(chunk.start, stop):
-            self.slots[slots[at]] = tuple(tokens[: at + 1])
+            self.slots[slots[at]] = tuple(inputs[: at + 1])
         if self.has_state:
-            self._check_state(chunk, tokens, stop)
+            self._check_state(chunk, inputs, stop)
         self.computed += chunk.count
         assert chunk.samples == (stop == len(tokens))
         if not chunk.samples:

@@ -5,6 +5,7 @@ import pytest
 from mlxd.errors import CacheTooSmallError, GenerationError
 from mlxd.types import CacheFigures, CacheOutcome, FinishReason, Limits, MemoryFigures, SamplingParams
 from mlxd.wire.messages import Failed, Started
+from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt
 from mlxd.worker.engine.engine import Engine
 from mlxd.worker.engine.events import Ended
 from mlxd.worker.engine.request import EngineRequest
@@ -81,7 +82,7 @@ class Rig:
         self.engine = Engine(self.runner, self.queue, self.take)
         for name in ids:
             self.queue.announce(name)
-            self.queue.put(EngineRequest(name, tokens=[1, 2, 3], max_tokens=10, sampling=SamplingParams()))
+            self.queue.put(EngineRequest(name, EncodedPrompt([1, 2, 3], 10, CacheRoot(model="")), SamplingParams()))
 
     def take(self, output):
         self.outputs.append(output)

@@ -6,12 +6,13 @@ from hypothesis import strategies as st
 
 from mlxd.errors import QueueFullError
 from mlxd.types import SamplingParams
+from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.request_queue import RequestQueue
 
 
 def request(name):
-    return EngineRequest(name, tokens=[1], max_tokens=1, sampling=SamplingParams())
+    return EngineRequest(name, EncodedPrompt([1], 1, CacheRoot(model="")), SamplingParams())
 
 
 def add(queue, *names):

@@ -4,8 +4,11 @@ import pytest
 from mlxd.errors import ContextLengthError, InvalidRequestError
 from mlxd.types import ChatMessage
 from mlxd.wire.messages import ChatPrompt, TextPrompt, TokenPrompt
+from mlxd.worker.encoded_prompt import CacheRoot
 from mlxd.worker.text.prompt import PromptEncoder
 from tests.support.tiny_model import BOS, CHAT_TEMPLATE, SPECIALS, VOCAB, make_tokenizer
+
+ROOT = CacheRoot(model="tiny")
 
 
 class FakeTokenizer:
@@ -36,7 +39,7 @@ class FakeTokenizer:
 
 
 def encoder(*, context=100, template=CHAT_TEMPLATE):
-    return PromptEncoder(FakeTokenizer(template), vocab_size=VOCAB, context_length=context)
+    return PromptEncoder(FakeTokenizer(template), vocab_size=VOCAB, context_length=context, root=ROOT)
 
 
 def chat(*messages):

@@ -6,7 +6,6 @@ from mlxd.types import Limits
 from mlxd.worker.engine.paged_runner import PagedRunner
 from mlxd.worker.engine.scheduler import Scheduler
 from mlxd.worker.engine.step_budget import StepBudget
-from mlxd.worker.kv.block_chain import root_digest
 from mlxd.worker.kv.manager import Manager
 from mlxd.worker.kv.sizing import CacheSizing
 from mlxd.worker.kv.state_snapshots import StateSnapshots
@@ -46,11 +45,8 @@ def _reason(error: Exception) -> str:
     return f"its layers cannot compute over a paged cache ({type(error).__name__}: {first_line})"
 
 
-def paged_runner(loaded: LoadedModel, model: PagedModel, limits: Limits, *, identity: str) -> PagedRunner:
-    """``model`` is a proved one; ``limits.cache_bytes`` is set. Raises ``ConfigError`` where that is next to nothing.
-
-    ``identity`` names source and revision of the model.
-    """
+def paged_runner(loaded: LoadedModel, model: PagedModel, limits: Limits) -> PagedRunner:
+    """``model`` is a proved one; ``limits.cache_bytes`` is set. Raises ``ConfigError`` where that is next to nothing."""
     block_size = model.geometry.block_size
     sizing = CacheSizing(block_size, model.token_bytes, model.states.bytes_per_sequence)
     sizes = sizing.sizes(limits.cache_bytes or 0)
@@ -61,7 +57,6 @@ def paged_runner(loaded: LoadedModel, model: PagedModel, limits: Limits, *, iden
     if tokens < loaded.context_length:
         _log.warning("cache.memory holds %d tokens, less than the context of %d: longer prompts are refused", tokens, loaded.context_length)
     executor = PagedExecutor(loaded, model, ahead=loaded.device == "gpu")
-    root = root_digest(identity)
     budget = StepBudget(largest=_LARGEST_CHUNK[loaded.device])
-    scheduler = Scheduler(manager, limits, budget, root=lambda _: root, end_tokens=loaded.end_tokens)
+    scheduler = Scheduler(manager, limits, budget, end_tokens=loaded.end_tokens)
     return PagedRunner(scheduler, manager, executor, sizing, limits)

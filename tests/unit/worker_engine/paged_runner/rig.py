@@ -2,18 +2,18 @@
 
 from mlxd.errors import CacheTooSmallError
 from mlxd.types import Limits, SamplingParams
+from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt
 from mlxd.worker.engine.paged_runner import PagedRunner
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.scheduler import Scheduler
 from mlxd.worker.engine.step_budget import StepBudget
-from mlxd.worker.kv.block_chain import root_digest
 from mlxd.worker.kv.manager import Manager
 from mlxd.worker.kv.sizing import CacheSizing
 from mlxd.worker.kv.state_snapshots import StateSnapshots
 from tests.unit.worker_engine.simulated_executor import SimulatedExecutor, next_token
 
 BLOCK = 4
-ROOT = root_digest("model")
+ROOT = CacheRoot(model="model")
 
 
 class Rig:
@@ -25,16 +25,15 @@ class Rig:
             block_size=BLOCK, arena_blocks=blocks, max_arenas=arenas, snapshots=None if snapshots is None else StateSnapshots(snapshots)
         )
         self.executor = SimulatedExecutor(BLOCK, arena_blocks=blocks, has_state=snapshots is not None, **executor)
-        self.scheduler = Scheduler(
-            self.manager, self.limits, StepBudget(largest=32), root=lambda _: ROOT, end_tokens=self.executor.end_tokens
-        )
+        self.scheduler = Scheduler(self.manager, self.limits, StepBudget(largest=32), end_tokens=self.executor.end_tokens)
         self.runner = PagedRunner(self.scheduler, self.manager, self.executor, CacheSizing(BLOCK, 1, 0), self.limits)
         self.reports, self.tokens, self.started, self.ended, self.failed, self.requests = [], {}, {}, {}, {}, {}
         self.preemptions = 0
 
-    def add(self, name, prompt, max_tokens=5, *, priority=0, arrived=None):
+    def add(self, name, prompt, max_tokens=5, *, media=(), priority=0, arrived=None):
         arrived = len(self.requests) if arrived is None else arrived
-        request = EngineRequest(name, list(prompt), max_tokens, SamplingParams(temperature=0), priority=priority, arrived=arrived)
+        encoded = EncodedPrompt(list(prompt), max_tokens, ROOT, tuple(media))
+        request = EngineRequest(name, encoded, SamplingParams(temperature=0), priority=priority, arrived=arrived)
         self.requests[name] = request
         try:
             self.runner.add(request)

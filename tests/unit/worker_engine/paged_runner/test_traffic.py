@@ -8,6 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from mlxd.errors import CacheTooSmallError
 from mlxd.types import FinishReason
 from tests.unit.worker_engine.paged_runner.rig import BLOCK, Rig
+from tests.unit.worker_kv.media import spans
 
 
 class Traffic(RuleBasedStateMachine):
@@ -31,10 +32,15 @@ class Traffic(RuleBasedStateMachine):
         self.faulty = set()
         self.names = 0
 
-    @rule(prompt=st.lists(st.integers(1, 2), min_size=1, max_size=24), max_tokens=st.integers(1, 12), priority=st.integers(-2, 2))
-    def arrive(self, prompt, max_tokens, priority):
+    @rule(
+        prompt=st.lists(st.integers(1, 2), min_size=1, max_size=24),
+        pictures=st.lists(st.tuples(st.integers(0, 12), st.integers(1, 6), st.sampled_from([b"cat", b"dog"])), max_size=2),
+        max_tokens=st.integers(1, 12),
+        priority=st.integers(-2, 2),
+    )
+    def arrive(self, prompt, pictures, max_tokens, priority):
         self.names += 1
-        self.rig.add(str(self.names), prompt, max_tokens, priority=priority)
+        self.rig.add(str(self.names), prompt, max_tokens, media=spans(len(prompt), pictures), priority=priority)
 
     @rule(steps=st.integers(1, 5))
     def step(self, steps):

@@ -1,0 +1,42 @@
+"""A prompt as the engine computes it: what text and media become, and what the cache may find again."""
+
+import msgspec
+
+
+class MediaSpan(msgspec.Struct, frozen=True):
+    """Tokens ``start`` to ``stop`` (exclusive) of a prompt are placeholders of one picture, recording or film.
+
+    ``content`` is a hash of what it shows as the model gets it: equal hashes mean equal embeddings.
+    """
+
+    start: int
+    stop: int
+    content: bytes
+
+
+class CacheRoot(msgspec.Struct, frozen=True, kw_only=True):
+    """What a prompt's keys and values depend on beside its tokens and media. Prompts of different roots share nothing."""
+
+    model: str  # its source, with revision
+    adapter: str = ""
+    kv_type: str = ""  # what keys and values are stored as; empty: the model's own type
+    salt: str = ""  # of a tenant that must not learn what others have asked
+
+
+class EncodedPrompt(msgspec.Struct, frozen=True):
+    """``tokens`` are computed, then at most ``max_tokens`` generated. ``media`` spans lie in the tokens, in order, and do not overlap.
+
+    Raises ``ValueError`` for spans that do.
+    """
+
+    tokens: list[int]
+    max_tokens: int
+    root: CacheRoot
+    media: tuple[MediaSpan, ...] = ()
+
+    def __post_init__(self) -> None:
+        end = 0
+        for span in self.media:
+            if not end <= span.start < span.stop <= len(self.tokens):
+                raise ValueError(f"media at {span.start} to {span.stop} overlaps others, or lies outside the {len(self.tokens)} tokens")
+            end = span.stop
