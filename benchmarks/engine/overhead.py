@@ -42,6 +42,7 @@ from mlxd.worker.engine.step_budget import StepBudget
 from mlxd.worker.kv.block_table import Run
 from mlxd.worker.kv.manager import Manager
 from mlxd.worker.kv.sizing import CacheSizing
+from mlxd.worker.request_encoder import RequestEncoder
 from mlxd.worker.runtime.loading import LoadedModel, load
 from mlxd.worker.runtime.paged.attention_plan import plan_attention
 from mlxd.worker.runtime.paged.build import proved_model
@@ -163,7 +164,7 @@ class Rig:
         prompt = self.requests[0].prompt
         encoder: Any = SimpleNamespace(vocab_size=1, encode=lambda *_: prompt)
         queue = RequestQueue(self.rows, self.rows)
-        sessions = Sessions(order, encoder, tokenizer.decode, queue, sent.append)
+        sessions = Sessions(order, RequestEncoder(encoder, BLOCK_SIZE), tokenizer.decode, queue, sent.append)
         for request in self.requests:
             wire = TokenPrompt(token_ids=[0])
             sessions.open(

@@ -48,6 +48,7 @@ from mlxd.worker.engine.engine import Engine
 from mlxd.worker.engine.events import StepOutput
 from mlxd.worker.engine.request_queue import RequestQueue
 from mlxd.worker.logs import forward_logs
+from mlxd.worker.request_encoder import RequestEncoder
 from mlxd.worker.sessions import Sessions
 
 EX_LOAD_FAILED = 1
@@ -204,7 +205,7 @@ class _Worker:
             return False
         queue.capacity = model.runner.capacity
         engine = Engine(model.runner, queue, self._emit)
-        sessions = Sessions(load, model.encoder, model.decode, queue, self.send)
+        sessions = Sessions(load, RequestEncoder(model.encoder, model.block_size), model.decode, queue, self.send)
         self._loop.call_soon_threadsafe(self._ready, engine, sessions, model.ready)
         engine.run()
         return True

@@ -7,17 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from mlxd.errors import GenerationError, InvalidRequestError, MlxdError
+from mlxd.errors import GenerationError, MlxdError
 from mlxd.types import FinishReason, Limits, Timings, Usage
 from mlxd.wire.messages import Delta, ErrorInfo, Events, Failed, Finished, Generate, Load, RequestEvent, Started
-from mlxd.worker.encoded_prompt import EncodedPrompt
 from mlxd.worker.engine.events import Ended, EngineEvent, StepOutput
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.request_queue import RequestQueue
 from mlxd.worker.engine.sampled import Sampled, SampledToken
+from mlxd.worker.request_encoder import RequestEncoder
 from mlxd.worker.text.output import Piece, TextOutput
 from mlxd.worker.text.parsers.plain import PlainParser
-from mlxd.worker.text.prompt import PromptEncoder
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +36,7 @@ class Sessions:
     def __init__(
         self,
         load: Load,
-        encoder: PromptEncoder,
+        encoder: RequestEncoder,
         decode: Callable[[Sequence[int]], str],
         queue: RequestQueue,
         send: Callable[[Events], None],
@@ -81,7 +80,7 @@ class Sessions:
 
     async def _tokenize(self, generate: Generate, arrived: float) -> None:
         try:
-            encoded = await asyncio.get_running_loop().run_in_executor(self._tokenizing, self._encode, generate)
+            request = await asyncio.get_running_loop().run_in_executor(self._tokenizing, self._encoder.encode, generate, arrived)
         except MlxdError as error:
             if self._queue.withdraw(generate.id):
                 self._fail(generate.id, error)
@@ -91,20 +90,10 @@ class Sessions:
                 _log.exception("the prompt of %s could not be tokenized", generate.id)
                 self._fail(generate.id, GenerationError(f"the prompt could not be tokenized: {error}"))
             return
-        request = EngineRequest(generate.id, encoded, generate.sampling, priority=generate.priority, arrived=arrived)
-        output = TextOutput(self._decode, encoded.tokens, PlainParser(), generate.output.stop, self._interval)
+        output = TextOutput(self._decode, request.tokens, PlainParser(), generate.output.stop, self._interval)
         self._open[generate.id] = _Session(request, output)
         if not self._queue.put(request):
             del self._open[generate.id]  # aborted meanwhile
-
-    def _encode(self, generate: Generate) -> EncodedPrompt:
-        """In the tokenizing thread: everything that can be wrong with a request, found before it is queued."""
-        for token in generate.sampling.logit_bias:
-            if not 0 <= token < self._encoder.vocab_size:  # MLX does not check indices: it would write past the end
-                raise InvalidRequestError(
-                    f"token {token} of logit_bias is outside the vocabulary of {self._encoder.vocab_size}", param="logit_bias"
-                )
-        return self._encoder.encode(generate.prompt, generate.max_tokens)
 
     def abort(self, request_id: str) -> None:
         """Nothing more is said of it; the engine stops within one step or prefill chunk."""

@@ -58,7 +58,7 @@ class Scheduler:
 
     def add(self, request: EngineRequest) -> None:
         """A new sequence, waiting. Raises ``CacheTooSmallError`` for what could never run."""
-        sequence = Sequence(request, BlockChain.of(request.prompt, self._manager.block_size))
+        sequence = Sequence(request, request.chain or BlockChain.of(request.prompt, self._manager.block_size))
         if self._can_never_run(sequence):
             raise self._too_large(sequence)
         self._known[sequence.id] = sequence

@@ -81,6 +81,10 @@ class BlockChain:
         """Full blocks so far."""
         return len(self.keys)
 
+    def __bool__(self) -> bool:
+        """Also without a full block it is a chain."""
+        return True
+
     def extend(self, tokens: Sequence[int]) -> None:
         """``tokens`` are all of the sequence, from its first: name the blocks that have become full."""
         size = self._block_size

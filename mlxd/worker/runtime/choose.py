@@ -18,12 +18,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Choice:
-    """``name`` and ``reason`` are for people; ``is_fallback``: another one was asked for."""
+    """``name`` and ``reason`` are for people; ``is_fallback``: another one was asked for. ``block_size`` is a paged cache's."""
 
     runner: Runner
     name: str
     reason: str
     is_fallback: bool = False
+    block_size: int | None = None
 
 
 def choose_runner(order: Load, loaded: LoadedModel) -> Choice:
@@ -36,7 +37,8 @@ def choose_runner(order: Load, loaded: LoadedModel) -> Choice:
         model = proved_model(loaded, order.block_size)
     except NotPageableError as error:
         return _contiguous(order, loaded, f"not paged: {error.message}", is_fallback=True)
-    return Choice(paged_runner(loaded, model, order.limits), "paged", "its logits over the paged cache were proved")
+    runner = paged_runner(loaded, model, order.limits)
+    return Choice(runner, "paged", "its logits over the paged cache were proved", block_size=order.block_size)
 
 
 def _contiguous(order: Load, loaded: LoadedModel, reason: str, *, is_fallback: bool) -> Choice:

@@ -28,9 +28,10 @@ Stage = Literal["fetching", "converting", "loading", "warming"]
 
 @dataclass(frozen=True)
 class ServableModel:
-    """A loaded model with everything a worker needs to serve it."""
+    """A loaded model with everything a worker needs to serve it. ``block_size`` is that of a paged cache, if it has one."""
 
     runner: Runner
+    block_size: int | None
     encoder: PromptEncoder
     decode: Callable[[Sequence[int]], str]
     ready: Ready
@@ -66,7 +67,7 @@ def start_model(order: Load, progress: Callable[[Stage, int, int], None], permit
         versions={"mlx": version("mlx"), "mlx_lm": version("mlx-lm")} | ({"blas": "openblas"} if _HAS_OPENBLAS else {}),
     )
     encoder = PromptEncoder(loaded.tokenizer, vocab_size=loaded.vocab_size, context_length=loaded.context_length, root=root)
-    return ServableModel(choice.runner, encoder, _decoder(loaded), ready)
+    return ServableModel(choice.runner, choice.block_size, encoder, _decoder(loaded), ready)
 
 
 def _needs(order: Load, loaded: LoadedModel) -> NeedsMemory:

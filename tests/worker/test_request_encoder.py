@@ -1,0 +1,66 @@
+"""Where a request's work is done: the engine thread has a step to compute."""
+
+import threading
+from collections import Counter
+
+import pytest
+
+from mlxd.errors import InvalidRequestError
+from mlxd.types import SamplingParams
+from mlxd.wire.messages import Generate, TokenPrompt
+from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt
+from mlxd.worker.kv.block_chain import BlockChain, BlockKey
+from mlxd.worker.request_encoder import RequestEncoder
+from tests.support.tiny_model import VOCAB
+from tests.worker.worker_link import MODES, generate, in_thread
+
+BLOCK = 4
+
+
+class Prompts:
+    """As a ``PromptEncoder`` for token ids."""
+
+    vocab_size = 10
+
+    def encode(self, prompt, max_tokens):
+        return EncodedPrompt(prompt.token_ids, max_tokens, CacheRoot(model="tiny"))
+
+
+def request(**sampling):
+    return Generate(id="a", prompt=TokenPrompt(token_ids=list(range(9))), sampling=SamplingParams(**sampling), max_tokens=5)
+
+
+def test_a_request_comes_with_the_names_of_its_blocks():
+    made = RequestEncoder(Prompts(), BLOCK).encode(request(), arrived=7.0)
+    assert (made.tokens, made.max_tokens, made.arrived) == (list(range(9)), 5, 7.0)
+    assert made.chain.digests == BlockChain.of(made.prompt, BLOCK).digests
+    assert len(made.chain) == 2
+
+
+def test_without_a_paged_cache_there_are_no_blocks_to_name():
+    assert RequestEncoder(Prompts(), None).encode(request(), arrived=0.0).chain is None
+
+
+@pytest.mark.parametrize("token", [-1, 10])
+def test_a_bias_on_no_token_is_refused(token):
+    with pytest.raises(InvalidRequestError, match="logit_bias"):
+        RequestEncoder(Prompts(), BLOCK).encode(request(logit_bias={token: 1.0}), arrived=0.0)
+
+
+async def test_the_engine_thread_never_hashes_a_prompt(tiny, monkeypatch):
+    """A long prompt, the same again, and one that waits for both; of answers the engine names the blocks itself."""
+    hashed = Counter()
+    digest = BlockKey.digest
+
+    def count(key):
+        hashed[threading.current_thread().name.split("_")[0]] += 1
+        return digest(key)
+
+    monkeypatch.setattr(BlockKey, "digest", count)
+    prompt = [3 + at * 7 % (VOCAB - 3) for at in range(100)]
+    async with in_thread() as link:
+        await link.load(tiny, **(MODES["paged"] | {"block_size": BLOCK}))
+        link.send(*(generate(name, prompt, max_tokens=1) for name in "ab"), generate("c", [*prompt, 5], max_tokens=1))
+        for name in "abc":
+            await link.ended(name)
+    assert hashed == {"tokenize": 3 * (len(prompt) // BLOCK)}
