@@ -25,7 +25,7 @@ _FEW_FILES = 1024  # one for each connection, and some for each model
 
 
 class State(StrEnum):
-    """How one check ended."""
+    """A check ends in one of these states."""
 
     OK = "ok"
     WARNING = "warning"  # it works, but not as well as it could
@@ -34,7 +34,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Check:
-    """What was looked at, what was found, and what to do about it."""
+    """A check says what was looked at, what was found, and what to do about it."""
 
     name: str
     state: State
@@ -43,12 +43,11 @@ class Check:
 
 
 def ok(name: str, found: str) -> Check:
-    """Nothing to do."""
     return Check(name, State.OK, found)
 
 
 def machine() -> Iterator[Check]:
-    """What is checked without a configuration."""
+    """Yields the checks that need no configuration."""
     yield python()
     yield from map(package, _PACKAGES)
     if sys.platform == "linux":
@@ -58,7 +57,7 @@ def machine() -> Iterator[Check]:
 
 
 def python() -> Check:
-    """The interpreter, and on a Mac whether it is a native one."""
+    """Checks the interpreter, and on a Mac whether it is a native one."""
     found = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     if sys.platform == "darwin" and platform.machine() != "arm64":
         return Check("Python", State.FAILED, found, "MLX needs Apple silicon and a native arm64 Python, not one under Rosetta")
@@ -66,7 +65,7 @@ def python() -> Check:
 
 
 def package(name: str) -> Check:
-    """A library that workers import; it is not imported here."""
+    """Checks a library that workers import, without importing it here."""
     try:
         return ok(name, version(name))
     except PackageNotFoundError:
@@ -74,7 +73,7 @@ def package(name: str) -> Check:
 
 
 def openblas() -> Check:
-    """Linux only: without it, float32 products take ten times as long."""
+    """Checks for OpenBLAS, which only Linux needs: without it, float32 products take ten times as long."""
     try:
         ctypes.CDLL(_OPENBLAS)
     except OSError:
@@ -85,7 +84,7 @@ def openblas() -> Check:
 
 
 def open_files() -> Check:
-    """How many files and sockets the daemon may have open, if it is started from here."""
+    """Checks how many files and sockets the daemon may have open, if it is started from here."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     found = "unlimited" if soft == resource.RLIM_INFINITY else str(soft)
     if soft != resource.RLIM_INFINITY and soft < _FEW_FILES:
@@ -94,7 +93,7 @@ def open_files() -> Check:
 
 
 def caches() -> Iterator[Check]:
-    """Where models are kept."""
+    """Checks the directories where models are kept."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
     yield writable("Hugging Face cache", Path(HF_HUB_CACHE), "set HF_HOME to a directory that is")
@@ -102,7 +101,7 @@ def caches() -> Iterator[Check]:
 
 
 def writable(name: str, directory: Path, hint: str) -> Check:
-    """By this user; a directory that is not there can be made."""
+    """Checks that this user may write to ``directory``; one that is not there can be made."""
     there = next(path for path in (directory, *directory.parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         return Check(name, State.FAILED, f"{directory} is not writable", hint)
@@ -110,7 +109,7 @@ def writable(name: str, directory: Path, hint: str) -> Check:
 
 
 def sources(config: Config) -> Iterator[Check]:
-    """Of models that are directories here."""
+    """Checks the sources of models that are directories here."""
     for name, model in config.models.items():
         if not is_local(model.source):
             continue
@@ -123,7 +122,7 @@ def sources(config: Config) -> Iterator[Check]:
 
 
 def memory(config: Config) -> Check:
-    """``memory.limit`` beside what there is."""
+    """Compares ``memory.limit`` with the memory there is."""
     total = psutil.virtual_memory().total
     limit = memory_limit(config.memory.limit, total)
     found = f"memory.limit is {size(limit)} of {size(total)} RAM"

@@ -11,7 +11,6 @@ _SHELLS = ("bash", "zsh", "fish", "tcsh")
 
 
 def add_commands(commands: Commands) -> None:
-    """To the program."""
     parser = commands.add("completion", _completion, "print a script that completes mlxd's arguments in a shell")
     parser.add_argument("shell", choices=_SHELLS, metavar="SHELL", help=", ".join(_SHELLS))
 
@@ -31,7 +30,7 @@ def _completion(args: argparse.Namespace) -> int:
 
 
 def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
-    """Of the parser and of its commands. argparse shows them in no other way."""
+    """Yields the actions of the parser and of its commands, which argparse shows in no other way."""
     for action in parser._actions:  # noqa: SLF001
         yield action
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001

@@ -17,7 +17,6 @@ _GOOD = frozenset({"applied", "unchanged", "planned"})
 
 
 def add_commands(commands: Commands) -> None:
-    """To the program."""
     parser = commands.add("diff", _diff, "show what a reload would do, without doing it")
     target.add_options(parser)
     parser.add_argument(
@@ -59,7 +58,7 @@ def _compare_with_running(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _compare_files(old: Path, new: Path) -> dict[str, Any]:
-    """As the daemon would, if it had all the memory it could need. Raises ``ConfigError``."""
+    """Compares two files as the daemon would, if it had all the memory it could need. Raises ``ConfigError``."""
     import sys
 
     import msgspec
@@ -99,7 +98,7 @@ def _if_match(args: argparse.Namespace) -> dict[str, str]:
 
 
 def _outcome(client: "AdminClient", answer: "Answer") -> dict[str, Any]:
-    """A reload that came to nothing is described as one that did; any other error is raised."""
+    """Describes a reload that came to nothing as one that did, and raises any other error."""
     if answer.is_error and "result" not in answer.document:
         raise client.refusal(answer)
     return answer.document
@@ -115,7 +114,7 @@ def _finish_comparison(outcome: dict[str, Any], args: argparse.Namespace) -> int
 
 
 def _finish(outcome: dict[str, Any], args: argparse.Namespace) -> int:
-    """The problems, and the exit code."""
+    """Prints the problems and returns the exit code."""
     from mlxd.terminal import console
     from mlxd.terminal.values import printable
 

@@ -19,7 +19,6 @@ _PLAIN_MARKS = {"ok": "ok", "warning": "!", "failed": "x"}  # where the terminal
 
 
 def add_commands(commands: Commands) -> None:
-    """To the program."""
     parser = commands.add("doctor", _doctor, "look for everything that could keep mlxd from working")
     target.add_options(parser)
 

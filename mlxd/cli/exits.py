@@ -10,4 +10,4 @@ INTERRUPTED = 130  # by Ctrl-C, as shells count
 
 
 class UsageError(Exception):
-    """Arguments that do not go together."""
+    """The arguments do not go together."""

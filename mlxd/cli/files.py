@@ -9,7 +9,6 @@ from mlxd.cli.parser import DEFAULT_CONFIG, Commands
 
 
 def add_commands(commands: Commands) -> None:
-    """To the program."""
     parser = commands.add("serve", serve, "serve the models of a configuration file (the default)")
     parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="default: mlxd.toml")
     parser.add_argument(
@@ -28,7 +27,7 @@ def add_commands(commands: Commands) -> None:
 
 
 def serve(args: argparse.Namespace) -> int:
-    """Until a signal ends it."""
+    """Serves until a signal ends it."""
     from mlxd.config.loader import load_config
     from mlxd.daemon import serve
     from mlxd.service.wait_for_config import wait_for_valid_config

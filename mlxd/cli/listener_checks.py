@@ -17,7 +17,7 @@ from mlxd.terminal.admin_client import AdminClient
 
 @dataclass(frozen=True)
 class Daemon:
-    """What is known of the one that answers; nothing, if none does. ``addresses``: those it listens on."""
+    """What is known of the daemon that answers, with the addresses it listens on; nothing, if none does."""
 
     check: Check
     pid: int | None = None
@@ -25,7 +25,7 @@ class Daemon:
 
 
 def find_daemon(client: AdminClient) -> Daemon:
-    """Ask for its status."""
+    """Asks whichever daemon answers for its status."""
     try:
         status = client.get("/admin/v1/status")
     except DaemonUnreachableError as error:
@@ -47,7 +47,7 @@ def _check_daemon(status: Mapping[str, Any]) -> Check:
 
 
 def listeners(config: Config, daemon: Daemon) -> Iterator[Check]:
-    """Every address of the configuration."""
+    """Checks every address of the configuration."""
     for role, addresses in listen_addresses(config).items():
         for address in addresses:
             yield _listener(f"{role} listener", address, daemon)
@@ -68,7 +68,7 @@ def _tcp(name: str, address: Address) -> Check:
 
 
 def _unix(name: str, address: UnixAddress) -> Check:
-    """Without binding it: that would leave a lock file."""
+    """Checks a unix socket without binding it, which would leave a lock file."""
     if address.path.exists() and not address.path.is_socket():
         return Check(name, State.FAILED, f"{address.path} exists and is no socket", "remove it, or change the address")
     with socket.socket(socket.AF_UNIX) as probe:

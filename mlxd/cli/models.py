@@ -21,7 +21,6 @@ _DONE = {
 
 
 def add_commands(commands: Commands) -> None:
-    """To the program."""
     for verb, summary in _SUMMARIES.items():
         parser = commands.add(verb, _operate, summary)
         parser.set_defaults(verb=verb)

@@ -16,16 +16,16 @@ Run = Callable[[argparse.Namespace], int]
 
 
 class Parser(argparse.ArgumentParser):
-    """Ends with the exit code for usage."""
+    """A parser that ends with the exit code for usage."""
 
     def error(self, message: str) -> NoReturn:
-        """A line on standard error, after the usage."""
+        """Prints a line on standard error, after the usage, and exits."""
         self.print_usage(sys.stderr)
         self.exit(exits.USAGE, f"{self.prog}: {message}\n")
 
 
 class Commands:
-    """The program's parser, and its commands as they are added."""
+    """The program's parser, to which commands are added one by one."""
 
     def __init__(self) -> None:
         self.parser = Parser(
@@ -37,14 +37,14 @@ class Commands:
         self._added = self.parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
 
     def add(self, name: str, run: Run, summary: str) -> Parser:
-        """A command; its exit code is what ``run`` returns."""
+        """Adds a command whose exit code is what ``run`` returns."""
         parser = self._added.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
         parser.set_defaults(run=run)
         return parser
 
 
 def seconds(*, least: float, most: float) -> Callable[[str], float]:
-    """A type of arguments: a number between these."""
+    """Returns a type of arguments: a number of seconds between these two."""
 
     def parse(text: str) -> float:
         try:

@@ -15,7 +15,7 @@ _FAMILIES = (files, state, top, configuration, models, doctor, completion)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; its exit code."""
+    """Runs one command and returns its exit code."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     args = build_parser().parse_args(arguments if _names_command(arguments) else ["serve", *arguments])
     try:
@@ -33,7 +33,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def build_parser() -> Parser:
-    """With all commands."""
     commands = Commands()
     for family in _FAMILIES:
         family.add_commands(commands)
@@ -41,13 +40,13 @@ def build_parser() -> Parser:
 
 
 def _names_command(arguments: Sequence[str]) -> bool:
-    """Options alone mean ``serve``; ``-h`` and ``--version`` belong to the program."""
+    """Tells whether a command is named: options alone mean ``serve``, while ``-h`` and ``--version`` belong to the program."""
     first = arguments[0] if arguments else ""
     return (not first.startswith("-") and bool(first)) or first in {"-h", "--help", "--version"}
 
 
 def _explain(error: Exception, args: argparse.Namespace) -> tuple[str, int]:
-    """What to say, and the exit code."""
+    """Returns what to say of ``error``, and the exit code."""
     match error:
         case exits.UsageError():
             return f"mlxd: {error}", exits.USAGE
@@ -62,7 +61,7 @@ def _explain(error: Exception, args: argparse.Namespace) -> tuple[str, int]:
 
 
 def _describe_bug(error: Exception, args: argparse.Namespace) -> str:
-    """The daemon's own in full, for its log; of a short-lived command, where to look."""
+    """Describes a bug in full for the daemon's log; for a short-lived command it says where to look."""
     if args.run is files.serve:
         return "".join(traceback.format_exception(error)).rstrip()
     at = traceback.extract_tb(error.__traceback__)[-1]

@@ -11,7 +11,6 @@ _INTERVAL = 2.0  # seconds
 
 
 def add_commands(commands: Commands) -> None:
-    """To the program."""
     parser = commands.add("status", _status, "show what a running daemon is doing")
     target.add_options(parser)
     parser.add_argument(

@@ -17,7 +17,7 @@ _DEFAULT = "unix:~/.mlxd/admin.sock"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What every command that talks to a daemon takes."""
+    """Adds the options of every command that talks to a daemon."""
     parser.add_argument("--config", type=Path, metavar="FILE", help="take the admin address and token from this file")
     parser.add_argument(
         "--admin",
@@ -28,17 +28,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def reader(args: argparse.Namespace) -> "AdminClient":
-    """A client that may read."""
+    """Returns a client that may read."""
     return _client(args, lambda admin: admin.read_token or admin.token)
 
 
 def operator(args: argparse.Namespace) -> "AdminClient":
-    """A client that may change things."""
+    """Returns a client that may change things."""
     return _client(args, lambda admin: admin.token)
 
 
 def print_json(document: Mapping[str, Any]) -> None:
-    """For programs."""
+    """Prints a document for programs."""
     print(json.dumps(document, indent=2))
 
 

@@ -11,7 +11,6 @@ _INTERVAL = 1.0
 
 
 def add_commands(commands: Commands) -> None:
-    """To the program."""
     parser = commands.add("top", _top, "watch models, requests, speed, latency, caches and memory; choose with keys")
     target.add_options(parser)
     parser.add_argument(

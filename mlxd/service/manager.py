@@ -23,8 +23,9 @@ _log = structlog.get_logger(__name__)
 
 
 class ServiceManager:
-    """Does nothing where ``environ`` names no socket of a service manager (launchd, a terminal). Whatever names it is taken out of
-    ``environ``. ``models`` and ``describe`` are asked every second; the latter for one line of text.
+    """The manager tells systemd about the daemon, and does nothing where ``environ`` names no socket of a service manager (launchd, a
+    terminal). Whatever names it is taken out of ``environ``. ``models`` and ``describe`` are asked every second; the latter for one line
+    of text.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class ServiceManager:
         self._is_stopping = False
 
     async def run(self) -> None:
-        """Say that it is ready, then how it is and that it lives, until cancelled."""
+        """Says that the daemon is ready, then how it is and that it lives, until cancelled."""
         if self._socket is None:
             return
         try:
@@ -66,7 +67,7 @@ class ServiceManager:
 
     @contextmanager
     def reloading(self) -> Iterator[None]:
-        """Around everything that happens until a new configuration is taken over, or refused."""
+        """Surrounds everything that happens until a new configuration is taken over, or refused."""
         self._tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
             yield
@@ -75,19 +76,19 @@ class ServiceManager:
                 self._tell("READY=1")
 
     def stopping(self) -> None:
-        """From now on."""
+        """Says that the daemon is stopping from now on."""
         self._is_stopping = True
         self._tell("STOPPING=1")
 
     def _does_its_work(self, seconds: float) -> bool:
-        """That this runs shows that the event loop does."""
+        """Tells whether models are looked after. That this runs at all shows that the event loop does its work."""
         before, self._neglected = self._neglected, self._oversight.observe(self._models(), seconds)
         if self._neglected and self._neglected != before:
             _log.error("watchdog_starved", models=self._neglected, reason="a worker hangs, and its supervisor has not acted")
         return not self._neglected
 
     def _tell(self, *lines: str) -> None:
-        """Together with the status line, where that is another one than before."""
+        """Sends ``lines``, and the status line with them where it has changed."""
         if self._socket is None:
             return
         status = " ".join(self._describe().split())

@@ -10,8 +10,8 @@ _log = structlog.get_logger(__name__)
 
 
 def raise_open_files_limit() -> None:
-    """The soft limit, as far as the hard one allows. Done here, for a plist cannot: in a LaunchDaemon ``NumberOfFiles`` would set the
-    limit of the whole machine (launchd.plist(5)).
+    """Raises the soft limit as far as the hard one allows. This is done here, for a plist cannot: in a LaunchDaemon ``NumberOfFiles`` would
+    set the limit of the whole machine (launchd.plist(5)).
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _WANTED if hard == resource.RLIM_INFINITY else min(_WANTED, hard)

@@ -13,7 +13,7 @@ _ALLOWANCE = 2.0
 
 @dataclass(frozen=True)
 class _Seen:
-    """``stalled``: seconds since the process last showed progress."""
+    """A worker that was seen before, with the seconds since its process last showed progress."""
 
     pid: int
     heartbeat: Heartbeat | None
@@ -21,17 +21,17 @@ class _Seen:
 
 
 class Oversight:
-    """Tell it by ``observe`` how the models are, regularly.
+    """The oversight is told regularly, by ``observe``, how the models are.
 
-    A worker that hangs is killed and replaced by its supervisor; that is the daemon at work. What it must not do is hang unnoticed.
-    One that cannot be killed counts as dealt with: it serves no more, and to restart the daemon would end the other models with it.
+    A worker that hangs is killed and replaced by its supervisor; that is the daemon at work. What it must not do is hang unnoticed. One
+    that cannot be killed counts as dealt with: it serves no more, and to restart the daemon would end the other models with it.
     """
 
     def __init__(self) -> None:
         self._seen: dict[str, _Seen] = {}
 
     def observe(self, models: Iterable[ModelStatus], seconds: float) -> list[str]:
-        """``seconds`` passed. Names the models whose worker hangs, and nobody has done anything about it."""
+        """Takes in that ``seconds`` passed. Returns the names of models whose worker hangs while nobody has done anything about it."""
         before, self._seen = self._seen, {}
         neglected: list[str] = []
         for model in models:

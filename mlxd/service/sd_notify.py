@@ -17,15 +17,15 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class NotifySocket:
-    """``address``: a path, or an abstract name that begins with a NUL. ``watchdog``: seconds between two signs of life before systemd
-    ends the process; None: it wants none.
+    """A service manager's socket. ``address`` is a path, or an abstract name that begins with a NUL. ``watchdog`` is the seconds between
+    two signs of life before systemd ends the process; None where it wants none.
     """
 
     address: str
     watchdog: float | None = None
 
     def send(self, *lines: str) -> None:
-        """Never raises: that nobody listens is no reason not to serve."""
+        """Sends ``lines``. It never raises: that nobody listens is no reason not to serve."""
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:  # a new one each time: systemd may have restarted itself
                 sock.settimeout(_PATIENCE)
@@ -36,7 +36,7 @@ class NotifySocket:
 
 
 def take_notify_socket(environ: MutableMapping[str, str]) -> NotifySocket | None:
-    """What ``environ`` names, None where it names nothing. It is taken out: processes that we start have nothing to say there."""
+    """Returns the socket that ``environ`` names, or None, and takes it out: processes that we start have nothing to say there."""
     address = environ.pop("NOTIFY_SOCKET", "")
     watchdog, meant_for = environ.pop("WATCHDOG_USEC", ""), environ.pop("WATCHDOG_PID", "")
     if not address:

@@ -11,7 +11,7 @@ _WORTH_TELLING = (ModelState.LOADING, ModelState.FAILED, ModelState.DRAINING)  #
 
 
 def status_line(models: Sequence[ModelStatus], addresses: Sequence[Address], problems: Sequence[str]) -> str:
-    """``problems``: why the file as it is now is not what runs."""
+    """Returns the line of a running daemon; ``problems`` say why the file as it is now is not what runs."""
     parts = [_models(models)]
     if addresses:
         parts.append(f"serving on {', '.join(map(str, addresses))}")
@@ -22,7 +22,7 @@ def status_line(models: Sequence[ModelStatus], addresses: Sequence[Address], pro
 
 
 def draining_line(models: Sequence[ModelStatus]) -> str:
-    """While the daemon stops."""
+    """Returns the line of a daemon that stops."""
     unfinished = sum(model.running + model.waiting for model in models)
     return f"stopping; {unfinished} request{'' if unfinished == 1 else 's'} to finish"
 

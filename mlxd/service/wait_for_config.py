@@ -23,7 +23,7 @@ _log = structlog.get_logger(__name__)
 
 
 def wait_for_valid_config(path: Path) -> LoadedConfig | None:
-    """The configuration, once it is valid; None where TERM or INT comes first. Problems are logged to standard error."""
+    """Returns the configuration once it is valid; None where TERM or INT comes first. Problems are logged to standard error."""
     loaded = _load(path)
     if isinstance(loaded, LoadedConfig):
         return loaded
@@ -36,7 +36,7 @@ async def _wait(path: Path) -> LoadedConfig | None:
 
 
 class _Wait:
-    """Made on the event loop."""
+    """A wait is made on the event loop."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

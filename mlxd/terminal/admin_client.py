@@ -17,66 +17,59 @@ _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where to con
 
 
 def model_path(model: str, *below: str) -> str:
-    """``/admin/v1/models/{id}/...``. An id may have slashes."""
+    """Returns ``/admin/v1/models/{id}/...``. An id may have slashes."""
     return "/".join(["/admin/v1/models", quote(model, safe="/:"), *(quote(part, safe="") for part in below)])
 
 
 @dataclass(frozen=True)
 class Body:
-    """What a request sends along."""
+    """What a request sends along, and its content type."""
 
     content: bytes
     content_type: str
 
     @classmethod
     def json(cls, document: Mapping[str, Any]) -> Self:
-        """A document."""
         return cls(json.dumps(document).encode(), "application/json")
 
     @classmethod
     def toml(cls, text: str) -> Self:
-        """The text of a configuration file."""
         return cls(text.encode(), "application/toml")
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A JSON object, good or bad, and its HTTP status."""
+    """An answer is a JSON object, good or bad, with its HTTP status."""
 
     status: int
     document: dict[str, Any]
 
     @property
     def is_error(self) -> bool:
-        """By its status."""
         return self.status >= HTTPStatus.BAD_REQUEST
 
 
 @dataclass(frozen=True)
 class AdminClient:
-    """One request, one connection: commands are short-lived, and several threads may use a client at once.
+    """A client of one daemon. Each request has its own connection: commands are short-lived, and several threads may use a client at once.
 
-    Every method raises ``DaemonUnreachableError`` when no daemon answers and ``UnauthorizedError`` for a token that cannot be sent; all
-    but ``send`` raise the typed error of an answer that is one. ``timeout`` is the longest silence in seconds; None waits for ever.
+    Every method raises ``DaemonUnreachableError`` when no daemon answers and ``UnauthorizedError`` for a token that cannot be sent; all but
+    ``send`` raise the typed error of an answer that is one. ``timeout`` is the longest silence in seconds; None waits for ever.
     """
 
     address: Address
     token: str = field(default="", repr=False)
 
     def get(self, path: str, *, timeout: float | None = TIMEOUT) -> dict[str, Any]:
-        """The document at ``path``."""
         return self._good(self.send("GET", path, timeout=timeout))
 
     def post(self, path: str, body: Body | None = None, *, timeout: float | None = TIMEOUT) -> dict[str, Any]:
-        """Ask for something to be done."""
         return self._good(self.send("POST", path, body, timeout=timeout))
 
     def put(self, path: str, body: Body, *, timeout: float | None = TIMEOUT) -> dict[str, Any]:
-        """Set something."""
         return self._good(self.send("PUT", path, body, timeout=timeout))
 
     def delete(self, path: str, *, timeout: float | None = TIMEOUT) -> dict[str, Any]:
-        """End something."""
         return self._good(self.send("DELETE", path, timeout=timeout))
 
     def send(
@@ -88,7 +81,7 @@ class AdminClient:
         headers: Mapping[str, str] | None = None,
         timeout: float | None = TIMEOUT,
     ) -> Answer:
-        """The answer, whatever its status."""
+        """Returns the answer, whatever its status."""
         connection = _connection(self.address, timeout)
         sent = {"Accept": "application/json"} | _authorization(self.token) | dict(headers or {})
         if body is not None:
@@ -106,7 +99,7 @@ class AdminClient:
         return Answer(response.status, _json_object(content, self.address))
 
     def refusal(self, answer: Answer) -> MlxdError:
-        """The typed error that an answer is."""
+        """Returns the typed error that an answer stands for."""
         error = answer.document.get("error")
         if not isinstance(error, dict) or not isinstance(error.get("message"), str):
             return _stranger(self.address)

@@ -11,15 +11,13 @@ _QUESTION = "What is the capital of France?"
 
 @dataclass(frozen=True)
 class BannerModel:
-    """One model of the banner."""
-
     name: str
     source: str
     state: str
 
 
 def banner(version: str, config: str, inference: Sequence[Address], admin: Sequence[Address], models: Sequence[BannerModel]) -> str:
-    """The text, without a trailing newline. ``inference`` and ``admin`` are the addresses really bound."""
+    """Returns the text, without a trailing newline. ``inference`` and ``admin`` are the addresses really bound."""
     width = max((len(model.name) for model in models), default=0)
     rows = [
         ("inference", ", ".join(map(_shown, inference))),

@@ -20,7 +20,7 @@ _PATIENCE = 2.0  # seconds; a command that has its answer waits for a poll no lo
 
 @contextmanager
 def shown_progress(client: AdminClient, console: Console, *, only: str | None = None, poll: float = POLL) -> Iterator[None]:
-    """Until the block ends, show what the models do; ``only`` one, by id or alias. Over connections of its own."""
+    """Shows, until the block ends, what the models do; ``only`` one, by id or alias. It uses connections of its own."""
     ended = threading.Event()
     with ExitStack() as lifetime:
         view = _Bars(lifetime, console) if console.is_terminal else _Lines(console)
@@ -44,7 +44,7 @@ class Activity:
 
 
 def activity(model: Mapping[str, Any]) -> Activity | None:
-    """Of a model of the admin API; None: it rests."""
+    """Returns what a model of the admin API is about; None while it rests."""
     name, progress = printable(model["id"]), model["progress"]
     if model["restart_in_seconds"] is not None:
         return Activity(name, "failed, will be tried again", f"in {round(model['restart_in_seconds'])}s")
@@ -57,7 +57,7 @@ def activity(model: Mapping[str, Any]) -> Activity | None:
 
 
 class _Lines:
-    """For logs and pipes: a line for each stage."""
+    """Progress for logs and pipes: a line for each stage."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -71,7 +71,7 @@ class _Lines:
 
 
 class _Bars:
-    """For terminals: a bar for each model that is busy, gone when it is done."""
+    """Progress for terminals: a bar for each model that is busy, gone when it is done."""
 
     def __init__(self, lifetime: ExitStack, console: Console) -> None:
         columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.fields[share]}"))

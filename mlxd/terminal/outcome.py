@@ -36,12 +36,12 @@ _ACTIONS = {
 
 
 def render_reload(outcome: Mapping[str, Any]) -> RenderableType:
-    """``outcome`` is the answer of ``POST /admin/v1/reload``. Its problems are not shown: they belong to standard error."""
+    """Renders ``outcome``, the answer of ``POST /admin/v1/reload``, without its problems, which belong to standard error."""
     return Group(_headline(outcome, _DONE), *_plan(outcome["plan"]))
 
 
 def render_comparison(outcome: Mapping[str, Any]) -> RenderableType:
-    """As ``render_reload``, of a dry run or of ``POST /admin/v1/config/diff``."""
+    """Renders the answer of a dry run or of ``POST /admin/v1/config/diff`` as ``render_reload`` does."""
     return Group(_headline(outcome, _COMPARED), *_plan(outcome["plan"]))
 
 
@@ -71,7 +71,7 @@ def _model(model: Mapping[str, Any]) -> Iterator[RenderableType]:
 
 
 def _changes(changes: Sequence[Mapping[str, Any]], prefix: str = "") -> RenderableType:
-    """``prefix``: what is left out of the keys."""
+    """Renders changes field by field, their keys without ``prefix``."""
     rows = Table.grid(padding=(0, 2))
     rows.add_column(overflow="fold")
     rows.add_column(overflow="fold")
@@ -94,5 +94,5 @@ def _listeners(listeners: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 
 def _value(value: Any) -> str:
-    """As it is written in the file, nearly."""
+    """Returns the value nearly as it is written in the file."""
     return "unset" if value is None else printable(json.dumps(value, ensure_ascii=False))

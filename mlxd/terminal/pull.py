@@ -13,7 +13,7 @@ from mlxd.errors import MlxdError, from_code
 
 
 def pull(source: str, console: Console) -> str:
-    """The directory of the model. Raises the typed error the child reports; ``MlxdError`` if it dies."""
+    """Returns the directory of the model. Raises the typed error that the child reports, and ``MlxdError`` if it dies."""
     command = [sys.executable, "-m", "mlxd.worker.pull", source]
     with (
         subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True) as child,
@@ -45,7 +45,7 @@ class _Show:
         self._bar: Progress | None = None
 
     def update(self, stage: str, done: int, total: int) -> None:
-        """``done`` of ``total`` bytes; ``total`` 0 where a stage cannot tell."""
+        """Takes in that ``done`` of ``total`` bytes are there; ``total`` is 0 where a stage cannot tell."""
         if not self._console.is_terminal:
             if stage != self._stage:
                 self._console.print(f"{stage} {self._source}", highlight=False, soft_wrap=True)

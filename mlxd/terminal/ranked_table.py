@@ -13,7 +13,7 @@ _LEAST_NAME = 20  # characters of the names that are worth more than another col
 
 @dataclass(frozen=True)
 class Column:
-    """One column; its cells are never cut."""
+    """A column, whose cells are never cut."""
 
     title: str
     cells: Sequence[Text]
@@ -22,18 +22,18 @@ class Column:
 
     @property
     def width(self) -> int:
-        """Of the widest cell."""
+        """Returns the width of the widest cell."""
         return max(Text(self.title).cell_len, *(cell.cell_len for cell in self.cells), 0)
 
     @property
     def texts(self) -> Iterator[Text]:
-        """The title, and what is below it."""
+        """Yields the title and the cells below it."""
         yield Text(self.title, style="bold")
         yield from self.cells
 
 
 def lines(names: Column, others: Sequence[Column], width: int) -> list[Text]:
-    """The head, and a line for each row. Names are what is cut where even the columns that stay leave them no room."""
+    """Returns the head and a line for each row. Names are what is cut where even the columns that stay leave them no room."""
     shown = list(others)
     while _room(shown, width) < min(names.width, _LEAST_NAME) and (least := max(shown, key=lambda column: column.rank)).rank:
         shown.remove(least)
@@ -44,7 +44,7 @@ def lines(names: Column, others: Sequence[Column], width: int) -> list[Text]:
 
 
 def _room(others: Sequence[Column], width: int) -> int:
-    """For the names, beside the other columns."""
+    """Returns the characters that other columns leave to the names."""
     return width - sum(_GAP + other.width for other in others)
 
 

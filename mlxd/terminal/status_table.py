@@ -17,7 +17,7 @@ _STATE_STYLES = {"ready": "green", "loading": "yellow", "draining": "yellow", "f
 
 
 def render_status(status: Mapping[str, Any]) -> RenderableType:
-    """``status`` is the answer of ``GET /admin/v1/status``. Columns that do not fit the console are left out."""
+    """Renders ``status``, the answer of ``GET /admin/v1/status``. Columns that do not fit the console are left out."""
     now = time_of(status["time"])
     return Group(_header(status, now), "", _Models(status["models"], now), *_below(notes(status)))
 
@@ -53,7 +53,7 @@ def _url(address: str) -> str:
 
 @dataclass(frozen=True)
 class Note:
-    """What is wrong, or not as it was asked for."""
+    """A note says what is wrong, or not as it was asked for."""
 
     about: str
     message: str
@@ -61,14 +61,14 @@ class Note:
 
 
 def notes(status: Mapping[str, Any]) -> list[Note]:
-    """On the configuration, then on the models."""
+    """Returns the notes on the configuration, then those on the models."""
     error = status["config"]["last_error"]
     on_config = [Note("config", error, "bold red")] if error else []
     return [*on_config, *(note for model in status["models"] for note in _notes_on(model))]
 
 
 def _below(found: Sequence[Note]) -> list[RenderableType]:
-    """Each on lines of its own, wrapped under itself."""
+    """Returns each note on lines of its own, wrapped under itself."""
     lines = [Padding(Text.assemble((f"{note.about}: ", note.style), printable(note.message)), (0, 0, 0, 2)) for note in found]
     return ["", *lines] if lines else []
 
@@ -95,7 +95,7 @@ def _leaving(pids: list[int]) -> str:
 
 @dataclass(frozen=True)
 class _Column:
-    """``rank``: see ``ranked_table``."""
+    """A column of the table; columns of a higher ``rank`` are left out first (``ranked_table``)."""
 
     title: str
     cell: Callable[[Mapping[str, Any], datetime], Text | str]
@@ -107,7 +107,7 @@ class _Column:
 
 
 class _Models:
-    """Knows how wide it may be only when it is drawn."""
+    """The table of models, which learns how wide it may be only when it is drawn."""
 
     def __init__(self, models: Sequence[Mapping[str, Any]], now: datetime) -> None:
         self._names, *self._others = [column.filled(models, now) for column in _COLUMNS]
@@ -121,13 +121,13 @@ def _text(cell: Text | str) -> Text:
 
 
 def model_name(model: Mapping[str, Any]) -> Text:
-    """With its aliases."""
+    """Returns a model's name with its aliases."""
     name = Text(on_one_line(model["id"]), style="bold")
     return name.append(f" ({on_one_line(', '.join(model['aliases']))})", style="dim not bold") if model["aliases"] else name
 
 
 def model_state(model: Mapping[str, Any]) -> Text:
-    """With how far a load is: of the model, or of the worker that is to take over."""
+    """Returns a model's state, and how far a load is: of the model, or of the worker that is to take over."""
     text = Text(on_one_line(model["state"]), style=_STATE_STYLES.get(model["state"], ""))
     if model["restart_in_seconds"] is not None:
         return text.append(f", retry in {max(0, round(model['restart_in_seconds']))}s")
@@ -144,7 +144,7 @@ def _progress(progress: Mapping[str, Any] | None) -> str:
 
 
 def process_bytes(model: Mapping[str, Any]) -> int | None:
-    """What the process really holds, which on a GPU may be in MLX's own counters alone."""
+    """Returns what the process really holds, which on a GPU may be in MLX's own counters alone."""
     memory = model["memory"]
     return max(memory["rss_bytes"], memory["mlx_active_bytes"] + memory["mlx_cache_bytes"]) if memory else None
 
@@ -155,19 +155,19 @@ def _memory(model: Mapping[str, Any], _: datetime) -> str:
 
 
 def _hits(model: Mapping[str, Any], _: datetime) -> str:
-    """Share of prompt tokens found in the prefix cache since the daemon started."""
+    """Returns the share of prompt tokens found in the prefix cache since the daemon started."""
     cache = model["cache"]
     return f"{cache['hit_tokens'] / cache['query_tokens']:.0%}" if cache["query_tokens"] else NOTHING
 
 
 def _cached(model: Mapping[str, Any], _: datetime) -> str:
-    """Keys and values, of running and of past requests."""
+    """Returns the size of keys and values, of running and of past requests."""
     cache = model["cache"]
     return NOTHING if cache["used_bytes"] is None else size(cache["used_bytes"] + cache["cached_bytes"])
 
 
 def _runner(model: Mapping[str, Any], _: datetime) -> Text:
-    """One that was not asked for stands out; why is below the table."""
+    """Returns the runner's name. One that was not asked for stands out; why is below the table."""
     runner = model["runner"]
     return Text(printable(runner["name"]), style="yellow" if runner["fallback"] else "") if runner else Text(NOTHING)
 

@@ -14,7 +14,7 @@ _TEXTS = ("MODEL", "REQUEST", "STAGE")  # columns of words; the others are of nu
 
 
 def render_memory(memory: Mapping[str, Any]) -> RenderableType:
-    """``memory`` is the answer of ``GET /admin/v1/memory``."""
+    """Renders ``memory``, the answer of ``GET /admin/v1/memory``."""
     totals = Table.grid(padding=(0, 2))
     totals.add_column(style="dim")
     totals.add_row("limit", f"{size(memory['limit_bytes'])}: {_shares(memory)}")
@@ -31,7 +31,7 @@ def _shares(memory: Mapping[str, Any]) -> str:
 
 
 def render_requests(answer: Mapping[str, Any]) -> RenderableType:
-    """``answer`` is that of ``GET /admin/v1/models/{id}/requests``. IN, CACHED and OUT count tokens."""
+    """Renders ``answer``, that of ``GET /admin/v1/models/{id}/requests``. IN, CACHED and OUT count tokens."""
     requests = answer["requests"]
     if not requests:
         return Text(f"{printable(answer['model'])} has no requests")
@@ -43,7 +43,7 @@ def render_requests(answer: Mapping[str, Any]) -> RenderableType:
 
 
 def render_evictions(evicted: Sequence[Mapping[str, Any]]) -> RenderableType:
-    """``evicted`` is that of ``POST /admin/v1/evict``, or one of a single model."""
+    """Renders ``evicted``, the answer of ``POST /admin/v1/evict``, or one of a single model."""
     if not evicted:
         return Text("no model is ready, so there is no cache")
     lines = [f"{printable(one['model'])}: {counted(one['entries'], 'entry', 'entries')}, {size(one['bytes'])} dropped" for one in evicted]

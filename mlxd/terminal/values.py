@@ -7,17 +7,17 @@ NOT_MEASURED = "n/a"  # there was nothing to measure
 
 
 def time_of(text: str) -> datetime:
-    """From RFC 3339, as all times of the admin API are."""
+    """Reads a time in RFC 3339, as all times of the admin API are."""
     return datetime.fromisoformat(text)
 
 
 def ago(since: str, now: datetime) -> str:
-    """The time from ``since`` to ``now``, as ``span``."""
+    """Returns the time from ``since`` to ``now``, as ``span``."""
     return span((now - time_of(since)).total_seconds())
 
 
 def span(seconds: float) -> str:
-    """The two greatest units: ``"3d 4h"``, ``"2m 5s"``."""
+    """Returns the two greatest units: ``"3d 4h"``, ``"2m 5s"``."""
     whole = max(0, int(seconds))
     parts = [(whole // 86400, "d"), (whole // 3600 % 24, "h"), (whole // 60 % 60, "m"), (whole % 60, "s")]
     first = next((index for index, (count, _) in enumerate(parts) if count), 3)
@@ -25,7 +25,7 @@ def span(seconds: float) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes in three digits or four: ``"812 MiB"``, ``"1.2 GiB"``."""
+    """Returns bytes in three digits or four: ``"812 MiB"``, ``"1.2 GiB"``."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if count < 1000:
             return f"{count:.1f} {unit}" if count < 10 and unit != "B" else f"{count:.0f} {unit}"
@@ -34,14 +34,14 @@ def size(count: float) -> str:
 
 
 def per_second(rate: float | None) -> str:
-    """Two digits or more: ``"8.4"``, ``"212"``, ``"1,024"``."""
+    """Returns two digits or more: ``"8.4"``, ``"212"``, ``"1,024"``."""
     if rate is None:
         return NOTHING
     return f"{rate:.1f}" if 0 < rate < 9.95 else f"{rate:,.0f}"
 
 
 def latency(seconds: float | None) -> str:
-    """``"42 ms"``, ``"1.2 s"``, ``"48 s"``, ``"2m 5s"``."""
+    """Returns seconds as ``"42 ms"``, ``"1.2 s"``, ``"48 s"``, ``"2m 5s"``."""
     if seconds is None:
         return NOT_MEASURED
     if seconds < 0.9995:
@@ -52,20 +52,20 @@ def latency(seconds: float | None) -> str:
 
 
 def share(fraction: float | None) -> str:
-    """``"63%"``."""
+    """Returns a percentage: ``"63%"``."""
     return NOT_MEASURED if fraction is None else f"{fraction:.0%}"
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:
-    """``"1 request"``, ``"2 requests"``."""
+    """Returns ``"1 request"``, ``"2 requests"``."""
     return f"{count} {noun if count == 1 else plural or noun + 's'}"
 
 
 def on_one_line(text: str) -> str:
-    """As ``printable``, with its lines one after another."""
+    """Returns ``printable`` text with its lines one after another."""
     return " ".join(printable(text).split())
 
 
 def printable(text: str) -> str:
-    """A worker's last words, or an answer of a stranger, may hold anything; they must not drive the terminal."""
+    """Returns text that cannot drive the terminal: a worker's last words, or an answer of a stranger, may hold anything."""
     return "".join(character if character.isprintable() or character == "\n" else repr(character)[1:-1] for character in text)

@@ -15,7 +15,7 @@ from mlxd.terminal.values import printable, span
 
 
 def watch_status(fetch: Callable[[], Mapping[str, Any]], console: Console, interval: float) -> None:
-    """Draw what ``fetch`` answers every ``interval`` seconds, until KeyboardInterrupt. The first answer must come."""
+    """Draws what ``fetch`` answers every ``interval`` seconds, until KeyboardInterrupt. The first answer must come."""
     watch = _Watch(fetch)
     live = Live(watch.look(), console=console, auto_refresh=False, vertical_overflow="ellipsis")
     with cursor_given_back(console), live:
@@ -31,13 +31,13 @@ class _Watch:
         self._answered = time.monotonic()
 
     def look(self) -> RenderableType:
-        """What the daemon says now. Raises ``DaemonUnreachableError``."""
+        """Renders what the daemon says now. Raises ``DaemonUnreachableError``."""
         self._last = render_status(self._fetch())
         self._answered = time.monotonic()
         return self._last
 
     def look_again(self) -> RenderableType:
-        """Or, while it says nothing, the last it said, and since when."""
+        """Renders what the daemon says now or, while it says nothing, the last it said, and since when."""
         try:
             return self.look()
         except DaemonUnreachableError as error:

@@ -21,7 +21,7 @@ _BAR = 24
 
 
 def card(frame: Frame, model: Model, width: int, height: int) -> list[Text]:
-    """``LEAST`` to ``MOST`` lines; curves take what facts leave."""
+    """Returns ``LEAST`` to ``MOST`` lines, in which curves take what facts leave."""
     rows = height - FACTS
     minute = frame.history.recent(model["id"], WINDOW)
     return [
@@ -48,7 +48,7 @@ def _fact(width: int, label: str, *parts: Text | str) -> Text:
 
 
 def _speed(frame: Frame, model: Model, kind: Kind, width: int, rows: int) -> Iterator[Text]:
-    """The curve of the last minute, and beside its last row the speed of this moment."""
+    """Yields the curve of the last minute, and beside its last row the speed of this moment."""
     label, style = {"generated": ("generation", "green"), "prompt": ("prompts", "cyan")}[kind]
     now = per_second(frame.history.recent(model["id"], NOW).rate(kind))
     series = frame.history.series(model["id"], kind, max(10, width - _LABEL - _SPEED))

@@ -11,7 +11,7 @@ _SHORTEST_BAR = 8  # characters that still tell anything
 
 
 def curve(values: Sequence[float | None], *, rows: int = 1, style: str = "") -> list[Text]:
-    """One column for each value, the highest as high as there are rows; the top row first.
+    """Returns one column for each value, the highest as high as there are rows; the top row comes first.
 
     Zero is a line at the bottom, more is more than that line, and None is empty.
     """
@@ -21,7 +21,7 @@ def curve(values: Sequence[float | None], *, rows: int = 1, style: str = "") -> 
 
 
 def _glyph(height: int, row: int) -> str:
-    """Of the part of a column that is in this row, counted from below."""
+    """Returns the glyph for the part of a column that is in ``row``, counted from below."""
     return _LEVELS[min(_STEPS, max(0, height - row * _STEPS))]
 
 
@@ -33,7 +33,7 @@ def _height(value: float | None, top: float, steps: int) -> int:
 
 @dataclass(frozen=True)
 class Part:
-    """Of a bar."""
+    """A part of a bar."""
 
     amount: float
     glyph: str
@@ -41,7 +41,7 @@ class Part:
 
 
 def bar(parts: Sequence[Part], width: int) -> Text:
-    """Parts of a whole; one that is there at all has a character, where there are enough."""
+    """Returns a bar of the parts of a whole; a part that is there at all has a character, where there are enough."""
     text = Text()
     for part, cells in zip(parts, shares([part.amount for part in parts], width), strict=True):
         text.append(part.glyph * cells, part.style)
@@ -49,13 +49,15 @@ def bar(parts: Sequence[Part], width: int) -> Text:
 
 
 def fitting_bar(parts: Sequence[Part], most: int, room: int, *figures: Text, gap: int = 1) -> list[Text]:
-    """A bar of at most ``most`` characters beside figures, which matter more; none where they leave too little for it."""
+    """Returns a bar of at most ``most`` characters beside figures, which matter more; no bar where they leave too little for it."""
     width = min(most, room - sum(figure.cell_len + gap for figure in figures))
     return [bar(parts, width)] if width >= _SHORTEST_BAR and any(part.amount for part in parts) else []
 
 
 def shares(amounts: Sequence[float], width: int) -> list[int]:
-    """Whole numbers that add up to ``width``, in proportion to ``amounts`` (largest remainders); all 0 where nothing is shared out."""
+    """Returns whole numbers that add up to ``width``, in proportion to ``amounts`` (largest remainders); all are 0 where nothing is shared
+    out.
+    """
     total = sum(amounts)
     if total <= 0:
         return [0] * len(amounts)

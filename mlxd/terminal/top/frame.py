@@ -24,39 +24,36 @@ class Frame:
 
     @property
     def look(self) -> Look:
-        """The last answer."""
         return self.history.looks[-1]
 
     @property
     def status(self) -> Mapping[str, Any]:
-        """Of the daemon."""
         return self.look.status
 
     @property
     def now(self) -> datetime:
-        """By the daemon's clock."""
+        """Returns the time by the daemon's clock."""
         return time_of(self.status["time"])
 
     @property
     def models(self) -> list[Model]:
-        """In the order they are shown in. Equals stay in the file's order."""
+        """Returns the models in the order they are shown in. Equals stay in the file's order."""
         models = list(self.status["models"])
         return sorted(models, key=self._sort_key()) if self.view.sort is not Sort.FILE else models
 
     @property
     def ids(self) -> list[str]:
-        """Of ``models``."""
         return [model["id"] for model in self.models]
 
     @property
     def chosen(self) -> Model | None:
-        """None: there are no models."""
+        """Returns the chosen model; None where there are no models."""
         choice = self.view.choice(self.ids)
         return next((model for model in self.models if model["id"] == choice), None)
 
     @property
     def requests(self) -> Sequence[Mapping[str, Any]] | None:
-        """Of the chosen model; None: not asked for yet."""
+        """Returns the requests of the chosen model; None while they were not asked for yet."""
         return self.look.requests if self.chosen is not None and self.chosen["id"] == self.look.model else None
 
     def _sort_key(self) -> Callable[[Model], Any]:

@@ -30,18 +30,18 @@ _HELP = (
 
 
 def header(frame: Frame, width: int) -> list[Text]:
-    """What is always at the top."""
+    """Returns what is always at the top."""
     return [_daemon(frame, width), *_silence(frame, width), _memory(frame.status["memory"], width), _totals(frame, width)]
 
 
 def footer(frame: Frame, width: int) -> Text:
-    """The keys, and the order of models."""
+    """Returns the keys, and the order of models."""
     keys = [Text.assemble((key, "bold"), f" {verb}" + (f": {frame.view.sort}" if verb == "sort" else "")) for key, verb in _KEYS]
     return line(width, *keys)
 
 
 def help_lines(width: int) -> list[Text]:
-    """What the keys do, and what the figures mean. Long ones go on under themselves."""
+    """Returns what the keys do and what the figures mean. Long lines go on under themselves."""
     lines: list[Text] = []
     for term, meaning in _HELP:
         room = max(20, width - 12)

@@ -8,19 +8,19 @@ from typing import Any, Self
 
 @dataclass(frozen=True)
 class Histogram:
-    """``counts`` of each bucket for itself; one more than ``bounds``: the last bucket has no upper bound."""
+    """A histogram has ``counts`` of each bucket for itself, one more than ``bounds``: the last bucket has no upper bound."""
 
     bounds: tuple[float, ...]
     counts: tuple[int, ...]
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Self:
-        """From the admin API."""
+        """Reads a histogram of the admin API."""
         return cls(tuple(document["bounds"]), tuple(document["counts"]))
 
     @property
     def total(self) -> int:
-        """How many values were measured."""
+        """Returns how many values were measured."""
         return sum(self.counts)
 
     def __add__(self, other: Self) -> Self:
@@ -30,9 +30,8 @@ class Histogram:
         return type(self)(self.bounds, tuple(now - before for now, before in zip(self.counts, earlier.counts, strict=True)))
 
     def quantile(self, q: float) -> float | None:
-        """As PromQL's ``histogram_quantile``: values are spread evenly inside a bucket, and the last one is at its lower bound.
-
-        None: nothing was measured.
+        """Returns what PromQL's ``histogram_quantile`` would: values are spread evenly inside a bucket, and the last one is at its lower
+        bound. None where nothing was measured.
         """
         rank = q * self.total
         for index, (count, up_to_here) in enumerate(zip(self.counts, accumulate(self.counts), strict=True)):

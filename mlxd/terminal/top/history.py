@@ -16,7 +16,7 @@ Kind = Literal["generated", "prompt"]
 
 @dataclass(frozen=True, kw_only=True)
 class Counters:
-    """Of one model. They only grow, as long as it is the same daemon."""
+    """The counters of one model. They only grow, as long as it is the same daemon."""
 
     prompt: int  # tokens computed
     generated: int
@@ -26,7 +26,7 @@ class Counters:
 
     @classmethod
     def of(cls, model: Mapping[str, Any]) -> Self:
-        """From the admin API."""
+        """Reads the counters of a model of the admin API."""
         return cls(
             prompt=model["tokens"]["prompt"],
             generated=model["tokens"]["generated"],
@@ -45,11 +45,11 @@ class Counters:
         )
 
     def tokens(self, kind: Kind) -> int:
-        """Generated, or of prompts."""
+        """Returns the tokens that were generated, or those of prompts."""
         return self.generated if kind == "generated" else self.prompt
 
     def since(self, earlier: Self) -> Self:
-        """What was added. Counters that fell have begun anew: then all they say was added."""
+        """Returns what was added. Counters that fell have begun anew: then all they say was added."""
         added = type(self)(
             prompt=self.prompt - earlier.prompt,
             generated=self.generated - earlier.generated,
@@ -72,33 +72,33 @@ class Look:
 
     @property
     def daemon(self) -> tuple[int, str]:
-        """Another one counts from 0 again."""
+        """Identifies the daemon: another one counts from 0 again."""
         return self.status["pid"], self.status["started"]
 
     @property
     def daemon_began(self) -> float:
-        """On the same clock as ``at``."""
+        """Returns when the daemon began, on the same clock as ``at``."""
         return self.at - (time_of(self.status["time"]) - time_of(self.status["started"])).total_seconds()
 
     def counters(self) -> dict[str, Counters]:
-        """Of each model."""
+        """Returns the counters of each model."""
         return {model["id"]: Counters.of(model) for model in self.status["models"]}
 
     def tokens_of(self, request: str) -> int | None:
-        """How many a request has generated; None: it is not there."""
+        """Returns how many tokens a request has generated; None where it is not there."""
         return next((one["completion_tokens"] for one in self.requests if one["id"] == request), None)
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Between two looks at a model."""
+    """The interval between two looks at a model."""
 
     began: float
     ended: float
     added: Counters
 
     def inside(self, began: float, ended: float) -> float:
-        """Seconds of it that are between these moments."""
+        """Returns the seconds of the interval that lie between two moments."""
         return max(0.0, min(self.ended, ended) - max(self.began, began))
 
 
@@ -110,16 +110,16 @@ class Recent:
     added: Counters | None = None
 
     def rate(self, kind: Kind) -> float | None:
-        """Tokens per second."""
+        """Returns tokens per second."""
         return self.added.tokens(kind) / self.seconds if self.added is not None and self.seconds > 0 else None
 
     def first_token(self, quantile: float) -> float | None:
-        """Seconds."""
+        """Returns a quantile of the time to the first token, in seconds."""
         return None if self.added is None else self.added.first_tokens.quantile(quantile)
 
     @property
     def hit_share(self) -> float | None:
-        """Of the prompt tokens that were looked for in the prefix cache."""
+        """Returns the share of hits among the prompt tokens that were looked for in the prefix cache."""
         return self.added.found / self.added.looked_up if self.added is not None and self.added.looked_up else None
 
 
@@ -131,7 +131,7 @@ class History:
     intervals: Mapping[str, tuple[Interval, ...]] = field(default_factory=dict)  # by model, the newest last
 
     def after(self, look: Look) -> "History":
-        """With another look; what is too old, and models that are gone, is forgotten."""
+        """Returns the history with another look; what is too old, and models that are gone, is forgotten."""
         fresh = tuple(one for one in self.looks if one.at > look.at - NOW)
         if not self.looks:
             return History((look,))
@@ -149,7 +149,7 @@ class History:
         return (*kept, Interval(before.at, look.at, now.since(earlier))) if earlier is not None else kept
 
     def recent(self, model: str, seconds: float) -> Recent:
-        """Over whole intervals, so that no event is counted by halves."""
+        """Returns what happened over whole intervals, so that no event is counted by halves."""
         taken = [one for one in self.intervals.get(model, ()) if one.ended > self.looks[-1].at - seconds]
         if not taken:
             return Recent()
@@ -159,7 +159,7 @@ class History:
         return Recent(sum(one.ended - one.began for one in taken), added)
 
     def series(self, model: str, kind: Kind, cells: int) -> list[float | None]:
-        """Tokens per second in each of ``cells`` equal parts of the window, the oldest first; None where nobody looked.
+        """Returns tokens per second in each of ``cells`` equal parts of the window, the oldest first; None where nobody looked.
 
         Parts begin at multiples of their length: a chart moves on, and what it has drawn keeps its shape.
         """
@@ -171,7 +171,7 @@ class History:
         return [_rate(intervals, kind, cell * length, (cell + 1) * length) for cell in range(last - cells + 1, last + 1)]
 
     def request_rate(self, request: str) -> float | None:
-        """Tokens per second of one request; None at the first look."""
+        """Returns one request's tokens per second; None at the first look."""
         known = list(self._progress(request))
         if len(known) < 2 or known[-1][0] <= known[0][0]:
             return None

@@ -29,14 +29,14 @@ _MEANINGS = {
 
 
 def decode(data: bytes) -> list[Key]:
-    """Of what was typed."""
+    """Returns the keys that were typed."""
     return [_MEANINGS.get(typed, Key.OTHER) for typed in _SEQUENCE.findall(data)]
 
 
 @contextmanager
 def key_by_key(terminal: int) -> Iterator[None]:
-    """Until the block ends, keys come at once and are not echoed. Ctrl-C interrupts as always; Ctrl-Z, which would leave the drawn screen
-    behind, does nothing.
+    """Hands keys over at once and without an echo until the block ends. Ctrl-C interrupts as always; Ctrl-Z, which would leave the drawn
+    screen behind, does nothing.
     """
     before = termios.tcgetattr(terminal)
     changed = termios.tcgetattr(terminal)

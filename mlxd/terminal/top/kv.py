@@ -10,7 +10,7 @@ from mlxd.terminal.values import size
 
 
 def kv_parts(cache: Mapping[str, Any]) -> list[Part]:
-    """Of blocks, or of bytes where there are no blocks; nothing where there is no cache, or it has no limit."""
+    """Returns the parts in blocks, or in bytes where there are no blocks; nothing where there is no cache, or it has no limit."""
     blocks = cache["blocks"]
     if blocks is not None:
         return _parts(blocks["used"], blocks["cached"], blocks["free"])
@@ -21,7 +21,7 @@ def kv_parts(cache: Mapping[str, Any]) -> list[Part]:
 
 
 def kv_figures(cache: Mapping[str, Any]) -> list[Text]:
-    """The same in numbers."""
+    """Returns the same in numbers."""
     blocks = cache["blocks"]
     if blocks is not None:
         return [Text(f"{blocks[state]:,} {state}") for state in ("used", "cached", "free")]

@@ -8,7 +8,7 @@ GAP = "   "
 
 
 def line(width: int, *parts: Text | str, gap: str = GAP) -> Text:
-    """As many of ``parts`` as fit, from the first on; a first one that does not fit itself is words, and ends in an ellipsis."""
+    """Returns as many of ``parts`` as fit, from the first on; a first one that does not fit itself is words, and ends in an ellipsis."""
     made = Text(no_wrap=True, overflow="crop")
     for index, part in enumerate(parts):
         text = Text(part) if isinstance(part, str) else part
@@ -20,23 +20,23 @@ def line(width: int, *parts: Text | str, gap: str = GAP) -> Text:
 
 
 def spread(width: int, left: Text, right: Text) -> Text:
-    """One at each end, where there is room for both."""
+    """Returns one text at each end, where there is room for both."""
     gap = width - left.cell_len - right.cell_len
     return line(width, left, right, gap=" " * gap) if gap >= len(GAP) else line(width, left)
 
 
 def rule(width: int, title: Text) -> Text:
-    """A title, and a line to the right edge."""
+    """Returns a title, and a line to the right edge."""
     shown = line(max(0, width - 2), title)
     return shown.append(" " + "─" * (width - shown.cell_len - 1), "dim")
 
 
 def window(count: int, room: int, at: int) -> range:
-    """Which of ``count`` rows to show where there is room for ``room``, with row ``at`` among them."""
+    """Returns which of ``count`` rows to show where there is room for ``room``, with row ``at`` among them."""
     first = min(max(0, at - room // 2), max(0, count - room))
     return range(first, min(count, first + room))
 
 
 def titled(title: str, shown: Sequence[object], count: int) -> str:
-    """A title that says where not all is shown."""
+    """Returns a title that says where not all is shown."""
     return title if len(shown) == count else f"{title} {len(shown)}/{count}"

@@ -21,7 +21,7 @@ _ROOMY = 76
 
 
 def models_table(frame: Frame, width: int, height: int) -> list[Text]:
-    """The head and ``height`` - 1 models, or as many as there are; the chosen one is among them."""
+    """Returns the head and ``height`` - 1 models, or as many as there are; the chosen one is among them."""
     models, chosen = frame.models, frame.chosen
     if chosen is None:
         return [Text("no models are configured", "dim")]
@@ -49,7 +49,7 @@ class _Row:
 
 @dataclass(frozen=True)
 class _Column:
-    """``rank``: see ``ranked_table``."""
+    """A column of the table; columns of a higher ``rank`` are left out first (``ranked_table``)."""
 
     title: str
     cell: Callable[[_Row], Text | str]
@@ -62,7 +62,7 @@ def _text(cell: Text | str) -> Text:
 
 
 def _state(row: _Row) -> Text:
-    """How far a load is, where there is room to say it."""
+    """Returns a model's state, and how far a load is where there is room to say it."""
     state = model_state(row.model)
     return state if row.width >= _ROOMY else state[: len(on_one_line(row.model["state"]))]
 

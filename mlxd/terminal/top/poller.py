@@ -12,14 +12,14 @@ from mlxd.terminal.top.history import Look
 
 @dataclass(frozen=True)
 class Failure:
-    """No answer, and why. A ``defect`` is ours: it must not be taken for the daemon's silence."""
+    """There was no answer, and why. A ``defect`` is ours: it must not be taken for the daemon's silence."""
 
     message: str
     defect: Exception | None = None
 
 
 class Poller:
-    """``tell`` is called on the thread, with each answer or failure."""
+    """The poller calls ``tell`` on its thread, with each answer or failure."""
 
     def __init__(self, client: AdminClient, interval: float, tell: Callable[[Look | Failure], None]) -> None:
         self._client, self._interval, self._tell = client, interval, tell
@@ -28,22 +28,22 @@ class Poller:
         self._ended = False
 
     def start(self) -> None:
-        """The thread ends with the program: it may be waiting for a daemon that hangs."""
+        """Starts the thread, which ends with the program: it may be waiting for a daemon that hangs."""
         threading.Thread(target=self._run, name="poller", daemon=True).start()
 
     def stop(self) -> None:
-        """Tell no more."""
+        """Tells nothing more from now on."""
         self._ended = True
         self._wanted.set()
 
     def follow(self, model: str | None) -> None:
-        """Ask for the requests of this one from now on."""
+        """Asks for the requests of this model from now on."""
         if model != self._model:
             self._model = model
             self._wanted.set()
 
     def look(self) -> Look:
-        """Raises ``MlxdError``."""
+        """Asks the daemon once. Raises ``MlxdError``."""
         model = self._model
         status = self._client.get("/admin/v1/status")
         at = time.monotonic()

@@ -14,7 +14,7 @@ _STYLES = {"running": "green", "waiting": "yellow", "loading": "yellow"}
 
 
 def requests_table(frame: Frame, width: int, height: int) -> list[Text]:
-    """The head and the first requests, in the order they came; one line where there are none."""
+    """Returns the head and the first requests, in the order they came; one line where there are none."""
     requests = frame.requests
     if not requests:
         return [line(width, Text("no requests" if requests is not None else "asking for its requests", "dim"))]

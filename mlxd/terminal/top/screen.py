@@ -20,7 +20,7 @@ LEAST_WIDTH = 48  # below, numbers would have to be cut
 
 @dataclass(frozen=True)
 class Screen:
-    """A frame, drawn once it is known how large the terminal is."""
+    """A frame that is drawn once it is known how large the terminal is."""
 
     frame: Frame
 
@@ -29,7 +29,7 @@ class Screen:
 
 
 def compose(frame: Frame, width: int, height: int) -> list[Text]:
-    """At most ``height`` lines, of at most ``width`` characters each."""
+    """Returns at most ``height`` lines, of at most ``width`` characters each."""
     if width < LEAST_WIDTH:
         return [line(width, Text(text)) for text in (f"{width} columns are too few:", f"{LEAST_WIDTH} are needed")][:height]
     top, bottom = header(frame, width), [footer(frame, width)]
@@ -41,7 +41,7 @@ def compose(frame: Frame, width: int, height: int) -> list[Text]:
 
 @dataclass(frozen=True)
 class Part:
-    """Of the screen: the lines it takes at least and at most, and how to draw it in between. An empty line goes before it."""
+    """A part of the screen has the lines it takes at least and at most, and how to draw it in between. An empty line goes before it."""
 
     least: int
     most: int
@@ -49,7 +49,7 @@ class Part:
 
 
 def distribute(parts: Sequence[Part], room: int) -> list[int]:
-    """Lines for each part; 0: left out. Parts that come first are admitted first, and grow first."""
+    """Returns the lines of each part, 0 for one that is left out. Parts that come first are admitted first, and grow first."""
     given = [0] * len(parts)
     for index, part in enumerate(parts):
         if part.most and part.least + 1 <= room:

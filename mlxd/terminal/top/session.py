@@ -25,7 +25,7 @@ _TICK = 1.0  # seconds: how often silence is measured
 
 
 def run_top(client: AdminClient, console: Console, keyboard: int, interval: float) -> None:
-    """Until somebody quits, hangs up or interrupts. ``keyboard`` is a descriptor. The first answer must come."""
+    """Draws until somebody quits, hangs up or interrupts. ``keyboard`` is a descriptor. The first answer must come."""
     answers: SimpleQueue[Look | Failure] = SimpleQueue()
     with _bell() as (hear, ring):
 
@@ -54,7 +54,7 @@ def run_top(client: AdminClient, console: Console, keyboard: int, interval: floa
 
 
 class Session:
-    """What is on the screen, and what has happened since."""
+    """A session is what is on the screen, and what has happened since."""
 
     def __init__(self, first: Look, interval: float) -> None:
         self._interval = interval
@@ -66,12 +66,12 @@ class Session:
 
     @property
     def chosen(self) -> str | None:
-        """The model whose requests are wanted."""
+        """Returns the model whose requests are wanted."""
         chosen = self.frame.chosen
         return None if chosen is None else str(chosen["id"])
 
     def take(self, answers: Iterator[Look | Failure]) -> None:
-        """What the poller told."""
+        """Takes in what the poller told."""
         for answer in answers:
             if isinstance(answer, Look):
                 self._history, self._answered, self._failure = self._history.after(answer), answer.at, ""
@@ -82,7 +82,7 @@ class Session:
         self._show()
 
     def type(self, data: bytes) -> None:
-        """What was typed; nothing at all is the end of the terminal."""
+        """Takes in what was typed; nothing at all is the end of the terminal."""
         for key in decode(data):
             self.is_over |= key is Key.QUIT
             self.frame = replace(self.frame, view=self.frame.view.after(key, self.frame.ids))
@@ -90,7 +90,7 @@ class Session:
         self._show()
 
     def tick(self, now: float) -> None:
-        """Time has passed."""
+        """Takes in that time has passed."""
         silent = now - self._answered
         is_late = bool(self._failure) or silent > self._interval + _PATIENCE
         self.frame = replace(self.frame, silent=silent if is_late else None, failure=self._failure)
@@ -117,7 +117,7 @@ def _typed(keyboard: int) -> bytes:
 
 @contextmanager
 def _bell() -> Iterator[tuple[int, Callable[[], None]]]:
-    """A descriptor that ``select`` waits for, and what makes it ready. Both stay open: a thread may ring until the program ends."""
+    """Yields a descriptor that ``select`` waits for, and what makes it ready. Both stay open: a thread may ring until the program ends."""
     hear, pull = os.pipe()
     os.set_blocking(pull, False)
     yield hear, lambda: _ring(pull)
@@ -132,7 +132,7 @@ def _ring(pull: int) -> None:
 
 @contextmanager
 def _screen_of_its_own(console: Console) -> Iterator[None]:
-    """What stood on the terminal is back when the block ends. (rich's own ``screen()`` can be interrupted before it would give it back.)"""
+    """Brings back what stood on the terminal when the block ends. (rich's own ``screen()`` can be interrupted before it would do so.)"""
     try:
         console.set_alt_screen()
         console.show_cursor(show=False)

@@ -22,7 +22,7 @@ class Key(Enum):
 
 
 class Sort(StrEnum):
-    """The order of models: of the file, or the greatest first."""
+    """Models stand in the order of the file, or the greatest come first."""
 
     FILE = "file"
     SPEED = "tok/s"
@@ -32,7 +32,7 @@ class Sort(StrEnum):
 
     @property
     def following(self) -> "Sort":
-        """The last is followed by the first."""
+        """Returns the next order; the last is followed by the first."""
         orders = cycle(Sort)
         while next(orders) is not self:
             continue
@@ -41,7 +41,7 @@ class Sort(StrEnum):
 
 @dataclass(frozen=True)
 class View:
-    """How to look at a daemon."""
+    """A view is how a person looks at a daemon."""
 
     chosen: str | None = None  # a model's id; it may be gone by now
     sort: Sort = Sort.FILE
@@ -50,7 +50,7 @@ class View:
     shows_help: bool = False
 
     def after(self, key: Key, models: Sequence[str]) -> "View":
-        """``models`` are the ids in the order they are shown in."""
+        """Returns the view after ``key``; ``models`` are the ids in the order they are shown in."""
         if self.shows_help:
             return replace(self, shows_help=False)
         changes: dict[Key, dict[str, Any]] = {
@@ -65,7 +65,7 @@ class View:
         return replace(self, **changes.get(key, {}))
 
     def choice(self, models: Sequence[str]) -> str | None:
-        """The chosen model, or the first where it is gone."""
+        """Returns the chosen model, or the first where it is gone."""
         return self.chosen if self.chosen in models else next(iter(models), None)
 
     def _beside(self, models: Sequence[str], step: int) -> str | None:
