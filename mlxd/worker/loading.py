@@ -1,0 +1,146 @@
+"""The worker before its model is ready."""
+
+import threading
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+from typing_extensions import override
+
+from mlxd.errors import MlxdError, ModelLoadingError, ModelSourceError
+from mlxd.types import MemoryFigures
+from mlxd.wire.messages import (
+    Abort,
+    CacheEvicted,
+    ErrorInfo,
+    Events,
+    EvictCache,
+    Failed,
+    Generate,
+    Heartbeat,
+    Load,
+    LoadFailed,
+    LogRecord,
+    NeedsMemory,
+    Proceed,
+    Progress,
+    Ready,
+    Reconfigure,
+)
+from mlxd.worker.cache_limit import CacheLimit
+from mlxd.worker.engine.engine import Engine
+from mlxd.worker.engine.events import StepOutput
+from mlxd.worker.engine.request_queue import RequestQueue
+from mlxd.worker.outbox import Outbox
+from mlxd.worker.request_encoder import RequestEncoder
+from mlxd.worker.serving import Serving
+from mlxd.worker.sessions import Sessions
+from mlxd.worker.stage import Stage, StageMessage
+
+EX_LOAD_FAILED = 1
+EX_ENGINE_DIED = 70
+
+
+class Loading(Stage):
+    """Loads in the engine's thread, which goes on to serve. ``become`` is told the stage that follows, ``end`` the exit code when
+    that thread ends; both on the I/O thread.
+
+    Requests are refused, new limits kept until there is something they apply to, and there is no cache to evict.
+    """
+
+    def __init__(self, outbox: Outbox, become: Callable[[Stage], None], end: Callable[[int], None]) -> None:
+        self._outbox = outbox
+        self._become = become
+        self._end = end
+        self._begun = False
+        self._cache_limit = CacheLimit()
+        self._queue = RequestQueue(max_queue=0)
+        self._may_load = threading.Event()
+        self._kept: list[Reconfigure] = []
+
+    def begin(self, order: Load) -> bool:
+        """Begins to load. False where it has begun before."""
+        if self._begun:
+            return False
+        self._begun = True
+        order = msgspec.structs.replace(order, limits=self._cache_limit.resolve(order.limits))
+        self._queue.max_queue = order.limits.max_queue
+        threading.Thread(target=self._engine_thread, args=(order,), name="engine", daemon=True).start()
+        return True
+
+    @override
+    def take(self, message: StageMessage) -> None:
+        match message:
+            case Proceed():
+                self._may_load.set()
+            case Generate(id=request_id):
+                self._outbox.send(Events(events=[Failed(id=request_id, error=_still_loading())]))
+            case Abort():
+                pass  # what it was about has been refused
+            case Reconfigure():
+                self._kept.append(message)
+            case EvictCache():
+                self._outbox.send(CacheEvicted(entries=0, bytes=0))
+
+    @override
+    def heartbeat(self, rss: int) -> Heartbeat:
+        return Heartbeat(running=0, waiting=0, steps=0, busy_seconds=0.0, memory=MemoryFigures(rss=rss))
+
+    @override
+    def close(self) -> None:
+        self._queue.close()
+
+    # ---- on the engine thread ----
+
+    def _engine_thread(self, order: Load) -> None:
+        try:
+            code = 0 if self._load_and_run(order) else EX_LOAD_FAILED
+        except Exception as error:  # noqa: BLE001 - the thread's last resort: the process ends and says why
+            self._outbox.send_from_any_thread(LogRecord(level="error", event="engine_died", fields={"error": repr(error)}))
+            code = EX_ENGINE_DIED
+        self._outbox.on_io_thread(lambda: self._end(code))
+
+    def _load_and_run(self, order: Load) -> bool:
+        try:
+            from mlxd.worker.runtime.start import start_model  # imports MLX: on this thread, and after OpenBLAS
+
+            model = start_model(order, self._tell_progress, self._wait_for_memory)
+        except Exception as error:  # noqa: BLE001 - whatever a library raises, the operator must read it
+            self._outbox.send_from_any_thread(LoadFailed(error=_load_error(order.source, error)))
+            return False
+        self._queue.capacity = model.runner.capacity
+        sessions = Sessions(order, RequestEncoder(model.encoder, model.block_size), model.decode, self._queue, self._outbox.send)
+
+        def emit(output: StepOutput) -> None:
+            self._outbox.on_io_thread(lambda: sessions.deliver(output))
+
+        engine = Engine(model.runner, self._queue, emit)
+        serving = Serving(engine, self._queue, sessions, self._cache_limit, self._outbox)
+        self._outbox.on_io_thread(lambda: self._ready(serving, model.ready))
+        engine.run()
+        return True
+
+    def _tell_progress(self, stage: Literal["fetching", "converting", "loading", "warming"], done: int, total: int) -> None:
+        self._outbox.send_from_any_thread(Progress(stage=stage, done=done, total=total))
+
+    def _wait_for_memory(self, needs: NeedsMemory) -> None:
+        """For as long as it takes: a daemon that has none ends this process."""
+        self._outbox.send_from_any_thread(needs)
+        self._may_load.wait()
+
+    # ---- back on the I/O thread ----
+
+    def _ready(self, serving: Stage, ready: Ready) -> None:
+        self._outbox.send(ready)
+        self._become(serving)
+        for message in self._kept:
+            serving.take(message)
+
+
+def _still_loading() -> ErrorInfo:
+    return ErrorInfo.of(ModelLoadingError("the model is loading", retry_after=1.0))
+
+
+def _load_error(source: str, error: Exception) -> ErrorInfo:
+    known = error if isinstance(error, MlxdError) else ModelSourceError(f"loading {source} failed: {type(error).__name__}: {error}")
+    return ErrorInfo.of(known)

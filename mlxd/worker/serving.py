@@ -1,0 +1,71 @@
+"""The worker whose model is ready."""
+
+import msgspec
+from typing_extensions import override
+
+from mlxd.types import Limits
+from mlxd.wire.messages import Abort, CacheEvicted, EvictCache, Generate, Heartbeat, Proceed, Reconfigure, Reconfigured
+from mlxd.worker.cache_limit import CacheLimit
+from mlxd.worker.engine.engine import Engine
+from mlxd.worker.engine.request_queue import RequestQueue
+from mlxd.worker.outbox import Outbox
+from mlxd.worker.sessions import Sessions
+from mlxd.worker.stage import Stage, StageMessage
+
+
+class Serving(Stage):
+    """Passes requests on to its sessions, and what concerns the engine to the engine's thread, between two steps."""
+
+    def __init__(self, engine: Engine, queue: RequestQueue, sessions: Sessions, cache_limit: CacheLimit, outbox: Outbox) -> None:
+        self._engine = engine
+        self._queue = queue
+        self._sessions = sessions
+        self._cache_limit = cache_limit
+        self._outbox = outbox
+
+    @override
+    def take(self, message: StageMessage) -> None:
+        match message:
+            case Generate():
+                self._sessions.open(message)
+            case Abort(id=request_id):
+                self._sessions.abort(request_id)
+            case Reconfigure(limits=limits):
+                self._reconfigure(self._cache_limit.resolve(limits))
+            case EvictCache():
+                self._queue.call(self._evict)
+            case Proceed():
+                pass  # it has its memory
+
+    @override
+    def heartbeat(self, rss: int) -> Heartbeat:
+        return Heartbeat(
+            running=self._queue.running,
+            waiting=self._queue.waiting,
+            steps=self._engine.steps,
+            busy_seconds=self._engine.busy_seconds,
+            memory=msgspec.structs.replace(self._engine.memory, rss=rss),
+            cache=self._engine.cache,
+        )
+
+    @override
+    def close(self) -> None:
+        self._queue.close()
+        self._sessions.close()
+
+    def _reconfigure(self, limits: Limits) -> None:
+        self._queue.max_queue = limits.max_queue
+        self._sessions.reconfigure(limits)
+        self._queue.call(lambda: self._apply(limits))
+
+    # ---- on the engine thread ----
+
+    def _apply(self, limits: Limits) -> None:
+        self._engine.reconfigure(limits)
+        self._queue.capacity = self._engine.capacity
+        self._outbox.send_from_any_thread(Reconfigured(limits=limits))
+
+    def _evict(self) -> None:
+        before = self._engine.cache.bytes_cached
+        entries = self._engine.evict_cached()
+        self._outbox.send_from_any_thread(CacheEvicted(entries=entries, bytes=before - self._engine.cache.bytes_cached))

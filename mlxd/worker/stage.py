@@ -1,0 +1,20 @@
+"""A worker's stages, ``Loading`` and then ``Serving``: who takes the daemon's messages now."""
+
+from typing import Protocol
+
+from mlxd.wire.messages import Abort, EvictCache, Generate, Heartbeat, Proceed, Reconfigure
+
+StageMessage = Proceed | Generate | Abort | Reconfigure | EvictCache
+
+
+class Stage(Protocol):
+    """Every method is called on the I/O thread."""
+
+    def take(self, message: StageMessage) -> None:
+        """Does, answers or keeps what the daemon says: nothing is lost because it came early."""
+
+    def heartbeat(self, rss: int) -> Heartbeat:
+        """Returns the present figures; ``rss`` is the process's memory in bytes."""
+
+    def close(self) -> None:
+        """Lets the engine thread end at its next step; what runs is forgotten."""
