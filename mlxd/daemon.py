@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 import time
 from collections.abc import Coroutine
 from typing import Any
@@ -44,6 +45,7 @@ from mlxd.service.open_files import raise_open_files_limit
 from mlxd.service.status_line import draining_line, status_line
 from mlxd.takeover import Takeover, total_memory_limit
 from mlxd.terminal.banner import BannerModel, banner
+from mlxd.terminal.streams import say
 
 log = structlog.get_logger(__name__)
 
@@ -105,7 +107,7 @@ class Daemon:
                 at_exit.callback(asyncio.create_task(_never_in_silence(name, work), name=name).cancel)
             at_exit.callback(self._operations.stop)
             log.info("daemon_started", version=__version__, pid=os.getpid(), config=str(running.path))
-            print(self._banner(), flush=True)  # noqa: T201 - for the person at the terminal; the log says the same to machines
+            say(self._banner(), sys.stdout)  # for the person at the terminal; the log says the same to machines
             self._registry.apply(running.config.models)
             await self._stopping.wait()
             await self._drain()
@@ -135,10 +137,10 @@ class Daemon:
         loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
 
     def _on_stop_signal(self, number: signal.Signals) -> None:
-        log.info("signal_received", signal=number.name)
         if self._stopping.is_set():
             self._stopping_now.set()
         self._stopping.set()
+        log.info("signal_received", signal=number.name)
 
     def _on_hangup(self) -> None:
         reopen_log_file()

@@ -1,6 +1,7 @@
 """From arguments to an exit code. Whatever goes wrong is said in words, on standard error."""
 
 import argparse
+import errno
 import os
 import sys
 import traceback
@@ -9,26 +10,32 @@ from collections.abc import Sequence
 from mlxd.cli import completion, configuration, doctor, exits, files, models, state, top
 from mlxd.cli.parser import Commands, Parser
 from mlxd.errors import ConfigError, DaemonUnreachableError, ListenError, MlxdError
+from mlxd.terminal.streams import abandon, open_standard_streams, say
 from mlxd.terminal.values import printable
 
 _FAMILIES = (files, state, top, configuration, models, doctor, completion)
 
+_OF_THE_SYSTEM = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM, errno.EROFS}
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
+    open_standard_streams()
     arguments = sys.argv[1:] if argv is None else list(argv)
     args = build_parser().parse_args(arguments if _names_command(arguments) else ["serve", *arguments])
     try:
         code = int(args.run(args))
         sys.stdout.flush()  # here, where it may fail
     except BrokenPipeError:  # the reader of our output is satisfied
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        abandon(sys.stdout)
         return exits.OK
     except KeyboardInterrupt:
         return exits.INTERRUPTED
     except Exception as error:  # noqa: BLE001 - every error of a command ends here, and a bug must be explained as well
         message, code = _explain(error, args)
-        print(printable(message), file=sys.stderr)
+        say(printable(message), sys.stderr)
+        if isinstance(error, OSError):
+            abandon(sys.stdout)  # if it was that which failed, it would fail again when the interpreter ends
     return code
 
 
@@ -56,6 +63,8 @@ def _explain(error: Exception, args: argparse.Namespace) -> tuple[str, int]:
             return f"mlxd: {error.message}", exits.UNAVAILABLE
         case MlxdError():
             return f"mlxd: {error.message}", exits.FAILED
+        case OSError() if error.errno in _OF_THE_SYSTEM:
+            return f"mlxd: {error.strerror}{f': {error.filename}' if error.filename else ''}", exits.FAILED
         case _:
             return _describe_bug(error, args), exits.SOFTWARE
 

@@ -18,6 +18,7 @@ from mlxd.control.model.status import ModelStatus
 from mlxd.control.reload import Result, Trigger
 from mlxd.control.telemetry import UNKNOWN_MODEL, CacheCounters, HistogramCounts, RequestRecord, TokenCounters
 from mlxd.errors import CODES, MlxdError
+from mlxd.observability.harmless import harmless
 from mlxd.observability.log_counters import LogCounters
 from mlxd.observability.memory_gauges import MemoryGauges
 from mlxd.observability.model_gauges import ModelGauges
@@ -189,6 +190,7 @@ class Metrics:
 
     # ---- control.telemetry.Telemetry ----
 
+    @harmless
     def request_finished(self, record: RequestRecord) -> None:
         """Count a request that is over, however it ended."""
         model = self._label(record.model)
@@ -213,14 +215,17 @@ class Metrics:
             self.cache_query_tokens.labels(model).inc(prompt_tokens)
             self.cache_hit_tokens.labels(model).inc(cached)
 
+    @harmless
     def cache_evicted(self, model: str, entries: int) -> None:
         """Count what an operator dropped."""
         self.evicted_blocks.labels(self._label(model), "operator").inc(entries)
 
+    @harmless
     def request_rejected(self, model: str, reason: str) -> None:
         """Count an error answer; ``reason`` is the error's code."""
         self.request_rejections.labels(self._label(model), reason if reason in CODES else MlxdError.code).inc()
 
+    @harmless
     def step(self, model: str, stats: StepStats) -> None:
         """Count one engine step."""
         model = self._label(model)
@@ -236,10 +241,12 @@ class Metrics:
         if stats.evicted_blocks:
             self.evicted_blocks.labels(model, "room").inc(stats.evicted_blocks)
 
+    @harmless
     def model_loaded(self, model: str, seconds: float) -> None:
         """Count a worker that became ready."""
         self.load_seconds.labels(self._label(model)).observe(seconds)
 
+    @harmless
     def worker_restarted(self, model: str, reason: str) -> None:
         """Count a worker that ended unasked."""
         self.worker_restarts.labels(self._label(model), reason).inc()

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from mlxd.config.schema import TracingTable
 from mlxd.control.telemetry import RequestRecord
+from mlxd.observability.harmless import harmless
 
 _STOP_TIMEOUT = 3.0  # seconds that the last spans may take to be sent
 
@@ -44,8 +45,9 @@ class Tracing:
             if before is not None:
                 _in_background(before)
 
+    @harmless
     def request_finished(self, record: RequestRecord) -> str | None:
-        """See ``Tracer``."""
+        """The id of the request's trace; None where it is in none, or where that failed."""
         return None if self._sink is None else self._sink.request_finished(record)
 
     async def stop(self) -> None:

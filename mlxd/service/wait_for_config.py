@@ -70,9 +70,9 @@ class _Wait:
         loop.add_signal_handler(signal.SIGHUP, self._wake.set)
 
     def _stop(self, number: signal.Signals) -> None:
-        _log.info("signal_received", signal=number.name)
         self._stopped = True
         self._wake.set()
+        _log.info("signal_received", signal=number.name)
 
     def _log_problems(self, problems: list[str]) -> None:
         if problems != self._problems:

@@ -3,7 +3,10 @@
 import logging
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Literal, cast
+
+from typing_extensions import override
 
 from mlxd.wire.messages import LogRecord
 
@@ -16,12 +19,21 @@ class _Forwarder(logging.Handler):
         super().__init__()
         self._send = send
 
+    @override
     def emit(self, record: logging.LogRecord) -> None:
         level = cast("Level", {"CRITICAL": "error"}.get(record.levelname, record.levelname.lower()))
-        fields = {"logger": record.name, "message": record.getMessage()}
+        fields = {"logger": record.name, "message": _shown(record.getMessage)}
         if record.exc_info and record.exc_info[1] is not None:
-            fields["error"] = repr(record.exc_info[1])
+            fields["error"] = _shown(partial(repr, record.exc_info[1]))
         self._send(LogRecord(level=level if level in _LEVELS else "info", event="library_log", fields=fields))
+
+
+def _shown(render: Callable[[], str]) -> str:
+    """A library's message may have arguments that do not fit it: that must not end what the library was doing."""
+    try:
+        return render()
+    except Exception as error:  # noqa: BLE001 - whatever their __str__ does
+        return f"a message that cannot be shown: {type(error).__name__}"
 
 
 def forward_logs(send: Callable[[LogRecord], None]) -> Callable[[], None]:
@@ -35,7 +47,7 @@ def forward_logs(send: Callable[[LogRecord], None]) -> Callable[[], None]:
     root.setLevel(logging.INFO)
 
     def show_warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object) -> None:
-        fields = {"category": category.__name__, "message": str(message), "where": f"{filename}:{lineno}"}
+        fields = {"category": category.__name__, "message": _shown(partial(str, message)), "where": f"{filename}:{lineno}"}
         send(LogRecord(level="warning", event="library_warning", fields=fields))
 
     warnings.showwarning = show_warning  # type: ignore[assignment]
