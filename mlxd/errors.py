@@ -21,6 +21,7 @@
     ├── RequestCancelledError          499 request_cancelled: an operator ended it
     ├── SlowClientError                499 slow_client: it stopped reading, its request was cancelled
     ├── GenerationError                500 generation_failed: this request's computation failed
+    │   └── NotFiniteError             500 logits_not_finite: the model computed what is no number
     ├── UnavailableError               503 (``retry_after``): try again
     │   ├── ModelLoadingError          503 model_loading
     │   ├── ModelFailedError           503 model_failed: an operator must act
@@ -234,6 +235,12 @@ class GenerationError(MlxdError):
     """Computing this request failed; others went on."""
 
     code = "generation_failed"
+
+
+class NotFiniteError(GenerationError):
+    """The model's logits for this request are NaN or infinite, so that any token would be nonsense."""
+
+    code = "logits_not_finite"
 
 
 class UnavailableError(MlxdError):

@@ -57,6 +57,7 @@ _REFUSED_BY_MODEL = (
     "worker_lost",
     "shutting_down",
     "generation_failed",
+    "logits_not_finite",
     "request_timeout",
 )
 _REFUSED_BY_LISTENER = (
@@ -127,6 +128,7 @@ class Metrics:
         self.batch_size = self._histogram("batch_size", "Sequences that took part in one engine step.", BATCH_SIZE)
         self.preemptions = self._counter("preemptions_total", "Sequences that gave their blocks back to make room, by cause.", "reason")
         self.evicted_blocks = self._counter("cache_evicted_blocks_total", "Cached blocks that were dropped, by cause.", "reason")
+        self.nonfinite = self._counter("nonfinite_logits_total", "Requests that ended because their logits were NaN or infinite.")
         self.load_seconds = self._histogram("model_load_seconds", "Time from starting a worker to its being ready.", LOAD)
         self.worker_restarts = self._counter("worker_restarts_total", "Workers that ended unasked and were replaced.", "reason")
 
@@ -234,6 +236,7 @@ class Metrics:
         self.batch_size.labels(model).observe(stats.rows)
         self.generation_tokens.labels(model).inc(stats.generated_tokens)
         self._prompt_tokens[model] = self._prompt_tokens.get(model, 0) + stats.prompt_tokens
+        self.nonfinite.labels(model).inc(stats.not_finite)
         if stats.inter_token is not None:
             self.itl.labels(model).observe(stats.inter_token)
         if stats.preemptions:
@@ -291,7 +294,7 @@ class Metrics:
         for labelled, values in starting.items():
             for value in values:
                 labelled.labels(model, value)
-        for counter in (self.generation_tokens, self.cache_query_tokens, self.cache_hit_tokens):
+        for counter in (self.generation_tokens, self.cache_query_tokens, self.cache_hit_tokens, self.nonfinite):
             counter.labels(model)
         for histogram in (self.ttft, self.itl, self.queue, self.prefill, self.decode, self.duration):
             histogram.labels(model)

@@ -251,6 +251,7 @@ class StepStats(msgspec.Struct, frozen=True, kw_only=True):
     rows: int  # sequences that took part
     prompt_tokens: int = 0  # of ``tokens``, those of prompts
     generated_tokens: int = 0  # sampled in this step
+    not_finite: int = 0  # sequences that ended because their logits were NaN or infinite
     inter_token: float | None = None  # seconds since the previous token, of the stream that waited longest
     preemptions: int = 0  # sequences that gave their blocks back to make room
     evicted_blocks: int = 0  # cached blocks taken back to make room

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mlxd.errors import MlxdError
+from mlxd.errors import MlxdError, NotFiniteError
 from mlxd.types import CacheFigures, Limits, MemoryFigures, Timings
 from mlxd.wire.messages import ErrorInfo, Failed, StepStats
 from mlxd.worker.engine.events import Ended, EngineEvent, StepOutput
@@ -153,6 +153,7 @@ class Engine:
             rows=report.rows,
             prompt_tokens=max(0, report.tokens - len(gaps)),  # to go on, a stream computes its last token; all else is of prompts
             generated_tokens=sum(len(one.tokens) for one in report.sampled),
+            not_finite=sum(isinstance(error, NotFiniteError) for error in report.failed.values()),
             inter_token=max(gaps, default=None),
             preemptions=report.preemptions,
             evicted_blocks=report.evicted_blocks,

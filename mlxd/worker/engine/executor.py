@@ -1,6 +1,6 @@
 """What the paged runner asks of the device."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -8,6 +8,7 @@ from mlxd.types import MemoryFigures
 from mlxd.worker.engine.plan import StepPlan
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.sampled import SampledToken
+from mlxd.worker.kv.manager import CachedBlock
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,9 @@ class Executor(Protocol):
 
         Raises what MLX raises; then neither step has a result, nothing is in flight, and ``reset`` is due.
         """
+
+    def not_finite(self, cached: Sequence[CachedBlock]) -> frozenset[int]:
+        """Returns those of ``cached`` whose keys, values or recurrent state are NaN or infinite anywhere; waits for the device."""
 
     def reset(self) -> None:
         """After a fault: let go of all keys, values and states, whatever they hold."""

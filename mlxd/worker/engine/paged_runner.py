@@ -3,8 +3,9 @@
 import logging
 from time import monotonic
 
+from mlxd.errors import NotFiniteError
 from mlxd.types import CacheFigures, Limits, MemoryFigures
-from mlxd.worker.engine.executor import Executor
+from mlxd.worker.engine.executor import Executor, StepResult
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.runner import StepReport
 from mlxd.worker.engine.scheduler import Scheduler
@@ -59,6 +60,7 @@ class PagedRunner:
             self._collected = None
         else:
             now = monotonic()
+            self._distrust(result)
             report = self._scheduler.update(schedule, result, now - (self._collected or began))
             self._collected = now if self._executor.is_pending else None
         for request_id in (*report.ended, *report.failed):
@@ -66,6 +68,14 @@ class PagedRunner:
         evicted = self._manager.pool.evicted
         report.evicted_blocks, self._evicted = evicted - self._evicted, evicted
         return report
+
+    def _distrust(self, result: StepResult | None) -> None:
+        """Whatever of a sequence's cached blocks is no number goes out of the prefix cache with it."""
+        failed = {} if result is None else result.failed
+        for sequence in [sequence for sequence, error in failed.items() if isinstance(error, NotFiniteError)]:
+            chain = self._scheduler.chain(sequence)
+            if chain is not None:
+                self._manager.distrust(self._executor.not_finite(self._manager.cached(chain)))
 
     def reconfigure(self, limits: Limits) -> None:
         """See ``Runner``. Where the cache shrinks, what is beyond its end goes as soon as nobody holds it."""

@@ -74,6 +74,11 @@ class Scheduler:
         else:
             self.waiting.remove(sequence)
 
+    def chain(self, request_id: str) -> BlockChain | None:
+        """Returns the names of the full blocks of a sequence that is running or waiting."""
+        sequence = self._known.get(request_id)
+        return None if sequence is None else sequence.chain
+
     @property
     def is_idle(self) -> bool:
         """Nothing to do, now or later."""

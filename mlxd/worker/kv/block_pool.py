@@ -119,6 +119,13 @@ class BlockPool:
             raise ValueError(f"block {block} is not held: it cannot be registered")
         self._findable.add(block)
 
+    def forget(self, block: int) -> None:
+        """The prefix index forgets this findable block: a cached one is free now, a used one when its last holder leaves."""
+        self._findable.remove(block)
+        self._on_evict(block)
+        if block in self._cached:
+            self._evict(block)
+
     def hand_over(self, block: int, target: int) -> None:
         """The prefix index knows ``target`` instead of ``block`` from now on; both are used."""
         self.make_findable(target)

@@ -5,7 +5,7 @@ that the next request with the same beginning finds them. What is still being co
 whose next block another one is computing can wait for it instead of computing it again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -29,6 +29,7 @@ class _Holding:
     announced: list[bytes] = field(default_factory=list)
     snapshots: dict[int, int] = field(default_factory=dict)  # index of a block -> its snapshot, being taken
     newest_snapshot: int | None = None  # the block of the last one taken while decoding
+    is_trusted: bool = True  # what it computes may be found by others
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,14 @@ class Lookup:
     cached_tokens: int
     outcome: CacheOutcome
     computing: bytes | None = None
+
+
+@dataclass(frozen=True)
+class CachedBlock:
+    """A block that the prefix cache would hand out, and the snapshot of recurrent state at its end, if it has one."""
+
+    block: int
+    snapshot: int | None = None
 
 
 class Move(msgspec.Struct, frozen=True):
@@ -129,7 +138,7 @@ class Manager:
 
     def plan_snapshot(self, sequence: str, computed: int) -> int | None:
         """The id under which to keep the recurrent state after ``computed`` tokens; None unless a block ends there."""
-        if self.snapshots is None or computed % self.block_size:
+        if self.snapshots is None or computed % self.block_size or not self._holdings[sequence].is_trusted:
             return None
         snapshot = self.snapshots.make()
         self._holdings[sequence].snapshots[computed // self.block_size - 1] = snapshot
@@ -139,7 +148,7 @@ class Manager:
         """The first ``computed`` of ``tokens`` have keys and values now: register the blocks that became full."""
         holding = self._holdings[sequence]
         full = computed // self.block_size
-        if full <= holding.registered:
+        if full <= holding.registered or not holding.is_trusted:
             return
         holding.chain.extend(tokens)
         for index in range(holding.registered, full):
@@ -150,6 +159,25 @@ class Manager:
             self._keep_snapshot(holding, index, known, own=known == block)
             self._withdraw(digest, sequence)
         holding.registered = full
+
+    def cached(self, chain: BlockChain) -> tuple[CachedBlock, ...]:
+        """Returns the blocks under which others would find the beginning of ``chain``."""
+        snapshots = self.snapshots
+        found = self._index.match(chain, len(chain))
+        return tuple(CachedBlock(block, None if snapshots is None else snapshots.of(block)) for block in found)
+
+    def distrust(self, blocks: Collection[int]) -> None:
+        """``blocks`` hold what is no number: nobody finds them any more, nor anything that was computed from them. A sequence that
+        holds one registers nothing more.
+        """
+        gone = self._index.with_descendants(blocks)
+        for sequence, holding in self._holdings.items():
+            if not gone.isdisjoint(holding.table):
+                holding.is_trusted = False
+                for digest in holding.announced:
+                    self._withdraw(digest, sequence)
+        for block in gone:
+            self._pool.forget(block)
 
     def runs(self, sequence: str) -> tuple[Run, ...]:
         """The blocks of a sequence, run by run."""

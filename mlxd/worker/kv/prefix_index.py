@@ -4,6 +4,8 @@ A name is a hash, so it only finds a candidate: tokens, extra keys and the paren
 hand out another prompt's cache.
 """
 
+from collections.abc import Collection
+
 from mlxd.worker.kv.block_chain import BlockChain, BlockKey
 
 
@@ -48,6 +50,19 @@ class PrefixIndex:
         """The block is evicted. Its children stay until they are evicted, but cannot be reached through it."""
         digest, _ = self._key.pop(block)
         del self._block[digest]
+
+    def with_descendants(self, blocks: Collection[int]) -> set[int]:
+        """Returns the known of ``blocks``, and all that lie behind one of them in a chain. Costs O(index)."""
+        children: dict[bytes, list[int]] = {}
+        for block, (_, key) in self._key.items():
+            children.setdefault(key.parent, []).append(block)
+        found: set[int] = set()
+        unseen = [block for block in blocks if block in self._key]
+        while unseen:
+            block = unseen.pop()
+            found.add(block)
+            unseen += children.get(self._key[block][0], [])
+        return found
 
     def check_integrity(self) -> None:
         """Raise ``AssertionError`` unless both directions agree."""

@@ -47,6 +47,10 @@ class StateSnapshots:
         """How many of ``blocks``, a chain from its head, end where a snapshot is: a sequence may begin after these."""
         return next((count for count in range(len(blocks), 0, -1) if blocks[count - 1] in self._of_block), 0)
 
+    def of(self, block: int) -> int | None:
+        """Returns the snapshot at the end of ``block``, if it has one."""
+        return self._of_block.get(block)
+
     def use(self, block: int) -> int:
         """The snapshot at the end of ``block``, which must have one; it is the most recently used now."""
         self._of_block.move_to_end(block)

@@ -40,6 +40,7 @@ mlxd_memory_reserved_bytes gauge {}
 mlxd_model_load_seconds histogram {model} [0.5 1 2.5 5 10 20 40 80 160 300 600 1200 1800]
 mlxd_model_runner gauge {fallback model runner}
 mlxd_model_state gauge {model state}
+mlxd_nonfinite_logits_total counter {model}
 mlxd_preemptions_total counter {model reason}
 mlxd_prefix_cache_hit_tokens_total counter {model}
 mlxd_prefix_cache_lookups_total counter {model outcome}

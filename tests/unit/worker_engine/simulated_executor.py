@@ -64,6 +64,9 @@ class SimulatedExecutor:
         self.tokens.pop(sequence, None)
         self.states.pop(sequence, None)
 
+    def not_finite(self, cached):
+        return frozenset()
+
     def reset(self):
         self.slots, self.states, self.snapshots = {}, {}, {}
 

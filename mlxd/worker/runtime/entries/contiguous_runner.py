@@ -14,6 +14,7 @@ from typing import Any
 import mlx.core as mx
 from mlx_lm.generate import BatchGenerator, GenerationBatch, PromptProcessingBatch
 
+from mlxd.errors import NotFiniteError
 from mlxd.types import CacheFigures, FinishReason, Limits, MemoryFigures
 from mlxd.wire.messages import Started
 from mlxd.worker.engine.request import EngineRequest
@@ -23,8 +24,9 @@ from mlxd.worker.engine.step_budget import StepBudget
 from mlxd.worker.engine.waiting_line import WaitingLine
 from mlxd.worker.runtime.entries.prompt_cache import PromptCache, always_rewinds, outcome
 from mlxd.worker.runtime.loading import LoadedModel, leave_memory_unwired
+from mlxd.worker.runtime.sampling.finite import checked
 from mlxd.worker.runtime.sampling.logits_processors import MlxLmProcessor, make_processors
-from mlxd.worker.runtime.sampling.sampler import RequestSampler, is_greedy
+from mlxd.worker.runtime.sampling.sampler import RequestSampler, greedy, is_greedy
 
 _log = logging.getLogger(__name__)
 
@@ -185,8 +187,17 @@ class ContiguousRunner:
             report.failed[request_id] = as_failure(row.process.error)
             self._remove(row, keep=False)
             return
-        is_end = response.token in self._loaded.end_tokens
-        report.sampled.append(Sampled(request_id, (SampledToken(response.token),), is_end))
+        try:
+            token = checked(response.token)
+        except NotFiniteError as error:
+            report.failed[request_id] = error
+            if response.finish_reason is None:
+                self._remove(row, keep=False)
+            else:
+                del self._rows[response.uid]
+            return
+        is_end = token in self._loaded.end_tokens
+        report.sampled.append(Sampled(request_id, (SampledToken(token),), is_end))
         if response.finish_reason is not None:
             report.ended[request_id] = FinishReason.STOP if is_end else FinishReason.LENGTH
             del self._rows[response.uid]
@@ -221,6 +232,7 @@ def make_generator(model: Any, stop_tokens: Iterable[int]) -> BatchGenerator:
         stop_tokens=[[token] for token in stop_tokens],
         completion_batch_size=1_000_000,
         prefill_batch_size=1,
+        sampler=greedy,
         stream=mx.default_stream(mx.default_device()),
     )
     leave_memory_unwired()  # what mlx-lm has just set

@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import mlx.core as mx
+from mlx.utils import tree_flatten
 from mlx_lm.models.cache import ArraysCache, CacheList, ConcatenateKVCache, KVCache, QuantizedKVCache, RotatingKVCache
 
 from mlxd.types import CacheOutcome
+from mlxd.worker.runtime.sampling.finite import all_finite
 
 
 @dataclass(frozen=True)
@@ -68,12 +70,12 @@ class PromptCache:
 
     def store(self, tokens: Sequence[int], layers: list[Any]) -> None:
         """Keep ``layers``, which hold exactly ``tokens``; the caller gives them up. Entries that are a beginning of this
-        one, and could be cut from it, are dropped: they only take room.
+        one, and could be cut from it, are dropped: they only take room. Layers that hold what is no number are not kept.
         """
         _compact(layers)
         size = sum(layer.nbytes for layer in layers)
         key = tuple(tokens)
-        if size > self.max_bytes or not key:
+        if size > self.max_bytes or not key or not _is_finite(layers):
             return
         if can_rewind(layers):
             for shorter in [known for known in self._entries if len(known) <= len(key) and key[: len(known)] == known]:
@@ -147,6 +149,11 @@ def _compact(layers: Sequence[Any]) -> None:
                 part.cache = [None if state is None else mx.contiguous(state) for state in part.cache]
             # Layer by layer: the larger buffers are never held twice. What is not evaluated keeps what it is made from alive.
             mx.eval(part.state)
+
+
+def _is_finite(layers: Sequence[Any]) -> bool:
+    states = [part.state for layer in layers for part in _parts(layer)]
+    return all_finite([tensor for _, tensor in tree_flatten(states) if isinstance(tensor, mx.array)])
 
 
 def _common(left: Sequence[int], right: Sequence[int]) -> int:

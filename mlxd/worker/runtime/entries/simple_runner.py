@@ -12,6 +12,7 @@ import mlx.core as mx
 from mlx_lm.generate import generate_step
 from mlx_lm.models.cache import make_prompt_cache
 
+from mlxd.errors import NotFiniteError
 from mlxd.types import CacheFigures, FinishReason, Limits, MemoryFigures
 from mlxd.wire.messages import Started
 from mlxd.worker.engine.request import EngineRequest
@@ -20,6 +21,7 @@ from mlxd.worker.engine.sampled import Sampled, SampledToken
 from mlxd.worker.engine.waiting_line import WaitingLine
 from mlxd.worker.runtime.entries.prompt_cache import Found, PromptCache, always_rewinds, outcome
 from mlxd.worker.runtime.loading import LoadedModel
+from mlxd.worker.runtime.sampling.finite import checked
 from mlxd.worker.runtime.sampling.logits_processors import MlxLmProcessor, make_processors
 from mlxd.worker.runtime.sampling.sampler import RequestSampler
 
@@ -77,6 +79,9 @@ class SimpleRunner:
             report = next(session.steps, None)
             if report is None:
                 raise RuntimeError("the model stopped without an end")  # noqa: TRY301 - as what the model raises
+        except NotFiniteError as error:  # a token was computed: only its logits are worth nothing
+            self._session = None
+            return StepReport(failed={request_id: error}, seconds=monotonic() - began, tokens=1, rows=1)
         except Exception as error:  # noqa: BLE001 - whatever MLX or a model raises ends this request, not the others
             _log.error("computing request %s failed", request_id, exc_info=error)
             self._session = None
@@ -173,9 +178,10 @@ class SimpleRunner:
         )
         session.fed.append(request.tokens[-1])
         with contextlib.closing(tokens):
-            for count, (token, _) in enumerate(tokens, start=1):
+            for count, (sampled, _) in enumerate(tokens, start=1):
                 if process.error is not None:
                     raise process.error
+                token = checked(sampled)
                 session.generated.append(token)
                 is_end = token in self._loaded.end_tokens
                 report = StepReport(sampled=[Sampled(request.id, (SampledToken(token),), is_end)], tokens=1, rows=1)

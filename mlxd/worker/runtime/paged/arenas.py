@@ -124,6 +124,10 @@ class Arenas:
         part = slice(where.start, where.stop)
         return self._keys[where.arena][:, :, part], self._values[where.arena][:, :, part]
 
+    def holds(self, where: Slots) -> bool:
+        """Whether anything was ever written to the arena of ``where``."""
+        return where.arena in self._keys
+
     def copy(self, source: Slots, target: Slots) -> None:
         """What ``source`` holds to ``target``, of equal length."""
         self.write([Span(target.arena, target.start, 0, len(target))], *self.read(source))

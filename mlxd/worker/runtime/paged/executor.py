@@ -1,8 +1,8 @@
 """The paged executor: a step's forward pass and its sampling, on a GPU one step ahead of what is read."""
 
 import logging
-from dataclasses import dataclass, field
-from typing import cast
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import mlx.core as mx
 
@@ -10,10 +10,10 @@ from mlxd.types import MemoryFigures
 from mlxd.worker.engine.executor import StepResult
 from mlxd.worker.engine.plan import StepPlan
 from mlxd.worker.engine.request import EngineRequest
-from mlxd.worker.engine.sampled import SampledToken
+from mlxd.worker.kv.manager import CachedBlock
 from mlxd.worker.runtime.loading import LoadedModel
 from mlxd.worker.runtime.paged.model import Logits, PagedModel
-from mlxd.worker.runtime.sampling.row_sampler import RowSampler
+from mlxd.worker.runtime.sampling.row_sampler import Draws, RowSampler
 
 _CLEAR_EVERY = 64  # steps between giving MLX's cached buffers back
 
@@ -23,9 +23,7 @@ _log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class _Launched:
     plan: StepPlan
-    sequences: tuple[str, ...]  # that are sampled, in order
-    tokens: mx.array  # [S], possibly not evaluated
-    failed: dict[str, Exception] = field(default_factory=dict)
+    draws: Draws  # possibly not evaluated
 
 
 class PagedExecutor:
@@ -68,6 +66,10 @@ class PagedExecutor:
             before, self._launched = self._launched, None
         return None if before is None else self._collect(before)
 
+    def not_finite(self, cached: Sequence[CachedBlock]) -> frozenset[int]:
+        """See ``Executor``."""
+        return self._model.not_finite(cached)
+
     def reset(self) -> None:
         """See ``Executor``."""
         self._launched = None
@@ -85,19 +87,18 @@ class PagedExecutor:
         )
 
     def _collect(self, step: _Launched) -> StepResult:
-        values = cast("list[int]", step.tokens.tolist())
+        result = StepResult(step.plan, step.draws.read(), step.draws.failures())
         self._steps += 1
         if self._steps % _CLEAR_EVERY == 0:
             mx.clear_cache()
-        sampled = {sequence: (SampledToken(value),) for sequence, value in zip(step.sequences, values, strict=True)}
-        return StepResult(step.plan, sampled, step.failed)
+        return result
 
     def _launch(self, plan: StepPlan, before: _Launched | None) -> _Launched:
         self._model.keep(plan.arenas)
         logits: Logits = self._model.forward(plan, _inputs(plan, before))
-        tokens, failed = self._sampler.sample(logits.rows, logits.sequences)
-        mx.async_eval(tokens, *self._model.tensors())  # type: ignore[no-untyped-call]  # mlx ships no types
-        return _Launched(plan, logits.sequences, tokens, failed)
+        draws = self._sampler.sample(logits.rows, logits.sequences)
+        mx.async_eval(*draws.tensors(), *self._model.tensors())  # type: ignore[no-untyped-call]  # mlx ships no types
+        return _Launched(plan, draws)
 
 
 def _inputs(plan: StepPlan, before: _Launched | None) -> mx.array:
@@ -108,12 +109,13 @@ def _inputs(plan: StepPlan, before: _Launched | None) -> mx.array:
         return mx.array(known, dtype=mx.int32)
     if before is None:
         raise RuntimeError("a token is in flight, but no step is")
-    if len(pending) == len(known) and tuple(chunk.sequence for chunk in pending) == before.sequences:
-        return before.tokens
-    where = {sequence: at for at, sequence in enumerate(before.sequences)}
-    index, row = list(range(len(before.sequences), len(before.sequences) + len(known))), 0
+    draws = before.draws
+    if len(pending) == len(known) and tuple(chunk.sequence for chunk in pending) == draws.sequences:
+        return draws.tokens
+    where = {sequence: at for at, sequence in enumerate(draws.sequences)}
+    index, row = list(range(len(draws.sequences), len(draws.sequences) + len(known))), 0
     for chunk in plan.chunks:
         if chunk.tokens is None:
             index[row] = where[chunk.sequence]
         row += chunk.count
-    return mx.concatenate([before.tokens.astype(mx.int32), mx.array(known, dtype=mx.int32)])[mx.array(index)]
+    return mx.concatenate([draws.tokens.astype(mx.int32), mx.array(known, dtype=mx.int32)])[mx.array(index)]

@@ -8,10 +8,11 @@ import mlx.core as mx
 from mlx_lm.models.cache import ArraysCache, CacheList, KVCache, RotatingKVCache, make_prompt_cache
 
 from mlxd.worker.engine.plan import Chunk, StepPlan
-from mlxd.worker.kv.manager import Move
+from mlxd.worker.kv.manager import CachedBlock, Move
 from mlxd.worker.runtime.paged.arenas import Arenas, Geometry
 from mlxd.worker.runtime.paged.attention import fused_attention, grouped_attention
 from mlxd.worker.runtime.paged.attention_plan import plan_attention
+from mlxd.worker.runtime.paged.finite_blocks import not_finite_blocks, not_finite_snapshots
 from mlxd.worker.runtime.paged.install import RowSelection, install_attention
 from mlxd.worker.runtime.paged.layer_cache import NotPageableError, PagedLayerCache, Step
 from mlxd.worker.runtime.paged.state_cache import SequenceStates, StateLayerCache
@@ -68,6 +69,12 @@ class PagedModel:
     def tensors(self) -> list[mx.array]:
         """Whatever the last call changed, to be evaluated with its results."""
         return [tensor for layer in self._layers for tensor in layer.arenas.tensors()] + self.states.take_tensors()
+
+    def not_finite(self, cached: Sequence[CachedBlock]) -> frozenset[int]:
+        """Returns those of ``cached`` that hold anything that is NaN or infinite. It reads them all, which only a fault is worth."""
+        arenas = [layer.arenas for layer in self._layers]
+        snapshots = {one.block: self.states.snapshot(one.snapshot) for one in cached if one.snapshot is not None}
+        return not_finite_blocks([one.block for one in cached], arenas, self.geometry) | not_finite_snapshots(snapshots)
 
     def keep(self, arenas: frozenset[int]) -> None:
         """Give back the memory of arenas that exist no more."""

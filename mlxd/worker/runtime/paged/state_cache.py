@@ -62,6 +62,10 @@ class SequenceStates:
         self._snapshots[snapshot] = copied
         self._new.append(copied)
 
+    def snapshot(self, snapshot: int) -> list[mx.array]:
+        """Returns the arrays of a snapshot, all layers together; none for one that was never taken."""
+        return _arrays([self._snapshots.get(snapshot, [])])
+
     def drop(self, snapshots: Sequence[int]) -> None:
         """Let go of snapshots; those never taken are ignored."""
         for snapshot in snapshots:

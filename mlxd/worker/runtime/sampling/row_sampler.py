@@ -1,12 +1,15 @@
 """The next tokens of the sequences of a batch, with what sampling remembers of each."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import mlx.core as mx
 
 from mlxd.types import SamplingParams
 from mlxd.worker.engine.request import EngineRequest
+from mlxd.worker.engine.sampled import SampledToken
+from mlxd.worker.runtime.sampling.finite import is_finite, not_finite
 from mlxd.worker.runtime.sampling.logits_processors import LogitsProcessor, make_processors
 from mlxd.worker.runtime.sampling.sampler import draw_seed, row_key, sample
 
@@ -19,6 +22,33 @@ class _Row:
     seed: int
     processors: list[LogitsProcessor] = field(default_factory=list)
     position: int = 0
+
+
+@dataclass(frozen=True)
+class Draws:
+    """One token of each of ``sequences``, ``tokens`` ``[S]``, and whether its logits could be sampled from, ``finite`` ``[S]``; neither
+    need be evaluated yet. What went wrong with single sequences before is in ``failed``; their tokens mean nothing.
+    """
+
+    sequences: tuple[str, ...]
+    tokens: mx.array
+    finite: mx.array
+    failed: Mapping[str, Exception] = field(default_factory=dict)
+
+    def tensors(self) -> list[mx.array]:
+        """All that ``read`` reads, to be evaluated with the step."""
+        return [self.tokens, self.finite]
+
+    def read(self) -> dict[str, tuple[SampledToken, ...]]:
+        """Returns the tokens by sequence; waits for the device."""
+        values = cast("list[int]", self.tokens.tolist())
+        return {sequence: (SampledToken(value),) for sequence, value in zip(self.sequences, values, strict=True)}
+
+    def failures(self) -> dict[str, Exception]:
+        """The sequences whose tokens mean nothing, and why; waits for the device."""
+        finite = cast("list[bool]", self.finite.tolist())
+        garbage = {name: not_finite() for name, good in zip(self.sequences, finite, strict=True) if not good}
+        return {**garbage, **self.failed}
 
 
 class RowSampler:
@@ -38,20 +68,22 @@ class RowSampler:
         """It will not be any more."""
         self._rows.pop(sequence, None)
 
-    def sample(self, logits: mx.array, sequences: Sequence[str]) -> tuple[mx.array, dict[str, Exception]]:
-        """``logits`` ``[S, vocab]`` to the ids ``[S]``, and what went wrong with single rows: their ids mean nothing."""
+    def sample(self, logits: mx.array, sequences: Sequence[str]) -> Draws:
+        """One token for each of ``sequences`` from ``logits`` ``[S, vocab]``."""
         if not sequences:
-            return mx.zeros((0,), mx.int32), {}
+            return Draws((), mx.zeros((0,), mx.int32), mx.zeros((0,), mx.bool_))
         rows = [self._rows[sequence] for sequence in sequences]
         failed: dict[str, Exception] = {}
+        finite = is_finite(logits)
         if any(row.processors for row in rows):
             logits = mx.concatenate([_process(name, self._rows[name], logits[at : at + 1], failed) for at, name in enumerate(sequences)])
+            finite = finite & is_finite(logits)  # a processor may hide what is no number, and may overflow itself
         tokens = sample(logits, [row.params for row in rows], [row_key(row.seed, row.position) for row in rows])
         for at, (name, row) in enumerate(zip(sequences, rows, strict=True)):
             row.position += 1
             if name not in failed:
                 _add(name, row, tokens[at : at + 1], failed)
-        return tokens, failed
+        return Draws(tuple(sequences), tokens, finite, failed)
 
 
 def _process(sequence: str, row: _Row, logits: mx.array, failed: dict[str, Exception]) -> mx.array:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import mlx.core as mx
 
 from mlxd.types import SamplingParams
+from mlxd.worker.runtime.sampling.finite import mark
 from mlxd.worker.runtime.x86 import exp
 
 _CANDIDATES = 1024  # of the vocabulary, most likely: top-p seldom wants more
@@ -111,7 +112,12 @@ class RequestSampler:
         self._position = 0
 
     def __call__(self, logprobs: mx.array) -> mx.array:
-        """``[1, vocab]`` to ``[1]``."""
+        """``[1, vocab]`` to ``[1]``, to be read by ``finite.checked``."""
         key = row_key(self._seed, self._position)
         self._position += 1
-        return sample(logprobs, [self._params], [key])
+        return mark(sample(logprobs, [self._params], [key]), logprobs)
+
+
+def greedy(logprobs: mx.array) -> mx.array:
+    """``[B, vocab]`` to the most likely ids ``[B]``, to be read by ``finite.checked``: one call for all rows that mlx-lm samples so."""
+    return mark(mx.argmax(logprobs, axis=-1), logprobs)

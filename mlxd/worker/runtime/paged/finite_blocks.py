@@ -1,0 +1,43 @@
+"""Which cached blocks hold what is no number, block by block or in the state behind them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import mlx.core as mx
+
+from mlxd.worker.runtime.paged.arenas import Arenas, Geometry, Slots
+from mlxd.worker.runtime.sampling.finite import all_finite
+
+
+def not_finite_blocks(blocks: Sequence[int], layers: Sequence[Arenas], geometry: Geometry) -> frozenset[int]:
+    """Returns those of ``blocks`` with a key or value that is NaN or infinite in any layer; waits for the device."""
+    return frozenset(block for run in _runs(blocks, geometry.arena_blocks) for block in _not_finite(run, layers, geometry))
+
+
+def not_finite_snapshots(snapshots: Mapping[int, Sequence[mx.array]]) -> frozenset[int]:
+    """Returns the blocks whose recurrent state, ``snapshots[block]``, is NaN or infinite anywhere; waits for the device."""
+    return frozenset(block for block, arrays in snapshots.items() if not all_finite(arrays))
+
+
+def _runs(blocks: Sequence[int], arena_blocks: int) -> Iterator[range]:
+    """``blocks`` as maximal ranges, none across the end of an arena: each is a slice of every layer's tensors."""
+    start = 0
+    for at in range(1, len(blocks) + 1):
+        if at == len(blocks) or blocks[at] != blocks[at - 1] + 1 or not blocks[at] % arena_blocks:
+            yield range(blocks[start], blocks[at - 1] + 1)
+            start = at
+
+
+def _not_finite(run: range, layers: Sequence[Arenas], geometry: Geometry) -> Iterator[int]:
+    first = geometry.slots(run.start)
+    slots = Slots(first.arena, first.start, first.start + len(run) * geometry.block_size)
+    tensors = [tensor for arenas in layers if arenas.holds(slots) for tensor in arenas.read(slots)]
+    if not tensors:
+        return iter(())
+    finite = mx.all(mx.stack([_finite(tensor, len(run)) for tensor in tensors]), axis=0)
+    return (block for block, good in zip(run, finite.tolist(), strict=True) if not good)  # type: ignore[arg-type]  # of one axis
+
+
+def _finite(tensor: mx.array, blocks: int) -> mx.array:
+    """``[1, kv_heads, slots, head_dim]`` to ``[blocks]``: a maximum or minimum is NaN where any of its operands is."""
+    by_block = tensor.reshape(tensor.shape[1], blocks, -1)
+    return mx.all(mx.isfinite(mx.max(by_block, axis=-1)) & mx.isfinite(mx.min(by_block, axis=-1)), axis=0)
