@@ -17,6 +17,7 @@
     │   ├── RequestTimeoutError        408 request_body_timeout
     │   ├── BodyTooLargeError          413 body_too_large
     │   └── UnsupportedMediaTypeError  415 unsupported_media_type
+    │       └── ContentEncodingError   415 unsupported_media_type: compressed in a way that is not understood
     ├── QueueFullError                 429 queue_full (``retry_after``)
     ├── RequestCancelledError          499 request_cancelled: an operator ended it
     ├── SlowClientError                499 slow_client: it stopped reading, its request was cancelled
@@ -42,6 +43,7 @@ An error carries its HTTP status, its stable ``code`` and OpenAI's ``type`` here
 worker's errors cross the wire as ``(code, message, param, retry_after)`` and are rebuilt by ``from_code``.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 EXCERPT = 80  # characters of what somebody else wrote, as errors, logs and metrics repeat it
@@ -167,6 +169,10 @@ class MethodNotAllowedError(RequestError):
     status = 405
     code = "method_not_allowed"
 
+    def __init__(self, message: str, *, allowed: Sequence[str] = (), param: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message, param=param, retry_after=retry_after)
+        self.allowed = tuple(allowed)
+
 
 class RequestTimeoutError(RequestError):
     """The client did not send its body in time."""
@@ -187,6 +193,10 @@ class UnsupportedMediaTypeError(RequestError):
 
     status = 415
     code = "unsupported_media_type"
+
+
+class ContentEncodingError(UnsupportedMediaTypeError):
+    """The body is compressed in a way that is not understood here."""
 
 
 class QueueFullError(MlxdError):

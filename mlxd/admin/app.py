@@ -14,7 +14,7 @@ from mlxd.admin.routes import ROUTES
 from mlxd.config.schema import AdminTable
 from mlxd.listener.application import new_application
 from mlxd.listener.body import BodyLimits
-from mlxd.listener.errors import expect_continue
+from mlxd.listener.framing import expect_continue
 from mlxd.listener.security import SecurityRules, admin_rules
 
 _OF_METRICS_LISTENER = ("/metrics", "/metrics/vllm", "/livez")

@@ -11,6 +11,7 @@ from mlxd.admin.keys import RULES
 from mlxd.admin.routes import ROUTES
 from mlxd.errors import MlxdError, excerpt
 from mlxd.listener.peer import peer_of
+from mlxd.listener.routes import route_of
 from mlxd.listener.security import ROLE
 
 _READING = ("GET", "HEAD", "OPTIONS")
@@ -46,12 +47,12 @@ async def audit_middleware(request: web.Request, handler: Handler) -> web.Stream
 
 
 def _tell(request: web.Request, peer: str, status: int, error: str | None) -> None:
-    resource = request.match_info.route.resource
-    asked = {**request.match_info, **{name: value for name, value in request.query.items() if name in _PARAMETERS}}
+    route = route_of(request)
+    asked = {**(request.match_info if route else {}), **{name: value for name, value in request.query.items() if name in _PARAMETERS}}
     role = request.get(ROLE)
     _log.info(
         "audit",
-        action=f"{request.method} {resource.canonical if resource is not None else 'unknown'}",
+        action=f"{request.method} {route or 'unknown'}",
         **{f"on_{name}": excerpt(value, _LONGEST_NAME) for name, value in asked.items()},
         role=role.value if role is not None else "none",
         peer=peer,

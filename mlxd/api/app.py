@@ -17,7 +17,7 @@ from mlxd.control.live_requests import LiveRequests
 from mlxd.control.telemetry import UNKNOWN_MODEL, Telemetry, Tracer
 from mlxd.errors import MlxdError
 from mlxd.listener.application import new_application
-from mlxd.listener.errors import expect_continue
+from mlxd.listener.framing import expect_continue
 from mlxd.listener.security import SecurityRules, inference_rules
 
 DIALECTS: tuple[Dialect[Any], ...] = (CHAT_COMPLETIONS, TEXT_COMPLETIONS)

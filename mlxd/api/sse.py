@@ -71,8 +71,9 @@ class SseWriter:
         await self.response.write_eof()
 
     async def fail(self, event: SseEvent) -> None:
-        """A last event, and the connection closes. A client that does not even take that is cut off."""
-        self.response.force_close()
+        """A last event, and the end of the response; what it failed of is no fault of the connection, which may be used again. A client
+        that does not even take that is cut off.
+        """
         try:
             async with asyncio.timeout(_LAST_WORD):
                 await self.send(event)

@@ -8,7 +8,9 @@ from aiohttp.typedefs import Middleware
 from mlxd.errors import MlxdError
 from mlxd.listener.cors import add_cors_headers
 from mlxd.listener.errors import ErrorBody, OnError, error_middleware
+from mlxd.listener.framing import close_where_unsure
 from mlxd.listener.request_id import add_request_id, request_id_middleware
+from mlxd.listener.routes import add_fallback
 from mlxd.listener.security import SecurityRules, security_middleware
 
 
@@ -23,7 +25,7 @@ def new_application(
     error_bodies: Mapping[str, ErrorBody] | None = None,
     before_security: Sequence[Middleware] = (),
 ) -> web.Application:
-    """An empty application; add routes with ``expect_handler=listener.errors.expect_continue`` where they take bodies.
+    """An empty application; add routes with ``expect_handler=listener.framing.expect_continue``.
 
     ``rules`` is asked at each request. ``on_error`` hears of every error answer. ``error_bodies``: see ``error_middleware``.
     ``before_security``: see also what the rules refuse.
@@ -32,4 +34,6 @@ def new_application(
     app = web.Application(middlewares=[request_id_middleware, errors, *before_security, security_middleware(rules)])
     app.on_response_prepare.append(add_request_id)
     app.on_response_prepare.append(add_cors_headers)
+    app.on_response_prepare.append(close_where_unsure)
+    add_fallback(app)
     return app

@@ -14,6 +14,8 @@ from aiohttp import web
 
 from mlxd.config.units import format_duration, format_size
 from mlxd.errors import BodyTooLargeError, InvalidRequestError, RequestTimeoutError
+from mlxd.listener.encoding import decoder_of
+from mlxd.listener.framing import send_continue
 
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _SHOWN = 40  # characters of what the client sent, repeated in a message
@@ -40,21 +42,25 @@ async def read_json_object(request: web.Request, limits: BodyLimits) -> dict[str
 
 
 async def read_body(request: web.Request, limits: BodyLimits) -> bytes:
-    """The whole body, decompressed. Refused by its declared length where there is one, else as soon as it exceeds the limit."""
+    """The whole body, unpacked. Refused by its declared length where there is one, else as soon as it exceeds the limit."""
     if (request.content_length or 0) > limits.max_size:
         raise _too_large(limits)
+    decoder = decoder_of(request)
+    await send_continue(request)
     body = bytearray()
     try:
         async with asyncio.timeout(limits.total):
             while chunk := await _next_chunk(request, limits):
-                body += chunk
+                room = limits.max_size - len(body)
+                body += chunk if decoder is None else await asyncio.to_thread(decoder.feed, chunk, room)
                 if len(body) > limits.max_size:
                     raise _too_large(limits)
+        if decoder is not None:
+            decoder.finish()
     except TimeoutError:
         raise RequestTimeoutError(f"the body was not complete after {format_duration(limits.total)}; send it faster") from None
     except (web.RequestPayloadError, ValueError) as error:
-        detail = getattr(error.__cause__, "message", "its transfer or content encoding is broken")
-        raise InvalidRequestError(f"the body cannot be read: {detail}") from error
+        raise InvalidRequestError("the body cannot be read: its transfer encoding is broken") from error
     return bytes(body)
 
 

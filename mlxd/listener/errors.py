@@ -6,11 +6,12 @@ from http import HTTPStatus
 from typing import Any
 
 import structlog
-from aiohttp import HttpVersion11, web
+from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from mlxd.errors import (
     BodyTooLargeError,
+    ContentEncodingError,
     InvalidRequestError,
     MethodNotAllowedError,
     MlxdError,
@@ -19,6 +20,8 @@ from mlxd.errors import (
     UnauthorizedError,
     excerpt,
 )
+from mlxd.listener.encoding import TAKEN
+from mlxd.listener.routes import route_of
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +46,10 @@ def error_response(error: MlxdError, body: ErrorBody = openai_error_body) -> web
     response = web.json_response(body(error), status=error.status)
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+    if isinstance(error, MethodNotAllowedError):
+        response.headers["Allow"] = ",".join(error.allowed)
+    if isinstance(error, ContentEncodingError):
+        response.headers["Accept-Encoding"] = TAKEN
     if isinstance(error, UnauthorizedError):
         response.headers["WWW-Authenticate"] = 'Bearer realm="mlxd"'
     if isinstance(error, _CLOSE_AFTER):
@@ -58,7 +65,6 @@ def error_middleware(on_error: OnError, bodies: Mapping[str, ErrorBody]) -> Midd
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        headers: dict[str, str] = {}
         try:
             return await handler(request)
         except MlxdError as raised:
@@ -67,37 +73,15 @@ def error_middleware(on_error: OnError, bodies: Mapping[str, ErrorBody]) -> Midd
             if raised.status < HTTPStatus.BAD_REQUEST:
                 raise
             error = _from_aiohttp(raised, request)
-            if "Allow" in raised.headers:
-                headers["Allow"] = raised.headers["Allow"]
         except Exception as bug:
             if _is_disconnect(bug, request):
                 raise
-            log.exception("request_crashed", method=excerpt(request.method), route=_route(request))
+            log.exception("request_crashed", method=excerpt(request.method), route=route_of(request))
             error = internal_error()
         on_error(request, error)
-        response = error_response(error, bodies.get(_route(request), openai_error_body))
-        response.headers.update(headers)
-        if request.content.exception() is not None:
-            response.force_close()  # where this body ends, and the next request begins, is anyone's guess
-        return response
+        return error_response(error, bodies.get(route_of(request), openai_error_body))
 
     return middleware
-
-
-async def expect_continue(request: web.Request) -> web.StreamResponse | None:
-    """``Expect`` handler of a route: aiohttp's own answers in plain text, and before any middleware."""
-    if request.version < HttpVersion11:  # RFC 9110, 10.1.1: ignored there
-        return None
-    if request.headers.get("Expect", "").lower() == "100-continue":
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0  # or aiohttp takes the interim answer for a begun response
-        return None
-    return error_response(InvalidRequestError('the only expectation understood is "Expect: 100-continue"'))
-
-
-def _route(request: web.Request) -> str:
-    resource = request.match_info.route.resource
-    return resource.canonical if resource is not None else ""
 
 
 def _is_disconnect(error: Exception, request: web.Request) -> bool:
@@ -107,12 +91,9 @@ def _is_disconnect(error: Exception, request: web.Request) -> bool:
 def _from_aiohttp(error: web.HTTPException, request: web.Request) -> MlxdError:
     if isinstance(error, web.HTTPNotFound):
         return NotFoundError(f"no such path: {excerpt(request.path)}")
-    if isinstance(error, web.HTTPMethodNotAllowed):
-        allowed = ", ".join(sorted(error.allowed_methods))
-        return MethodNotAllowedError(f"{excerpt(request.method)} is not allowed on {excerpt(request.path)}; use {allowed}")
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         return BodyTooLargeError("the request body is too large")
     if error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
         return InvalidRequestError(error.reason)
-    log.error("request_crashed", method=excerpt(request.method), route=_route(request), status=error.status, reason=error.reason)
+    log.error("request_crashed", method=excerpt(request.method), route=route_of(request), status=error.status, reason=error.reason)
     return internal_error()

@@ -1,14 +1,17 @@
-"""Who is at the other end of a connection, as the system knows it."""
+"""Who is at the other end of a connection, and what it has taken, as the system knows it."""
 
+import fcntl
 import socket
 import struct
 import sys
+import termios
 
 from aiohttp import web
 
 _XUCRED = "IIhxx16I"  # macOS: version, uid, number of groups, groups
 _LOCAL_PEERCRED = 1  # sys/un.h; Python has no name for it
 _SOL_LOCAL = 0
+_SO_NWRITE = 0x1024  # sys/socket.h of macOS
 
 
 def peer_of(request: web.BaseRequest) -> str:
@@ -24,6 +27,17 @@ def peer_of(request: web.BaseRequest) -> str:
     except (OSError, AttributeError, struct.error):
         return "unknown"
     return f"uid {uid}"
+
+
+def unsent_bytes(sock: socket.socket) -> int:
+    """What was written to the socket and its other end has not taken; 0 where the system does not say."""
+    try:
+        if sys.platform == "darwin":
+            return sock.getsockopt(socket.SOL_SOCKET, _SO_NWRITE)
+        (size,) = struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, struct.pack("i", 0)))
+    except OSError:
+        return 0
+    return int(size)
 
 
 def _peer_uid(sock: socket.socket) -> int:

@@ -1,9 +1,10 @@
 """Who may ask: the checks every request passes before its handler, on both listeners, in this order.
 
+0. The request's framing and target are of one meaning only (``framing.py``).
 1. No WebSocket upgrade, no ``Sec-Fetch-Mode: no-cors``: nothing here answers these, only attacks on local servers send them.
 2. ``Host`` on an allow-list, against DNS rebinding (TCP only: no browser reaches a unix socket).
 3. ``Origin``, where present, on its own list (``cors.py``); CORS preflights end here.
-4. A body has a JSON content type (or TOML's, for configurations), which no HTML form can send.
+4. A body has a JSON content type (or TOML's, for configurations), which no HTML form can send, and a content coding that is understood.
 5. A bearer token, where tokens are configured. Health checks need none: they say nothing about models or configuration.
 
 The rules are asked for anew at each request, so that a reload takes effect on the next one.
@@ -24,6 +25,8 @@ from mlxd.config.address import Address, TcpAddress
 from mlxd.config.schema import AdminTable, ServerTable
 from mlxd.errors import ForbiddenError, UnauthorizedError, UnsupportedMediaTypeError
 from mlxd.listener.cors import check_origin, preflight_response
+from mlxd.listener.encoding import check_encoding
+from mlxd.listener.framing import check_framing
 
 OPEN_PATHS = frozenset({"/health", "/livez", "/readyz"})
 _JSON = frozenset({"application/json"})
@@ -76,6 +79,7 @@ def security_middleware(rules: Callable[[], SecurityRules]) -> Middleware:
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         now = rules()
+        check_framing(request)
         _refuse_upgrade(request)
         _check_host(request, now.hosts)
         check_origin(request, now.origins)
@@ -83,6 +87,7 @@ def security_middleware(rules: Callable[[], SecurityRules]) -> Middleware:
         if preflight is not None:
             return preflight
         _check_content_type(request, now.content_types)
+        check_encoding(request)
         request[ROLE] = _check_token(request, now)
         return await handler(request)
 

@@ -4,32 +4,39 @@ import asyncio
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
 from aiohttp import web
 
 from mlxd.config.address import Address
-from mlxd.errors import InvalidRequestError
 from mlxd.listener.acceptor import Acceptor
 from mlxd.listener.binding import Bound, bind
-from mlxd.listener.errors import error_response, internal_error
+from mlxd.listener.connection import Connection, OpenConnections
 
 log = structlog.get_logger(__name__)
 
 # handler_cancellation: a client that goes away cancels its handler at once, not at the next write
 _RUNNER_OPTIONS: dict[str, Any] = {"handler_cancellation": True, "access_log": None}
-# keepalive_timeout: seconds a connection may be idle, before its first request or between two
-_CONNECTION_OPTIONS: dict[str, Any] = {"access_log": None, "keepalive_timeout": 75.0}
+_WRITE_STALL = 60.0  # seconds after which a client that reads nothing of its answer is cut off
 
 
 class Listener:
-    """Start once, stop once. Between the two, addresses may be opened and closed (a reload does)."""
+    """Start once, stop once. Between the two, addresses may be opened and closed (a reload does).
 
-    def __init__(self, app: web.Application, addresses: Sequence[Address], *, shutdown_timeout: float = 2.0) -> None:
+    ``write_stall``: seconds after which a client that reads nothing of what was written to it is cut off.
+    """
+
+    def __init__(
+        self, app: web.Application, addresses: Sequence[Address], *, shutdown_timeout: float = 2.0, write_stall: float = _WRITE_STALL
+    ) -> None:
         self._wanted = tuple(addresses)
         self._open: dict[Address, _Site] = {}
+        self._closing: list[_Site] = []  # that some connections are left of
         self._connecting: set[asyncio.Task[None]] = set()
+        self._write_stall = write_stall
+        self._watching: asyncio.Task[None] | None = None
         self._runner = web.AppRunner(app, shutdown_timeout=shutdown_timeout, **_RUNNER_OPTIONS)
 
     @property
@@ -44,6 +51,7 @@ class Listener:
             await self._runner.setup()
             for wanted, bound in zip(self._wanted, bounds, strict=True):
                 self.serve(wanted, bound)
+            self._watching = asyncio.create_task(self._watch_writes(), name="write_stall")
         except BaseException:
             for bound in bounds:
                 bound.close()
@@ -56,76 +64,72 @@ class Listener:
 
     def serve(self, wanted: Address, bound: Bound) -> None:
         """Serve what is bound already, for the address that was ``wanted``; from now on it is the listener's to close."""
-        self._open[wanted] = _Site(bound, [Acceptor(sock, self._accepted) for sock in bound.sockets])
+        connections = OpenConnections()
+        accepted = partial(self._accepted, connections)
+        self._open[wanted] = _Site(bound, [Acceptor(sock, accepted) for sock in bound.sockets], connections)
 
     def close(self, wanted: Address) -> None:
-        """Stop listening on one address; its connections go on. No effect on one that is not open."""
+        """Stop listening on one address. Its connections finish the requests they are at, and close. No effect on one that is not open."""
         site = self._open.pop(wanted, None)
         if site is not None:
             site.close()
+            self._closing = [*(old for old in self._closing if len(old.connections)), site]
 
     def stop_accepting(self) -> None:
-        """Close all listening sockets; connections, and the requests on them, go on."""
+        """Close all listening sockets; the requests that have begun go on."""
         for wanted in list(self._open):
             self.close(wanted)
 
     async def stop(self) -> None:
         """Close everything. Handlers that still run get ``shutdown_timeout``, are then cancelled, and get it once more."""
         self.stop_accepting()
+        if self._watching is not None:
+            self._watching.cancel()
         await asyncio.gather(*self._connecting)  # what was accepted a moment ago becomes a connection, which cleanup closes
         await self._runner.cleanup()
 
-    def _accepted(self, connected: socket.socket) -> None:
-        task = asyncio.create_task(self._connect(connected))
+    def _accepted(self, connections: OpenConnections, connected: socket.socket) -> None:
+        task = asyncio.create_task(self._connect(connections, connected))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
 
-    async def _connect(self, connected: socket.socket) -> None:
+    async def _connect(self, connections: OpenConnections, connected: socket.socket) -> None:
         try:
-            await asyncio.get_running_loop().connect_accepted_socket(self._connection, connected)
+            await asyncio.get_running_loop().connect_accepted_socket(partial(self._connection, connections), connected)
         except OSError:  # the client has gone, or the application has
             connected.close()
 
-    def _connection(self) -> "_Connection":
+    def _connection(self, connections: OpenConnections) -> Connection:
         server = self._runner.server
         if server is None:
             raise ConnectionAbortedError("the listener has stopped")
-        return _Connection(server, loop=asyncio.get_running_loop(), **_CONNECTION_OPTIONS)
+        return connections.accept(server)
+
+    async def _watch_writes(self) -> None:
+        """An answer that nobody reads would be kept, with its connection, for as long as the client likes."""
+        idle: dict[Connection, float] = {}  # seconds
+        tick = self._write_stall / 4
+        while True:
+            await asyncio.sleep(tick)
+            stalled = [one for site in (*self._open.values(), *self._closing) for one in site.connections if not one.is_read()]
+            idle = {connection: idle.get(connection, 0.0) + tick for connection in stalled}
+            for connection, seconds in idle.items():
+                if seconds >= self._write_stall:
+                    log.info("client_stalled", seconds=round(seconds, 1))
+                    connection.cut_off()
 
 
 @dataclass(frozen=True)
 class _Site:
     bound: Bound
     acceptors: list[Acceptor]
+    connections: OpenConnections
 
     def close(self) -> None:
         for acceptor in self.acceptors:
             acceptor.close()
         self.bound.close()
-
-
-class _Connection(web.RequestHandler):
-    """aiohttp's connection, whose own errors (malformed HTTP above all) have our shape."""
-
-    def handle_error(
-        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
-    ) -> web.StreamResponse:
-        if request.writer.output_size > 0:
-            raise ConnectionError("the response has begun; no other can be sent")
-        if status < 500:  # the parser refused it; a scanner's noise is no event of ours
-            log.debug("request_malformed", reason=message)
-            response = error_response(InvalidRequestError(f"malformed HTTP request: {message or 'not understood'}"))
-        else:
-            if not isinstance(exc, ConnectionError):  # that is a client that left before its answer began
-                log.error("request_crashed", exc_info=exc)
-            response = error_response(internal_error())
-        response.force_close()
-        return response
-
-    def log_exception(self, *args: Any, **kw: Any) -> None:
-        """A broken body is met a second time when aiohttp skips the rest of it; the client has been told already."""
-        if not isinstance(kw.get("exc_info"), web.RequestPayloadError):
-            super().log_exception(*args, **kw)
+        self.connections.retire()
 
 
 def _bind_all(addresses: Sequence[Address]) -> list[Bound]:

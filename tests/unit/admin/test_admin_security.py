@@ -13,7 +13,7 @@ from mlxd.admin.app import build_admin_app, rules_of
 from mlxd.admin.routes import ROUTES
 from mlxd.config.address import TcpAddress
 from mlxd.config.schema import AdminTable
-from mlxd.listener import server
+from mlxd.listener import connection as connection_module
 from mlxd.listener.body import BodyLimits
 from mlxd.listener.server import Listener
 from tests.unit.admin.conftest import GUARDED
@@ -272,7 +272,7 @@ async def test_a_chunk_whose_first_line_never_ends_ends_in_time(daemon, door):
 
 
 async def test_headers_that_drip_do_not_hold_a_connection(door, monkeypatch):
-    monkeypatch.setitem(server._CONNECTION_OPTIONS, "keepalive_timeout", 0.3)
+    monkeypatch.setitem(connection_module._OPTIONS, "keepalive_timeout", 0.3)
     async with door.open() as connection:
         await connection.send(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n")
         ended = asyncio.create_task(connection.reader.read())

@@ -54,7 +54,7 @@ def test_the_router_has_what_is_described(daemon):
     assert isinstance(daemon.sources, AdminSources)
     app = build_admin_app(daemon.sources, SecurityRules)
     routed = {(route.method, route.resource.canonical) for route in app.router.routes() if route.method != hdrs.METH_HEAD}
-    assert routed == {(method, path) for method, path, _ in OPERATIONS.values()}
+    assert routed - {("*", "/{rest}")} == {(method, path) for method, path, _ in OPERATIONS.values()}
 
 
 def test_every_reference_leads_somewhere():

@@ -8,7 +8,7 @@ from aiohttp import web
 from mlxd.config.address import TcpAddress
 from mlxd.listener.application import new_application
 from mlxd.listener.body import BodyLimits, read_json_object
-from mlxd.listener.errors import expect_continue
+from mlxd.listener.framing import expect_continue
 from mlxd.listener.security import ROLE, SecurityRules
 from mlxd.listener.server import Listener
 

@@ -53,10 +53,10 @@ async def test_a_broken_transfer_encoding(echo):
     assert (status, body["error"]["code"]) == (400, "invalid_request")
 
 
-async def test_a_broken_content_encoding_closes_the_connection(echo, caplog):
-    status, headers, body = await echo.post(b"this is no gzip", Content_Encoding="gzip")
-    assert (status, headers["connection"]) == (400, "close")
-    assert body["error"]["message"] == "the body cannot be read: Can not decode content-encoding: gzip"
+async def test_a_broken_content_encoding(echo, caplog):
+    status, _, body = await echo.post(b"this is no gzip", Content_Encoding="gzip")
+    assert status == 400
+    assert body["error"]["message"] == "the body cannot be read: it is no gzip data"
     assert caplog.records == []
 
 

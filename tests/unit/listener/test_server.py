@@ -57,24 +57,6 @@ async def test_all_or_nothing(tmp_path):
     assert not (tmp_path / "s").exists()
 
 
-async def test_stop_accepting_keeps_connections(tmp_path):
-    made = Echo()
-    listener = Listener(made.application(), [ANY])
-    await listener.start()
-    address = listener.addresses[0]
-    reader, writer = await asyncio.open_connection(address.host, address.port)
-    request = b"GET /echo HTTP/1.1\r\nHost: localhost\r\n\r\n"
-    writer.write(request)
-    assert b"200" in await reader.readline()
-    listener.stop_accepting()
-    assert not await is_open(address)
-    await reader.readuntil(b"}")
-    writer.write(request)
-    assert b"200" in await reader.readline()
-    writer.close()
-    await listener.stop()
-
-
 async def test_stop_cancels_what_still_runs():
     made = Echo()
     listener = Listener(made.application(), [ANY], shutdown_timeout=0.1)
