@@ -207,13 +207,11 @@ class Scheduler:
         the step fails, everything that is cached is dropped.
         """
         start = sequence.computed
-        known = tuple(sequence.tokens[start:stop])
-        tokens = known if len(known) == stop - start else None
+        tokens = tuple(sequence.tokens[start:stop]) if stop <= sequence.verified else None
         samples = stop == sequence.length
         keep = self._manager.plan_snapshot(sequence.id, stop)
         chunk = Chunk(sequence.id, start, stop - start, tokens, runs, samples, sequence.resume, keep)
-        if tokens is not None:
-            self._manager.commit(sequence.id, sequence.tokens, stop)
+        self._manager.commit(sequence.id, sequence.tokens, min(stop, sequence.verified))
         sequence.computed, sequence.resume = stop, None
         sequence.in_flight += samples
         return chunk
@@ -289,7 +287,7 @@ class Scheduler:
                 self.forget(sequence.id)
                 continue
             if sequence.id in self.running:
-                self._manager.commit(sequence.id, sequence.tokens, min(chunk.start + chunk.count, len(sequence.tokens)))
+                self._manager.commit(sequence.id, sequence.tokens, min(chunk.start + chunk.count, sequence.verified))
             if chunk.samples:
                 self._take_tokens(sequence, result.sampled[chunk.sequence], report)
 

@@ -12,12 +12,13 @@ class Sequence:
     """There are no phases: ``computed`` says how many tokens have keys and values, whether they are the prompt's, found in the
     cache, generated, or computed again after a preemption.
 
-    ``in_flight`` tokens are sampled, but their values are not read yet: they are not in ``tokens``.
+    ``in_flight`` tokens are sampled, but their values are not read yet: they are not in ``tokens``. ``computed`` may be ahead of
+    ``verified``, but only what is both is committed to the prefix index.
     """
 
     request: EngineRequest
     chain: BlockChain  # names of its full blocks
-    tokens: list[int] = field(default_factory=list)  # prompt and output, as far as known
+    tokens: list[int] = field(default_factory=list)  # prompt and output, as far as known; never a guess
     computed: int = 0
     in_flight: int = 0
     cached_tokens: int = 0  # of the prompt, at first admission
@@ -38,6 +39,11 @@ class Sequence:
     def length(self) -> int:
         """Tokens there are, known or in flight."""
         return len(self.tokens) + self.in_flight
+
+    @property
+    def verified(self) -> int:
+        """Tokens that are its own for good: the prompt's, and what was sampled and read."""
+        return len(self.tokens)
 
     @property
     def generated(self) -> int:

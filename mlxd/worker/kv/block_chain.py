@@ -68,7 +68,7 @@ class BlockChain:
         self._extra = extra_keys(media, block_size)
         self.keys: list[BlockKey] = []
         self.digests: list[bytes] = []
-        self._end = root
+        self._root = self._end = root
 
     @classmethod
     def of(cls, prompt: EncodedPrompt, block_size: int) -> Self:
@@ -93,3 +93,8 @@ class BlockChain:
             self._end = key.digest()
             self.keys.append(key)
             self.digests.append(self._end)
+
+    def truncate(self, length: int) -> None:
+        """Forget all names but the first ``length``: other tokens may follow these."""
+        del self.keys[length:], self.digests[length:]
+        self._end = self.digests[-1] if self.digests else self._root

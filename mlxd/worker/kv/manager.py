@@ -52,6 +52,16 @@ class CachedBlock:
     snapshot: int | None = None
 
 
+@dataclass(frozen=True)
+class Rewound:
+    """``computed`` tokens of a sequence still have keys and values. With recurrent state it goes on with snapshot ``resume``, or, at
+    its beginning, with none.
+    """
+
+    computed: int
+    resume: int | None = None
+
+
 class Move(msgspec.Struct, frozen=True):
     """The content of blocks ``source`` is copied to blocks ``target``, pairwise."""
 
@@ -145,7 +155,9 @@ class Manager:
         return snapshot
 
     def commit(self, sequence: str, tokens: Sequence[int], computed: int) -> None:
-        """The first ``computed`` of ``tokens`` have keys and values now: register the blocks that became full."""
+        """The first ``computed`` of ``tokens``, all of them verified, have keys and values now, or will have when the step that is being
+        planned is done: register the blocks that became full.
+        """
         holding = self._holdings[sequence]
         full = computed // self.block_size
         if full <= holding.registered or not holding.is_trusted:
@@ -178,6 +190,24 @@ class Manager:
                     self._withdraw(digest, sequence)
         for block in gone:
             self._pool.forget(block)
+
+    def rewind(self, sequence: str, tokens: int) -> Rewound:
+        """Forget the keys, values and states behind the first ``tokens`` of a sequence that are fewer than it has computed, as of
+        guesses that were rejected, and give up the blocks that hold nothing else. What was committed before stays findable.
+
+        It may go back further: to where a committed block begins, for others may find that one, so it is never written again; and to
+        a snapshot, where the model has recurrent state.
+        """
+        holding = self._holdings[sequence]
+        if tokens < holding.registered * self.block_size:
+            tokens -= tokens % self.block_size
+        resume = None
+        if self.snapshots is not None:
+            blocks = list(holding.table)[: min(tokens // self.block_size, holding.registered)]
+            depth = self.snapshots.deepest(blocks)
+            tokens, resume = depth * self.block_size, self.snapshots.use(blocks[depth - 1]) if depth else None
+        self._cut(holding, tokens)
+        return Rewound(tokens, resume)
 
     def runs(self, sequence: str) -> tuple[Run, ...]:
         """The blocks of a sequence, run by run."""
@@ -223,9 +253,8 @@ class Manager:
             self._pool.release(block)
         for digest in holding.announced:
             self._withdraw(digest, sequence)
-        if self.snapshots is not None:
-            for snapshot in holding.snapshots.values():
-                self.snapshots.discard(snapshot)
+        for snapshot in holding.snapshots.values():
+            self._discard(snapshot)
 
     def evict_cached(self) -> int:
         """Drop every block that nobody holds; how many."""
@@ -251,6 +280,18 @@ class Manager:
         assert self._pool.counts().used == len(held), "a block is held by no table"
         assert set(self._computing.values()) <= set(self._holdings), "a closed sequence is still announced"
 
+    def _cut(self, holding: _Holding, tokens: int) -> None:
+        kept = self.blocks_for(tokens)
+        cut = holding.table.truncate(kept)
+        for block in reversed(cut):
+            self._pool.release(block)
+        holding.registered = min(holding.registered, kept)
+        holding.chain.truncate(kept)
+        if holding.newest_snapshot in cut:
+            holding.newest_snapshot = None
+        for index in [index for index in holding.snapshots if (index + 1) * self.block_size > tokens]:
+            self._discard(holding.snapshots.pop(index))
+
     def _forget(self, block: int) -> None:
         self._index.forget(block)
         if self.snapshots is not None:
@@ -268,6 +309,10 @@ class Manager:
             if holding.newest_snapshot is not None:
                 self.snapshots.drop(holding.newest_snapshot)
             holding.newest_snapshot = block
+
+    def _discard(self, snapshot: int) -> None:
+        if self.snapshots is not None:
+            self.snapshots.discard(snapshot)
 
     def _withdraw(self, digest: bytes, sequence: str) -> None:
         if self._computing.get(digest) == sequence:

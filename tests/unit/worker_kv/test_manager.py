@@ -250,14 +250,65 @@ class Cache(RuleBasedStateMachine):
     def compute(self, data, n):
         name = data.draw(st.sampled_from(sorted(self.open)))
         tokens, computed = self.open[name]
-        computed = min(len(tokens), computed + n)
-        self.open[name][1] = computed
+        if computed < len(tokens):
+            self.write(name, tokens, computed, min(len(tokens), computed + n))
+            self.manager.commit(name, tokens, self.open[name][1])
+
+    def write(self, name, tokens, start, stop):
+        """Keys, values and, at the end, the state of ``tokens[start:stop]``."""
+        self.open[name][1] = stop
         blocks = [block for run in self.manager.runs(name) for block in run]
-        for index in range(computed // BLOCK):
-            self.content[blocks[index]] = tokens[: (index + 1) * BLOCK]
-        if (snapshot := self.manager.plan_snapshot(name, computed)) is not None:
-            self.states[snapshot] = tokens[:computed]
-        self.manager.commit(name, tokens, computed)
+        for index in range(start // BLOCK, -(-stop // BLOCK)):
+            self.content[blocks[index]] = tokens[: min((index + 1) * BLOCK, stop)]
+        if (snapshot := self.manager.plan_snapshot(name, stop)) is not None:
+            self.states[snapshot] = tokens[:stop]
+
+    @precondition(lambda self: self.open)
+    @rule(data=st.data(), drafts=st.lists(st.integers(0, 1), min_size=1, max_size=6), accepted=st.integers(0, 5))
+    def guess(self, data, drafts, accepted):
+        """Compute behind what is verified; then some of it turns out right."""
+        name = data.draw(st.sampled_from(sorted(self.open)))
+        tokens, computed = self.open[name]
+        if computed < len(tokens) or not self.manager.reserve(name, computed + len(drafts)):
+            return
+        self.write(name, [*tokens, *drafts], computed, computed + len(drafts))
+        self.manager.commit(name, tokens, len(tokens))
+        tokens = [*tokens, *drafts[:accepted]]
+        if accepted < len(drafts):
+            self.go_back(name, len(tokens), tokens)
+        else:
+            self.open[name][0] = tokens
+            self.manager.commit(name, tokens, len(tokens))
+
+    @precondition(lambda self: self.open)
+    @rule(data=st.data(), others=st.lists(st.integers(0, 1), max_size=9), evicted=st.booleans())
+    def rewind(self, data, others, evicted):
+        """To anywhere, and go on with other tokens; what it has given up may be gone at once."""
+        name = data.draw(st.sampled_from(sorted(self.open)))
+        tokens, computed = self.open[name]
+        to = data.draw(st.integers(0, computed))
+        if to < computed:
+            self.go_back(name, to, [*tokens[:to], *others])
+            if evicted:
+                self.manager.evict_cached()
+
+    def go_back(self, name, to, tokens):
+        """To the first ``to`` of ``tokens``; then there is room for all of them, or the sequence ends."""
+        found = self.manager.rewind(name, to)
+        if self.manager.snapshots is None:
+            assert to - BLOCK < found.computed <= to
+        else:
+            assert found.computed <= to
+            assert (found.resume is None) == (found.computed == 0)
+            assert found.resume is None or self.states[found.resume] == tokens[: found.computed]
+        blocks = [block for run in self.manager.runs(name) for block in run]
+        assert len(blocks) == -(-found.computed // BLOCK)
+        assert not blocks or self.content[blocks[-1]][: found.computed] == tokens[: found.computed]
+        if self.manager.reserve(name, len(tokens)):
+            self.open[name] = [tokens, found.computed]
+        else:
+            del self.open[name]
+            self.manager.close(name)
 
     @precondition(lambda self: self.open)
     @rule(data=st.data(), token=st.integers(0, 1))
@@ -296,6 +347,9 @@ class Cache(RuleBasedStateMachine):
         if not hasattr(self, "manager"):
             return
         self.manager.check_integrity()
+        for block, (digest, _) in self.manager._index._key.items():  # whatever can be found holds what its name says
+            assert chain_of(self.content[block]).digests[-1] == digest
+            assert len(self.content[block]) % BLOCK == 0
         if self.manager.snapshots is not None:
             for snapshot in self.manager.snapshots.take_dropped():
                 del self.states[snapshot]
