@@ -36,7 +36,7 @@
     ├── StaleConfigError               412 stale_config: what runs is not what the caller thought
     ├── VersionMismatchError           daemon and worker are of different versions of mlxd
     ├── ModelSourceError               a model cannot be fetched or its directory is damaged
-    │   └── ModelUnreachableError      the network is in the way: trying again may help
+    │   └── ModelUnreachableError      the network or a disk is in the way: it is tried again
     └── DaemonUnreachableError         a command found no daemon at the admin address: exit code 69
 
 An error carries its HTTP status, its stable ``code`` and OpenAI's ``type`` here and nowhere else. The
@@ -105,7 +105,7 @@ class ModelSourceError(MlxdError):
 
 
 class ModelUnreachableError(ModelSourceError):
-    """Where the model is fetched from does not answer."""
+    """Where the model is fetched from, or kept, cannot be reached now: another try may find it."""
 
     code = "model_unreachable"
 

@@ -3,12 +3,14 @@
 import importlib.metadata
 from collections.abc import Iterator
 
+import psutil
+
 from mlxd.config.address import Address, TcpAddress
 from mlxd.config.document import Document
 from mlxd.config.keys import Key, dotted
 from mlxd.config.problems import Problem, shown
 from mlxd.config.schema import Config, ModelTable
-from mlxd.config.units import format_duration
+from mlxd.config.units import format_duration, format_size
 
 _LISTENERS = ("server", "admin", "metrics")
 
@@ -20,6 +22,7 @@ def check(config: Config, document: Document) -> Iterator[Problem]:
     for name, model in config.models.items():
         yield from _cache_fits_mode(name, model, document)
         yield from _worker_times_agree(name, model, document)
+    yield from _sizes_are_of_this_machine(config, document)
     yield from _addresses_are_unique(config, document)
     yield from _open_listeners_are_guarded(config, document)
     yield from _any_origin_needs_keys(config)
@@ -81,6 +84,23 @@ def _addresses(config: Config, document: Document) -> Iterator[tuple[Key, Addres
         for position, address in enumerate(getattr(config, listener).listen or ()):
             item = (*key, position)
             yield (item if item in document.lines else key), address
+
+
+def _sizes_are_of_this_machine(config: Config, document: Document) -> Iterator[Problem]:
+    """A slip in the unit, mostly; it would be noticed when a model has loaded, or when the machine swaps."""
+    sizes: dict[Key, int | None] = {("server", "max_body"): config.server.max_body, ("memory", "limit"): config.memory.limit.size}
+    for name, model in config.models.items():
+        sizes.setdefault(_origin(document, name, "cache", "memory"), model.cache.memory.size)
+    ram = machine_memory()
+    for key, size in sizes.items():
+        if size is not None and size > ram:
+            found = f"found {shown(format_size(size))}, more than this machine's memory"
+            yield Problem(key, f"{found}; must be at most {shown(format_size(ram))}", (key,))
+
+
+def machine_memory() -> int:
+    """RAM in bytes."""
+    return psutil.virtual_memory().total
 
 
 def _addresses_are_unique(config: Config, document: Document) -> Iterator[Problem]:

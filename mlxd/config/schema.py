@@ -194,6 +194,12 @@ class LifecycleTable(Table):
     idle_unload: Idle = setting(
         None, 'Unload after this long without a request, or "never". The next request loads it again.', reload=Reload.LIVE
     )
+    residence: Duration = setting(
+        15.0,
+        "Once loaded, it stays so long before it gives way to another model, however requests for the two alternate.",
+        reload=Reload.LIVE,
+        ge=0,
+    )
     pin: bool = setting(False, "Never unload it to make room for another model.", reload=Reload.LIVE)
 
 
@@ -210,7 +216,11 @@ class WorkerTable(Table):
     restart_backoff: Duration = setting(1.0, "Wait before the first restart after a crash; doubles each time.", reload=Reload.LIVE, gt=0)
     restart_backoff_max: Duration = setting(60.0, "Longest wait before a restart.", reload=Reload.LIVE, gt=0)
     crash_limit: int = setting(
-        5, "So many crashes within crash_window: the model stays failed until an operator acts.", reload=Reload.LIVE, ge=1, le=1000
+        5,
+        "So many crashes within crash_window: the model is failed, and tried again every restart_backoff_max.",
+        reload=Reload.LIVE,
+        ge=1,
+        le=1000,
     )
     crash_window: Duration = setting(600.0, "The time over which crash_limit counts.", reload=Reload.LIVE, gt=0)
 

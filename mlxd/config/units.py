@@ -96,7 +96,10 @@ class MemoryShare:
                 raise ValueError("must lie above 0% and at most at 100%")
             return cls(fraction=float(percent / 100))
         if isinstance(value, str) and _NUMBER_WITH_UNIT.fullmatch(value.strip()):
-            return cls(size=parse_size(value))
+            size = parse_size(value)
+            if not size:
+                raise ValueError('must be more than "0B"')
+            return cls(size=size)
         raise ValueError('must be "auto", a percentage such as "10%" or a size such as "2GiB"')
 
     def __str__(self) -> str:

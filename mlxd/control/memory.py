@@ -4,7 +4,9 @@ A model that somebody asks for may push others out that nobody uses now and that
 that load by themselves, at start or after a reload, push nobody out.
 """
 
-from collections.abc import Callable, Iterable
+import asyncio
+import contextlib
+from collections.abc import Callable, Collection, Iterable
 from typing import Protocol
 
 import structlog
@@ -23,8 +25,12 @@ class Holder(Protocol):
         """Its id."""
 
     @property
-    def may_give_way(self) -> bool:
-        """It holds memory, nobody uses it, and it is not pinned."""
+    def gives_way_in(self) -> float | None:
+        """Seconds until it may have to, for another model; None: not while things are as they are."""
+
+    @property
+    def leaving(self) -> Collection[str]:
+        """Its holders in the ledger whose memory will be free without anybody's doing."""
 
     @property
     def last_used(self) -> float:
@@ -46,6 +52,7 @@ class ModelMemory:
     def __init__(self, ledger: Ledger, holders: Callable[[], Iterable[Holder]]) -> None:
         self.ledger = ledger
         self._holders = holders
+        self._freed = asyncio.Event()
 
     def reserve(self, holder: str, amount: int) -> bool:
         """See ``Ledger.reserve``."""
@@ -69,26 +76,50 @@ class ModelMemory:
             self._tell_of_freed()
 
     def _tell_of_freed(self) -> None:
+        self._freed.set()
+        self._freed = asyncio.Event()
         for one in list(self._holders()):
             one.memory_freed(self.ledger.free)
 
     def reclaimable(self, model: str) -> int:
         """See ``workers.Memory``."""
         reserved = self.by_model()
-        return self.ledger.free + sum(reserved[one.name] for one in self._yielding(model))
+        return self.ledger.free + self._leaving() + sum(reserved[one.name] for one in self._yielding(model))
+
+    async def wait_for_leaving(self, model: str, amount: int) -> None:
+        """See ``workers.Memory``."""
+        while self.ledger.free < amount <= self.ledger.free + self._leaving(but=model):
+            await self._freed.wait()
 
     async def reclaim(self, model: str, amount: int) -> None:
-        """See ``workers.Memory``."""
+        """See ``workers.Memory``. A model that has just been loaded stays for its ``lifecycle.residence``: two that do not fit side by side
+        change places so often at most, however requests for them alternate.
+        """
         while self.ledger.free < amount <= self.reclaimable(model):
-            victim = min(self._yielding(model), key=lambda one: one.last_used)
-            _log.info("model_gives_way", model=victim.name, to=model)
-            victim.unload()
-            await victim.wait_gone()
+            candidates = self._yielding(model)
+            victims = [one for one in candidates if one.gives_way_in == 0]
+            if victims:
+                victim = min(victims, key=lambda one: one.last_used)
+                _log.info("model_gives_way", model=victim.name, to=model)
+                victim.unload()
+                await victim.wait_gone()
+            else:
+                await self._wait_freed(min((one.gives_way_in or 0.0 for one in candidates), default=None))
+
+    async def _wait_freed(self, longest: float | None) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(longest):
+                await self._freed.wait()
+
+    def _leaving(self, *, but: str = "") -> int:
+        """Bytes that will be free without anybody's doing, of all models ``but`` one."""
+        reserved = self.ledger.reserved
+        return sum(reserved.get(holder, 0) for one in self._holders() if one.name != but for holder in one.leaving)
 
     def _yielding(self, model: str) -> list[Holder]:
-        """Those that may give way to it, and hold something."""
+        """Those that may give way to it, now or soon, and hold something."""
         reserved = self.by_model()
-        return [one for one in self._holders() if one.name != model and one.may_give_way and reserved.get(one.name)]
+        return [one for one in self._holders() if one.name != model and one.gives_way_in is not None and reserved.get(one.name)]
 
     def describe(self) -> str:
         """See ``workers.Memory``."""

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 from typing_extensions import override
 
-from mlxd.errors import MlxdError, ModelLoadingError, ModelSourceError
+from mlxd.errors import MlxdError, ModelLoadingError, ModelSourceError, ModelUnreachableError
 from mlxd.types import MemoryFigures
 from mlxd.wire.messages import (
     Abort,
@@ -142,5 +142,12 @@ def _still_loading() -> ErrorInfo:
 
 
 def _load_error(source: str, error: Exception) -> ErrorInfo:
-    known = error if isinstance(error, MlxdError) else ModelSourceError(f"loading {source} failed: {type(error).__name__}: {error}")
+    known = error if isinstance(error, MlxdError) else _of_library(f"loading {source} failed: {type(error).__name__}: {error}", error)
     return ErrorInfo.of(known)
+
+
+def _of_library(message: str, error: Exception) -> MlxdError:
+    """A disk that fails and memory that is short may pass; everything else is the model's."""
+    if isinstance(error, OSError):
+        return ModelUnreachableError(message)
+    return MlxdError(message) if isinstance(error, MemoryError) else ModelSourceError(message)

@@ -81,7 +81,7 @@ def test_a_stopped_worker_counts_as_hung_and_is_replaced(start_daemon):
     assert daemon.metrics()['mlxd_worker_restarts_total{model="tiny",reason="hang"}'] == 1
 
 
-def test_a_crash_loop_ends_in_failed_with_the_reason(start_daemon):
+def test_a_crash_loop_is_failed_with_the_reason_and_tried_again(start_daemon):
     daemon = start_daemon(QUICK + "crash_limit = 2\n")
     for _ in range(2):
         daemon.until(lambda: daemon.model()["pid"], "a worker")
@@ -90,6 +90,7 @@ def test_a_crash_loop_ends_in_failed_with_the_reason(start_daemon):
         daemon.until(lambda pid=pid: daemon.model()["pid"] != pid, "its end")
     model = daemon.until(lambda: daemon.model() if daemon.model()["state"] == "failed" else None, "failed")
     assert "SIGKILL" in model["last_error"]
+    assert 0 < model["restart_in_seconds"] <= 60
     status, _, body = post(daemon, "/v1/completions", ENDLESS)
     assert (status, body["error"]["code"]) == (503, "model_failed")
 

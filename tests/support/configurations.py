@@ -61,7 +61,12 @@ MODEL_TABLES = {
         "priority_ageing": _texts,
     },
     "cache": {"memory": _shares, "max_entries": _counts, "block_size": _counts},
-    "lifecycle": {"load": st.sampled_from(["eager", "lazy"]), "idle_unload": _texts | st.just("never"), "pin": st.booleans()},
+    "lifecycle": {
+        "load": st.sampled_from(["eager", "lazy"]),
+        "idle_unload": _texts | st.just("never"),
+        "pin": st.booleans(),
+        "residence": _texts,
+    },
     "worker": {
         "heartbeat_interval": st.sampled_from(["1s", "1000ms", "500ms"]),
         "hang_timeout": _texts,

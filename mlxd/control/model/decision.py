@@ -16,8 +16,8 @@ class Observed:
     is_stale: bool = False  # the one that serves is to be replaced, whatever the file says
     loading: Load | None = None
     in_transition: bool = False  # one loads or has not ended yet: no other can be started
-    failed: frozenset[Load] = field(default_factory=frozenset)  # these are not tried again
-    in_back_off: bool = False  # nothing is started before a wait is over
+    barred: frozenset[Load] = field(default_factory=frozenset)  # these are not tried now
+    due: frozenset[Load] = field(default_factory=frozenset)  # these failed, and are to be tried again
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,13 @@ class GiveUpLoading:
 
 @dataclass(frozen=True)
 class Start:
-    """Load a worker of this kind; with ``probe`` it has to generate something before it takes over from a good one."""
+    """Load a worker of this kind; with ``probe`` it has to generate something before it takes over from a good one. One that
+    ``may_displace`` the worker that serves has it drained first where there is no memory for both.
+    """
 
     spec: Load
     probe: bool
+    may_displace: bool
 
 
 @dataclass(frozen=True)
@@ -55,32 +58,32 @@ def decide(wish: Wish, observed: Observed) -> Decision:
     """The next step toward ``wish``."""
     if wish is Wish.FINISHING:
         return Wait()
-    spec = target(wish, observed)
-    if spec is None:
+    if not wish.wants_worker:
         return Leave()
+    spec = target(observed)
     if observed.loading is not None and observed.loading != spec:
         return GiveUpLoading()
-    if observed.in_transition or observed.in_back_off:
+    if spec is None or observed.in_transition:
         return Wait()
     if observed.serving == spec and not observed.is_stale:
         return Tell()
-    return Start(spec, probe=is_replacement(spec, observed))
+    return Start(spec, probe=is_replacement(spec, observed), may_displace=spec not in observed.due)
 
 
-def target(wish: Wish, observed: Observed) -> Load | None:
-    """What a worker should run with now: what the file says, or, where that has failed, what serves or was good before."""
-    if not wish.wants_worker:
-        return None
-    if observed.configured not in observed.failed:
-        return observed.configured
-    return observed.serving or fallback(observed)
+def target(observed: Observed) -> Load | None:
+    """What a worker should run with now: what the file says, or, where that cannot be had, what serves or was good before."""
+    if observed.configured in observed.barred:
+        return observed.serving or fallback(observed)
+    if observed.configured in observed.due and observed.loading is not None and observed.loading == observed.good:
+        return observed.good  # it comes back first: another try can wait
+    return observed.configured
 
 
 def fallback(observed: Observed) -> Load | None:
-    """What was good before, unless that has failed too."""
-    return None if observed.good in observed.failed else observed.good
+    """What was good before, unless that cannot be had either."""
+    return None if observed.good in observed.barred else observed.good
 
 
 def is_replacement(spec: Load, observed: Observed) -> bool:
-    """Another worker is or was good: a new one has to prove itself, and is not tried twice."""
+    """Another worker is or was good: a new one has to prove itself."""
     return observed.serving is not None or (observed.good is not None and observed.good != spec)

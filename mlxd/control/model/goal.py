@@ -42,8 +42,8 @@ class Goal:
             is_stale=serving is not None and serving.stale,
             loading=loading.spec if loading else None,
             in_transition=self._workers.is_in_transition,
-            failed=self._recovery.failed,
-            in_back_off=self._recovery.restart_in is not None,
+            barred=self._recovery.barred,
+            due=self._recovery.due,
         )
 
     def table_of(self, spec: Load) -> ModelTable:
@@ -53,7 +53,7 @@ class Goal:
 
     @property
     def has_failed(self) -> bool:
-        """What the file says cannot be had."""
+        """What the file says cannot be had, and will not be soon."""
         return self.spec() in self._recovery.failed
 
     @property
@@ -87,10 +87,8 @@ class Goal:
             return self.is_gone
         if self._workers.is_in_transition:
             return False
-        if self._recovery.restart_in is not None:
-            return True
         run = self._workers.serving
-        if self.has_failed:
+        if self.spec() in self._recovery.barred:
             return run is not None or not self.has_fallback
         if run is None or run.spec != self.spec() or run.stale:
             return False
@@ -101,7 +99,7 @@ class Goal:
         """Why what runs is not what the configuration says; None if it is, or is on its way."""
         if not self.wish.wants_worker:
             return None
-        if self.has_failed or self._recovery.restart_in is not None:
+        if self.spec() in self._recovery.barred:
             return self._recovery.last_error or "it failed"
         return self._workers.serving.limits_refused if self._workers.serving else None
 
@@ -112,11 +110,12 @@ class Goal:
             return ShuttingDownError("the daemon is stopping; try again when it is back", retry_after=5.0)
         if self.wish is Wish.DRAINED:
             return ModelDrainedError(f'the model "{name}" was drained by an operator; it is back when they load it', retry_after=30.0)
-        if self.state is ModelState.FAILED:
-            return ModelFailedError(f'the model "{name}" has failed: {last_error}')
         wait, loading = self._recovery.restart_in, self._workers.loading
-        if wait is not None:
-            return ModelLoadingError(f'the model "{name}" is being restarted after: {last_error}', retry_after=max(1.0, wait))
+        again = None if wait is None else max(1.0, wait)
+        if self.state is ModelState.FAILED:
+            return ModelFailedError(f'the model "{name}" has failed: {last_error}', retry_after=again)
+        if loading is None and again is not None:
+            return ModelLoadingError(f'the model "{name}" is being restarted after: {last_error}', retry_after=again)
         if loading is not None:
             message = f'the model "{name}" is {loading.progress.describe()}; try again'
             return ModelLoadingError(message, retry_after=loading.progress.seconds_left())

@@ -3,19 +3,31 @@
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import structlog
 
 from mlxd.config.schema import WorkerTable
-from mlxd.control.model.restart_policy import GiveUp, Wait, decide
+from mlxd.control.model.restart_policy import has_failed, recent, wait_before_restart
 from mlxd.control.telemetry import Telemetry
 from mlxd.wire.messages import Load
 
 _log = structlog.get_logger(__name__)
 
 
+@dataclass
+class _Record:
+    """Of one kind of worker. ``retry_at``: monotonic; None while it is barred means not by itself."""
+
+    crashes: list[float] = field(default_factory=list)  # monotonic
+    is_barred: bool = False
+    is_due: bool = False  # it failed, and may be tried again now
+    retry_at: float | None = None
+    has_failed: bool = False
+
+
 class Recovery:
-    """``wake`` is called when a wait before a restart is over."""
+    """A kind of worker is what it is started with (``load_spec.worker_spec``). ``wake`` is called when a wait before a restart is over."""
 
     def __init__(self, model: str, telemetry: Telemetry, wake: Callable[[], None]) -> None:
         self.last_error: str | None = None
@@ -23,63 +35,80 @@ class Recovery:
         self._model = model
         self._telemetry = telemetry
         self._wake = wake
-        self._failed: set[Load] = set()
-        self._crashes: list[float] = []  # monotonic
-        self._restart_at: float | None = None  # monotonic
+        self._records: dict[Load, _Record] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     @property
+    def barred(self) -> frozenset[Load]:
+        """Kinds that are not tried now."""
+        return frozenset(spec for spec, record in self._records.items() if record.is_barred)
+
+    @property
+    def due(self) -> frozenset[Load]:
+        """Kinds that failed and may be tried again."""
+        return frozenset(spec for spec, record in self._records.items() if record.is_due)
+
+    @property
     def failed(self) -> frozenset[Load]:
-        """Workers of these kinds are not tried again."""
-        return frozenset(self._failed)
+        """Barred kinds that crashed too often, or that only another configuration or an operator can mend."""
+        return frozenset(spec for spec, record in self._records.items() if record.is_barred and record.has_failed)
 
     @property
     def restart_in(self) -> float | None:
         """Seconds until the next try; None: none is waited for."""
-        return None if self._restart_at is None else max(0.0, self._restart_at - time.monotonic())
+        times = [record.retry_at for record in self._records.values() if record.retry_at is not None]
+        return max(0.0, min(times) - time.monotonic()) if times else None
 
-    def crashed(self, reason: str, detail: str, policy: WorkerTable, *, patient: bool = False) -> str | None:
-        """A worker ended unasked: wait before the next. After too many there is none: why is returned, and left to the caller to
-        ``give_up``. ``patient``: it is tried for ever. ``reason`` as in ``WorkerExit``.
-        """
-        now = time.monotonic()
-        self._crashes = [at for at in self._crashes if now - at < policy.crash_window] + [now]
-        self.last_error = detail
-        _log.error("worker_hung" if reason == "hang" else "worker_crashed", model=self._model, reason=reason, detail=detail)
-        decision = decide(self._crashes, now, policy)
-        if isinstance(decision, GiveUp) and patient:
-            decision = Wait(policy.restart_backoff_max)
-        if isinstance(decision, GiveUp):
-            return f"{decision.crashes} crashes within {decision.window:g} s; the last: {detail}"
+    def crashed(self, spec: Load, reason: str, detail: str, policy: WorkerTable) -> None:
+        """Wait before the next try, for as long as ``restart_policy`` says. ``reason`` as in ``WorkerExit``."""
+        now, record = time.monotonic(), self._records.setdefault(spec, _Record())
+        record.crashes = [*recent(record.crashes, now, policy), now]
+        record.has_failed = has_failed(record.crashes, now, policy)
+        wait = wait_before_restart(record.crashes, now, policy)
+        record.is_barred, record.is_due, record.retry_at = True, False, now + wait
         self.restarts += 1
+        self.last_error = self._describe(record, detail, policy)
         self._telemetry.worker_restarted(self._model, reason)
-        self._restart_at = now + decision.seconds
-        self._timer = asyncio.get_running_loop().call_later(decision.seconds, self._try_again)
-        _log.warning("worker_restarting", model=self._model, reason=reason, wait=round(decision.seconds, 3))
-        return None
+        _log.error("worker_hung" if reason == "hang" else "worker_crashed", model=self._model, reason=reason, detail=detail)
+        _log.warning("worker_restarting", model=self._model, reason=reason, wait=round(wait, 3))
+        self._set_timer()
 
     def give_up(self, spec: Load, reason: str) -> None:
         """Only another configuration, or an operator, makes it try again."""
-        self._failed.add(spec)
+        record = self._records.setdefault(spec, _Record())
+        record.is_barred, record.is_due, record.retry_at, record.has_failed = True, False, None, True
         self.last_error = reason
 
     def succeeded(self, spec: Load) -> None:
-        """A worker of this kind is ready: no other has to be started."""
-        self._failed.discard(spec)
-        self.cancel()
+        """A worker of this kind is ready. Its crashes are remembered for as long as they count."""
+        if spec in self._records:
+            self._records[spec] = _Record(self._records[spec].crashes)
 
     def forgive(self) -> None:
         """A clean record."""
-        self._failed.clear()
-        self._crashes.clear()
-        self.cancel()
+        self._records.clear()
+        self.stop()
 
-    def cancel(self) -> None:
-        """No restart."""
+    def stop(self) -> None:
+        """Wake nobody any more."""
         if self._timer is not None:
             self._timer.cancel()
-        self._restart_at = self._timer = None
+        self._timer = None
+
+    @staticmethod
+    def _describe(record: _Record, detail: str, policy: WorkerTable) -> str:
+        return f"{len(record.crashes)} crashes within {policy.crash_window:g} s; the last: {detail}" if record.has_failed else detail
+
+    def _set_timer(self) -> None:
+        self.stop()
+        wait = self.restart_in
+        if wait is not None:
+            self._timer = asyncio.get_running_loop().call_later(wait, self._try_again)
 
     def _try_again(self) -> None:
-        self._restart_at = self._timer = None
+        now = time.monotonic()
+        for record in self._records.values():
+            if record.retry_at is not None and record.retry_at <= now:
+                record.is_barred, record.is_due, record.retry_at = False, True, None
+        self._set_timer()
         self._wake()

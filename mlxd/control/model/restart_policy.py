@@ -1,33 +1,26 @@
-"""When a worker that ended unasked is started again. Pure: times in, a decision out; no clock."""
+"""When a worker that ended unasked is started again. Pure: times in, a wait out; no clock."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from mlxd.config.schema import WorkerTable
 
 
-@dataclass(frozen=True)
-class Wait:
-    """Start again after so many seconds."""
-
-    seconds: float
+def recent(crashes: Sequence[float], now: float, policy: WorkerTable) -> list[float]:
+    """The times that count still: a quiet ``crash_window`` forgives all."""
+    return [at for at in crashes if now - at < policy.crash_window]
 
 
-@dataclass(frozen=True)
-class GiveUp:
-    """Too many crashes: only an operator's action starts it again."""
+def wait_before_restart(crashes: Sequence[float], now: float, policy: WorkerTable) -> float:
+    """The seconds to wait. ``crashes`` are the times of all so far, the newest included, in order, of the same clock as ``now``.
 
-    crashes: int
-    window: float  # seconds
-
-
-def decide(crashes: Sequence[float], now: float, policy: WorkerTable) -> Wait | GiveUp:
-    """``crashes``: times of all crashes so far, the newest included, in order; seconds of the same clock as ``now``.
-
-    The wait doubles with each crash within ``crash_window``, up to ``restart_backoff_max``; a quiet window forgives all.
+    The wait doubles with each crash within ``crash_window``, up to ``restart_backoff_max``; a model that has failed waits that long.
     """
-    recent = [at for at in crashes if now - at < policy.crash_window]
-    if len(recent) >= policy.crash_limit:
-        return GiveUp(len(recent), policy.crash_window)
-    doublings = min(max(len(recent) - 1, 0), 60)  # beyond, any maximum is reached and floats overflow
-    return Wait(min(policy.restart_backoff * 2.0**doublings, policy.restart_backoff_max))
+    if has_failed(crashes, now, policy):
+        return policy.restart_backoff_max
+    doublings = min(max(len(recent(crashes, now, policy)) - 1, 0), 60)  # beyond, any maximum is reached and floats overflow
+    return min(policy.restart_backoff * 2.0**doublings, policy.restart_backoff_max)
+
+
+def has_failed(crashes: Sequence[float], now: float, policy: WorkerTable) -> bool:
+    """Whether the model counts as failed: ``crash_limit`` crashes within ``crash_window``. It is tried again all the same."""
+    return len(recent(crashes, now, policy)) >= policy.crash_limit

@@ -22,26 +22,18 @@ import structlog
 from mlxd.client.worker_client import WorkerExit
 from mlxd.config.schema import ModelTable
 from mlxd.control.model.decision import GiveUpLoading, Leave, Start, Tell, Wait, is_replacement
+from mlxd.control.model.failure import is_permanent, is_worth_retrying_beside
 from mlxd.control.model.goal import Goal
+from mlxd.control.model.load_spec import limits
 from mlxd.control.model.recovery import Recovery
 from mlxd.control.model.status import ModelStatus
 from mlxd.control.model.wish import Wish
 from mlxd.control.model.worker_run import WorkerRun
-from mlxd.control.model.workers import Memory, WorkerFactory, Workers
+from mlxd.control.model.workers import Memory, Terms, WorkerFactory, Workers
 from mlxd.control.telemetry import Telemetry
-from mlxd.errors import (
-    ConfigError,
-    InsufficientMemoryError,
-    MlxdError,
-    ModelSourceError,
-    ModelUnreachableError,
-    VersionMismatchError,
-)
+from mlxd.errors import InsufficientMemoryError, MlxdError
 from mlxd.types import ModelState
-from mlxd.wire.messages import Load
-
-# What loading again cannot mend.
-_PERMANENT = (ModelSourceError, ConfigError, VersionMismatchError, InsufficientMemoryError)
+from mlxd.wire.messages import Load, NeedsMemory
 
 _log = structlog.get_logger(__name__)
 
@@ -65,8 +57,7 @@ class ModelSupervisor:
         self._workers = Workers(name, self, worker_factory=worker_factory, telemetry=telemetry, memory=memory, drain_timeout=drain_timeout)
         self._recovery = Recovery(name, telemetry, self._note)
         self._goal = Goal(name, table, self._workers, self._recovery)
-        self._lacking: int | None = None  # bytes, where it failed for want of memory
-        self._refusal: MlxdError | None = None  # why the load a request asked for came to nothing
+        self._lacking: NeedsMemory | None = None  # what it needs, where it failed for want of memory
 
         self._last_used = time.monotonic()
         self._task: asyncio.Task[None] | None = None
@@ -94,10 +85,17 @@ class ModelSupervisor:
         return self._goal.is_gone
 
     @property
-    def may_give_way(self) -> bool:
-        """It serves, nobody uses it, and it is not pinned."""
-        run = self._workers.serving
-        return run is not None and self._workers.loading is None and not run.is_busy and not self._goal.table.lifecycle.pin
+    def gives_way_in(self) -> float | None:
+        """Seconds until it may be unloaded for another model; None while it is used, pinned or not there."""
+        run, lifecycle = self._workers.serving, self._goal.table.lifecycle
+        if run is None or self._workers.loading is not None or run.is_busy or lifecycle.pin:
+            return None
+        return max(0.0, run.ready_at + lifecycle.residence - time.monotonic())
+
+    @property
+    def leaving(self) -> tuple[str, ...]:
+        """Names in the ledger of workers whose memory will be free without anybody's doing."""
+        return tuple(run.holder for run in self._workers.ending)
 
     @property
     def last_used(self) -> float:
@@ -145,18 +143,18 @@ class ModelSupervisor:
     async def become_ready(self) -> WorkerRun:
         """As ``require_ready``, but one that is not loaded is, and whoever asks meanwhile waits for the same load."""
         if self._workers.serving is None and self._may_try():
-            self._want(Wish.LOADED_FOR_REQUEST)
+            self._want_for_request()
         while self._workers.serving is None and self._goal.wish is Wish.LOADED_FOR_REQUEST:
             await self._changed.wait()
-        if self._workers.serving is None and self._refusal is not None:
-            raise self._refusal
+        if self._workers.serving is None and self._lacking is not None:
+            raise self._workers.insufficient(self._lacking)
         return self.require_ready()
 
     def _may_try(self) -> bool:
-        """Nobody wants it so far; or it failed for want of memory, and others would give way to it now."""
-        if self._goal.wish.wants_worker:
-            return self._lacking is not None and self._memory.reclaimable(self.name) >= self._lacking
-        return self._goal.wish is Wish.UNLOADED
+        """Nobody wants it so far, and nothing says that it would come to nothing; or it failed for want of memory, and would fit now."""
+        if self._lacking is not None:
+            return self._memory.reclaimable(self.name) >= self._lacking.total and self._goal.wish is not Wish.FINISHING
+        return self._goal.wish is Wish.UNLOADED and self._goal.spec() not in self._recovery.barred
 
     # ---- what others wait for ----
 
@@ -168,7 +166,8 @@ class ModelSupervisor:
         """Until what is there is what is wanted, or it is known why not: that is returned."""
         while not self._goal.is_settled:
             await self._changed.wait()
-        return self._goal.differs
+        serving = self._workers.serving
+        return self._goal.differs or (serving.not_replaced if serving else None)
 
     async def wait_idle(self) -> None:
         """Until none of its workers has a request."""
@@ -183,14 +182,14 @@ class ModelSupervisor:
 
     def want(self) -> None:
         """Make it ready, and keep it so. After ``failed`` it tries again with a clean record."""
-        self._want(Wish.LOADED)
+        if not self._goal.wish.wants_worker or self._recovery.failed or self._task is None:
+            self._forgive()
+            self._wish(Wish.LOADED)
 
-    def _want(self, wish: Wish) -> None:
-        if self._goal.wish.wants_worker and not self._recovery.failed and self._task is not None:
-            return
-        self._refusal = None
-        self._forgive()
-        self._wish(wish)
+    def _want_for_request(self) -> None:
+        if self._lacking is not None:
+            self._forgive()
+        self._wish(Wish.LOADED_FOR_REQUEST)
 
     def restart(self) -> None:
         """A new worker, in the place of the one there is."""
@@ -209,8 +208,10 @@ class ModelSupervisor:
 
     def apply(self, table: ModelTable) -> None:
         """The model's part of a new snapshot."""
-        if self._goal.spec(table) != self._goal.spec():
+        if self._goal.spec(table) != self._goal.spec() or (self._lacking is not None and limits(table) != limits(self._goal.table)):
             self._forgive()
+        if self._workers.serving is not None:
+            self._workers.serving.not_replaced = None
         becomes_eager = table.lifecycle.load == "eager" != self._goal.table.lifecycle.load
         self._goal.table = table
         if becomes_eager and self._goal.wish is Wish.UNLOADED:
@@ -219,7 +220,7 @@ class ModelSupervisor:
 
     def memory_freed(self, free: int) -> None:
         """So many bytes can be reserved now."""
-        if self._goal.wish.wants_worker and self._lacking is not None and self._lacking <= free:
+        if self._goal.wish.wants_worker and self._lacking is not None and self._lacking.total <= free:
             self._forgive()
             self._begin()
         run = self._workers.serving
@@ -240,7 +241,7 @@ class ModelSupervisor:
 
     async def _stop(self) -> None:
         self._goal.wish = Wish.UNLOADED
-        self._recovery.cancel()
+        self._recovery.forgive()
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -292,14 +293,13 @@ class ModelSupervisor:
         workers = self._workers
         match self._goal.decide():
             case Leave():
-                self._recovery.cancel()
                 workers.give_up_loading()
                 workers.retire()
             case GiveUpLoading():
                 workers.give_up_loading()
-            case Start(spec, probe):
+            case Start(spec, probe, may_displace):
                 for_request = self._goal.wish is Wish.LOADED_FOR_REQUEST
-                workers.start(self._goal.table_of(spec), probe=probe, others_give_way=for_request)
+                workers.start(self._goal.table_of(spec), Terms(probe=probe, others_give_way=for_request, may_displace=may_displace))
             case Tell():
                 workers.update(self._goal.table)
             case Wait():
@@ -323,36 +323,37 @@ class ModelSupervisor:
     def worker_ready(self, run: WorkerRun, before: WorkerRun | None) -> None:
         """See ``Owner``."""
         del before
-        self._goal.good, self._refusal, self._lacking = run.table, None, None
+        self._goal.good, self._lacking = run.table, None
         self._nobody_waits()
         self._last_used = time.monotonic()
         self._recovery.succeeded(run.spec)
 
     def load_failed(self, run: WorkerRun, error: MlxdError) -> None:
         """See ``Owner``."""
-        if self._workers.serving is not None:
-            self._workers.serving.stale = False
-        lacks_memory = isinstance(error, InsufficientMemoryError)
-        self._lacking = run.needs.total if lacks_memory and run.needs is not None else None
-        if lacks_memory and self._goal.wish is Wish.LOADED_FOR_REQUEST and self._goal.table.lifecycle.load == "lazy":
-            self._refusal, self._recovery.last_error, self._goal.wish = error, error.message, Wish.UNLOADED
+        serving, for_request = self._workers.serving, self._goal.wish is Wish.LOADED_FOR_REQUEST
+        self._lacking = run.needs if isinstance(error, InsufficientMemoryError) else None
+        if serving is not None and serving.spec == run.spec:  # a restart: what serves is good all the same
+            serving.stale, serving.not_replaced, self._recovery.last_error = False, error.message, error.message
+            _log.error("model_restart_failed", model=self.name, reason=error.message)
+        elif self._lacking is not None and for_request and self._is_lazy:
+            self._recovery.last_error = error.message
             _log.warning("model_load_refused", model=self.name, reason=error.message)
-        elif is_replacement(run.spec, self._goal.observe()) or (
-            isinstance(error, _PERMANENT) and not isinstance(error, ModelUnreachableError)
-        ):
+        elif is_permanent(error) or (is_replacement(run.spec, self._goal.observe()) and not is_worth_retrying_beside(error)):
             self._give_up(error.message, run.spec)
+            return
         else:
-            self._crashed(run, "load_failed", error.message, patient=isinstance(error, ModelUnreachableError))
+            self._recovery.crashed(run.spec, "load_failed", error.message, self._goal.table.worker)
+        if for_request:  # whoever waits hears why not; the next request for a lazy model tries again
+            self._goal.wish = Wish.UNLOADED if self._is_lazy else Wish.LOADED
 
     def worker_lost(self, run: WorkerRun, ended: WorkerExit) -> None:
         """See ``Owner``."""
         if self._goal.wish.wants_worker:
-            self._crashed(run, ended.reason, ended.detail)
+            self._recovery.crashed(run.spec, ended.reason, ended.detail, self._goal.table.worker)
 
-    def _crashed(self, run: WorkerRun, reason: str, detail: str, *, patient: bool = False) -> None:
-        hopeless = self._recovery.crashed(reason, detail, self._goal.table.worker, patient=patient)
-        if hopeless is not None:
-            self._give_up(hopeless, run.spec)
+    @property
+    def _is_lazy(self) -> bool:
+        return self._goal.table.lifecycle.load == "lazy"
 
     def _nobody_waits(self) -> None:
         """The request that it was loaded for has been answered, or is about to be."""
@@ -371,7 +372,3 @@ class ModelSupervisor:
         else:
             _log.error("model_failed", model=self.name, reason=reason)
         self._note()
-
-
-def _is_permanent(error: MlxdError) -> bool:
-    return isinstance(error, _PERMANENT) and not isinstance(error, ModelUnreachableError)

@@ -45,10 +45,14 @@ class WorkerRun:
         self.asked = self.acknowledged = self._load.limits  # the limits it was told last, and said to have
         self.last_step = 0.0  # monotonic
         self.limits_refused: str | None = None  # why it does not have those it was asked to take
+        self.is_reconfigured = False  # it is being told its limits
+        self.ready_at = 0.0  # monotonic
+        self.not_replaced: str | None = None  # why the worker that a restart should have put in its place could not be loaded
 
     async def start(self) -> Ready:
         """Load. Raises as ``WorkerClient.start``; then nothing of it is left."""
         self.ready = await self.client.start(self._load, self)
+        self.ready_at = time.monotonic()
         return self.ready
 
     async def probe(self) -> None:

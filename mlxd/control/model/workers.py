@@ -4,8 +4,8 @@ Mechanism without policy: what should be there is the supervisor's decision, and
 """
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
@@ -18,6 +18,7 @@ from mlxd.control.model.load_spec import limits
 from mlxd.control.model.worker_run import WorkerRun
 from mlxd.control.telemetry import Telemetry
 from mlxd.errors import InsufficientMemoryError, MlxdError
+from mlxd.types import Limits
 from mlxd.wire.messages import NeedsMemory
 
 WorkerFactory = Callable[[str, ModelTable], WorkerClient]
@@ -35,7 +36,10 @@ class Memory(Protocol):
         """See ``Ledger.release``."""
 
     def reclaimable(self, model: str) -> int:
-        """Bytes there would be for it if all gave way to it that may."""
+        """Bytes there would be for it if all gave way to it that may, now or soon."""
+
+    async def wait_for_leaving(self, model: str, amount: int) -> None:
+        """While what is free and what leaves anyway are ``amount`` bytes together, wait for that."""
 
     async def reclaim(self, model: str, amount: int) -> None:
         """Let other models give way to ``model``, those that may, until ``amount`` bytes are free. Where that cannot be, nobody has to."""
@@ -58,6 +62,17 @@ class Owner(Protocol):
 
     def workers_changed(self) -> None:
         """Anything is different now."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """How a worker is loaded. ``probe``: it has to generate something before it takes over. For its memory, ``others_give_way`` (other
+    models), and it ``may_displace`` the worker it replaces.
+    """
+
+    probe: bool
+    others_give_way: bool
+    may_displace: bool
 
 
 class Workers:
@@ -98,25 +113,30 @@ class Workers:
         return tuple(self._leaving)
 
     @property
+    def ending(self) -> tuple[WorkerRun, ...]:
+        """Those whose memory will be free soon: they leave, or are lost."""
+        return tuple(run for run in (self._lost, *self._leaving) if run is not None)
+
+    @property
     def is_in_transition(self) -> bool:
         """One loads, or a load that was given up is not over, or one was lost and it is not known how: nothing can be started."""
         return self._load_task is not None or self._lost is not None
 
     # ---- orders ----
 
-    def start(self, table: ModelTable, *, probe: bool, others_give_way: bool) -> None:
-        """Load one; it takes over when it is ready and, with ``probe``, has generated something. ``others_give_way``: for its memory."""
+    def start(self, table: ModelTable, terms: Terms) -> None:
+        """Load one; it takes over when it is ready."""
         self._started += 1
         run = WorkerRun(
             self._name,
             table,
             self._make_worker(self._name, table),
             holder=f"{self._name}#{self._started}",
-            make_room=lambda run, needs: self._make_room(run, needs, others_give_way=others_give_way),
+            make_room=lambda run, needs: self._make_room(run, needs, terms),
             telemetry=self._telemetry,
         )
         self.loading = run
-        self._load_task = asyncio.create_task(self._load(run, probe=probe), name=f"load {self._name}")
+        self._load_task = asyncio.create_task(self._load(run, terms), name=f"load {self._name}")
         _log.info("model_loading", model=self._name, source=table.source, beside=self.serving is not None)
         self._owner.workers_changed()
 
@@ -146,7 +166,9 @@ class Workers:
         wanted = limits(table)
         if run.asked != wanted:
             run.asked, run.limits_refused = wanted, None
-            self._spawn(self._reconfigure(run))
+            if not run.is_reconfigured:
+                run.is_reconfigured = True
+                self._spawn(self._reconfigure(run))
 
     async def stop(self) -> None:
         """End all of them now; running requests get ``ShuttingDownError``."""
@@ -162,10 +184,10 @@ class Workers:
 
     # ---- loading ----
 
-    async def _load(self, run: WorkerRun, *, probe: bool) -> None:
+    async def _load(self, run: WorkerRun, terms: Terms) -> None:
         try:
             await run.start()
-            if probe:
+            if terms.probe:
                 async with asyncio.timeout(run.table.worker.hang_timeout):
                     await run.probe()
         except (MlxdError, TimeoutError) as error:
@@ -206,23 +228,30 @@ class Workers:
         if before is not None:
             self._leave(before)
 
-    async def _make_room(self, run: WorkerRun, needs: NeedsMemory, *, others_give_way: bool) -> None:
-        """In this order: what is free; other models that may give way; the worker it replaces, which drains first."""
+    async def _make_room(self, run: WorkerRun, needs: NeedsMemory, terms: Terms) -> None:
+        """In this order: what is free, or will be without anybody's doing; other models that may give way; the worker it replaces, which
+        drains first.
+        """
         reserve = self._memory.reserve
+        await self._memory.wait_for_leaving(self._name, needs.total)
         if reserve(run.holder, needs.total):
             return
-        if others_give_way:
+        if terms.others_give_way:
             await self._memory.reclaim(self._name, needs.total)
             if reserve(run.holder, needs.total):
                 return
-        while self.serving is not None or self._leaving:
-            if self.serving is not None:
+        while self._leaving or (terms.may_displace and self.serving is not None):
+            if terms.may_displace and self.serving is not None:
                 _log.info("model_drained_first", model=self._name, needs=needs.total)
                 self.retire()
             await asyncio.wait(self._leaving.values(), return_when=asyncio.FIRST_COMPLETED)
             if reserve(run.holder, needs.total):
                 return
-        raise InsufficientMemoryError(
+        raise self.insufficient(needs)
+
+    def insufficient(self, needs: NeedsMemory) -> InsufficientMemoryError:
+        """Why there is no room for ``needs``, as things are now."""
+        return InsufficientMemoryError(
             f'the model "{self._name}" needs {format_size(needs.total)} ({format_size(needs.weights)} of weights, '
             f"{format_size(needs.cache)} of cache, {format_size(needs.transients)} to compute), but {self._memory.describe()}",
             retry_after=30.0,
@@ -231,19 +260,29 @@ class Workers:
     # ---- serving ----
 
     async def _reconfigure(self, run: WorkerRun) -> None:
+        """One change after the other, until it has been asked for what is wanted last."""
+        told = None
+        while told != run.asked:
+            told = run.asked
+            try:
+                await self._tell(run, told)
+            except MlxdError:  # it is lost; the next one starts with them
+                break
+        run.is_reconfigured = False
+        self._owner.workers_changed()
+
+    async def _tell(self, run: WorkerRun, asked: Limits) -> None:
         """Its cache may grow by that: what there is no memory for is taken back."""
-        asked = run.asked
-        with contextlib.suppress(MlxdError):  # it is lost; the next one starts with them
-            before = run.client.limits
-            now = await run.client.reconfigure(asked)
-            if self._memory.reserve(run.holder, run.memory_with(now)):
-                run.acknowledged = asked
-                _log.info("model_reconfigured", model=self._name)
-            elif before is not None:
-                await run.client.reconfigure(msgspec.structs.replace(now, cache_bytes=before.cache_bytes, cache_fraction=None))
+        before = run.client.limits
+        now = await run.client.reconfigure(asked)
+        if self._memory.reserve(run.holder, run.memory_with(now)):
+            run.acknowledged = asked
+            _log.info("model_reconfigured", model=self._name)
+        elif before is not None:
+            await run.client.reconfigure(msgspec.structs.replace(now, cache_bytes=before.cache_bytes, cache_fraction=None))
+            if run.asked == asked:
                 run.limits_refused = f"cache.memory: {self._memory.describe()}"
                 _log.error("model_limits_refused", model=self._name, reason=run.limits_refused)
-        self._owner.workers_changed()
 
     async def _watch(self, run: WorkerRun) -> None:
         """Until it is lost."""

@@ -6,6 +6,7 @@ The hub's environment variables hold: ``HF_HOME``, ``HF_ENDPOINT``, ``HF_TOKEN``
 import errno
 import re
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Self
 
@@ -114,9 +115,18 @@ def _diagnosis(model: HubModel, error: Exception) -> ModelSourceError:
     if isinstance(error, LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
         error = error.__cause__
     known = _refused(model, error) or _disk_trouble(model, error)
+    kind = ModelUnreachableError if _passes(error) else ModelSourceError
     if known or constants.HF_HUB_OFFLINE:
-        return ModelSourceError(known or _unreachable(model, error))
+        return kind(known or _unreachable(model, error))
     return ModelUnreachableError(_unreachable(model, error))
+
+
+def _passes(error: Exception) -> bool:
+    """The hub is in trouble or busy, or the disk is full: that may be otherwise in a minute."""
+    if isinstance(error, HfHubHTTPError):
+        status = getattr(getattr(error, "response", None), "status_code", 0)
+        return status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _refused(model: HubModel, error: Exception) -> str | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from mlxd.errors import ModelSourceError
+from mlxd.errors import ModelSourceError, ModelUnreachableError
 from mlxd.worker.fetch.builtin import BUILTINS, BuiltinModel, fetch_gguf
 from mlxd.worker.fetch.directory import check_model_directory
 from mlxd.worker.fetch.hub import HubModel, download_snapshot, obtain_snapshot
@@ -54,7 +54,12 @@ def _local(source: str) -> Path:
         directory = Path(source).expanduser().absolute()
     except RuntimeError as error:
         raise ModelSourceError(f"{source}: {error}") from error
-    check_model_directory(directory)
+    try:
+        check_model_directory(directory)
+    except ModelSourceError as error:
+        if directory.is_file() or (directory / "config.json").exists():
+            raise
+        raise ModelUnreachableError(error.message) from error  # a disk that is not mounted yet, or not whole yet
     return directory
 
 

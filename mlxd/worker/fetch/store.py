@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-from mlxd.errors import ModelSourceError
+from mlxd.errors import ModelSourceError, ModelUnreachableError
 
 
 class ModelStore:
@@ -98,7 +98,11 @@ class ModelStore:
         try:
             yield
         except OSError as error:
-            raise ModelSourceError(_explained(error, self.root)) from error
+            kind = ModelUnreachableError if error.errno in _PASSES else ModelSourceError
+            raise kind(_explained(error, self.root)) from error
+
+
+_PASSES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE})  # somebody frees some space, or the disk is back
 
 
 def _staging_prefix(name: str) -> str:

@@ -210,7 +210,7 @@ async def test_an_error_that_is_no_outcome_is_said_as_it_is(mlxd, daemon, monkey
     async def crash(*_args, **_kwargs):
         raise RuntimeError
 
-    monkeypatch.setattr(daemon.reloads, "look", crash)
+    monkeypatch.setattr(daemon.reloads, "dry_run", crash)
     ran = await mlxd("diff")
     assert ran.code == 1
     assert ran.err.startswith("mlxd: internal error")

@@ -17,7 +17,7 @@ def test_a_size_survives_printing_and_parsing(size):
 
 @given(
     st.one_of(
-        st.builds(MemoryShare), st.builds(MemoryShare, size=st.integers(0, 2**60)), st.builds(MemoryShare, fraction=st.floats(1e-12, 1))
+        st.builds(MemoryShare), st.builds(MemoryShare, size=st.integers(1, 2**60)), st.builds(MemoryShare, fraction=st.floats(1e-12, 1))
     )
 )
 def test_a_share_survives_printing_and_parsing(share):

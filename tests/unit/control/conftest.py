@@ -30,7 +30,8 @@ async def make(factory, telemetry):
         memory = None
 
         def table(self, source="org/tiny", **settings):
-            return ModelTable.model_validate({"source": source} | settings)
+            lifecycle = {"residence": "0s"} | settings.pop("lifecycle", {})
+            return ModelTable.model_validate({"source": source, "lifecycle": lifecycle} | settings)
 
         def __call__(self, name="tiny", *, worker_factory=factory, **settings):
             self.memory = self.memory or ModelMemory(Ledger(self.limit), lambda: made)

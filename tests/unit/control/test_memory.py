@@ -17,7 +17,8 @@ class Holder:
 
     def __init__(self, memory, name, size, last_used, log, *, may_give_way=True):
         self.name = name
-        self.may_give_way = may_give_way
+        self.gives_way_in = 0.0 if may_give_way else None
+        self.leaving = ()
         self.last_used = last_used
         self.may_go = asyncio.Event()
         self.may_go.set()
@@ -26,7 +27,7 @@ class Holder:
         assert memory.reserve(f"{name}#1", size)
 
     def unload(self):
-        self.may_give_way = False
+        self.gives_way_in = None
         self._log.append(("unload", self.name))
 
     def memory_freed(self, free):

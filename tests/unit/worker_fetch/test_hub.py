@@ -141,12 +141,17 @@ def test_a_revision(hub, call):
         (401, "RepoNotFound", "org/tiny is not on the hub at"),
         (403, "GatedRepo", "org/tiny is gated: accept its conditions"),
         (403, "", "the hub at http://127.0.0.1"),
-        (500, "", "the hub at http://127.0.0.1"),
     ],
 )
 def test_refusals(hub, call, status, code, message):
     hub.refusals["org/tiny"] = (status, code)
     assert error_in(call.load("org/tiny")).startswith(message)
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503])
+def test_a_hub_in_trouble_is_worth_another_try(hub, call, status):
+    hub.refusals["org/tiny"] = (status, "")
+    assert "http://127.0.0.1" in error_in(call.load("org/tiny"), "model_unreachable")
 
 
 def test_a_repository_without_weights_for_mlx(hub, call):

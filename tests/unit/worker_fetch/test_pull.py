@@ -126,7 +126,7 @@ def test_an_error_is_one_line_with_its_code(start, tmp_path):
     assert lines == [
         {
             "error": {
-                "code": "model_source",
+                "code": "model_unreachable",
                 "message": f"{tmp_path}/nowhere does not exist; give the path of a model directory that holds config.json",
             }
         }

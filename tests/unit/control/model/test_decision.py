@@ -19,12 +19,15 @@ def seen(**there):
     return Observed(**{"configured": NEW} | there)
 
 
+def barred(*specs):
+    return frozenset(specs)
+
+
 LOADED = [
     # nothing there
-    (seen(), Start(NEW, probe=False)),
-    (seen(good=NEW), Start(NEW, probe=False)),
-    (seen(good=OLD), Start(NEW, probe=True)),
-    (seen(in_back_off=True), Wait()),
+    (seen(), Start(NEW, probe=False, may_displace=True)),
+    (seen(good=NEW), Start(NEW, probe=False, may_displace=True)),
+    (seen(good=OLD), Start(NEW, probe=True, may_displace=True)),
     (seen(in_transition=True), Wait()),
     # one loads
     (seen(loading=NEW, in_transition=True), Wait()),
@@ -34,16 +37,21 @@ LOADED = [
     # one serves
     (seen(serving=NEW), Tell()),
     (seen(serving=NEW, good=NEW), Tell()),
-    (seen(serving=NEW, is_stale=True), Start(NEW, probe=True)),
-    (seen(serving=OLD, good=OLD), Start(NEW, probe=True)),
-    (seen(serving=OLD, in_back_off=True), Wait()),
-    # what the file says has failed
-    (seen(failed=frozenset([NEW])), Leave()),
-    (seen(failed=frozenset([NEW]), serving=OLD, good=OLD), Tell()),
-    (seen(failed=frozenset([NEW]), good=OLD), Start(OLD, probe=False)),
-    (seen(failed=frozenset([NEW]), good=OLD, loading=OLD, in_transition=True), Wait()),
-    (seen(failed=frozenset([NEW, OLD]), good=OLD), Leave()),
-    (seen(failed=frozenset([OLD]), good=OLD), Start(NEW, probe=True)),
+    (seen(serving=NEW, is_stale=True), Start(NEW, probe=True, may_displace=True)),
+    (seen(serving=OLD, good=OLD), Start(NEW, probe=True, may_displace=True)),
+    # what the file says cannot be had now
+    (seen(barred=barred(NEW)), Wait()),
+    (seen(barred=barred(NEW), loading=NEW, in_transition=True), GiveUpLoading()),
+    (seen(barred=barred(NEW), serving=OLD, good=OLD), Tell()),
+    (seen(barred=barred(NEW), good=OLD), Start(OLD, probe=False, may_displace=True)),
+    (seen(barred=barred(NEW), good=OLD, loading=OLD, in_transition=True), Wait()),
+    (seen(barred=barred(NEW, OLD), good=OLD), Wait()),
+    (seen(barred=barred(OLD), good=OLD), Start(NEW, probe=True, may_displace=True)),
+    # it is to be tried again: whoever serves is not drained for that, and what was good comes back first
+    (seen(due=barred(NEW)), Start(NEW, probe=False, may_displace=False)),
+    (seen(due=barred(NEW), serving=OLD, good=OLD), Start(NEW, probe=True, may_displace=False)),
+    (seen(due=barred(NEW), good=OLD, loading=OLD, in_transition=True), Wait()),
+    (seen(due=barred(OLD), barred=barred(NEW), good=OLD), Start(OLD, probe=False, may_displace=False)),
 ]
 
 

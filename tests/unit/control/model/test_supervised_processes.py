@@ -81,6 +81,7 @@ async def test_ten_crashes_are_enough(start, tmp_path):
     supervisor = start(str(tmp_path / "crash-1000-times"), crash_limit=10)
     await reach(supervisor, ModelState.FAILED)
     assert (tmp_path / "crash-1000-times.starts").stat().st_size == 10
+    assert supervisor.status().restart_in is not None
     assert "10 crashes within 600 s" in supervisor.status().last_error
     assert "killed by SIGKILL" in supervisor.status().last_error
     assert supervisor.status().pid is None

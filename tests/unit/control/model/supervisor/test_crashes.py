@@ -72,25 +72,31 @@ async def test_stop_during_back_off(make, factory):
     assert len(factory.made) == 1
 
 
-async def test_too_many_crashes_are_the_end_until_an_operator_starts_it(make, factory, telemetry):
-    supervisor = make(worker=QUICK)
-    with capture_logs() as logs:
-        supervisor.want()
-        for _ in range(3):
-            client = await factory.next()
-            client.become_ready()
-            await reach(supervisor, ModelState.READY)
-            client.end("crash", "killed by SIGABRT: out of memory")
-            await supervisor.wait_changed()
-        await reach(supervisor, ModelState.FAILED)
-    assert logs[-1]["event"] == "model_failed"
-    assert telemetry.restarted == [("tiny", "crash")] * 2  # the last one is not replaced
+async def test_after_too_many_crashes_a_model_has_failed_and_is_tried_again_all_the_same(make, factory, telemetry):
+    supervisor = make(worker=SLOW | {"crash_limit": 1})
+    (await ready(supervisor, factory)).end("crash", "killed by SIGABRT: out of memory")
+    await reach(supervisor, ModelState.FAILED)
     status = supervisor.status()
-    assert status.last_error == "3 crashes within 600 s; the last: killed by SIGABRT: out of memory"
+    assert status.last_error == "1 crashes within 600 s; the last: killed by SIGABRT: out of memory"
     assert status.pid is None
-    with pytest.raises(ModelFailedError, match="3 crashes within 600 s"):
+    assert 3590 < status.restart_in <= 3600
+    with pytest.raises(ModelFailedError, match="1 crashes within 600 s") as caught:
         supervisor.require_ready()
-    (await ready(supervisor, factory)).end("crash")  # with a clean record: one crash is no end
+    assert 3590 < caught.value.retry_after <= 3600
+    assert telemetry.restarted == [("tiny", "crash")]
+    await ready(supervisor, factory)  # an operator need not wait
+    assert supervisor.status().restart_in is None
+
+
+async def test_crashes_are_never_the_end(make, factory):
+    supervisor = make(worker=QUICK)
+    supervisor.want()
+    for _ in range(8):
+        client = await factory.next()
+        client.become_ready()
+        await reach(supervisor, ModelState.READY)
+        client.end("crash")
+        await asyncio.wait_for(client.stopped.wait(), 30)
     (await factory.next()).become_ready()
     await reach(supervisor, ModelState.READY)
 
@@ -116,13 +122,14 @@ async def test_what_another_try_cannot_mend_fails_at_once(make, factory, telemet
 
 
 @pytest.mark.parametrize("error", [MlxdError("out of memory"), WorkerLostError("killed by SIGKILL")])
-async def test_other_loads_are_tried_again_until_the_limit(make, factory, telemetry, error):
+async def test_other_loads_are_tried_again_for_ever(make, factory, telemetry, error):
     supervisor = make(worker=QUICK)
     supervisor.want()
-    for _ in range(3):
+    for _ in range(8):
         (await factory.next()).refuse(error)
-    await reach(supervisor, ModelState.FAILED)
-    assert telemetry.restarted == [("tiny", "load_failed")] * 2
+    (await factory.next()).become_ready()
+    await reach(supervisor, ModelState.READY)
+    assert telemetry.restarted == [("tiny", "load_failed")] * 8
 
 
 async def test_a_network_that_is_down_is_waited_for_beyond_the_limit(make, factory):

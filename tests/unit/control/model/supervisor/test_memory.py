@@ -86,16 +86,39 @@ async def test_a_request_pushes_out_who_was_used_longest_ago_but_nobody_busy_or_
     assert clients["old"].stopped.is_set()
 
 
-async def test_a_request_for_what_does_not_fit_is_told_so_and_the_next_one_tries_again(make, factory):
+async def test_a_request_for_what_does_not_fit_is_told_so_and_the_next_one_starts_nothing_until_it_would_fit(make, factory):
     make.limit = 100
     lazy = make(lifecycle={"load": "lazy"})
-    for _ in range(2):
-        asking = asyncio.create_task(lazy.become_ready())
-        await (await factory.next()).need(101)
-        with pytest.raises(InsufficientMemoryError, match="needs 101B") as caught:
-            await asyncio.wait_for(asking, 30)
-        assert caught.value.retry_after > 0
-        await reach(lazy, ModelState.STOPPED)
+    asking = asyncio.create_task(lazy.become_ready())
+    await (await factory.next()).need(101)
+    with pytest.raises(InsufficientMemoryError, match="needs 101B") as caught:
+        await asyncio.wait_for(asking, 30)
+    assert caught.value.retry_after > 0
+    await reach(lazy, ModelState.STOPPED)
+    for _ in range(3):
+        with pytest.raises(InsufficientMemoryError, match="of which nothing is reserved"):
+            await lazy.become_ready()
+    assert len(factory.made) == 1
+    make.memory.set_limit(101)
+    asking = asyncio.create_task(lazy.become_ready())
+    client = await factory.next()
+    await client.need(101)
+    client.become_ready()
+    assert (await asyncio.wait_for(asking, 30)).client is client
+
+
+async def test_a_smaller_cache_is_another_try(make, factory):
+    """What it lacked memory for is not what it needs now."""
+    make.limit = 1000
+    supervisor = make(cache={"memory": "2000B"})
+    supervisor.want()
+    await (await factory.next()).need(1001)
+    await reach(supervisor, ModelState.FAILED)
+    supervisor.apply(make.table(cache={"memory": "100B"}))
+    client = await factory.next()
+    await client.need(900)
+    client.become_ready()
+    await reach(supervisor, ModelState.READY)
 
 
 async def test_where_both_do_not_fit_the_old_one_drains_first(make, factory):
