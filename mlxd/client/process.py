@@ -5,15 +5,15 @@ import contextlib
 import os
 import signal
 import socket
-import sys
 from collections.abc import Callable, Sequence
 
+from mlxd import child_process
 from mlxd.client.socket_worker import SocketWorker
 from mlxd.client.worker_client import WorkerLog
 from mlxd.client.worker_output import WorkerOutput
 from mlxd.wire.messages import LogRecord
 
-COMMAND = (sys.executable, "-m", "mlxd.worker")  # the socket's file descriptor is appended
+COMMAND = child_process.command("mlxd.worker")  # the socket's file descriptor is appended
 LAST_OUTPUT = 1.0  # seconds; a child of the worker may hold the pipe open for longer than the worker lives
 
 
@@ -73,6 +73,7 @@ class ProcessHost:
             stdout=output,
             stderr=output,
             pass_fds=(sock,),
+            env=child_process.environment(os.environ),
             start_new_session=True,
         )
 

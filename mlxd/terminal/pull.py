@@ -2,21 +2,23 @@
 
 import contextlib
 import json
+import os
 import subprocess
-import sys
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
 
+from mlxd import child_process
 from mlxd.errors import MlxdError, from_code
 
 
 def pull(source: str, console: Console) -> str:
     """Returns the directory of the model. Raises the typed error that the child reports, and ``MlxdError`` if it dies."""
-    command = [sys.executable, "-m", "mlxd.worker.pull", source]
+    command = [*child_process.command("mlxd.worker.pull"), source]
+    environment = child_process.environment(os.environ)
     with (
-        subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True) as child,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, env=environment) as child,
         contextlib.ExitStack() as shown,
     ):
         show = _Show(source, console, shown)
