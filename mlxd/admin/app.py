@@ -21,7 +21,7 @@ _OF_METRICS_LISTENER = ("/metrics", "/metrics/vllm", "/livez")
 
 
 def build_admin_app(sources: AdminSources, rules: Callable[[], SecurityRules], limits: BodyLimits = BODY_LIMITS) -> web.Application:
-    """``sources`` and ``rules`` are asked anew at each request, so a reload needs no new application."""
+    """Returns the admin application. ``sources`` and ``rules`` are asked anew at each request, so a reload needs no new one."""
     app = new_application(rules, before_security=[audit_middleware])
     app[SOURCES] = sources
     app[METRICS], app[VLLM_METRICS] = sources.metrics, sources.vllm_metrics
@@ -33,7 +33,7 @@ def build_admin_app(sources: AdminSources, rules: Callable[[], SecurityRules], l
 
 
 def build_metrics_app(metrics: Metrics, vllm_metrics: Metrics, rules: Callable[[], SecurityRules]) -> web.Application:
-    """For ``metrics.listen``: /metrics, /metrics/vllm, /livez and nothing else."""
+    """Returns the application for ``metrics.listen``: /metrics, /metrics/vllm, /livez and nothing else."""
     app = new_application(rules)
     app[METRICS], app[VLLM_METRICS] = metrics, vllm_metrics
     _add(app, [route for route in ROUTES if route.path in _OF_METRICS_LISTENER])
@@ -41,7 +41,7 @@ def build_metrics_app(metrics: Metrics, vllm_metrics: Metrics, rules: Callable[[
 
 
 def rules_of(admin: AdminTable) -> SecurityRules:
-    """From ``[admin]``: a read token may also ask what another text would change, and a configuration is sent as TOML."""
+    """Returns the rules of ``[admin]``: a read token may also ask what another text would change, and a configuration is sent as TOML."""
     reads = frozenset(route.path for route in ROUTES if route.reads)
     return admin_rules(admin, content_types=frozenset({JSON, TOML}), reading_paths=reads)
 
@@ -55,7 +55,9 @@ def _add(app: web.Application, routes: Iterable[Route]) -> None:
 
 
 def _strict(route: Route) -> Handler:
-    """``?dryrun=1`` asks for no dry run, so nothing is done; what only reads may have parameters of a scraper or a probe."""
+    """Refuses what the call does not know: ``?dryrun=1`` asks for no dry run, so nothing is done. What only reads may have parameters of a
+    scraper or a probe.
+    """
 
     async def handler(request: web.Request) -> web.StreamResponse:
         refuse_unknown(request, route.query, route.content_type)

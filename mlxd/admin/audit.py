@@ -24,7 +24,9 @@ _log = structlog.get_logger(__name__)
 
 @web.middleware
 async def audit_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Inside the error middleware, and around the security's: what is refused is told as well, and what its client did not wait for."""
+    """Tells of each change in the log. It stands inside the error middleware and around the security's, so what is refused is told as well,
+    and what its client did not wait for.
+    """
     if request.method in _READING or request.path in request.app[RULES]().reading_paths:
         return await handler(request)
     peer = peer_of(request)  # now, for it may leave

@@ -63,7 +63,6 @@ def _if_match(request: web.Request) -> str | None:
 
 
 def describe_outcome(outcome: Outcome) -> answers.ReloadOutcome:
-    """As a document."""
     error = _error(outcome)
     return answers.ReloadOutcome(
         result=outcome.result,

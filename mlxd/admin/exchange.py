@@ -20,17 +20,16 @@ _FLAGS = {"1": True, "true": True, "0": False, "false": False}
 
 
 def reply(document: msgspec.Struct, status: HTTPStatus = HTTPStatus.OK, headers: Mapping[str, str] | None = None) -> web.Response:
-    """A document as JSON."""
     return web.Response(body=msgspec.json.encode(document), status=status, content_type="application/json", headers=headers)
 
 
 def error_body(error: MlxdError) -> answers.ErrorBody:
-    """An error as part of a document."""
+    """Returns an error as part of a document."""
     return answers.ErrorBody(message=error.message, type=error.kind, param=error.param, code=error.code)
 
 
 def flag(request: web.Request, name: str) -> bool:
-    """A query parameter that is "1", "true", "0" or "false"; absent: False. Raises ``InvalidRequestError``."""
+    """Reads a query parameter that is "1", "true", "0" or "false"; an absent one is False. Raises ``InvalidRequestError``."""
     match request.query.getall(name, ["0"]):
         case [text] if text in _FLAGS:
             return _FLAGS[text]
@@ -41,8 +40,8 @@ def flag(request: web.Request, name: str) -> bool:
 
 
 def refuse_unknown(request: web.Request, parameters: Container[str], content_type: str | None) -> None:
-    """What a call does not know would change what it does, in the mind of whoever sends it. Raises ``InvalidRequestError`` or
-    ``UnsupportedMediaTypeError``. ``content_type``: of its body, if it takes one.
+    """Refuses what a call does not know, since it would change what the call does in the mind of whoever sends it. Raises
+    ``InvalidRequestError`` or ``UnsupportedMediaTypeError``. ``content_type`` is that of its body, if it takes one.
     """
     unknown = next((excerpt(name) for name in request.query if name not in parameters), None)
     if unknown is not None:
@@ -54,7 +53,7 @@ def refuse_unknown(request: web.Request, parameters: Container[str], content_typ
 
 
 async def read_text(request: web.Request) -> str:
-    """The body as text. Raises as ``listener.body.read_body``, and ``InvalidRequestError`` where it is empty or no UTF-8."""
+    """Returns the body as text. Raises as ``listener.body.read_body``, and ``InvalidRequestError`` where it is empty or no UTF-8."""
     body = await read_body(request, request.app[LIMITS])
     try:
         text = body.decode()
@@ -66,7 +65,7 @@ async def read_text(request: web.Request) -> str:
 
 
 async def read_document(request: web.Request, kind: type[T]) -> T:
-    """The body as a document. Raises as ``listener.body.read_json_object``, and ``InvalidRequestError`` where it is another."""
+    """Returns the body as a document. Raises as ``listener.body.read_json_object``, and ``InvalidRequestError`` where it is another."""
     body = await read_json_object(request, request.app[LIMITS])
     try:
         return msgspec.convert(body, kind)

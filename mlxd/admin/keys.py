@@ -20,44 +20,43 @@ class Models(Protocol):
     """What is asked of ``control.registry.Registry``. Names are ids or aliases; all but ``statuses`` raise ``ModelNotFoundError``."""
 
     def statuses(self) -> Iterable[ModelStatus]:
-        """All configured models, in the file's order."""
+        """Returns the status of all configured models, in the file's order."""
 
     def resolve(self, name: str) -> str:
-        """The id of a name or alias."""
+        """Returns the id of a name or alias."""
 
-    def status(self, name: str) -> ModelStatus:
-        """Of one."""
+    def status(self, name: str) -> ModelStatus: ...
 
     def load(self, name: str) -> None:
-        """Make it ready, and keep it so."""
+        """Makes the model ready, and keeps it so."""
 
     def unload(self, name: str) -> None:
-        """End its worker; the next request loads it again."""
+        """Ends the model's worker; the next request loads it again."""
 
     def drain(self, name: str) -> None:
-        """Take it out of service until it is loaded again."""
+        """Takes the model out of service until it is loaded again."""
 
     def restart(self, name: str) -> None:
-        """A new worker in the place of the one there is."""
+        """Gives the model a new worker in the place of the one there is."""
 
     async def wait_model_settled(self, name: str) -> str | None:
-        """Until it is what is wanted of it; why not, where it cannot be."""
+        """Waits until the model is what is wanted of it, and returns why not where it cannot be."""
 
     async def evict_cache(self, name: str) -> CacheEvicted:
-        """Drop what its cache keeps for later requests. Raises ``UnavailableError`` too."""
+        """Drops what the model's cache keeps for later requests. Raises ``UnavailableError`` too."""
 
 
 class Reloads(Protocol):
     """What is asked of ``control.reload.Reloader``."""
 
     async def reload(self, trigger: Trigger, *, if_match: str | None = None) -> Outcome:
-        """Take over the file as it is now, and wait until that is done."""
+        """Takes over the file as it is now, and waits until that is done."""
 
     async def dry_run(self, *, if_match: str | None = None) -> Outcome:
-        """What ``reload`` would do."""
+        """Returns what ``reload`` would do."""
 
     async def compare(self, text: str) -> Outcome:
-        """What taking over ``text`` would do."""
+        """Returns what taking over ``text`` would do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +73,7 @@ class RunningConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ListenerFacts:
-    """One bound address; ``role`` is "inference", "admin" or "metrics"."""
+    """A bound address; ``role`` is "inference", "admin" or "metrics"."""
 
     role: str
     address: str  # the real one: "127.0.0.1:8000", "unix:/path"
@@ -99,7 +98,7 @@ class MemoryFacts:
 
     @property
     def total(self) -> int:
-        """Reserved by all."""
+        """Returns the bytes reserved by all models."""
         return sum(self.reserved.values())
 
 

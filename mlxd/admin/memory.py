@@ -34,5 +34,4 @@ async def show(request: web.Request) -> web.Response:
 
 
 def totals(memory: MemoryFacts) -> answers.MemoryTotals:
-    """Of all models."""
     return answers.MemoryTotals(limit_bytes=memory.limit, reserved_bytes=memory.total, free_bytes=max(0, memory.limit - memory.total))

@@ -24,12 +24,12 @@ async def show(request: web.Request) -> web.Response:
 
 
 def describe_all(sources: AdminSources) -> list[answers.Model]:
-    """One document for each model, in the file's order."""
+    """Returns one document for each model, in the file's order."""
     return [describe(status, sources) for status in sources.models.statuses()]
 
 
 def describe(status: ModelStatus, sources: AdminSources) -> answers.Model:
-    """What is unknown while no worker is ready is null."""
+    """Describes a model. What is unknown while no worker is ready is null."""
     ready, heartbeat = status.ready, status.heartbeat
     return answers.Model(
         id=status.name,
@@ -64,7 +64,7 @@ def describe(status: ModelStatus, sources: AdminSources) -> answers.Model:
 
 
 def used_bytes(heartbeat: Heartbeat) -> int:
-    """What the process really holds, which on a GPU may be in MLX's own counters alone."""
+    """Returns what the process really holds, which on a GPU may be in MLX's own counters alone."""
     memory = heartbeat.memory
     return max(memory.rss, memory.mlx_active + memory.mlx_cache)
 
@@ -115,5 +115,5 @@ def _blocks(figures: CacheFigures) -> answers.Blocks:
 
 
 def _runner(ready: Ready | None) -> answers.Runner | None:
-    """What the worker decided when it loaded."""
+    """Describes what the worker decided when it loaded."""
     return answers.Runner(name=ready.runner, reason=ready.runner_reason, fallback=ready.is_fallback) if ready else None

@@ -67,12 +67,12 @@ async def show(request: web.Request) -> web.Response:
 
 
 def document(routes: Iterable[Route]) -> bytes:
-    """As it is served."""
+    """Returns the description as it is served."""
     return json.dumps(describe(routes), indent=1).encode()
 
 
 def describe(routes: Iterable[Route]) -> dict[str, Any]:
-    """OpenAPI 3.1."""
+    """Returns the description in OpenAPI 3.1."""
     routes = list(routes)
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
@@ -117,7 +117,7 @@ def _responses(route: Route) -> Mapping[int, Any]:
 
 
 def _refusals(route: Route) -> list[int]:
-    """Those that have no document of their own."""
+    """Returns the statuses of refusals that have no document of their own."""
     everywhere = [int(status) for status in EVERYWHERE if status is not HTTPStatus.UNAUTHORIZED or not route.is_open]
     return sorted({*everywhere, *map(int, route.refusals)} - route.answers.keys())
 

@@ -44,7 +44,6 @@ async def show(request: web.Request) -> web.Response:
 
 
 def describe(operation: Operation) -> answers.Operation:
-    """As a document."""
     return answers.Operation(
         id=operation.id,
         kind=operation.kind,
@@ -57,7 +56,7 @@ def describe(operation: Operation) -> answers.Operation:
 
 
 async def _begin(request: web.Request, kind: OperationKind, act: Callable[[Models, str], None]) -> web.Response:
-    """202 with the operation; with ``?wait=1``, 200 when it has succeeded, else its error."""
+    """Begins an operation. Answers 202 with it or, with ``?wait=1``, 200 when it has succeeded, else its error."""
     sources = request.app[SOURCES]
     wait, model = flag(request, "wait"), sources.models.resolve(request.match_info["id"])
     act(sources.models, model)

@@ -81,7 +81,6 @@ _EXAMPLES = {TOML: "--data-binary @mlxd.toml"}
 
 
 def reference() -> str:
-    """The whole page."""
     description = openapi.describe(ROUTES)
     calls = [
         (f"{method.upper()} {path}", operation) for path, methods in description["paths"].items() for method, operation in methods.items()
@@ -121,7 +120,7 @@ def _body(operation: Mapping[str, Any]) -> str:
 
 
 def _answers(operation: Mapping[str, Any], description: Mapping[str, Any]) -> list[list[str]]:
-    """Those that any call may have are told once, above."""
+    """Returns the answers of one call; those that any call may have are told once, above."""
     everywhere = {str(int(status)) for status in openapi.EVERYWHERE}
     rows = []
     for status, answer in sorted(operation["responses"].items()):
@@ -158,7 +157,7 @@ def _curl(call: str, operation: Mapping[str, Any], description: Mapping[str, Any
 
 
 def _example(schema: Mapping[str, Any], description: Mapping[str, Any]) -> dict[str, Any]:
-    """The first value of each field that is one of several."""
+    """Returns an example that has the first value of each field that is one of several."""
     document = description["components"]["schemas"][_name(schema)]
     return {name: field["enum"][0] for name, field in document["properties"].items()}
 
@@ -169,7 +168,7 @@ def _document(name: str, schema: Mapping[str, Any], schemas: Mapping[str, Any]) 
 
 
 def _type(schema: Mapping[str, Any], schemas: Mapping[str, Any] | None = None) -> str:
-    """In words; enumerations by their values, documents by a link."""
+    """Names a type in words; enumerations by their values, documents by a link."""
     if "$ref" in schema:
         name = _name(schema)
         target = (schemas or {}).get(name, {})
@@ -200,7 +199,7 @@ def _name(schema: Mapping[str, Any]) -> str:
 
 
 def _link(text: str, heading: str) -> str:
-    """To a heading of the page, by the anchor that GitHub and others make of it."""
+    """Links to a heading of the page, by the anchor that GitHub and others make of it."""
     anchor = "".join(character for character in heading.lower().replace(" ", "-") if character.isalnum() or character in "-_")
     return f"[{text}](#{anchor})"
 

@@ -14,8 +14,8 @@ Content = type[msgspec.Struct] | str  # a document, or a media type whose conten
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    """``answers``: the content of each good status and of those bad ones that have a document of their own; None: no body.
-    ``refusals``: further statuses, with the document of errors. The handler's docstring describes the call.
+    """A call of the API, which its handler's docstring describes. ``answers`` has the content of each good status and of those bad ones
+    that have a document of their own, None for no body; ``refusals`` are further statuses, with the document of errors.
     """
 
     method: str
@@ -34,5 +34,5 @@ class Route:
 
     @property
     def content_type(self) -> str | None:
-        """Of the body it takes; None where it takes none."""
+        """Returns the content type of the body that the call takes; None where it takes none."""
         return JSON if isinstance(self.body, type) else self.body

@@ -13,14 +13,14 @@ from mlxd.config.paths import expand
 
 @dataclass(frozen=True)
 class TcpAddress:
-    """``port`` 0 lets the system choose."""
+    """A TCP address, whose ``port`` 0 lets the system choose one."""
 
     host: str  # an IPv4 or IPv6 address (no brackets) or a host name
     port: int
 
     @property
     def is_loopback(self) -> bool:
-        """Reachable from this machine only."""
+        """Tells whether the address can be reached from this machine only."""
         if self.host == "localhost":
             return True
         try:
@@ -34,13 +34,13 @@ class TcpAddress:
 
 @dataclass(frozen=True)
 class UnixAddress:
-    """A socket file; ``~`` is expanded."""
+    """A socket file, whose path has its ``~`` expanded."""
 
     path: Path
 
     @property
     def is_loopback(self) -> bool:
-        """File permissions decide who may connect."""
+        """File permissions decide who may connect, so a socket file counts as loopback."""
         return True
 
     def __str__(self) -> str:
@@ -56,7 +56,7 @@ _MAX_UNIX_PATH = 103  # bytes; macOS allows 104 with the terminating zero, Linux
 
 
 def parse_address(value: object) -> Address:
-    """Raises ``ValueError`` saying what it must be. A value that is one already passes."""
+    """Reads an address, or passes one that is read already. Raises ``ValueError`` saying what it must be."""
     if isinstance(value, TcpAddress | UnixAddress):
         return value
     if not isinstance(value, str):
@@ -67,7 +67,7 @@ def parse_address(value: object) -> Address:
 
 
 def is_host(text: str) -> bool:
-    """A host name in lower case, or an IPv4 or IPv6 address without brackets."""
+    """Tells whether ``text`` is a host name in lower case, or an IPv4 or IPv6 address without brackets."""
     if ":" in text or re.fullmatch(r"[0-9.]+", text):  # digits and dots alone are an IPv4 address or a mistake
         try:
             ipaddress.ip_address(text)

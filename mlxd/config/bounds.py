@@ -25,7 +25,7 @@ _NESTING = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 
 def excess(text: str) -> str | None:
-    """What the text has too much of; None where it stays within bounds."""
+    """Says what the text has too much of; None where it stays within bounds."""
     depth = parts = items = 0
     for mark in _marks(text):
         parts = parts + 1 if mark == "." else 0

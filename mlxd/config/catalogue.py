@@ -14,7 +14,7 @@ ANY_NAME = "*"  # stands for a model's name in the key of a declared field
 
 @dataclass(frozen=True)
 class Entry:
-    """A field at its key. ``kind`` is the table below it, None for a leaf; ``is_map``: tables by free names."""
+    """A field at its key. ``kind`` is the table below it, None for a leaf; ``is_map`` says that tables by free names are below it."""
 
     key: Key
     info: FieldInfo
@@ -23,14 +23,14 @@ class Entry:
 
 
 def entries(kind: type[Table], at: Key = ()) -> Iterator[Entry]:
-    """The fields of one table, not of those below it."""
+    """Yields the fields of one table, not of those below it."""
     for name, info in kind.model_fields.items():
         below, is_map = _table_below(info.annotation)
         yield Entry((*at, name), info, below, is_map)
 
 
 def leaves(kind: type[Table], at: Key = ()) -> Iterator[Entry]:
-    """Every leaf field below ``kind``; a model's name is ``ANY_NAME``."""
+    """Yields every leaf field below ``kind``; a model's name is ``ANY_NAME``."""
     for entry in entries(kind, at):
         if entry.kind is None:
             yield entry
@@ -39,7 +39,7 @@ def leaves(kind: type[Table], at: Key = ()) -> Iterator[Entry]:
 
 
 def leaves_set(kind: type[Table], values: Mapping[str, Any], at: Key = ()) -> Iterator[Entry]:
-    """Every leaf field that ``values`` sets, at its key. Unknown keys and misplaced values are left to validation."""
+    """Yields every leaf field that ``values`` sets, at its key. Unknown keys and misplaced values are left to validation."""
     for entry in entries(kind, at):
         value = values.get(str(entry.key[-1]))
         if value is None:
@@ -54,7 +54,7 @@ def leaves_set(kind: type[Table], values: Mapping[str, Any], at: Key = ()) -> It
 
 
 def table_at(kind: type[Table], key: Key) -> type[Table] | None:
-    """The table that a key names; None where it names a leaf, a map of tables or nothing."""
+    """Returns the table that a key names; None where it names a leaf, a map of tables or nothing."""
     current: type[Table] | None = kind
     is_map = False
     for part in key:
@@ -69,14 +69,14 @@ def table_at(kind: type[Table], key: Key) -> type[Table] | None:
 
 
 def field_at(kind: type[Table], key: Key) -> FieldInfo | None:
-    """The declaration of the field a key names or lies in (array items); None where there is none."""
+    """Returns the declaration of the field a key names or lies in (array items); None where there is none."""
     names = tuple(part for part in key if not isinstance(part, int))
     parent = table_at(kind, names[:-1]) if names else None
     return parent.model_fields.get(names[-1]) if parent else None
 
 
 def defaults_as_written(kind: type[Table]) -> dict[str, Any]:
-    """The default of each leaf of one table as it stands in a file; None where it has none or is not set by default."""
+    """Returns the default of each leaf of one table as it stands in a file; None where it has none or is not set by default."""
     leaf_fields = {str(entry.key[-1]): entry.info for entry in entries(kind) if entry.kind is None}
     required = {name: example(info) for name, info in leaf_fields.items() if info.is_required()}
     values = kind.model_validate(required).model_dump(mode="json", include=set(leaf_fields))

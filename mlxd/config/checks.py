@@ -16,7 +16,7 @@ _LISTENERS = ("server", "admin", "metrics")
 
 
 def check(config: Config, document: Document) -> Iterator[Problem]:
-    """Every contradiction. ``config`` is valid field by field."""
+    """Yields every contradiction of ``config``, which is valid field by field."""
     yield from _models_exist(document)
     yield from _names_are_unique(config)
     for name, model in config.models.items():
@@ -67,7 +67,7 @@ def _worker_times_agree(name: str, model: ModelTable, document: Document) -> Ite
 
 
 def _origin(document: Document, model: str, *field: str) -> Key:
-    """Where a model's value was written: in its own table, or in ``[defaults]``."""
+    """Returns where a model's value was written: in its own table, or in ``[defaults]``."""
     own: Key = ("models", model, *field)
     inherited: Key = ("defaults", *field)
     return inherited if own not in document.lines and inherited in document.lines else own
@@ -78,7 +78,7 @@ def _text(seconds: float) -> str:
 
 
 def _addresses(config: Config, document: Document) -> Iterator[tuple[Key, Address]]:
-    """Every listen address at its key: of the item where an array was written."""
+    """Yields every listen address at its key: of the item where an array was written."""
     for listener in _LISTENERS:
         key: Key = (listener, "listen")
         for position, address in enumerate(getattr(config, listener).listen or ()):
@@ -151,7 +151,7 @@ def _tracing_is_installed(config: Config) -> Iterator[Problem]:
 
 
 def tracing_extra() -> bool:
-    """Whether ``mlxd[tracing]`` is installed. Nothing of it is imported."""
+    """Tells whether ``mlxd[tracing]`` is installed, without importing anything of it."""
     try:
         importlib.metadata.version("opentelemetry-exporter-otlp-proto-http")
     except importlib.metadata.PackageNotFoundError:

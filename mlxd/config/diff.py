@@ -20,7 +20,9 @@ Kind = Literal["changed", "added", "removed"]
 
 @dataclass(frozen=True)
 class Change:
-    """One field. ``before`` and ``after`` as they are written in a file, secrets redacted; ``line`` of the new file, if it stands there."""
+    """A field that changes. ``before`` and ``after`` are as written in a file, secrets redacted; ``line`` is that of the new file, if the
+    field stands there.
+    """
 
     key: Key
     before: Any
@@ -30,13 +32,15 @@ class Change:
 
     @property
     def name(self) -> str:
-        """``models.qwen3.batching.mode``."""
+        """Returns the dotted key, as in ``models.qwen3.batching.mode``."""
         return dotted(self.key)
 
 
 @dataclass(frozen=True)
 class Diff:
-    """``models`` has the changed fields of each model that stays; ``added`` and ``removed`` name the others, in the files' order."""
+    """A diff holds in ``models`` the changed fields of each model that stays; ``added`` and ``removed`` name the others, in the files'
+    order.
+    """
 
     changes: tuple[Change, ...]  # outside models
     models: dict[str, tuple[Change, ...]]
@@ -45,17 +49,17 @@ class Diff:
 
     @property
     def is_empty(self) -> bool:
-        """Nothing that has an effect differs."""
+        """Tells whether nothing that has an effect differs."""
         return not (self.changes or self.models or self.added or self.removed)
 
     @property
     def all_changes(self) -> tuple[Change, ...]:
-        """Outside models, and within."""
+        """Returns the changes outside models, then those within."""
         return (*self.changes, *chain.from_iterable(self.models.values()))
 
 
 def diff(before: LoadedConfig, after: LoadedConfig) -> Diff:
-    """What taking over ``after`` would change."""
+    """Returns what taking over ``after`` would change."""
     old, new = before.config, after.config
     kept = [name for name in new.models if name in old.models]
     models = {name: tuple(_changes(old.models[name], new.models[name], ("models", name), after)) for name in kept}
@@ -72,7 +76,7 @@ def diff(before: LoadedConfig, after: LoadedConfig) -> Diff:
 
 
 def _changes(old: Table, new: Table, at: Key, source: LoadedConfig) -> Iterator[Change]:
-    """Of two tables of the same kind, and of those below them."""
+    """Yields the changes between two tables of the same kind, and between those below them."""
     if old == new:
         return
     shown_old, shown_new = old.model_dump(mode="json"), new.model_dump(mode="json")
@@ -91,7 +95,7 @@ def _changes(old: Table, new: Table, at: Key, source: LoadedConfig) -> Iterator[
 
 
 def _hidden(value: Any) -> Any:
-    """Whether and how many are set stays visible."""
+    """Hides secrets, so that whether and how many are set stays visible."""
     if isinstance(value, list):
         return [REDACTED] * len(value)
     return REDACTED if value else value

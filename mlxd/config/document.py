@@ -30,17 +30,17 @@ class Document:
 
     @property
     def directory(self) -> Path:
-        """What relative paths in the file start from."""
+        """Returns the directory that relative paths in the file start from."""
         return self.path.absolute().parent
 
     def line_of(self, key: Key) -> int | None:
-        """Where the key stands, or the nearest table or array around it; None where none of them is in the file."""
+        """Returns the line of the key, or of the nearest table or array around it; None where none of them is in the file."""
         while key and key not in self.lines:
             key = key[:-1]
         return self.lines.get(key)
 
     def value_of(self, key: Key) -> Any:
-        """The value as written. Raises ``KeyError`` where there is none."""
+        """Returns the value as written. Raises ``KeyError`` where there is none."""
         value: Any = self.values
         for part in key:
             fits = part in value if isinstance(value, dict) else isinstance(value, list) and isinstance(part, int) and part < len(value)
@@ -51,12 +51,12 @@ class Document:
 
 
 def read_text(path: Path) -> str:
-    """The file's text. Raises ``ConfigError`` where it cannot be read or is not UTF-8."""
+    """Returns the file's text. Raises ``ConfigError`` where it cannot be read or is not UTF-8."""
     return decode(read_bytes(path), path)
 
 
 def read_bytes(path: Path) -> bytes:
-    """What is in the file. Raises ``ConfigError`` where it cannot be read or is no configuration file by its size."""
+    """Returns what is in the file. Raises ``ConfigError`` where it cannot be read or is no configuration file by its size."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_FILE + 1)
@@ -68,7 +68,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def decode(data: bytes, path: Path) -> str:
-    """The text of a file. Raises ``ConfigError`` where it is not UTF-8."""
+    """Returns the text of a file. Raises ``ConfigError`` where it is not UTF-8."""
     try:
         return data.decode()
     except UnicodeDecodeError as error:
@@ -78,7 +78,7 @@ def decode(data: bytes, path: Path) -> str:
 
 
 def parse_document(text: str, path: Path) -> Document:
-    """Parse TOML. Raises ``ConfigError`` with line and column on a syntax error, and for a text that is no configuration by its size."""
+    """Parses TOML. Raises ``ConfigError`` with line and column on a syntax error, and for a text that is no configuration by its size."""
     too_much = f"larger than {MAX_FILE // 2**20} MiB; this is no configuration file" if len(text) > MAX_FILE else excess(text)
     if too_much is not None:
         raise ConfigError([f"{path}: {too_much}"])

@@ -33,7 +33,9 @@ _BOUNDS = {
 
 
 def explain(error: ErrorDetails, root: type[Table], at: Key, document: Document) -> Problem:
-    """``at`` is the key of the table that was validated, ``root`` the schema of the whole file."""
+    """Says what is wrong in the words of this program. ``at`` is the key of the table that was validated, ``root`` the schema of the whole
+    file.
+    """
     key = _key_in_file((*at, *error["loc"]), document)
     info = field_at(root, key)
     if error["type"] == "missing":
@@ -46,7 +48,7 @@ def explain(error: ErrorDetails, root: type[Table], at: Key, document: Document)
 
 
 def _key_in_file(location: Key, document: Document) -> Key:
-    """Without what pydantic adds: names of union members, ``[key]``."""
+    """Returns the key without what pydantic adds: names of union members, ``[key]``."""
     key: Key = ()
     for part in location:
         try:
@@ -75,13 +77,13 @@ def _expected(error: ErrorDetails, info: FieldInfo | None) -> str:
 
 
 def one_of(info: FieldInfo) -> str:
-    """The values of a ``Literal``."""
+    """Names the values of a ``Literal``."""
     *most, last = [shown(value) for value in getattr(info.annotation, "__args__", ())]
     return f"{', '.join(most)} or {last}" if most else last
 
 
 def _unit_text(info: FieldInfo | None) -> Callable[[Any], str]:
-    """How a bound is written: in the field's own unit."""
+    """Returns how a bound is written: in the field's own unit."""
     for mark in info.metadata if info else ():
         if isinstance(mark, PlainSerializer):
             write: Any = mark.func  # of one argument, in units.py

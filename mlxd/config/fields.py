@@ -17,7 +17,7 @@ class Reload(StrEnum):
 
 
 class Table(BaseModel):
-    """Base of every table: frozen, strict (``true`` is no number, ``"5"`` is no number), no undeclared key."""
+    """Every table is frozen, strict (``true`` is no number, ``"5"`` is no number), and takes no undeclared key."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, validate_default=False)
 
@@ -33,10 +33,10 @@ def setting(  # noqa: PLR0913  # one keyword for each property of a field
     default_text: Any = None,
     **constraints: Any,
 ) -> Any:
-    """A field. ``...`` as default: required.
+    """Declares a field, which is required where ``default`` is ``...``.
 
-    ``not_yet``: setting it is refused, for the feature comes later.
-    ``example`` is shown where there is no default; ``default_text`` where the default depends on the machine.
+    Setting a field that is ``not_yet`` there is refused, for its feature comes later. ``example`` is shown where there is no default;
+    ``default_text`` where the default depends on the machine.
     """
     extra: dict[str, Any] = {"reload": reload.value}
     optional = {
@@ -51,7 +51,7 @@ def setting(  # noqa: PLR0913  # one keyword for each property of a field
 
 
 def table(kind: type[Table], description: str) -> Any:
-    """A sub-table with all its defaults."""
+    """Declares a sub-table with all its defaults."""
     return Field(default_factory=kind, description=description)
 
 
@@ -60,26 +60,26 @@ def _extra(info: FieldInfo) -> dict[str, Any]:
 
 
 def reload_class(info: FieldInfo) -> Reload | None:
-    """The declared class, or None for a sub-table (its fields have their own)."""
+    """Returns the declared class, or None for a sub-table, whose fields have their own."""
     value = _extra(info).get("reload")
     return Reload(value) if value else None
 
 
 def is_secret(info: FieldInfo) -> bool:
-    """Shown as ``<redacted>`` by the admin API, and in no message."""
+    """Tells whether the field is shown as ``<redacted>`` by the admin API, and in no message."""
     return bool(_extra(info).get("secret"))
 
 
 def is_not_yet_available(info: FieldInfo) -> bool:
-    """Setting it is an error, not a silent no-op."""
+    """Tells whether setting the field is an error, not a silent no-op."""
     return bool(_extra(info).get("not_yet_available"))
 
 
 def example(info: FieldInfo) -> Any:
-    """A value to show for a field without a default; None where none was given."""
+    """Returns a value to show for a field without a default; None where none was given."""
     return _extra(info).get("example")
 
 
 def default_text(info: FieldInfo) -> Any:
-    """The default as it is written in a file, where it depends on the machine; else None."""
+    """Returns the default as it is written in a file, where it depends on the machine; else None."""
     return _extra(info).get("default_text")

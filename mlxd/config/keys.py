@@ -9,7 +9,7 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def dotted(key: Key) -> str:
-    """``models.qwen3.source``, ``server.listen[1]``, ``models."qwen3:8b".source``."""
+    """Writes a key as TOML does: ``models.qwen3.source``, ``server.listen[1]``, ``models."qwen3:8b".source``."""
     text = ""
     for part in key:
         if isinstance(part, int):

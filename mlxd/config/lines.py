@@ -24,7 +24,7 @@ _SCALAR = re.compile(r"[^,\]}#\n]*")
 
 
 def key_lines(text: str) -> dict[Key, int]:
-    """The line, from 1, of every table, key and array item. ``text`` must be valid TOML."""
+    """Returns the line, from 1, of every table, key and array item. ``text`` must be valid TOML."""
     return _Scanner(text.replace("\r\n", "\n")).scan()
 
 
@@ -59,7 +59,7 @@ class _Scanner:
         return table
 
     def _absolute(self, key: Key) -> Key:
-        """With the position of the current item put in after each array of tables."""
+        """Returns the key with the position of the current item put in after each array of tables."""
         found: Key = ()
         for part in key:
             found = (*found, part)
@@ -132,7 +132,7 @@ class _Scanner:
         return found[0]
 
     def _skip(self, pattern: re.Pattern[str]) -> bool:
-        """Step over it; whether any text is left."""
+        """Steps over ``pattern``, and tells whether any text is left."""
         self._take(pattern)
         return self._at < len(self._text)
 

@@ -38,18 +38,18 @@ class LoadedConfig:
 
 
 def load_config(path: Path, environ: Mapping[str, str] = os.environ) -> LoadedConfig:
-    """Read the file at ``path``. Raises ``ConfigError`` with every problem; ``environ`` is where ``"env:NAME"`` looks."""
+    """Reads the file at ``path``. Raises ``ConfigError`` with every problem; ``environ`` is where ``"env:NAME"`` looks."""
     return parse_config(read_text(path), path, environ)
 
 
 def parse_config(text: str, path: Path, environ: Mapping[str, str]) -> LoadedConfig:
-    """As ``load_config``, for a text. ``path`` is for messages, and relative paths start from its directory."""
+    """Reads a text as ``load_config`` does a file. ``path`` is for messages, and relative paths start from its directory."""
     return _parse(text, path, ThisMachine(environ, path.absolute().parent))
 
 
 def parse_submitted(text: str, path: Path) -> LoadedConfig:
-    """As ``parse_config``, for a text that somebody sends: nothing it names is read. Its secrets are the references as written, so such a
-    snapshot can be shown and compared with another of its kind, and cannot be served.
+    """Reads a text that somebody sends: nothing it names is read. Its secrets are the references as written, so such a snapshot can be
+    shown and compared with another of its kind, and cannot be served.
     """
     return _parse(text, path, Nowhere())
 
@@ -71,7 +71,9 @@ def _parse(text: str, path: Path, secrets: SecretSource) -> LoadedConfig:
 
 
 def load_admin(path: Path, environ: Mapping[str, str] = os.environ) -> AdminTable:
-    """``[admin]`` alone, whatever is wrong with the rest of the file: how commands find a running daemon. Raises ``ConfigError``."""
+    """Reads ``[admin]`` alone, whatever is wrong with the rest of the file: that is how commands find a running daemon. Raises
+    ``ConfigError``.
+    """
     document = parse_document(read_text(path), path)
     values: dict[str, Any] = {"admin": deepcopy(document.values.get("admin", {}))}
     problems = resolve_secrets(Config, values, ThisMachine(environ, document.directory))
@@ -83,7 +85,7 @@ def load_admin(path: Path, environ: Mapping[str, str] = os.environ) -> AdminTabl
 
 
 def _resolve_paths(values: dict[str, Any], directory: Path) -> list[Problem]:
-    """Make local sources and the log file absolute."""
+    """Makes local sources and the log file absolute."""
     models = values.get("models")
     named = [(("models", name, "source"), model) for name, model in models.items()] if isinstance(models, dict) else []
     problems: list[Problem] = []
@@ -100,7 +102,7 @@ def _resolve_paths(values: dict[str, Any], directory: Path) -> list[Problem]:
 
 
 def _spread_defaults(values: dict[str, Any], document: Document) -> list[Problem]:
-    """Put ``[defaults]`` under each model. They are validated here, once, so that no model repeats their problems."""
+    """Puts ``[defaults]`` under each model. They are validated here, once, so that no model repeats their problems."""
     defaults, models = values.get("defaults"), values.get("models")
     if not isinstance(defaults, dict):
         return []  # absent, or reported when everything is validated
@@ -111,14 +113,14 @@ def _spread_defaults(values: dict[str, Any], document: Document) -> list[Problem
 
 
 def _merged(below: Any, above: Any) -> Any:
-    """``above`` wins, field by field; nothing of ``below`` is shared."""
+    """Merges two values field by field, where ``above`` wins; nothing of ``below`` is shared."""
     if not isinstance(below, dict) or not isinstance(above, dict):
         return above
     return {name: _merged(deepcopy(below.get(name)), above[name]) if name in above else deepcopy(below[name]) for name in below | above}
 
 
 def _independent(found: list[Problem], known: list[Problem]) -> list[Problem]:
-    """Those that are no consequence of a problem that is known."""
+    """Returns the problems that are no consequence of one that is known."""
     broken = {problem.key for problem in known}
 
     def stands_broken(key: Key) -> bool:

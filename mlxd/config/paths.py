@@ -4,7 +4,7 @@ from pathlib import Path
 
 
 def expand(text: str, directory: Path) -> Path:
-    """An absolute path. Raises ``ValueError`` saying what it must be."""
+    """Returns an absolute path. Raises ``ValueError`` saying what it must be."""
     if any(ord(character) < 32 for character in text):
         raise ValueError("must be a path without control characters")
     if text.startswith("~") and text != "~" and not text.startswith("~/"):  # whether there is such a user is nobody's business

@@ -14,7 +14,7 @@ _SHOWN = 60  # characters of a value
 
 @dataclass(frozen=True)
 class Problem:
-    """``rests_on``: keys it was concluded from; where one of them has a problem of its own, this one is not reported."""
+    """A problem ``rests_on`` the keys it was concluded from; where one of them has a problem of its own, this one is not reported."""
 
     key: Key
     text: str
@@ -22,7 +22,7 @@ class Problem:
 
 
 def render(problems: Iterable[Problem], document: Document) -> list[str]:
-    """``FILE:LINE: KEY: TEXT`` for each, in the order of the file, none twice."""
+    """Returns ``FILE:LINE: KEY: TEXT`` for each problem, in the order of the file, none twice."""
     lines: dict[str, int] = {}
     for problem in problems:
         line = document.line_of(problem.key)
@@ -32,7 +32,7 @@ def render(problems: Iterable[Problem], document: Document) -> list[str]:
 
 
 def shown(value: Any) -> str:
-    """A value as it reads in TOML, shortened."""
+    """Returns a value as it reads in TOML, shortened."""
     match value:
         case bool():
             return "true" if value else "false"
@@ -49,7 +49,7 @@ def shown(value: Any) -> str:
 
 
 def kind_of(value: Any) -> str:
-    """Its TOML type, to say in place of a secret."""
+    """Names the TOML type of a value, to say in place of a secret."""
     kinds = {bool: "a boolean", str: "a string", int: "a whole number", float: "a number", list: "an array", dict: "a table"}
     return kinds.get(type(value), "a date or time")
 

@@ -13,7 +13,9 @@ REDACTED = "<redacted>"
 
 
 def redacted(loaded: LoadedConfig) -> dict[str, Any]:
-    """JSON-able: ``path``, ``sha256``, ``config``, and ``provenance`` (dotted key of every leaf -> line, or ``"default"``)."""
+    """Returns what can be written as JSON: ``path``, ``sha256``, ``config``, and ``provenance`` (dotted key of every leaf -> line, or
+    ``"default"``).
+    """
     values = loaded.config.model_dump(mode="json")
     provenance: dict[str, int | Literal["default"]] = {}
     for entry, parent in _leaves(Config, values, ()):
@@ -26,14 +28,14 @@ def redacted(loaded: LoadedConfig) -> dict[str, Any]:
 
 
 def _hidden(value: Any) -> Any:
-    """Whether and how many are set stays visible."""
+    """Hides secrets, so that whether and how many are set stays visible."""
     if isinstance(value, list):
         return [REDACTED for _ in value]
     return REDACTED if value else value
 
 
 def _leaves(kind: type[Table], values: dict[str, Any], at: Key) -> list[tuple[Entry, dict[str, Any]]]:
-    """Every leaf with the table it stands in."""
+    """Returns every leaf with the table it stands in."""
     found: list[tuple[Entry, dict[str, Any]]] = []
     for entry in entries(kind, at):
         below = values[str(entry.key[-1])]

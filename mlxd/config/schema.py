@@ -298,6 +298,6 @@ class Config(BaseSettings, Table):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """What the loader read from the file is the only source: environment variables never override it."""
+        """Makes what the loader read from the file the only source: environment variables never override it."""
         del settings_cls, env_settings, dotenv_settings, file_secret_settings
         return (init_settings,)

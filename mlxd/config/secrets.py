@@ -28,14 +28,14 @@ _UNRESOLVED = "unresolved"  # stands for a secret that has a problem: the file i
 
 
 class _SecretError(Exception):
-    """Why a secret is unusable."""
+    """A secret is unusable, and why."""
 
 
 class SecretSource(Protocol):
-    """Where the secret is that a reference stands for."""
+    """A source knows the secret that a reference stands for."""
 
     def look_up(self, reference: str) -> str:
-        """The secret of ``"env:NAME"`` or ``"file:PATH"``; anything else stands for itself."""
+        """Returns the secret of ``"env:NAME"`` or ``"file:PATH"``; anything else stands for itself."""
 
 
 class ThisMachine(SecretSource):
@@ -55,7 +55,7 @@ class ThisMachine(SecretSource):
 
 
 class Nowhere(SecretSource):
-    """No reference is looked up: each stays as it is written, once it is known to be one."""
+    """A source that looks nothing up: each reference stays as it is written, once it is known to be one."""
 
     @override
     def look_up(self, reference: str) -> str:
@@ -67,7 +67,7 @@ class Nowhere(SecretSource):
 
 
 def resolve_secrets(root: type[Table], values: dict[str, Any], source: SecretSource) -> list[Problem]:
-    """Replace each reference in ``values`` by what ``source`` says. Values of a wrong type are left to validation."""
+    """Replaces each reference in ``values`` by what ``source`` says. Values of a wrong type are left to validation."""
     problems: list[Problem] = []
     for entry in _secrets(root, values):
         parent: Any = values
@@ -128,7 +128,7 @@ def _from_file(text: str, directory: Path) -> str:
 
 
 def _read_regular(path: Path) -> bytes:
-    """At most one byte more than a secret may have. A device or a pipe might never end, or never begin, so neither is read."""
+    """Reads at most one byte more than a secret may have. A device or a pipe might never end, or never begin, so neither is read."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         mode = os.fstat(fd).st_mode

@@ -11,7 +11,7 @@ _HUB = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*/[A-Za-z0-9_-][A-Za-z0-9_.-]*(@[
 
 
 def is_local(source: str) -> bool:
-    """A path: absolute, or beginning with ``./``, ``../`` or ``~``."""
+    """Tells whether a source is a path: absolute, or beginning with ``./``, ``../`` or ``~``."""
     return source.startswith(("/", "./", "../", "~")) or source in {".", ".."}
 
 

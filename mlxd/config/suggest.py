@@ -8,7 +8,7 @@ from mlxd.config.keys import Key, dotted
 
 
 def unknown_key(root: type[Table], key: Key) -> str:
-    """What to say of a key that the schema does not have."""
+    """Says what is wrong with a key that the schema does not have, and which one may be meant."""
     table = table_at(root, key[:-1])
     if table is None:
         return "unknown key"
@@ -24,7 +24,7 @@ def _near(table: type[Table], name: str) -> list[str]:
 
 
 def _deeper(table: type[Table], name: str) -> list[str]:
-    """The right name in the wrong table, or flattened: ``stream_interval`` or ``log_level`` for ``log.level``."""
+    """Returns the right name in the wrong table, or flattened: ``stream_interval`` or ``log_level`` for ``log.level``."""
     below = [leaf.key for leaf in leaves(table) if ANY_NAME not in leaf.key]
     same = [key for key in below if name in {key[-1], "_".join(map(str, key)), "-".join(map(str, key))}]
     near = get_close_matches(name.lower(), [str(key[-1]) for key in below], n=1, cutoff=0.8)

@@ -25,7 +25,7 @@ _MAX_SIZE = 2**60
 
 
 def parse_duration(value: object) -> float:
-    """``"200ms"``, ``"30s"``, ``"10m"``, ``"1h"``, ``"2d"`` to seconds."""
+    """Reads ``"200ms"``, ``"30s"``, ``"10m"``, ``"1h"``, ``"2d"`` as seconds."""
     found = _NUMBER_WITH_UNIT.fullmatch(value.strip()) if isinstance(value, str) else None
     if not found or found[2] not in _SECONDS:
         raise ValueError("must be a duration with its unit, such as " + (_example(value, "s") or '"200ms", "30s", "10m" or "1h"'))
@@ -36,7 +36,7 @@ def parse_duration(value: object) -> float:
 
 
 def parse_size(value: object) -> int:
-    """``"32MiB"``, ``"2GB"``, ``"0B"`` to bytes; a fraction of a byte is dropped."""
+    """Reads ``"32MiB"``, ``"2GB"``, ``"0B"`` as bytes; a fraction of a byte is dropped."""
     found = _NUMBER_WITH_UNIT.fullmatch(value.strip()) if isinstance(value, str) else None
     if not found or found[2] not in _BYTES:
         raise ValueError("must be a size with its unit, such as " + (_example(value, "B") or '"512MiB" or "2GiB"'))
@@ -47,13 +47,13 @@ def parse_size(value: object) -> int:
 
 
 def _example(value: object, unit: str) -> str | None:
-    """A bare number was given: the same with its unit."""
+    """Returns a bare number with its unit, where one was given."""
     is_number = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**9
     return f'"{value}{unit}"' if is_number else None
 
 
 def format_duration(seconds: float) -> str:
-    """The shortest exact text: ``600.0`` to ``"10m"``, ``0.2`` to ``"200ms"``."""
+    """Returns the shortest exact text: ``"10m"`` of ``600.0``, ``"200ms"`` of ``0.2``."""
     exact = Decimal(repr(float(seconds)))
     if not exact:
         return "0s"
@@ -64,7 +64,7 @@ def format_duration(seconds: float) -> str:
 
 
 def format_size(size: int) -> str:
-    """The shortest exact text: ``33554432`` to ``"32MiB"``."""
+    """Returns the shortest exact text: ``"32MiB"`` of ``33554432``."""
     for unit in ("TiB", "TB", "GiB", "GB", "MiB", "MB", "KiB", "KB"):
         if size and size % _BYTES[unit] == 0:
             return f"{size // _BYTES[unit]}{unit}"
@@ -72,20 +72,20 @@ def format_size(size: int) -> str:
 
 
 def _plain(number: Decimal) -> str:
-    """Without an exponent and without trailing zeros."""
+    """Writes a number without an exponent and without trailing zeros."""
     return f"{number.normalize():f}"
 
 
 @dataclass(frozen=True)
 class MemoryShare:
-    """``"auto"``, a percentage of some total, or an absolute size. At most one is set; ``auto`` is neither."""
+    """A share is ``"auto"``, a percentage of some total, or an absolute size. At most one field is set; ``auto`` is neither."""
 
     size: int | None = None  # bytes
     fraction: float | None = None  # above 0, at most 1
 
     @classmethod
     def parse(cls, value: object) -> Self:
-        """From TOML text. A value that is one already passes."""
+        """Reads TOML text, or passes a share that is read already."""
         if isinstance(value, cls):
             return value
         if value == "auto":

@@ -25,7 +25,7 @@ class Validated(Generic[T]):
 
 
 def refuse_unavailable(root: type[Table], values: dict[str, Any]) -> list[Problem]:
-    """What is set although its feature comes later. It is taken out of ``values``."""
+    """Reports what is set although its feature comes later, and takes it out of ``values``."""
     problems: list[Problem] = []
     for entry in list(leaves_set(root, values)):
         if is_not_yet_available(entry.info):
@@ -35,7 +35,7 @@ def refuse_unavailable(root: type[Table], values: dict[str, Any]) -> list[Proble
 
 
 def validate(kind: type[T], values: dict[str, Any], document: Document, *, root: type[Table], at: Key = ()) -> Validated[T]:
-    """Validate ``values``, which stand at ``at`` in the file. What is wrong is taken out of ``values``."""
+    """Validates ``values``, which stand at ``at`` in the file. What is wrong is taken out of ``values``."""
     problems = _reserved_keys(values, root, at)
     try:
         return Validated(kind.model_validate(values), problems)
@@ -47,7 +47,7 @@ def validate(kind: type[T], values: dict[str, Any], document: Document, *, root:
 
 
 def mend(root: type[Table], values: dict[str, Any], key: Key, at: Key = ()) -> None:
-    """Take the field out, so that its default holds; put an example in where it has none."""
+    """Takes the field out, so that its default holds; puts an example in where it has none."""
     first_item = next((place for place, part in enumerate(key) if isinstance(part, int)), len(key))
     field = key[:first_item]
     parent = _parent(values, field[len(at) :])
@@ -61,7 +61,7 @@ def mend(root: type[Table], values: dict[str, Any], key: Key, at: Key = ()) -> N
 
 
 def _reserved_keys(values: dict[str, Any], root: type[Table], at: Key) -> list[Problem]:
-    """Top-level keys that pydantic-settings would take for arguments of its own, such as ``_env_file``."""
+    """Reports top-level keys that pydantic-settings would take for arguments of its own, such as ``_env_file``."""
     reserved = [name for name in values if name.startswith("_")]
     for name in reserved:
         del values[name]

@@ -28,9 +28,9 @@ _log = structlog.get_logger(__name__)
 
 
 class ConfigWatcher:
-    """``changed`` is called on the event loop whenever the content differs from what was seen last, here or by others.
+    """The watcher calls ``changed`` on the event loop whenever the content differs from what was seen last, here or by others.
 
-    ``seen``: the SHA-256 to begin with. ``last_read``: that of what others read last, None where they could not. A file that is gone or
+    It begins with ``seen``, a SHA-256; ``last_read`` is that of what others read last, None where they could not. A file that is gone or
     cannot be read is no change: what runs goes on, until it is back.
     """
 
@@ -51,7 +51,7 @@ class ConfigWatcher:
         self._trouble = ""  # why it could not be read
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Watches until cancelled."""
         while True:
             way = way_to(self._path)
             try:
@@ -62,7 +62,7 @@ class ConfigWatcher:
                     await asyncio.sleep(self._poll)
 
     async def _watch(self, way: "Way") -> None:
-        """Until something has changed: another way has to be watched then, or the same one anew, for a directory may be another."""
+        """Waits until something has changed: another way has to be watched then, or the same one anew, for a directory may be another."""
         async with contextlib.aclosing(_events(way)) as events:
             event = asyncio.ensure_future(anext(events))
             try:
@@ -77,7 +77,7 @@ class ConfigWatcher:
                 await asyncio.gather(event, return_exceptions=True)
 
     async def _look(self) -> bool:
-        """Whether there was something new."""
+        """Tells whether there was something new."""
         found = await self._settled_digest()
         if found == self._seen and (found is None or self._last_read is None or self._last_read() == found):
             return False
@@ -89,7 +89,7 @@ class ConfigWatcher:
         return True
 
     async def _settled_digest(self) -> str | None:
-        """Of a file that nobody is writing just now; None: it cannot be read."""
+        """Returns the digest of a file that nobody is writing just now; None where it cannot be read."""
         found = await asyncio.to_thread(self._digest)
         while found != self._seen:
             await asyncio.sleep(_SETTLE)
@@ -111,8 +111,8 @@ class ConfigWatcher:
 
 @dataclass(frozen=True)
 class Way:
-    """What has to be watched to notice when a path leads to something else. ``directories`` with their identities, for one may be
-    replaced; ``names``: what else happens in them (a log grows) is nothing to us.
+    """What has to be watched to notice when a path leads to something else. ``directories`` have their identities, for one may be replaced;
+    only ``names`` in them matter: what else happens there (a log grows) is nothing to us.
     """
 
     directories: frozenset[tuple[Path, int, int]]
@@ -120,7 +120,7 @@ class Way:
 
 
 def way_to(path: Path) -> Way:
-    """The directory of the file and that of each link on the way; where something is missing, what is there of the way.
+    """Returns the directory of the file and that of each link on the way; where something is missing, what is there of the way.
 
     Links in the root directory belong to the system and are left out: to watch ``/`` is on some systems to watch everything.
     """

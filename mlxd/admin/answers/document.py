@@ -35,5 +35,5 @@ class ErrorAnswer(Document, frozen=True, kw_only=True):
 
 
 def timestamp(unix: float) -> str:
-    """RFC 3339, UTC, to the millisecond."""
+    """Writes a Unix time as RFC 3339 in UTC, to the millisecond."""
     return datetime.fromtimestamp(unix, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -29,7 +29,7 @@ _RELOAD = {
 
 
 def json_schema() -> dict[str, Any]:
-    """Draft 2020-12. Unknown keys and values that are not yet available are refused."""
+    """Returns the schema in draft 2020-12. Unknown keys and values that are not yet available are refused."""
     schema = Config.model_json_schema()
     tables = {kind.__name__: schema["$defs"][kind.__name__] for kind in _tables(Config)}
     for kind in _tables(Config):
@@ -52,12 +52,12 @@ def json_schema() -> dict[str, Any]:
 
 
 def json_schema_text() -> str:
-    """As it is committed."""
+    """Returns the schema as it is committed."""
     return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def _tables(kind: type[Table]) -> list[type[Table]]:
-    """Every table below, each once."""
+    """Returns every table below ``kind``, each once."""
     found: dict[type[Table], None] = {}
     for entry in entries(kind, (ANY_NAME,)):
         if entry.kind:
@@ -90,7 +90,7 @@ def _property(field: dict[str, Any], info: Any, default: Any) -> dict[str, Any]:
 
 
 def _not_null(field: dict[str, Any]) -> dict[str, Any]:
-    """TOML has no null: a field that may be unset is left out."""
+    """Leaves out null, which TOML does not have: a field that may be unset is left out."""
     members = [member for member in field.get("anyOf", []) if member != {"type": "null"}]
     if len(members) != 1:
         return field

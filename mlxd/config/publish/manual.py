@@ -96,14 +96,13 @@ _PATTERNS = {
 
 
 def manual() -> str:
-    """The whole page."""
     used = {reload_class(leaf.info) for leaf in leaves(Config)}
     costs = "".join(f"| *{cost}* | {text}{'' if cost in used else ' No key is, at present.'} |\n" for cost, text in _COSTS.items())
     return f"{_HEAD}{costs}\n## Keys\n" + "".join(_tables(entries(Config)))
 
 
 def _tables(found: Iterable[Entry]) -> Iterable[str]:
-    """A section for each table that has keys of its own; a model's are those of ``[defaults]`` but for a few."""
+    """Yields a section for each table that has keys of its own; a model's are those of ``[defaults]`` but for a few."""
     for entry in found:
         if entry.kind is None:
             continue
@@ -141,7 +140,7 @@ def _row(info: FieldInfo, name: str, kind: type[Table]) -> str:
 
 
 def _value(schema: dict[str, Any], *, secret: bool = False) -> str:
-    """What may stand there, in words."""
+    """Says in words what may stand there."""
     members = [member for member in schema.get("anyOf", []) if member != {"type": "null"}]
     if [member.get("type") for member in members] == ["string", "array"]:
         return f"{_value(members[0])}, or a list of them"

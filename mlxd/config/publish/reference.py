@@ -25,7 +25,7 @@ _HEAD = """\
 
 
 def reference_toml() -> str:
-    """Fields that are not yet available, or have no default, are commented out."""
+    """Returns the file, in which fields that are not yet available, or have no default, are commented out."""
     return _HEAD + "".join(_table(entry) for entry in entries(Config))
 
 
