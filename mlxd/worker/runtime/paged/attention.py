@@ -37,15 +37,20 @@ def grouped_attention(queries: mx.array, layer: Layer, plan: AttentionPlan) -> m
     """With short contexts, operations are what costs: there are six for a row that attends alone."""
     rows, heads, dim = queries.shape
     kv_heads = layer.arenas.kv_heads
-    scaled = (queries * layer.scale).reshape(rows, kv_heads, heads // kv_heads, dim)
+    scaled = _scaled(queries, layer).reshape(rows, kv_heads, heads // kv_heads, dim)
     outputs = [_grouped_part(q, layer, part) for q, part in zip(_split(scaled, plan), plan.parts, strict=True)]
-    return plan.by_row(_joined(outputs).reshape(rows, heads, -1))
+    return plan.by_row(_joined(outputs).reshape(rows, heads, -1)).astype(queries.dtype)
 
 
 def fused_attention(queries: mx.array, layer: Layer, plan: AttentionPlan) -> mx.array:
     """What the fused kernel cannot do, several sets of keys for one query, is done by grouped products."""
     outputs = [_fused_part(q, layer, part) for q, part in zip(_split(queries, plan), plan.parts, strict=True)]
     return plan.by_row(_joined(outputs))
+
+
+def _scaled(queries: mx.array, layer: Layer) -> mx.array:
+    """In float32, as scores are: most scales are no power of two, and would round what they scale."""
+    return queries.astype(mx.float32) * layer.scale
 
 
 def _split(queries: mx.array, plan: AttentionPlan) -> Sequence[mx.array]:
@@ -67,7 +72,7 @@ def _grouped_part(queries: mx.array, layer: Layer, part: Part) -> mx.array:
     grouped = group(queries)
     mask = None if part.count == 1 else _banded(part.count, keys.shape[2], layer.window)
     if layer.sinks is not None:
-        output = attend_partly(grouped, keys, values, mask).with_sinks(layer.sinks, part.count).astype(queries.dtype)
+        output = attend_partly(grouped, keys, values, mask).with_sinks(layer.sinks, part.count)
     else:
         output = attend(grouped, keys, values, mask)
     return ungroup(output, part.count)
@@ -78,8 +83,8 @@ def _fused_part(queries: mx.array, layer: Layer, part: Part) -> mx.array:
     rows, heads, dim = queries.shape
     if isinstance(part, Together) or (part.count == 1 and len(part.context) > 1):
         kv_heads = layer.arenas.kv_heads
-        scaled = (queries * layer.scale).reshape(rows, kv_heads, heads // kv_heads, dim)
-        return _grouped_part(scaled, layer, part).reshape(rows, heads, -1)
+        scaled = _scaled(queries, layer).reshape(rows, kv_heads, heads // kv_heads, dim)
+        return _grouped_part(scaled, layer, part).reshape(rows, heads, -1).astype(queries.dtype)
     keys, values = _gathered(layer.arenas, part.context)
     mask = _fused_mask(part.count, keys.shape[2], layer.window)
     fused = mx.fast.scaled_dot_product_attention
@@ -93,7 +98,7 @@ def _together(queries: mx.array, layer: Layer, part: Together) -> mx.array:
     own = [_partial(q, layer.arenas, tail) for q, tail in zip(mx.split(queries, rows, axis=0), part.tails, strict=True)]
     tails = Partial(group(mx.concatenate([one.output for one in own])), group(mx.concatenate([one.total for one in own])))
     shared = attend_partly(group(queries), *layer.arenas.read(part.shared))
-    return ungroup(shared.merged(tails).with_sinks(layer.sinks, rows).astype(queries.dtype), rows)
+    return ungroup(shared.merged(tails).with_sinks(layer.sinks, rows), rows)
 
 
 def _partial(queries: mx.array, arenas: Arenas, context: Sequence[Slots]) -> Partial:

@@ -13,7 +13,7 @@ from mlxd.worker.engine.plan import Chunk
 from mlxd.worker.runtime.paged.arenas import Geometry, Scatter, Slots, Span, slots_of
 
 # A shared run shorter than this (tokens) is not worth a second partial attention and a merge.
-_SHARED_MINIMUM = 64
+SHARED_MINIMUM = 64
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def _share(candidates: list[tuple[int, Sequence[Slots]]]) -> list[Part]:
     """
     ranked = sorted(candidates, key=lambda item: len(item[1][0]), reverse=True)
     saved, members = max(((size * len(ranked[size][1][0]), size + 1) for size in range(len(ranked))), default=(0, 0))
-    if members < 2 or saved // (members - 1) < _SHARED_MINIMUM:
+    if members < 2 or saved // (members - 1) < SHARED_MINIMUM:
         return [Alone(row, 1, tuple(context)) for row, context in candidates]
     group = sorted(ranked[:members])
     length = min(len(context[0]) for _, context in group)

@@ -1,9 +1,14 @@
 """Is the paged runner right for this model? Not by its name: by its logits.
 
-A sequence is fed in two chunks, the second beside the whole prompt of another; then both decode one token together. All of it must
-give the logits of the plain model. Where the model has a sliding window that a prompt can outgrow at little cost, it does.
+A sequence is fed in chunks, the last one beside the whole prompt of another, and beside that of a third one that begins with the blocks of
+the first and goes on elsewhere. Then all three decode a token together, which reads the shared beginning once for two of them; and then
+two without the first, one of them over two runs. All of it, in the model's own type, must give the logits of the plain model. Where the
+model has a sliding window that a prompt can outgrow at little cost, it does.
 """
 
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import mlx.core as mx
@@ -13,11 +18,13 @@ from mlxd.worker.engine.plan import Chunk, StepPlan
 from mlxd.worker.kv.block_table import Run
 from mlxd.worker.runtime.loading import LoadedModel
 from mlxd.worker.runtime.paged.arenas import Geometry
+from mlxd.worker.runtime.paged.attention_plan import SHARED_MINIMUM
 from mlxd.worker.runtime.paged.layer_cache import NotPageableError
 from mlxd.worker.runtime.paged.model import PagedModel
 from mlxd.worker.runtime.proof import ATTEMPTS, difference, random_tokens, tolerance
 
-_LONG, _SHORT = 21, 9  # tokens
+_SHORT = 9  # tokens
+_SNAPSHOT = 0  # the name of the recurrent state behind the shared beginning, where a model has any
 _LONGEST = {"cpu": 160, "gpu": 2048}  # tokens, to outgrow a window
 
 
@@ -27,50 +34,95 @@ class ProbeFailedError(NotPageableError):
     code = "probe_failed"
 
 
+@dataclass(frozen=True)
+class _Sequence:
+    """``prompt`` and the tokens ``decoded`` after it, one in a step; ``runs`` hold them all."""
+
+    name: str
+    prompt: list[int]
+    decoded: list[int]
+    runs: tuple[Run, ...]
+
+    def chunk(self, start: int, stop: int, *, samples: bool = True, resume: int | None = None, keep: int | None = None) -> Chunk:
+        """Tokens ``start`` to ``stop``."""
+        tokens = tuple([*self.prompt, *self.decoded][start:stop])
+        return Chunk(self.name, start, stop - start, tokens, self.runs, samples, resume, keep)
+
+    def next(self, step: int) -> Chunk:
+        """The token it decodes in this step."""
+        return self.chunk(len(self.prompt) + step, len(self.prompt) + step + 1)
+
+
+@dataclass(frozen=True)
+class _Case:
+    """``twin`` begins with the first ``shared`` tokens of ``long``, in the same blocks."""
+
+    long: _Sequence
+    short: _Sequence
+    twin: _Sequence
+    shared: int
+
+
 def probe(loaded: LoadedModel, model: PagedModel) -> None:
     """Leaves ``model`` as it computed last: its sizes are known now. Raises ``ProbeFailedError``, or whatever the model raises."""
-    length = _length(model, loaded.device)
-    model.resize(Geometry(model.geometry.block_size, 2 * -(-(length + 1) // model.geometry.block_size)))
     found = float("inf")
     for attempt in range(ATTEMPTS):
-        tokens = random_tokens(loaded, length + _SHORT + 2, attempt)
-        long, short = tokens[: length + 1], tokens[length + 1 :]
-        found = min(found, difference(_plain(loaded.model, long, short), _paged(model, long, short)))
+        case = _case(loaded, model, attempt)
+        found = min(found, difference(_plain(loaded.model, case), _paged(model, case)))
         if found <= tolerance(loaded):
             return
     raise ProbeFailedError(f"its logits over the paged cache differ from the plain model's by {found:.2g} standard deviations")
 
 
-def _length(model: PagedModel, device: str) -> int:
+def _case(loaded: LoadedModel, model: PagedModel, attempt: int) -> _Case:
+    """Random sequences, and an arena that has room for them."""
+    size = model.geometry.block_size
+    shared = -(-SHARED_MINIMUM // size)  # blocks
+    length = _length(model, loaded.device, shared * size)
+    tokens = iter(random_tokens(loaded, length + 1 + 2 * (_SHORT + 2), attempt))
+    long, short, twin = (list(itertools.islice(tokens, count)) for count in (length + 1, _SHORT + 2, _SHORT + 2))
+    blocks, tail = -(-(length + 1) // size), -(-(_SHORT + 2) // size)
+    model.resize(Geometry(size, blocks + 2 * tail))
+    return _Case(
+        _Sequence("long", long[:-1], long[-1:], (Run(0, blocks),)),
+        _Sequence("short", short[:-2], short[-2:], (Run(blocks, blocks + tail),)),
+        _Sequence("twin", [*long[: shared * size], *twin[:-2]], twin[-2:], (Run(0, shared), Run(blocks + tail, blocks + 2 * tail))),
+        shared * size,
+    )
+
+
+def _length(model: PagedModel, device: str, shared: int) -> int:
     """Tokens of the longer prompt."""
-    return max([_LONG, *(window + _SHORT for window in model.windows if window + _SHORT <= _LONGEST[device])])
+    return max([shared + _SHORT, *(window + _SHORT for window in model.windows if window + _SHORT <= _LONGEST[device])])
 
 
-def _plain(model: Any, *sequences: list[int]) -> mx.array:
-    """The logits after all but the last token, and after the last, of each sequence."""
-    rows = []
-    for tokens in sequences:
-        cache = make_prompt_cache(model)
-        prompt = model(mx.array(tokens[:-1])[None], cache=cache)[0, -1]
-        rows.append((prompt, model(mx.array(tokens[-1:])[None], cache=cache)[0, -1]))
-    return mx.stack([prompt for prompt, _ in rows] + [last for _, last in rows]).astype(mx.float32)
+def _plain(model: Any, case: _Case) -> mx.array:
+    """The logits ``[8, vocab]``, float32, in the order of ``_paged``."""
+    long, short, twin = (list(_plain_rows(model, sequence)) for sequence in (case.long, case.short, case.twin))
+    return mx.stack([long[0], short[0], twin[0], long[1], twin[1], short[1], twin[2], short[2]]).astype(mx.float32)
 
 
-def _paged(model: PagedModel, long: list[int], short: list[int]) -> mx.array:
-    """As ``_plain``."""
-    blocks = model.geometry.arena_blocks // 2
-    runs = {"long": (Run(0, blocks),), "short": (Run(blocks, 2 * blocks),)}
+def _plain_rows(model: Any, sequence: _Sequence) -> Iterator[mx.array]:
+    """The logits ``[vocab]`` after the prompt, and after each token behind it."""
+    cache = make_prompt_cache(model)
+    for tokens in (sequence.prompt, *([token] for token in sequence.decoded)):
+        yield model(mx.array(tokens)[None], cache=cache)[0, -1]
 
-    def chunk(name: str, tokens: list[int], start: int, stop: int, *, samples: bool = True) -> Chunk:
-        return Chunk(name, start, stop - start, tuple(tokens[start:stop]), runs[name], samples)
 
-    length = len(long) - 1
-    middle = length // 2 + 1
+def _paged(model: PagedModel, case: _Case) -> mx.array:
+    """The logits ``[8, vocab]``, float32, of the three prompts, of a token of each, and of one more of two of them."""
+    long, short, twin, shared = case.long, case.short, case.twin, case.shared
+    middle = shared // 2 + 1
     model.clear()
-    _forward(model, chunk("long", long, 0, middle, samples=False))
-    prompts = _forward(model, chunk("long", long, middle, length), chunk("short", short, 0, _SHORT))
-    last = _forward(model, chunk("long", long, length, length + 1), chunk("short", short, _SHORT, _SHORT + 1))
-    return mx.concatenate([prompts, last]).astype(mx.float32)
+    _forward(model, long.chunk(0, middle, samples=False))
+    _forward(model, long.chunk(middle, shared, samples=False, keep=_SNAPSHOT))
+    ends = (long.chunk(shared, len(long.prompt)), short.chunk(0, len(short.prompt)), twin.chunk(shared, len(twin.prompt), resume=_SNAPSHOT))
+    rows = [
+        _forward(model, *ends),
+        _forward(model, long.next(0), twin.next(0), short.next(0)),
+        _forward(model, twin.next(1), short.next(1)),
+    ]
+    return mx.concatenate(rows).astype(mx.float32)
 
 
 def _forward(model: PagedModel, *chunks: Chunk) -> mx.array:
