@@ -10,6 +10,7 @@ from mlxd.control.model.status import ModelStatus
 from mlxd.control.telemetry import CacheCounters, HistogramCounts, TokenCounters
 from mlxd.types import CacheFigures, Limits
 from mlxd.wire.messages import Heartbeat, Progress, Ready
+from mlxd.wire.model_facts import ModelFacts
 
 
 async def list_all(request: web.Request) -> web.Response:
@@ -58,6 +59,7 @@ def describe(status: ModelStatus, sources: AdminSources) -> answers.Model:
         dtype=ready.dtype if ready else None,
         context_length=ready.context_length if ready else None,
         vocabulary_size=ready.vocab_size if ready else None,
+        facts=_facts(ready.facts) if ready else None,
         load_seconds=ready.load_seconds if ready else None,
         versions=ready.versions if ready else None,
     )
@@ -112,6 +114,18 @@ def _histogram(values: HistogramCounts) -> answers.Histogram:
 
 def _blocks(figures: CacheFigures) -> answers.Blocks:
     return answers.Blocks(used=figures.blocks_used, shared=figures.blocks_shared, cached=figures.blocks_cached, free=figures.blocks_free)
+
+
+def _facts(facts: ModelFacts) -> answers.Facts:
+    return answers.Facts(
+        context_origin=facts.context_origin,
+        vocabulary_origin=facts.vocabulary_origin,
+        end_tokens=[answers.EndToken(id=token.id, text=token.text, origins=token.origins) for token in facts.end_tokens],
+        chat_template_origin=facts.chat_template,
+        weight_files=facts.weight_files,
+        weights_origin=facts.weights_origin,
+        warnings=facts.warnings,
+    )
 
 
 def _runner(ready: Ready | None) -> answers.Runner | None:

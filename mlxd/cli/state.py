@@ -13,6 +13,7 @@ _INTERVAL = 2.0  # seconds
 def add_commands(commands: Commands) -> None:
     parser = commands.add("status", _status, "show what a running daemon is doing")
     target.add_options(parser)
+    parser.add_argument("model", metavar="MODEL", nargs="?", help="only this one, and where what is known of it was read")
     parser.add_argument(
         "--watch",
         nargs="?",
@@ -38,6 +39,8 @@ def _status(args: argparse.Namespace) -> int:
     from mlxd.terminal import console
     from mlxd.terminal.status_table import render_status
 
+    if args.model is not None:
+        return _model(args)
     if args.watch is not None:
         return _watch(args)
     status = target.reader(args).get("/admin/v1/status")
@@ -45,6 +48,21 @@ def _status(args: argparse.Namespace) -> int:
         target.print_json(status)
     else:
         console.output().print(render_status(status))
+    return exits.OK
+
+
+def _model(args: argparse.Namespace) -> int:
+    from mlxd.terminal import console
+    from mlxd.terminal.admin_client import model_path
+    from mlxd.terminal.model_facts import render_model
+
+    if args.watch is not None:
+        raise UsageError("status --watch draws all models: leave MODEL out")
+    model = target.reader(args).get(model_path(args.model))
+    if args.json:
+        target.print_json(model)
+    else:
+        console.output().print(render_model(model))
     return exits.OK
 
 

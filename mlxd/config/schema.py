@@ -267,7 +267,7 @@ class ModelTable(DefaultsTable):
     )
     context_length: int | None = setting(
         None,
-        "Upper bound on prompt and output together, in tokens. Unset: the model's own.",
+        "The most tokens of prompt and output together. Unset: the model's own. More than that is obeyed, with a warning.",
         reload=Reload.MODEL,
         example=4096,
         ge=16,

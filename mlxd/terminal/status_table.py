@@ -19,7 +19,7 @@ _STATE_STYLES = {"ready": "green", "loading": "yellow", "draining": "yellow", "f
 def render_status(status: Mapping[str, Any]) -> RenderableType:
     """Renders ``status``, the answer of ``GET /admin/v1/status``. Columns that do not fit the console are left out."""
     now = time_of(status["time"])
-    return Group(_header(status, now), "", _Models(status["models"], now), *_below(notes(status)))
+    return Group(_header(status, now), "", _Models(status["models"], now), *below(notes(status)))
 
 
 # ---- the daemon ----
@@ -64,16 +64,17 @@ def notes(status: Mapping[str, Any]) -> list[Note]:
     """Returns the notes on the configuration, then those on the models."""
     error = status["config"]["last_error"]
     on_config = [Note("config", error, "bold red")] if error else []
-    return [*on_config, *(note for model in status["models"] for note in _notes_on(model))]
+    return [*on_config, *(note for model in status["models"] for note in notes_on(model))]
 
 
-def _below(found: Sequence[Note]) -> list[RenderableType]:
-    """Returns each note on lines of its own, wrapped under itself."""
+def below(found: Sequence[Note]) -> list[RenderableType]:
+    """Returns the notes as they stand below a table, each on lines of its own, wrapped under itself."""
     lines = [Padding(Text.assemble((f"{note.about}: ", note.style), printable(note.message)), (0, 0, 0, 2)) for note in found]
     return ["", *lines] if lines else []
 
 
-def _notes_on(model: Mapping[str, Any]) -> Iterator[Note]:
+def notes_on(model: Mapping[str, Any]) -> Iterator[Note]:
+    """What is wrong with one model, or not as it was asked for, or doubtful."""
     name, differs, last_error = model["id"], model["differs"], model["last_error"]
     if differs:
         yield Note(name, f"not what the file says: {differs}")
@@ -81,6 +82,8 @@ def _notes_on(model: Mapping[str, Any]) -> Iterator[Note]:
         yield Note(name, last_error, "bold red")
     if model["runner"] and model["runner"]["fallback"]:
         yield Note(name, model["runner"]["reason"])
+    if model["facts"]:
+        yield from (Note(name, warning) for warning in model["facts"]["warnings"])
     if model["leaving_pids"]:
         yield Note(name, _leaving(model["leaving_pids"]), "dim")
 

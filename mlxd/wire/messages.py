@@ -25,6 +25,7 @@ from mlxd.types import (
     Timings,
     Usage,
 )
+from mlxd.wire.model_facts import ModelFacts
 from mlxd.wire.parts import Part, content_of
 
 
@@ -55,7 +56,7 @@ class Load(_Message, frozen=True, kw_only=True):
     model: str  # the configured id, for logs
     source: str  # "builtin:NAME", "org/name[@revision]" or a path
     dtype: Literal["auto", "float32", "bfloat16", "float16"]
-    context_length: int | None  # upper bound; None: the model's own
+    context_length: int | None  # the one that is wished for; None: the model's own
     mode: Literal["simple", "continuous"]
     cache_kind: Literal["paged", "entries", "none"]
     block_size: int  # tokens, of a paged cache
@@ -173,6 +174,7 @@ class Ready(_Message, frozen=True, kw_only=True):
     weight_bytes: int
     load_seconds: float
     versions: dict[str, str]  # mlx, mlx_lm
+    facts: ModelFacts = ModelFacts()
 
 
 class Reconfigured(_Message, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from mlxd.control.telemetry import CacheCounters, HistogramCounts, TokenCounters
 from mlxd.errors import ConfigError, ModelLoadingError, ModelNotFoundError
 from mlxd.types import CacheFigures, Limits, MemoryFigures, ModelState
 from mlxd.wire.messages import CacheEvicted, Heartbeat, Ready
+from mlxd.wire.model_facts import EndToken, ModelFacts
 
 SHA256 = "5e" * 32
 SINCE = 1_767_323_045.5  # 2026-01-02T03:04:05.500Z
@@ -34,6 +35,14 @@ READY = Ready(
     limits=Limits(),
     load_seconds=1.5,
     versions={"mlx": "0.32.4", "mlx_lm": "0.32.2"},
+    facts=ModelFacts(
+        context_origin='config.json "max_position_embeddings"',
+        vocabulary_origin="the width of the model's logits",
+        end_tokens=[EndToken(id=2, text="<|im_end|>", origins=['config.json "eos_token_id"'])],
+        chat_template="chat_template.jinja",
+        weight_files=["model.safetensors"],
+        weights_origin="the one whole set of files",
+    ),
 )
 
 

@@ -26,10 +26,14 @@ ALLOWED = {
     "terminal": {"child_process", "config", "errors", "types"},
     "worker.encoded_prompt": set(),
     "worker.text": {"worker.encoded_prompt", "wire", "errors", "types"},
-    "worker.fetch": {"errors", "types"},
+    "worker.facts": {"wire", "errors", "types"},
+    "worker.fetch": {"worker.facts", "errors", "types"},
     "worker.engine": {"worker.encoded_prompt", "worker.kv", "wire", "errors", "types"},
     "worker.kv": {"worker.encoded_prompt", "errors", "types"},
-    "worker.runtime": {"worker.encoded_prompt", "worker.kv", "worker.engine", "worker.fetch", "worker.text", "wire", "errors", "types"},
+    "worker.runtime": {
+        *("worker.encoded_prompt", "worker.kv", "worker.engine", "worker.facts", "worker.fetch", "worker.text"),
+        *("wire", "errors", "types"),
+    },
     "worker": {"worker", "wire", "errors", "types"},
 }
 EVERYTHING_BUT_THE_WORKER = {"daemon", "takeover", "cli", "__main__", "__init__"}

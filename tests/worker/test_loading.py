@@ -6,7 +6,7 @@ from mlx.utils import tree_flatten
 from mlx_lm.utils import load_model, quantize_model, save_config, save_model
 
 from mlxd.errors import ModelSourceError
-from mlxd.worker.runtime.loading import context_length, detect_device, load
+from mlxd.worker.runtime.loading import detect_device, load
 from tests.support.tiny_model import EOS, IM_START, make_tiny_model
 
 
@@ -65,12 +65,13 @@ def test_every_end_token_of_the_generation_config_counts(tmp_path):
 def test_context_is_the_models_and_may_be_lowered(tiny):
     assert load(tiny, dtype="auto", context_limit=None).context_length == 512
     assert load(tiny, dtype="auto", context_limit=100).context_length == 100
-    assert load(tiny, dtype="auto", context_limit=10**6).context_length == 512
 
 
-def test_context_of_a_nested_configuration():
-    assert context_length({"text_config": {"max_position_embeddings": 77}}) == 77
-    assert context_length({}) > 0
+def test_a_larger_context_is_obeyed_and_warned_of(tiny):
+    loaded = load(tiny, dtype="auto", context_limit=10**6)
+    assert loaded.context_length == 10**6
+    assert loaded.facts.context_origin == "context_length in the configuration"
+    assert [warning for warning in loaded.facts.warnings if "more than the 512 tokens" in warning]
 
 
 def test_a_model_mlx_lm_does_not_know_is_a_typed_error(tmp_path):

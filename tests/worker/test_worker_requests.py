@@ -175,12 +175,13 @@ async def test_the_end_of_the_context_ends_the_answer(link):
     assert last.usage.completion_tokens == 4
 
 
-async def test_context_length_can_be_lowered_not_raised(tiny):
+async def test_context_length_is_obeyed(tiny):
     async with in_thread() as link:
         assert (await link.load(tiny, context_length=64)).context_length == 64
         assert (await link.ask("a", [1] * 64)).error.code == "context_length_exceeded"
     async with in_thread() as link:
-        assert (await link.load(tiny, context_length=10**6)).context_length == 512
+        assert (await link.load(tiny, context_length=1000)).context_length == 1000
+        assert (await link.ask("a", [1] * 600, max_tokens=1)).reason is FinishReason.LENGTH
 
 
 @pytest.mark.parametrize(

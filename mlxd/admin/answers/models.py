@@ -105,6 +105,26 @@ class Runner(Document, frozen=True, kw_only=True):
     fallback: Annotated[bool, Meta(description="It is not the one that was asked for.")]
 
 
+class EndToken(Document, frozen=True, kw_only=True):
+    """A token that ends an answer."""
+
+    id: Count
+    text: Annotated[str, Meta(description="As the vocabulary spells it; empty where the tokenizer does not know the id.")]
+    origins: Annotated[Sequence[str], Meta(description="Everything that names it.")]
+
+
+class Facts(Document, frozen=True, kw_only=True):
+    """Where the worker read what it knows of its model. Origins are for people: a file, and the key in it."""
+
+    context_origin: str
+    vocabulary_origin: str
+    end_tokens: Sequence[EndToken]
+    chat_template_origin: Annotated[str | None, Meta(description="Null: the model has none, and only completes text.")]
+    weight_files: Annotated[Sequence[str], Meta(description="Those that are read, in the model's directory.")]
+    weights_origin: Annotated[str, Meta(description="How they were chosen.")]
+    warnings: Annotated[Sequence[str], Meta(description="What is doubtful about the model's files.")]
+
+
 class Model(Document, frozen=True, kw_only=True):
     """Desired and actual state of one model."""
 
@@ -140,6 +160,7 @@ class Model(Document, frozen=True, kw_only=True):
     dtype: str | None
     context_length: Annotated[Count | None, Meta(description="Tokens.")]
     vocabulary_size: Count | None
+    facts: Facts | None
     load_seconds: Seconds | None
     versions: Annotated[Mapping[str, str] | None, Meta(description="Of MLX and mlx-lm, in the worker.")]
 

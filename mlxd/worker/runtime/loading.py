@@ -1,23 +1,45 @@
 """A model directory to a model in memory, on the device that is really there."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
 from mlx.utils import tree_flatten, tree_map_with_path
-from mlx_lm.utils import dequantize_model, load_model, load_tokenizer
+from mlx_lm.utils import dequantize_model, load_model
 
-from mlxd.errors import ModelSourceError
+from mlxd.wire.model_facts import ModelFacts
+from mlxd.worker.facts.context import Context
+from mlxd.worker.facts.directory import DirectoryFacts
+from mlxd.worker.facts.settle import settle
+from mlxd.worker.facts.view import view_of
+from mlxd.worker.runtime.first_logits import check_weights, first_logits
+from mlxd.worker.runtime.library_errors import configuration_causes, library_errors
+from mlxd.worker.runtime.tokenizing import OpenTokenizer, open_tokenizer
 from mlxd.worker.runtime.x86 import install_activations
+from mlxd.worker.text.chat_template import ChatRenderer
 
 _DTYPES = {"float32": mx.float32, "bfloat16": mx.bfloat16, "float16": mx.float16}
-_DEFAULT_CONTEXT = 4096  # tokens, for a configuration that does not say
+
+
+@dataclass(frozen=True)
+class OpenedModel:
+    """A model whose weights are not in memory yet."""
+
+    model: Any  # an mlx-lm model
+    directory: DirectoryFacts
+    context: Context
+    tokenizer: OpenTokenizer
+    weight_bytes: int
+    device: str  # "cpu" | "gpu"
+    dtype: str  # of the first floating-point weight
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """Everything a runner needs."""
+    """Everything a runner needs. ``vocab_size``: the width of its logits."""
 
     model: Any  # an mlx-lm model
     tokenizer: Any  # mlx-lm's TokenizerWrapper
@@ -27,6 +49,8 @@ class LoadedModel:
     weight_bytes: int
     device: str  # "cpu" | "gpu"
     dtype: str  # of the first floating-point weight
+    renderer: ChatRenderer | None = None  # None: without a chat template
+    facts: ModelFacts = field(default_factory=ModelFacts)
 
 
 def detect_device() -> str:
@@ -41,63 +65,77 @@ def detect_device() -> str:
 
 
 def load(path: Path, *, dtype: str, context_limit: int | None) -> LoadedModel:
-    """Open it and read its weights."""
-    loaded = open_model(path, dtype=dtype, context_limit=context_limit)
-    read_weights(loaded)
-    return loaded
+    """The model in ``path``, opened and read; see ``open_model`` and ``read_weights``."""
+    return read_weights(open_model(path, dtype=dtype, context_limit=context_limit))
 
 
-def open_model(path: Path, *, dtype: str, context_limit: int | None) -> LoadedModel:
+def open_model(path: Path, *, dtype: str, context_limit: int | None) -> OpenedModel:
     """Everything is known of it, but its weights are not in memory yet. ``dtype`` "auto": as stored on a GPU; on a CPU dequantized
-    to float32, where anything else is unusably slow.
+    to float32, where anything else is unusably slow. ``context_limit``: the context that is wished for.
 
-    Raises ``ModelSourceError`` for a directory that mlx-lm cannot load.
+    Raises ``ModelSourceError`` for a directory that mlx-lm cannot load, and ``ConfigError`` for a context it cannot have.
     """
+    facts = DirectoryFacts.read(path)
+    context = facts.context.wished(context_limit)
     device = detect_device()
-    try:
-        model, config = load_model(path, lazy=True)
-        tokenizer = load_tokenizer(path, eos_token_ids=config.get("eos_token_id"))
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise ModelSourceError(f"{path} cannot be loaded as an mlx-lm model: {error}") from error
-    _cast(model, dtype if dtype != "auto" or device == "gpu" else "float32", dequantize=dtype == "auto" and device == "cpu")
-    install_activations(model)
+    with view_of(facts) as view:
+        with _errors(facts, view):
+            model, _ = load_model(view, lazy=True)
+            _cast(model, dtype if dtype != "auto" or device == "gpu" else "float32", dequantize=dtype == "auto" and device == "cpu")
+            install_activations(model)
+        tokenizer = open_tokenizer(view, facts)
     weights = [value for _, value in tree_flatten(model.parameters())]
     floating = next((value.dtype for value in weights if mx.issubdtype(value.dtype, mx.floating)), mx.float32)
-    own_context = context_length(config)
-    return LoadedModel(
-        model=model,
-        tokenizer=tokenizer,
-        end_tokens=frozenset(tokenizer.eos_token_ids),
-        context_length=min(own_context, context_limit or own_context),
-        vocab_size=vocabulary(config, tokenizer),
-        weight_bytes=sum(value.nbytes for value in weights),
-        device=device,
-        dtype=str(floating).removeprefix("mlx.core."),
+    return OpenedModel(
+        model, facts, context, tokenizer, sum(value.nbytes for value in weights), device, str(floating).removeprefix("mlx.core.")
     )
 
 
-def read_weights(loaded: LoadedModel) -> None:
-    """Into memory, cast and dequantized."""
-    mx.eval(loaded.model.parameters())
-    mx.clear_cache()
-    leave_memory_unwired()
+def read_weights(opened: OpenedModel) -> LoadedModel:
+    """Into memory, cast and dequantized; then the model shows its first logits, which say how many tokens it knows.
+
+    Raises ``ModelSourceError`` where a weight or a logit is not a number.
+    """
+    directory = opened.directory
+    with _errors(directory, directory.directory):
+        mx.eval(opened.model.parameters())
+        mx.clear_cache()
+        leave_memory_unwired()
+        check_weights(opened.model, directory.directory)
+        vocab_size = first_logits(opened.model, opened.tokenizer.greeting, opened.dtype)
+    settled = settle(opened.tokenizer.end_tokens, opened.tokenizer.vocabulary.values(), vocab_size)
+    return LoadedModel(
+        model=opened.model,
+        tokenizer=opened.tokenizer.tokenizer,
+        end_tokens=frozenset(token.id for token in settled.usable),
+        context_length=opened.context.length,
+        vocab_size=vocab_size,
+        weight_bytes=opened.weight_bytes,
+        device=opened.device,
+        dtype=opened.dtype,
+        renderer=opened.tokenizer.renderer,
+        facts=ModelFacts(
+            context_origin=opened.context.origin,
+            vocabulary_origin="the width of the model's logits",
+            end_tokens=settled.usable,
+            chat_template=opened.tokenizer.template_origin,
+            weight_files=list(directory.weights.files),
+            weights_origin=directory.weights.origin,
+            warnings=[*_doubts(opened), *opened.tokenizer.warnings, *settled.warnings],
+        ),
+    )
 
 
-def context_length(config: dict[str, Any]) -> int:
-    """The most tokens of prompt and output the model was made for."""
-    for part in (config, config.get("text_config") or {}):
-        for key in ("max_position_embeddings", "n_positions", "max_seq_len", "model_max_length"):
-            if isinstance(part.get(key), int) and part[key] > 0:
-                return int(part[key])
-    return _DEFAULT_CONTEXT
+def _doubts(opened: OpenedModel) -> Iterator[str]:
+    if opened.context.warning:
+        yield opened.context.warning
+    if ignored := opened.directory.weights.ignored:
+        yield f"beside the weights, {', '.join(ignored)} {'is' if len(ignored) == 1 else 'are'} not read"
 
 
-def vocabulary(config: dict[str, Any], tokenizer: Any) -> int:
-    """Number of token ids the model has embeddings for."""
-    for part in (config, config.get("text_config") or {}):
-        if isinstance(part.get("vocab_size"), int):
-            return int(part["vocab_size"])
-    return len(tokenizer.get_vocab())
+def _errors(facts: DirectoryFacts, view: Path) -> AbstractContextManager[None]:
+    what = f"{facts.directory} cannot be loaded as an mlx-lm model"
+    return library_errors(what, (view, facts.directory), lambda: configuration_causes(facts.config))
 
 
 def _cast(model: Any, dtype: str, *, dequantize: bool) -> None:

@@ -1,5 +1,6 @@
 """From a ``Load`` message to a model that has generated a token."""
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,9 +18,12 @@ from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt  # noqa: E402
 from mlxd.worker.engine.request import EngineRequest  # noqa: E402
 from mlxd.worker.engine.runner import Runner  # noqa: E402
 from mlxd.worker.runtime.choose import choose_runner  # noqa: E402
-from mlxd.worker.runtime.loading import LoadedModel, open_model, read_weights  # noqa: E402
+from mlxd.worker.runtime.library_errors import configuration_causes  # noqa: E402
+from mlxd.worker.runtime.loading import LoadedModel, OpenedModel, open_model, read_weights  # noqa: E402
 from mlxd.worker.runtime.source import fetch_model  # noqa: E402
 from mlxd.worker.text.prompt import PromptEncoder  # noqa: E402
+
+_log = logging.getLogger(__name__)
 
 _TRANSIENTS = 128 * 2**20  # bytes: activations, logits and what MLX keeps to use again, beside a tenth of the weights
 
@@ -46,13 +50,15 @@ def start_model(order: Load, progress: Callable[[Stage, int, int], None], permit
     began = time.monotonic()
     path = fetch_model(order.source, progress)
     progress("loading", 0, 0)
-    loaded = open_model(path, dtype=order.dtype, context_limit=order.context_length)
-    permit(_needs(order, loaded))
-    read_weights(loaded)
+    opened = open_model(path, dtype=order.dtype, context_limit=order.context_length)
+    permit(_needs(order, opened))
+    loaded = read_weights(opened)
+    for warning in loaded.facts.warnings:
+        _log.warning("%s: %s", order.model, warning)
     progress("warming", 0, 0)
     choice = choose_runner(order, loaded)
     root = CacheRoot(model=order.source)
-    _warm(choice.runner, root)
+    _warm(choice.runner, root, opened, loaded)
     ready = Ready(
         runner=choice.name,
         runner_reason=choice.reason,
@@ -64,29 +70,50 @@ def start_model(order: Load, progress: Callable[[Stage, int, int], None], permit
         vocab_size=loaded.vocab_size,
         weight_bytes=loaded.weight_bytes,
         load_seconds=time.monotonic() - began,
+        facts=loaded.facts,
         versions={"mlx": version("mlx"), "mlx_lm": version("mlx-lm")} | ({"blas": "openblas"} if _HAS_OPENBLAS else {}),
     )
-    encoder = PromptEncoder(loaded.tokenizer, vocab_size=loaded.vocab_size, context_length=loaded.context_length, root=root)
+    encoder = PromptEncoder(
+        loaded.tokenizer, loaded.renderer, vocab_size=loaded.vocab_size, context_length=loaded.context_length, root=root
+    )
     return ServableModel(choice.runner, choice.block_size, encoder, _decoder(loaded), ready)
 
 
-def _needs(order: Load, loaded: LoadedModel) -> NeedsMemory:
+def _needs(order: Load, opened: OpenedModel) -> NeedsMemory:
     cache = 0 if order.cache_kind == "none" else order.limits.cache_bytes or 0
-    return NeedsMemory(weights=loaded.weight_bytes, cache=cache, transients=_TRANSIENTS + loaded.weight_bytes // 10)
+    return NeedsMemory(weights=opened.weight_bytes, cache=cache, transients=_TRANSIENTS + opened.weight_bytes // 10)
 
 
-def _warm(runner: Runner, root: CacheRoot) -> None:
-    """A real token: what cannot compute must not become ready. Nothing of it stays in the cache."""
-    runner.add(EngineRequest("warm-up", EncodedPrompt([0, 0], 1, root), SamplingParams(temperature=0)))
-    sampled = 0
-    while not runner.is_idle:
-        report = runner.step()
-        sampled += len(report.sampled)
-        for error in report.failed.values():
-            raise ModelSourceError(f"the model was loaded but cannot generate: {error}") from error
-    if not sampled:
-        raise ModelSourceError("the model was loaded but generated nothing")
+def _warm(runner: Runner, root: CacheRoot, opened: OpenedModel, loaded: LoadedModel) -> None:
+    """Generates real tokens, by every way of sampling: what cannot compute must not become ready. Nothing of them stays in the cache."""
+    for sampling in (SamplingParams(temperature=0), _everything(loaded.vocab_size)):
+        sampled = 0
+        runner.add(EngineRequest("warm-up", EncodedPrompt([0, 0], 2, root), sampling))
+        while not runner.is_idle:
+            report = runner.step()
+            sampled += len(report.sampled)
+            for error in report.failed.values():
+                seen = configuration_causes(opened.directory.config)
+                said = f"{seen} ({error})" if seen else error
+                raise ModelSourceError(f"{opened.directory.directory} was loaded but cannot generate: {said}") from error
+        if not sampled:
+            raise ModelSourceError(f"{opened.directory.directory} was loaded but generated nothing")
     runner.evict_cached()
+
+
+def _everything(vocab_size: int) -> SamplingParams:
+    """Every penalty, filter and bias at once."""
+    return SamplingParams(
+        temperature=0.5,
+        top_p=0.9,
+        top_k=5,
+        min_p=0.01,
+        repetition_penalty=1.1,
+        presence_penalty=0.1,
+        frequency_penalty=0.1,
+        logit_bias={0: 0.5, vocab_size - 1: -0.5},
+        seed=0,
+    )
 
 
 def _decoder(loaded: LoadedModel) -> Callable[[Sequence[int]], str]:

@@ -1,36 +1,37 @@
 """A request's prompt to token ids, checked against the model before anything is computed."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
-
-from jinja2.exceptions import TemplateError
+from typing import Protocol
 
 from mlxd.errors import ContextLengthError, InvalidRequestError
 from mlxd.wire.messages import ChatPrompt, Prompt, TextPrompt, TokenPrompt
 from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt
+from mlxd.worker.text.chat_template import ChatRenderer
 
 
 class Tokenizer(Protocol):
     """What is used of a tokenizer (mlx-lm's ``TokenizerWrapper`` around one of transformers)."""
 
-    has_chat_template: bool
     bos_token: str | None
 
     def get_vocab(self) -> dict[str, int]:
         """Every token's text, as the vocabulary spells it, and its id."""
-
-    def apply_chat_template(self, messages: list[dict[str, Any]], *, add_generation_prompt: bool) -> list[int]:
-        """Rendered and tokenized."""
 
     def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
         """Token ids of ``text``."""
 
 
 class PromptEncoder:
-    """Encodes the prompts of one model, which is the cache's ``root``. May be called from several threads at once."""
+    """Encodes the prompts of one model, which is the cache's ``root``; ``renderer`` is None where it has no chat template.
 
-    def __init__(self, tokenizer: Tokenizer, *, vocab_size: int, context_length: int, root: CacheRoot) -> None:
+    May be called from several threads at once.
+    """
+
+    def __init__(
+        self, tokenizer: Tokenizer, renderer: ChatRenderer | None, *, vocab_size: int, context_length: int, root: CacheRoot
+    ) -> None:
         self._tokenizer = tokenizer
+        self._renderer = renderer
         self._root = root
         self.vocab_size = vocab_size
         self._context_length = context_length
@@ -45,6 +46,7 @@ class PromptEncoder:
         tokens = self._tokenize(prompt)
         if not tokens:
             raise InvalidRequestError("the prompt has no tokens", param=_field(prompt))
+        self._check_known(tokens, prompt)
         room = self._context_length - len(tokens)
         if room < 1:
             raise ContextLengthError(
@@ -80,27 +82,24 @@ class PromptEncoder:
                 bos = self._tokenizer.bos_token
                 return list(self._tokenizer.encode(text, add_special_tokens=not (bos and text.startswith(bos))))
             case TokenPrompt(token_ids=ids):
-                return self._checked(ids)
+                return list(ids)
 
     def _render(self, prompt: ChatPrompt) -> list[int]:
-        if not self._tokenizer.has_chat_template:
+        if self._renderer is None:
             raise InvalidRequestError("this model has no chat template: use /v1/completions", param="messages")
         messages = [{"role": message.role, "content": message.content} for message in prompt.messages]
         for shown, message in zip(messages, prompt.messages, strict=True):
             if message.name is not None:
                 shown["name"] = message.name
-        try:
-            return list(self._tokenizer.apply_chat_template(messages, add_generation_prompt=True))
-        except (TemplateError, TypeError, ValueError, LookupError) as error:  # raise_exception, or an expression that fails on them
-            raise InvalidRequestError(f"the model's chat template refuses these messages: {error}", param="messages") from error
+        text = self._renderer.render(messages, add_generation_prompt=True)
+        return list(self._tokenizer.encode(text, add_special_tokens=False))
 
-    def _checked(self, ids: Sequence[int]) -> list[int]:
-        for index, token in enumerate(ids):
-            if not 0 <= token < self.vocab_size:
-                raise InvalidRequestError(
-                    f"token {token} at position {index} is outside the vocabulary of {self.vocab_size}", param="prompt"
-                )
-        return list(ids)
+    def _check_known(self, tokens: Sequence[int], prompt: Prompt) -> None:
+        """A tokenizer may know tokens that the model does not; nobody checks the index, so it would read past the end of a matrix."""
+        if min(tokens) >= 0 and max(tokens) < self.vocab_size:
+            return
+        index, token = next((index, token) for index, token in enumerate(tokens) if not 0 <= token < self.vocab_size)
+        raise InvalidRequestError(f"token {token} at position {index} is outside the vocabulary of {self.vocab_size}", param=_field(prompt))
 
 
 def _field(prompt: Prompt) -> str:

@@ -91,3 +91,11 @@ async def test_log_level(mlxd, daemon):
 async def test_a_log_level_there_is_not(mlxd, daemon):
     assert (await mlxd("log-level", "loud")).code == 64
     assert daemon.log_level == "info"
+
+
+async def test_status_of_one_model(mlxd):
+    ran = await mlxd("status", "tiny")
+    assert (ran.code, ran.err) == (0, "")
+    assert 'context     2048 tokens: config.json "max_position_embeddings"' in ran.lines
+    assert json.loads((await mlxd("status", "tiny", "--json")).out)["facts"]["context_origin"] == 'config.json "max_position_embeddings"'
+    assert (await mlxd("status", "tiny", "--watch")).code == 64

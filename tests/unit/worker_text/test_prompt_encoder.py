@@ -1,10 +1,10 @@
-import jinja2
 import pytest
 
 from mlxd.errors import ContextLengthError, InvalidRequestError
 from mlxd.types import ChatMessage
 from mlxd.wire.messages import ChatPrompt, TextPrompt, TokenPrompt
 from mlxd.worker.encoded_prompt import CacheRoot
+from mlxd.worker.text.chat_template import ChatTemplate
 from mlxd.worker.text.prompt import PromptEncoder
 from tests.support.tiny_model import BOS, CHAT_TEMPLATE, SPECIALS, VOCAB, make_tokenizer
 
@@ -16,12 +16,8 @@ class FakeTokenizer:
 
     bos_token = SPECIALS[0]
 
-    def __init__(self, template=CHAT_TEMPLATE):
-        self.has_chat_template = template is not None
+    def __init__(self):
         self._inner = make_tokenizer()
-        environment = jinja2.Environment(autoescape=False)  # noqa: S701  prompts are no HTML
-        environment.globals["raise_exception"] = self._refuse
-        self._template = environment.from_string(template or "")
 
     def encode(self, text, *, add_special_tokens):
         ids = self._inner.encode(text).ids
@@ -30,16 +26,10 @@ class FakeTokenizer:
     def get_vocab(self):
         return self._inner.get_vocab()
 
-    def apply_chat_template(self, messages, *, add_generation_prompt):
-        return self.encode(self._template.render(messages=messages, add_generation_prompt=add_generation_prompt), add_special_tokens=False)
-
-    @staticmethod
-    def _refuse(message):
-        raise jinja2.exceptions.TemplateError(message)
-
 
 def encoder(*, context=100, template=CHAT_TEMPLATE):
-    return PromptEncoder(FakeTokenizer(template), vocab_size=VOCAB, context_length=context, root=ROOT)
+    renderer = None if template is None else ChatTemplate(template, "chat_template.jinja", {})
+    return PromptEncoder(FakeTokenizer(), renderer, vocab_size=VOCAB, context_length=context, root=ROOT)
 
 
 def chat(*messages):

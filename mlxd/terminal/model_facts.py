@@ -1,0 +1,40 @@
+"""``mlxd status MODEL``: one model, and where what is known of it was read."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from mlxd.terminal.status_table import below, model_name, model_state, notes_on
+from mlxd.terminal.values import counted, printable
+
+
+def render_model(model: Mapping[str, Any]) -> RenderableType:
+    """``model`` is the answer of ``GET /admin/v1/models/{id}``."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for title, text in _rows(model):
+        table.add_row(title, text if isinstance(text, Text) else Text(printable(text)))
+    return Group(table, *below([*notes_on(model)]))
+
+
+def _rows(model: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:
+    yield "model", model_name(model)
+    yield "state", model_state(model)
+    yield "source", model["source"]
+    if (runner := model["runner"]) is not None:
+        yield "runner", f"{runner['name']}: {runner['reason']}"
+        yield "device", f"{model['device']} {model['dtype']}"
+    if (facts := model["facts"]) is not None:
+        yield "context", f"{counted(model['context_length'], 'token')}: {facts['context_origin']}"
+        yield "vocabulary", f"{counted(model['vocabulary_size'], 'token')}: {facts['vocabulary_origin']}"
+        yield "end tokens", "\n".join(map(_end_token, facts["end_tokens"])) or "none"
+        yield "template", facts["chat_template_origin"] or "none: the model only completes text"
+        yield "weights", f"{', '.join(facts['weight_files'])}: {facts['weights_origin']}"
+
+
+def _end_token(token: Mapping[str, Any]) -> str:
+    return f"{token['id']} {token['text']}: {', '.join(token['origins'])}"

@@ -1,0 +1,23 @@
+"""What a worker knows of its model, with where each fact comes from, as it crosses the wire."""
+
+import msgspec
+
+
+class EndToken(msgspec.Struct, frozen=True, kw_only=True):
+    """A token that ends an answer, and who says so."""
+
+    id: int
+    text: str  # as the vocabulary spells it; empty where the tokenizer does not know the id
+    origins: list[str]
+
+
+class ModelFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Origins are for people: ``config.json "max_position_embeddings"``. ``warnings`` are what an operator should know of the model."""
+
+    context_origin: str = ""
+    vocabulary_origin: str = ""
+    end_tokens: list[EndToken] = []
+    chat_template: str | None = None  # None: there is none, and the model only completes text
+    weight_files: list[str] = []  # names in the model's directory
+    weights_origin: str = ""
+    warnings: list[str] = []

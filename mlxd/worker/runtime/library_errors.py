@@ -1,0 +1,100 @@
+"""The boundary to the libraries that load a model: what they raise becomes a ``ModelSourceError`` that names the file, and the key in
+it where that can be told.
+"""
+
+import dataclasses
+import types
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from mlx_lm.utils import _get_classes
+
+from mlxd.errors import MlxdError, ModelSourceError
+from mlxd.worker.facts.json_document import JsonDocument, shown
+
+_COUNTS = ("num_", "hidden", "head", "intermediate", "vocab", "_dim", "_size", "_rank")  # in names of what cannot be zero
+_NAMES = {int: "a whole number", float: "a number", str: "a string", bool: "true or false", dict: "an object", list: "a list"}
+
+
+@contextmanager
+def library_errors(what: str, paths: tuple[Path, Path], causes: Callable[[], str] = lambda: "") -> Iterator[None]:
+    """``what`` begins the message, and the ``causes`` that are seen follow. ``paths``: a directory as the library saw it, and as the
+    operator knows it.
+    """
+    try:
+        yield
+    except (MlxdError, KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # a panic of a library in Rust is no Exception
+        said = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}".replace(str(paths[0]), str(paths[1]))
+        seen = causes()
+        raise ModelSourceError(f"{what}: {seen} ({said})" if seen else f"{what}: {said}") from error
+
+
+def configuration_causes(config: JsonDocument) -> str:
+    """What in ``config.json`` may be the cause of a failure; empty where nothing looks wrong."""
+    found = suspects(config)
+    return f"{config.path.name} has {', '.join(found[:3])}" if found else ""
+
+
+def suspects(config: JsonDocument) -> list[str]:
+    """What looks wrong in a configuration with which a model could not be made: mlx-lm itself checks no types."""
+    found = []
+    for part in (config, config.part("text_config")):
+        if part is not None:
+            fields = _fields(part) or _fields(config)
+            found += [*_of_wrong_type(part, fields), *_zeros(part)]
+            if part is config:
+                found += _missing(part, fields)
+    return found
+
+
+def _fields(part: JsonDocument) -> dict[str, tuple[Any, bool]]:
+    """Of the class that mlx-lm reads the part with: each field's type, and whether it has to be there."""
+    try:
+        _, arguments = _get_classes(part.values)
+        hints = get_type_hints(arguments)
+        return {field.name: (hints[field.name], _is_required(field)) for field in dataclasses.fields(arguments)}
+    except Exception:  # noqa: BLE001 - an unknown type of model: then there is nothing to compare with
+        return {}
+
+
+def _is_required(field: "dataclasses.Field[Any]") -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _of_wrong_type(part: JsonDocument, fields: dict[str, tuple[Any, bool]]) -> Iterator[str]:
+    for key, value in part.values.items():
+        expected, _ = fields.get(key, (Any, False))
+        if not _fits(value, expected):
+            yield f'"{part.prefix}{key}": {shown(value)} instead of {_named(expected)}'
+
+
+def _zeros(part: JsonDocument) -> Iterator[str]:
+    for key, value in part.values.items():
+        if value == 0 and not isinstance(value, bool) and any(name in key for name in _COUNTS) and not key.endswith("_id"):
+            yield f'"{part.prefix}{key}": {shown(value)}'
+
+
+def _missing(part: JsonDocument, fields: dict[str, tuple[Any, bool]]) -> Iterator[str]:
+    yield from (f'no "{key}"' for key, (_, required) in fields.items() if required and key not in part.values)
+
+
+def _fits(value: object, expected: Any) -> bool:
+    origin = get_origin(expected)
+    if origin in (Union, types.UnionType):
+        return any(_fits(value, one) for one in get_args(expected))
+    kind = origin or expected
+    if kind is type(None):
+        return value is None
+    if kind in (int, float):
+        return isinstance(value, int | (float if kind is float else int)) and not isinstance(value, bool)
+    return isinstance(value, kind) if kind in _NAMES else True
+
+
+def _named(expected: Any) -> str:
+    kinds = get_args(expected) if get_origin(expected) in (Union, types.UnionType) else (expected,)
+    names = [_NAMES[get_origin(kind) or kind] for kind in kinds if (get_origin(kind) or kind) in _NAMES]
+    return " or ".join(names) or "something else"

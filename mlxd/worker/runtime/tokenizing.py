@@ -1,0 +1,115 @@
+"""A model's tokenizer, its chat template, and the tokens that end an answer: what there is to know before its weights are read."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlx_lm.utils import load_tokenizer
+from typing_extensions import override
+
+from mlxd.errors import InvalidRequestError
+from mlxd.wire.model_facts import EndToken
+from mlxd.worker.facts.chat_template import FoundTemplates
+from mlxd.worker.facts.directory import DirectoryFacts, tokenizer_file
+from mlxd.worker.facts.settle import end_of_turn, unite
+from mlxd.worker.runtime.library_errors import library_errors
+from mlxd.worker.text.chat_template import BrokenTemplate, BrokenTemplateError, ChatRenderer, ChatTemplate, Message, refusal
+
+_ANSWER = "Paris"
+_TRIALS: Sequence[Sequence[Message]] = (
+    ({"role": "user", "content": "Hello"},),
+    ({"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}),
+)
+_TURN: Sequence[Message] = ({"role": "user", "content": "Which city?"}, {"role": "assistant", "content": _ANSWER})
+
+
+@dataclass(frozen=True)
+class OpenTokenizer:
+    """``tokenizer`` is mlx-lm's wrapper. ``renderer`` None: the model has no chat template. ``greeting``: a short conversation in
+    tokens, empty where none can be rendered.
+    """
+
+    tokenizer: Any
+    vocabulary: Mapping[str, int]
+    renderer: ChatRenderer | None
+    template_origin: str | None
+    end_tokens: list[EndToken]
+    greeting: list[int]
+    warnings: list[str]
+
+
+def open_tokenizer(view: Path, facts: DirectoryFacts) -> OpenTokenizer:
+    """Of the files in ``view``. Raises ``ModelSourceError`` for a tokenizer that cannot be read.
+
+    A template that cannot render a plain conversation is a warning, and the model then only completes text.
+    """
+    found = facts.template
+    with library_errors(f"{tokenizer_file(facts.directory)} cannot be read as a tokenizer", (view, facts.directory)):
+        tokenizer = load_tokenizer(view, {"chat_template": found.chosen.text if found.chosen else None})
+        vocabulary: Mapping[str, int] = tokenizer.get_vocab()
+    renderer, origin = _renderer(tokenizer, found)
+    warnings = [found.warning] if found.warning else []
+    greeting: list[int] = []
+    if renderer is not None:
+        try:
+            greeting = tokenizer.encode(_rendered(renderer), add_special_tokens=False)
+        except InvalidRequestError as error:
+            warnings.append(f"chat requests may be refused, for a plain conversation is: {error.message}")
+    end_tokens = unite(facts.end_tokens, _own_end_tokens(tokenizer, renderer, origin), vocabulary)
+    return OpenTokenizer(tokenizer, vocabulary, renderer, origin, end_tokens, list(greeting), warnings)
+
+
+def _renderer(tokenizer: Any, found: FoundTemplates) -> tuple[ChatRenderer | None, str | None]:
+    """Also where it comes from. Some models are rendered by code of mlx-lm's or transformers' own instead of by a template."""
+    if tokenizer.has_chat_template and (tokenizer.chat_template is None or "chat_template_type" in tokenizer.init_kwargs):
+        return _LibraryRenderer(tokenizer), _LibraryRenderer.origin
+    if found.chosen is None:
+        return None, None
+    variables = {**tokenizer.special_tokens_map, "enable_thinking": tokenizer.has_thinking}
+    try:
+        return ChatTemplate(found.chosen.text, found.chosen.origin, variables), found.chosen.origin
+    except BrokenTemplateError as error:
+        return BrokenTemplate(str(error)), found.chosen.origin
+
+
+def _rendered(renderer: ChatRenderer) -> str:
+    """A plain conversation; some templates want a system message. Raises what the renderer says of the first one."""
+    refused: InvalidRequestError | None = None
+    for messages in _TRIALS:
+        try:
+            return renderer.render(messages, add_generation_prompt=True)
+        except InvalidRequestError as error:
+            refused = refused or error
+    assert refused is not None  # noqa: S101 - there are trials
+    raise refused
+
+
+def _own_end_tokens(tokenizer: Any, renderer: ChatRenderer | None, origin: str | None) -> dict[int, str]:
+    own = {int(token): "the tokenizer's own" for token in tokenizer.eos_token_ids}
+    if renderer is None:
+        return own
+    try:
+        rendered = renderer.render(_TURN, add_generation_prompt=False)
+    except InvalidRequestError:
+        return own
+    added = {token.content: int(number) for number, token in tokenizer.added_tokens_decoder.items()}
+    end = end_of_turn(rendered, _ANSWER, added)
+    return own if end is None else {end: f"the end of a turn in {origin}"} | own
+
+
+class _LibraryRenderer(ChatRenderer):
+    """Renders by the tokenizer's own code."""
+
+    origin = "code of the tokenizer's library"
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+
+    @override
+    def render(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> str:
+        try:
+            plain = [dict(message) for message in messages]
+            return str(self._tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=add_generation_prompt))
+        except Exception as error:
+            raise refusal(self.origin, error) from error

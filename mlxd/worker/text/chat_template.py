@@ -1,0 +1,77 @@
+"""A model's chat template: messages in, one text out; and whatever goes wrong in it, said in a typed error."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from jinja2.exceptions import TemplateError
+from typing_extensions import override
+
+from mlxd.errors import InvalidRequestError
+from mlxd.worker.text.template_environment import Budget, TemplateEnvironment, TemplateLimitError
+
+Message = Mapping[str, Any]
+
+_SECONDS = 5.0  # of processor time that one rendering may take
+_CHARACTERS = 100_000_000  # that one rendering may write
+_ENVIRONMENT = TemplateEnvironment()
+
+
+class ChatRenderer(Protocol):
+    """Renders messages as the model wants them. It may be called from several threads at once."""
+
+    def render(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> str:
+        """The text. Raises ``InvalidRequestError`` where these messages cannot be rendered."""
+
+
+class ChatTemplate(ChatRenderer):
+    """A template that was compiled; ``origin`` says where it was read, and every error names it."""
+
+    def __init__(self, text: str, origin: str, variables: Mapping[str, Any]) -> None:
+        """Raises ``BrokenTemplateError`` for a text that is no template."""
+        self.origin = origin
+        self._variables = dict(variables)
+        try:
+            self._template = _ENVIRONMENT.bounded(text)
+        except Exception as error:  # Jinja's own errors, and what Python says of the code made from it
+            raise BrokenTemplateError(f"the model's chat template ({origin}) is broken: {said(error)}") from error
+
+    @override
+    def render(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> str:
+        budget = Budget(seconds=_SECONDS, characters=_CHARACTERS)
+        variables = self._variables | {"messages": list(messages), "add_generation_prompt": add_generation_prompt}
+        try:
+            return "".join(budget.passed(self._template.generate(variables | budget.variables)))
+        except Exception as error:
+            raise refusal(self.origin, error) from error
+
+
+class BrokenTemplate(ChatRenderer):
+    """Stands for a template that cannot render anything: the model completes text, and refuses to chat."""
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    @override
+    def render(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> str:
+        raise InvalidRequestError(f"{self._reason}; use /v1/completions", param="messages")
+
+
+class BrokenTemplateError(Exception):
+    """A chat template that cannot be compiled; the message says where it is and what is wrong."""
+
+
+def refusal(origin: str, error: Exception) -> InvalidRequestError:
+    """What a client is told of an error in its messages' rendering."""
+    verb = "refuses" if isinstance(error, TemplateError) else "fails on"
+    return InvalidRequestError(f"the model's chat template ({origin}) {verb} these messages: {said(error)}", param="messages")
+
+
+def said(error: Exception) -> str:
+    """An error of a library in one line."""
+    message = (str(error).splitlines() or [""])[0]
+    if isinstance(error, TemplateError):
+        line = getattr(error, "lineno", None)
+        return f"line {line}: {message}" if line else message
+    if isinstance(error, TemplateLimitError):
+        return message
+    return f"{type(error).__name__}: {message}"

@@ -1,0 +1,44 @@
+"""``mlxd status MODEL``."""
+
+import io
+
+import msgspec
+from rich.console import Console
+
+from mlxd.admin.models import describe_all
+from mlxd.terminal.model_facts import render_model
+from mlxd.types import ModelState
+from tests.support.statuses import READY, FakeDaemon, model_status, running_status
+
+
+def drawn(status):
+    console = Console(file=io.StringIO(), width=100)
+    console.print(render_model(msgspec.to_builtins(describe_all(FakeDaemon(status).sources))[0]))
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+
+
+def test_every_fact_stands_beside_its_origin():
+    assert drawn(running_status("tiny")) == [
+        "model       tiny",
+        "state       ready",
+        "source      builtin:smollm2-135m",
+        'runner      simple: batching.mode = "simple"',
+        "device      cpu float32",
+        'context     2048 tokens: config.json "max_position_embeddings"',
+        "vocabulary  49152 tokens: the width of the model's logits",
+        'end tokens  2 <|im_end|>: config.json "eos_token_id"',
+        "template    chat_template.jinja",
+        "weights     model.safetensors: the one whole set of files",
+    ]
+
+
+def test_what_is_doubtful_stands_below():
+    facts = msgspec.structs.replace(READY.facts, chat_template=None, end_tokens=[], warnings=["4096 tokens are assumed"])
+    lines = drawn(running_status("tiny", ready=msgspec.structs.replace(READY, facts=facts)))
+    assert "end tokens  none" in lines
+    assert "template    none: the model only completes text" in lines
+    assert lines[-1] == "  tiny: 4096 tokens are assumed"
+
+
+def test_a_model_that_is_not_loaded_shows_what_there_is():
+    assert drawn(model_status("tiny", ModelState.STOPPED)) == ["model   tiny", "state   stopped", "source  builtin:smollm2-135m"]
