@@ -109,7 +109,7 @@ class Loading(Stage):
             self._outbox.send_from_any_thread(LoadFailed(error=_load_error(order.source, error)))
             return False
         self._queue.capacity = model.runner.capacity
-        sessions = Sessions(order, RequestEncoder(model.encoder, model.block_size), model.decode, self._queue, self._outbox.send)
+        sessions = Sessions(order, RequestEncoder(model.encoder, model.block_size), model.answers, self._queue, self._outbox.send)
 
         def emit(output: StepOutput) -> None:
             self._outbox.on_io_thread(lambda: sessions.deliver(output))

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -15,8 +15,8 @@ from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.request_queue import RequestQueue
 from mlxd.worker.engine.sampled import Sampled, SampledToken
 from mlxd.worker.request_encoder import RequestEncoder
+from mlxd.worker.text.answers import AnswerReader
 from mlxd.worker.text.output import Piece, TextOutput
-from mlxd.worker.text.parsers.plain import PlainParser
 
 _log = logging.getLogger(__name__)
 
@@ -37,13 +37,13 @@ class Sessions:
         self,
         load: Load,
         encoder: RequestEncoder,
-        decode: Callable[[Sequence[int]], str],
+        answers: AnswerReader,
         queue: RequestQueue,
         send: Callable[[Events], None],
     ) -> None:
         self._interval = load.limits.stream_interval
         self._encoder = encoder
-        self._decode = decode
+        self._answers = answers
         self._queue = queue
         self._send = send
         self._open: dict[str, _Session] = {}
@@ -90,7 +90,7 @@ class Sessions:
                 _log.exception("the prompt of %s could not be tokenized", generate.id)
                 self._fail(generate.id, GenerationError(f"the prompt could not be tokenized: {error}"))
             return
-        output = TextOutput(self._decode, request.tokens, PlainParser(), generate.output.stop, self._interval)
+        output = self._answers.output(request.tokens, generate.output, self._interval)
         self._open[generate.id] = _Session(request, output)
         if not self._queue.put(request):
             del self._open[generate.id]  # aborted meanwhile
@@ -130,7 +130,7 @@ class Sessions:
                 self._queue.withdraw(event.id)  # the engine need not go on
                 return [*told, self._finish(session, FinishReason.STOP, timings)]
         if event.is_end:
-            session.output.push_end_token()
+            session.output.push_end_token(event.tokens[-1].id)
         return told
 
     def _token(self, session: _Session, token: SampledToken) -> list[RequestEvent]:

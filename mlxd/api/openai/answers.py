@@ -15,7 +15,7 @@ from mlxd.api.keys import ReadyModel
 from mlxd.api.sse import SseEvent
 from mlxd.types import FinishReason, Usage
 from mlxd.wire.messages import Delta, Finished, RequestEvent
-from mlxd.wire.parts import Part, Text, content_of
+from mlxd.wire.parts import Part, Reasoning, Text, content_of
 
 _DONE = SseEvent(b"[DONE]")  # the end mark of every stream that did not fail
 
@@ -50,7 +50,7 @@ class _Shape(AnswerShape):
     @override
     def on(self, event: RequestEvent) -> Iterator[SseEvent]:
         if isinstance(event, Delta | Finished):
-            yield from (SseEvent(self._delta(part.text)) for part in event.parts if isinstance(part, Text))
+            yield from (SseEvent(self._delta(part)) for part in event.parts if isinstance(part, Text | Reasoning))
         if isinstance(event, Finished):
             yield SseEvent(self._end(event.reason))
             if self._no_usage_yet is None:
@@ -58,7 +58,7 @@ class _Shape(AnswerShape):
             yield _DONE
 
     @abstractmethod
-    def _delta(self, text: str) -> bytes:
+    def _delta(self, part: Text | Reasoning) -> bytes:
         """A chunk with more text."""
 
     @abstractmethod
@@ -81,20 +81,24 @@ class _Shape(AnswerShape):
 
 
 class ChatShape(_Shape):
-    """``chat.completion`` and ``chat.completion.chunk``. The first delta names the role."""
+    """``chat.completion`` and ``chat.completion.chunk``. The first delta names the role. What the model thought is ``reasoning_content``,
+    as vLLM, llama.cpp and DeepSeek call it.
+    """
 
     chunk_kind = "chat.completion.chunk"
     _role_sent = False
 
     @override
     def whole(self, parts: Sequence[Part], end: Finished) -> bytes:
-        message = {"role": "assistant", "content": content_of(parts), "refusal": None}
+        reasoning = "".join(part.text for part in parts if isinstance(part, Reasoning))
+        thought = {"reasoning_content": reasoning} if reasoning else {}
+        message = {"role": "assistant", "content": content_of(parts), **thought, "refusal": None}
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": end.reason}
         return self._document("chat.completion", [choice], usage_body(end.usage))
 
     @override
-    def _delta(self, text: str) -> bytes:
-        return self._chunk({"content": text}, None)
+    def _delta(self, part: Text | Reasoning) -> bytes:
+        return self._chunk({"content" if isinstance(part, Text) else "reasoning_content": part.text}, None)
 
     @override
     def _end(self, reason: FinishReason) -> bytes:
@@ -110,17 +114,18 @@ class ChatShape(_Shape):
 
 
 class CompletionShape(_Shape):
-    """``text_completion``, whole and in chunks."""
+    """``text_completion``, whole and in chunks: all the model wrote, in order, for there is no field for reasoning."""
 
     chunk_kind = "text_completion"
 
     @override
     def whole(self, parts: Sequence[Part], end: Finished) -> bytes:
-        return self._document(self.chunk_kind, [_text_choice(content_of(parts), end.reason)], usage_body(end.usage))
+        text = "".join(part.text for part in parts if isinstance(part, Text | Reasoning))
+        return self._document(self.chunk_kind, [_text_choice(text, end.reason)], usage_body(end.usage))
 
     @override
-    def _delta(self, text: str) -> bytes:
-        return self._document(self.chunk_kind, [_text_choice(text, None)], self._no_usage_yet)
+    def _delta(self, part: Text | Reasoning) -> bytes:
+        return self._document(self.chunk_kind, [_text_choice(part.text, None)], self._no_usage_yet)
 
     @override
     def _end(self, reason: FinishReason) -> bytes:

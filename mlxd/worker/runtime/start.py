@@ -21,7 +21,9 @@ from mlxd.worker.runtime.choose import choose_runner  # noqa: E402
 from mlxd.worker.runtime.library_errors import configuration_causes  # noqa: E402
 from mlxd.worker.runtime.loading import LoadedModel, OpenedModel, open_model, read_weights  # noqa: E402
 from mlxd.worker.runtime.source import fetch_model  # noqa: E402
+from mlxd.worker.text.answers import AnswerReader  # noqa: E402
 from mlxd.worker.text.prompt import PromptEncoder  # noqa: E402
+from mlxd.worker.text.token_kinds import token_kinds  # noqa: E402
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +39,7 @@ class ServableModel:
     runner: Runner
     block_size: int | None
     encoder: PromptEncoder
-    decode: Callable[[Sequence[int]], str]
+    answers: AnswerReader
     ready: Ready
 
 
@@ -76,7 +78,8 @@ def start_model(order: Load, progress: Callable[[Stage, int, int], None], permit
     encoder = PromptEncoder(
         loaded.tokenizer, loaded.renderer, vocab_size=loaded.vocab_size, context_length=loaded.context_length, root=root
     )
-    return ServableModel(choice.runner, choice.block_size, encoder, _decoder(loaded), ready)
+    answers = AnswerReader(_decoder(loaded), token_kinds(loaded.tokenizer))
+    return ServableModel(choice.runner, choice.block_size, encoder, answers, ready)
 
 
 def _needs(order: Load, opened: OpenedModel) -> NeedsMemory:

@@ -1,39 +1,75 @@
 """Tokens to text, one at a time, without ever splitting a character."""
 
+import codecs
 from collections.abc import Callable, Sequence
+from itertools import accumulate, takewhile
+
+from mlxd.worker.text.token_kinds import TokenKinds
 
 _CONTEXT = 5  # prompt tokens that decide how the first token is spaced
-_INCOMPLETE = "\ufffd"
+_LONGEST_TAIL = 3  # tokens that a character may lack its end for: it has four bytes at most
+_MOST_PENDING = 8  # tokens without any text that may still decide how the next one is spaced
+_REPLACEMENT = "\ufffd"
+_UTF8 = codecs.getincrementaldecoder("utf-8")
 
 
 class Detokenizer:
     """Incremental decoding by prefix offset (text-generation-inference and vLLM do the same): a token's text is what
     decoding it *after its neighbours* adds, which is right for every kind of tokenizer.
 
-    ``decode`` turns token ids into text and skips special tokens.
+    ``decode`` turns token ids into text and skips control tokens. A step decodes a bounded number of tokens, whatever came before.
+    A character is held back while tokens that complete it may come; one that cannot be completed any more is U+FFFD at once (where
+    nothing is known of the tokens' bytes, after ``_LONGEST_TAIL`` more).
     """
 
-    def __init__(self, decode: Callable[[Sequence[int]], str], prompt: Sequence[int] = ()) -> None:
+    def __init__(self, decode: Callable[[Sequence[int]], str], prompt: Sequence[int] = (), kinds: TokenKinds | None = None) -> None:
         self._decode = decode
-        self._ids = list(prompt[-_CONTEXT:])
-        self._read = len(self._ids)  # tokens whose text is out
+        self._kinds = kinds or TokenKinds()
+        self._context = list(prompt[-_CONTEXT:])  # tokens whose text is out
+        self._before = decode(self._context)
+        self._pending: list[int] = []
 
     def push(self, token: int) -> str:
         """The text this token completes; empty while a character is incomplete."""
-        self._ids.append(token)
-        before, now = self._decode(self._ids[: self._read]), self._decode(self._ids)
-        if len(now) <= len(before) or now.endswith(_INCOMPLETE):
+        if token in self._kinds.controls:
             return ""
-        self._forget()
-        return now[len(before) :]
+        self._pending.append(token)
+        now = self._decode(self._context + self._pending)
+        if now.endswith(_REPLACEMENT):
+            return self._settle(self._tail())
+        if len(now) <= len(self._before):
+            del self._pending[:-_MOST_PENDING]
+            return ""
+        self._context, self._pending = self._pending, []
+        text = now[len(self._before) :]
+        self._before = self._decode(self._context)
+        return text
 
     def flush(self) -> str:
         """What is left at the end: an incomplete character comes out as U+FFFD."""
-        before, now = self._decode(self._ids[: self._read]), self._decode(self._ids)
-        self._forget()
-        return now[len(before) :]
+        return self._settle(0)
 
-    def _forget(self) -> None:
-        """Keep as context only the tokens that came out last."""
-        self._ids = self._ids[self._read :] or self._ids
-        self._read = len(self._ids)
+    def _tail(self) -> int:
+        """How many of the last pending tokens hold the beginning of a character that may still be completed."""
+        recent = self._pending[-_LONGEST_TAIL:]
+        if self._kinds.raw_bytes is None:
+            return len(recent)
+        known = [*takewhile(lambda piece: piece is not None, map(self._kinds.raw_bytes, reversed(recent)))]
+        decoder = _UTF8(errors="replace")
+        decoder.decode(b"".join(piece or b"" for piece in reversed(known)))
+        unfinished, _ = decoder.getstate()
+        sizes = accumulate(len(piece or b"") for piece in known)
+        return sum(1 for before in [0, *sizes][: len(known)] if before < len(unfinished))
+
+    def _settle(self, tail: int) -> str:
+        """The text of the pending tokens but the last ``tail``. What has no sense is no context for what follows."""
+        pending, cut = self._pending, len(self._pending) - tail
+        if not cut:
+            return ""
+        self._pending = pending[cut:]
+        pieces = [self._kinds.raw_bytes(token) if self._kinds.raw_bytes else None for token in pending[:cut]]
+        if None not in pieces:
+            return b"".join(piece or b"" for piece in pieces).decode(errors="replace")
+        later = len(self._decode(pending[cut:]))
+        now = self._decode(self._context + pending)
+        return now[len(self._before) : len(now) - later]

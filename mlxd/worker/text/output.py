@@ -1,12 +1,14 @@
 """One request's tokens on their way out: text, parts, stop strings, and how many tokens a delta carries."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from mlxd.wire.parts import Part, Text, joined, text_parts
+from mlxd.wire.parts import Part, Text, content_of, joined, text_parts
 from mlxd.worker.text.detokenizer import Detokenizer
-from mlxd.worker.text.parsers.parser import OutputParser
+from mlxd.worker.text.parsers.parser import Hidden, OutputParser, Parsed
+from mlxd.worker.text.parsers.plain import PlainParser
 from mlxd.worker.text.stop_strings import StopStrings
+from mlxd.worker.text.token_kinds import TokenKinds
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,19 @@ class Piece:
     parts: list[Part]
     tokens: int
 
+    @property
+    def text(self) -> str:
+        """The content of the parts."""
+        return content_of(self.parts)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How an answer's tokens are understood."""
+
+    parser: OutputParser = field(default_factory=PlainParser)
+    kinds: TokenKinds = field(default_factory=TokenKinds)
+
 
 class TextOutput:
     """The first token is delivered at once, then every ``interval`` tokens; ``interval`` may change at any time."""
@@ -24,14 +39,16 @@ class TextOutput:
         self,
         decode: Callable[[Sequence[int]], str],
         prompt: Sequence[int],
-        parser: OutputParser,
         stops: Sequence[str],
         interval: int,
+        reading: Reading | None = None,
     ) -> None:
+        reading = reading or Reading()
         self.interval = interval
         self.tokens = 0  # generated so far
-        self._detokenizer = Detokenizer(decode, prompt)
-        self._parser = parser
+        self._kinds = reading.kinds
+        self._parser = reading.parser
+        self._detokenizer = Detokenizer(decode, prompt, self._kinds)
         self._stops = StopStrings(stops)
         self._parts: list[Part] = []
         self._pending = 0  # tokens not delivered yet
@@ -43,34 +60,48 @@ class TextOutput:
 
     def push(self, token: int) -> Piece | None:
         """One generated token; what is to be delivered now, if anything. Not called after a stop string matched."""
-        self._add(self._parser.push(self._detokenizer.push(token)))
+        self._read(token)
         self._count()
         if self.matched_stop is not None or (self.tokens > 1 and self._pending < self.interval):
             return None
         return self._take()
 
-    def push_end_token(self) -> None:
-        """The end-of-sequence token: it counts as generated, and has no text."""
+    def push_end_token(self, token: int) -> None:
+        """The end-of-sequence token: it counts as generated, and has no text. A stop string may end in its spelling."""
+        if token in self._kinds.controls:
+            self._read(token)
         self._count()
 
     def finish(self) -> Piece:
         """Everything not delivered yet. Nothing is lost, and nothing of a stop string is shown."""
-        if self.matched_stop is None:
-            self._add(self._parser.push(self._detokenizer.flush()))
-            self._add(self._parser.finish())
-        if self.matched_stop is None:
-            self._parts += text_parts(self._stops.flush())
+        self._add(self._parser.push(self._detokenizer.flush()))
+        self._add(self._parser.finish())
+        self._parts += text_parts(self._stops.flush())
         return self._take()
 
-    def _add(self, parts: Iterable[Part]) -> None:
+    def _read(self, token: int) -> None:
+        spelling = self._kinds.controls.get(token)
+        if spelling is None:
+            self._add(self._parser.push(self._detokenizer.push(token)))
+        else:
+            self._read_control(spelling)
+
+    def _read_control(self, spelling: str) -> None:
+        """No character goes on behind a control token."""
+        self._add(self._parser.push(self._detokenizer.flush()))
+        self._add(self._parser.control(spelling))
+
+    def _add(self, parsed: Iterable[Parsed]) -> None:
         """Stop strings end content only, and no part of another kind overtakes content that was held back."""
-        for part in parts:
+        for one in parsed:
             if self.matched_stop is not None:
                 return
-            if isinstance(part, Text):
-                self._parts += text_parts(self._stops.push(part.text))
+            if isinstance(one, Text):
+                self._parts += text_parts(self._stops.push(one.text))
+            elif isinstance(one, Hidden):
+                self._parts += text_parts(self._stops.push_hidden(one.text))
             else:
-                self._parts += [*text_parts(self._stops.flush()), part]
+                self._parts += [*text_parts(self._stops.flush()), one]
 
     def _count(self) -> None:
         self.tokens += 1

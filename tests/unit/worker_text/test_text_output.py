@@ -4,8 +4,7 @@ from hypothesis import strategies as st
 
 from mlxd.wire.parts import content_of, text_parts
 from mlxd.worker.text.output import Piece, TextOutput
-from mlxd.worker.text.parsers.plain import PlainParser
-from tests.support.tiny_model import make_tokenizer
+from tests.support.tiny_model import EOS, make_tokenizer
 
 TOKENIZER = make_tokenizer()
 
@@ -23,7 +22,7 @@ def shown(pieces):
 
 
 def output(*, stops=(), interval=1):
-    return TextOutput(decode, [], PlainParser(), stops, interval)
+    return TextOutput(decode, [], stops, interval)
 
 
 def run(out, text):
@@ -61,7 +60,7 @@ def test_a_stop_string_across_tokens_is_not_shown_and_its_tokens_count(interval)
 def test_the_end_token_counts_and_has_no_text():
     out = output()
     out.push(ord("a"))
-    out.push_end_token()
+    out.push_end_token(EOS)
     assert out.finish() == piece("", 1)
     assert out.tokens == 2
 

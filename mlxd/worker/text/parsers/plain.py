@@ -2,17 +2,23 @@
 
 from typing_extensions import override
 
-from mlxd.wire.parts import Part, text_parts
-from mlxd.worker.text.parsers.parser import OutputParser
+from mlxd.wire.parts import text_parts
+from mlxd.worker.text.parsers.parser import Hidden, OutputParser, Parsed
 
 
 class PlainParser(OutputParser):
-    """Passes text through."""
+    """Passes text through and hides control tokens."""
+
+    begins = frozenset()
 
     @override
-    def push(self, text: str) -> list[Part]:
-        return text_parts(text)
+    def push(self, text: str) -> list[Parsed]:
+        return [*text_parts(text)]
 
     @override
-    def finish(self) -> list[Part]:
+    def control(self, token: str) -> list[Parsed]:
+        return [Hidden(token)]
+
+    @override
+    def finish(self) -> list[Parsed]:
         return []
