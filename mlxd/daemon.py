@@ -83,7 +83,7 @@ class Daemon:
         self._takeover = Takeover(loaded, registry=self._registry, metrics=self._metrics, tracing=self._tracing)
         self._service = ServiceManager(os.environ, models=self._statuses, describe=self._status_line)
         self._reloader = Reloader(self._takeover, told=self._on_reload, under_way=self._service.reloading)
-        self._metrics.reload_successful.set_function(lambda: self._reloader.newest.result.is_good)
+        self._metrics.reload_successful.set_function(lambda: self._reloader.is_good)
         self._listeners = self._takeover.listeners = self._make_listeners(loaded.config)
 
     async def run(self) -> int:
@@ -212,7 +212,7 @@ class Daemon:
             sha256=running.sha256,
             loaded=self._takeover.since,
             document=redacted(running),
-            successful=self._reloader.newest.result.is_good,
+            successful=self._reloader.is_good,
             last_error="\n".join(self._reloader.last_problems) or None,
         )
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import psutil
@@ -14,6 +14,7 @@ from mlxd.config.source import is_local
 from mlxd.control.ledger import memory_limit
 from mlxd.control.planner import Action, Plan, Room
 from mlxd.control.registry import Registry
+from mlxd.control.reload import Standing
 from mlxd.errors import ConfigError, ModelSourceError
 from mlxd.listener.listeners import Listeners, Move, PreparedMoves
 from mlxd.observability.logging import check_log_file, configure_logging
@@ -68,9 +69,13 @@ class Takeover:
         self._registry.apply(new.config.models)
         self.listeners.serve_new(prepared)
 
-    async def wait_settled(self) -> Mapping[str, str]:
+    async def wait_settled(self, models: Collection[str]) -> Mapping[str, str]:
         """See ``Host``."""
-        return await self._registry.wait_settled()
+        return await self._registry.wait_settled(models)
+
+    def standing(self, model: str) -> Standing:
+        """See ``Host``."""
+        return self._registry.standing(model)
 
 
 def total_memory_limit(config: Config) -> int:

@@ -4,7 +4,7 @@ Only configured models are ever loaded: a name nobody configured is an error, wh
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from mlxd.client.worker_client import WorkerClient
@@ -14,6 +14,7 @@ from mlxd.control.memory import ModelMemory
 from mlxd.control.model.status import ModelStatus
 from mlxd.control.model.supervisor import ModelSupervisor
 from mlxd.control.model.workers import WorkerFactory
+from mlxd.control.reload import Standing
 from mlxd.control.telemetry import Telemetry
 from mlxd.errors import ModelNotFoundError, ShuttingDownError, excerpt
 from mlxd.wire.messages import CacheEvicted, Ready
@@ -83,12 +84,24 @@ class Registry:
             del self._removed[name]
             await supervisor.stop()
 
-    async def wait_settled(self) -> dict[str, str]:
-        """Until every model is what it is to be, or it is known why not: these, with the reason."""
-        names = list(self._supervisors)
-        reasons = await asyncio.gather(*(self._supervisors[name].wait_settled() for name in names))
-        await asyncio.gather(*(supervisor.wait_gone() for supervisor in self._removed.values()))
+    async def wait_settled(self, names: Collection[str]) -> dict[str, str]:
+        """Waits until each is what it is to be, or it is known why not, or, removed, it is gone; returns those that cannot be, with the
+        reason.
+        """
+        reasons = await asyncio.gather(*(self._wait_settled(name) for name in names))
         return {name: reason for name, reason in zip(names, reasons, strict=True) if reason is not None}
+
+    async def _wait_settled(self, name: str) -> str | None:
+        if name in self._supervisors:
+            return await self._supervisors[name].wait_settled()
+        if name in self._removed:
+            await self._removed[name].wait_gone()
+        return None
+
+    def standing(self, name: str) -> Standing:
+        """How far a model is; one that is not configured any more is what it is to be."""
+        supervisor = self._supervisors.get(name)
+        return Standing() if supervisor is None else Standing(supervisor.is_settled, supervisor.trouble)
 
     # ---- what is asked ----
 

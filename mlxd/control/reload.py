@@ -6,13 +6,14 @@
 
 Up to the commit it is all or nothing, and one at a time: a trigger that comes meanwhile waits, and reads the file as it is then. After
 the commit each model becomes what it is to be; one that cannot is put back to what was good, and the reload says so. So does each later
-reload, until the model has become what it is to be: whoever asks for one hears the same, whether or not the watcher was faster.
+reload, until the model has become what it is to be: whoever asks for one hears the same, whether or not the watcher was faster. A reload
+waits for the models that it changed, and for no others.
 """
 
 import asyncio
 import hashlib
 import os
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -75,6 +76,19 @@ def compare(before: LoadedConfig, after: LoadedConfig, room: Room) -> Outcome:
     return Outcome(result=Result.UNCHANGED if found.is_empty else Result.PLANNED, sha256=before.sha256, plan=found)
 
 
+@dataclass(frozen=True)
+class Standing:
+    """How far one model is. ``trouble``: why it is not what it is to be, also while it is tried again."""
+
+    is_settled: bool = True
+    trouble: str | None = None
+
+    @property
+    def is_well(self) -> bool:
+        """It is what it is to be, or gone."""
+        return self.is_settled and self.trouble is None
+
+
 class Host(Protocol[T]):
     """Whose configuration it is. ``running``: the snapshot that is in force."""
 
@@ -89,8 +103,11 @@ class Host(Protocol[T]):
     def commit(self, new: LoadedConfig, prepared: T) -> None:
         """Take it over, as ``running`` from some moment on. Cannot fail."""
 
-    async def wait_settled(self) -> Mapping[str, str]:
-        """Until every model is what it is to be; those that cannot be, with the reason."""
+    async def wait_settled(self, models: Collection[str]) -> Mapping[str, str]:
+        """Waits until each of ``models`` is what it is to be, or gone; returns those that cannot be, with the reason."""
+
+    def standing(self, model: str) -> Standing:
+        """How far a model is now."""
 
 
 class Reloader(Generic[T]):
@@ -119,6 +136,16 @@ class Reloader(Generic[T]):
         self._tasks: set[asyncio.Task[Outcome]] = set()
         # Models that have not been what they are to be since the daemon, or the reload of that plan, began with them.
         self._unsettled: dict[str, Plan] = dict.fromkeys(host.running.config.models, Plan())
+        self._newest_plan = Plan()  # of the last reload that changed anything
+
+    @property
+    def is_good(self) -> bool:
+        """Whether what the newest file says is what runs. A model that could not follow and has become well since does not count."""
+        newest = self.newest
+        followed = (
+            newest.result is Result.FAILED and bool(newest.models) and all(self._host.standing(name).is_well for name in newest.models)
+        )
+        return (newest.result.is_good or followed) and all(self._host.standing(name).trouble is None for name in self._unsettled)
 
     @property
     def last_problems(self) -> tuple[str, ...]:
@@ -201,8 +228,10 @@ class Reloader(Generic[T]):
             except MlxdError as error:
                 outcome = replace(outcome, result=Result.REFUSED, problems=(error.message,))
             else:
-                self._unsettled |= dict.fromkeys((model.name for model in outcome.plan.models), outcome.plan)
                 self._host.commit(new, prepared)
+                if outcome.plan.models:
+                    self._newest_plan = outcome.plan
+                    self._unsettled |= dict.fromkeys((model.name for model in outcome.plan.models), outcome.plan)
                 result = Result.APPLIED if outcome.result is Result.PLANNED else Result.UNCHANGED
                 outcome = replace(outcome, result=result, sha256=new.sha256)
         return outcome
@@ -231,16 +260,30 @@ class Reloader(Generic[T]):
         return await asyncio.to_thread(lambda: parse_config(read(), path, environ))
 
     async def _settled(self, outcome: Outcome) -> Outcome:
-        """When the models are what they are to be. One that was so, and has crashed since, is no reload's business."""
-        waited = dict(self._unsettled)
-        failed = await self._host.wait_settled() if waited else {}
-        failed = {name: reason for name, reason in failed.items() if name in waited}
+        """When the models that this reload changed, or the newest one before it where it changed nothing, are what they are to be. Of
+        others nobody waits for, only what is known of them is told: one that is on its way still, and one that has crashed since it was
+        well, is no business of this reload.
+        """
+        plan = self._newest_plan if outcome.result is Result.UNCHANGED else outcome.plan
+        waited = {model.name: self._unsettled[model.name] for model in plan.models if model.name in self._unsettled}
+        failed = dict(await self._host.wait_settled(waited)) if waited else {}
         for name, touched in waited.items():
             if name not in failed and self._unsettled.get(name) is touched:  # no later reload has begun with it meanwhile
                 del self._unsettled[name]
+        failed |= self._known_troubles(but=waited)
         if not failed:
             return outcome
         return replace(outcome, result=Result.FAILED, problems=tuple(f"{name}: {reason}" for name, reason in failed.items()), models=failed)
+
+    def _known_troubles(self, but: Collection[str]) -> dict[str, str]:
+        found = {}
+        for name in [name for name in self._unsettled if name not in but]:
+            standing = self._host.standing(name)
+            if standing.trouble is not None:
+                found[name] = standing.trouble
+            elif standing.is_settled:
+                del self._unsettled[name]
+        return found
 
     def _spawn(self, work: Coroutine[Any, Any, Outcome]) -> asyncio.Task[Outcome]:
         task = asyncio.create_task(work, name="reload")

@@ -29,7 +29,7 @@ class Registry:
     def apply(self, models):
         self._done("models", list(models))
 
-    async def wait_settled(self):
+    async def wait_settled(self, models):
         return {"tiny": "no config.json"}
 
 
@@ -159,7 +159,7 @@ async def test_the_room_is_what_the_models_have_reserved(rig):
 
 
 async def test_settling_is_the_registry_s(rig):
-    assert await rig.takeover.wait_settled() == {"tiny": "no config.json"}
+    assert await rig.takeover.wait_settled({"tiny"}) == {"tiny": "no config.json"}
 
 
 def test_the_memory_limit_is_a_share_of_this_machine(rig):

@@ -103,6 +103,13 @@ class Goal:
             return self._recovery.last_error or "it failed"
         return self._workers.serving.limits_refused if self._workers.serving else None
 
+    @property
+    def trouble(self) -> str | None:
+        """As ``differs``, and also while it is tried again."""
+        if self.wish.wants_worker and self.spec() in self._recovery.due:
+            return self._recovery.last_error
+        return self.differs
+
     def unavailable(self) -> MlxdError:
         """Why no worker serves, and how long that will last: for requests."""
         name, last_error = self._name, self._recovery.last_error

@@ -85,6 +85,16 @@ class ModelSupervisor:
         return self._goal.is_gone
 
     @property
+    def is_settled(self) -> bool:
+        """What is there is what is wanted, or it is known why not."""
+        return self._goal.is_settled
+
+    @property
+    def trouble(self) -> str | None:
+        """Why what runs is not what the configuration says, also while that is tried again."""
+        return self._goal.trouble
+
+    @property
     def gives_way_in(self) -> float | None:
         """Seconds until it may be unloaded for another model; None while it is used, pinned or not there."""
         run, lifecycle = self._workers.serving, self._goal.table.lifecycle

@@ -6,7 +6,7 @@ import pytest
 from mlxd.admin.app import build_admin_app, rules_of
 from mlxd.config.loader import load_config
 from mlxd.control.planner import Room
-from mlxd.control.reload import Reloader
+from mlxd.control.reload import Reloader, Standing
 from mlxd.errors import ConfigError
 from tests.unit.admin.conftest import TOML, bearer, call
 
@@ -41,8 +41,11 @@ class Host:
     def commit(self, new, _prepared):
         self.running = new
 
-    async def wait_settled(self):
+    async def wait_settled(self, models):
         return {}
+
+    def standing(self, model):
+        return Standing()
 
 
 @pytest.fixture

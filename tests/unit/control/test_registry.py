@@ -164,7 +164,7 @@ async def test_a_removed_model_is_unknown_at_once_and_its_requests_finish(regist
         await registry.ensure_ready("default")
     await asyncio.sleep(0)
     assert states(registry)["qwen"] is ModelState.DRAINING  # to be seen, but not to be asked
-    settling = asyncio.create_task(registry.wait_settled())
+    settling = asyncio.create_task(registry.wait_settled(TWO))
     await asyncio.sleep(0)
     assert not settling.done()
     stream.cancel()
@@ -184,7 +184,7 @@ async def test_a_model_that_returns_while_its_worker_drains(registry, factory):
     await reach(registry.supervisor("qwen"), ModelState.READY)
     assert not clients["qwen"].stopped.is_set()
     stream.cancel()
-    await asyncio.wait_for(registry.wait_settled(), 30)
+    await asyncio.wait_for(registry.wait_settled(TWO), 30)
     assert (await registry.ensure_ready("default")).client is again
     assert [status.name for status in registry.statuses()] == ["qwen", "org/llama"]
 
@@ -195,7 +195,7 @@ async def test_who_waits_for_a_removal_is_not_kept_by_a_return(registry, factory
     stream = clients["qwen"].streams.open("r1")
     removed = registry.supervisor("qwen")
     registry.apply({"org/llama": TWO["org/llama"]})
-    settling = asyncio.create_task(registry.wait_settled())
+    settling = asyncio.create_task(registry.wait_settled(TWO))
     await reach(removed, ModelState.DRAINING)
     for _ in range(10):  # turns of the event loop, until nothing but the worker is waited for
         await asyncio.sleep(0)
@@ -211,7 +211,7 @@ async def test_settled_says_who_is_not_what_it_is_to_be(registry, factory):
     first, second = await factory.next(), await factory.next()
     first.become_ready()
     second.refuse(ModelNotFoundError("gone"))
-    failed = await asyncio.wait_for(registry.wait_settled(), 30)
+    failed = await asyncio.wait_for(registry.wait_settled(TWO), 30)
     assert failed == {second.load.model: "gone"}
 
 

@@ -15,6 +15,7 @@ async def settled(rig):
     """The models of the first file have been what they are to be."""
     await rig.reload()
     rig.host.steps.clear()
+    rig.host.waited.clear()
     rig.told.clear()
     rig.host.settling.clear()
     return rig

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from mlxd.config.loader import load_config
 from mlxd.control.planner import Room
-from mlxd.control.reload import Reloader, Trigger
+from mlxd.control.reload import Reloader, Standing, Trigger
 
 PATIENCE = 30.0  # seconds; only a failing test waits so long
 
@@ -24,6 +24,8 @@ class Host:
         self.under_way = False
         self.refusal = None
         self.failed = {}
+        self.waited = []
+        self.on_their_way = set()
         self.preparing = asyncio.Event()
         self.may_prepare = asyncio.Event()
         self.may_prepare.set()
@@ -48,12 +50,16 @@ class Host:
         self.steps.append("commit")
         self.running = new
 
-    async def wait_settled(self):
+    def standing(self, model):
+        return Standing(is_settled=self.may_settle.is_set() and model not in self.on_their_way, trouble=self.failed.get(model))
+
+    async def wait_settled(self, models):
         assert not self.under_way  # the service manager hears that the configuration is in force, however long models take
         self.steps.append("settle")
+        self.waited.append(set(models))
         self.settling.set()
         await self.may_settle.wait()
-        return dict(self.failed)
+        return {name: reason for name, reason in self.failed.items() if name in models}
 
     @contextmanager
     def reloading(self):

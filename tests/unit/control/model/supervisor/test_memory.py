@@ -193,3 +193,27 @@ async def test_an_idle_model_is_unloaded_and_a_busy_one_is_not(make, factory):
     running.cancel()
     await reach(supervisor, ModelState.STOPPED)
     assert supervisor.status().desired is ModelState.STOPPED
+
+
+async def test_memory_of_a_worker_that_drains_is_waited_for_by_whoever_loads(make, factory):
+    """A model is renamed under a tight limit: the old one's request finishes, and nothing fails."""
+    make.limit = 100
+    old, new = make("old"), make("new")
+    old.want()
+    client = await factory.next()
+    await client.need(60)
+    client.become_ready()
+    await reach(old, ModelState.READY)
+    running = client.submit(generate("a"))
+    old.unload()
+    new.want()
+    loading = await factory.next()
+    needing = asyncio.create_task(loading.need(60))
+    await reach(old, ModelState.DRAINING)
+    await asyncio.sleep(0)
+    assert not needing.done()
+    assert new.state is ModelState.LOADING
+    running.cancel()
+    await asyncio.wait_for(needing, 30)
+    loading.become_ready()
+    assert await settled(new) is None
