@@ -13,9 +13,9 @@ from mlxd.worker.kv.manager import Manager
 from mlxd.worker.kv.sizing import CacheSizing
 from mlxd.worker.kv.state_snapshots import StateSnapshots
 from mlxd.worker.runtime.loading import LoadedModel
-from mlxd.worker.runtime.paged.arenas import Geometry
 from mlxd.worker.runtime.paged.build import proved_model
 from mlxd.worker.runtime.paged.executor import PagedExecutor
+from mlxd.worker.runtime.paged.slots import Geometry
 from tests.support.architectures import ARCHITECTURES, build
 from tests.support.tiny_model import EOS, VOCAB
 

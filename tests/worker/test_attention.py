@@ -6,8 +6,9 @@ import pytest
 
 from mlxd.worker.runtime import x86
 from mlxd.worker.runtime.paged import partial
-from mlxd.worker.runtime.paged.arenas import Arenas, Scatter, Slots, Span
-from mlxd.worker.runtime.paged.partial import attend, attend_partly
+from mlxd.worker.runtime.paged.arenas import Arenas
+from mlxd.worker.runtime.paged.partial import attend, attend_partly, attend_runs
+from mlxd.worker.runtime.paged.slots import Scatter, Slots, Span
 
 HEADS, DIM = 2, 8
 
@@ -19,6 +20,17 @@ def _way(request, monkeypatch):
 
 def some(*shape, scale=1.0):
     return mx.random.normal(shape, key=mx.random.key(sum(shape))) * scale
+
+
+def stored(keys, values, *lengths):
+    """A store that holds them, and where: in runs of these lengths, the rest in one more, each in an arena of its own."""
+    store, where, start = Arenas(keys.shape[2]), [], 0
+    for arena, length in enumerate((*lengths, keys.shape[2] - sum(lengths))):
+        part = slice(start, start + length)
+        store.write([Span(arena, 0, 0, length)], keys[:, :, part], values[:, :, part])
+        where.append(Slots(arena, 0, length))
+        start += length
+    return store, where
 
 
 def expected(queries, keys, values, mask=None):
@@ -36,9 +48,9 @@ def expected(queries, keys, values, mask=None):
 @pytest.mark.parametrize("scale", [1.0, 30.0], ids=["near", "far apart"])
 def test_attention_is_what_it_is_by_definition(length, scale):
     queries, keys, values = some(1, HEADS, 3, DIM, scale=scale), some(1, HEADS, length, DIM), some(1, HEADS, length, DIM)
-    found = attend(queries, keys, values)
+    found = attend(queries, *stored(keys, values))
     np.testing.assert_allclose(np.array(found), expected(queries, keys, values), rtol=2e-4, atol=2e-5)
-    np.testing.assert_allclose(np.array(attend_partly(queries, keys, values).output), np.array(found), rtol=2e-4, atol=2e-5)
+    np.testing.assert_allclose(np.array(attend_partly(queries, *stored(keys, values)).output), np.array(found), rtol=2e-4, atol=2e-5)
 
 
 @pytest.mark.usefixtures("_way")
@@ -47,14 +59,25 @@ def test_each_row_sees_what_its_mask_says(rows):
     length, group = rows + 11, 3
     queries, keys, values = some(1, HEADS, rows * group, DIM), some(1, HEADS, length, DIM), some(1, HEADS, length, DIM)
     mask = mx.arange(length)[None] <= mx.arange(length - rows, length)[:, None]
-    np.testing.assert_allclose(np.array(attend(queries, keys, values, mask)), expected(queries, keys, values, mask), rtol=2e-4, atol=2e-5)
+    np.testing.assert_allclose(
+        np.array(attend(queries, *stored(keys, values), mask)), expected(queries, keys, values, mask), rtol=2e-4, atol=2e-5
+    )
 
 
 @pytest.mark.usefixtures("_way")
 def test_two_halves_merged_are_the_whole():
     queries, keys, values = some(1, HEADS, 3, DIM), some(1, HEADS, 3000, DIM), some(1, HEADS, 3000, DIM)
-    one, other = (attend_partly(queries, keys[:, :, part], values[:, :, part]) for part in (slice(0, 2900), slice(2900, None)))
+    one, other = (attend_partly(queries, *stored(keys[:, :, part], values[:, :, part])) for part in (slice(0, 2900), slice(2900, None)))
     np.testing.assert_allclose(np.array(one.merged(other).output), expected(queries, keys, values), rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.usefixtures("_way")
+def test_runs_read_together_or_one_by_one_are_the_whole():
+    queries, keys, values = some(1, HEADS, 3, DIM), some(1, HEADS, 30, DIM), some(1, HEADS, 30, DIM)
+    for way in (attend, attend_runs):
+        np.testing.assert_allclose(
+            np.array(way(queries, *stored(keys, values, 3, 11))), expected(queries, keys, values), rtol=2e-4, atol=2e-5
+        )
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Attention over slices of the arenas: by grouped matrix products, or by the fused kernel, whichever the device is faster with.
+"""Attention over the keys and values of a store: by grouped matrix products, or by the fused kernel, whichever the device is faster with.
 
 On a CPU grouped products are 1.4 to 1.6 times faster than the fallback of the fused kernel, which repeats keys for each query head.
 On Metal the fused kernel is the right one: with one row it takes slices of keys and values as they are.
@@ -11,16 +11,17 @@ from typing import Protocol
 
 import mlx.core as mx
 
-from mlxd.worker.runtime.paged.arenas import Arenas, Slots
 from mlxd.worker.runtime.paged.attention_plan import AttentionPlan, Part, Together
+from mlxd.worker.runtime.paged.key_value_store import KeyValueStore
 from mlxd.worker.runtime.paged.partial import Partial, attend, attend_partly, attend_runs, group, ungroup
+from mlxd.worker.runtime.paged.slots import Slots
 
 
 @dataclass(frozen=True)
 class Layer:
     """What a layer attends with. ``sinks`` ``[heads]``: logits that join each row's denominator (gpt-oss)."""
 
-    arenas: Arenas
+    store: KeyValueStore
     scale: float
     window: int | None = None
     sinks: mx.array | None = None
@@ -36,7 +37,7 @@ class Attention(Protocol):
 def grouped_attention(queries: mx.array, layer: Layer, plan: AttentionPlan) -> mx.array:
     """With short contexts, operations are what costs: there are six for a row that attends alone."""
     rows, heads, dim = queries.shape
-    kv_heads = layer.arenas.kv_heads
+    kv_heads = layer.store.kv_heads
     scaled = _scaled(queries, layer).reshape(rows, kv_heads, heads // kv_heads, dim)
     outputs = [_grouped_part(q, layer, part) for q, part in zip(_split(scaled, plan), plan.parts, strict=True)]
     return plan.by_row(_joined(outputs).reshape(rows, heads, -1)).astype(queries.dtype)
@@ -67,14 +68,13 @@ def _grouped_part(queries: mx.array, layer: Layer, part: Part) -> mx.array:
     if isinstance(part, Together):
         return _together(queries, layer, part)
     if part.count == 1 and len(part.context) > 1:
-        return attend_runs(queries, layer.arenas, part.context, layer.sinks)
-    keys, values = _gathered(layer.arenas, part.context)
+        return attend_runs(queries, layer.store, part.context, layer.sinks)
     grouped = group(queries)
-    mask = None if part.count == 1 else _banded(part.count, keys.shape[2], layer.window)
+    mask = None if part.count == 1 else _banded(part.count, part.length, layer.window)
     if layer.sinks is not None:
-        output = attend_partly(grouped, keys, values, mask).with_sinks(layer.sinks, part.count)
+        output = attend_partly(grouped, layer.store, part.context, mask).with_sinks(layer.sinks, part.count)
     else:
-        output = attend(grouped, keys, values, mask)
+        output = attend(grouped, layer.store, part.context, mask)
     return ungroup(output, part.count)
 
 
@@ -82,35 +82,25 @@ def _fused_part(queries: mx.array, layer: Layer, part: Part) -> mx.array:
     """``[rows, heads, head_dim]`` to the same."""
     rows, heads, dim = queries.shape
     if isinstance(part, Together) or (part.count == 1 and len(part.context) > 1):
-        kv_heads = layer.arenas.kv_heads
+        kv_heads = layer.store.kv_heads
         scaled = _scaled(queries, layer).reshape(rows, kv_heads, heads // kv_heads, dim)
         return _grouped_part(scaled, layer, part).reshape(rows, heads, -1).astype(queries.dtype)
-    keys, values = _gathered(layer.arenas, part.context)
-    mask = _fused_mask(part.count, keys.shape[2], layer.window)
-    fused = mx.fast.scaled_dot_product_attention
-    out: mx.array = fused(queries.swapaxes(0, 1)[None], keys, values, scale=layer.scale, mask=mask, sinks=layer.sinks)
-    return out[0].swapaxes(0, 1)
+    mask = _fused_mask(part.count, part.length, layer.window)
+    output = layer.store.fused(queries.swapaxes(0, 1)[None], part.context, scale=layer.scale, mask=mask, sinks=layer.sinks)
+    return output[0].swapaxes(0, 1)
 
 
 def _together(queries: mx.array, layer: Layer, part: Together) -> mx.array:
     """``[rows, kv_heads, group, head_dim]`` to the same. The shared keys are read once for all rows, the tails one by one."""
     rows = len(part.rows)
-    own = [_partial(q, layer.arenas, tail) for q, tail in zip(mx.split(queries, rows, axis=0), part.tails, strict=True)]
+    own = [_partial(q, layer.store, tail) for q, tail in zip(mx.split(queries, rows, axis=0), part.tails, strict=True)]
     tails = Partial(group(mx.concatenate([one.output for one in own])), group(mx.concatenate([one.total for one in own])))
-    shared = attend_partly(group(queries), *layer.arenas.read(part.shared))
+    shared = attend_partly(group(queries), layer.store, [part.shared])
     return ungroup(shared.merged(tails).with_sinks(layer.sinks, rows), rows)
 
 
-def _partial(queries: mx.array, arenas: Arenas, context: Sequence[Slots]) -> Partial:
-    return reduce(Partial.merged, (attend_partly(queries, *arenas.read(slots)) for slots in context))
-
-
-def _gathered(arenas: Arenas, context: Sequence[Slots]) -> tuple[mx.array, mx.array]:
-    """One run as it lies in its arena; several copied together, once for a whole chunk."""
-    slices = [arenas.read(slots) for slots in context]
-    if len(slices) == 1:
-        return slices[0]
-    return mx.concatenate([keys for keys, _ in slices], axis=2), mx.concatenate([values for _, values in slices], axis=2)
+def _partial(queries: mx.array, store: KeyValueStore, context: Sequence[Slots]) -> Partial:
+    return reduce(Partial.merged, (attend_partly(queries, store, [slots]) for slots in context))
 
 
 def _fused_mask(rows: int, length: int, window: int | None) -> str | mx.array | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import mlx.core as mx
 
 from mlxd.worker.engine.plan import Chunk
-from mlxd.worker.runtime.paged.arenas import Geometry, Scatter, Slots, Span, slots_of
+from mlxd.worker.runtime.paged.slots import Geometry, Scatter, Slots, Span, slots_of
 
 # A shared run shorter than this (tokens) is not worth a second partial attention and a merge.
 SHARED_MINIMUM = 64
@@ -23,6 +23,11 @@ class Alone:
     first: int
     count: int
     context: tuple[Slots, ...]
+
+    @property
+    def length(self) -> int:
+        """Tokens of its context."""
+        return sum(map(len, self.context))
 
     @property
     def rows(self) -> Sequence[int]:

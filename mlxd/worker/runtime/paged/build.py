@@ -10,11 +10,11 @@ from mlxd.worker.kv.manager import Manager
 from mlxd.worker.kv.sizing import CacheSizing
 from mlxd.worker.kv.state_snapshots import StateSnapshots
 from mlxd.worker.runtime.loading import LoadedModel
-from mlxd.worker.runtime.paged.arenas import Geometry
 from mlxd.worker.runtime.paged.executor import PagedExecutor
 from mlxd.worker.runtime.paged.layer_cache import NOT_IN_PLACE, NotPageableError, Written
 from mlxd.worker.runtime.paged.model import PagedModel
 from mlxd.worker.runtime.paged.probe import probe
+from mlxd.worker.runtime.paged.slots import Geometry
 
 _log = logging.getLogger(__name__)
 

@@ -4,13 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import mlx.core as mx
 
-from mlxd.worker.runtime.paged.arenas import Arenas, Geometry, Slots
+from mlxd.worker.runtime.paged.key_value_store import KeyValueStore
+from mlxd.worker.runtime.paged.slots import Geometry, Slots
 from mlxd.worker.runtime.sampling.finite import all_finite
 
 
-def not_finite_blocks(blocks: Sequence[int], layers: Sequence[Arenas], geometry: Geometry) -> frozenset[int]:
+def not_finite_blocks(blocks: Sequence[int], stores: Sequence[KeyValueStore], geometry: Geometry) -> frozenset[int]:
     """Returns those of ``blocks`` with a key or value that is NaN or infinite in any layer; waits for the device."""
-    return frozenset(block for run in _runs(blocks, geometry.arena_blocks) for block in _not_finite(run, layers, geometry))
+    return frozenset(block for run in _runs(blocks, geometry.arena_blocks) for block in _not_finite(run, stores, geometry))
 
 
 def not_finite_snapshots(snapshots: Mapping[int, Sequence[mx.array]]) -> frozenset[int]:
@@ -27,10 +28,10 @@ def _runs(blocks: Sequence[int], arena_blocks: int) -> Iterator[range]:
             start = at
 
 
-def _not_finite(run: range, layers: Sequence[Arenas], geometry: Geometry) -> Iterator[int]:
+def _not_finite(run: range, stores: Sequence[KeyValueStore], geometry: Geometry) -> Iterator[int]:
     first = geometry.slots(run.start)
     slots = Slots(first.arena, first.start, first.start + len(run) * geometry.block_size)
-    tensors = [tensor for arenas in layers if arenas.holds(slots) for tensor in arenas.read(slots)]
+    tensors = [tensor for store in stores if store.holds(slots) for tensor in store.read(slots)]
     if not tensors:
         return iter(())
     finite = mx.all(mx.stack([_finite(tensor, len(run)) for tensor in tensors]), axis=0)

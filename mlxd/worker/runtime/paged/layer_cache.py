@@ -9,6 +9,7 @@ from mlxd.errors import MlxdError
 from mlxd.worker.runtime.paged.arenas import Arenas
 from mlxd.worker.runtime.paged.attention import Attention, Layer
 from mlxd.worker.runtime.paged.attention_plan import AttentionPlan
+from mlxd.worker.runtime.paged.key_value_store import KeyValueStore
 
 NOT_IN_PLACE = "its attention computes with keys and values itself, where a paged cache only lets them be read in place"
 
@@ -59,10 +60,14 @@ class PagedLayerCache:
     """
 
     def __init__(self, step: Step, slots: int, window: int | None) -> None:
-        self.arenas = Arenas(slots)
         self._step = step
         self.window = window
         self._dtype: mx.Dtype = mx.float32  # of what was written last
+        self.empty(slots)
+
+    def empty(self, slots: int) -> None:
+        """From now on it has a store with nothing in it, whose arenas have so many slots."""
+        self.store: KeyValueStore = Arenas(slots)
 
     @property
     def offset(self) -> mx.array:
@@ -83,7 +88,7 @@ class PagedLayerCache:
     def update_and_fetch(self, keys: mx.array, values: mx.array) -> "tuple[Written, Written]":
         """Write ``[B, kv_heads, n, head_dim]``. What comes back may only be handed on to attention, by this layer or another."""
         self._dtype = values.dtype
-        self.arenas.write(self._step.plan.writes, keys, values)
+        self.store.write(self._step.plan.writes, keys, values)
         return self.keys_and_values()
 
     def attend(self, queries: mx.array, scale: float, mask: object, sinks: mx.array | None) -> mx.array:
@@ -92,13 +97,13 @@ class PagedLayerCache:
         plan = self._step.plan if window is None else self._step.windowed(window)
         batch, heads, length, dim = queries.shape
         flat = queries.swapaxes(1, 2).reshape(batch * length, heads, dim)
-        output = self._step.attention(flat, Layer(self.arenas, scale, window, sinks), plan)
+        output = self._step.attention(flat, Layer(self.store, scale, window, sinks), plan)
         return output.reshape(batch, length, heads, -1).swapaxes(1, 2)
 
 
 @dataclass(frozen=True)
 class Written:
-    """Stands for the keys or values of a layer on their way to attention, which reads them from the layer's arenas. So layers that
+    """Stands for the keys or values of a layer on their way to attention, which reads them from the layer's store. So layers that
     attend to another layer's keys and values find them too.
     """
 

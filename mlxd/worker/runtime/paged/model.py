@@ -9,12 +9,12 @@ from mlx_lm.models.cache import ArraysCache, CacheList, KVCache, RotatingKVCache
 
 from mlxd.worker.engine.plan import Chunk, StepPlan
 from mlxd.worker.kv.manager import CachedBlock, Move
-from mlxd.worker.runtime.paged.arenas import Arenas, Geometry
 from mlxd.worker.runtime.paged.attention import fused_attention, grouped_attention
 from mlxd.worker.runtime.paged.attention_plan import plan_attention
 from mlxd.worker.runtime.paged.finite_blocks import not_finite_blocks, not_finite_snapshots
 from mlxd.worker.runtime.paged.install import RowSelection, install_attention
 from mlxd.worker.runtime.paged.layer_cache import NotPageableError, PagedLayerCache, Step
+from mlxd.worker.runtime.paged.slots import Geometry
 from mlxd.worker.runtime.paged.state_cache import SequenceStates, StateLayerCache
 
 
@@ -47,7 +47,7 @@ class PagedModel:
         self.clear()
         self.geometry = geometry
         for layer in self._layers:
-            layer.arenas = Arenas(geometry.arena_slots)
+            layer.empty(geometry.arena_slots)
 
     def remove(self) -> None:
         """Leave the model as mlx-lm made it."""
@@ -68,18 +68,18 @@ class PagedModel:
 
     def tensors(self) -> list[mx.array]:
         """Whatever the last call changed, to be evaluated with its results."""
-        return [tensor for layer in self._layers for tensor in layer.arenas.tensors()] + self.states.take_tensors()
+        return [tensor for layer in self._layers for tensor in layer.store.tensors()] + self.states.take_tensors()
 
     def not_finite(self, cached: Sequence[CachedBlock]) -> frozenset[int]:
         """Returns those of ``cached`` that hold anything that is NaN or infinite. It reads them all, which only a fault is worth."""
-        arenas = [layer.arenas for layer in self._layers]
+        stores = [layer.store for layer in self._layers]
         snapshots = {one.block: self.states.snapshot(one.snapshot) for one in cached if one.snapshot is not None}
-        return not_finite_blocks([one.block for one in cached], arenas, self.geometry) | not_finite_snapshots(snapshots)
+        return not_finite_blocks([one.block for one in cached], stores, self.geometry) | not_finite_snapshots(snapshots)
 
     def keep(self, arenas: frozenset[int]) -> None:
         """Give back the memory of arenas that exist no more."""
         for layer in self._layers:
-            layer.arenas.keep(arenas)
+            layer.store.keep(arenas)
 
     def clear(self) -> None:
         """Forget all keys, values and states."""
@@ -94,13 +94,13 @@ class PagedModel:
     @property
     def nbytes(self) -> int:
         """Allocated for keys, values and states."""
-        return sum(layer.arenas.nbytes for layer in self._layers) + self.states.nbytes
+        return sum(layer.store.nbytes for layer in self._layers) + self.states.nbytes
 
     @property
     def token_bytes(self) -> int:
         """Keys and values of one token, all layers together; 0 before anything was computed, or where no layer has any."""
         slots = self.geometry.arena_slots
-        return sum(layer.arenas.nbytes // (slots * count) for layer in self._layers if (count := layer.arenas.count))
+        return sum(layer.store.nbytes // (slots * count) for layer in self._layers if (count := layer.store.count))
 
     # ---- calls ----
 
@@ -165,7 +165,7 @@ class PagedModel:
     def _move(self, move: Move) -> None:
         for source, target in zip(move.source, move.target, strict=True):
             for layer in self._layers:
-                layer.arenas.copy(self.geometry.slots(source), self.geometry.slots(target))
+                layer.store.copy(self.geometry.slots(source), self.geometry.slots(target))
 
     def _paged(self, cache: Any, state_layers: list[StateLayerCache]) -> Any:
         """What stands for one of mlx-lm's layer caches."""

@@ -14,7 +14,8 @@ from functools import reduce
 
 import mlx.core as mx
 
-from mlxd.worker.runtime.paged.arenas import Arenas, Slots
+from mlxd.worker.runtime.paged.key_value_store import KeyValueStore
+from mlxd.worker.runtime.paged.slots import Slots
 from mlxd.worker.runtime.x86 import exp, has_slow_exponentials
 
 _MANY = 4096  # scores: from here on fast exponentials save more than the operations cost that stand for one softmax
@@ -42,53 +43,49 @@ class Partial:
         return self.output * mx.sigmoid(self.total - spread)
 
 
-def attend_partly(queries: mx.array, keys: mx.array, values: mx.array, mask: mx.array | None = None) -> Partial:
-    """``queries`` are scaled already. ``mask`` ``[rows, keys]``: what each row may see."""
-    scores = masked_scores(queries, keys, mask)
+def attend_partly(queries: mx.array, store: KeyValueStore, where: Sequence[Slots], mask: mx.array | None = None) -> Partial:
+    """``queries`` are scaled already. ``mask`` ``[rows, keys]``: what each row may see of ``where``."""
+    scores = _masked(store.scores(queries, where), mask)
     highest = mx.max(scores, axis=-1, keepdims=True)
     weights = exp(scores - highest)  # once: exponentials are what attention costs on a CPU
     total = mx.sum(weights, axis=-1, keepdims=True)
-    return Partial(_mixed(weights, total, values), highest + mx.log(total))
+    return Partial(_mixed(weights, total, store, where), highest + mx.log(total))
 
 
-def attend(queries: mx.array, keys: mx.array, values: mx.array, mask: mx.array | None = None) -> mx.array:
-    """As ``attend_partly``, over all keys there are. The output is of the type of ``values``."""
-    if has_slow_exponentials() and queries.shape[1] * queries.shape[2] * keys.shape[2] >= _MANY:
-        return attend_partly(queries, keys, values, mask).output.astype(values.dtype)
-    return mx.softmax(masked_scores(queries, keys, mask), axis=-1).astype(values.dtype) @ values
+def attend(queries: mx.array, store: KeyValueStore, where: Sequence[Slots], mask: mx.array | None = None) -> mx.array:
+    """As ``attend_partly``, over all keys there are. The output is of the type of the values."""
+    if has_slow_exponentials() and queries.shape[1] * queries.shape[2] * sum(map(len, where)) >= _MANY:
+        return attend_partly(queries, store, where, mask).output.astype(store.dtype)
+    return store.mix(mx.softmax(_masked(store.scores(queries, where), mask), axis=-1), where)
 
 
-def attend_runs(queries: mx.array, arenas: Arenas, context: Sequence[Slots], sinks: mx.array | None = None) -> mx.array:
+def attend_runs(queries: mx.array, store: KeyValueStore, context: Sequence[Slots], sinks: mx.array | None = None) -> mx.array:
     """One row over several runs, each read in place: their scores are few, and joined for one softmax."""
-    slices = [arenas.read(slots) for slots in context]
-    scores = [masked_scores(queries, keys, None) for keys, _ in slices]
+    scores = [store.scores(queries, [slots]) for slots in context]
     if sinks is not None:
         scores.append(sinks.astype(mx.float32).reshape(*queries.shape[:-1], 1))
-    weights = mx.softmax(mx.concatenate(scores, axis=-1), axis=-1).astype(slices[0][1].dtype)
+    weights = mx.softmax(mx.concatenate(scores, axis=-1), axis=-1).astype(store.dtype)
     bounds = list(itertools.accumulate(len(slots) for slots in context))
     parts = mx.split(weights, bounds if sinks is not None else bounds[:-1], axis=-1)
-    outputs = ((part @ values).astype(mx.float32) for part, (_, values) in zip(parts, slices, strict=False))
-    return reduce(mx.add, outputs).astype(slices[0][1].dtype)
+    outputs = (store.mix(part, [slots]).astype(mx.float32) for part, slots in zip(parts, context, strict=False))
+    return reduce(mx.add, outputs).astype(store.dtype)
 
 
-def masked_scores(queries: mx.array, keys: mx.array, mask: mx.array | None) -> mx.array:
-    """``[1, kv_heads, N, keys]``, float32. Operands are widened first: a product of half-precision operands is rounded to their type,
-    which moves a score of 20 by up to 0.06 in bfloat16, and its weight by as many parts of one.
-    """
-    scores = queries.astype(mx.float32) @ keys.astype(mx.float32).swapaxes(-1, -2)
+def _masked(scores: mx.array, mask: mx.array | None) -> mx.array:
+    """``[1, kv_heads, N, keys]``; minus infinity where ``mask`` ``[rows, keys]`` forbids."""
     if mask is None:
         return scores
     rows, length = mask.shape
     return mx.where(mask[:, None], scores.reshape(1, scores.shape[1], rows, -1, length), -mx.inf).reshape(scores.shape)
 
 
-def _mixed(weights: mx.array, total: mx.array, values: mx.array) -> mx.array:
+def _mixed(weights: mx.array, total: mx.array, store: KeyValueStore, where: Sequence[Slots]) -> mx.array:
     """The output ``[1, kv_heads, N, head_dim]``, float32, of ``weights`` whose sum is ``total``. In half precision they are divided
     first: the sum of some thousand values would overflow float16.
     """
-    if values.dtype == mx.float32:
-        return weights @ values / total
-    return ((weights / total).astype(values.dtype) @ values).astype(mx.float32)
+    if store.dtype == mx.float32:
+        return store.mix(weights, where) / total
+    return store.mix(weights / total, where).astype(mx.float32)
 
 
 def group(queries: mx.array) -> mx.array:

@@ -1,0 +1,62 @@
+"""What attention asks of the keys and values of a layer. However they are stored, it never sees them: only scores and mixed values."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import mlx.core as mx
+
+from mlxd.worker.runtime.paged.slots import Scatter, Slots, Span
+
+
+class KeyValueStore(Protocol):
+    """The keys and values of one layer, by slot. Slots given together are read as if they were one after the other.
+
+    A store may keep them as they are written, quantized, or as one latent vector for both.
+    """
+
+    def write(self, writes: Sequence[Span | Scatter], keys: mx.array, values: mx.array) -> None:
+        """Stores tokens of ``keys`` and ``values`` ``[B, kv_heads, n, head_dim]`` in place."""
+
+    def scores(self, queries: mx.array, where: Sequence[Slots]) -> mx.array:
+        """Returns the products of ``queries`` ``[1, kv_heads, N, head_dim]`` with the keys: ``[1, kv_heads, N, keys]``, float32."""
+
+    def mix(self, weights: mx.array, where: Sequence[Slots]) -> mx.array:
+        """Returns the values' sums by ``weights`` ``[1, kv_heads, N, keys]``: ``[1, kv_heads, N, value_dim]``, of type ``dtype``."""
+
+    def fused(
+        self, queries: mx.array, where: Sequence[Slots], *, scale: float, mask: str | mx.array | None, sinks: mx.array | None
+    ) -> mx.array:
+        """Returns the attention of ``queries`` ``[1, heads, n, head_dim]`` over the slots by the device's own kernel: of the same shape,
+        but for the values' dimension. ``mask`` and ``sinks`` are MLX's.
+        """
+
+    def read(self, where: Slots) -> tuple[mx.array, ...]:
+        """Returns views of whatever is stored for the slots, ``[1, kv_heads, len(where), ...]`` each."""
+
+    def copy(self, source: Slots, target: Slots) -> None:
+        """Puts what ``source`` holds into ``target``, of equal length."""
+
+    def holds(self, where: Slots) -> bool:
+        """Whether anything was ever written to the slots' arena."""
+
+    def keep(self, arenas: frozenset[int]) -> None:
+        """Gives back the memory of arenas that exist no more."""
+
+    def tensors(self) -> list[mx.array]:
+        """Returns all there are, to be evaluated with the step that changes them."""
+
+    @property
+    def kv_heads(self) -> int:
+        """Of what was written."""
+
+    @property
+    def dtype(self) -> mx.Dtype:
+        """Of mixed values."""
+
+    @property
+    def count(self) -> int:
+        """Arenas that are allocated."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that are allocated."""

@@ -1,0 +1,91 @@
+"""Where tokens lie: slots of arenas, and which rows of a call go there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import mlx.core as mx
+
+from mlxd.worker.kv.block_table import Run
+
+
+@dataclass(frozen=True)
+class Slots:
+    """Consecutive slots ``[start, stop)`` of one arena: one slice of its tensors, without a copy."""
+
+    arena: int
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def part(self, start: int, stop: int) -> "Slots":
+        """Slots ``start`` to ``stop`` of these."""
+        return Slots(self.arena, self.start + start, self.start + stop)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """``block_size`` tokens per block, ``arena_blocks`` blocks per arena; see ``worker.kv``."""
+
+    block_size: int
+    arena_blocks: int
+
+    @property
+    def arena_slots(self) -> int:
+        """Tokens of one arena."""
+        return self.block_size * self.arena_blocks
+
+    def slots(self, block: int) -> Slots:
+        """Of one block."""
+        first = block % self.arena_blocks * self.block_size
+        return Slots(block // self.arena_blocks, first, first + self.block_size)
+
+
+def slots_of(runs: Sequence[Run], tokens: int, geometry: Geometry) -> list[Slots]:
+    """The slots of the first ``tokens`` tokens of a sequence whose blocks are ``runs``."""
+    found = []
+    for run in runs:
+        if tokens <= 0:
+            break
+        first = run.start % geometry.arena_blocks * geometry.block_size
+        size = min(tokens, len(run) * geometry.block_size)
+        found.append(Slots(run.start // geometry.arena_blocks, first, first + size))
+        tokens -= size
+    return found
+
+
+@dataclass(frozen=True)
+class Span:
+    """Rows ``[first, first + count)`` of a call go to consecutive slots of one arena, from ``start`` on."""
+
+    arena: int
+    start: int
+    first: int
+    count: int
+
+
+class Scatter:
+    """``rows`` of a call's batch, one token each, go to ``slots`` of one arena. Without ``rows`` the first ones of the batch do."""
+
+    def __init__(self, arena: int, slots: list[int], rows: list[int] | None = None) -> None:
+        self.arena = arena
+        self.count = len(slots)
+        self._slots = mx.array(slots)
+        self._rows = None if rows is None else mx.array(rows)
+        self._index: dict[tuple[int, int], mx.array] = {}
+
+    def taken(self, batch: mx.array) -> mx.array:
+        """Of ``[B, kv_heads, 1, head_dim]``: the vectors of its rows' heads, ``[count * kv_heads, head_dim]``."""
+        if self._rows is not None:
+            batch = batch[self._rows]
+        elif self.count != batch.shape[0]:
+            batch = batch[: self.count]
+        return batch.reshape(-1, batch.shape[-1])
+
+    def index(self, kv_heads: int, arena_slots: int) -> mx.array:
+        """Where these vectors go in a table of all heads' slots. Made once for all layers that are alike."""
+        if (kv_heads, arena_slots) not in self._index:
+            found = self._slots[:, None] + mx.arange(kv_heads) * arena_slots
+            self._index[kv_heads, arena_slots] = found.reshape(-1)
+        return self._index[kv_heads, arena_slots]
