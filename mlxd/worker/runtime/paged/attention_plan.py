@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import mlx.core as mx
 
 from mlxd.worker.engine.plan import Chunk
+from mlxd.worker.runtime.paged.positions import Positions
 from mlxd.worker.runtime.paged.slots import Geometry, Scatter, Slots, Span, slots_of
 
 # A shared run shorter than this (tokens) is not worth a second partial attention and a merge.
@@ -49,9 +50,9 @@ Part = Alone | Together
 
 @dataclass(frozen=True)
 class AttentionPlan:
-    """The rows of one call of the model: its tokens, ``T`` in all. ``positions`` are RoPE offsets, one for each row of the batch."""
+    """The rows of one call of the model: its tokens, ``T`` in all. ``positions`` are of the rows of the batch."""
 
-    positions: mx.array
+    positions: Positions
     writes: tuple[Span | Scatter, ...]
     parts: tuple[Part, ...]
     bounds: tuple[int, ...]  # rows before each part but the first
@@ -81,12 +82,11 @@ def plan_attention(chunks: Sequence[Chunk], geometry: Geometry, *, one_row: bool
     one row of the batch, not a row for each token.
     """
     contexts = [slots_of(chunk.runs, chunk.start + chunk.count, geometry) for chunk in chunks]
-    positions = [chunk.start + offset for chunk in chunks for offset in range(1 if one_row else chunk.count)]
     parts = _parts(chunks, contexts)
-    return _plan(mx.array(positions), _writes(chunks, contexts), parts)
+    return _plan(Positions.of_text(chunks, one_row=one_row), _writes(chunks, contexts), parts)
 
 
-def _plan(positions: mx.array, writes: tuple[Span | Scatter, ...], parts: Sequence[Part]) -> AttentionPlan:
+def _plan(positions: Positions, writes: tuple[Span | Scatter, ...], parts: Sequence[Part]) -> AttentionPlan:
     rows = [row for part in parts for row in part.rows]
     order = None
     if rows != sorted(rows):

@@ -72,7 +72,7 @@ class PagedLayerCache:
     @property
     def offset(self) -> mx.array:
         """RoPE offset of each row, ``[B]``."""
-        return self._step.plan.positions
+        return self._step.plan.positions.offset
 
     def make_mask(self, _: int, window_size: int | None = None, return_array: bool = False) -> Window | None:  # noqa: ARG002, FBT001, FBT002 - mlx-lm's signature
         """Attention looks at the plan, not at a mask; only a window must be known: the narrower, if the model asks for another one
