@@ -111,7 +111,8 @@ class Rig:
         for request in self.requests:
             self.queue.announce(request.id)
             self.queue.put(request)
-        for _ in range(4):
+        self.engine.step()
+        while self.device.plan is None or self.device.plan.prefill_tokens:
             self.engine.step()
 
     def _request(self, row: int) -> EngineRequest:

@@ -153,11 +153,16 @@ class BatchingTable(Table):
     max_sequences: int = setting(32, "Sequences of a continuous batch.", reload=Reload.LIVE, ge=1, le=MOST)
     step_tokens: StepTokens = setting(
         "auto",
-        'Tokens that one step of a continuous batch computes, prompts and streams together; "auto": as many as target_itl allows.',
+        'Tokens that one step of a continuous batch computes, prompts and streams together; "auto": as many as target_itl allows. Either '
+        "way the prompts of one step take no longer than about a second.",
         reload=Reload.LIVE,
     )
     target_itl: Duration = setting(
-        0.2, "What a running stream may feel of other people's prompts: the time from token to token.", reload=Reload.LIVE, gt=0
+        0.2,
+        "What other people's prompts may add to the time between two tokens of a running stream. Where decoding alone takes longer, "
+        "prompts add as much as that: half of every step is theirs.",
+        reload=Reload.LIVE,
+        gt=0,
     )
     priority_ageing: Duration = setting(
         10.0, "A waiting request of one level lower priority goes first once it has waited so much longer.", reload=Reload.LIVE, gt=0

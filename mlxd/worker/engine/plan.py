@@ -6,6 +6,7 @@ holds a part of the model, and followed there unchanged.
 
 import msgspec
 
+from mlxd.worker.engine.step_cost import StepShape
 from mlxd.worker.kv.block_table import Run
 from mlxd.worker.kv.manager import Move
 
@@ -44,3 +45,9 @@ class StepPlan(msgspec.Struct, frozen=True, kw_only=True):
     def rows(self) -> int:
         """Tokens of the step."""
         return sum(chunk.count for chunk in self.chunks)
+
+    @property
+    def shape(self) -> StepShape:
+        """What the step is made of, as far as its time depends on it."""
+        decode_rows = self.rows - self.prefill_tokens
+        return StepShape(decode_rows=decode_rows, prompts=len(self.chunks) - decode_rows, prefill_tokens=self.prefill_tokens)

@@ -13,6 +13,7 @@ from mlxd.types import FinishReason, Limits
 from mlxd.wire.messages import Started
 from mlxd.worker.engine.executor import StepResult
 from mlxd.worker.engine.plan import Chunk, StepPlan
+from mlxd.worker.engine.prompt_budget import PromptBudget
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.runner import StepReport, as_failure
 from mlxd.worker.engine.sampled import Sampled, SampledToken
@@ -55,12 +56,14 @@ class Scheduler:
         self._budget = budget
         self._end_tokens = end_tokens
         self._known: dict[str, Sequence] = {}  # running or waiting
+        self._added = 0  # sequences, ever
 
     def add(self, request: EngineRequest) -> None:
         """A new sequence, waiting. Raises ``CacheTooSmallError`` for what could never run."""
-        sequence = Sequence(request, request.chain or BlockChain.of(request.prompt, self._manager.block_size))
+        sequence = Sequence(request, request.chain or BlockChain.of(request.prompt, self._manager.block_size), self._added)
         if self._can_never_run(sequence):
             raise self._too_large(sequence)
+        self._added += 1
         self._known[sequence.id] = sequence
         self.waiting.add(sequence)
 
@@ -95,9 +98,11 @@ class Scheduler:
         """Advance ``computed`` and ``in_flight`` of what is planned: the next call may come before the step's result."""
         decision = Schedule()
         self._compact(decision)
-        for sequence in sorted((one for one in self.running.values() if one.decodes), key=self.waiting.rank):
-            self._plan(sequence, 1, decision)
-        self._plan_prompts(self._budget.prefill_tokens(self._limits, decode_rows=len(decision.chunks)), decision)
+        decoding = sorted((one for one in self.running.values() if one.decodes), key=self.waiting.rank)
+        planned = [sequence for sequence in decoding if self._plan(sequence, 1, decision)]
+        for sequence in planned:
+            sequence.heard = self._added if sequence.heard is None else sequence.heard
+        self._plan_prompts(PromptBudget.of(planned, self._budget, self._limits), decision)
         snapshots = self._manager.snapshots
         dropped = snapshots.take_dropped() if snapshots is not None else ()
         decision.plan = StepPlan(
@@ -115,19 +120,21 @@ class Scheduler:
         decision.prefill_tokens += planned
         return planned
 
-    def _plan_prompts(self, left: int, decision: Schedule) -> None:
-        """Spend ``left`` tokens on prompts that are being computed, and on those that wait, in order of rank."""
+    def _plan_prompts(self, budget: PromptBudget, decision: Schedule) -> None:
+        """Spend ``budget`` on prompts that are being computed, and on those that wait, in order of rank."""
         prefilling = [one for one in self.running.values() if not one.decodes and one.to_compute and not one.in_flight]
         prefilling.sort(key=self.waiting.rank)
         admitting = True
         for sequence in heapq.merge(prefilling, list(self.waiting), key=self.waiting.rank):
-            if left <= 0:
+            if budget.is_spent:
                 return
+            if not (left := budget.left_for(sequence)):
+                continue
             if sequence.id not in self.running:
                 if not admitting or self._waits_for_a_prefix(sequence) or sequence.in_flight:  # its last token is on its way
                     continue
                 admitting = self._admit(sequence, decision)
-            left -= self._prefill(sequence, left, decision)
+            budget.spent += self._prefill(sequence, left, decision)
 
     def _waits_for_a_prefix(self, sequence: Sequence) -> bool:
         """Another sequence computes what it would have to compute."""
@@ -261,9 +268,9 @@ class Scheduler:
             self.forget(sequence.id)
         if result is not None:
             self._take_result(result, report)
-            plan, decode_rows = result.plan, result.plan.rows - result.plan.prefill_tokens
+            plan = result.plan
             report.seconds, report.tokens, report.rows = seconds, plan.rows, len({chunk.sequence for chunk in plan.chunks})
-            self._budget.observe(seconds=seconds, prefill_tokens=plan.prefill_tokens, decode_rows=decode_rows)
+            self._budget.observe(seconds, plan.shape)
         for sequence in schedule.out_of_room:
             if sequence.id in self._known:
                 self._end(sequence, FinishReason.LENGTH, report)

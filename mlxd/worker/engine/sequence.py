@@ -18,6 +18,8 @@ class Sequence:
 
     request: EngineRequest
     chain: BlockChain  # names of its full blocks
+    number: int = 0  # how many came before it
+    heard: int | None = None  # how many had come when its first token had
     tokens: list[int] = field(default_factory=list)  # prompt and output, as far as known; never a guess
     computed: int = 0
     in_flight: int = 0

@@ -1,40 +1,73 @@
-"""How many prompt tokens a step may take beside the streams that run. Pure: observed steps in, budget out.
+"""How many prompt tokens a step may take. Pure: observed steps in, a budget out.
 
-A step's cost is taken as ``base + per_token * prefill tokens``, where ``base`` is what the decode rows alone cost. Both are
-moving averages of what was observed, so the budget follows the machine, the model and the length of contexts.
+Beside streams, prompts add ``target_itl`` to a step, and never less than ``_SHARE`` of what the streams themselves take: so prompts have
+half of every step, however slow the device, and no stream is slowed to less than half its pace by more than the target. Nor do they add
+less than makes a call worth its while: as long again as a prompt takes before its first token. With nobody to disturb a chunk is as
+large as is efficient, but takes no longer than ``LONGEST``.
 """
 
 from mlxd.types import Limits
+from mlxd.worker.engine.step_cost import StepCost, StepShape
 
-MINIMUM = 8  # tokens: a prompt always goes on, however slow the machine
-_SMOOTHING = 0.2
-_FIRST_PER_TOKEN = 0.005  # seconds, before anything was observed: small first chunks, that grow
+LEAST = 16  # tokens: a prompt always goes on, by no less than is worth a call
+LONGEST = 1.0  # seconds of prompts in one step: so long a newcomer, a cancellation or another command waits at most
+_SHARE = 1.15  # half of a step, and some more, for now and then there is one without prompts
+_FIRST = 32  # tokens of the first chunk on a device of which nothing is known
+_GROWTH = 4  # times the largest chunk seen so far, and the next one is no larger
+_MULTIPLE = 16  # tokens: chunks of many sizes would need buffers of as many
+_MEASURE_EVERY = 16  # steps with prompts and streams, and one is without prompts: else nobody knows what the streams take alone
+_MEASURE_AGAIN = 4  # the same, after one that took ``_SURPRISE`` more or less than expected
+_SURPRISE = 0.5
 
 
 class StepBudget:
-    """``largest`` is the chunk size that is efficient when nobody is disturbed."""
+    """``largest`` is the chunk size, in tokens, beyond which nothing is gained."""
 
     def __init__(self, *, largest: int) -> None:
         self.largest = largest
-        self._base: float | None = None  # seconds
-        self._per_token = _FIRST_PER_TOKEN
+        self._cost = StepCost()
+        self._tried = _FIRST // _GROWTH  # tokens of the largest chunk observed
+        self._unmeasured = 0  # steps since the last one of streams alone
 
-    def observe(self, *, seconds: float, prefill_tokens: int, decode_rows: int) -> None:
-        """One finished step."""
-        if not prefill_tokens:
-            self._base = seconds if self._base is None else self._base + _SMOOTHING * (seconds - self._base)
-            return
-        base = (self._base or 0.0) if decode_rows else 0.0
-        cost = max(seconds - base, 1e-6) / prefill_tokens
-        self._per_token += _SMOOTHING * (cost - self._per_token)
+    def observe(self, seconds: float, shape: StepShape) -> None:
+        """Learn from one finished step."""
+        expected = self._cost.seconds(shape)
+        self._cost.observe(seconds, shape)
+        self._tried = max(self._tried, shape.prefill_tokens)
+        if shape.decode_rows and shape.prefill_tokens:
+            self._unmeasured += 1
+        elif shape.decode_rows:
+            self._unmeasured = 0 if abs(seconds - expected) < _SURPRISE * expected else _MEASURE_EVERY - _MEASURE_AGAIN
 
-    def prefill_tokens(self, limits: Limits, *, decode_rows: int) -> int:
-        """Prompt tokens for the next step, beside ``decode_rows`` streams that run. Of a fixed budget a small share is always for
-        prompts, so that many streams cannot starve them.
-        """
+    def seconds(self, shape: StepShape) -> float:
+        """The time a step of this shape is expected to take."""
+        return self._cost.seconds(shape)
+
+    def undisturbed(self, limits: Limits, *, decode_rows: int = 0) -> int:
+        """Prompt tokens for the next step when none of its streams is to be protected."""
         if limits.step_tokens is not None:
-            return max(1, limits.step_tokens // 8, limits.step_tokens - decode_rows)
-        if not decode_rows:
-            return self.largest
-        left = limits.target_itl - (self._base or 0.0)
-        return max(MINIMUM, min(self.largest, int(left / self._per_token)))
+            return self._fixed(limits.step_tokens, decode_rows)
+        return self._chunk(LONGEST)
+
+    def beside(self, limits: Limits, *, decode_rows: int) -> int:
+        """Prompt tokens for the next step beside so many streams; 0 for a step that shows what these take alone."""
+        if limits.step_tokens is not None:
+            return self._fixed(limits.step_tokens, decode_rows)
+        if self._unmeasured >= _MEASURE_EVERY:
+            return 0
+        alone = self._cost.seconds(StepShape(decode_rows=decode_rows))
+        added = min(max(limits.target_itl, 2 * self._cost.prompt), LONGEST)
+        return self._chunk(max(added, _SHARE * alone))
+
+    def _chunk(self, seconds: float) -> int:
+        """Tokens that take so long, as far as the device is known."""
+        tokens = min(self.largest, _GROWTH * self._tried, self._within(seconds))
+        return tokens if tokens < 4 * _MULTIPLE else tokens - tokens % _MULTIPLE
+
+    def _fixed(self, step_tokens: int, decode_rows: int) -> int:
+        """What streams leave of a fixed budget, and always a small share, so that many streams cannot starve prompts."""
+        return max(1, min(self._within(LONGEST), max(step_tokens // 8, step_tokens - decode_rows)))
+
+    def _within(self, seconds: float) -> int:
+        """Tokens of one prompt that take so long."""
+        return max(LEAST, int((seconds - self._cost.prompt) / self._cost.token))

@@ -21,6 +21,7 @@ from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.runner import StepReport, as_failure
 from mlxd.worker.engine.sampled import Sampled, SampledToken
 from mlxd.worker.engine.step_budget import StepBudget
+from mlxd.worker.engine.step_cost import StepShape
 from mlxd.worker.engine.waiting_line import WaitingLine
 from mlxd.worker.runtime.entries.prompt_cache import PromptCache, always_rewinds, outcome
 from mlxd.worker.runtime.loading import LoadedModel, leave_memory_unwired
@@ -30,7 +31,7 @@ from mlxd.worker.runtime.sampling.sampler import RequestSampler, greedy, is_gree
 
 _log = logging.getLogger(__name__)
 
-_LARGEST_CHUNK = {"cpu": 256, "gpu": 2048}  # prompt tokens per step with nobody to disturb
+_LARGEST_CHUNK = {"cpu": 512, "gpu": 2048}  # prompt tokens per step with nobody to disturb
 
 
 @dataclass(eq=False)
@@ -91,7 +92,7 @@ class ContiguousRunner:
         try:
             self._admit(report)
             decode_rows = sum(row.decodes for row in self._rows.values())
-            chunk = self._budget.prefill_tokens(self._limits, decode_rows=decode_rows)
+            chunk = self._chunk(decode_rows)
             self._generator.prefill_step_size = self._generator._prompt_batch.prefill_step_size = chunk  # noqa: SLF001 - no setter
             prompts, tokens = self._generator.next()
             computed = [count for response in prompts if (count := self._take_progress(response))]
@@ -102,7 +103,7 @@ class ContiguousRunner:
         report.seconds = monotonic() - began
         report.tokens, report.rows = sum(computed) + len(tokens), len(computed) + len(tokens)
         if report.tokens:
-            self._budget.observe(seconds=report.seconds, prefill_tokens=sum(computed), decode_rows=decode_rows)
+            self._budget.observe(report.seconds, StepShape(decode_rows=decode_rows, prompts=len(computed), prefill_tokens=sum(computed)))
         return report
 
     def reconfigure(self, limits: Limits) -> None:
@@ -135,6 +136,12 @@ class ContiguousRunner:
         return CacheFigures(bytes_used=used, bytes_cached=self._cache.nbytes, limit_bytes=self._cache.max_bytes, entries=len(self._cache))
 
     # ---- before the step ----
+
+    def _chunk(self, decode_rows: int) -> int:
+        """Prompt tokens for this step; one at least, for mlx-lm takes no fewer."""
+        if not decode_rows:
+            return self._budget.undisturbed(self._limits)
+        return max(1, self._budget.beside(self._limits, decode_rows=decode_rows))
 
     def _admit(self, report: StepReport) -> None:
         """One prompt at a time, so that who comes next is decided as late as can be."""

@@ -19,7 +19,7 @@ from mlxd.worker.runtime.paged.slots import Geometry
 _log = logging.getLogger(__name__)
 
 # Prompt tokens per step with nobody to disturb: as many as is efficient, for a request can be stopped only between two steps.
-_LARGEST_CHUNK = {"cpu": 256, "gpu": 2048}
+_LARGEST_CHUNK = {"cpu": 512, "gpu": 2048}
 
 
 def proved_model(loaded: LoadedModel, block_size: int) -> PagedModel:

@@ -1,0 +1,47 @@
+"""What one step may spend on prompts, and on which."""
+
+from collections.abc import Sequence as List
+from dataclasses import dataclass
+
+from mlxd.types import Limits
+from mlxd.worker.engine.sequence import Sequence
+from mlxd.worker.engine.step_budget import StepBudget
+
+_BEGINNING = 8  # tokens: so many of a stream's first ones may be late for prompts that came before it was heard
+
+_LEAST = 8  # tokens: what is left for one more prompt is not worth its own attention in every layer, if it is less
+
+
+@dataclass
+class PromptBudget:
+    """Requests that come together begin together: prompts that were there before any of the streams had its first token disturb none
+    of them, as long as all are at their beginning. Else the first of a burst would hold up the others at half the device's pace.
+
+    ``heard`` counts the sequences there were when the first stream had its first token; None while none has.
+    """
+
+    together: int  # tokens, for these prompts
+    beside: int  # tokens, for the others
+    heard: int | None
+    spent: int = 0
+
+    @classmethod
+    def of(cls, decoding: List[Sequence], budget: StepBudget, limits: Limits) -> "PromptBudget":
+        """The budget of a step in which all of ``decoding`` get a token."""
+        rows = len(decoding)
+        beside = budget.beside(limits, decode_rows=rows) if rows else 0
+        are_beginning = all(one.generated <= _BEGINNING for one in decoding)
+        together = budget.undisturbed(limits, decode_rows=rows) if are_beginning else beside
+        return cls(together, beside, min((one.heard for one in decoding if one.heard is not None), default=None))
+
+    def left_for(self, sequence: Sequence) -> int:
+        """Tokens that a prompt may have now; 0 where a part of it so small is not worth a call."""
+        is_together = self.heard is None or sequence.number < self.heard
+        whole = self.together if is_together else self.beside
+        left = max(0, whole - self.spent)
+        return left if left >= min(_LEAST, whole // 8) else 0
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether nothing is left for any prompt."""
+        return self.spent >= max(self.together, self.beside)
