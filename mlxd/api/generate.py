@@ -19,7 +19,8 @@ from mlxd.api.dialect import Dialect
 from mlxd.api.keys import CONFIG, MODEL, MODELS, REQUESTS, TELEMETRY, TRACER
 from mlxd.api.trace import RequestTrace
 from mlxd.errors import InvalidRequestError
-from mlxd.listener.body import BodyLimits, json_type, read_json_object
+from mlxd.listener.body import BodyLimits, aside, read_body
+from mlxd.listener.json_text import json_type, parse_json_object
 from mlxd.listener.request_id import request_id
 
 
@@ -38,17 +39,18 @@ async def generate(request: web.Request, dialect: Dialect[Any]) -> web.StreamRes
     deadline = Deadline(config.server.request_timeout)
     with RequestTrace(request.app[TELEMETRY], request.app[TRACER], request_id(request), dialect.endpoint, caller(request)) as trace:
         async with deadline.guard():
-            body = await read_json_object(request, BodyLimits(max_size=config.server.max_body, setting="server.max_body"))
+            sent = await read_body(request, BodyLimits(max_size=config.server.max_body, setting="server.max_body"))
+            body = await aside(len(sent), parse_json_object, sent)
             name = _model_name(body)
             request[MODEL] = trace.model = request.app[MODELS].resolve(name)
             trace.requested_model = name
-            accepted = dialect.read(body)
+            accepted = await aside(len(sent), dialect.read, body)
             trace.streamed = accepted.streamed
         live = trace.live(f"{dialect.answer_prefix}-{uuid.uuid4().hex}", deadline.stop)
         with request.app[REQUESTS].track(live):
             async with deadline.guard():
                 model = await request.app[MODELS].ensure_ready(trace.model)
-            job = accepted.to_wire(live.id, model)
+            job = await aside(len(sent), accepted.to_wire, live.id, model)
             shape = dialect.shape(live.id, model, accepted)
             if config.log.content:
                 trace.prompt = msgspec.to_builtins(job.prompt)

@@ -10,7 +10,7 @@ from mlxd.api.openai.answers import CompletionShape
 from mlxd.api.openai.fields import INT32, GenerationFields, supported
 from mlxd.api.openai.unsupported import COMPLETIONS
 from mlxd.api.openai.validation import problem, validated
-from mlxd.listener.body import json_type
+from mlxd.listener.json_text import json_type
 from mlxd.listener.errors import openai_error_body
 from mlxd.wire.messages import TextPrompt, TokenPrompt
 

@@ -12,7 +12,7 @@ from mlxd.api.openai.unsupported import STREAM_OPTIONS, Neutral, without_neutral
 from mlxd.api.openai.validation import Strict, problem
 from mlxd.config.schema import SamplingTable
 from mlxd.errors import InvalidRequestError
-from mlxd.listener.body import json_type
+from mlxd.listener.json_text import json_type
 from mlxd.types import SamplingParams
 from mlxd.wire.messages import Generate, OutputSpec, Prompt, TokenPrompt
 

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field
 from mlxd.api.openai.unsupported import MESSAGE, without_neutral
 from mlxd.api.openai.validation import Strict, problem
 from mlxd.errors import InvalidRequestError
-from mlxd.listener.body import json_type
+from mlxd.listener.json_text import json_type
 from mlxd.types import ChatMessage
 
 _LATER_ROLES = ("tool", "function")

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlxd.errors import InvalidRequestError
-from mlxd.listener.body import BodyLimits, json_type, parse_json_object
+from mlxd.listener.body import BodyLimits
+from mlxd.listener.json_text import json_type, parse_json_object
 from tests.unit.listener.conftest import post_bytes, read_answer
 
 
