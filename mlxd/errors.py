@@ -7,6 +7,8 @@
     ├── ListenError                    an address cannot be bound: exit code 69
     ├── RequestError                   the client's mistake (4xx)
     │   ├── InvalidRequestError        400 invalid_request (``param`` names the field)
+    │   │   ├── UnknownParameterError  400 unknown_parameter: no such field
+    │   │   ├── UnsupportedParameterError  400 unsupported_parameter: a field, or a value of it, that is not supported yet
     │   │   ├── ContextLengthError     400 context_length_exceeded
     │   │   └── CacheTooSmallError     400 cache_too_small: the prompt does not fit cache.memory
     │   ├── UnauthorizedError          401 invalid_api_key
@@ -120,6 +122,18 @@ class RequestError(MlxdError):
 
 class InvalidRequestError(RequestError):
     """A field is missing, unknown, of the wrong type, out of range or not supported yet."""
+
+
+class UnknownParameterError(InvalidRequestError):
+    """A field that no API has, or not in this place."""
+
+    code = "unknown_parameter"
+
+
+class UnsupportedParameterError(InvalidRequestError):
+    """A known field asks for something that is not supported yet; it would be ignored."""
+
+    code = "unsupported_parameter"
 
 
 class ContextLengthError(InvalidRequestError):

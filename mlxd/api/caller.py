@@ -5,11 +5,13 @@ from aiohttp import web
 from mlxd.control.telemetry import Caller
 
 _TRACE_CONTEXT = ("traceparent", "tracestate")  # https://www.w3.org/TR/trace-context/
+_LONGEST_CONTEXT = 1024  # characters; twice what 3.3.1.5 there asks for. A longer one is not cut but left out
 
 
 def caller(request: web.Request) -> Caller:
     """Nothing of the client itself: no address, no name."""
-    context = {name: ",".join(request.headers.getall(name)) for name in _TRACE_CONTEXT if name in request.headers}
+    sent = {name: ",".join(request.headers.getall(name)) for name in _TRACE_CONTEXT if name in request.headers}
+    context = {name: value for name, value in sent.items() if len(value) <= _LONGEST_CONTEXT}
     bound = request.transport.get_extra_info("sockname") if request.transport else None
     if isinstance(bound, tuple):
         return Caller(address=bound[0], port=bound[1], trace_context=context)

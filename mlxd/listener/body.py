@@ -44,7 +44,7 @@ async def read_json_object(request: web.Request, limits: BodyLimits) -> dict[str
 
 
 async def aside(size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Does what has to be done with a body of ``size`` bytes: at once where it is small, else in a thread, large ones one after the other."""
+    """Does what has to be done with a body of ``size`` bytes: at once where it is small, else in a thread, one after the other."""
     if size < _LARGE:
         return work(*args, **kwargs)
     return await asyncio.get_running_loop().run_in_executor(_ONE_AT_A_TIME, partial(work, *args, **kwargs))

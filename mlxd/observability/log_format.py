@@ -2,16 +2,23 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from io import StringIO
+from itertools import islice
+from typing import Any, TextIO
 
 import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from mlxd.errors import excerpt
+
 # Fields that hold what people wrote or a model answered: only with ``log.content``.
 CONTENT_FIELDS = frozenset({"prompt", "messages", "completion"})
 SECRET_FIELDS = frozenset({"authorization", "api_key", "api_keys", "token", "read_token", "admin_token", "password", "secret"})
 _FIRST = ("time", "level", "event", "request_id", "model")
+_LONGEST = 4_000  # characters of one field, keys of objects left out
+_LONGEST_TRACEBACK = 40_000
+_LONGEST_CONTENT = 200_000  # of a prompt or an answer
 _MULTILINE = frozenset({"exception", "stack"})
 
 # No local variables in tracebacks: they are where prompts and keys would leak from.
@@ -32,17 +39,50 @@ def withhold_content(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return event
 
 
+def cut_long(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """What somebody else wrote may have any length; a line may not, whoever logs it."""
+    return {key: _cut(value, _LONGEST_CONTENT if key in CONTENT_FIELDS else _LONGEST) for key, value in event.items()}
+
+
 def json_lines() -> Sequence[Processor]:
     """One JSON object per line, the usual keys first; a traceback is a list of frames."""
-    return (_TRACEBACK_AS_DATA, _usual_keys_first, structlog.processors.JSONRenderer(serializer=_dumps))
+    return (_TRACEBACK_AS_DATA, cut_long, _usual_keys_first, structlog.processors.JSONRenderer(serializer=_dumps))
 
 
 def console_text(*, colors: bool) -> Sequence[Processor]:
     """Aligned text for people. Control characters are escaped, so that no field can drive the terminal."""
-    renderer = structlog.dev.ConsoleRenderer(
-        colors=colors, timestamp_key="time", pad_event_to=28, exception_formatter=structlog.dev.plain_traceback
-    )
-    return (_escape_controls, renderer)
+    renderer = structlog.dev.ConsoleRenderer(colors=colors, timestamp_key="time", pad_event_to=28, exception_formatter=_cut_traceback)
+    return (cut_long, _escape_controls, renderer)
+
+
+def _cut_traceback(stream: TextIO, exception: Any) -> None:
+    text = StringIO()
+    structlog.dev.plain_traceback(text, exception)
+    stream.write(excerpt(text.getvalue(), _LONGEST_TRACEBACK))
+
+
+def _cut(value: Any, most: int) -> Any:
+    """The value with ``most`` characters of text at most, in the order in which it is read."""
+    if isinstance(value, str):
+        return excerpt(value, max(1, most))
+    if not isinstance(value, dict | list | tuple):
+        return value
+    items = list(islice(value.items() if isinstance(value, dict) else enumerate(value), most // 4 + 1))
+    kept: list[tuple[Any, Any]] = []
+    for key, item in items:
+        if most <= 0:
+            break
+        kept.append((excerpt(key) if isinstance(key, str) else key, _cut(item, most)))
+        most -= _length(kept[-1][1]) + 4
+    return dict(kept) if isinstance(value, dict) else [item for _, item in kept]
+
+
+def _length(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(4 + _length(item) for item in value.values())
+    return sum(4 + _length(item) for item in value) if isinstance(value, list) else 0
 
 
 def _usual_keys_first(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

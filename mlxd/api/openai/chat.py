@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from mlxd.api.dialect import Dialect
 from mlxd.api.openai.answers import ChatShape
 from mlxd.api.openai.fields import INT32, GenerationFields, supported
-from mlxd.api.openai.messages import Message, without_unsupported
+from mlxd.api.openai.messages import Message, check_last, without_unsupported
 from mlxd.api.openai.unsupported import CHAT
-from mlxd.api.openai.validation import validated
+from mlxd.api.openai.validation import validated, whole
 from mlxd.errors import InvalidRequestError
 from mlxd.listener.errors import openai_error_body
 from mlxd.wire.messages import ChatPrompt
@@ -20,7 +20,9 @@ class ChatRequest(GenerationFields):
     """The body."""
 
     messages: Annotated[list[Message], Field(min_length=1)]
-    max_completion_tokens: Annotated[int, Field(ge=1, le=INT32)] | None = None
+    # -1 and 0: no limit, as front ends mean them
+    max_tokens: Annotated[int, BeforeValidator(whole), Field(ge=-1, le=INT32)] | None = None
+    max_completion_tokens: Annotated[int, BeforeValidator(whole), Field(ge=-1, le=INT32)] | None = None
 
     @property
     def wire_prompt(self) -> ChatPrompt:
@@ -30,7 +32,8 @@ class ChatRequest(GenerationFields):
     @property
     def token_limit(self) -> int | None:
         """``max_tokens`` by either of its names."""
-        return self.max_completion_tokens or self.max_tokens
+        limits = (self.max_completion_tokens, self.max_tokens)
+        return next((limit for limit in limits if limit is not None and limit > 0), None)
 
 
 def chat_request(body: Mapping[str, Any]) -> ChatRequest:
@@ -40,6 +43,7 @@ def chat_request(body: Mapping[str, Any]) -> ChatRequest:
         fields["messages"] = without_unsupported(fields["messages"])
     request = validated(ChatRequest, fields, CHAT)
     request.check_stream_options()
+    check_last(request.messages)
     old, new = request.max_tokens, request.max_completion_tokens
     if old is not None and new is not None and old != new:
         message = f"max_tokens ({old}) and max_completion_tokens ({new}) differ; give one of them"

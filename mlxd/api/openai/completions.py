@@ -10,8 +10,9 @@ from mlxd.api.openai.answers import CompletionShape
 from mlxd.api.openai.fields import INT32, GenerationFields, supported
 from mlxd.api.openai.unsupported import COMPLETIONS
 from mlxd.api.openai.validation import problem, validated
-from mlxd.listener.json_text import json_type
+from mlxd.errors import UnsupportedParameterError
 from mlxd.listener.errors import openai_error_body
+from mlxd.listener.json_text import json_type
 from mlxd.wire.messages import TextPrompt, TokenPrompt
 
 
@@ -19,7 +20,8 @@ def _prompt(value: object) -> TextPrompt | TokenPrompt:
     """A string, token ids, or an array that holds exactly one of these."""
     if isinstance(value, list) and value and isinstance(value[0], str | list):
         if len(value) > 1:
-            raise problem(f"may hold one prompt, not {len(value)}: several prompts in one request are not supported yet")
+            message = f"may hold one prompt, not {len(value)}: several prompts in one request are not supported yet"
+            raise problem(message, error=UnsupportedParameterError)
         value = value[0]
     if value in ([], ""):
         raise problem("must not be empty")
@@ -45,14 +47,17 @@ class CompletionRequest(GenerationFields):
 
     @property
     def token_limit(self) -> int | None:
-        """Unset: up to the model's default."""
-        return self.max_tokens
+        """Unset, or -1: up to the model's default."""
+        return None if self.max_tokens == -1 else self.max_tokens
 
 
 def completion_request(body: Mapping[str, Any]) -> CompletionRequest:
     """Raises ``InvalidRequestError`` naming the field that is wrong, unknown or not supported yet."""
     request = validated(CompletionRequest, supported(body, COMPLETIONS), COMPLETIONS)
     request.check_stream_options()
+    if request.max_tokens == 0:  # asks for log-probabilities of the prompt, and for no answer
+        message = "max_tokens of 0 is not supported yet; it must be at least 1, or -1 for no limit"
+        raise UnsupportedParameterError(message, param="max_tokens")
     return request
 
 

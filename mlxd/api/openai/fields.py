@@ -5,13 +5,13 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
 
 from mlxd.api.keys import ReadyModel
 from mlxd.api.openai.unsupported import STREAM_OPTIONS, Neutral, without_neutral
-from mlxd.api.openai.validation import Strict, problem
+from mlxd.api.openai.validation import Strict, problem, whole
 from mlxd.config.schema import SamplingTable
-from mlxd.errors import InvalidRequestError
+from mlxd.errors import InvalidRequestError, excerpt
 from mlxd.listener.json_text import json_type
 from mlxd.types import SamplingParams
 from mlxd.wire.messages import Generate, OutputSpec, Prompt, TokenPrompt
@@ -19,7 +19,8 @@ from mlxd.wire.messages import Generate, OutputSpec, Prompt, TokenPrompt
 INT32 = 2**31 - 1
 _INT64 = 2**63 - 1
 _TOKEN_ID = re.compile(r"0|[1-9][0-9]{0,8}")
-_MAX_STOPS = 16
+_MAX_STOPS = 64  # front ends for role play send the name of every character
+_MAX_BIASES = 16_384
 _MOST_PRIORITY = 100
 
 T = TypeVar("T")
@@ -33,16 +34,19 @@ def _stop_strings(value: object) -> list[str]:
     if len(stops) > _MAX_STOPS:
         raise problem(f"may have at most {_MAX_STOPS} strings, not {len(stops)}")
     for index, stop in enumerate(stops):
-        if not isinstance(stop, str) or not stop:
-            at = "" if isinstance(value, str) else f"[{index}]"
-            raise problem("must not be empty" if stop == "" else f"must be a string, not {json_type(stop)}", at=at)
-    return stops
+        if not isinstance(stop, str):
+            raise problem(f"must be a string, not {json_type(stop)}", at=f"[{index}]")
+    return [stop for stop in stops if stop]  # an empty one, as forms send it, stops nothing
 
 
-def _token_keys(value: dict[str, float]) -> dict[str, float]:
+def _token_keys(value: object) -> object:
+    if not isinstance(value, dict):
+        return value
+    if len(value) > _MAX_BIASES:
+        raise problem(f"may have at most {_MAX_BIASES} tokens, not {len(value)}")
     for key in value:
         if not _TOKEN_ID.fullmatch(key):
-            raise problem(f'must have token ids such as "15043" as keys, not "{key[:20]}"')
+            raise problem(f'must have token ids such as "15043" as keys, not "{excerpt(key)}"')
     return value
 
 
@@ -58,18 +62,19 @@ class GenerationFields(Strict):
     model: str
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    max_tokens: Annotated[int, Field(ge=1, le=INT32)] | None = None
+    max_tokens: Annotated[int, BeforeValidator(whole), Field(ge=-1, le=INT32)] | None = None
     stop: Annotated[list[str], BeforeValidator(_stop_strings)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    top_k: Annotated[int, Field(ge=-1, le=INT32)] | None = None  # -1: off, as in vLLM
+    top_p: Annotated[float, Field(ge=0, le=1)] | None = None  # 0: the most likely token only
+    top_k: Annotated[int, BeforeValidator(whole), Field(ge=-1, le=INT32)] | None = None  # -1: off, as in vLLM
     min_p: Annotated[float, Field(ge=0, le=1)] | None = None
     repetition_penalty: Annotated[float, Field(gt=0, le=2)] | None = None
     presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
-    logit_bias: Annotated[dict[str, _Bias], AfterValidator(_token_keys)] | None = None
-    seed: Annotated[int, Field(ge=-_INT64 - 1, le=_INT64)] | None = None
-    priority: Annotated[int, Field(ge=-_MOST_PRIORITY, le=_MOST_PRIORITY)] | None = None  # lower goes first, as in vLLM
+    logit_bias: Annotated[dict[str, _Bias], BeforeValidator(_token_keys)] | None = None
+    seed: Annotated[int, BeforeValidator(whole), Field(ge=-_INT64 - 1, le=_INT64)] | None = None
+    # lower goes first, as in vLLM
+    priority: Annotated[int, BeforeValidator(whole), Field(ge=-_MOST_PRIORITY, le=_MOST_PRIORITY)] | None = None
 
     @property
     @abstractmethod
@@ -115,8 +120,8 @@ class GenerationFields(Strict):
         """With the model's defaults where the request is silent. Raises ``InvalidRequestError`` for token ids the model lacks."""
         return SamplingParams(
             temperature=_or(self.temperature, defaults.temperature),
-            top_p=_or(self.top_p, defaults.top_p),
-            top_k=max(0, _or(self.top_k, defaults.top_k)),
+            top_p=_or(self.top_p, defaults.top_p) or 1.0,
+            top_k=1 if self.top_p == 0 else max(0, _or(self.top_k, defaults.top_k)),
             min_p=_or(self.min_p, defaults.min_p),
             repetition_penalty=_or(self.repetition_penalty, defaults.repetition_penalty),
             presence_penalty=_or(self.presence_penalty, defaults.presence_penalty),

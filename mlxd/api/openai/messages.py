@@ -1,16 +1,20 @@
 """A chat's messages: from OpenAI's shape to the wire's."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from mlxd.api.openai.unsupported import MESSAGE, without_neutral
+from mlxd.api.openai.unsupported import ANSWERED, MESSAGE, without_neutral
 from mlxd.api.openai.validation import Strict, problem
-from mlxd.errors import InvalidRequestError
+from mlxd.errors import InvalidRequestError, UnknownParameterError, UnsupportedParameterError, excerpt
 from mlxd.listener.json_text import json_type
 from mlxd.types import ChatMessage
 
+MAX_MESSAGES = 10_000
+
 _LATER_ROLES = ("tool", "function")
+_PART_FIELDS = frozenset({"type", "text", "cache_control"})
 _LATER_PARTS = ("image_url", "image", "input_image", "input_audio", "audio", "video_url", "video", "file", "refusal")
 
 
@@ -30,14 +34,14 @@ def _part(part: object, at: str) -> str:
         raise problem(f"must be an object, not {json_type(part)}", at=at)
     kind, text = part.get("type"), part.get("text")
     if kind in _LATER_PARTS:
-        raise problem(f'"{kind}" is not supported yet; only parts of type "text" are', at=f"{at}.type")
+        raise problem(f'"{kind}" is not supported yet; only parts of type "text" are', at=f"{at}.type", error=UnsupportedParameterError)
     if kind != "text":
         raise problem('must be "text"', at=f"{at}.type")
     if not isinstance(text, str):
         raise problem(f"must be a string, not {json_type(text)}", at=f"{at}.text")
-    unknown = sorted(part.keys() - {"type", "text"})
-    if unknown:
-        raise problem("is an unknown field", at=f"{at}.{unknown[0]}")
+    unknown = next((name for name in part if name not in _PART_FIELDS), None)
+    if unknown is not None:
+        raise problem("is an unknown field", at=f"{at}.{excerpt(unknown)}", error=UnknownParameterError)
     return text
 
 
@@ -60,6 +64,8 @@ def without_unsupported(messages: object) -> object:
     """
     if not isinstance(messages, list):
         return messages
+    if len(messages) > MAX_MESSAGES:
+        raise InvalidRequestError(f"messages may have at most {MAX_MESSAGES} items, not {len(messages)}", param="messages")
     return [_message(message, f"messages[{index}].") for index, message in enumerate(messages)]
 
 
@@ -67,5 +73,18 @@ def _message(message: object, where: str) -> Any:
     if not isinstance(message, dict):
         return message
     if message.get("role") in _LATER_ROLES:
-        raise InvalidRequestError(f'{where}role: "{message["role"]}" messages are not supported yet', param=f"{where}role")
-    return without_neutral(message, MESSAGE, where)
+        raise UnsupportedParameterError(f'{where}role: "{message["role"]}" messages are not supported yet', param=f"{where}role")
+    if message.get("role") != "assistant":
+        return without_neutral(message, MESSAGE, where)
+    answered = without_neutral(message, ANSWERED, where)
+    if answered.get("content") in (None, []):  # of an answer that was nothing but calls, or nothing at all
+        answered["content"] = ""
+    return answered
+
+
+def check_last(messages: Sequence[Message]) -> None:
+    """Raises ``UnsupportedParameterError`` where the model would have to go on with its own words: a new turn would begin instead."""
+    if messages[-1].role == "assistant":
+        where = f"messages[{len(messages) - 1}].role"
+        message = f"{where}: the last message is the assistant's, and to continue it is not supported yet; end with a message of the user"
+        raise UnsupportedParameterError(message, param=where)

@@ -1,6 +1,6 @@
 """``GET /v1/models`` and ``GET /v1/models/{id}``: what may be asked for, and in which state it is.
 
-Aliases are no entries of their own (each model is listed once) but a field of their model's; as an id they work.
+Each alias is an entry after its model's, for clients that offer what is listed; ``root`` says whose it is.
 """
 
 from typing import Any
@@ -12,24 +12,26 @@ from mlxd.control.model.status import ModelStatus
 
 
 async def list_models(request: web.Request) -> web.Response:
-    """All configured models, loaded or not, in the file's order."""
-    return web.json_response({"object": "list", "data": [_body(status) for status in request.app[MODELS].statuses()]})
+    """All configured models with their aliases, loaded or not, in the file's order."""
+    listed = [_body(status, name) for status in request.app[MODELS].statuses() for name in (status.name, *status.config.aliases)]
+    return web.json_response({"object": "list", "data": listed})
 
 
 async def show_model(request: web.Request) -> web.Response:
     """One model by its id or an alias; both may contain "/". Raises ``ModelNotFoundError``."""
     models = request.app[MODELS]
     request[MODEL] = name = models.resolve(request.match_info["id"])
-    return web.json_response(_body(models.status(name)))
+    return web.json_response(_body(models.status(name), name))
 
 
-def _body(status: ModelStatus) -> dict[str, Any]:
+def _body(status: ModelStatus, name: str) -> dict[str, Any]:
     """OpenAI's model object, and what operators like to know (``state``, ``aliases``, ``context_length``) beside it."""
     return {
-        "id": status.name,
+        "id": name,
         "object": "model",
         "created": status.created,
         "owned_by": "mlxd",
+        "root": status.name,
         "state": status.state.value,
         "aliases": list(status.config.aliases),
         "context_length": status.ready.context_length if status.ready else status.config.context_length,

@@ -1,6 +1,7 @@
-"""Fields of OpenAI's API (and of its descendants) that mlxd knows and does not support yet.
+"""Fields of OpenAI's API (and of its descendants) that mlxd knows and does nothing with.
 
-None is ignored: a value that asks for nothing (``n: 1``, ``tools: []``) passes, any other is refused by name.
+A hint, which no answer depends on (whose request it is, what a provider may cache), passes with any value of its type. Of the others a
+value that asks for nothing (``n: 1``, ``tools: []``) passes, and any other is refused by name.
 """
 
 import json
@@ -8,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mlxd.errors import InvalidRequestError
+from mlxd.errors import UnsupportedParameterError
 
 
 @dataclass(frozen=True)
@@ -20,25 +21,32 @@ class Neutral:
 
 
 def _only(*values: object) -> Neutral:
-    """These values, of exactly these types: ``true`` is not 1."""
+    """These values: ``true`` is not 1, and 1.0 is."""
     shown = " or ".join(json.dumps(value) for value in values)
-    return Neutral(lambda found: any(type(found) is type(value) and found == value for value in values), shown)
+    return Neutral(lambda found: any(isinstance(found, bool) == isinstance(value, bool) and found == value for value in values), shown)
 
 
 _NOTHING = Neutral(lambda _: False, "null")
 _TEXT = Neutral(lambda found: isinstance(found, str), "a string")
 _OBJECT = Neutral(lambda found: isinstance(found, dict), "an object")
+_ARRAY = Neutral(lambda found: isinstance(found, list), "an array")
 _BOOLEAN = Neutral(lambda found: isinstance(found, bool), "true or false")
 
-_COMMON = {
-    "n": _only(1),
-    "best_of": _only(1),
-    "user": _TEXT,  # hints to a provider about the end user or its own caches: there is nothing to do for them
+# About the end user, a provider's caches or its prices. Prompts that begin alike are cached here whether or not somebody asks.
+HINTS: Mapping[str, Neutral] = {
+    "user": _TEXT,
     "metadata": _OBJECT,
     "safety_identifier": _TEXT,
     "prompt_cache_key": _TEXT,
-    "prompt_cache_retention": _only("in_memory", "in-memory"),
-    "service_tier": _only("auto", "default"),
+    "prompt_cache_retention": _TEXT,
+    "cache_control": _OBJECT,
+    "service_tier": _TEXT,
+}
+
+_COMMON = {
+    **HINTS,
+    "n": _only(1),
+    "best_of": _only(1),
     "store": _only(False),  # noqa: FBT003 - a JSON value
     "top_logprobs": _only(0),
     "min_tokens": _only(0),
@@ -83,7 +91,7 @@ CHAT: Mapping[str, Neutral] = _COMMON | {
 COMPLETIONS: Mapping[str, Neutral] = _COMMON | {
     "logprobs": _NOTHING,
     "echo": _only(False),  # noqa: FBT003
-    "suffix": _NOTHING,
+    "suffix": _only(""),
 }
 
 STREAM_OPTIONS: Mapping[str, Neutral] = {
@@ -92,21 +100,32 @@ STREAM_OPTIONS: Mapping[str, Neutral] = {
 }
 
 MESSAGE: Mapping[str, Neutral] = {
+    "cache_control": _OBJECT,
     "tool_calls": _only([]),
     "tool_call_id": _NOTHING,
     "function_call": _NOTHING,
-    "refusal": _NOTHING,  # SDKs send back the null fields of the answers they got
-    "annotations": _only([]),
+    "refusal": _only(""),
     "audio": _NOTHING,
-    "reasoning_content": _NOTHING,
-    "reasoning": _NOTHING,
+}
+
+# What clients send back of an answer they got. Of reasoning, templates leave out that of earlier turns.
+ANSWERED: Mapping[str, Neutral] = {
+    **MESSAGE,
+    "id": _TEXT,
+    "prefix": _only(False),  # noqa: FBT003
+    "annotations": _ARRAY,
+    "reasoning_content": _TEXT,
+    "reasoning": _TEXT,
+    "reasoning_details": _ARRAY,
+    "thinking_blocks": _ARRAY,
+    "provider_specific_fields": _OBJECT,
 }
 
 
 def without_neutral(body: Mapping[str, Any], known: Mapping[str, Neutral], where: str = "") -> dict[str, Any]:
     """``body`` without the fields of ``known``. ``where``: what the message puts before a name, such as ``"messages[2]."``.
 
-    Raises ``InvalidRequestError`` for the first of them that asks for something.
+    Raises ``UnsupportedParameterError`` for the first of them that asks for something.
     """
     rest: dict[str, Any] = {}
     for name, value in body.items():
@@ -115,5 +134,6 @@ def without_neutral(body: Mapping[str, Any], known: Mapping[str, Neutral], where
             rest[name] = value
         elif value is not None and not neutral.accepts(value):
             also = "" if neutral is _NOTHING else f", or set it to {neutral.text}"
-            raise InvalidRequestError(f"{where}{name} is not supported yet with this value; leave it out{also}", param=f"{where}{name}")
+            message = f"{where}{name} is not supported yet with this value; leave it out{also}"
+            raise UnsupportedParameterError(message, param=f"{where}{name}")
     return rest

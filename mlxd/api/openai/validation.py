@@ -8,9 +8,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from mlxd.errors import InvalidRequestError
-
-_SHOWN = 40  # characters of what the client sent, repeated in a message
+from mlxd.errors import InvalidRequestError, UnknownParameterError, excerpt
 
 # pydantic speaks of Python; these are JSON's names, by the type of the error.
 _WORDS = {
@@ -24,9 +22,9 @@ _WORDS = {
     "dict_type": "must be an object",
     "model_type": "must be an object",
     "string_too_short": "must not be empty",
-    "greater_than": "must be greater than {gt:g}",
-    "greater_than_equal": "must be at least {ge:g}",
-    "less_than_equal": "must be at most {le:g}",
+    "greater_than": "must be greater than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
     "literal_error": "must be {expected}",
 }
 
@@ -51,9 +49,14 @@ def validated(kind: type[M], body: Mapping[str, Any], also_known: Iterable[str] 
     raise _explained(problem, kind.model_fields, also_known)
 
 
-def problem(message: str, *, at: str = "") -> PydanticCustomError:
+def problem(message: str, *, at: str = "", error: type[InvalidRequestError] = InvalidRequestError) -> PydanticCustomError:
     """For validators of ours. ``message`` goes on after the field's name; ``at`` leads on from the field: ``"[1].type"``."""
-    return PydanticCustomError("mlxd", "{message}", {"message": message, "at": at})
+    return PydanticCustomError("mlxd", "{message}", {"message": message, "at": at, "error": error})
+
+
+def whole(value: object) -> object:
+    """For whole numbers: JSON has one kind of number, and some clients write 8 as 8.0."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def field_path(location: Sequence[str | int]) -> str:
@@ -68,20 +71,26 @@ def _explained(found: ErrorDetails, known: Iterable[str], also_known: Iterable[s
     path, context = field_path(found["loc"]), found.get("ctx", {})
     if found["type"] == "mlxd":
         path += context["at"]
-        return InvalidRequestError(f"{path} {context['message']}", param=path)
+        refusal: type[InvalidRequestError] = context["error"]
+        return refusal(f"{path} {context['message']}", param=path)
     if found["type"] == "extra_forbidden":
-        name = path.lower()
+        name = excerpt(path).lower()  # of a field below another one, no name of ours comes near
         near = get_close_matches(name, known, n=1) or get_close_matches(name, also_known, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        return InvalidRequestError(f"unknown field {path[:_SHOWN]}{hint}", param=path[:_SHOWN])
-    words = _WORDS.get(found["type"])
-    said = words.format(**context) if words else found["msg"].replace("Input should be", "must be")
+        hint = f"; did you mean {near[0]}?" if near and len(found["loc"]) == 1 else ""
+        return UnknownParameterError(f"unknown field {excerpt(path)}{hint}", param=path)
+    words, bounds = _WORDS.get(found["type"]), {name: _bound(value) for name, value in context.items()}
+    said = words.format(**bounds) if words else found["msg"].replace("Input should be", "must be")
     got = "" if found["type"] in ("missing", "string_too_short") else f", not {_shown(found['input'])}"
     return InvalidRequestError(f"{path} {said}{got}", param=path)
+
+
+def _bound(value: object) -> object:
+    """A limit as one can write it: not as 2.14748e+09, nor as 2.0."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _shown(value: object) -> str:
     if isinstance(value, dict | list):
         return "an object" if isinstance(value, dict) else "an array"
-    text = json.dumps(value, ensure_ascii=False, default=repr)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    cut = excerpt(value) if isinstance(value, str) else value
+    return excerpt(json.dumps(cut, ensure_ascii=False, default=repr))

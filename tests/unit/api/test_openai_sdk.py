@@ -59,7 +59,7 @@ async def test_completions_and_stream(server):
 
 async def test_models(server):
     async with sdk(server) as client:
-        assert [model.id async for model in await client.models.list()] == ["tiny"]
+        assert [model.id async for model in await client.models.list()] == ["tiny", "small"]
         assert (await client.models.retrieve("small")).id == "tiny"
 
 

@@ -1,0 +1,117 @@
+"""JSON texts: bounded before they are decoded, and nothing in them that two readers could understand differently."""
+
+import json
+import threading
+
+import pytest
+
+from mlxd.errors import InvalidRequestError
+from mlxd.listener.body import aside
+from mlxd.listener.json_text import MAX_DEPTH, MAX_NUMBERS, MAX_VALUES, parse_json_object
+
+
+def refused(text):
+    with pytest.raises(InvalidRequestError) as error:
+        parse_json_object(text)
+    return error.value.message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        rb'{"a": 1, "a": 2}',
+        rb'{"a": 1, "\u0061": 2}',
+        rb'{"\"": 1, "b": {}, "\u0022": 2}',
+        rb'{"x": [{"a": 1}, {"a": 1, "b": [1, {"c": "}"}], "a": 2}]}',
+        '{"é": 1, "\\u00e9": 2}'.encode(),
+        b'{"a":1,"b":"' + b"\\\\" * 10 + b'","a":2}',
+        b'{"a" \t\r\n: 1, "a":2}',
+        b'{"long": "' + b'\\"' * 100_000 + b'", "a": [], "a": []}',
+    ],
+)
+def test_a_key_twice_in_one_object(text):
+    assert "appears twice in one object" in refused(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        rb'{"a": {"a": {"a": 1}}, "b": [{"a": 1}, {"a": 1}]}',
+        rb'{"a": "\"a\": 1, \"a\": 2", "b": "}{", "c": "\\", "d": "]["}',
+        rb'{"a": ["b", "b", "a"], "A": 1, "": 2, " ": 3}',
+        rb'{"a": "x", "b": "a", "c": ["a", "a"]}',
+    ],
+)
+def test_the_same_text_elsewhere_is_no_key_twice(text):
+    assert parse_json_object(text) == json.loads(text)
+
+
+def long_array(item, count):
+    return b'{"a": [' + b",".join([item] * count) + b"]}"
+
+
+TOO_MUCH = {
+    "strings": long_array(b'"x"', MAX_VALUES),
+    "objects": long_array(b"{}", MAX_VALUES),
+    "arrays": long_array(b"[]", MAX_VALUES),
+    "messages": long_array(b'{"role":"user","content":"hi"}', MAX_VALUES // 4),
+    "keys": b"{" + b",".join(b'"%d":1' % number for number in range(MAX_VALUES + 1)) + b"}",
+    "numbers": long_array(b"1", MAX_NUMBERS * 2),
+    "nulls": long_array(b"null", MAX_NUMBERS * 2),
+    "spaced numbers": long_array(b" " * 20 + b"1", MAX_NUMBERS * 2),
+    "depth of arrays": b'{"a":' + b"[" * MAX_DEPTH + b"]" * MAX_DEPTH + b"}",
+    "depth of objects": b'{"a":' * (MAX_DEPTH + 1) + b"1" + b"}" * (MAX_DEPTH + 1),
+    "depth without end": b"[" * 1_000_000,
+}
+
+
+@pytest.mark.parametrize("name", TOO_MUCH)
+def test_what_is_too_much_is_not_even_decoded(name, monkeypatch):
+    monkeypatch.setattr("msgspec.json.decode", None)
+    message = refused(TOO_MUCH[name])
+    assert "too many parts" in message or "too many items" in message or "nested too deeply" in message
+
+
+def test_what_real_requests_have_is_far_from_too_much():
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {str(n): {} for n in range(50)}}}}
+    message = {"role": "user", "content": [{"type": "text", "text": "word " * 100}]}
+    parse_json_object(json.dumps({"messages": [message] * 5000, "tools": [tool] * 100}).encode())
+    parse_json_object(json.dumps({"prompt": list(range(1_000_000))}).encode())
+    parse_json_object(json.dumps({"prompt": 'say "x"\n' * 200_000}).encode())
+    deep = b'{"a":' * (MAX_DEPTH - 1) + b"{}" + b"}" * (MAX_DEPTH - 1)
+    parse_json_object(deep)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b'{"a": 01}', "line 1, column"),
+        (b'{"a": 1,}', "trailing comma in object (line 1, column 9)"),
+        (b'{"a": "x', "it ends too early (line 1, column 9)"),
+        (b'{"a": "x\ny"}', "line 1, column 9"),
+        (b'\n\n{"a": tru}', "line 3, column"),
+        (b"{} {}", "trailing characters"),
+        (b"{'a': 1}", "object keys must be strings"),
+        (b'{"a": Infinity}', "Infinity is no JSON number"),
+        (b'{"a": -NaN}', "is no JSON number"),
+        (b"\xef\xbb\xbf{}", "BOM"),
+        (b'{"a": 1e999}', "a number in it is too large"),
+        (rb'{"a": "\udc00"}', "lone surrogate"),
+        (rb'{"a": "\ud800\u0041"}', "lone surrogate"),
+        (rb'{"\ud800": 1}', "lone surrogate"),
+        (b'{"a": "\xc3("}', "not UTF-8: invalid byte at offset 7"),
+        (b"]" * 1000, "not valid JSON"),
+        (b'"' * 999, "not valid JSON"),
+        (b'{"a":' + b"\\" * 1000, "not valid JSON"),
+    ],
+)
+def test_what_is_wrong_and_where(text, said):
+    assert said in refused(text)
+
+
+async def test_a_large_body_is_worked_off_beside_the_loop_and_a_small_one_at_once():
+    here = threading.get_ident()
+    assert await aside(1000, threading.get_ident) == here
+    there = {await aside(10_000_000, threading.get_ident) for _ in range(3)}
+    assert len(there) == 1
+    assert here not in there
