@@ -6,7 +6,7 @@ import mlx.core as mx
 from typing_extensions import override
 
 from mlxd.worker.runtime.paged.key_value_store import KeyValueStore
-from mlxd.worker.runtime.paged.slots import Scatter, Slots, Span
+from mlxd.worker.runtime.paged.slots import Copy, Scatter, Slots, Span
 
 
 class Arenas(KeyValueStore):
@@ -25,8 +25,7 @@ class Arenas(KeyValueStore):
         for tensors, batch in ((self._keys, keys), (self._values, values)):
             flat = None
             for where in writes:
-                if where.arena not in tensors:
-                    tensors[where.arena] = mx.zeros((1, batch.shape[1], self._slots, batch.shape[3]), batch.dtype)
+                self._make(tensors, where.arena, batch)
                 if isinstance(where, Scatter):
                     tensors[where.arena] = _scattered(where, batch, tensors.pop(where.arena))
                 else:
@@ -66,8 +65,22 @@ class Arenas(KeyValueStore):
         return where.arena in self._keys
 
     @override
-    def copy(self, source: Slots, target: Slots) -> None:
-        self.write([Span(target.arena, target.start, 0, len(target))], *self.read(source))
+    def copy(self, copy: Copy) -> None:
+        """A buffer is not updated in place while a slice of it waits to be written into it: MLX would copy the whole arena. So what is
+        copied is evaluated first, apart from the arena (adding nothing is a copy; ``contiguous`` may not be one).
+        """
+        for tensors in (self._keys, self._values):
+            if not tensors:
+                continue
+            like = next(iter(tensors.values()))
+            for slots in (*copy.sources, *copy.targets):
+                self._make(tensors, slots.arena, like)
+            moved, start = _read(tensors, copy.sources) + 0, 0
+            mx.eval(moved)
+            for slots in copy.targets:
+                tensors[slots.arena][:, :, slots.start : slots.stop] = moved[:, :, start : start + len(slots)]
+                start += len(slots)
+            mx.eval([tensors[slots.arena] for slots in copy.targets])  # what is copied of one layer is let go before the next one's
 
     @override
     def keep(self, arenas: frozenset[int]) -> None:
@@ -97,6 +110,11 @@ class Arenas(KeyValueStore):
     @override
     def nbytes(self) -> int:
         return sum(tensor.nbytes for tensor in self.tensors())
+
+    def _make(self, tensors: dict[int, mx.array], arena: int, like: mx.array) -> None:
+        """The arena is there, for vectors as those of ``like`` ``[B, kv_heads, n, head_dim]``."""
+        if arena not in tensors:
+            tensors[arena] = mx.zeros((1, like.shape[1], self._slots, like.shape[3]), like.dtype)
 
 
 def _read(tensors: Mapping[int, mx.array], where: Sequence[Slots]) -> mx.array:

@@ -5,7 +5,7 @@ from typing import Protocol
 
 import mlx.core as mx
 
-from mlxd.worker.runtime.paged.slots import Scatter, Slots, Span
+from mlxd.worker.runtime.paged.slots import Copy, Scatter, Slots, Span
 
 
 class KeyValueStore(Protocol):
@@ -33,8 +33,8 @@ class KeyValueStore(Protocol):
     def read(self, where: Slots) -> tuple[mx.array, ...]:
         """Returns views of whatever is stored for the slots, ``[1, kv_heads, len(where), ...]`` each."""
 
-    def copy(self, source: Slots, target: Slots) -> None:
-        """Puts what ``source`` holds into ``target``, of equal length."""
+    def copy(self, copy: Copy) -> None:
+        """Copies in place, and takes the time and the memory of what is copied; waits for the device."""
 
     def holds(self, where: Slots) -> bool:
         """Whether anything was ever written to the slots' arena."""

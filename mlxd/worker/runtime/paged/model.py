@@ -14,7 +14,7 @@ from mlxd.worker.runtime.paged.attention_plan import plan_attention
 from mlxd.worker.runtime.paged.finite_blocks import not_finite_blocks, not_finite_snapshots
 from mlxd.worker.runtime.paged.install import RowSelection, install_attention
 from mlxd.worker.runtime.paged.layer_cache import NotPageableError, PagedLayerCache, Step
-from mlxd.worker.runtime.paged.slots import Geometry
+from mlxd.worker.runtime.paged.slots import Copy, Geometry
 from mlxd.worker.runtime.paged.state_cache import SequenceStates, StateLayerCache
 
 
@@ -163,9 +163,9 @@ class PagedModel:
                 self.states.keep(chunk.sequence, chunk.keep)
 
     def _move(self, move: Move) -> None:
-        for source, target in zip(move.source, move.target, strict=True):
-            for layer in self._layers:
-                layer.store.copy(self.geometry.slots(source), self.geometry.slots(target))
+        copy = Copy.of(move, self.geometry)
+        for layer in self._layers:
+            layer.store.copy(copy)
 
     def _paged(self, cache: Any, state_layers: list[StateLayerCache]) -> Any:
         """What stands for one of mlx-lm's layer caches."""

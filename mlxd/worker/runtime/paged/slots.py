@@ -1,11 +1,12 @@
 """Where tokens lie: slots of arenas, and which rows of a call go there."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import mlx.core as mx
 
 from mlxd.worker.kv.block_table import Run
+from mlxd.worker.kv.manager import Move
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,30 @@ def slots_of(runs: Sequence[Run], tokens: int, geometry: Geometry) -> list[Slots
         found.append(Slots(run.start // geometry.arena_blocks, first, first + size))
         tokens -= size
     return found
+
+
+@dataclass(frozen=True)
+class Copy:
+    """What ``sources`` hold, one after the other, goes to ``targets`` too: as many slots, and none of them a source."""
+
+    sources: tuple[Slots, ...]
+    targets: tuple[Slots, ...]
+
+    @classmethod
+    def of(cls, move: Move, geometry: Geometry) -> "Copy":
+        """The copy that a move asks for, in as few slices as its blocks make runs."""
+        return cls(_runs(map(geometry.slots, move.source)), _runs(map(geometry.slots, move.target)))
+
+
+def _runs(blocks: Iterable[Slots]) -> tuple[Slots, ...]:
+    found: list[Slots] = []
+    for slots in blocks:
+        last = found[-1] if found else None
+        if last is not None and last.arena == slots.arena and last.stop == slots.start:
+            found[-1] = Slots(last.arena, last.start, slots.stop)
+        else:
+            found.append(slots)
+    return tuple(found)
 
 
 @dataclass(frozen=True)
