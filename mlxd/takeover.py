@@ -1,8 +1,10 @@
 """What a new configuration changes, and in which order: sockets, logs, traces, metrics, memory, models."""
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -17,13 +19,36 @@ from mlxd.control.registry import Registry
 from mlxd.control.reload import Standing
 from mlxd.errors import ConfigError, ModelSourceError
 from mlxd.listener.listeners import Listeners, Move, PreparedMoves
-from mlxd.observability.logging import check_log_file, configure_logging
+from mlxd.observability.logging import PreparedLogging, current_logging, prepare_logging
 from mlxd.observability.metrics import Metrics
-from mlxd.observability.tracing import Tracing
+from mlxd.observability.tracing import PreparedTracing, Tracing
 
 _NEW_WORKER = frozenset({Action.LOAD, Action.ADD, Action.REPLACE, Action.DRAIN_AND_REPLACE})
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything of a new configuration that could have failed. To be committed, or discarded part by part."""
+
+    logs: PreparedLogging
+    traces: PreparedTracing
+    moves: PreparedMoves
+
+
+def _nothing() -> None:
+    """Nothing has to be done."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call of a commit. ``undo`` takes back whatever part of ``do`` was done; ``finish`` gives back what the old world held."""
+
+    name: str
+    do: Callable[[], None]
+    undo: Callable[[], None] = _nothing
+    finish: Callable[[], None] = _nothing
 
 
 class Takeover:
@@ -43,31 +68,71 @@ class Takeover:
         memory = self._registry.memory
         return Room(memory.ledger.limit, memory.by_model())
 
-    async def prepare(self, new: LoadedConfig, plan: Plan) -> PreparedMoves:
+    async def prepare(self, new: LoadedConfig, plan: Plan) -> Prepared:
         """See ``Host``. Raises ``ModelSourceError``, ``ConfigError`` or ``ListenError``."""
         changed = [model.name for model in plan.models if model.action in _NEW_WORKER]
         await asyncio.to_thread(_check_sources, new.config, changed)
-        if new.config.log.file != self.running.config.log.file:
-            check_log_file(new.config.log)
-        await self._tracing.prepare(new.config.tracing)
-        return self.listeners.prepare([Move(one.role, one.opened, one.closed) for one in plan.listeners])
+        with contextlib.ExitStack() as on_failure:
+            logs = self._prepare_logging(new)
+            on_failure.callback(logs.discard)
+            traces = await self._tracing.prepare(new.config.tracing)
+            on_failure.callback(traces.discard)
+            moves = self.listeners.prepare([Move(one.role, one.opened, one.closed) for one in plan.listeners])
+            on_failure.pop_all()
+        return Prepared(logs, traces, moves)
 
-    def commit(self, new: LoadedConfig, prepared: PreparedMoves) -> None:
-        """See ``Host``. Old sockets close before the new rules hold, and new ones answer after: neither is ever open under the
-        other's rules.
+    def _prepare_logging(self, new: LoadedConfig) -> PreparedLogging:
+        """A file that is gone since it was opened is no reason to refuse what does not touch it."""
+        if new.config.log.file == self.running.config.log.file:
+            with contextlib.suppress(ConfigError):
+                return prepare_logging(new.config.log)
+            log.error("log_not_reconfigured", file=new.config.log.file)
+            return PreparedLogging(new.config.log, None)
+        return prepare_logging(new.config.log)
+
+    def commit(self, new: LoadedConfig, prepared: Prepared) -> None:
+        """See ``Host``. In one turn of the event loop, so that no request is answered by one half of each configuration. If anything
+        raises all the same, what was done is taken back: the old world goes on, whole. What follows once everything is done only gives
+        back what the old one held.
         """
-        self.listeners.close_old(prepared)
-        self.running, self.since = new, time.time()
-        try:
-            configure_logging(new.config.log)
-        except ConfigError as error:  # it could be opened a moment ago
-            log.error("log_not_reconfigured", reason=error.message)  # noqa: TRY400 - the reason says it all
-        self._tracing.configure(new.config.tracing)
-        self._metrics.add_models(new.config.models)
-        self._metrics.config_loaded(new.sha256)
-        self._registry.memory.set_limit(total_memory_limit(new.config))
-        self._registry.apply(new.config.models)
-        self.listeners.serve_new(prepared)
+        steps = self.steps(new, prepared)
+        with contextlib.ExitStack() as undo:
+            undo.callback(self.listeners.take_back, prepared.moves)
+            for step in steps:
+                undo.callback(step.undo)
+                step.do()
+            undo.pop_all()
+        for step in steps:
+            try:
+                step.finish()
+            except Exception:
+                log.exception("old_configuration_not_tidied_up", step=step.name)
+
+    def steps(self, new: LoadedConfig, prepared: Prepared) -> tuple[Step, ...]:
+        """What a commit does, in its order."""
+        before, since, limit = self.running, self.since, self._registry.memory.ledger.limit
+        logs, traces, memory, metrics = current_logging(), self._tracing.current(), self._registry.memory, self._metrics
+        return (
+            Step("snapshot", lambda: self._run(new, time.time()), undo=lambda: self._run(before, since)),
+            Step("logs", prepared.logs.swap, undo=logs.put_back, finish=logs.close),
+            Step("traces", lambda: self._tracing.swap(prepared.traces), undo=lambda: self._tracing.swap(traces), finish=traces.discard),
+            Step("labels", lambda: metrics.add_models(new.config.models)),  # additional ones harm nobody
+            Step("memory", lambda: memory.set_limit(total_memory_limit(new.config)), undo=lambda: memory.set_limit(limit)),
+            Step(
+                "listeners",
+                lambda: self.listeners.serve_new(prepared.moves),
+                finish=lambda: self.listeners.close_old(prepared.moves),
+            ),
+            Step(
+                "metrics",
+                lambda: metrics.config_loaded(new.sha256),
+                undo=lambda: metrics.config_loaded(before.sha256, since),
+            ),
+            Step("models", lambda: self._registry.apply(new.config.models), undo=self._registry.restorer()),
+        )
+
+    def _run(self, snapshot: LoadedConfig, since: float) -> None:
+        self.running, self.since = snapshot, since
 
     async def wait_settled(self, models: Collection[str]) -> Mapping[str, str]:
         """See ``Host``."""

@@ -4,8 +4,9 @@ Only configured models are ever loaded: a name nobody configured is an error, wh
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from mlxd.client.worker_client import WorkerClient
 from mlxd.config.schema import ModelTable
@@ -47,18 +48,41 @@ class Registry:
     # ---- the configuration ----
 
     def apply(self, models: Mapping[str, ModelTable]) -> None:
-        """Take over these models, at once; each then becomes what it is to be by itself. Untouched ones do not notice."""
+        """Take over these models, at once; each then becomes what it is to be by itself. Untouched ones do not notice. Where anything
+        raises, what ``restorer`` gave before puts all back.
+        """
+        new = {name: self._new(name, table) for name, table in models.items() if name not in self._supervisors | self._removed}
         for name in self._supervisors.keys() - models.keys():
             self._remove(name)
-        self._supervisors = {name: self._supervisor(name, table) for name, table in models.items()}
+        known = new | self._removed | self._supervisors
+        self._supervisors = {name: known[name] for name in models}
         self._names = {alias: name for name, table in models.items() for alias in (name, *table.aliases)}
+        for name, table in models.items():
+            self._tell(self._supervisors[name], table, is_new=name in new or name in self._removed)
 
-    def _supervisor(self, name: str, table: ModelTable) -> ModelSupervisor:
-        known = self._supervisors.get(name)
-        if known is not None:
-            known.apply(table)
-            return known
-        made = self._removed.pop(name, None) or ModelSupervisor(
+    def restorer(self) -> Callable[[], None]:
+        """A function that makes the models, and what is wanted of them, what they are now."""
+        supervisors, removed, names = dict(self._supervisors), dict(self._removed), dict(self._names)
+        orders = [(one, one.order) for one in self._all()]
+
+        def restore() -> None:
+            made = [one for one in self._all() if one not in (*supervisors.values(), *removed.values())]
+            self._supervisors, self._removed, self._names = dict(supervisors), dict(removed), dict(names)
+            for one, order in orders:
+                one.put_back(order)
+            for one in made:
+                self._spawn(one.stop())
+
+        return restore
+
+    def _tell(self, supervisor: ModelSupervisor, table: ModelTable, *, is_new: bool) -> None:
+        self._removed.pop(supervisor.name, None)
+        supervisor.apply(table)
+        if is_new and table.lifecycle.load == "eager":
+            supervisor.want()
+
+    def _new(self, name: str, table: ModelTable) -> ModelSupervisor:
+        return ModelSupervisor(
             name,
             table,
             worker_factory=self._worker_factory,
@@ -66,15 +90,14 @@ class Registry:
             memory=self.memory,
             drain_timeout=self._drain_timeout,
         )
-        made.apply(table)
-        if table.lifecycle.load == "eager":
-            made.want()
-        return made
 
     def _remove(self, name: str) -> None:
         supervisor = self._removed[name] = self._supervisors[name]
         supervisor.unload()
-        task = asyncio.create_task(self._forget(name, supervisor))
+        self._spawn(self._forget(name, supervisor))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

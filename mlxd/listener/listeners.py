@@ -106,6 +106,12 @@ class Listeners:
             self._listeners[role].serve(address, bound)
             _log.info("listener_opened", role=role, address=str(bound.address))
 
+    def take_back(self, prepared: PreparedMoves) -> None:
+        """After ``serve_new``, or a part of it: as ``roll_back``."""
+        for role, address, _ in prepared.bound:
+            self._listeners[role].close(address)
+        self.roll_back(prepared)
+
     def roll_back(self, prepared: PreparedMoves) -> None:
         """As if nothing had been prepared."""
         for _, _, bound in prepared.bound:

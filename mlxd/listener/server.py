@@ -1,6 +1,7 @@
 """``Listener``: one application, served on one or several addresses."""
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -66,7 +67,12 @@ class Listener:
         """Serve what is bound already, for the address that was ``wanted``; from now on it is the listener's to close."""
         connections = OpenConnections()
         accepted = partial(self._accepted, connections)
-        self._open[wanted] = _Site(bound, [Acceptor(sock, accepted) for sock in bound.sockets], connections)
+        with contextlib.ExitStack() as on_failure:
+            for sock in bound.sockets:
+                on_failure.callback(asyncio.get_running_loop().remove_reader, sock)
+            acceptors = [Acceptor(sock, accepted) for sock in bound.sockets]
+            on_failure.pop_all()
+        self._open[wanted] = _Site(bound, acceptors, connections)
 
     def close(self, wanted: Address) -> None:
         """Stop listening on one address. Its connections finish the requests they are at, and close. No effect on one that is not open."""

@@ -9,6 +9,7 @@ called again at any time and every logger obeys: those obtained at import, and t
 
 import logging
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -35,23 +36,64 @@ class PreparedLogging:
     """A log that can take over without anything that might fail: its file is open. Call one of its two methods, once."""
 
     table: LogTable
-    output: LogOutput
+    output: LogOutput | None  # None: lines go where they went, only the level is another
 
     def commit(self) -> None:
         """Take over, at once and for every logger there is."""
-        root = logging.getLogger()
-        before = [each for each in root.handlers if isinstance(each, LogOutput)]
-        root.addHandler(self.output)
-        for old in before:
-            root.removeHandler(old)
-            old.close()
+        before = current_logging()
+        self.swap()
+        before.close()
+
+    def swap(self) -> None:
+        """As ``commit``, but what was before is still open: it can be put back."""
+        if self.output is not None:
+            _write_to([self.output])
         set_log_level(self.table.level)
         logging.captureWarnings(capture=True)
         _configure_structlog()
 
     def discard(self) -> None:
         """The log stays as it was."""
-        self.output.close()
+        if self.output is not None:
+            self.output.close()
+
+
+@dataclass(frozen=True)
+class CurrentLogging:
+    """Where lines went at some moment, and from which level on."""
+
+    outputs: tuple[LogOutput, ...]
+    level: str
+
+    def put_back(self) -> None:
+        """As it was then. Outputs that came since are closed."""
+        since = [one for one in current_logging().outputs if one not in self.outputs]
+        _write_to(self.outputs)
+        set_log_level(self.level)
+        for one in since:
+            one.close()
+
+    def close(self) -> None:
+        """Close those of its outputs that are not in use any more."""
+        now = current_logging().outputs
+        for one in self.outputs:
+            if one not in now:
+                one.close()
+
+
+def current_logging() -> CurrentLogging:
+    """Where lines go now."""
+    return CurrentLogging(tuple(each for each in logging.getLogger().handlers if isinstance(each, LogOutput)), log_level())
+
+
+def _write_to(outputs: Iterable[LogOutput]) -> None:
+    root, wanted = logging.getLogger(), list(outputs)
+    before = [each for each in root.handlers if isinstance(each, LogOutput)]
+    for one in wanted:
+        root.addHandler(one)
+    for old in before:
+        if old not in wanted:
+            root.removeHandler(old)
 
 
 def prepare_logging(log: LogTable, *, stream: TextIO | None = None) -> PreparedLogging:

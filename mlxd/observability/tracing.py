@@ -4,8 +4,11 @@ Off by default, and then nothing of OpenTelemetry is imported. Spans are made wh
 counted and logged, and sent by a thread of OpenTelemetry's: no request waits for a collector, and one that is away costs its spans.
 """
 
+from __future__ import annotations
+
 import asyncio
 import threading
+from dataclasses import dataclass
 from typing import Protocol
 
 from mlxd.config.schema import TracingTable
@@ -25,6 +28,20 @@ class SpanSink(Protocol):
         """Send what is left. Blocks, for as long as the collector keeps it waiting."""
 
 
+@dataclass(frozen=True)
+class PreparedTracing:
+    """A table, and where spans go by it."""
+
+    owner: Tracing
+    table: TracingTable
+    sink: SpanSink | None
+
+    def discard(self) -> None:
+        """Send what is left and close it, where spans do not go there now."""
+        if self.sink is not None and not self.owner.is_in_use(self.sink):
+            _in_background(self.sink)
+
+
 class Tracing:
     """Implements ``control.telemetry.Tracer``, by whatever ``[tracing]`` says now."""
 
@@ -32,18 +49,30 @@ class Tracing:
         self._table = TracingTable()
         self._sink: SpanSink | None = None
 
-    async def prepare(self, table: TracingTable) -> None:
-        """Before a reload: load what ``table`` needs, off the event loop, so that ``configure`` has it at hand."""
-        if table.enabled and self._sink is None:
-            await asyncio.to_thread(lambda: _make_sink(table).close())
+    async def prepare(self, table: TracingTable) -> PreparedTracing:
+        """Everything that can fail of a change to ``table``, off the event loop. For ``swap``."""
+        if table == self._table:
+            return self.current()
+        return PreparedTracing(self, table, await asyncio.to_thread(_make_sink, table) if table.enabled else None)
+
+    def current(self) -> PreparedTracing:
+        """What is in force, to be put back by ``swap``."""
+        return PreparedTracing(self, self._table, self._sink)
+
+    def swap(self, prepared: PreparedTracing) -> None:
+        """Send spans there from now on. Where they went before is its caller's to discard."""
+        self._table, self._sink = prepared.table, prepared.sink
 
     def configure(self, table: TracingTable) -> None:
-        """Take over ``table``, at start and at each reload. Spans of requests that are over go where they were to go."""
+        """Take over ``table`` at once. Spans of requests that are over go where they were to go."""
         if table != self._table:
-            before, self._table = self._sink, table
-            self._sink = _make_sink(table) if table.enabled else None
-            if before is not None:
-                _in_background(before)
+            before = self.current()
+            self._table, self._sink = table, _make_sink(table) if table.enabled else None
+            before.discard()
+
+    def is_in_use(self, sink: SpanSink) -> bool:
+        """Whether spans go there now."""
+        return self._sink is sink
 
     @harmless
     def request_finished(self, record: RequestRecord) -> str | None:

@@ -15,6 +15,8 @@ from mlxd.control.planner import Plan, plan
 from mlxd.errors import ConfigError, ListenError, ModelSourceError
 from mlxd.listener.listeners import Listeners, PreparedMoves
 from mlxd.listener.server import Listener
+from mlxd.observability.logging import PreparedLogging
+from mlxd.observability.tracing import PreparedTracing
 from mlxd.takeover import Takeover, total_memory_limit
 
 MODEL = '[models.tiny]\nsource = "builtin:smollm2-135m"\n'
@@ -28,6 +30,9 @@ class Registry:
 
     def apply(self, models):
         self._done("models", list(models))
+
+    def restorer(self):
+        return lambda: None
 
     async def wait_settled(self, models):
         return {"tiny": "no config.json"}
@@ -50,9 +55,13 @@ class Tracing:
 
     async def prepare(self, table):
         self._done("load", table.enabled)
+        return PreparedTracing(self, table, None)
 
-    def configure(self, table):
-        self._done("traces", table.enabled)
+    def current(self):
+        return PreparedTracing(self, None, None)
+
+    def swap(self, prepared):
+        self._done("traces", prepared.table.enabled)
 
 
 class RecordingListeners:
@@ -62,6 +71,9 @@ class RecordingListeners:
     def prepare(self, moves):
         self._done("bind", moves)
         return PreparedMoves(tuple(moves))
+
+    def take_back(self, prepared):
+        self._done("take back", prepared.moves)
 
     def close_old(self, prepared):
         self._done("close", prepared.moves)
@@ -109,7 +121,7 @@ class Rig:
 def configured(monkeypatch):
     """The log tables that were configured, instead of doing it: the logs are the test runner's."""
     found = []
-    monkeypatch.setattr("mlxd.takeover.configure_logging", found.append)
+    monkeypatch.setattr(PreparedLogging, "swap", lambda self: found.append(self.table))
     return found
 
 
@@ -121,9 +133,9 @@ def rig(tmp_path, configured):
 # ---- the order ----
 
 
-async def test_old_sockets_close_before_the_new_rules_hold_and_new_ones_answer_after(rig, configured):
+async def test_new_sockets_are_served_by_the_new_rules_and_old_ones_close_once_all_is_done(rig, configured):
     new = await rig.take_over(f'[server]\nlisten = "127.0.0.1:7001"\n{MODEL}[models.other]\nsource = "org/other"\n')
-    before, after = [("load", "old"), ("bind", "old"), ("close", "old")], ["traces", "metrics", "models", "serve"]
+    before, after = [("load", "old"), ("bind", "old")], ["traces", "metrics", "serve", "models", "close"]
     assert rig.order() == before + [(step, "new") for step in after]
     [move] = rig.steps[1][2]
     assert (move.role, [str(one) for one in move.opened], [str(one) for one in move.closed]) == (
@@ -212,11 +224,11 @@ async def test_a_log_file_that_cannot_be_opened_any_more_stops_nothing(rig, monk
     def refuse(_):
         raise ConfigError(["log.file: cannot append to it: No space left on device"])
 
-    monkeypatch.setattr("mlxd.takeover.configure_logging", refuse)
+    monkeypatch.setattr("mlxd.takeover.prepare_logging", refuse)
     with caplog.at_level(logging.ERROR):
         new = await rig.take_over(f'[log]\nlevel = "debug"\n{MODEL}')
     assert rig.takeover.running is new
-    assert rig.order()[-1] == ("serve", "new")
+    assert rig.order()[-1] == ("close", "new")
 
 
 # ---- with real sockets ----
@@ -242,7 +254,7 @@ async def test_no_request_is_answered_under_the_rules_of_another_address(tmp_pat
             await session.get("http://localhost/")
         new = rig.load(port)
         prepared = await rig.takeover.prepare(new, rig.plan(new))
-        [(_, _, bound)] = prepared.bound
+        [(_, _, bound)] = prepared.moves.bound
         async with asyncio.timeout(PATIENCE):
             reader, writer = await asyncio.open_connection("127.0.0.1", bound.address.port)  # before its rules hold
             writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
@@ -273,7 +285,7 @@ async def test_an_empty_plan_moves_nothing(tmp_path, configured):
     listeners = rig.takeover.listeners = Listeners({"inference": Listener(web.Application(), rig.before.config.server.listen)})
     await listeners.start()
     before = listeners.addresses("inference")
-    assert await rig.takeover.prepare(rig.before, Plan()) == PreparedMoves(())
+    assert (await rig.takeover.prepare(rig.before, Plan())).moves == PreparedMoves(())
     await rig.take_over(f'[server]\nlisten = "127.0.0.1:0"\n# mine\n{MODEL}')
     assert listeners.addresses("inference") == before != (TcpAddress("127.0.0.1", 0),)
     await listeners.stop()

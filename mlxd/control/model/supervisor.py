@@ -27,7 +27,7 @@ from mlxd.control.model.goal import Goal
 from mlxd.control.model.load_spec import limits
 from mlxd.control.model.recovery import Recovery
 from mlxd.control.model.status import ModelStatus
-from mlxd.control.model.wish import Wish
+from mlxd.control.model.wish import Order, Wish
 from mlxd.control.model.worker_run import WorkerRun
 from mlxd.control.model.workers import Memory, Terms, WorkerFactory, Workers
 from mlxd.control.telemetry import Telemetry
@@ -215,6 +215,16 @@ class ModelSupervisor:
     def drain(self) -> None:
         """As ``unload``, but requests are refused until it is wanted again."""
         self._wish(Wish.DRAINED)
+
+    @property
+    def order(self) -> Order:
+        """What is wanted now, to be put back."""
+        return Order(self._goal.table, self._goal.wish)
+
+    def put_back(self, order: Order) -> None:
+        """As it was wanted once."""
+        self._goal.table, self._goal.wish = order.table, order.wish
+        self._note()
 
     def apply(self, table: ModelTable) -> None:
         """The model's part of a new snapshot."""

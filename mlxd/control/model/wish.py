@@ -1,6 +1,9 @@
 """What is wanted of one model, as one value."""
 
+from dataclasses import dataclass
 from enum import Enum
+
+from mlxd.config.schema import ModelTable
 
 
 class Wish(Enum):
@@ -16,3 +19,11 @@ class Wish(Enum):
     def wants_worker(self) -> bool:
         """Whether a worker is to be there, and to be started again if it is lost."""
         return self in (Wish.LOADED, Wish.LOADED_FOR_REQUEST)
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is wanted of a model, and by which table."""
+
+    table: ModelTable
+    wish: Wish
