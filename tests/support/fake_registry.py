@@ -123,6 +123,7 @@ class FakeModel:
     ready: Ready = READY
     client: FakeWorker = field(default_factory=FakeWorker)
     state: ModelState = ModelState.READY
+    on_demand: bool = False
     error: MlxdError | None = None
 
 
@@ -145,7 +146,9 @@ class FakeRegistry:
     def status(self, name: str) -> ModelStatus:
         model = self.models[name]
         ready = model.ready if model.state is ModelState.READY else None
-        return ModelStatus(name=name, config=model.config, state=model.state, since=CREATED, created=CREATED, ready=ready)
+        return ModelStatus(
+            name=name, config=model.config, state=model.state, on_demand=model.on_demand, since=CREATED, created=CREATED, ready=ready
+        )
 
     def statuses(self) -> list[ModelStatus]:
         return [self.status(name) for name in self.models]

@@ -14,6 +14,7 @@ class ModelStatus:
     name: str
     config: ModelTable
     state: ModelState
+    on_demand: bool = False  # it is not ready, and a request would have it loaded, and be answered
     desired: ModelState = ModelState.READY  # what the configuration asks for: READY or STOPPED
     since: float  # Unix time of the last change of state
     created: int  # Unix time the model was configured; what OpenAI's ``created`` shows

@@ -121,6 +121,7 @@ class ModelSupervisor:
             name=self.name,
             config=self._goal.table,
             state=self._state,
+            on_demand=self._goal.wish is Wish.LOADED_FOR_REQUEST or (self._goal.wish is Wish.UNLOADED and self._may_try()),
             desired=ModelState.READY if self._goal.wish.wants_worker else ModelState.STOPPED,
             since=self._since,
             created=self._created,

@@ -81,6 +81,15 @@ async def test_health(server, states, status, word):
     assert await get(server, "/health") == (status, {"status": word})
 
 
+@pytest.mark.parametrize("state", [ModelState.STOPPED, ModelState.LOADING, ModelState.DRAINING])
+async def test_a_model_that_the_next_request_loads_is_healthy(server, state):
+    server.registry.models.clear()
+    server.registry.add("m").state = state
+    assert (await get(server, "/health"))[0] == 503
+    server.registry.models["m"].on_demand = True
+    assert await get(server, "/health") == (200, {"status": "ok"})
+
+
 async def test_head(server):
     async with server.session.head(server.url + "/health") as response:
         assert response.status == 200

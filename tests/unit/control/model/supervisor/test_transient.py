@@ -108,3 +108,22 @@ async def test_orders_while_the_daemon_stops_begin_nothing(make, factory):
         await asyncio.sleep(0)
     assert supervisor.state is ModelState.DRAINING
     assert len(factory.made) == 1
+
+
+async def test_which_models_can_serve_on_demand(make, factory):
+    lazy = make(worker=SLOW, lifecycle={"load": "lazy"})
+    assert lazy.status().on_demand
+    asking = asyncio.create_task(lazy.become_ready())
+    client = await factory.next()
+    assert lazy.status().on_demand  # whoever asks now waits, and is answered
+    client.refuse(AWAY)
+    with pytest.raises(ModelLoadingError):
+        await asyncio.wait_for(asking, 30)
+    assert not lazy.status().on_demand
+    other = make("other")
+    await ready(other, factory)
+    other.unload()
+    await reach(other, ModelState.STOPPED)
+    assert other.status().on_demand
+    other.drain()
+    assert not other.status().on_demand
