@@ -6,6 +6,7 @@ from typing import Self
 
 from mlxd.errors import ModelSourceError
 from mlxd.worker.facts.chat_template import FoundTemplates, find_chat_template
+from mlxd.worker.facts.checks import check_values
 from mlxd.worker.facts.context import Context, find_context
 from mlxd.worker.facts.end_tokens import EndTokens, find_end_tokens
 from mlxd.worker.facts.json_document import AGAIN, JsonDocument, is_there
@@ -44,6 +45,7 @@ class DirectoryFacts:
         _check_model_type(sources.config)
         weights = find_weights(directory)
         _check_tokenizer(directory)
+        check_values(sources)
         return cls(
             directory,
             sources.config,

@@ -1,5 +1,9 @@
-"""A directory for the library that loads a model: of its files, only those that count."""
+"""Directories for the libraries that load a model: of its files, only those that count.
 
+They are gone afterwards; what a library has opened stays open.
+"""
+
+import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,21 +11,37 @@ from pathlib import Path
 
 from mlxd.worker.facts.directory import DirectoryFacts
 
-# The weights and what the templates say are chosen here; code that comes with a model is not run; end tokens are united here.
-_LEFT_OUT = (".safetensors", ".py", ".jinja")
-_LEFT_OUT_NAMES = {"generation_config.json", "chat_template.json", "model.safetensors.index.json"}
+_OF_THE_MODEL = ("config.json", "hf_quant_config.json")
+
+# Weights and templates are chosen here, end tokens are united here, and code that comes with a model is not run.
+_NOT_OF_THE_TOKENIZER = (".safetensors", ".py", ".jinja")
+_NOT_OF_THE_TOKENIZER_EITHER = {*_OF_THE_MODEL, "generation_config.json", "chat_template.json", "model.safetensors.index.json"}
+
+# Of config.json, what decides about the tokenizer: its library would refuse a model for values that are none of its business.
+_OF_THE_CONFIGURATION = ("model_type", "architectures", "tokenizer_class", "transformers_version")
 
 
 @contextmanager
-def view_of(facts: DirectoryFacts) -> Iterator[Path]:
-    """A directory of links to the configuration, the tokenizer's files and the chosen weights. It is gone afterwards: what is open
-    stays open.
-    """
+def model_view(facts: DirectoryFacts) -> Iterator[Path]:
+    """A directory of links to the configuration and the chosen weights."""
     with tempfile.TemporaryDirectory(prefix="mlxd-model-") as name:
         view = Path(name)
-        for path in facts.directory.iterdir():
-            if path.is_file() and path.suffix not in _LEFT_OUT and path.name not in _LEFT_OUT_NAMES:
-                (view / path.name).symlink_to(path.absolute())
+        for file in _OF_THE_MODEL:
+            if (facts.directory / file).is_file():
+                (view / file).symlink_to((facts.directory / file).absolute())
         for number, file in enumerate(facts.weights.files):
             (view / f"model-{number:05}.safetensors").symlink_to((facts.directory / file).absolute())
+        yield view
+
+
+@contextmanager
+def tokenizer_view(facts: DirectoryFacts) -> Iterator[Path]:
+    """A directory of links to the tokenizer's files, and as much of the configuration as concerns it."""
+    with tempfile.TemporaryDirectory(prefix="mlxd-tokenizer-") as name:
+        view = Path(name)
+        for path in facts.directory.iterdir():
+            if path.is_file() and path.suffix not in _NOT_OF_THE_TOKENIZER and path.name not in _NOT_OF_THE_TOKENIZER_EITHER:
+                (view / path.name).symlink_to(path.absolute())
+        kept = {key: facts.config.get(key) for key in _OF_THE_CONFIGURATION if facts.config.get(key) is not None}
+        (view / "config.json").write_text(json.dumps(kept), encoding="utf-8")
         yield view

@@ -9,9 +9,11 @@ from mlx.utils import tree_flatten
 from mlx_lm.models.cache import make_prompt_cache
 
 from mlxd.errors import ModelSourceError
+from mlxd.worker.facts.json_document import JsonDocument
+from mlxd.worker.runtime.library_errors import configuration_causes
 
 _MOST = 48  # tokens
-_FIRST = (0, 0, 0, 0)  # where there is no conversation to begin with
+_FIRST = [0, 0, 0, 0]  # where there is no conversation to begin with
 
 
 def check_weights(model: Any, directory: Path) -> None:
@@ -27,21 +29,24 @@ def check_weights(model: Any, directory: Path) -> None:
             )
 
 
-def first_logits(model: Any, greeting: Sequence[int], dtype: str) -> int:
+def first_logits(model: Any, greeting: Sequence[int], dtype: str, config: JsonDocument) -> int:
     """The width of the model's logits, for a short prompt and the token after it. Raises ``ModelSourceError`` where nothing can be
     drawn from them, as with activations that are too large for the type.
     """
-    prompt = list(greeting[:_MOST]) or list(_FIRST)
+    width = int(model(mx.array(_FIRST)[None], cache=make_prompt_cache(model)).shape[-1])
+    known = [token for token in greeting if token < width]  # nothing checks that an embedding has the row it is asked for
+    prompt = known[:_MOST] or _FIRST
     cache = make_prompt_cache(model)
-    for tokens in (prompt, [prompt[-1]]):
+    for tokens in (prompt, prompt[-1:]):
         logits: mx.array = model(mx.array(tokens)[None], cache=cache)
         if not _are_usable(logits):
+            seen = configuration_causes(config) or "its weights are damaged, or its activations too large for the type"
             raise ModelSourceError(
-                f"the model's logits are infinite or not numbers in {dtype}: its weights are damaged, "
-                'or its activations too large for the type; try dtype = "bfloat16" or "float32"'
+                f"{config.path.parent}: the model's logits are infinite or not numbers in {dtype}: {seen}; "
+                'try dtype = "bfloat16" or "float32"'
             )
     mx.clear_cache()
-    return int(logits.shape[-1])
+    return width
 
 
 def _are_usable(logits: mx.array) -> bool:

@@ -14,7 +14,9 @@ from mlx_lm.utils import _get_classes
 from mlxd.errors import MlxdError, ModelSourceError
 from mlxd.worker.facts.json_document import JsonDocument, shown
 
-_COUNTS = ("num_", "hidden", "head", "intermediate", "vocab", "_dim", "_size", "_rank")  # in names of what cannot be zero
+_COUNTS = ("num_", "hidden", "head", "intermediate", "vocab", "_dim", "_size", "_rank", "theta", "eps")  # in names of what cannot be zero
+_LARGEST = 2**40
+_LONGEST = 300  # characters of a library's message
 _NAMES = {int: "a whole number", float: "a number", str: "a string", bool: "true or false", dict: "an object", list: "a list"}
 
 
@@ -28,9 +30,16 @@ def library_errors(what: str, paths: tuple[Path, Path], causes: Callable[[], str
     except (MlxdError, KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
     except BaseException as error:  # a panic of a library in Rust is no Exception
-        said = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}".replace(str(paths[0]), str(paths[1]))
+        said = _said(error).replace(str(paths[0]), str(paths[1]))
         seen = causes()
         raise ModelSourceError(f"{what}: {seen} ({said})" if seen else f"{what}: {said}") from error
+
+
+def _said(error: BaseException) -> str:
+    if isinstance(error, KeyError) and error.args:
+        return f'there is no "{error.args[0]}"'
+    message = " ".join(str(error).split())
+    return f"{type(error).__name__}: {message if len(message) <= _LONGEST else message[:_LONGEST] + '…'}"
 
 
 def configuration_causes(config: JsonDocument) -> str:
@@ -45,7 +54,7 @@ def suspects(config: JsonDocument) -> list[str]:
     for part in (config, config.part("text_config")):
         if part is not None:
             fields = _fields(part) or _fields(config)
-            found += [*_of_wrong_type(part, fields), *_zeros(part)]
+            found += [*_of_wrong_type(part, fields), *_of_no_size(part)]
             if part is config:
                 found += _missing(part, fields)
     return found
@@ -72,9 +81,12 @@ def _of_wrong_type(part: JsonDocument, fields: dict[str, tuple[Any, bool]]) -> I
             yield f'"{part.prefix}{key}": {shown(value)} instead of {_named(expected)}'
 
 
-def _zeros(part: JsonDocument) -> Iterator[str]:
+def _of_no_size(part: JsonDocument) -> Iterator[str]:
+    """Zero where something is counted, and what is infinite, no number, or beyond all reason."""
     for key, value in part.values.items():
-        if value == 0 and not isinstance(value, bool) and any(name in key for name in _COUNTS) and not key.endswith("_id"):
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            continue
+        if (value == 0 and any(name in key for name in _COUNTS) and not key.endswith("_id")) or not -_LARGEST < value < _LARGEST:
             yield f'"{part.prefix}{key}": {shown(value)}'
 
 

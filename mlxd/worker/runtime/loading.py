@@ -14,7 +14,7 @@ from mlxd.wire.model_facts import ModelFacts
 from mlxd.worker.facts.context import Context
 from mlxd.worker.facts.directory import DirectoryFacts
 from mlxd.worker.facts.settle import settle
-from mlxd.worker.facts.view import view_of
+from mlxd.worker.facts.view import model_view
 from mlxd.worker.runtime.first_logits import check_weights, first_logits
 from mlxd.worker.runtime.library_errors import configuration_causes, library_errors
 from mlxd.worker.runtime.tokenizing import OpenTokenizer, open_tokenizer
@@ -78,12 +78,11 @@ def open_model(path: Path, *, dtype: str, context_limit: int | None) -> OpenedMo
     facts = DirectoryFacts.read(path)
     context = facts.context.wished(context_limit)
     device = detect_device()
-    with view_of(facts) as view:
-        with _errors(facts, view):
-            model, _ = load_model(view, lazy=True)
-            _cast(model, dtype if dtype != "auto" or device == "gpu" else "float32", dequantize=dtype == "auto" and device == "cpu")
-            install_activations(model)
-        tokenizer = open_tokenizer(view, facts)
+    with model_view(facts) as view, _errors(facts, view):
+        model, _ = load_model(view, lazy=True)
+        _cast(model, dtype if dtype != "auto" or device == "gpu" else "float32", dequantize=dtype == "auto" and device == "cpu")
+        install_activations(model)
+    tokenizer = open_tokenizer(facts)
     weights = [value for _, value in tree_flatten(model.parameters())]
     floating = next((value.dtype for value in weights if mx.issubdtype(value.dtype, mx.floating)), mx.float32)
     return OpenedModel(
@@ -102,7 +101,7 @@ def read_weights(opened: OpenedModel) -> LoadedModel:
         mx.clear_cache()
         leave_memory_unwired()
         check_weights(opened.model, directory.directory)
-        vocab_size = first_logits(opened.model, opened.tokenizer.greeting, opened.dtype)
+        vocab_size = first_logits(opened.model, opened.tokenizer.greeting, opened.dtype, directory.config)
     settled = settle(opened.tokenizer.end_tokens, opened.tokenizer.vocabulary.values(), vocab_size)
     return LoadedModel(
         model=opened.model,
@@ -121,16 +120,18 @@ def read_weights(opened: OpenedModel) -> LoadedModel:
             chat_template=opened.tokenizer.template_origin,
             weight_files=list(directory.weights.files),
             weights_origin=directory.weights.origin,
-            warnings=[*_doubts(opened), *opened.tokenizer.warnings, *settled.warnings],
+            warnings=[*_doubts(opened, vocab_size), *opened.tokenizer.warnings, *settled.warnings],
         ),
     )
 
 
-def _doubts(opened: OpenedModel) -> Iterator[str]:
+def _doubts(opened: OpenedModel, vocab_size: int) -> Iterator[str]:
     if opened.context.warning:
         yield opened.context.warning
     if ignored := opened.directory.weights.ignored:
         yield f"beside the weights, {', '.join(ignored)} {'is' if len(ignored) == 1 else 'are'} not read"
+    if any(token >= vocab_size for token in opened.tokenizer.greeting):
+        yield f"the chat template writes tokens beyond the model's vocabulary of {vocab_size}: chat requests are refused"
 
 
 def _errors(facts: DirectoryFacts, view: Path) -> AbstractContextManager[None]:

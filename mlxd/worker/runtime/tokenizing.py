@@ -13,9 +13,11 @@ from mlxd.wire.model_facts import EndToken
 from mlxd.worker.facts.chat_template import FoundTemplates
 from mlxd.worker.facts.directory import DirectoryFacts, tokenizer_file
 from mlxd.worker.facts.settle import end_of_turn, unite
+from mlxd.worker.facts.view import tokenizer_view
 from mlxd.worker.runtime.library_errors import library_errors
 from mlxd.worker.text.chat_template import BrokenTemplate, BrokenTemplateError, ChatRenderer, ChatTemplate, Message, refusal
 
+_BESIDE = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 _ANSWER = "Paris"
 _TRIALS: Sequence[Sequence[Message]] = (
     ({"role": "user", "content": "Hello"},),
@@ -39,15 +41,16 @@ class OpenTokenizer:
     warnings: list[str]
 
 
-def open_tokenizer(view: Path, facts: DirectoryFacts) -> OpenTokenizer:
-    """Of the files in ``view``. Raises ``ModelSourceError`` for a tokenizer that cannot be read.
+def open_tokenizer(facts: DirectoryFacts) -> OpenTokenizer:
+    """The tokenizer of a model's directory. Raises ``ModelSourceError`` where it cannot be read.
 
     A template that cannot render a plain conversation is a warning, and the model then only completes text.
     """
     found = facts.template
-    with library_errors(f"{tokenizer_file(facts.directory)} cannot be read as a tokenizer", (view, facts.directory)):
+    with tokenizer_view(facts) as view, library_errors(_what(facts.directory), (view, facts.directory)):
         tokenizer = load_tokenizer(view, {"chat_template": found.chosen.text if found.chosen else None})
         vocabulary: Mapping[str, int] = tokenizer.get_vocab()
+        tokenizer.encode("Hello", add_special_tokens=True)
     renderer, origin = _renderer(tokenizer, found)
     warnings = [found.warning] if found.warning else []
     greeting: list[int] = []
@@ -58,6 +61,11 @@ def open_tokenizer(view: Path, facts: DirectoryFacts) -> OpenTokenizer:
             warnings.append(f"chat requests may be refused, for a plain conversation is: {error.message}")
     end_tokens = unite(facts.end_tokens, _own_end_tokens(tokenizer, renderer, origin), vocabulary)
     return OpenTokenizer(tokenizer, vocabulary, renderer, origin, end_tokens, list(greeting), warnings)
+
+
+def _what(directory: Path) -> str:
+    files = [tokenizer_file(directory).name, *(name for name in _BESIDE if (directory / name).is_file())]
+    return f"{directory}: the tokenizer cannot be read from {', '.join(files)}"
 
 
 def _renderer(tokenizer: Any, found: FoundTemplates) -> tuple[ChatRenderer | None, str | None]:
