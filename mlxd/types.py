@@ -4,7 +4,7 @@ Structs are ``msgspec`` so that the same values travel on the wire (``mlxd.wire`
 """
 
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, Self
 
 import msgspec
 
@@ -32,6 +32,23 @@ class ModelState(StrEnum):
     READY = "ready"
     DRAINING = "draining"
     FAILED = "failed"
+
+
+class LoadStage(StrEnum):
+    """What a worker does before its model is ready, in this order."""
+
+    FETCHING = "fetching"
+    CONVERTING = "converting"
+    LOADING = "loading"
+    WARMING = "warming"
+
+
+class RunnerKind(StrEnum):
+    """How a model computes."""
+
+    PAGED = "paged"  # a batch over one paged cache
+    CONTIGUOUS = "contiguous"  # a batch with a cache of its own for each sequence
+    SIMPLE = "simple"  # one request at a time
 
 
 class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,19 +92,30 @@ class MemoryFigures(msgspec.Struct, frozen=True, kw_only=True):
     rss: int = 0
 
 
-class CacheFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """What a model's prefix cache holds. Blocks only where it is paged, entries only where it keeps whole prompts."""
+class BlockFigures(msgspec.Struct, frozen=True, kw_only=True, tag="blocks"):
+    """The blocks of a paged cache."""
 
-    blocks_used: int = 0  # held by running requests
-    blocks_shared: int = 0  # of these, held by more than one
-    blocks_cached: int = 0  # kept for later requests
-    blocks_free: int = 0  # that can still be taken without evicting anything
+    used: int  # held by running requests
+    shared: int  # of these, held by more than one
+    cached: int  # kept for later requests
+    free: int  # that can still be taken without evicting anything
+    bytes_saved: int  # that copies of the shared blocks would take
+    snapshots: int = 0  # of recurrent state
+
+
+class EntryFigures(msgspec.Struct, frozen=True, kw_only=True, tag="entries"):
+    """The entries of a cache that keeps whole prompts."""
+
+    count: int
+
+
+class CacheFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """Keys and values of a model: of running requests, and what a prefix cache, if there is one, keeps for later ones."""
+
     bytes_used: int = 0
     bytes_cached: int = 0
-    bytes_saved: int = 0  # that copies of the shared blocks would take
     limit_bytes: int = 0
-    entries: int = 0  # prompts kept whole
-    snapshots: int = 0  # of recurrent state
+    kept: BlockFigures | EntryFigures | None = None
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,6 +130,17 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     cache_bytes: int | None = None  # for keys and values, of running and of past requests; None: a share of the available RAM
     cache_fraction: float | None = None  # that share; None: 20 %
     cache_entries: int = 64  # prompts kept by a cache of whole prompts
+
+
+class ResolvedLimits(Limits, frozen=True, kw_only=True):
+    """Limits as a worker has them: the cache has a size, whatever share was asked for."""
+
+    cache_bytes: int
+
+    @classmethod
+    def of(cls, limits: Limits, cache_bytes: int) -> Self:
+        """Returns ``limits`` with a cache of so many bytes."""
+        return cls(**(msgspec.structs.asdict(limits) | {"cache_bytes": cache_bytes}))
 
 
 class ChatMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -8,7 +8,7 @@ from mlxd.admin.exchange import reply
 from mlxd.admin.keys import SOURCES, AdminSources
 from mlxd.control.model.status import ModelStatus
 from mlxd.control.telemetry import CacheCounters, HistogramCounts, TokenCounters
-from mlxd.types import CacheFigures, Limits
+from mlxd.types import BlockFigures, EntryFigures, ResolvedLimits
 from mlxd.wire.messages import Heartbeat, Progress, Ready
 from mlxd.wire.model_facts import ModelFacts
 
@@ -78,7 +78,7 @@ def _progress(progress: Progress | None) -> answers.LoadProgress | None:
     return answers.LoadProgress(stage=progress.stage, done_bytes=progress.done, total_bytes=progress.total, fraction=share)
 
 
-def _limits(limits: Limits | None) -> answers.WorkerLimits | None:
+def _limits(limits: ResolvedLimits | None) -> answers.WorkerLimits | None:
     return None if limits is None else answers.WorkerLimits(**msgspec.structs.asdict(limits))
 
 
@@ -88,15 +88,16 @@ def _memory(heartbeat: Heartbeat) -> answers.WorkerMemory:
 
 def _cache(status: ModelStatus, counters: CacheCounters) -> answers.Cache:
     figures = status.heartbeat.cache if status.heartbeat else None
-    paged = figures is not None and status.ready is not None and status.ready.runner == "paged"
+    kept = figures.kept if figures else None
+    blocks = kept if isinstance(kept, BlockFigures) else None
     return answers.Cache(
         kind=status.config.cache.kind,
-        blocks=_blocks(figures) if figures is not None and paged else None,
-        entries=None if figures is None or paged else figures.entries,
-        snapshots=figures.snapshots if figures else None,
+        blocks=_blocks(blocks) if blocks else None,
+        entries=kept.count if isinstance(kept, EntryFigures) else None,
+        snapshots=blocks.snapshots if blocks else None,
         used_bytes=figures.bytes_used if figures else None,
         cached_bytes=figures.bytes_cached if figures else None,
-        saved_bytes=figures.bytes_saved if figures else None,
+        saved_bytes=blocks.bytes_saved if blocks else None,
         limit_bytes=figures.limit_bytes if figures else None,
         query_tokens=counters.query_tokens,
         hit_tokens=counters.hit_tokens,
@@ -112,8 +113,8 @@ def _histogram(values: HistogramCounts) -> answers.Histogram:
     return answers.Histogram(bounds=values.bounds, counts=values.counts)
 
 
-def _blocks(figures: CacheFigures) -> answers.Blocks:
-    return answers.Blocks(used=figures.blocks_used, shared=figures.blocks_shared, cached=figures.blocks_cached, free=figures.blocks_free)
+def _blocks(figures: BlockFigures) -> answers.Blocks:
+    return answers.Blocks(used=figures.used, shared=figures.shared, cached=figures.cached, free=figures.free)
 
 
 def _facts(facts: ModelFacts) -> answers.Facts:

@@ -13,7 +13,7 @@ from mlxd import __version__
 from mlxd.client.stream_table import StreamTable
 from mlxd.client.worker_client import RequestStream
 from mlxd.errors import BodyTooLargeError, InvalidRequestError, MlxdError, QueueFullError, VersionMismatchError, WorkerLostError, from_code
-from mlxd.types import Limits
+from mlxd.types import Limits, ResolvedLimits
 from mlxd.wire.framing import FramingError, daemon_codec
 from mlxd.wire.messages import (
     Abort,
@@ -60,7 +60,7 @@ class Connection:
         self.streams = StreamTable(self._send_abort)
         self.loaded: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
         self.heartbeat: Heartbeat | None = None
-        self.limits: Limits | None = None  # as the worker said last
+        self.limits: ResolvedLimits | None = None  # as the worker said last
         self._greeted = False
         self._reader = reader
         self._writer = writer
@@ -68,7 +68,7 @@ class Connection:
         self._sinks = sinks
         self._codec = daemon_codec()
         self._sent = 0  # bytes, since the start
-        self._reconfigurations: deque[asyncio.Future[Limits]] = deque()  # sent and not answered, oldest first
+        self._reconfigurations: deque[asyncio.Future[ResolvedLimits]] = deque()  # sent and not answered, oldest first
         self._evictions: deque[asyncio.Future[CacheEvicted]] = deque()
 
     @classmethod
@@ -100,7 +100,7 @@ class Connection:
         self._write(frame)
         return stream
 
-    def reconfigure(self, limits: Limits) -> "asyncio.Future[Limits]":
+    def reconfigure(self, limits: Limits) -> "asyncio.Future[ResolvedLimits]":
         """What the worker answers. Fails with ``WorkerLostError`` when the connection ends first."""
         return self._ask(Reconfigure(limits=limits), self._reconfigurations)
 

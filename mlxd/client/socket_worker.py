@@ -10,7 +10,7 @@ from mlxd.client.connection import Connection, Sinks, failed_stream
 from mlxd.client.hang_watch import HangWatch
 from mlxd.client.worker_client import LoadWatcher, RequestStream, WorkerExit, WorkerLog
 from mlxd.errors import MlxdError, ModelLoadingError, ShuttingDownError, VersionMismatchError, WorkerLostError
-from mlxd.types import Limits
+from mlxd.types import Limits, ResolvedLimits
 from mlxd.wire.framing import FramingError
 from mlxd.wire.messages import CacheEvicted, Generate, Heartbeat, Load, LogRecord, NeedsMemory, Proceed, Ready, Stop
 
@@ -91,7 +91,7 @@ class SocketWorker:
             return failed_stream(request.id, self._lost_error())
         return self._connection.submit(request)
 
-    async def reconfigure(self, limits: Limits) -> Limits:
+    async def reconfigure(self, limits: Limits) -> ResolvedLimits:
         """See ``WorkerClient``."""
         if self._connection is None or self._lost.is_set() or self._stopping is not None:
             raise self._lost_error()
@@ -141,7 +141,7 @@ class SocketWorker:
         return self._connection.heartbeat if self._connection else None
 
     @property
-    def limits(self) -> Limits | None:
+    def limits(self) -> ResolvedLimits | None:
         """See ``WorkerClient``."""
         return self._connection.limits if self._connection else None
 

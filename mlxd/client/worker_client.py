@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from mlxd.errors import MlxdError, SlowClientError, from_code
-from mlxd.types import Limits
+from mlxd.types import Limits, ResolvedLimits
 from mlxd.wire.messages import (
     CacheEvicted,
     Failed,
@@ -144,7 +144,7 @@ class WorkerClient(Protocol):
         that cannot be sent (an id in use, text that is no Unicode) raises ``InvalidRequestError`` there.
         """
 
-    async def reconfigure(self, limits: Limits) -> Limits:
+    async def reconfigure(self, limits: Limits) -> ResolvedLimits:
         """Give the ready worker other limits; those it has then. Raises ``ModelLoadingError`` before it is ready, and ``WorkerLostError``
         when it goes before it answers; one that never answers is hung.
         """
@@ -176,7 +176,7 @@ class WorkerClient(Protocol):
         """The last one; None before the first."""
 
     @property
-    def limits(self) -> Limits | None:
+    def limits(self) -> ResolvedLimits | None:
         """Those the worker has, as it said last; None before it is ready."""
 
     @property

@@ -7,7 +7,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from mlxd.control.model.status import ModelStatus
-from mlxd.types import ModelState
+from mlxd.types import BlockFigures, ModelState
 
 _WITHOUT_WORKER = frozenset({ModelState.STOPPED, ModelState.FAILED})
 
@@ -70,8 +70,8 @@ def _add_worker(families: _Families, status: ModelStatus) -> None:
         families.memory.add_metric([name, kind], size)
     cache = status.heartbeat.cache
     families.kv_bytes.add_metric([name], cache.bytes_used + cache.bytes_cached)
-    if status.ready is not None and status.ready.runner == "paged":
-        families.saved.add_metric([name], cache.bytes_saved)
-        counts = {"used": cache.blocks_used, "shared": cache.blocks_shared, "cached": cache.blocks_cached, "free": cache.blocks_free}
+    if isinstance(blocks := cache.kept, BlockFigures):
+        families.saved.add_metric([name], blocks.bytes_saved)
+        counts = {"used": blocks.used, "shared": blocks.shared, "cached": blocks.cached, "free": blocks.free}
         for state, count in counts.items():
             families.blocks.add_metric([name, state], count)

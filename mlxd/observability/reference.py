@@ -15,7 +15,7 @@ from mlxd.control.memory_pressure import PressureLevel
 from mlxd.control.model.status import ModelStatus
 from mlxd.control.telemetry import UNKNOWN_MODEL
 from mlxd.observability.metrics import Metrics
-from mlxd.types import CacheFigures, Limits, MemoryFigures, ModelState
+from mlxd.types import BlockFigures, CacheFigures, MemoryFigures, ModelState, ResolvedLimits, RunnerKind
 from mlxd.wire.messages import Heartbeat, Ready
 
 _HEAD = """\
@@ -92,9 +92,9 @@ def _example() -> Metrics:
 
 def _loaded_model() -> ModelStatus:
     ready = Ready(
-        runner="paged",
+        runner=RunnerKind.PAGED,
         runner_reason="",
-        limits=Limits(),
+        limits=ResolvedLimits(cache_bytes=0),
         device="",
         dtype="",
         context_length=0,
@@ -103,7 +103,8 @@ def _loaded_model() -> ModelStatus:
         load_seconds=0.0,
         versions={},
     )
-    heartbeat = Heartbeat(running=0, waiting=0, steps=0, busy_seconds=0.0, memory=MemoryFigures(), cache=CacheFigures())
+    cache = CacheFigures(kept=BlockFigures(used=0, shared=0, cached=0, free=0, bytes_saved=0))
+    heartbeat = Heartbeat(running=0, waiting=0, steps=0, busy_seconds=0.0, memory=MemoryFigures(), cache=cache)
     table = ModelTable.model_validate({"source": "builtin:smollm2-135m"})
     return ModelStatus(name="NAME", config=table, state=ModelState.READY, since=0.0, created=0, ready=ready, heartbeat=heartbeat)
 

@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from mlxd.control.model.status import ModelStatus
 from mlxd.control.telemetry import UNKNOWN_MODEL, RequestRecord
 from mlxd.observability.model_gauges import has_worker
-from mlxd.types import CacheFigures, FinishReason
+from mlxd.types import BlockFigures, CacheFigures, FinishReason
 
 LENGTH = tuple(2**exponent for exponent in range(2, 18))  # tokens: 4 to 131,072
 ENGINE = "0"
@@ -128,9 +128,8 @@ def _load(status: ModelStatus) -> Mapping[str, float]:
 
 def _cache_usage(cache: CacheFigures) -> float:
     """As vLLM means it: what is kept for later requests only can be taken at any time, and is not in use."""
-    blocks = cache.blocks_used + cache.blocks_cached + cache.blocks_free
-    if blocks:
-        return cache.blocks_used / blocks
+    if isinstance(blocks := cache.kept, BlockFigures):
+        return blocks.used / max(1, blocks.used + blocks.cached + blocks.free)
     return min(1.0, cache.bytes_used / cache.limit_bytes) if cache.limit_bytes else 0.0
 
 

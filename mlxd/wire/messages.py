@@ -20,7 +20,10 @@ from mlxd.types import (
     ChatMessage,
     FinishReason,
     Limits,
+    LoadStage,
     MemoryFigures,
+    ResolvedLimits,
+    RunnerKind,
     SamplingParams,
     Timings,
     Usage,
@@ -142,7 +145,7 @@ class Hello(_Message, frozen=True, kw_only=True):
 class Progress(_Message, frozen=True, kw_only=True):
     """Loading goes on. ``done`` of ``total`` in bytes, or both 0 where a stage cannot tell."""
 
-    stage: Literal["fetching", "converting", "loading", "warming"]
+    stage: LoadStage
     done: int = 0
     total: int = 0
 
@@ -163,10 +166,10 @@ class NeedsMemory(_Message, frozen=True, kw_only=True):
 class Ready(_Message, frozen=True, kw_only=True):
     """The model is loaded and has generated a token."""
 
-    runner: str  # "simple", "contiguous" or "paged"
+    runner: RunnerKind
     runner_reason: str  # why this one
     is_fallback: bool = False  # another runner was asked for, and is not right for this model
-    limits: Limits  # as they are now
+    limits: ResolvedLimits  # as they are now
     device: str  # "cpu" | "gpu"
     dtype: str
     context_length: int
@@ -180,7 +183,7 @@ class Ready(_Message, frozen=True, kw_only=True):
 class Reconfigured(_Message, frozen=True, kw_only=True):
     """The limits as they are now."""
 
-    limits: Limits
+    limits: ResolvedLimits
 
 
 class CacheEvicted(_Message, frozen=True, kw_only=True):

@@ -1,9 +1,8 @@
 """``cache.memory`` as bytes."""
 
-import msgspec
 import psutil
 
-from mlxd.types import Limits
+from mlxd.types import Limits, ResolvedLimits
 
 AUTO_FRACTION = 0.2  # of available RAM
 
@@ -16,9 +15,9 @@ class CacheLimit:
     def __init__(self) -> None:
         self._available = psutil.virtual_memory().available
 
-    def resolve(self, limits: Limits) -> Limits:
-        """With ``cache_bytes`` set."""
+    def resolve(self, limits: Limits) -> ResolvedLimits:
+        """Returns the limits with a size in the place of a share."""
         size = limits.cache_bytes
         if size is None:
             size = int(self._available * (limits.cache_fraction or AUTO_FRACTION))
-        return msgspec.structs.replace(limits, cache_bytes=size)
+        return ResolvedLimits.of(limits, size)

@@ -2,13 +2,11 @@
 
 import threading
 from collections.abc import Callable
-from typing import Literal
 
-import msgspec
 from typing_extensions import override
 
 from mlxd.errors import MlxdError, ModelLoadingError, ModelSourceError, ModelUnreachableError
-from mlxd.types import MemoryFigures
+from mlxd.types import LoadStage, MemoryFigures
 from mlxd.wire.messages import (
     Abort,
     CacheEvicted,
@@ -63,7 +61,6 @@ class Loading(Stage):
         if self._begun:
             return False
         self._begun = True
-        order = msgspec.structs.replace(order, limits=self._cache_limit.resolve(order.limits))
         self._queue.max_queue = order.limits.max_queue
         threading.Thread(target=self._engine_thread, args=(order,), name="engine", daemon=True).start()
         return True
@@ -104,7 +101,7 @@ class Loading(Stage):
         try:
             from mlxd.worker.runtime.start import start_model  # imports MLX: on this thread, and after OpenBLAS
 
-            model = start_model(order, self._tell_progress, self._wait_for_memory)
+            model = start_model(order, self._cache_limit.resolve(order.limits), self._tell_progress, self._wait_for_memory)
         except Exception as error:  # noqa: BLE001 - whatever a library raises, the operator must read it
             self._outbox.send_from_any_thread(LoadFailed(error=_load_error(order.source, error)))
             return False
@@ -120,7 +117,7 @@ class Loading(Stage):
         engine.run()
         return True
 
-    def _tell_progress(self, stage: Literal["fetching", "converting", "loading", "warming"], done: int, total: int) -> None:
+    def _tell_progress(self, stage: LoadStage, done: int, total: int) -> None:
         self._outbox.send_from_any_thread(Progress(stage=stage, done=done, total=total))
 
     def _wait_for_memory(self, needs: NeedsMemory) -> None:

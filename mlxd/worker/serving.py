@@ -3,7 +3,7 @@
 import msgspec
 from typing_extensions import override
 
-from mlxd.types import Limits
+from mlxd.types import ResolvedLimits
 from mlxd.wire.messages import Abort, CacheEvicted, EvictCache, Generate, Heartbeat, Proceed, Reconfigure, Reconfigured
 from mlxd.worker.cache_limit import CacheLimit
 from mlxd.worker.engine.engine import Engine
@@ -53,14 +53,14 @@ class Serving(Stage):
         self._queue.close()
         self._sessions.close()
 
-    def _reconfigure(self, limits: Limits) -> None:
+    def _reconfigure(self, limits: ResolvedLimits) -> None:
         self._queue.max_queue = limits.max_queue
         self._sessions.reconfigure(limits)
         self._queue.call(lambda: self._apply(limits))
 
     # ---- on the engine thread ----
 
-    def _apply(self, limits: Limits) -> None:
+    def _apply(self, limits: ResolvedLimits) -> None:
         self._engine.reconfigure(limits)
         self._queue.capacity = self._engine.capacity
         self._outbox.send_from_any_thread(Reconfigured(limits=limits))

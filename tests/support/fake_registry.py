@@ -9,7 +9,7 @@ from mlxd.config.schema import ModelTable
 from mlxd.control.model.status import ModelStatus
 from mlxd.control.telemetry import RequestRecord
 from mlxd.errors import MlxdError, ModelNotFoundError
-from mlxd.types import CacheOutcome, FinishReason, Limits, ModelState, Timings, Usage
+from mlxd.types import CacheOutcome, FinishReason, ModelState, ResolvedLimits, Timings, Usage
 from mlxd.wire.messages import ChatPrompt, Delta, ErrorInfo, Failed, Finished, Generate, Ready, Started, TextPrompt
 from mlxd.wire.parts import text_parts
 
@@ -22,7 +22,7 @@ READY = Ready(
     context_length=2048,
     vocab_size=1000,
     weight_bytes=1,
-    limits=Limits(),
+    limits=ResolvedLimits(cache_bytes=0),
     load_seconds=0.1,
     versions={"mlx": "0", "mlx_lm": "0"},
 )

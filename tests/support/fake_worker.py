@@ -54,7 +54,7 @@ import sys
 from pathlib import Path
 
 from mlxd import __version__
-from mlxd.types import CacheFigures, CacheOutcome, FinishReason, MemoryFigures, Timings, Usage
+from mlxd.types import CacheFigures, CacheOutcome, EntryFigures, FinishReason, MemoryFigures, Timings, Usage
 from mlxd.wire.framing import worker_codec
 from mlxd.wire.messages import (
     Abort,
@@ -84,6 +84,7 @@ from mlxd.wire.messages import (
     TextPrompt,
 )
 from mlxd.wire.parts import Text
+from tests.support.wire_requests import resolved
 
 COMMAND = (sys.executable, str(Path(__file__).resolve()))
 OLD_COMMAND = (*COMMAND, "old")
@@ -178,7 +179,7 @@ class FakeWorker:
         if limits.max_queue == 13:
             self.die("exit")
         elif limits.max_queue != 14:
-            self.send(Reconfigured(limits=limits))
+            self.send(Reconfigured(limits=resolved(limits)))
 
     def greet(self):
         match self.greeting:
@@ -235,14 +236,14 @@ class FakeWorker:
         self.send(Progress(stage="loading"))
         self.send(
             Ready(
-                runner=load.mode,
+                runner="contiguous" if load.mode == "continuous" else "simple",
                 runner_reason=f"a fake of {load.source}",
                 device="cpu",
                 dtype="float32",
                 context_length=load.context_length or 2048,
                 vocab_size=1000,
                 weight_bytes=1000,
-                limits=load.limits,
+                limits=resolved(load.limits),
                 load_seconds=0.01,
                 versions={"mlx": "0", "mlx_lm": "0"},
             )
@@ -263,7 +264,7 @@ class FakeWorker:
                     steps=self.steps,
                     busy_seconds=self.busy,
                     memory=MemoryFigures(weights=1000, rss=2000),
-                    cache=CacheFigures(entries=len(self.seen)),
+                    cache=CacheFigures(kept=EntryFigures(count=len(self.seen))),
                 )
             )
             await asyncio.sleep(interval)

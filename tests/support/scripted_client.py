@@ -5,12 +5,13 @@ import asyncio
 from mlxd.client.stream_table import StreamTable
 from mlxd.client.worker_client import WorkerExit
 from mlxd.errors import MlxdError
-from mlxd.types import FinishReason, Limits, MemoryFigures, Timings, Usage
+from mlxd.types import FinishReason, MemoryFigures, ResolvedLimits, Timings, Usage
 from mlxd.wire.messages import CacheEvicted, Finished, Heartbeat, NeedsMemory, Ready
+from tests.support.wire_requests import resolved
 
 READY = Ready(
     runner="simple", runner_reason="", device="cpu", dtype="float32", context_length=2048, vocab_size=1000,
-    weight_bytes=1, limits=Limits(), load_seconds=0.25, versions={},
+    weight_bytes=1, limits=ResolvedLimits(cache_bytes=0), load_seconds=0.25, versions={},
 )  # fmt: skip
 
 
@@ -39,7 +40,7 @@ class ScriptedClient:
     # ---- the test's side ----
 
     def become_ready(self):
-        self.limits = self.load.limits
+        self.limits = resolved(self.load.limits)
         self._loaded.set_result(READY)
 
     async def need(self, size):
@@ -74,8 +75,8 @@ class ScriptedClient:
         self.reconfigured.append(limits)
         self.asked_to_reconfigure.set()
         await self.may_reconfigure.wait()
-        self.limits = limits
-        return limits
+        self.limits = resolved(limits)
+        return self.limits
 
     async def start(self, load, watcher):
         self.load, self.watcher = load, watcher

@@ -11,7 +11,7 @@ from mlxd.control.operations import Operations
 from mlxd.control.reload import Outcome, Result
 from mlxd.control.telemetry import CacheCounters, HistogramCounts, TokenCounters
 from mlxd.errors import ConfigError, ModelLoadingError, ModelNotFoundError
-from mlxd.types import CacheFigures, Limits, MemoryFigures, ModelState
+from mlxd.types import BlockFigures, CacheFigures, EntryFigures, MemoryFigures, ModelState, ResolvedLimits
 from mlxd.wire.messages import CacheEvicted, Heartbeat, Ready
 from mlxd.wire.model_facts import EndToken, ModelFacts
 
@@ -19,9 +19,9 @@ SHA256 = "5e" * 32
 SINCE = 1_767_323_045.5  # 2026-01-02T03:04:05.500Z
 
 MEMORY = MemoryFigures(weights=100, kv=20, mlx_active=130, mlx_cache=7, mlx_peak=200, rss=300)
-CACHE = CacheFigures(bytes_used=5, bytes_cached=15, limit_bytes=1000, entries=3)
+CACHE = CacheFigures(bytes_used=5, bytes_cached=15, limit_bytes=1000, kept=EntryFigures(count=3))
 PAGED_CACHE = CacheFigures(
-    blocks_used=6, blocks_shared=2, blocks_cached=3, blocks_free=7, bytes_used=60, bytes_cached=30, bytes_saved=40, limit_bytes=160
+    bytes_used=60, bytes_cached=30, limit_bytes=160, kept=BlockFigures(used=6, shared=2, cached=3, free=7, bytes_saved=40)
 )
 HEARTBEAT = Heartbeat(running=1, waiting=2, steps=9, busy_seconds=0.0, memory=MEMORY, cache=CACHE)
 READY = Ready(
@@ -32,7 +32,7 @@ READY = Ready(
     context_length=2048,
     vocab_size=49152,
     weight_bytes=100,
-    limits=Limits(),
+    limits=ResolvedLimits(cache_bytes=0),
     load_seconds=1.5,
     versions={"mlx": "0.32.4", "mlx_lm": "0.32.2"},
     facts=ModelFacts(

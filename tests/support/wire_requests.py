@@ -1,6 +1,6 @@
 """Messages for a worker, short to write."""
 
-from mlxd.types import Limits, SamplingParams
+from mlxd.types import Limits, ResolvedLimits, SamplingParams
 from mlxd.wire.messages import Generate, Load, TextPrompt
 
 
@@ -16,6 +16,11 @@ def load(source: str = "fake/ok", *, heartbeat_interval: float = 0.05) -> Load:
         limits=Limits(cache_entries=8),
         heartbeat_interval=heartbeat_interval,
     )
+
+
+def resolved(limits: Limits) -> ResolvedLimits:
+    """As a worker without memory would have them."""
+    return ResolvedLimits.of(limits, limits.cache_bytes or 0)
 
 
 class Watcher:

@@ -6,13 +6,13 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from mlxd.admin.answers.document import Bytes, Count, Document, Seconds, Time
-from mlxd.types import ModelState
+from mlxd.types import LoadStage, ModelState, RunnerKind
 
 
 class LoadProgress(Document, frozen=True, kw_only=True):
     """How far a load is."""
 
-    stage: Literal["fetching", "converting", "loading", "warming"]
+    stage: LoadStage
     done_bytes: Annotated[Bytes, Meta(description="0 where the stage cannot tell.")]
     total_bytes: Annotated[Bytes, Meta(description="0 where the stage cannot tell.")]
     fraction: Annotated[float | None, Meta(description="Of this stage, from 0 to 1.")]
@@ -58,11 +58,11 @@ class Cache(Document, frozen=True, kw_only=True):
 
     kind: Annotated[Literal["auto", "paged", "entries", "none"], Meta(description="As configured.")]
     blocks: Annotated[Blocks | None, Meta(description="Of a paged cache.")]
-    entries: Annotated[Count | None, Meta(description="Whole prompts kept, where it is not paged.")]
-    snapshots: Annotated[Count | None, Meta(description="Kept states of recurrent layers.")]
+    entries: Annotated[Count | None, Meta(description="Of a cache of whole prompts.")]
+    snapshots: Annotated[Count | None, Meta(description="Kept states of recurrent layers, of a paged cache.")]
     used_bytes: Annotated[Bytes | None, Meta(description="Held by running requests.")]
     cached_bytes: Annotated[Bytes | None, Meta(description="Kept for later requests.")]
-    saved_bytes: Annotated[Bytes | None, Meta(description="What copies of the shared blocks would take.")]
+    saved_bytes: Annotated[Bytes | None, Meta(description="What copies of the shared blocks of a paged cache would take.")]
     limit_bytes: Bytes | None
     query_tokens: Annotated[Count, Meta(description="Prompt tokens that were looked up, since the daemon started.")]
     hit_tokens: Annotated[Count, Meta(description="Of these, found.")]
@@ -92,15 +92,15 @@ class WorkerLimits(Document, frozen=True, kw_only=True):
     step_tokens: Annotated[Count | None, Meta(description='Null: "auto".')]
     target_itl: Annotated[Seconds, Meta(description="Seconds.")]
     priority_ageing: Annotated[Seconds, Meta(description="Seconds.")]
-    cache_bytes: Annotated[Bytes | None, Meta(description="Null: a share of the available RAM.")]
-    cache_fraction: Annotated[float | None, Meta(description="That share; null: a fifth.")]
+    cache_bytes: Bytes
+    cache_fraction: Annotated[float | None, Meta(description="The share of the available RAM that was asked for, if it was a share.")]
     cache_entries: Count
 
 
 class Runner(Document, frozen=True, kw_only=True):
     """How the worker computes."""
 
-    name: Annotated[str, Meta(description="`paged`, `contiguous` or `simple`.")]
+    name: Annotated[RunnerKind, Meta(description="Over one paged cache, over a cache for each sequence, or one request at a time.")]
     reason: Annotated[str, Meta(description="Why this one.")]
     fallback: Annotated[bool, Meta(description="It is not the one that was asked for.")]
 

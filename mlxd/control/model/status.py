@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from mlxd.config.schema import ModelTable
-from mlxd.types import Limits, ModelState
+from mlxd.types import ModelState, ResolvedLimits
 from mlxd.wire.messages import Heartbeat, Progress, Ready
 
 
@@ -25,7 +25,7 @@ class ModelStatus:
     differs: str | None = None  # why what runs is not what the configuration says
     ready: Ready | None = None  # what the worker said when it became ready
     heartbeat: Heartbeat | None = None
-    limits: Limits | None = None  # those the worker has, not those it was asked to take
+    limits: ResolvedLimits | None = None  # those the worker has, not those it was asked to take
     running: int = 0
     waiting: int = 0
     restarts: int = 0  # since the daemon started

@@ -12,7 +12,7 @@ from mlxd.control.model.load_progress import LoadProgress
 from mlxd.control.model.load_spec import load_spec, worker_spec
 from mlxd.control.telemetry import Telemetry
 from mlxd.errors import GenerationError
-from mlxd.types import Limits, SamplingParams
+from mlxd.types import ResolvedLimits, SamplingParams
 from mlxd.wire.messages import Finished, Generate, NeedsMemory, Progress, Ready, StepStats, TokenPrompt
 
 _PROBE_TOKENS = 4
@@ -79,11 +79,11 @@ class WorkerRun:
             idle.cancel()
             lost.cancel()
 
-    def memory_with(self, limits: Limits) -> int:
-        """Bytes it needs with these limits, as the worker resolved them."""
+    def memory_with(self, limits: ResolvedLimits) -> int:
+        """Bytes it needs with these limits."""
         if self.needs is None:
             return 0
-        cache = (limits.cache_bytes or 0) if self.needs.cache else 0
+        cache = limits.cache_bytes if self.needs.cache else 0
         return self.needs.weights + cache + self.needs.transients
 
     @property

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mlxd.errors import MlxdError, NotFiniteError
-from mlxd.types import CacheFigures, Limits, MemoryFigures, Timings
+from mlxd.types import CacheFigures, MemoryFigures, ResolvedLimits, Timings
 from mlxd.wire.messages import ErrorInfo, Failed, StepStats
 from mlxd.worker.engine.events import Ended, EngineEvent, StepOutput
 from mlxd.worker.engine.request import EngineRequest
@@ -63,7 +63,7 @@ class Engine:
         """Requests that can run at once."""
         return self._runner.capacity
 
-    def reconfigure(self, limits: Limits) -> None:
+    def reconfigure(self, limits: ResolvedLimits) -> None:
         """On the engine thread, between two steps."""
         self._runner.reconfigure(limits)
 

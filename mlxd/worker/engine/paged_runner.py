@@ -4,7 +4,7 @@ import logging
 from time import monotonic
 
 from mlxd.errors import NotFiniteError
-from mlxd.types import CacheFigures, Limits, MemoryFigures
+from mlxd.types import BlockFigures, CacheFigures, MemoryFigures, ResolvedLimits
 from mlxd.worker.engine.executor import Executor, StepResult
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.runner import StepReport
@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 class PagedRunner:
     """Implements ``Runner``."""
 
-    def __init__(self, scheduler: Scheduler, manager: Manager, executor: Executor, sizing: CacheSizing, limits: Limits) -> None:
+    def __init__(self, scheduler: Scheduler, manager: Manager, executor: Executor, sizing: CacheSizing, limits: ResolvedLimits) -> None:
         self._scheduler = scheduler
         self._manager = manager
         self._executor = executor
@@ -77,9 +77,9 @@ class PagedRunner:
             if chain is not None:
                 self._manager.distrust(self._executor.not_finite(self._manager.cached(chain)))
 
-    def reconfigure(self, limits: Limits) -> None:
+    def reconfigure(self, limits: ResolvedLimits) -> None:
         """See ``Runner``. Where the cache shrinks, what is beyond its end goes as soon as nobody holds it."""
-        if limits.cache_bytes is not None and limits.cache_bytes != self._limits.cache_bytes:
+        if limits.cache_bytes != self._limits.cache_bytes:
             sizes = self._sizing.resized(limits.cache_bytes, self._manager.pool.arena_blocks)
             self._manager.resize(max_arenas=sizes.max_arenas, snapshots=sizes.snapshots)
             self._evicted = self._manager.pool.evicted  # not for want of room
@@ -97,17 +97,19 @@ class PagedRunner:
         return self._executor.memory()
 
     def cache(self) -> CacheFigures:
-        """See ``Runner``. ``blocks_free`` counts those of arenas that are not allocated yet too."""
+        """See ``Runner``. Blocks of arenas that are not allocated yet count as free too."""
         counts, size = self._manager.counts(), self._sizing.block_bytes
         snapshots = self._manager.snapshots
         return CacheFigures(
-            blocks_used=counts.used,
-            blocks_shared=counts.shared,
-            blocks_cached=counts.cached,
-            blocks_free=self._manager.pool.free,
             bytes_used=counts.used * size,
             bytes_cached=counts.cached * size,
-            bytes_saved=(counts.references - counts.used) * size,
             limit_bytes=self._manager.pool.capacity * size,
-            snapshots=len(snapshots) if snapshots is not None else 0,
+            kept=BlockFigures(
+                used=counts.used,
+                shared=counts.shared,
+                cached=counts.cached,
+                free=self._manager.pool.free,
+                bytes_saved=(counts.references - counts.used) * size,
+                snapshots=len(snapshots) if snapshots is not None else 0,
+            ),
         )

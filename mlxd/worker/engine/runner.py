@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from mlxd.errors import GenerationError, MlxdError
-from mlxd.types import CacheFigures, FinishReason, Limits, MemoryFigures
+from mlxd.types import CacheFigures, FinishReason, MemoryFigures, ResolvedLimits
 from mlxd.wire.messages import Started
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.sampled import Sampled
@@ -49,7 +49,7 @@ class Runner(Protocol):
     def is_idle(self) -> bool:
         """Nothing was added that has not ended, and nothing is being computed."""
 
-    def reconfigure(self, limits: Limits) -> None:
+    def reconfigure(self, limits: ResolvedLimits) -> None:
         """From the next step on."""
 
     def evict_cached(self) -> int:

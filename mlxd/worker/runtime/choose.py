@@ -3,6 +3,7 @@
 import logging
 from dataclasses import dataclass
 
+from mlxd.types import ResolvedLimits, RunnerKind
 from mlxd.wire.messages import Load
 from mlxd.worker.engine.runner import Runner
 from mlxd.worker.runtime.entries.contiguous_probe import NotBatchableError, prove_batching
@@ -18,43 +19,43 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Choice:
-    """``name`` and ``reason`` are for people; ``is_fallback``: another one was asked for. ``block_size`` is a paged cache's."""
+    """``name`` and ``reason`` are shown to people; ``is_fallback``: another one was asked for. ``block_size`` is a paged cache's."""
 
     runner: Runner
-    name: str
+    name: RunnerKind
     reason: str
     is_fallback: bool = False
     block_size: int | None = None
 
 
-def choose_runner(order: Load, loaded: LoadedModel) -> Choice:
-    """``order.limits.cache_bytes`` is set. Raises ``ConfigError`` where that is too small for anything."""
+def choose_runner(order: Load, limits: ResolvedLimits, loaded: LoadedModel) -> Choice:
+    """Raises ``ConfigError`` where the cache is too small for anything."""
     if order.mode == "simple":
-        return Choice(SimpleRunner(loaded, _prompt_cache(order), order.limits), "simple", 'batching.mode = "simple"')
+        return Choice(SimpleRunner(loaded, _prompt_cache(order, limits), limits), RunnerKind.SIMPLE, 'batching.mode = "simple"')
     if order.cache_kind != "paged":
-        return _contiguous(order, loaded, f'cache.kind = "{order.cache_kind}"', is_fallback=False)
+        return _contiguous(order, limits, loaded, f'cache.kind = "{order.cache_kind}"', is_fallback=False)
     try:
         model = proved_model(loaded, order.block_size)
     except NotPageableError as error:
-        return _contiguous(order, loaded, f"not paged: {error.message}", is_fallback=True)
-    runner = paged_runner(loaded, model, order.limits)
-    return Choice(runner, "paged", "its logits over the paged cache were proved", block_size=order.block_size)
+        return _contiguous(order, limits, loaded, f"not paged: {error.message}", is_fallback=True)
+    runner = paged_runner(loaded, model, limits)
+    return Choice(runner, RunnerKind.PAGED, "its logits over the paged cache were proved", block_size=order.block_size)
 
 
-def _contiguous(order: Load, loaded: LoadedModel, reason: str, *, is_fallback: bool) -> Choice:
-    cache = _prompt_cache(order)
+def _contiguous(order: Load, limits: ResolvedLimits, loaded: LoadedModel, reason: str, *, is_fallback: bool) -> Choice:
+    cache = _prompt_cache(order, limits)
     try:
         prove_batching(loaded)
     except NotBatchableError as error:
-        choice = Choice(SimpleRunner(loaded, cache, order.limits), "simple", f"{reason}; not batched: {error}", is_fallback=True)
+        choice = Choice(SimpleRunner(loaded, cache, limits), RunnerKind.SIMPLE, f"{reason}; not batched: {error}", is_fallback=True)
     else:
-        choice = Choice(ContiguousRunner(loaded, cache, order.limits), "contiguous", reason, is_fallback=is_fallback)
+        choice = Choice(ContiguousRunner(loaded, cache, limits), RunnerKind.CONTIGUOUS, reason, is_fallback=is_fallback)
     if choice.is_fallback:
         _log.warning("%s runs on the %s runner: %s", order.model, choice.name, choice.reason)
     return choice
 
 
-def _prompt_cache(order: Load) -> PromptCache | None:
+def _prompt_cache(order: Load, limits: ResolvedLimits) -> PromptCache | None:
     if order.cache_kind == "none":
         return None
-    return PromptCache(max_entries=order.limits.cache_entries, max_bytes=order.limits.cache_bytes or 0)
+    return PromptCache(max_entries=limits.cache_entries, max_bytes=limits.cache_bytes)

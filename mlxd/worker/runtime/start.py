@@ -5,14 +5,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Literal
 
 from mlxd.worker.runtime.blas import load_openblas
 
 _HAS_OPENBLAS = load_openblas()  # before anything imports MLX
 
 from mlxd.errors import ModelSourceError  # noqa: E402
-from mlxd.types import SamplingParams  # noqa: E402
+from mlxd.types import LoadStage, ResolvedLimits, SamplingParams  # noqa: E402
 from mlxd.wire.messages import Load, NeedsMemory, Ready  # noqa: E402
 from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt  # noqa: E402
 from mlxd.worker.engine.request import EngineRequest  # noqa: E402
@@ -29,8 +28,6 @@ _log = logging.getLogger(__name__)
 
 _TRANSIENTS = 128 * 2**20  # bytes: activations, logits and what MLX keeps to use again, beside a tenth of the weights
 
-Stage = Literal["fetching", "converting", "loading", "warming"]
-
 
 @dataclass(frozen=True)
 class ServableModel:
@@ -43,29 +40,31 @@ class ServableModel:
     ready: Ready
 
 
-def start_model(order: Load, progress: Callable[[Stage, int, int], None], permit: Callable[[NeedsMemory], None]) -> ServableModel:
-    """Fetch, load, and generate one token, on the calling thread, which from then on owns the model. ``order.limits.cache_bytes``
-    is set. ``permit`` returns when there is memory.
+def start_model(
+    order: Load, limits: ResolvedLimits, progress: Callable[[LoadStage, int, int], None], permit: Callable[[NeedsMemory], None]
+) -> ServableModel:
+    """Fetch, load, and generate one token, on the calling thread, which from then on owns the model. ``limits`` are the order's,
+    resolved. ``permit`` returns when there is memory.
 
     Raises ``ModelSourceError`` (the message names the file), ``ConfigError`` for a cache too small, and whatever MLX raises.
     """
     began = time.monotonic()
     path = fetch_model(order.source, progress)
-    progress("loading", 0, 0)
+    progress(LoadStage.LOADING, 0, 0)
     opened = open_model(path, dtype=order.dtype, context_limit=order.context_length)
-    permit(_needs(order, opened))
+    permit(_needs(order, limits, opened))
     loaded = read_weights(opened)
     for warning in loaded.facts.warnings:
         _log.warning("%s: %s", order.model, warning)
-    progress("warming", 0, 0)
-    choice = choose_runner(order, loaded)
+    progress(LoadStage.WARMING, 0, 0)
+    choice = choose_runner(order, limits, loaded)
     root = CacheRoot(model=order.source)
     _warm(choice.runner, root, opened, loaded)
     ready = Ready(
         runner=choice.name,
         runner_reason=choice.reason,
         is_fallback=choice.is_fallback,
-        limits=order.limits,
+        limits=limits,
         device=loaded.device,
         dtype=loaded.dtype,
         context_length=loaded.context_length,
@@ -82,8 +81,8 @@ def start_model(order: Load, progress: Callable[[Stage, int, int], None], permit
     return ServableModel(choice.runner, choice.block_size, encoder, answers, ready)
 
 
-def _needs(order: Load, opened: OpenedModel) -> NeedsMemory:
-    cache = 0 if order.cache_kind == "none" else order.limits.cache_bytes or 0
+def _needs(order: Load, limits: ResolvedLimits, opened: OpenedModel) -> NeedsMemory:
+    cache = 0 if order.cache_kind == "none" else limits.cache_bytes
     return NeedsMemory(weights=opened.weight_bytes, cache=cache, transients=_TRANSIENTS + opened.weight_bytes // 10)
 
 

@@ -1,12 +1,12 @@
 import pytest
 
 from mlxd.client.hang_watch import LOADING_SILENCE, HangWatch
-from mlxd.types import Limits, MemoryFigures
+from mlxd.types import MemoryFigures, ResolvedLimits
 from mlxd.wire.messages import CacheEvicted, Events, Heartbeat, Progress, Ready, Reconfigured, StepStats
 
 READY = Ready(
     runner="simple", runner_reason="", device="cpu", dtype="float32", context_length=1, vocab_size=1,
-    weight_bytes=0, limits=Limits(), load_seconds=0, versions={},
+    weight_bytes=0, limits=ResolvedLimits(cache_bytes=0), load_seconds=0, versions={},
 )  # fmt: skip
 
 
@@ -143,7 +143,7 @@ def test_a_question_without_an_answer(watch):
     assert ask(watch, 1) == "did not answer for 10 s"
 
 
-@pytest.mark.parametrize("answer", [Reconfigured(limits=Limits()), CacheEvicted(entries=0, bytes=0)])
+@pytest.mark.parametrize("answer", [Reconfigured(limits=ResolvedLimits(cache_bytes=0)), CacheEvicted(entries=0, bytes=0)])
 def test_answers_are_no_hang_however_many_questions_are_left(watch, answer):
     for _ in range(5):
         assert ask(watch, 9, questions=3) is None

@@ -10,7 +10,7 @@ from mlxd.errors import ModelLoadingError, WorkerLostError
 from mlxd.types import Limits
 from mlxd.wire.messages import Finished
 from tests.support import fake_worker
-from tests.support.wire_requests import Watcher, generate, load
+from tests.support.wire_requests import Watcher, generate, load, resolved
 
 PATIENCE = 30.0  # seconds; only a failing test waits so long
 DIES = Limits(max_queue=13)
@@ -42,25 +42,25 @@ async def answers(worker):
 
 async def test_what_it_says_it_has_is_what_it_has():
     async with ready_worker() as worker:
-        assert worker.limits == load().limits
+        assert worker.limits == resolved(load().limits)
         wanted = Limits(max_queue=5, max_sequences=2, target_itl=0.5, cache_bytes=1000)
-        assert await reconfigure(worker, wanted) == wanted
-        assert worker.limits == wanted
+        assert await reconfigure(worker, wanted) == resolved(wanted)
+        assert worker.limits == resolved(wanted)
 
 
 async def test_until_it_has_answered_it_has_what_it_had():
     async with ready_worker() as worker:
         asked = asyncio.ensure_future(worker.reconfigure(NEVER_ANSWERS))
         assert await answers(worker)  # which it read after it
-        assert worker.limits == load().limits
+        assert worker.limits == resolved(load().limits)
         asked.cancel()
 
 
 async def test_several_at_once_are_answered_each_with_its_own():
     async with ready_worker() as worker:
         wanted = [Limits(max_queue=number) for number in (20, 30, 40)]
-        assert await asyncio.wait_for(asyncio.gather(*map(worker.reconfigure, wanted)), PATIENCE) == wanted
-        assert worker.limits == wanted[-1]
+        assert await asyncio.wait_for(asyncio.gather(*map(worker.reconfigure, wanted)), PATIENCE) == list(map(resolved, wanted))
+        assert worker.limits == resolved(wanted[-1])
 
 
 async def test_requests_under_way_do_not_notice():

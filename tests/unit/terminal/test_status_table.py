@@ -9,7 +9,7 @@ from rich.console import Console
 from mlxd.admin.models import describe_all
 from mlxd.control.telemetry import CacheCounters
 from mlxd.terminal.status_table import render_status
-from mlxd.types import CacheFigures, MemoryFigures, ModelState
+from mlxd.types import CacheFigures, EntryFigures, MemoryFigures, ModelState
 from mlxd.wire.messages import Heartbeat, Progress
 from tests.support.statuses import SHA256, FakeDaemon, model_status, running_status
 
@@ -20,7 +20,7 @@ HEARTBEAT = Heartbeat(
     steps=1,
     busy_seconds=0,
     memory=MemoryFigures(kv=5 * MIB, mlx_active=600 * MIB, rss=812 * MIB),
-    cache=CacheFigures(bytes_used=2 * MIB, bytes_cached=3 * MIB, entries=12),
+    cache=CacheFigures(bytes_used=2 * MIB, bytes_cached=3 * MIB, kept=EntryFigures(count=12)),
 )
 LONG_ERROR = "the worker was killed by SIGKILL; its last words: libc++abi: terminating due to uncaught exception of type std::runtime_error"
 

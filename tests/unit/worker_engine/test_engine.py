@@ -3,7 +3,7 @@
 import pytest
 
 from mlxd.errors import CacheTooSmallError, GenerationError
-from mlxd.types import CacheFigures, CacheOutcome, FinishReason, Limits, MemoryFigures, SamplingParams
+from mlxd.types import CacheFigures, CacheOutcome, EntryFigures, FinishReason, Limits, MemoryFigures, SamplingParams
 from mlxd.wire.messages import Failed, Started
 from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt
 from mlxd.worker.engine.engine import Engine
@@ -52,7 +52,7 @@ class FakeRunner:
         return MemoryFigures(kv=len(self.reports))
 
     def cache(self):
-        return CacheFigures(entries=len(self.reports))
+        return CacheFigures(kept=EntryFigures(count=len(self.reports)))
 
 
 def begin(name, cached=0, cache=None):
@@ -201,7 +201,7 @@ def test_who_hears_of_the_end_finds_the_place_free(last):
 def test_figures_follow_the_steps():
     seen = []
     rig = Rig(started("a"), token("a", 1), token("a", 2))
-    rig.on_emit = lambda _: seen.append((rig.engine.memory.kv, rig.engine.cache.entries))
+    rig.on_emit = lambda _: seen.append((rig.engine.memory.kv, rig.engine.cache.kept.count))
     rig.play()
     assert seen == [(2, 2), (1, 1), (0, 0)]
 

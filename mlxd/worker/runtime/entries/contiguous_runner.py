@@ -15,7 +15,7 @@ import mlx.core as mx
 from mlx_lm.generate import BatchGenerator, GenerationBatch, PromptProcessingBatch
 
 from mlxd.errors import NotFiniteError
-from mlxd.types import CacheFigures, FinishReason, Limits, MemoryFigures
+from mlxd.types import CacheFigures, FinishReason, MemoryFigures, ResolvedLimits
 from mlxd.wire.messages import Started
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.runner import StepReport, as_failure
@@ -55,7 +55,7 @@ class ContiguousRunner:
     chunk in one step with the next token of every sequence that decodes.
     """
 
-    def __init__(self, loaded: LoadedModel, cache: PromptCache | None, limits: Limits) -> None:
+    def __init__(self, loaded: LoadedModel, cache: PromptCache | None, limits: ResolvedLimits) -> None:
         self._loaded = loaded
         self._cache = cache
         self._limits = limits
@@ -106,11 +106,11 @@ class ContiguousRunner:
             self._budget.observe(report.seconds, StepShape(decode_rows=decode_rows, prompts=len(computed), prefill_tokens=sum(computed)))
         return report
 
-    def reconfigure(self, limits: Limits) -> None:
+    def reconfigure(self, limits: ResolvedLimits) -> None:
         """See ``Runner``."""
         self._limits = limits
         self._waiting.ageing = limits.priority_ageing
-        if self._cache is not None and limits.cache_bytes is not None:
+        if self._cache is not None:
             self._cache.resize(max_entries=limits.cache_entries, max_bytes=limits.cache_bytes)
 
     def evict_cached(self) -> int:
@@ -133,7 +133,7 @@ class ContiguousRunner:
         used = self._generator.prompt_cache_nbytes if self._rows else 0
         if self._cache is None:
             return CacheFigures(bytes_used=used)
-        return CacheFigures(bytes_used=used, bytes_cached=self._cache.nbytes, limit_bytes=self._cache.max_bytes, entries=len(self._cache))
+        return self._cache.figures(used)
 
     # ---- before the step ----
 

@@ -18,7 +18,7 @@ import mlx.core as mx
 from mlx.utils import tree_flatten
 from mlx_lm.models.cache import ArraysCache, CacheList, ConcatenateKVCache, KVCache, QuantizedKVCache, RotatingKVCache
 
-from mlxd.types import CacheOutcome
+from mlxd.types import CacheFigures, CacheOutcome, EntryFigures
 from mlxd.worker.runtime.sampling.finite import all_finite
 
 
@@ -46,6 +46,11 @@ class PromptCache:
     def nbytes(self) -> int:
         """Held by all entries."""
         return sum(self._sizes.values())
+
+    def figures(self, bytes_used: int) -> CacheFigures:
+        """Returns what it holds beside the ``bytes_used`` of running requests."""
+        kept = EntryFigures(count=len(self))
+        return CacheFigures(bytes_used=bytes_used, bytes_cached=self.nbytes, limit_bytes=self.max_bytes, kept=kept)
 
     def find(self, prompt: Sequence[int]) -> Found | None:
         """The entry that spares the most of ``prompt``, at most all but its last token; None when none spares any."""

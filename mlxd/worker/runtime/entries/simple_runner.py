@@ -13,7 +13,7 @@ from mlx_lm.generate import generate_step
 from mlx_lm.models.cache import make_prompt_cache
 
 from mlxd.errors import NotFiniteError
-from mlxd.types import CacheFigures, FinishReason, Limits, MemoryFigures
+from mlxd.types import CacheFigures, FinishReason, MemoryFigures, ResolvedLimits
 from mlxd.wire.messages import Started
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.runner import StepReport, as_failure
@@ -39,7 +39,7 @@ class _Waiting:
 class SimpleRunner:
     """Implements ``Runner``. ``cache`` None: nothing is reused."""
 
-    def __init__(self, loaded: LoadedModel, cache: PromptCache | None, limits: Limits) -> None:
+    def __init__(self, loaded: LoadedModel, cache: PromptCache | None, limits: ResolvedLimits) -> None:
         self._loaded = loaded
         self._cache = cache
         self._chunk = _CHUNK[loaded.device]
@@ -92,10 +92,10 @@ class SimpleRunner:
             self._session = None
         return report
 
-    def reconfigure(self, limits: Limits) -> None:
+    def reconfigure(self, limits: ResolvedLimits) -> None:
         """See ``Runner``."""
         self._waiting.ageing = limits.priority_ageing
-        if self._cache is not None and limits.cache_bytes is not None:
+        if self._cache is not None:
             self._cache.resize(max_entries=limits.cache_entries, max_bytes=limits.cache_bytes)
 
     def evict_cached(self) -> int:
@@ -116,9 +116,7 @@ class SimpleRunner:
         """See ``Runner``."""
         if self._cache is None:
             return CacheFigures(bytes_used=self._running_bytes)
-        return CacheFigures(
-            bytes_used=self._running_bytes, bytes_cached=self._cache.nbytes, limit_bytes=self._cache.max_bytes, entries=len(self._cache)
-        )
+        return self._cache.figures(self._running_bytes)
 
     @property
     def _running_bytes(self) -> int:

@@ -2,7 +2,7 @@
 
 import logging
 
-from mlxd.types import Limits
+from mlxd.types import ResolvedLimits
 from mlxd.worker.engine.paged_runner import PagedRunner
 from mlxd.worker.engine.scheduler import Scheduler
 from mlxd.worker.engine.step_budget import StepBudget
@@ -45,11 +45,11 @@ def _reason(error: Exception) -> str:
     return f"its layers cannot compute over a paged cache ({type(error).__name__}: {first_line})"
 
 
-def paged_runner(loaded: LoadedModel, model: PagedModel, limits: Limits) -> PagedRunner:
-    """``model`` is a proved one; ``limits.cache_bytes`` is set. Raises ``ConfigError`` where that is next to nothing."""
+def paged_runner(loaded: LoadedModel, model: PagedModel, limits: ResolvedLimits) -> PagedRunner:
+    """``model`` is a proved one. Raises ``ConfigError`` where that is next to nothing."""
     block_size = model.geometry.block_size
     sizing = CacheSizing(block_size, model.token_bytes, model.states.bytes_per_sequence)
-    sizes = sizing.sizes(limits.cache_bytes or 0)
+    sizes = sizing.sizes(limits.cache_bytes)
     model.resize(Geometry(block_size, sizes.arena_blocks))
     snapshots = StateSnapshots(sizes.snapshots) if model.states.exist else None
     manager = Manager(block_size=block_size, arena_blocks=sizes.arena_blocks, max_arenas=sizes.max_arenas, snapshots=snapshots)

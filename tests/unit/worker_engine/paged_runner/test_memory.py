@@ -55,9 +55,9 @@ def test_evicting_drops_what_nobody_holds_and_is_no_eviction_for_want_of_room():
     rig = Rig()
     rig.add("a", range(1, 30))
     rig.run()
-    assert rig.runner.cache().blocks_cached > 0
+    assert rig.runner.cache().kept.cached > 0
     assert rig.runner.evict_cached() > 0
-    assert rig.runner.cache().blocks_cached == 0
+    assert rig.runner.cache().kept.cached == 0
     rig.add("b", range(1, 30))
     rig.run()
     assert sum(report.evicted_blocks for report in rig.reports) == 0
@@ -80,9 +80,9 @@ def test_figures_of_shared_blocks():
     while len(rig.tokens) < 10:
         rig.step()
     figures = rig.runner.cache()
-    assert figures.blocks_shared == 10
-    assert figures.bytes_saved == 9 * 10 * BLOCK
-    assert figures.blocks_used + figures.blocks_cached + figures.blocks_free == 200
+    assert figures.kept.shared == 10
+    assert figures.kept.bytes_saved == 9 * 10 * BLOCK
+    assert figures.kept.used + figures.kept.cached + figures.kept.free == 200
 
 
 def test_a_sequence_in_many_pieces_is_moved_together(monkeypatch):
