@@ -62,7 +62,7 @@ class Sessions:
         except MlxdError as error:
             self._fail(generate.id, error)
             return
-        task = asyncio.get_running_loop().create_task(self._tokenize(generate, arrived))
+        task = asyncio.get_running_loop().create_task(self._enter(generate, arrived))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -78,18 +78,23 @@ class Sessions:
             task.cancel()
         self._tokenizing.shutdown(wait=False, cancel_futures=True)
 
-    async def _tokenize(self, generate: Generate, arrived: float) -> None:
+    async def _enter(self, generate: Generate, arrived: float) -> None:
         try:
-            request = await asyncio.get_running_loop().run_in_executor(self._tokenizing, self._encoder.encode, generate, arrived)
+            await self._tokenize(generate, arrived)
         except MlxdError as error:
-            if self._queue.withdraw(generate.id):
-                self._fail(generate.id, error)
-            return
+            self._refuse(generate.id, error)
         except Exception as error:  # noqa: BLE001 - a tokenizer's or template's fault ends this request only
-            if self._queue.withdraw(generate.id):
-                _log.exception("the prompt of %s could not be tokenized", generate.id)
-                self._fail(generate.id, GenerationError(f"the prompt could not be tokenized: {error}"))
-            return
+            _log.exception("the prompt of %s could not be tokenized", generate.id)
+            self._refuse(generate.id, GenerationError(f"the prompt could not be tokenized: {error}"))
+
+    def _refuse(self, request_id: str, error: MlxdError) -> None:
+        """It never runs; nothing is said to one that was aborted meanwhile."""
+        self._open.pop(request_id, None)
+        if self._queue.withdraw(request_id):
+            self._fail(request_id, error)
+
+    async def _tokenize(self, generate: Generate, arrived: float) -> None:
+        request = await asyncio.get_running_loop().run_in_executor(self._tokenizing, self._encoder.encode, generate, arrived)
         output = self._answers.output(request.tokens, generate.output, self._interval)
         self._open[generate.id] = _Session(request, output)
         if not self._queue.put(request):
@@ -102,9 +107,20 @@ class Sessions:
 
     def deliver(self, output: StepOutput) -> None:
         """One step of the engine: one frame."""
-        events = [told for event in output.events for told in self._tell(event, output.timings)]
+        events = [told for event in output.events for told in self._try(event, output.timings)]
         if events or output.stats is not None:
             self._send(Events(events=events, step=output.stats))
+
+    def _try(self, event: EngineEvent, timings: Mapping[str, Timings]) -> list[RequestEvent]:
+        """A fault of one request's text ends that request, and costs the others of its step nothing."""
+        is_open = event.id in self._open
+        try:
+            return self._tell(event, timings)
+        except Exception as error:  # noqa: BLE001 - whatever a detokenizer or a parser raises
+            _log.exception("the text of request %s could not be made", event.id)
+            self.abort(event.id)
+            failure = GenerationError(f"the text of this request could not be made: {type(error).__name__}: {error}")
+            return [Failed(id=event.id, error=ErrorInfo.of(failure))] if is_open else []
 
     def _tell(self, event: EngineEvent, timings: Mapping[str, Timings]) -> list[RequestEvent]:
         session = self._open.get(event.id)

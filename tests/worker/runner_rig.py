@@ -71,10 +71,25 @@ class RunnerRig:
 
 
 class PagedRig(RunnerRig):
-    """The paged runner with arenas of a size of the test's choice. Integrity is checked after every step."""
+    """The paged runner with arenas of a size of the test's choice. Integrity is checked after every step.
 
-    def __init__(self, loaded, *, block_size=4, arena_blocks=64, max_arenas=4, step_tokens=24, max_sequences=16, snapshots=64, ahead=False):
-        self.model = proved_model(loaded, block_size)
+    ``model``: one that was proved already.
+    """
+
+    def __init__(
+        self,
+        loaded,
+        *,
+        block_size=4,
+        arena_blocks=64,
+        max_arenas=4,
+        step_tokens=24,
+        max_sequences=16,
+        snapshots=64,
+        ahead=False,
+        model=None,
+    ):
+        self.model = model or proved_model(loaded, block_size)
         sizing = CacheSizing(block_size, self.model.token_bytes, self.model.states.bytes_per_sequence)
         self.model.resize(Geometry(block_size, arena_blocks))
         self.manager = Manager(

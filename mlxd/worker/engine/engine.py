@@ -1,6 +1,8 @@
 """The engine: what arrives goes to the runner, step by step, and what it reports becomes events, on the engine thread."""
 
+import logging
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,7 +12,9 @@ from mlxd.wire.messages import ErrorInfo, Failed, StepStats
 from mlxd.worker.engine.events import Ended, EngineEvent, StepOutput
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.request_queue import RequestQueue
-from mlxd.worker.engine.runner import Runner, StepReport
+from mlxd.worker.engine.runner import Runner, StepReport, as_failure
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -50,6 +54,7 @@ class Engine:
         self._queue = queue
         self._emit = emit
         self._clocks: dict[str, _Clock] = {}  # of requests the runner has
+        self._arrived: deque[EngineRequest] = deque()  # taken from the queue, and the runner may not have them yet
         self._step_began: float | None = None
 
     @property
@@ -86,34 +91,60 @@ class Engine:
         self._step_began = began = time.monotonic()
         for command in self._queue.commands():
             command()
-        events = self._take_in()
-        output = StepOutput(events)
-        if not self._runner.is_idle:
-            report = self._runner.step()
-            stats = self._stats(report)
-            self._begin(report, began)
-            timings = self._timings(report)
-            output = StepOutput(events + self._tell(report), stats, timings)
-        self._look_at_memory()
+        output = StepOutput([])
+        try:
+            self._compute(began, output)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong here, each request gets its answer
+            _log.exception("a step was lost")
+            self._end_all(error, output.events)
         self._step_began = None
         if output.events or output.stats is not None:
             self._emit(output)
 
-    def _take_in(self) -> list[EngineEvent]:
-        """New requests, and those whose clients are gone."""
+    def _compute(self, began: float, output: StepOutput) -> None:
+        """An event is in ``output`` before what it is about is forgotten."""
+        self._let_go()
+        self._take_in(output.events)
+        if not self._runner.is_idle:
+            report = self._runner.step()
+            output.stats = self._stats(report)
+            self._begin(report, began)
+            output.timings.update(self._timings(report))
+            self._tell(report, output.events)
+        self._look_at_memory()
+
+    def _end_all(self, error: Exception, events: list[EngineEvent]) -> None:
+        """Every request that is known here ends, and the runner forgets it; but for those that have their answer in ``events``."""
+        answered = {event.id for event in events if isinstance(event, Ended | Failed)}
+        for request_id in dict.fromkeys([*self._clocks, *(request.id for request in self._arrived)]):
+            self._runner.abort(request_id)
+            self._queue.finish(request_id, None)
+            if request_id not in answered:
+                events.append(Failed(id=request_id, error=ErrorInfo.of(as_failure(error))))
+        self._clocks.clear()
+        self._arrived.clear()
+
+    def _let_go(self) -> None:
+        """The runner forgets those whose clients are gone."""
         for clock in [clock for clock in self._clocks.values() if clock.request.aborted]:
             self._runner.abort(clock.request.id)
             self._forget(clock, None)
-        events: list[EngineEvent] = []
-        for request in self._queue.arrivals():
+
+    def _take_in(self, events: list[EngineEvent]) -> None:
+        """The runner gets new requests, and ``events`` those that it refuses."""
+        self._arrived.extend(self._queue.arrivals())
+        while self._arrived:
+            request = self._arrived[0]
             try:
                 self._runner.add(request)
-            except MlxdError as error:
+                self._clocks[request.id] = _Clock(request)
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with it concerns nobody else
+                if not isinstance(error, MlxdError):
+                    _log.exception("request %s could not be taken in", request.id)
+                self._runner.abort(request.id)
                 self._queue.finish(request.id, None)
-                events.append(Failed(id=request.id, error=ErrorInfo.of(error)))
-                continue
-            self._clocks[request.id] = _Clock(request)
-        return events
+                events.append(Failed(id=request.id, error=ErrorInfo.of(as_failure(error))))
+            self._arrived.popleft()
 
     def _begin(self, report: StepReport, began: float) -> None:
         """What the step that ``began`` then has started waits no more."""
@@ -121,20 +152,19 @@ class Engine:
             self._clocks[started.id].began = began
             self._queue.started(started.id)
 
-    def _tell(self, report: StepReport) -> list[EngineEvent]:
+    def _tell(self, report: StepReport, events: list[EngineEvent]) -> None:
         """In the order in which it happens to a request. Places are free before anybody hears of an end: who does may send its
         next request at once.
         """
         now = time.monotonic()
-        events: list[EngineEvent] = [*report.started, *report.sampled]
+        events += [*report.started, *report.sampled]
         for request_id, reason in report.ended.items():
             clock = self._clocks[request_id]
             events.append(Ended(request_id, reason))
             self._forget(clock, now - (clock.began or now))
         for request_id, error in report.failed.items():
-            self._forget(self._clocks[request_id], None)
             events.append(Failed(id=request_id, error=ErrorInfo.of(error)))
-        return events
+            self._forget(self._clocks[request_id], None)
 
     def _timings(self, report: StepReport) -> dict[str, Timings]:
         now = time.monotonic()
@@ -160,8 +190,8 @@ class Engine:
         )
 
     def _forget(self, clock: _Clock, seconds: float | None) -> None:
-        del self._clocks[clock.request.id]
         self._queue.finish(clock.request.id, seconds)
+        del self._clocks[clock.request.id]
 
     def _look_at_memory(self) -> None:
         self.memory = self._runner.memory()

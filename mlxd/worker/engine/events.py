@@ -4,7 +4,6 @@ How a request begins and fails is said in the words of the wire. Its end is told
 ``Ended``, on the wire its text is ``Finished``, which a stop string may do before.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mlxd.types import FinishReason, Timings
@@ -23,12 +22,12 @@ class Ended:
 EngineEvent = Started | Sampled | Ended | Failed
 
 
-@dataclass(frozen=True)
+@dataclass
 class StepOutput:
-    """Everything one step did. Between steps, ``stats`` is None. ``timings`` are, so far, those of each request with an event
-    ``Sampled`` or ``Ended``: a stop string may finish it here.
+    """Everything one step did; written while the step goes on, and by nobody once it is emitted. Between steps, ``stats`` is None.
+    ``timings`` are, so far, those of each request with an event ``Sampled`` or ``Ended``: a stop string may finish it here.
     """
 
     events: list[EngineEvent]
     stats: StepStats | None = None
-    timings: Mapping[str, Timings] = field(default_factory=dict)
+    timings: dict[str, Timings] = field(default_factory=dict)

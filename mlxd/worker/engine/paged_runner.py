@@ -26,6 +26,7 @@ class PagedRunner:
         self._limits = limits
         self._collected: float | None = None  # when the last result came; None after idling
         self._evicted = 0  # as last reported
+        self._owed = StepReport()  # what the next step has to report beside its own
 
     def add(self, request: EngineRequest) -> None:
         """See ``Runner``. Raises ``CacheTooSmallError``."""
@@ -34,8 +35,14 @@ class PagedRunner:
 
     def abort(self, request_id: str) -> None:
         """See ``Runner``."""
-        self._scheduler.forget(request_id)
-        self._executor.close(request_id)
+        try:
+            self._scheduler.forget(request_id)
+            self._executor.close(request_id)
+        except Exception as error:  # noqa: BLE001 - nobody knows in what state the cache is now
+            self._fail(error, self._owed)
+            self._owed.failed.pop(request_id, None)
+            self._scheduler.forget(request_id)
+            self._executor.close(request_id)
 
     @property
     def capacity(self) -> int:
@@ -45,29 +52,44 @@ class PagedRunner:
     @property
     def is_idle(self) -> bool:
         """See ``Runner``."""
-        return self._scheduler.is_idle and not self._executor.is_pending
+        return self._scheduler.is_idle and not self._executor.is_pending and not self._owed.failed
 
     def step(self) -> StepReport:
         """Launch the next step, and deal with the result of the one before."""
+        report, self._owed = self._owed, StepReport()
+        try:
+            self._compute(report)
+        except Exception as error:  # noqa: BLE001 - whatever MLX or a model raises ends these requests, not the worker
+            self._fail(error, report)
+        return report
+
+    def _compute(self, report: StepReport) -> None:
         began = monotonic()
         schedule = self._scheduler.schedule()
-        try:
-            result = self._executor.run(schedule.plan)
-        except Exception as error:  # noqa: BLE001 - whatever MLX or a model raises ends these requests, not the worker
-            _log.error("a step failed", exc_info=error)
-            report = self._scheduler.fail(error)
-            self._executor.reset()
-            self._collected = None
-        else:
-            now = monotonic()
-            self._distrust(result)
-            report = self._scheduler.update(schedule, result, now - (self._collected or began))
-            self._collected = now if self._executor.is_pending else None
-        for request_id in (*report.ended, *report.failed):
-            self._executor.close(request_id)
+        result = self._executor.run(schedule.plan)
+        now = monotonic()
+        self._distrust(result)
+        self._scheduler.update(schedule, result, now - (self._collected or began), report)
+        self._collected = now if self._executor.is_pending else None
+        self._close(report)
         evicted = self._manager.pool.evicted
         report.evicted_blocks, self._evicted = evicted - self._evicted, evicted
-        return report
+
+    def _fail(self, error: Exception, report: StepReport) -> None:
+        """Whoever was computed ends, but for those whose end is in ``report`` already; those that wait go on. Nothing that is cached
+        can be trusted, nor any count of blocks.
+        """
+        _log.error("a step failed", exc_info=error)
+        self._scheduler.fail(error, report)
+        self._manager.reset()
+        self._executor.reset()
+        self._close(report)
+        self._collected = None
+        self._evicted = self._manager.pool.evicted
+
+    def _close(self, report: StepReport) -> None:
+        for request_id in (*report.ended, *report.failed):
+            self._executor.close(request_id)
 
     def _distrust(self, result: StepResult | None) -> None:
         """Whatever of a sequence's cached blocks is no number goes out of the prefix cache with it."""

@@ -4,6 +4,7 @@
 each sequence, ``engine.paged_runner`` a batch over one paged cache.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -27,6 +28,12 @@ class StepReport:
     rows: int = 0  # sequences that took part
     preemptions: int = 0
     evicted_blocks: int = 0  # for want of room
+
+    def fail(self, requests: Iterable[str], error: Exception) -> None:
+        """``requests`` have failed, but for those whose end is reported already: each ends once."""
+        for request_id in requests:
+            if request_id not in self.ended:
+                self.failed.setdefault(request_id, as_failure(error))
 
 
 class Runner(Protocol):

@@ -15,7 +15,7 @@ from mlxd.worker.engine.executor import StepResult
 from mlxd.worker.engine.plan import Chunk, StepPlan
 from mlxd.worker.engine.prompt_budget import PromptBudget
 from mlxd.worker.engine.request import EngineRequest
-from mlxd.worker.engine.runner import StepReport, as_failure
+from mlxd.worker.engine.runner import StepReport
 from mlxd.worker.engine.sampled import Sampled, SampledToken
 from mlxd.worker.engine.sequence import Sequence
 from mlxd.worker.engine.step_budget import StepBudget
@@ -176,7 +176,7 @@ class Scheduler:
     def _start(self, sequence: Sequence, lookup: Lookup, decision: Schedule) -> None:
         sequence.resume = self._manager.open(sequence.id, sequence.chain, lookup)
         sequence.computed = lookup.cached_tokens
-        if sequence.cache is None:
+        if not sequence.is_announced:
             sequence.cached_tokens, sequence.cache = lookup.cached_tokens, lookup.outcome
             decision.started.append(sequence)
         self.waiting.remove(sequence)
@@ -241,7 +241,7 @@ class Scheduler:
     def _preempt(self, victim: Sequence, decision: Schedule) -> None:
         del self.running[victim.id]
         self._manager.close(victim.id)
-        victim.computed, victim.resume, victim.awaited = 0, None, None
+        victim.wait_anew()
         self.waiting.add(victim)
         decision.preempted.append(victim)
 
@@ -259,12 +259,17 @@ class Scheduler:
 
     # ---- after the step ----
 
-    def update(self, schedule: Schedule, result: StepResult | None, seconds: float) -> StepReport:
-        """What the step before computed is known now: tokens, ends, and blocks that may be shared. It took ``seconds``."""
-        report = StepReport(preemptions=len(schedule.preempted))
-        report.started = [_started(sequence) for sequence in schedule.started]
+    def update(self, schedule: Schedule, result: StepResult | None, seconds: float, report: StepReport | None = None) -> StepReport:
+        """What the step before computed is known now: tokens, ends, and blocks that may be shared. It took ``seconds``. An end is in
+        ``report`` before its sequence is forgotten, so that it is told whatever goes wrong after it.
+        """
+        report = report or StepReport()
+        report.preemptions = len(schedule.preempted)
+        for sequence in schedule.started:
+            sequence.is_announced = True
+            report.started.append(_started(sequence))
         for sequence in schedule.too_large:
-            report.failed[sequence.id] = self._too_large(sequence)
+            report.fail([sequence.id], self._too_large(sequence))
             self.forget(sequence.id)
         if result is not None:
             self._take_result(result, report)
@@ -276,13 +281,17 @@ class Scheduler:
                 self._end(sequence, FinishReason.LENGTH, report)
         return report
 
-    def fail(self, error: Exception) -> StepReport:
-        """A step could not be computed: whoever was in it, or in the one behind it, ends. Nothing cached can be trusted."""
-        struck = [sequence for sequence in self._known.values() if sequence.in_flight or sequence.id in self.running]
-        for sequence in struck:
-            self.forget(sequence.id)
-        self._manager.evict_cached()
-        return StepReport(failed={sequence.id: as_failure(error) for sequence in struck})
+    def fail(self, error: Exception, report: StepReport) -> None:
+        """A step could not be computed: whoever was in it, or in the one behind it, ends, unless ``report`` has its end already. Those
+        that wait go on waiting, and hold nothing. Blocks are not given back: the cache is to be reset.
+        """
+        untouched = [sequence for sequence in self.waiting if sequence.id not in self.running and not sequence.in_flight]
+        waiting = {sequence.id: sequence for sequence in untouched if sequence.id not in report.ended and sequence.id not in report.failed}
+        report.fail([request_id for request_id in self._known if request_id not in waiting], error)
+        self._known, self.running, self.waiting = waiting, {}, WaitingLine(self._limits.priority_ageing)
+        for sequence in waiting.values():
+            sequence.wait_anew()
+            self.waiting.add(sequence)
 
     def _take_result(self, result: StepResult, report: StepReport) -> None:
         for chunk in result.plan.chunks:
@@ -290,7 +299,7 @@ class Scheduler:
             if sequence is None:  # ended or aborted while the step ran
                 continue
             if (error := result.failed.get(chunk.sequence)) is not None:
-                report.failed[sequence.id] = as_failure(error)
+                report.fail([sequence.id], error)
                 self.forget(sequence.id)
                 continue
             if sequence.id in self.running:
@@ -310,8 +319,8 @@ class Scheduler:
             self._end(sequence, FinishReason.LENGTH if end is None else FinishReason.STOP, report)
 
     def _end(self, sequence: Sequence, reason: FinishReason, report: StepReport) -> None:
-        self.forget(sequence.id)
         report.ended[sequence.id] = reason
+        self.forget(sequence.id)
 
 
 def _started(sequence: Sequence) -> Started:

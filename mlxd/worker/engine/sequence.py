@@ -25,12 +25,17 @@ class Sequence:
     in_flight: int = 0
     cached_tokens: int = 0  # of the prompt, at first admission
     cache: CacheOutcome | None = None
+    is_announced: bool = False  # that it has started is reported
     awaited: bytes | None = None  # the block that another sequence computes for it, while it waits for that
     resume: int | None = None  # the snapshot its first chunk begins with
     compact_at: int = 0  # runs from which on moving its blocks together is tried
 
     def __post_init__(self) -> None:
         self.tokens = self.tokens or list(self.request.tokens)
+
+    def wait_anew(self) -> None:
+        """It holds nothing any more, and begins again where the cache lets it."""
+        self.computed, self.resume, self.awaited = 0, None, None
 
     @property
     def id(self) -> str:

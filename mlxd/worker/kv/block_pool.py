@@ -31,16 +31,20 @@ class BlockPool:
 
     def __init__(self, *, arena_blocks: int, max_arenas: int, on_evict: Callable[[int], None]) -> None:
         self.arena_blocks = arena_blocks
+        self.evicted = 0  # since start
         self._max_arenas = max_arenas
         self._on_evict = on_evict
-        self._free = FreeExtents(arena_blocks)
+        self.reset()
+
+    def reset(self) -> None:
+        """All blocks are free again, and no arena exists; nobody is told."""
+        self._free = FreeExtents(self.arena_blocks)
         self._references: dict[int, int] = {}  # used blocks
         self._findable: set[int] = set()  # used or cached blocks that the prefix index knows
         self._cached: dict[int, None] = {}  # no references, findable; least recently used first
         self._in_arena: dict[int, int] = {}  # existing arena -> its blocks that are used or cached
         self._shared = 0
         self._reference_sum = 0
-        self.evicted = 0  # since start
 
     @property
     def arenas(self) -> frozenset[int]:

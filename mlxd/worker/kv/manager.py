@@ -262,6 +262,13 @@ class Manager:
         self._pool.trim()
         return freed
 
+    def reset(self) -> None:
+        """Forget all sequences and blocks, in whatever state a fault has left them."""
+        self._index, self._holdings, self._computing = PrefixIndex(), {}, {}
+        self._pool.reset()
+        if self.snapshots is not None:
+            self.snapshots.reset()
+
     def resize(self, *, max_arenas: int, snapshots: int) -> None:
         """Change the limits. What lies beyond them goes at once, or as soon as nobody holds it."""
         self._pool.resize(max_arenas)

@@ -14,10 +14,14 @@ class StateSnapshots:
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
+        self._next = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all of them, as the runtime has."""
         self._of_block: OrderedDict[int, int] = OrderedDict()  # block -> snapshot, least recently used first
         self._pending: set[int] = set()  # being made; no block has them yet
         self._dropped: list[int] = []
-        self._next = 0
 
     def __len__(self) -> int:
         return len(self._of_block) + len(self._pending)

@@ -68,7 +68,7 @@ class SimulatedExecutor:
         return frozenset()
 
     def reset(self):
-        self.slots, self.states, self.snapshots = {}, {}, {}
+        self.slots, self.states, self.snapshots, self.pending = {}, {}, {}, None
 
     def run(self, plan):
         sent, plan = plan, msgspec.msgpack.decode(msgspec.msgpack.encode(plan), type=StepPlan)

@@ -62,6 +62,8 @@ class ContiguousRunner:
         self._budget = StepBudget(largest=_LARGEST_CHUNK[loaded.device])
         self._waiting: WaitingLine[_Row] = WaitingLine(limits.priority_ageing)
         self._rows: dict[int, _Row] = {}  # by uid
+        self._joining: _Row | None = None  # neither waiting nor among the rows for sure
+        self._owed = StepReport()  # what the next step has to report beside its own
         self._generator = make_generator(loaded.model, loaded.end_tokens)
 
     def add(self, request: EngineRequest) -> None:
@@ -70,10 +72,12 @@ class ContiguousRunner:
 
     def abort(self, request_id: str) -> None:
         """See ``Runner``. What was computed is cached: its client may try again."""
-        for row in [row for row in self._rows.values() if row.request.id == request_id]:
-            self._remove(row, keep=True)
-        for row in [row for row in self._waiting if row.request.id == request_id]:
-            self._waiting.remove(row)
+        try:
+            self._forget(request_id)
+        except Exception as error:  # noqa: BLE001 - nobody knows in what state mlx-lm's batch is now
+            self._fail_all(error, self._owed)
+            self._owed.failed.pop(request_id, None)
+            self._forget(request_id)
 
     @property
     def capacity(self) -> int:
@@ -83,28 +87,31 @@ class ContiguousRunner:
     @property
     def is_idle(self) -> bool:
         """See ``Runner``."""
-        return not self._rows and not self._waiting
+        return not self._rows and not self._waiting and not self._owed.failed
 
     def step(self) -> StepReport:
         """One token of every sequence that decodes, and a chunk of one prompt."""
-        began = monotonic()
-        report = StepReport()
+        report, self._owed = self._owed, StepReport()
         try:
-            self._admit(report)
-            decode_rows = sum(row.decodes for row in self._rows.values())
-            chunk = self._chunk(decode_rows)
-            self._generator.prefill_step_size = self._generator._prompt_batch.prefill_step_size = chunk  # noqa: SLF001 - no setter
-            prompts, tokens = self._generator.next()
-            computed = [count for response in prompts if (count := self._take_progress(response))]
-            for response in tokens:
-                self._take_token(response, report)
+            self._compute(report)
         except Exception as error:  # noqa: BLE001 - whatever MLX or a model raises ends these requests, not the worker
-            return self._fail_all(error, report)
+            self._fail_all(error, report)
+        return report
+
+    def _compute(self, report: StepReport) -> None:
+        began = monotonic()
+        self._admit(report)
+        decode_rows = sum(row.decodes for row in self._rows.values())
+        chunk = self._chunk(decode_rows)
+        self._generator.prefill_step_size = self._generator._prompt_batch.prefill_step_size = chunk  # noqa: SLF001 - no setter
+        prompts, tokens = self._generator.next()
+        computed = [count for response in prompts if (count := self._take_progress(response))]
+        for response in tokens:
+            self._take_token(response, report)
         report.seconds = monotonic() - began
         report.tokens, report.rows = sum(computed) + len(tokens), len(computed) + len(tokens)
         if report.tokens:
             self._budget.observe(report.seconds, StepShape(decode_rows=decode_rows, prompts=len(computed), prefill_tokens=sum(computed)))
-        return report
 
     def reconfigure(self, limits: ResolvedLimits) -> None:
         """See ``Runner``."""
@@ -150,7 +157,12 @@ class ContiguousRunner:
         row = next(iter(self._waiting), None)
         if row is None:
             return
+        self._joining = row
         self._waiting.remove(row)
+        self._insert(row, report)
+        self._joining = None
+
+    def _insert(self, row: _Row, report: StepReport) -> None:
         request = row.request
         found = self._cache.find(request.tokens) if self._cache is not None else None
         cached = found.tokens if found else 0
@@ -210,6 +222,12 @@ class ContiguousRunner:
             del self._rows[response.uid]
             self._store(response.all_tokens, response.prompt_cache)
 
+    def _forget(self, request_id: str) -> None:
+        for row in [row for row in self._rows.values() if row.request.id == request_id]:
+            self._remove(row, keep=True)
+        for row in [row for row in self._waiting if row.request.id == request_id]:
+            self._waiting.remove(row)
+
     def _remove(self, row: _Row, *, keep: bool) -> None:
         del self._rows[row.uid]  # type: ignore[arg-type]  # rows in here have one
         kept = self._generator.remove([row.uid], return_prompt_caches=keep)
@@ -224,12 +242,15 @@ class ContiguousRunner:
         except Exception:  # noqa: BLE001 - the answer is complete: only its reuse is lost
             _log.exception("what a request computed could not be kept")
 
-    def _fail_all(self, error: Exception, report: StepReport) -> StepReport:
+    def _fail_all(self, error: Exception, report: StepReport) -> None:
+        """Whoever runs, or was about to, ends, but for those whose end is in ``report`` already; those that wait go on."""
         _log.error("a step failed", exc_info=error)
-        failed = {row.request.id: as_failure(error) for row in self._rows.values()}
-        self._rows = {}
+        struck = [*self._rows.values(), *([self._joining] if self._joining is not None else [])]
+        report.fail([row.request.id for row in struck], error)
+        for row in [row for row in struck if row in self._waiting]:
+            self._waiting.remove(row)
+        self._rows, self._joining = {}, None
         self._generator = make_generator(self._loaded.model, self._loaded.end_tokens)
-        return StepReport(started=report.started, failed=failed | report.failed)
 
 
 def make_generator(model: Any, stop_tokens: Iterable[int]) -> BatchGenerator:

@@ -16,7 +16,7 @@ from mlxd.errors import NotFiniteError
 from mlxd.types import CacheFigures, FinishReason, MemoryFigures, ResolvedLimits
 from mlxd.wire.messages import Started
 from mlxd.worker.engine.request import EngineRequest
-from mlxd.worker.engine.runner import StepReport, as_failure
+from mlxd.worker.engine.runner import StepReport
 from mlxd.worker.engine.sampled import Sampled, SampledToken
 from mlxd.worker.engine.waiting_line import WaitingLine
 from mlxd.worker.runtime.entries.prompt_cache import Found, PromptCache, always_rewinds, outcome
@@ -46,6 +46,7 @@ class SimpleRunner:
         self._stream = mx.default_stream(mx.default_device())
         self._waiting: WaitingLine[_Waiting] = WaitingLine(limits.priority_ageing)
         self._session: _Session | None = None  # of the running request
+        self._joining: _Waiting | None = None  # neither waiting nor running for sure
 
     def add(self, request: EngineRequest) -> None:
         """See ``Runner``."""
@@ -54,8 +55,7 @@ class SimpleRunner:
     def abort(self, request_id: str) -> None:
         """See ``Runner``. What was computed is cached: its client may try again."""
         if self._session is not None and self._session.request.id == request_id:
-            self._session.steps.close()
-            self._session = None
+            self._end()
             return
         for waiting in [waiting for waiting in self._waiting if waiting.request.id == request_id]:
             self._waiting.remove(waiting)
@@ -73,23 +73,43 @@ class SimpleRunner:
     def step(self) -> StepReport:
         """One chunk of a prompt, or one token; the first step of a request only asks the cache."""
         began = monotonic()
-        session = self._session or self._begin()
-        request_id = session.request.id
         try:
-            report = next(session.steps, None)
-            if report is None:
-                raise RuntimeError("the model stopped without an end")  # noqa: TRY301 - as what the model raises
+            report = self._compute(began)
         except NotFiniteError as error:  # a token was computed: only its logits are worth nothing
-            self._session = None
-            return StepReport(failed={request_id: error}, seconds=monotonic() - began, tokens=1, rows=1)
+            return self._fail(error, StepReport(seconds=monotonic() - began, tokens=1, rows=1))
         except Exception as error:  # noqa: BLE001 - whatever MLX or a model raises ends this request, not the others
-            _log.error("computing request %s failed", request_id, exc_info=error)
-            self._session = None
-            return StepReport(failed={request_id: as_failure(error)})
-        report.seconds = monotonic() - began
+            return self._fail(error, StepReport())
         if report.ended:
+            self._end()
+        return report
+
+    def _compute(self, began: float) -> StepReport:
+        session = self._session or self._begin()
+        report = next(session.steps, None)
+        if report is None:
+            raise RuntimeError("the model stopped without an end")
+        report.seconds = monotonic() - began
+        return report
+
+    def _end(self) -> None:
+        """The place is free first: what goes wrong with keeping what was computed concerns nobody else."""
+        session, self._session = self._session, None
+        if session is None:
+            return
+        try:
             session.steps.close()
-            self._session = None
+        except Exception:  # noqa: BLE001 - the answer is complete, or nobody's: only its reuse is lost
+            _log.exception("what request %s computed could not be kept", session.request.id)
+
+    def _fail(self, error: Exception, report: StepReport) -> StepReport:
+        """Whoever runs, or was about to, ends; those that wait go on."""
+        struck = self._session or self._joining
+        if self._joining is not None and self._joining in self._waiting:
+            self._waiting.remove(self._joining)
+        self._session = self._joining = None
+        if struck is not None:
+            _log.error("computing request %s failed", struck.request.id, exc_info=error)
+            report.fail([struck.request.id], error)
         return report
 
     def reconfigure(self, limits: ResolvedLimits) -> None:
@@ -123,11 +143,11 @@ class SimpleRunner:
         return sum(layer.nbytes for layer in self._session.layers) if self._session is not None else 0
 
     def _begin(self) -> "_Session":
-        waiting = next(iter(self._waiting))
+        self._joining = waiting = next(iter(self._waiting))
         self._waiting.remove(waiting)
-        request = waiting.request
-        self._session = session = _Session(request)
+        session = _Session(waiting.request)
         session.steps = self._run(session)
+        self._session, self._joining = session, None
         return session
 
     def _run(self, session: "_Session") -> Generator[StepReport, None, None]:

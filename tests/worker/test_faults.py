@@ -1,0 +1,120 @@
+"""A fault at any line between admission and end, in each runner on real MLX: each request gets one answer, and nothing leaks."""
+
+import logging
+
+import pytest
+
+from mlxd.types import Limits
+from mlxd.worker.runtime.entries import contiguous_runner, prompt_cache, simple_runner
+from mlxd.worker.runtime.entries.contiguous_runner import ContiguousRunner
+from mlxd.worker.runtime.entries.prompt_cache import PromptCache
+from mlxd.worker.runtime.entries.simple_runner import SimpleRunner
+from mlxd.worker.runtime.paged import executor, model, state_cache
+from mlxd.worker.runtime.paged.build import proved_model
+from mlxd.worker.runtime.sampling import finite, logits_processors, row_sampler, sampler
+from tests.support.engine_stage import EngineStage
+from tests.support.fault_injection import fault_at, passages
+from tests.support.tiny_model import EOS
+from tests.worker.runner_rig import NEVER_ENDS, PagedRig, architecture, plain, words
+
+SAMPLING = [finite, logits_processors, row_sampler, sampler]
+OUTSIDE = frozenset({"__init__", "step", "memory", "cache", "capacity", "is_idle", "busy_seconds", "not_finite"})
+SYSTEM = words(1, 12)
+PENALTIES = {"repetition_penalty": 1.3, "frequency_penalty": 0.2, "temperature": 0.8, "top_p": 0.9, "seed": 4}
+
+
+@pytest.fixture(autouse=True)
+def _quiet(caplog):
+    """Hundreds of tracebacks would take most of the time."""
+    caplog.set_level(logging.CRITICAL)
+
+
+def cache():
+    return PromptCache(max_entries=16, max_bytes=2**30)
+
+
+class Simple:
+    modules = (simple_runner, prompt_cache, *SAMPLING)
+
+    def __init__(self, loaded):
+        self.stage = EngineStage(SimpleRunner(loaded, cache(), Limits()))
+
+    def check(self):
+        assert self.stage.runner._session is None
+
+
+class Contiguous:
+    modules = (contiguous_runner, prompt_cache, *SAMPLING)
+
+    def __init__(self, loaded):
+        self.stage = EngineStage(ContiguousRunner(loaded, cache(), Limits(max_sequences=8, step_tokens=16)))
+
+    def check(self):
+        runner = self.stage.runner
+        assert not runner._rows
+        batch = runner._generator
+        assert not (len(batch._prompt_batch) + len(batch._generation_batch) + len(batch._unprocessed_sequences))
+        assert runner.cache().bytes_used == 0
+
+
+class Paged:
+    modules = (executor, model, state_cache, *SAMPLING)
+    proved = None  # once a model: of the same one for every fault
+
+    def __init__(self, loaded):
+        if Paged.proved is None or Paged.proved[0] is not loaded:
+            Paged.proved = (loaded, proved_model(loaded, 4))
+        self.rig = PagedRig(loaded, ahead=True, step_tokens=16, model=Paged.proved[1])
+        self.stage = EngineStage(self.rig.runner)
+
+    def check(self):
+        self.rig.manager.check_integrity()
+        assert self.rig.manager.counts().used == 0
+        assert not self.rig.executor._sampler._rows
+        assert not self.rig.executor.is_pending
+        assert not self.rig.model.states._stack_of
+
+
+def play(stage):
+    """Requests that share a beginning, sample in every way, are aborted, and end by a token, by length and at once."""
+    stage.add("long", [*SYSTEM, 8], max_tokens=4, logit_bias=NEVER_ENDS)
+    stage.add("ends", [*SYSTEM, 7], max_tokens=4, logit_bias={EOS: 1000.0})
+    stage.add("gone", words(2, 20), max_tokens=30, logit_bias=NEVER_ENDS)
+    for _ in range(3):
+        stage.engine.step()
+    stage.add("drawn", [*SYSTEM, 8], max_tokens=3, logit_bias=NEVER_ENDS, **PENALTIES)
+    for _ in range(3):
+        stage.engine.step()
+    stage.queue.withdraw("gone")
+    stage.add("late", words(3, 5), max_tokens=1, logit_bias=NEVER_ENDS)
+    stage.run()
+
+
+def check(runner, expected):
+    stage = runner.stage
+    for name in ("long", "ends", "drawn", "late"):
+        assert len(stage.answers(name)) == 1, (name, stage.events[name])
+    assert len(stage.answers("gone")) <= 1
+    stage.check_all_is_over()
+    runner.check()
+    stage.add("after", [*SYSTEM, 8, 9], logit_bias=NEVER_ENDS)
+    stage.run()
+    assert stage.tokens("after") == expected
+
+
+@pytest.mark.parametrize(("make", "name"), [(Simple, "llama"), (Contiguous, "llama"), (Paged, "llama"), (Paged, "mamba2")])
+def test_a_fault_at_any_line_leaves_no_request_without_an_answer_and_nothing_behind(make, name):
+    loaded = architecture(name)
+    expected = plain(loaded, [*SYSTEM, 8, 9], 4)
+    runner = make(loaded)
+    found = passages(make.modules, lambda: play(runner.stage), but=OUTSIDE)
+    check(runner, expected)
+    assert len(found) > 100
+    for passage in found:
+        runner = make(loaded)
+        with fault_at(make.modules, passage):
+            play(runner.stage)
+        try:
+            check(runner, expected)
+        except AssertionError as error:
+            raise AssertionError(f"after a fault at {passage}: {error}") from error
