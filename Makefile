@@ -17,6 +17,11 @@ CONFIG := config/mlxd.toml
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
+# Two processes more than there are cores: many tests wait. Tests that share a daemon stay together (worksteal). Some start hundreds of
+# processes, so bytecode is kept, whatever the environment says.
+PROCESSES = $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
+PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal
+
 .PHONY: help setup run test lint types fast docs openblas prometheus constraints clean
 
 help:
@@ -29,7 +34,7 @@ run: setup
 	@exec $(BIN)/mlxd --config $(CONFIG)
 
 test: $(VENV)/.dev setup prometheus lint types
-	@$(BIN)/python -m pytest
+	@$(PYTEST)
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check .
@@ -39,7 +44,7 @@ types: $(VENV)/.dev
 	@$(BIN)/mypy
 
 fast: $(VENV)/.dev
-	@$(BIN)/python -m pytest tests/unit
+	@$(PYTEST) tests/unit
 
 # Through a file, so that a generator that fails leaves the old page as it was.
 define generate

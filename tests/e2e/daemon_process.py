@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-PATIENCE = 60.0  # seconds to wait for anything: far beyond what a loaded machine needs
+from tests.support.patience import PATIENCE
 
 
 class UnixConnection(http.client.HTTPConnection):

@@ -26,7 +26,7 @@ memory = "1GiB"
 heartbeat_interval = "50ms"
 restart_backoff = "50ms"
 """
-SYSTEM = "You are a patient teacher of geography and of history. " + "Answer in one short sentence, and never guess. " * 45
+SYSTEM = "You are a patient teacher of geography and of history. " + "Answer in one short sentence, and never guess. " * 20
 QUESTIONS = ["the capital of France", "the largest ocean", "a river in Egypt", "the highest mountain", "a desert", "the moon"]
 
 
@@ -39,7 +39,7 @@ def daemon(tmp_path_factory):
 
 def ask(daemon, question, *, system="", **options):
     messages = [{"role": "system", "content": system}] * bool(system) + [{"role": "user", "content": f"Tell me about {question}."}]
-    body = {"model": "smollm2", "messages": messages, "temperature": 0, "max_tokens": 20} | options
+    body = {"model": "smollm2", "messages": messages, "temperature": 0, "max_tokens": 12} | options
     status, headers, answer = post(daemon, "/v1/chat/completions", body)
     assert status == 200, answer
     return answer["choices"][0]["message"]["content"], answer["usage"], headers["x-mlxd-cache"]
@@ -71,7 +71,7 @@ def test_ten_users_with_one_system_prompt_compute_and_hold_it_once(daemon):
 
     system = SYSTEM.replace("teacher", "professor")
     with ThreadPoolExecutor(10) as pool:
-        running = [pool.submit(ask, daemon, f"the number {number}", system=system, max_tokens=40) for number in range(10)]
+        running = [pool.submit(ask, daemon, f"the number {number}", system=system, max_tokens=24) for number in range(10)]
         while not all(one.done() for one in running):
             look()
         answers = [one.result() for one in running]
@@ -82,7 +82,7 @@ def test_ten_users_with_one_system_prompt_compute_and_hold_it_once(daemon):
         for source in ("computed", "cached")
     )
     shared = min(usage["prompt_tokens_details"]["cached_tokens"] for _, usage, outcome in answers if outcome != "miss")
-    assert shared > 450
+    assert shared > 200
     assert sum(outcome == "miss" for _, _, outcome in answers) == 1
     assert cached >= 9 * shared
     assert computed <= answers[0][1]["prompt_tokens"] + 10 * 60

@@ -2,8 +2,21 @@
 
 import json
 
+import pytest
+
 from tests.e2e.client import post, send, stream
 from tests.e2e.conftest import ENDLESS, TINY
+from tests.e2e.daemon_process import DaemonProcess
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory, tiny_model):
+    """A daemon that nobody leaves with work."""
+    directory = tmp_path_factory.mktemp("cancellation")
+    (directory / "model").symlink_to(tiny_model)
+    with DaemonProcess(directory, TINY) as daemon:
+        daemon.wait_ready()
+        yield daemon
 
 
 def idle(daemon):
@@ -21,34 +34,43 @@ def running(daemon):
     return daemon.model()["requests"]["running"] == 1
 
 
-def test_leaving_a_stream_stops_the_engine(start_daemon):
-    daemon = start_daemon()
-    daemon.wait_ready()
+def test_leaving_a_stream_stops_the_engine(shared):
+    daemon = shared
+    aborted = 'mlxd_requests_total{endpoint="completions",model="tiny",outcome="aborted"}'
+    before = daemon.metrics()[aborted]
     with stream(daemon, ENDLESS) as answer:
         answer.first()
     daemon.until(lambda: worker_idle(daemon), "idle")
-    assert daemon.metrics()['mlxd_requests_total{endpoint="completions",model="tiny",outcome="aborted"}'] == 1
+    assert daemon.metrics()[aborted] == before + 1
 
 
-def test_leaving_without_streaming_stops_the_engine(start_daemon):
-    daemon = start_daemon()
-    daemon.wait_ready()
+def test_leaving_without_streaming_stops_the_engine(shared):
+    daemon = shared
     connection = send(daemon, ENDLESS)
     daemon.until(lambda: running(daemon), "running")
     connection.close()
     daemon.until(lambda: worker_idle(daemon), "idle")
 
 
-def test_leaving_during_prefill_stops_within_a_chunk(start_daemon):
-    daemon = start_daemon()
-    daemon.wait_ready()
+def test_leaving_during_prefill_stops_within_a_chunk(shared):
+    daemon = shared
+    before = daemon.metrics()['mlxd_step_tokens_sum{model="tiny"}']
     prompt = "x" * 150_000  # over a thousand chunks, each slower than the last
     connection = send(daemon, ENDLESS | {"prompt": prompt})
     daemon.until(lambda: running(daemon), "running")
     connection.close()
     daemon.until(lambda: worker_idle(daemon), "idle")
-    computed = daemon.metrics()['mlxd_step_tokens_sum{model="tiny"}']
+    computed = daemon.metrics()['mlxd_step_tokens_sum{model="tiny"}'] - before
     assert computed < len(prompt) / 2
+
+
+def test_requests_wait_their_turn_and_all_finish(shared):
+    daemon = shared
+    connections = [send(daemon, ENDLESS | {"max_tokens": 20, "prompt": f"{number}"}) for number in range(8)]
+    answers = [json.loads(connection.getresponse().read()) for connection in connections]
+    assert [answer["usage"]["completion_tokens"] for answer in answers] == [20] * 8
+    for connection in connections:
+        connection.close()
 
 
 def test_leaving_the_queue_frees_the_place(start_daemon):
@@ -79,13 +101,3 @@ def test_the_deadline_ends_a_request_and_a_stream(start_daemon):
     assert json.loads(events[-1])["error"]["code"] == "request_timeout"
     assert "[DONE]" not in events
     daemon.until(lambda: worker_idle(daemon), "idle")
-
-
-def test_requests_wait_their_turn_and_all_finish(start_daemon):
-    daemon = start_daemon()
-    daemon.wait_ready()
-    connections = [send(daemon, ENDLESS | {"max_tokens": 20, "prompt": f"{number}"}) for number in range(8)]
-    answers = [json.loads(connection.getresponse().read()) for connection in connections]
-    assert [answer["usage"]["completion_tokens"] for answer in answers] == [20] * 8
-    for connection in connections:
-        connection.close()

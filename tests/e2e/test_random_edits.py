@@ -8,6 +8,7 @@ import tomli_w
 
 from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.load import ConstantLoad
+from tests.support.patience import PATIENCE
 from tests.support.random_edits import BAD_SOURCES, GOOD_SOURCES, RandomEdits
 
 EDITS = 200
@@ -98,7 +99,7 @@ def check_keys_and_aliases(daemon, document, where):
 
 
 def ask_models(daemon, key):
-    connection = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=PATIENCE)
     try:
         connection.request("GET", "/v1/models", headers={"Authorization": f"Bearer {key}"})
         answer = connection.getresponse()

@@ -32,7 +32,7 @@ def test_it_knows_the_capital_of_france_and_the_second_time_is_a_hit(daemon):
         "model": "smollm2",
         "messages": [{"role": "system", "content": "Answer briefly. " * 20}, *FRANCE],
         "temperature": 0,
-        "max_tokens": 20,
+        "max_tokens": 12,
     }
     status, headers, first = post(daemon, "/v1/chat/completions", body)
     assert status == 200
@@ -58,7 +58,7 @@ def test_the_sdk_streams(client):
 
 def test_the_sdk_continues_a_conversation_from_the_cache(client):
     messages = [{"role": "user", "content": "Tell me about France in a few sentences."}]
-    first = client.chat.completions.create(model="default", messages=messages, temperature=0, max_tokens=40)  # more than a block
+    first = client.chat.completions.create(model="default", messages=messages, temperature=0, max_tokens=20)  # more than a block
     messages += [{"role": "assistant", "content": first.choices[0].message.content}, {"role": "user", "content": "And of Spain?"}]
     second = client.chat.completions.create(model="default", messages=messages, temperature=0, max_tokens=8)
     assert second.usage.prompt_tokens_details.cached_tokens > first.usage.prompt_tokens

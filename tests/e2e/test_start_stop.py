@@ -11,6 +11,8 @@ import psutil
 from tests.e2e.client import post, stream
 from tests.e2e.conftest import ENDLESS, TINY
 
+FAKE = '[models.tiny]\nsource = "fake/ok"\n'  # where it does not matter what the model is
+
 
 def mlxd(*arguments, **options):
     return subprocess.run(
@@ -34,7 +36,7 @@ def test_health_answers_while_the_model_is_still_loading(start_daemon):
 
 
 def test_the_banner_says_where_and_what(start_daemon):
-    daemon = start_daemon()
+    daemon = start_daemon(FAKE, module="tests.support.fake_daemon")
     daemon.wait_ready()
     banner = (daemon.directory / "out.txt").read_text()
     assert daemon.url in banner
@@ -88,7 +90,7 @@ def test_while_draining_new_requests_are_refused_and_readyz_says_so(start_daemon
 
 
 def test_a_second_daemon_on_the_same_socket_refuses_to_start(start_daemon):
-    daemon = start_daemon()
+    daemon = start_daemon(FAKE, module="tests.support.fake_daemon")
     daemon.wait_live()
     second = mlxd("--config", daemon.config)
     assert second.returncode == 69
@@ -97,7 +99,7 @@ def test_a_second_daemon_on_the_same_socket_refuses_to_start(start_daemon):
 
 
 def test_a_socket_left_by_a_killed_daemon_is_taken_over(start_daemon):
-    daemon = start_daemon()
+    daemon = start_daemon(FAKE, module="tests.support.fake_daemon")
     daemon.wait_live()
     daemon.process.kill()
     daemon.process.wait()
@@ -130,7 +132,7 @@ def test_commands_and_exit_codes(tmp_path):
 
 
 def test_status_shows_the_running_daemon(start_daemon):
-    daemon = start_daemon()
+    daemon = start_daemon(FAKE, module="tests.support.fake_daemon")
     daemon.wait_ready()
     shown = mlxd("status", "--config", daemon.config)
     assert shown.returncode == 0, shown.stderr
@@ -158,7 +160,7 @@ def test_the_daemon_never_imports_mlx(start_daemon):
 
 def test_the_daemon_is_live_within_a_second_of_its_start(start_daemon):
     """Generous: what is asserted is that nothing heavy (a model, MLX) stands between start and health."""
-    daemon = start_daemon()
+    daemon = start_daemon(FAKE, module="tests.support.fake_daemon")
     daemon.wait_live()
     assert time.monotonic() - daemon.started_at < 30
     assert not daemon.events("model_ready")

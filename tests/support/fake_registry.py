@@ -12,6 +12,7 @@ from mlxd.errors import MlxdError, ModelNotFoundError
 from mlxd.types import CacheOutcome, FinishReason, ModelState, ResolvedLimits, Timings, Usage
 from mlxd.wire.messages import ChatPrompt, Delta, ErrorInfo, Failed, Finished, Generate, Ready, Started, TextPrompt
 from mlxd.wire.parts import text_parts
+from tests.support.patience import PATIENCE
 
 CREATED = 1_700_000_000
 READY = Ready(
@@ -94,7 +95,7 @@ class FakeWorker:
         return stream
 
     async def next_request(self) -> FakeRequest:
-        return await asyncio.wait_for(self._new.get(), 10)
+        return await asyncio.wait_for(self._new.get(), PATIENCE)
 
     async def start(self, load, watcher) -> Ready:
         raise NotImplementedError
@@ -184,4 +185,4 @@ class FakeTelemetry:
     def worker_restarted(self, model, reason) -> None: ...
 
     async def next_record(self) -> RequestRecord:
-        return await asyncio.wait_for(self._new.get(), 10)
+        return await asyncio.wait_for(self._new.get(), PATIENCE)

@@ -16,10 +16,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.patience import PATIENCE
+
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "deploy/prometheus"
 RULE_FILES = sorted((SHIPPED / "rules").glob("*.yml"))
-PATIENCE = 60.0  # seconds to wait for anything: far beyond what a loaded machine needs
 
 # A selector as rules and dashboards write it: a name of ours, of the process or of Prometheus, and its matchers.
 _SELECTOR = re.compile(r"(?<![\w:])((?:mlxd_|process_|instance(?:_\w+)?:)[\w:]+|up)(?![\w:(])(\{[^}]*\})?")

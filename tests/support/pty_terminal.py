@@ -8,6 +8,8 @@ import subprocess
 import sys
 import termios
 
+from tests.support.patience import PATIENCE
+
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _TERMINAL_VARIABLES = ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR")
 
@@ -49,7 +51,7 @@ class Terminal:
     async def until(self, text):
         """Read until ``text`` is drawn, beyond what was drawn before."""
         seen = ""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while text not in CONTROL.sub("", seen):
                 seen += await self._read()
 

@@ -7,6 +7,7 @@ from mlxd.client.worker_client import WorkerExit
 from mlxd.errors import MlxdError
 from mlxd.types import FinishReason, MemoryFigures, ResolvedLimits, Timings, Usage
 from mlxd.wire.messages import CacheEvicted, Finished, Heartbeat, NeedsMemory, Ready
+from tests.support.patience import PATIENCE
 from tests.support.wire_requests import resolved
 
 READY = Ready(
@@ -52,7 +53,7 @@ class ScriptedClient:
 
     async def request(self):
         """The next one that somebody submitted, to be answered by ``answer``."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             return await self._submitted.get()
 
     def answer(self, request):
@@ -133,7 +134,7 @@ class Factory:
 
     async def next(self):
         """The next client, once the supervisor has started it."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             client = await self._new.get()
             await client.started.wait()
         return client
@@ -164,6 +165,6 @@ class CountingTelemetry:
 
 async def reach(supervisor, state):
     """Wait until ``supervisor`` is in ``state``."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while supervisor.state is not state:
             await supervisor.wait_changed()

@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-PATIENCE = 30.0  # seconds; only a failing test waits so long
+from tests.support.patience import PATIENCE
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from mlxd.client import process
 from mlxd.client.process import ProcessHost
 from mlxd.errors import MlxdError
 from mlxd.terminal.pull import pull
+from tests.support.patience import PATIENCE
 
 SECRETS = [
     "MLXD_ADMIN_TOKEN",
@@ -61,7 +62,7 @@ async def test_a_worker_s_process_has_that_environment(monkeypatch):
     lines = []
     host = ProcessHost((sys.executable, "-c", "import json, os; print(json.dumps(dict(os.environ)))"), lines.append)
     (await host.launch()).close()
-    await asyncio.wait_for(host.wait(), 30)
+    await asyncio.wait_for(host.wait(), PATIENCE)
     environ = json.loads(lines[0])
     assert environ["HF_HOME"] == "/somewhere"
     assert "s3cret" not in environ.values()

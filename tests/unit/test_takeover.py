@@ -18,9 +18,9 @@ from mlxd.listener.server import Listener
 from mlxd.observability.logging import PreparedLogging
 from mlxd.observability.tracing import PreparedTracing
 from mlxd.takeover import Takeover, total_memory_limit
+from tests.support.patience import PATIENCE
 
 MODEL = '[models.tiny]\nsource = "builtin:smollm2-135m"\n'
-PATIENCE = 30.0  # seconds; only a failing test waits so long
 
 
 class Registry:

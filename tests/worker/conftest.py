@@ -22,8 +22,8 @@ def slow(tmp_path_factory):
     """Slow enough (milliseconds per token) that a test can act while it computes; its context is large."""
     return make_tiny_model(
         tmp_path_factory.mktemp("slow"),
-        hidden_size=512,
-        intermediate_size=2048,
+        hidden_size=256,
+        intermediate_size=1024,
         num_hidden_layers=8,
         num_attention_heads=8,
         num_key_value_heads=8,

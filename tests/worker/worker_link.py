@@ -27,10 +27,9 @@ from mlxd.wire.messages import (
     TokenPrompt,
 )
 from mlxd.worker.main import run_worker
+from tests.support.patience import PATIENCE
 
 LIMITS = {"max_queue": 16, "cache_bytes": 256 * 2**20, "cache_entries": 16}
-
-PATIENCE = 60.0  # seconds: far beyond what a loaded machine needs
 
 
 # With a block size of 1 a paged cache reuses everything but the last token, as the others do.

@@ -16,6 +16,7 @@ from mlxd.config.schema import AdminTable
 from mlxd.listener import connection as connection_module
 from mlxd.listener.body import BodyLimits
 from mlxd.listener.server import Listener
+from tests.support.patience import PATIENCE
 from tests.unit.admin.conftest import GUARDED
 
 MIB = 2**20
@@ -37,14 +38,14 @@ class Connection:
 
     async def answer(self):
         """Status, headers in lower case, and the document."""
-        head = (await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 10)).decode().split("\r\n")
+        head = (await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), PATIENCE)).decode().split("\r\n")
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)}
-        body = await asyncio.wait_for(self.reader.readexactly(int(headers.get("content-length", 0))), 10)
+        body = await asyncio.wait_for(self.reader.readexactly(int(headers.get("content-length", 0))), PATIENCE)
         return int(head[0].split()[1]), headers, json.loads(body) if body else {}
 
     async def is_closed(self):
         """Cleanly: an end, and no reset."""
-        return await asyncio.wait_for(self.reader.read(), 15) == b""
+        return await asyncio.wait_for(self.reader.read(), PATIENCE) == b""
 
 
 @dataclass

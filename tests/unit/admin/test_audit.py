@@ -11,6 +11,7 @@ from mlxd.admin.app import build_admin_app, rules_of
 from mlxd.config.address import parse_address
 from mlxd.control.reload import Outcome, Result
 from mlxd.listener.server import Listener
+from tests.support.patience import PATIENCE
 from tests.support.statuses import SHA256
 from tests.unit.admin.conftest import OPEN, TOML, bearer, call
 
@@ -113,9 +114,9 @@ async def test_who_does_not_wait_is_told_all_the_same(daemon, guarded, monkeypat
     monkeypatch.setattr("mlxd.admin.audit._log.info", lambda event, **fields: told.put_nowait(fields), raising=False)
     daemon.models.may_settle.clear()
     answer = asyncio.create_task(call(guarded, "POST", "/admin/v1/models/tiny/restart?wait=1", headers=bearer("full-token")))
-    await asyncio.wait_for(daemon.models.settling.wait(), 10)
+    await asyncio.wait_for(daemon.models.settling.wait(), PATIENCE)
     answer.cancel()
-    event = await asyncio.wait_for(told.get(), 10)
+    event = await asyncio.wait_for(told.get(), PATIENCE)
     assert (event["action"], event["role"], event["peer"]) == ("POST /admin/v1/models/{id}/restart", "full", "127.0.0.1")
     assert (event["status"], event["error"]) == (499, "client_left")
 

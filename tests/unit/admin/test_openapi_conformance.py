@@ -33,6 +33,7 @@ from mlxd.listener.server import Listener
 from mlxd.observability.metrics import Metrics
 from mlxd.types import ModelState
 from mlxd.wire.messages import Progress
+from tests.support.patience import PATIENCE
 from tests.support.statuses import SHA256, FakeDaemon, model_status, running_status
 from tests.unit.admin.conftest import GUARDED
 from tests.unit.admin.test_config_api import PLAN, TEXT
@@ -138,7 +139,7 @@ def cases(operation, mode):
 def sent(case, url, session, token):
     """The answer, and that it is one of those described."""
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-    response = case.call(base_url=url, session=session, headers=headers, allow_redirects=False, timeout=10)
+    response = case.call(base_url=url, session=session, headers=headers, allow_redirects=False, timeout=PATIENCE)
     case.validate_response(response, checks=CHECKS)
     return response
 
@@ -194,7 +195,7 @@ def test_other_methods_are_refused_by_name(url, session, path):
     described = {method.upper() for method in SCHEMA[path]}
     concrete = path.format(**KNOWN)
     for method in set(EVERY_METHOD) - described:
-        response = session.request(method, f"{url}{concrete}", headers={"Authorization": "Bearer full-token"}, timeout=10)
+        response = session.request(method, f"{url}{concrete}", headers={"Authorization": "Bearer full-token"}, timeout=PATIENCE)
         if method == "GET" and "/models/" in path:  # it could be a model's id, which may have slashes
             assert (response.status_code, response.json()["error"]["code"]) == (404, "model_not_found")
             continue

@@ -7,6 +7,7 @@ import structlog
 
 from mlxd.errors import MlxdError
 from mlxd.types import ModelState
+from tests.support.patience import PATIENCE
 from tests.support.statuses import model_status
 from tests.unit.admin.conftest import call
 
@@ -15,7 +16,7 @@ VERBS = {"load": "load", "unload": "unload", "drain": "hold", "restart": "restar
 
 async def running(daemon):
     """The operation, once it runs."""
-    await asyncio.wait_for(daemon.models.settling.wait(), 10)
+    await asyncio.wait_for(daemon.models.settling.wait(), PATIENCE)
     return daemon.operations.all()[0]
 
 

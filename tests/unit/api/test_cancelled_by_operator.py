@@ -6,9 +6,8 @@ import pytest
 
 from mlxd.control.live_requests import Stage
 from mlxd.errors import NotFoundError
+from tests.support.patience import PATIENCE
 from tests.unit.api.conftest import HELLO, sse_data
-
-PATIENCE = 30.0  # seconds; only a failing test waits so long
 
 
 def cancel(server):

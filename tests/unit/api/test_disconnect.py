@@ -6,6 +6,7 @@ import socket
 import pytest
 
 from mlxd.listener import body
+from tests.support.patience import PATIENCE
 from tests.unit.api.conftest import HELLO
 
 
@@ -30,7 +31,7 @@ async def test_a_client_that_goes_away_aborts_its_request(server, phase, stream)
         request = await server.worker.next_request()
         phase(request)
         writer.transport.abort()
-    await asyncio.wait_for(request.aborted.wait(), 10)
+    await asyncio.wait_for(request.aborted.wait(), PATIENCE)
     record = await server.telemetry.next_record()
     assert (record.outcome, record.error, record.model) == ("aborted", None, "tiny")
     assert record.completion_tokens == (1 if phase is decoding and record.time_to_first_token else 0)
@@ -48,7 +49,7 @@ async def test_a_client_that_goes_away_while_it_sends_its_body(server, monkeypat
     monkeypatch.setattr(body, "_next_chunk", read)
     async with server.raw() as (_, writer):
         writer.write(server.raw_post(HELLO)[:-10])
-        await asyncio.wait_for(reading.wait(), 10)
+        await asyncio.wait_for(reading.wait(), PATIENCE)
     record = await server.telemetry.next_record()
     assert (record.outcome, record.model) == ("aborted", "_unknown")
     assert server.worker.submitted == []
@@ -63,7 +64,7 @@ async def test_two_requests_on_one_connection_and_then_gone(server):
         await reader.readuntil(b"\r\n\r\n")
         writer.write(server.raw_post(HELLO))
         second = await server.worker.next_request()
-    await asyncio.wait_for(second.aborted.wait(), 10)
+    await asyncio.wait_for(second.aborted.wait(), PATIENCE)
     assert not first.aborted.is_set()
 
 
@@ -107,7 +108,7 @@ async def received(sock):
     """Bytes until the end or the reset of the connection."""
     total = 0
     try:
-        while data := await asyncio.wait_for(asyncio.get_running_loop().sock_recv(sock, 2**20), 10):
+        while data := await asyncio.wait_for(asyncio.get_running_loop().sock_recv(sock, 2**20), PATIENCE):
             total += len(data)
     except ConnectionResetError:
         return total
@@ -128,4 +129,4 @@ async def test_others_are_served_while_one_reader_stalls(server):
     status, _, _ = await answer
     assert status == 200
     sock.close()
-    await asyncio.wait_for(stalled.aborted.wait(), 10)
+    await asyncio.wait_for(stalled.aborted.wait(), PATIENCE)

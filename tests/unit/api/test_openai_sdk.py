@@ -8,6 +8,7 @@ import pytest
 
 from mlxd.errors import ModelLoadingError, QueueFullError, WorkerLostError
 from tests.support.fake_registry import echo
+from tests.support.patience import PATIENCE
 
 CHAT = {"model": "tiny", "messages": [{"role": "user", "content": "hello there"}]}
 
@@ -126,7 +127,7 @@ async def test_closing_the_sdk_stream_aborts_the_request(server):
         stream = await pending
         assert (await anext(stream)).choices[0].delta.content == "first"
         await stream.close()
-    await asyncio.wait_for(request.aborted.wait(), 10)
+    await asyncio.wait_for(request.aborted.wait(), PATIENCE)
 
 
 async def test_api_keys(server):

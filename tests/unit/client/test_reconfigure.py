@@ -10,9 +10,9 @@ from mlxd.errors import ModelLoadingError, WorkerLostError
 from mlxd.types import Limits
 from mlxd.wire.messages import Finished
 from tests.support import fake_worker
+from tests.support.patience import PATIENCE
 from tests.support.wire_requests import Watcher, generate, load, resolved
 
-PATIENCE = 30.0  # seconds; only a failing test waits so long
 DIES = Limits(max_queue=13)
 NEVER_ANSWERS = Limits(max_queue=14)
 

@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict
 
-from hypothesis import given
+from hypothesis import given, settings
 
 from mlxd.config.catalogue import ANY_NAME, field_at, leaves
 from mlxd.config.diff import diff
@@ -11,6 +11,8 @@ from mlxd.config.fields import Reload, is_not_yet_available, is_secret, reload_c
 from mlxd.config.redact import REDACTED
 from mlxd.config.schema import Config
 from tests.support.configurations import MODEL_FIELDS, MODEL_TABLES, SECRET, TOP_TABLES, configurations, load, pairs, text_of
+
+FEWER = settings(max_examples=50)  # a pair of configurations takes tens of milliseconds to draw
 
 MODEL = {"source": "org/name"}
 
@@ -120,11 +122,13 @@ def test_the_strategies_know_every_field():
     assert known == {leaf.key for leaf in leaves(Config) if not is_not_yet_available(leaf.info)}
 
 
+@FEWER
 @given(configurations())
 def test_nothing_differs_from_itself(document):
     assert diff(load(document), load(document)).is_empty
 
 
+@FEWER
 @given(pairs())
 def test_every_leaf_that_differs_is_there_once_with_its_class(pair):
     before, after = map(load, pair)
@@ -139,6 +143,7 @@ def test_every_leaf_that_differs_is_there_once_with_its_class(pair):
     assert set(found.removed) == set(before.config.models) - set(after.config.models)
 
 
+@FEWER
 @given(pairs())
 def test_the_changes_make_one_of_the_other(pair):
     before, after = map(load, pair)
@@ -154,12 +159,14 @@ def test_the_changes_make_one_of_the_other(pair):
     assert made == flat(after)
 
 
+@FEWER
 @given(pairs())
 def test_no_secret_is_in_it(pair):
     found = diff(*map(load, pair))
     assert SECRET not in json.dumps(asdict(found), default=str)
 
 
+@FEWER
 @given(pairs())
 def test_a_line_is_that_of_the_key(pair):
     found, lines = diff(*map(load, pair)), text_of(pair[1]).splitlines()
@@ -168,6 +175,7 @@ def test_a_line_is_that_of_the_key(pair):
             assert lines[change.line - 1].startswith(f"{change.key[-1]} =")
 
 
+@FEWER
 @given(pairs())
 def test_the_way_back_is_the_same_with_before_and_after_exchanged(pair):
     before, after = map(load, pair)

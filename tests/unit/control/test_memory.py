@@ -7,9 +7,8 @@ import pytest
 from mlxd.control.ledger import Ledger
 from mlxd.control.memory import ModelMemory
 from mlxd.types import ModelState
+from tests.support.patience import PATIENCE
 from tests.support.scripted_client import reach
-
-PATIENCE = 30.0  # seconds; only a failing test waits so long
 
 
 class Holder:

@@ -7,6 +7,7 @@ from structlog.testing import capture_logs
 
 from mlxd.control.operations import OperationKind, Operations, OperationState
 from mlxd.errors import ModelFailedError, NotFoundError, ShuttingDownError
+from tests.support.patience import PATIENCE
 
 KEPT = 100
 
@@ -31,7 +32,7 @@ async def fails(error):
 
 
 async def over(operation):
-    await asyncio.wait_for(operation.wait(), 30)
+    await asyncio.wait_for(operation.wait(), PATIENCE)
 
 
 async def test_from_begin_to_end(operations):

@@ -1,7 +1,7 @@
 """What a reload would do to each model and each listener."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlxd.config.address import parse_address
@@ -10,6 +10,8 @@ from mlxd.config.fields import Reload, reload_class
 from mlxd.config.schema import Config
 from mlxd.control.planner import Action, ListenerPlan, Room, listen_addresses, plan
 from tests.support.configurations import configurations, load, pairs
+
+FEWER = settings(max_examples=50)  # a pair of configurations takes tens of milliseconds to draw
 
 MODEL = {"source": "org/name"}
 PLENTY = Room(limit=2**40, reserved={})
@@ -189,6 +191,7 @@ def classes(before, after, name):
     return {reload_class(field_at(Config, key)) for key in old if old[key] != new[key]}
 
 
+@FEWER
 @given(pairs(), rooms)
 def test_each_model_gets_what_the_strongest_of_its_changes_demands(pair, room):
     before, after = map(load, pair)
@@ -209,6 +212,7 @@ def test_each_model_gets_what_the_strongest_of_its_changes_demands(pair, room):
             assert {change.reload for change in found[name].changes} == classes(before, after, name)
 
 
+@FEWER
 @given(pairs(), rooms)
 def test_each_model_is_named_once_in_the_files_order(pair, room):
     before, after = map(load, pair)
@@ -217,6 +221,7 @@ def test_each_model_is_named_once_in_the_files_order(pair, room):
     assert names == [name for name in order if name in names]
 
 
+@FEWER
 @given(pairs())
 def test_opening_and_closing_makes_the_new_addresses_of_the_old(pair):
     before, after = map(load, pair)
@@ -230,6 +235,7 @@ def test_opening_and_closing_makes_the_new_addresses_of_the_old(pair):
     assert all(one.opened or one.closed for one in found.values())
 
 
+@FEWER
 @given(configurations(), rooms)
 def test_the_same_again_is_nothing_to_do(document, room):
     assert plan(load(document), load(document), room).is_empty

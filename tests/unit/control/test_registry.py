@@ -7,6 +7,7 @@ from mlxd.control.ledger import Ledger
 from mlxd.control.registry import Registry
 from mlxd.errors import ModelDrainedError, ModelLoadingError, ModelNotFoundError, ShuttingDownError
 from mlxd.types import ModelState
+from tests.support.patience import PATIENCE
 from tests.support.scripted_client import READY, CountingTelemetry, reach
 
 
@@ -91,7 +92,7 @@ async def test_a_lazy_model_is_loaded_by_its_first_request_and_all_who_ask_meanw
     client = await factory.next()
     assert not any(task.done() for task in asking)
     client.become_ready()
-    found = await asyncio.wait_for(asyncio.gather(*asking), 30)
+    found = await asyncio.wait_for(asyncio.gather(*asking), PATIENCE)
     assert {model.client for model in found} == {client}
     assert factory.made == [client]
 
@@ -108,17 +109,17 @@ async def test_whoever_gives_up_waiting_does_not_end_the_load(empty, factory):
 async def test_an_eager_model_that_was_unloaded_comes_back_for_a_request(registry, factory):
     clients = await all_ready(registry, factory)
     registry.unload("qwen")
-    await asyncio.wait_for(clients["qwen"].stopped.wait(), 30)
+    await asyncio.wait_for(clients["qwen"].stopped.wait(), PATIENCE)
     await reach(registry.supervisor("qwen"), ModelState.STOPPED)
     asking = asyncio.create_task(registry.ensure_ready("qwen"))
     (await factory.next()).become_ready()
-    assert (await asyncio.wait_for(asking, 30)).name == "qwen"
+    assert (await asyncio.wait_for(asking, PATIENCE)).name == "qwen"
 
 
 async def test_a_drained_model_stays_away_until_it_is_loaded(registry, factory):
     clients = await all_ready(registry, factory)
     registry.drain("qwen")
-    await asyncio.wait_for(clients["qwen"].stopped.wait(), 30)
+    await asyncio.wait_for(clients["qwen"].stopped.wait(), PATIENCE)
     await reach(registry.supervisor("qwen"), ModelState.STOPPED)
     with pytest.raises(ModelDrainedError) as caught:
         await registry.ensure_ready("qwen")
@@ -168,8 +169,8 @@ async def test_a_removed_model_is_unknown_at_once_and_its_requests_finish(regist
     await asyncio.sleep(0)
     assert not settling.done()
     stream.cancel()
-    await asyncio.wait_for(settling, 30)
-    await asyncio.wait_for(clients["qwen"].stopped.wait(), 30)
+    await asyncio.wait_for(settling, PATIENCE)
+    await asyncio.wait_for(clients["qwen"].stopped.wait(), PATIENCE)
     assert states(registry) == {"org/llama": ModelState.READY}
 
 
@@ -184,7 +185,7 @@ async def test_a_model_that_returns_while_its_worker_drains(registry, factory):
     await reach(registry.supervisor("qwen"), ModelState.READY)
     assert not clients["qwen"].stopped.is_set()
     stream.cancel()
-    await asyncio.wait_for(registry.wait_settled(TWO), 30)
+    await asyncio.wait_for(registry.wait_settled(TWO), PATIENCE)
     assert (await registry.ensure_ready("default")).client is again
     assert [status.name for status in registry.statuses()] == ["qwen", "org/llama"]
 
@@ -204,14 +205,14 @@ async def test_who_waits_for_a_removal_is_not_kept_by_a_return(registry, factory
     await reach(registry.supervisor("qwen"), ModelState.READY)
     assert not settling.done()
     stream.cancel()
-    assert await asyncio.wait_for(settling, 30) == {}
+    assert await asyncio.wait_for(settling, PATIENCE) == {}
 
 
 async def test_settled_says_who_is_not_what_it_is_to_be(registry, factory):
     first, second = await factory.next(), await factory.next()
     first.become_ready()
     second.refuse(ModelNotFoundError("gone"))
-    failed = await asyncio.wait_for(registry.wait_settled(TWO), 30)
+    failed = await asyncio.wait_for(registry.wait_settled(TWO), PATIENCE)
     assert failed == {second.load.model: "gone"}
 
 
@@ -229,7 +230,7 @@ async def test_drain_refuses_new_requests_and_waits_for_old_ones(registry, facto
     assert [status.state for status in registry.statuses()] == [ModelState.DRAINING] * 2
     assert not draining.done()
     stream.cancel()
-    assert await asyncio.wait_for(draining, 30) is True
+    assert await asyncio.wait_for(draining, PATIENCE) is True
     await registry.stop()
     assert [status.state for status in registry.statuses()] == [ModelState.STOPPED] * 2
 
@@ -243,13 +244,13 @@ async def test_drain_waits_for_workers_that_leave_already(registry, factory):
     await asyncio.sleep(0)
     assert not draining.done()
     stream.cancel()
-    assert await asyncio.wait_for(draining, 30) is True
+    assert await asyncio.wait_for(draining, PATIENCE) is True
 
 
 async def test_drain_gives_up_at_its_deadline(registry, factory):
     clients = await all_ready(registry, factory)
     clients["qwen"].streams.open("r1")
-    assert await asyncio.wait_for(registry.finish(0.05), 30) is False
+    assert await asyncio.wait_for(registry.finish(0.05), PATIENCE) is False
 
 
 async def test_drain_of_idle_and_of_loading_models_is_immediate(registry, factory):

@@ -11,6 +11,7 @@ from mlxd.listener.body import BodyLimits, read_json_object
 from mlxd.listener.framing import expect_continue
 from mlxd.listener.security import ROLE, SecurityRules
 from mlxd.listener.server import Listener
+from tests.support.patience import PATIENCE
 
 
 @dataclass
@@ -69,10 +70,10 @@ def post_bytes(body: bytes, **headers) -> bytes:
 
 
 async def read_answer(reader, *, has_body=True):
-    head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)).decode()
+    head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE)).decode()
     status, *lines = head.strip().split("\r\n")
     headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
-    body = await asyncio.wait_for(reader.readexactly(int(headers.get("content-length", 0)) if has_body else 0), 10)
+    body = await asyncio.wait_for(reader.readexactly(int(headers.get("content-length", 0)) if has_body else 0), PATIENCE)
     return int(status.split()[1]), headers, json.loads(body) if body else {}
 
 

@@ -10,6 +10,7 @@ from aiohttp import web
 from mlxd.config.address import parse_address
 from mlxd.listener.acceptor import Acceptor
 from mlxd.listener.server import Listener
+from tests.support.patience import PATIENCE
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ async def test_who_connected_before_the_end_is_answered_after_it():
         for client in clients:
             client.setblocking(False)
             await asyncio.get_running_loop().sock_sendall(client, b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE):
                 assert b"200 OK" in await asyncio.get_running_loop().sock_recv(client, 1000)
     finally:
         for client in clients:
@@ -63,7 +64,7 @@ async def test_without_descriptors_it_waits_and_goes_on(listening, monkeypatch):
 
     acceptor = Acceptor(Exhausted(listening), accepted.put_nowait)
     with socket.create_connection(listening.getsockname()):
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             (await accepted.get()).close()
     acceptor.close()
 

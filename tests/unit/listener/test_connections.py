@@ -9,6 +9,7 @@ from aiohttp import web
 from mlxd.config.address import TcpAddress
 from mlxd.listener.connection import OpenConnections
 from mlxd.listener.server import Listener
+from tests.support.patience import PATIENCE
 from tests.unit.listener.conftest import Echo, post_bytes, read_answer
 
 ANY = TcpAddress("127.0.0.1", 0)
@@ -60,7 +61,7 @@ async def test_an_idle_connection_closes_with_its_listener(listening):
     writer.write(GET)
     assert (await read_answer(reader))[0] == 200
     listening.listener.close(ANY)
-    assert await asyncio.wait_for(reader.read(), 10) == b""
+    assert await asyncio.wait_for(reader.read(), PATIENCE) == b""
     writer.close()
 
 
@@ -68,12 +69,12 @@ async def test_a_request_that_has_begun_is_answered_and_is_the_last(listening):
     reader, writer = await connect(listening)
     whole = post_bytes(b'{"a": 1}')
     writer.write(whole.replace(b"/echo", b"/upload")[:-3])
-    await asyncio.wait_for(listening.entered.wait(), 10)
+    await asyncio.wait_for(listening.entered.wait(), PATIENCE)
     listening.listener.close(ANY)
     writer.write(whole[-3:])
     status, headers, body = await read_answer(reader)
     assert (status, headers["connection"], body) == (200, "close", {"a": 1})
-    assert await asyncio.wait_for(reader.read(), 10) == b""
+    assert await asyncio.wait_for(reader.read(), PATIENCE) == b""
     writer.close()
 
 
@@ -83,7 +84,7 @@ async def test_a_stream_goes_on_to_its_end(listening):
     await reader.readuntil(b"first ")
     listening.listener.close(ANY)
     listening.release.set()
-    rest = await asyncio.wait_for(reader.read(), 10)
+    rest = await asyncio.wait_for(reader.read(), PATIENCE)
     assert b"last" in rest
     assert rest.endswith(b"0\r\n\r\n")
     writer.close()
@@ -95,7 +96,7 @@ async def test_who_has_just_connected_is_answered_once(listening):
     writer.write(GET + GET)
     status, headers, _ = await read_answer(reader)
     assert (status, headers["connection"]) == (200, "close")
-    assert await asyncio.wait_for(reader.read(), 10) == b""
+    assert await asyncio.wait_for(reader.read(), PATIENCE) == b""
     writer.close()
 
 
@@ -126,7 +127,7 @@ async def test_a_whole_answer_that_nobody_reads_is_dropped(listening, last, monk
     monkeypatch.setattr(OpenConnections, "discard", lambda *_: dropped.set())
     sock = await connect_that_never_reads(listening.port)
     await asyncio.get_running_loop().sock_sendall(sock, b"GET /large HTTP/1.1\r\nHost: localhost\r\n" + last + b"\r\n")
-    await asyncio.wait_for(dropped.wait(), 20)
+    await asyncio.wait_for(dropped.wait(), PATIENCE)
     sock.close()
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from mlxd.listener.body import BodyLimits
 from mlxd.listener.security import SecurityRules
+from tests.support.patience import PATIENCE
 from tests.unit.listener.conftest import post_bytes, read_answer
 
 GET = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -26,7 +27,7 @@ async def exchange(echo, data):
         while True:
             answers.append(await read_answer(reader))
             if answers[-1][1].get("connection") == "close":
-                assert await asyncio.wait_for(reader.read(), 10) == b""
+                assert await asyncio.wait_for(reader.read(), PATIENCE) == b""
                 return answers
             if answers[-1][2] == {"role": "open"}:  # of the request behind
                 return answers

@@ -17,9 +17,9 @@ from mlxd.errors import ListenError
 from mlxd.listener.listeners import Listeners, Move
 from mlxd.listener.security import SecurityRules
 from mlxd.listener.server import Listener
+from tests.support.patience import PATIENCE
 from tests.unit.listener.conftest import Echo, read_answer
 
-PATIENCE = 30.0  # seconds; only a failing test waits so long
 ANY = TcpAddress("127.0.0.1", 0)
 
 
@@ -390,7 +390,7 @@ async def test_a_connection_from_elsewhere_is_no_way_in_when_the_tokens_have_gon
     listeners.close_old(prepared)
     echo.rules = SecurityRules()
     listeners.serve_new(prepared)
-    assert await asyncio.wait_for(reader.read(), 10) == b""
+    assert await asyncio.wait_for(reader.read(), PATIENCE) == b""
     assert (await ask(UnixAddress(tmp_path / "s"), "/echo")).endswith("}")
     writer.close()
     await listeners.stop()

@@ -9,6 +9,7 @@ from mlxd.config.address import TcpAddress, UnixAddress
 from mlxd.errors import ListenError
 from mlxd.listener.binding import bind
 from mlxd.listener.server import Listener
+from tests.support.patience import PATIENCE
 from tests.unit.listener.conftest import Echo
 
 ANY = TcpAddress("127.0.0.1", 0)
@@ -63,8 +64,8 @@ async def test_stop_cancels_what_still_runs():
     await listener.start()
     made.port = listener.addresses[0].port
     waiting = asyncio.ensure_future(made.get("/wait"))
-    await asyncio.wait_for(made.entered.wait(), 10)
-    await asyncio.wait_for(listener.stop(), 10)
+    await asyncio.wait_for(made.entered.wait(), PATIENCE)
+    await asyncio.wait_for(listener.stop(), PATIENCE)
     assert made.cancelled.is_set()
     with pytest.raises(asyncio.IncompleteReadError):
         await waiting
@@ -76,9 +77,9 @@ async def test_a_client_that_goes_away_cancels_its_handler():
     await listener.start()
     _, writer = await asyncio.open_connection("127.0.0.1", listener.addresses[0].port)
     writer.write(b"GET /wait HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    await asyncio.wait_for(made.entered.wait(), 10)
+    await asyncio.wait_for(made.entered.wait(), PATIENCE)
     writer.close()
-    await asyncio.wait_for(made.cancelled.wait(), 10)
+    await asyncio.wait_for(made.cancelled.wait(), PATIENCE)
     assert made.errors == []
     await listener.stop()
 

@@ -11,7 +11,7 @@ import time
 import psutil
 import pytest
 
-PATIENCE = 30.0  # seconds; far beyond what a loaded machine needs
+from tests.support.patience import PATIENCE
 
 
 class Systemd:

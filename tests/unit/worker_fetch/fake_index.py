@@ -13,8 +13,7 @@ from pathlib import Path
 
 from mlxd.worker.fetch.builtin import BuiltinModel
 from mlxd.worker.fetch.wheel import Wheel
-
-WAIT = 60.0  # seconds until a test that waits in vain fails
+from tests.support.patience import PATIENCE as WAIT
 
 
 def make_builtin(directory: Path, gguf: bytes = b"GGUF" + bytes(range(256)) * 2048) -> tuple[BuiltinModel, Path]:

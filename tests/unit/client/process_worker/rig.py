@@ -9,9 +9,8 @@ import pytest
 from mlxd.client.process import ProcessWorker
 from mlxd.errors import WorkerLostError
 from tests.support import fake_worker
+from tests.support.patience import PATIENCE
 from tests.support.wire_requests import Watcher, generate, load
-
-PATIENCE = 30.0  # seconds; only a failing test waits so long
 
 
 class Log:

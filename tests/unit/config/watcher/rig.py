@@ -5,8 +5,8 @@ import contextlib
 import hashlib
 
 from mlxd.config.watcher import ConfigWatcher
+from tests.support.patience import PATIENCE
 
-PATIENCE = 30.0  # seconds; only a failing test waits so long
 NEVER = 3600.0
 FIRST = "first = 1\n"
 

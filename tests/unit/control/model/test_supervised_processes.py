@@ -12,6 +12,7 @@ from mlxd.errors import WorkerLostError
 from mlxd.types import ModelState
 from mlxd.wire.messages import Finished, Started
 from tests.support import fake_worker
+from tests.support.patience import PATIENCE
 from tests.support.scripted_client import reach
 from tests.support.wire_requests import generate
 
@@ -50,7 +51,7 @@ async def test_kill_9_in_the_middle_of_a_stream(start, telemetry):
         assert isinstance(await anext(stream), Started)
         os.kill(first, signal.SIGKILL)
         with pytest.raises(WorkerLostError):
-            await asyncio.wait_for(anext(stream), 30)
+            await asyncio.wait_for(anext(stream), PATIENCE)
     await reach(supervisor, ModelState.LOADING)
     await reach(supervisor, ModelState.READY)
     assert isinstance((await answer(supervisor, "back again"))[-1], Finished)
@@ -63,7 +64,7 @@ async def test_a_hang_is_restarted(start, telemetry):
     supervisor = start(hang_timeout="3s")
     await reach(supervisor, ModelState.READY)
     with pytest.raises(WorkerLostError):
-        await asyncio.wait_for(answer(supervisor, "stop"), 30)
+        await asyncio.wait_for(answer(supervisor, "stop"), PATIENCE)
     await reach(supervisor, ModelState.LOADING)
     await reach(supervisor, ModelState.READY)
     assert telemetry.restarted == [("tiny", "hang")]
@@ -104,5 +105,5 @@ async def test_stop_leaves_no_process(start):
     supervisor = start()
     await reach(supervisor, ModelState.READY)
     pid = supervisor.status().pid
-    await asyncio.wait_for(supervisor.stop(), 30)
+    await asyncio.wait_for(supervisor.stop(), PATIENCE)
     assert not psutil.pid_exists(pid)

@@ -6,8 +6,7 @@ from contextlib import contextmanager
 from mlxd.config.loader import load_config
 from mlxd.control.planner import Room
 from mlxd.control.reload import Reloader, Standing, Trigger
-
-PATIENCE = 30.0  # seconds; only a failing test waits so long
+from tests.support.patience import PATIENCE
 
 ONE = '[models.tiny]\nsource = "builtin:smollm2-135m"\n'
 QUEUE = ONE + "[models.tiny.batching]\nmax_queue = {}\n"

@@ -7,6 +7,7 @@ import pytest
 from mlxd.errors import DaemonUnreachableError, ModelNotFoundError
 from mlxd.terminal.top.history import Look
 from mlxd.terminal.top.poller import Failure, Poller
+from tests.support.patience import PATIENCE
 from tests.unit.terminal.top.looks import PAGED, request, status_of
 
 FOREVER = 1000.0  # seconds between two looks
@@ -64,30 +65,30 @@ def test_a_model_that_has_gone_meanwhile_has_no_requests(client, told):
 
 def test_another_choice_is_not_kept_waiting(poll, told):
     poller = poll(FOREVER)
-    assert told.get(timeout=10).model is None
+    assert told.get(timeout=PATIENCE).model is None
     poller.follow("smollm2")
-    assert told.get(timeout=10).model == "smollm2"
+    assert told.get(timeout=PATIENCE).model == "smollm2"
 
 
 def test_it_keeps_trying(poll, client, told):
     status = client.documents["/admin/v1/status"]
     client.documents["/admin/v1/status"] = DaemonUnreachableError("no daemon listens")
     poll(0.001)
-    assert told.get(timeout=10) == Failure("no daemon listens")
+    assert told.get(timeout=PATIENCE) == Failure("no daemon listens")
     client.documents["/admin/v1/status"] = status
-    while not isinstance(told.get(timeout=10), Look):
+    while not isinstance(told.get(timeout=PATIENCE), Look):
         continue
 
 
 def test_a_defect_does_not_end_in_silence(poll, client, told):
     client.documents["/admin/v1/status"] = RuntimeError("a bug")
     poll(FOREVER)
-    assert isinstance(told.get(timeout=10).defect, RuntimeError)
+    assert isinstance(told.get(timeout=PATIENCE).defect, RuntimeError)
 
 
 def test_nothing_is_told_once_it_is_stopped(poll, told):
     poller = poll(FOREVER)
-    told.get(timeout=10)
+    told.get(timeout=PATIENCE)
     poller.stop()
     poller.follow("smollm2")
     with pytest.raises(queue.Empty):

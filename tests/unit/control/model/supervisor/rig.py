@@ -3,6 +3,7 @@
 import asyncio
 
 from mlxd.types import ModelState
+from tests.support.patience import PATIENCE
 from tests.support.scripted_client import reach
 
 QUICK = {"restart_backoff": "1ms", "restart_backoff_max": "2ms", "crash_limit": 3}
@@ -19,13 +20,13 @@ async def ready(supervisor, factory):
 
 async def in_back_off(supervisor, factory):
     (await ready(supervisor, factory)).end("crash")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while supervisor.status().restart_in is None:
             await supervisor.wait_changed()
 
 
 async def settled(supervisor):
-    return await asyncio.wait_for(supervisor.wait_settled(), 30)
+    return await asyncio.wait_for(supervisor.wait_settled(), PATIENCE)
 
 
 async def probed(client):

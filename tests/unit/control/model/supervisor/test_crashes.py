@@ -16,6 +16,7 @@ from mlxd.errors import (
     WorkerLostError,
 )
 from mlxd.types import ModelState
+from tests.support.patience import PATIENCE
 from tests.support.scripted_client import reach
 from tests.unit.control.model.supervisor.rig import QUICK, SLOW, in_back_off, ready
 
@@ -49,7 +50,7 @@ async def test_from_the_moment_of_the_loss_requests_hear_that_the_model_is_comin
     with pytest.raises(ModelLoadingError):
         supervisor.require_ready()
     client.end("crash")
-    await asyncio.wait_for(client.stopping.wait(), 30)
+    await asyncio.wait_for(client.stopping.wait(), PATIENCE)
     with pytest.raises(ModelLoadingError):
         supervisor.require_ready()
     client.may_stop.set()
@@ -67,7 +68,7 @@ async def test_in_back_off_the_time_left_is_told(make, factory):
 async def test_stop_during_back_off(make, factory):
     supervisor = make(worker=SLOW)
     await in_back_off(supervisor, factory)
-    await asyncio.wait_for(supervisor.stop(), 30)
+    await asyncio.wait_for(supervisor.stop(), PATIENCE)
     assert supervisor.state is ModelState.STOPPED
     assert len(factory.made) == 1
 
@@ -96,7 +97,7 @@ async def test_crashes_are_never_the_end(make, factory):
         client.become_ready()
         await reach(supervisor, ModelState.READY)
         client.end("crash")
-        await asyncio.wait_for(client.stopped.wait(), 30)
+        await asyncio.wait_for(client.stopped.wait(), PATIENCE)
     (await factory.next()).become_ready()
     await reach(supervisor, ModelState.READY)
 

@@ -8,6 +8,7 @@ from structlog.testing import capture_logs
 from mlxd.errors import ModelLoadingError, ShuttingDownError
 from mlxd.types import ModelState
 from mlxd.wire.messages import Progress, StepStats
+from tests.support.patience import PATIENCE
 from tests.support.scripted_client import READY, reach
 from tests.support.wire_requests import generate
 from tests.unit.control.model.supervisor.rig import QUICK, SLOW, in_back_off, ready
@@ -128,7 +129,7 @@ async def test_a_worker_lost_while_draining_is_not_replaced(make, factory, telem
     supervisor.unload()
     await reach(supervisor, ModelState.DRAINING)
     client.end("crash")
-    await asyncio.wait_for(client.stopped.wait(), 30)
+    await asyncio.wait_for(client.stopped.wait(), PATIENCE)
     await reach(supervisor, ModelState.STOPPED)
     assert telemetry.restarted == []
     assert factory.made == [client]
@@ -151,7 +152,7 @@ async def test_every_stop_waits_for_the_workers_end(make, factory):
     client = await ready(supervisor, factory)
     client.may_stop.clear()
     first = asyncio.create_task(supervisor.stop())
-    await asyncio.wait_for(client.stopping.wait(), 30)
+    await asyncio.wait_for(client.stopping.wait(), PATIENCE)
     second = asyncio.create_task(supervisor.stop())
     done, _ = await asyncio.wait({first, second}, timeout=0.2)
     client.may_stop.set()

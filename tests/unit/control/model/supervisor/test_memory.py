@@ -7,6 +7,7 @@ import pytest
 from mlxd.errors import InsufficientMemoryError, ModelLoadingError
 from mlxd.types import ModelState
 from mlxd.wire.messages import NeedsMemory
+from tests.support.patience import PATIENCE
 from tests.support.scripted_client import reach
 from tests.support.wire_requests import generate
 from tests.unit.control.model.supervisor.rig import probed, settled
@@ -22,7 +23,7 @@ async def test_memory_is_reserved_before_a_model_loads_and_given_back_after(make
     client.become_ready()
     await reach(supervisor, ModelState.READY)
     supervisor.unload()
-    await asyncio.wait_for(supervisor.wait_gone(), 30)
+    await asyncio.wait_for(supervisor.wait_gone(), PATIENCE)
     assert make.memory.by_model() == {}
 
 
@@ -82,7 +83,7 @@ async def test_a_request_pushes_out_who_was_used_longest_ago_but_nobody_busy_or_
     await client.need(100)
     assert make.memory.by_model() == {"pinned": 100, "busy": 100, "new": 100, "lazy": 100}
     client.become_ready()
-    await asyncio.wait_for(asking, 30)
+    await asyncio.wait_for(asking, PATIENCE)
     assert clients["old"].stopped.is_set()
 
 
@@ -92,7 +93,7 @@ async def test_a_request_for_what_does_not_fit_is_told_so_and_the_next_one_start
     asking = asyncio.create_task(lazy.become_ready())
     await (await factory.next()).need(101)
     with pytest.raises(InsufficientMemoryError, match="needs 101B") as caught:
-        await asyncio.wait_for(asking, 30)
+        await asyncio.wait_for(asking, PATIENCE)
     assert caught.value.retry_after > 0
     await reach(lazy, ModelState.STOPPED)
     for _ in range(3):
@@ -104,7 +105,7 @@ async def test_a_request_for_what_does_not_fit_is_told_so_and_the_next_one_start
     client = await factory.next()
     await client.need(101)
     client.become_ready()
-    assert (await asyncio.wait_for(asking, 30)).client is client
+    assert (await asyncio.wait_for(asking, PATIENCE)).client is client
 
 
 async def test_a_smaller_cache_is_another_try(make, factory):
@@ -138,7 +139,7 @@ async def test_where_both_do_not_fit_the_old_one_drains_first(make, factory):
         supervisor.require_ready()
     assert not needing.done()
     running.cancel()
-    await asyncio.wait_for(needing, 30)
+    await asyncio.wait_for(needing, PATIENCE)
     assert old.stopped.is_set()
     await probed(new)
     assert await settled(supervisor) is None

@@ -7,6 +7,7 @@ from structlog.testing import capture_logs
 from mlxd.errors import ModelSourceError, WorkerLostError
 from mlxd.types import ModelState
 from mlxd.wire.messages import ErrorInfo, Failed
+from tests.support.patience import PATIENCE
 from tests.support.scripted_client import reach
 from tests.support.wire_requests import generate
 from tests.unit.control.model.supervisor.rig import QUICK, probed, ready, settled
@@ -33,7 +34,7 @@ async def test_another_source_loads_beside_proves_itself_and_takes_over_at_once(
     assert supervisor.status().leaving == (old.pid,)
     running.cancel()
     assert await settled(supervisor) is None
-    await asyncio.wait_for(old.stopped.wait(), 30)
+    await asyncio.wait_for(old.stopped.wait(), PATIENCE)
     assert telemetry.restarted == []
 
 
@@ -60,7 +61,7 @@ async def test_a_replacement_that_fails_its_probe_leaves_the_old_one_serving(mak
     new.streams.push(Failed(id=probe.id, error=ErrorInfo(code="generation_failed", message="nan in the logits")))
     assert await settled(supervisor) == "nan in the logits"
     assert supervisor.require_ready().client is old
-    await asyncio.wait_for(new.stopped.wait(), 30)
+    await asyncio.wait_for(new.stopped.wait(), PATIENCE)
 
 
 async def test_a_replacement_that_hangs_in_its_probe_is_given_up(make, factory):
@@ -104,7 +105,7 @@ async def test_live_settings_reach_the_running_worker(make, factory):
     client.may_reconfigure.clear()
     supervisor.apply(make.table(batching={"max_queue": 3}, worker={"hang_timeout": "7s", "load_timeout": "8s"}))
     settling = asyncio.create_task(supervisor.wait_settled())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         await client.asked_to_reconfigure.wait()
     assert not settling.done()
     assert supervisor.status().limits.max_queue == 256  # what it has, not what it was asked to take
@@ -133,7 +134,7 @@ async def test_a_crash_while_a_replacement_loads(make, factory, telemetry):
     supervisor.apply(make.table("org/other", worker=QUICK))
     new = await factory.next()
     old.end("crash")
-    await asyncio.wait_for(old.stopped.wait(), 30)
+    await asyncio.wait_for(old.stopped.wait(), PATIENCE)
     await reach(supervisor, ModelState.LOADING)
     await probed(new)
     assert await settled(supervisor) is None
@@ -150,7 +151,7 @@ async def test_restart_gives_a_new_worker_without_a_gap(make, factory):
     await probed(new)
     assert await settled(supervisor) is None
     assert supervisor.require_ready().client is new
-    await asyncio.wait_for(old.stopped.wait(), 30)
+    await asyncio.wait_for(old.stopped.wait(), PATIENCE)
 
 
 async def test_another_configuration_revives_a_failed_model(make, factory):
@@ -172,6 +173,6 @@ async def test_a_drain_that_takes_too_long_is_ended(make, factory):
     client.submit(generate("a"))
     with capture_logs() as logs:
         supervisor.unload()
-        await asyncio.wait_for(supervisor.wait_gone(), 30)
+        await asyncio.wait_for(supervisor.wait_gone(), PATIENCE)
     assert "model_drain_timed_out" in [entry["event"] for entry in logs]
     assert client.stopped.is_set()

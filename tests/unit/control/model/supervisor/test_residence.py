@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from mlxd.types import ModelState
+from tests.support.patience import PATIENCE
 from tests.support.scripted_client import reach
 
 
@@ -18,9 +19,9 @@ async def serve(supervisor, factory):
     """A request loads it."""
     asking = asyncio.create_task(supervisor.become_ready())
     client, needing = await loads(factory)
-    await asyncio.wait_for(needing, 30)
+    await asyncio.wait_for(needing, PATIENCE)
     client.become_ready()
-    await asyncio.wait_for(asking, 30)
+    await asyncio.wait_for(asking, PATIENCE)
     return client
 
 
@@ -58,9 +59,9 @@ async def test_one_that_leaves_earlier_makes_room_at_once(make, factory):
     asking = asyncio.create_task(two.become_ready())
     client, needing = await loads(factory)
     one.unload()
-    await asyncio.wait_for(needing, 30)
+    await asyncio.wait_for(needing, PATIENCE)
     client.become_ready()
-    await asyncio.wait_for(asking, 30)
+    await asyncio.wait_for(asking, PATIENCE)
 
 
 async def test_alternating_requests_change_places_no_more_often_than_the_residence_allows(make, factory):
@@ -69,9 +70,9 @@ async def test_alternating_requests_change_places_no_more_often_than_the_residen
     asking = [asyncio.create_task(model.become_ready()) for _ in range(10) for model in (one, two)]
     for _ in range(2):
         client = await factory.next()
-        await asyncio.wait_for(client.need(60), 30)
+        await asyncio.wait_for(client.need(60), PATIENCE)
         client.become_ready()
-    await asyncio.wait_for(asyncio.gather(*asking), 30)
+    await asyncio.wait_for(asyncio.gather(*asking), PATIENCE)
     assert len(factory.made) == 2
 
 
@@ -86,4 +87,4 @@ async def test_a_pinned_or_busy_one_is_not_waited_for(make, factory, lifecycle):
     asking = asyncio.create_task(two.become_ready())
     await (await factory.next()).need(60)
     with pytest.raises(Exception, match="one 60B is reserved"):
-        await asyncio.wait_for(asking, 30)
+        await asyncio.wait_for(asking, PATIENCE)

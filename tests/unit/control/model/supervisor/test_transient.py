@@ -6,6 +6,7 @@ import pytest
 
 from mlxd.errors import ModelLoadingError, ModelSourceError, ModelUnreachableError, WorkerLostError
 from mlxd.types import ModelState
+from tests.support.patience import PATIENCE
 from tests.support.scripted_client import reach
 from tests.unit.control.model.supervisor.rig import QUICK, SLOW, probed, ready, settled
 
@@ -29,11 +30,11 @@ async def test_a_lazy_model_whose_source_is_away_answers_at_once_and_is_not_star
     asking = asyncio.create_task(lazy.become_ready())
     (await factory.next()).refuse(AWAY)
     with pytest.raises(ModelLoadingError, match="does not exist now") as caught:
-        await asyncio.wait_for(asking, 30)
+        await asyncio.wait_for(asking, PATIENCE)
     assert caught.value.retry_after > 3590
     await reach(lazy, ModelState.STOPPED)
     with pytest.raises(ModelLoadingError, match="does not exist now"):
-        await asyncio.wait_for(lazy.become_ready(), 30)
+        await asyncio.wait_for(lazy.become_ready(), PATIENCE)
     assert len(factory.made) == 1
 
 
@@ -42,14 +43,14 @@ async def test_a_lazy_model_is_tried_again_by_a_request_once_the_wait_is_over(ma
     asking = asyncio.create_task(lazy.become_ready())
     (await factory.next()).refuse(AWAY)
     with pytest.raises(ModelLoadingError):
-        await asyncio.wait_for(asking, 30)
-    async with asyncio.timeout(30):
+        await asyncio.wait_for(asking, PATIENCE)
+    async with asyncio.timeout(PATIENCE):
         while lazy.status().restart_in is not None:
             await lazy.wait_changed()
     asking = asyncio.create_task(lazy.become_ready())
     client = await factory.next()
     client.become_ready()
-    assert (await asyncio.wait_for(asking, 30)).client is client
+    assert (await asyncio.wait_for(asking, PATIENCE)).client is client
 
 
 async def test_a_replacement_whose_source_is_away_is_tried_again_beside_what_serves(make, factory):
