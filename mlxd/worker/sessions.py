@@ -83,7 +83,9 @@ class Sessions:
             await self._tokenize(generate, arrived)
         except MlxdError as error:
             self._refuse(generate.id, error)
-        except Exception as error:  # noqa: BLE001 - a tokenizer's or template's fault ends this request only
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a tokenizer's fault ends this request only; its panic is no Exception
             _log.exception("the prompt of %s could not be tokenized", generate.id)
             self._refuse(generate.id, GenerationError(f"the prompt could not be tokenized: {error}"))
 

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from jinja2.exceptions import TemplateError
 from typing_extensions import override
 
-from mlxd.errors import InvalidRequestError
+from mlxd.errors import InvalidRequestError, excerpt
 from mlxd.worker.text.template_environment import Budget, TemplateEnvironment, TemplateLimitError
 
 Message = Mapping[str, Any]
@@ -68,7 +68,7 @@ def refusal(origin: str, error: Exception) -> InvalidRequestError:
 
 def said(error: Exception) -> str:
     """An error of a library in one line."""
-    message = (str(error).splitlines() or [""])[0]
+    message = excerpt((str(error).splitlines() or [""])[0])  # it may repeat what a client wrote
     if isinstance(error, TemplateError):
         line = getattr(error, "lineno", None)
         return f"line {line}: {message}" if line else message

@@ -102,3 +102,9 @@ def test_a_template_that_writes_without_end_is_ended(monkeypatch):
 def test_a_broken_one_says_why_and_what_to_use():
     with pytest.raises(InvalidRequestError, match="it is broken; use /v1/completions"):
         BrokenTemplate("it is broken").render(MESSAGES, add_generation_prompt=True)
+
+
+def test_what_a_client_wrote_is_not_repeated_at_length():
+    with pytest.raises(InvalidRequestError) as caught:
+        rendered("{{ raise_exception('unknown role ' ~ messages[0].role) }}", [{"role": "x" * 10**6, "content": ""}])
+    assert len(caught.value.message) < 1000
