@@ -1,5 +1,7 @@
 """Everything a model's directory says of the model, read once, before anything of it is loaded."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -17,6 +19,28 @@ _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tiktoken.model", "vocab.jso
 
 
 @dataclass(frozen=True)
+class WholeDirectory:
+    """A directory from which nothing is missing; whether what its files say can be, is not known yet."""
+
+    sources: Sources
+    weights: Weights
+
+    @classmethod
+    def check(cls, directory: Path) -> Self:
+        """Reads JSON files and the headers of weights, not the weights: a fraction of a second.
+
+        Raises ``ModelSourceError`` that names the file for what is missing, damaged, or there twice.
+        """
+        with _named_errors(directory):
+            _check_exists(directory)
+            sources = Sources.read(directory)
+            _check_model_type(sources.config)
+            weights = find_weights(directory)
+            _check_tokenizer(directory)
+        return cls(sources, weights)
+
+
+@dataclass(frozen=True)
 class DirectoryFacts:
     """What was found, and where. ``config``: the whole ``config.json``."""
 
@@ -29,31 +53,18 @@ class DirectoryFacts:
 
     @classmethod
     def read(cls, directory: Path) -> Self:
-        """Reads JSON files and the headers of weights, not the weights: a fraction of a second.
-
-        Raises ``ModelSourceError`` that names the file, and the key in it, for what is missing, damaged or contradictory.
-        """
-        try:
-            return cls._read(directory)
-        except OSError as error:
-            raise ModelSourceError(f"{error.filename or directory} cannot be read: {error.strerror or error}") from error
-
-    @classmethod
-    def _read(cls, directory: Path) -> Self:
-        _check_exists(directory)
-        sources = Sources.read(directory)
-        _check_model_type(sources.config)
-        weights = find_weights(directory)
-        _check_tokenizer(directory)
-        check_values(sources)
-        return cls(
-            directory,
-            sources.config,
-            weights,
-            find_context(sources),
-            find_end_tokens(sources),
-            find_chat_template(sources),
-        )
+        """Checks the directory, and reads what its files say. Raises ``ModelSourceError`` that names the file, and the key in it."""
+        whole = WholeDirectory.check(directory)
+        with _named_errors(directory):
+            check_values(whole.sources)
+            return cls(
+                directory,
+                whole.sources.config,
+                whole.weights,
+                find_context(whole.sources),
+                find_end_tokens(whole.sources),
+                find_chat_template(whole.sources),
+            )
 
 
 def tokenizer_file(directory: Path) -> Path:
@@ -64,6 +75,14 @@ def tokenizer_file(directory: Path) -> Path:
     for path in sorted(directory.glob("*.tiktoken")):
         return path
     raise ModelSourceError(f"{directory} has no tokenizer (tokenizer.json or tokenizer.model); {AGAIN}")
+
+
+@contextmanager
+def _named_errors(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ModelSourceError(f"{error.filename or directory} cannot be read: {error.strerror or error}") from error
 
 
 def _check_exists(directory: Path) -> None:

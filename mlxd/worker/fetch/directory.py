@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mlxd.worker.facts.directory import DirectoryFacts
+from mlxd.worker.facts.directory import WholeDirectory
 
 
 def check_model_directory(directory: Path) -> None:
@@ -10,4 +10,4 @@ def check_model_directory(directory: Path) -> None:
 
     JSON files and the headers of weights are read, not the weights: a fraction of a second.
     """
-    DirectoryFacts.read(directory)
+    WholeDirectory.check(directory)
