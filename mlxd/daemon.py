@@ -34,7 +34,7 @@ from mlxd.control.planner import listen_addresses
 from mlxd.control.registry import Registry
 from mlxd.control.reload import Outcome, Reloader, Trigger
 from mlxd.listener.listeners import Listeners
-from mlxd.listener.security import SecurityRules
+from mlxd.listener.security import SecurityRules, metrics_rules
 from mlxd.listener.server import Listener
 from mlxd.observability.logging import configure_logging, log_worker_record, reopen_log_file, set_log_level
 from mlxd.observability.loop_lag import sample_loop_lag
@@ -177,7 +177,7 @@ class Daemon:
             vllm_metrics=lambda: None if self._config.metrics.listen else self._vllm_registry_to_scrape(),
             set_log_level=set_log_level,
         )
-        metrics = build_metrics_app(self._registry_to_scrape, self._vllm_registry_to_scrape, self._admin_rules)
+        metrics = build_metrics_app(self._registry_to_scrape, self._vllm_registry_to_scrape, self._metrics_rules)
         inference = build_app(self._registry, self._metrics, self._tracing, self._requests, lambda: self._config)
         wanted = listen_addresses(config)
         return Listeners(
@@ -204,6 +204,9 @@ class Daemon:
 
     def _admin_rules(self) -> SecurityRules:
         return rules_of(self._config.admin)
+
+    def _metrics_rules(self) -> SecurityRules:
+        return metrics_rules(self._config.admin, self._config.metrics)
 
     def _running_config(self) -> RunningConfig:
         running = self._takeover.running

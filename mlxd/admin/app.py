@@ -7,7 +7,7 @@ from aiohttp.typedefs import Handler
 
 from mlxd.admin import openapi
 from mlxd.admin.audit import audit_middleware
-from mlxd.admin.exchange import BODY_LIMITS, LIMITS, refuse_unknown
+from mlxd.admin.exchange import BODY_LIMITS, LIMITS, refuse_body, refuse_unknown
 from mlxd.admin.keys import METRICS, RULES, SOURCES, VLLM_METRICS, AdminSources, Metrics
 from mlxd.admin.route import JSON, TOML, Route
 from mlxd.admin.routes import ROUTES
@@ -61,6 +61,8 @@ def _strict(route: Route) -> Handler:
 
     async def handler(request: web.Request) -> web.StreamResponse:
         refuse_unknown(request, route.query, route.content_type)
+        if route.content_type is None:
+            await refuse_body(request)
         return await route.handler(request)
 
     return handler

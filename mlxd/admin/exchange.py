@@ -8,14 +8,17 @@ import msgspec
 from aiohttp import web
 
 from mlxd.admin import answers
+from mlxd.admin.route import JSON
 from mlxd.config.document import MAX_FILE
-from mlxd.errors import InvalidRequestError, MlxdError, UnsupportedMediaTypeError, excerpt
+from mlxd.errors import BodyTooLargeError, InvalidRequestError, MlxdError, UnsupportedMediaTypeError, excerpt
 from mlxd.listener.body import BodyLimits, read_body, read_json_object
+from mlxd.listener.json_text import parse_json_object
 
 T = TypeVar("T")
 
 LIMITS: web.AppKey[BodyLimits] = web.AppKey("limits", BodyLimits)
 BODY_LIMITS = BodyLimits(max_size=MAX_FILE, stall=10.0, total=60.0)  # seconds
+_NO_BODY = BodyLimits(max_size=64, stall=10.0, total=60.0)  # room for {} with blanks
 _FLAGS = {"1": True, "true": True, "0": False, "false": False}
 
 
@@ -46,10 +49,24 @@ def refuse_unknown(request: web.Request, parameters: Container[str], content_typ
     unknown = next((excerpt(name) for name in request.query if name not in parameters), None)
     if unknown is not None:
         raise InvalidRequestError(f"there is no parameter {unknown!r} here", param=unknown)
-    if request.body_exists and content_type is None:
-        raise InvalidRequestError("this call takes no body")
-    if request.body_exists and request.content_type != content_type:
+    if request.body_exists and content_type is not None and request.content_type != content_type:
         raise UnsupportedMediaTypeError(f'the body must be sent as "Content-Type: {content_type}", not {request.content_type}')
+
+
+async def refuse_body(request: web.Request) -> None:
+    """Of a call that takes none, ``{}`` is none: clients send it where they have nothing to say. Raises ``InvalidRequestError``."""
+    if request.body_exists and not await _is_empty_object(request):
+        raise InvalidRequestError("this call takes no body")
+
+
+async def _is_empty_object(request: web.Request) -> bool:
+    if request.content_type != JSON:
+        return False
+    try:
+        body = await read_body(request, _NO_BODY)
+    except BodyTooLargeError:
+        return False
+    return not body.strip() or parse_json_object(body) == {}
 
 
 async def read_text(request: web.Request) -> str:

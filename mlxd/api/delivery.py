@@ -4,6 +4,7 @@ However it ends, the worker is told: leaving ``with client.submit(...)`` before 
 goes away cancels its handler (``listener/server.py``), and that leaves the block.
 """
 
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -28,26 +29,34 @@ CACHE_HEADER = "x-mlxd-cache"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Delivery:
-    """One request on its way through a worker."""
+class Assignment:
+    """What a ready model makes of a request: who works on what, and how the answer is written."""
 
-    request: web.Request
     client: WorkerClient
     generate: Generate
-    dialect: Dialect[Any]
     shape: AnswerShape
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """One request on its way through a worker. ``assign`` waits until its model is ready, which may take as long as loading does."""
+
+    request: web.Request
+    assign: Callable[[], Awaitable[Assignment]]
+    dialect: Dialect[Any]
     trace: RequestTrace
     deadline: Deadline
 
     async def whole(self) -> web.Response:
-        """Wait for the end and answer with one document. Raises the worker's typed errors and ``DeadlineError``."""
+        """Wait for the end and answer with one document. Raises what ``assign`` raises, the worker's typed errors and ``DeadlineError``."""
         async with self.deadline.guard():
-            with self.client.submit(self.generate) as stream:
-                self.trace.submitted(self.generate)
-                return await self._collect(stream)
+            assigned = await self.assign()
+            with assigned.client.submit(assigned.generate) as stream:
+                self.trace.submitted(assigned.generate)
+                return await self._collect(stream, assigned.shape)
 
     async def streamed(self, keep_alive: float) -> web.StreamResponse:
-        """Send events as they come, and a comment after ``keep_alive`` seconds of silence.
+        """Send events as they come, and a comment after ``keep_alive`` seconds of silence, also while the model loads.
 
         Until the worker starts on the request, or a first comment is due, no status is out: errors so far are raised. Later
         ones are the stream's last event.
@@ -55,12 +64,13 @@ class Delivery:
         sse = SseWriter(self.request, keep_alive)
         try:
             async with self.deadline.guard():
-                with self.client.submit(self.generate) as stream:
-                    self.trace.submitted(self.generate)
+                assigned = await sse.alive_during(self.assign())
+                with assigned.client.submit(assigned.generate) as stream:
+                    self.trace.submitted(assigned.generate)
                     stream.on_overflow = lambda: self._cut_off(sse)
                     async with aclosing(with_ticks(stream, sse.until_keep_alive)) as events:
                         async for event in events:
-                            await self._pass_on(event, sse)
+                            await self._pass_on(event, assigned.shape, sse)
                 await sse.end()
         except MlxdError as error:
             if not sse.started:
@@ -75,25 +85,25 @@ class Delivery:
             await self._fail(sse, internal_error())
         return sse.response
 
-    async def _collect(self, stream: RequestStream) -> web.Response:
+    async def _collect(self, stream: RequestStream, shape: AnswerShape) -> web.Response:
         parts: list[Part] = []
         async for event in stream:
             self.trace.observe(event)
             if isinstance(event, Delta | Finished):
                 parts += event.parts
             if isinstance(event, Finished):
-                body = self.shape.whole(joined(parts), event)
+                body = shape.whole(joined(parts), event)
                 return web.Response(body=body, content_type="application/json", headers=self._cache_header())
         raise GenerationError("the worker ended the request without an answer")
 
-    async def _pass_on(self, event: RequestEvent | None, sse: SseWriter) -> None:
+    async def _pass_on(self, event: RequestEvent | None, shape: AnswerShape, sse: SseWriter) -> None:
         if event is None:
             await sse.keep_alive()
             return
         self.trace.observe(event)
         if isinstance(event, Started):
             await sse.start(self._cache_header())
-        for told in self.shape.on(event):
+        for told in shape.on(event):
             await sse.send(told)
 
     def _cache_header(self) -> dict[str, str]:

@@ -14,7 +14,7 @@ from aiohttp.typedefs import Handler
 
 from mlxd.api.caller import caller
 from mlxd.api.deadline import Deadline
-from mlxd.api.delivery import Delivery
+from mlxd.api.delivery import Assignment, Delivery
 from mlxd.api.dialect import Dialect
 from mlxd.api.keys import CONFIG, MODEL, MODELS, REQUESTS, TELEMETRY, TRACER
 from mlxd.api.trace import RequestTrace
@@ -47,16 +47,16 @@ async def generate(request: web.Request, dialect: Dialect[Any]) -> web.StreamRes
             accepted = await aside(len(sent), dialect.read, body)
             trace.streamed = accepted.streamed
         live = trace.live(f"{dialect.answer_prefix}-{uuid.uuid4().hex}", deadline.stop)
-        with request.app[REQUESTS].track(live):
-            async with deadline.guard():
-                model = await request.app[MODELS].ensure_ready(trace.model)
+
+        async def assign() -> Assignment:
+            model = await request.app[MODELS].ensure_ready(trace.model)
             job = await aside(len(sent), accepted.to_wire, live.id, model)
-            shape = dialect.shape(live.id, model, accepted)
             if config.log.content:
                 trace.prompt = msgspec.to_builtins(job.prompt)
-            delivery = Delivery(
-                request=request, client=model.client, generate=job, dialect=dialect, shape=shape, trace=trace, deadline=deadline
-            )
+            return Assignment(client=model.client, generate=job, shape=dialect.shape(live.id, model, accepted))
+
+        with request.app[REQUESTS].track(live):
+            delivery = Delivery(request=request, assign=assign, dialect=dialect, trace=trace, deadline=deadline)
             return await (delivery.streamed(config.server.sse_keepalive) if accepted.streamed else delivery.whole())
 
 

@@ -5,7 +5,7 @@ Format: WHATWG HTML, 9.2 "Server-sent events".
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -65,6 +65,20 @@ class SseWriter:
     async def keep_alive(self) -> None:
         """A comment: clients skip it, proxies see traffic."""
         await self._write(b": keep-alive\n\n")
+
+    async def alive_during(self, work: Awaitable[T]) -> T:
+        """Returns what the work returns, or raises what it raises; comments are sent while it takes long."""
+        task = asyncio.ensure_future(work)
+        try:
+            while not task.done():
+                await asyncio.wait({task}, timeout=self.until_keep_alive())
+                if not task.done():
+                    await self.keep_alive()
+            return task.result()
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait({task})
 
     async def end(self) -> None:
         """The end of the response."""

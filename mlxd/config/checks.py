@@ -129,9 +129,9 @@ def _open_listeners_are_guarded(config: Config, document: Document) -> Iterator[
 
 
 def _any_origin_needs_keys(config: Config) -> Iterator[Problem]:
-    if "*" in config.server.cors_origins and not config.server.api_keys:
-        key: Key = ("server", "cors_origins", config.server.cors_origins.index("*"))
-        text = 'found "*", so that any web page the user opens could use mlxd; set server.api_keys, or list the origins'
+    for anybody in {"*", "null"}.intersection(config.server.cors_origins) if not config.server.api_keys else ():
+        key: Key = ("server", "cors_origins", config.server.cors_origins.index(anybody))
+        text = f'found "{anybody}", so that any web page the user opens could use mlxd; set server.api_keys, or list the origins'
         yield Problem(key, text, (key, ("server", "api_keys")))
 
 

@@ -45,12 +45,15 @@ class ServerTable(Table):
     )
     allowed_hosts: Hosts = setting(
         (),
-        "Host names accepted in the Host header beside loopback names and the listen address (guards against DNS rebinding).",
+        "Host names accepted in the Host header beside loopback names and the listen address (guards against DNS rebinding): a container's "
+        "name, for one. HTTP/1.0 without a Host passes, for no browser sends it.",
         reload=Reload.LIVE,
     )
     cors_origins: Origins = setting(
         (),
-        'Browser origins that may call, such as "https://chat.example"; "*": any, which needs api_keys. Empty: none.',
+        'Browser origins that may call, such as "https://chat.example"; of desktop apps and extensions "app://obsidian.md", '
+        '"tauri://localhost", "chrome-extension://*" for any of a scheme, "null" for pages without one. "*": any. "*" and "null" need '
+        "api_keys. Empty: none.",
         reload=Reload.LIVE,
     )
     request_timeout: Duration = setting(600.0, "A request that takes longer is stopped with an error.", reload=Reload.LIVE, gt=0)

@@ -31,12 +31,24 @@ def _check_host(value: str) -> str:
 
 
 def _check_origin(value: str) -> str:
-    if value == "*":
+    if value in ("*", "null"):
         return value
-    found = re.fullmatch(r"https?://(\[[0-9a-f:.]+\]|[^:/\[\]]+)(:[0-9]{1,5})?", value)
-    if not found or not is_host(found[1].strip("[]")):
-        raise ValueError('must be an origin in lower case with nothing after host and port, such as "https://chat.example"')
+    scheme, _, rest = value.partition("://")
+    is_right = _is_web_origin(rest) if scheme in ("http", "https") else _APP_ORIGIN.fullmatch(value)
+    if not is_right:
+        raise ValueError(
+            'must be an origin in lower case with nothing after host and port, such as "https://chat.example" or "app://obsidian.md"'
+        )
     return value
+
+
+def _is_web_origin(text: str) -> bool:
+    found = re.fullmatch(r"(\[[0-9a-f:.]+\]|[^:/\[\]]+)(:[0-9]{1,5})?", text)
+    return found is not None and is_host(found[1].strip("[]"))
+
+
+# Of an application or an extension: tauri://localhost, vscode-webview://1a2b, chrome-extension://* for any of that scheme.
+_APP_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\*|[a-z0-9._-]*(:[0-9]{1,5})?)")
 
 
 def _check_endpoint(value: str) -> str:

@@ -21,7 +21,8 @@ def check_origin(request: web.Request, allowed: tuple[str, ...]) -> None:
     if not origins:
         return
     listed = {origin.lower().rstrip("/") for origin in allowed}
-    if len(origins) > 1 or (origins[0].lower() not in listed and "*" not in listed):
+    any_of_scheme = f"{origins[0].lower().partition('://')[0]}://*"  # chrome-extension://*
+    if len(origins) > 1 or not listed & {origins[0].lower(), any_of_scheme, "*"}:
         raise ForbiddenError("requests from this Origin are not allowed; add it to server.cors_origins if it should be")
     request[_ALLOWED_ORIGIN] = origins[0]
 

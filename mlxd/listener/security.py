@@ -15,14 +15,14 @@ import hmac
 import ipaddress
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp.typedefs import Handler, Middleware
 
 from mlxd.config.address import Address, TcpAddress
-from mlxd.config.schema import AdminTable, ServerTable
+from mlxd.config.schema import AdminTable, MetricsTable, ServerTable
 from mlxd.errors import ForbiddenError, UnauthorizedError, UnsupportedMediaTypeError
 from mlxd.listener.cors import check_origin, preflight_response
 from mlxd.listener.encoding import check_encoding
@@ -73,6 +73,11 @@ def admin_rules(admin: AdminTable, *, content_types: frozenset[str] = _JSON, rea
     )
 
 
+def metrics_rules(admin: AdminTable, metrics: MetricsTable) -> SecurityRules:
+    """From ``[admin]``, for the listener of ``metrics.listen``."""
+    return replace(admin_rules(admin), hosts=_hosts(metrics.listen or (), admin.allowed_hosts))
+
+
 def security_middleware(rules: Callable[[], SecurityRules]) -> Middleware:
     """Raises ``ForbiddenError``, ``UnsupportedMediaTypeError`` or ``UnauthorizedError``; else lets the request pass."""
 
@@ -108,6 +113,8 @@ def _check_host(request: web.Request, hosts: frozenset[str]) -> None:
     if not isinstance(local, tuple):  # a unix socket's name is a path
         return
     sent = request.headers.getall("Host", [])
+    if not sent and request.version < HttpVersion11:  # a load balancer's probe; every browser sends one
+        return
     found = _HOST.fullmatch(sent[0]) if len(sent) == 1 else None
     if found is None:
         raise ForbiddenError("exactly one well-formed Host header is required")

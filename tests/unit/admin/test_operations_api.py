@@ -156,7 +156,7 @@ async def test_an_unknown_operation(admin):
     assert "op-9" in missing.body["error"]["message"]
 
 
-@pytest.mark.parametrize("body", [b"{}", b'{"wait": true}'])
+@pytest.mark.parametrize("body", [b'{"wait": false}', b'{"wait": true}'])
 async def test_a_body_is_not_ignored(daemon, admin, body):
     refused = await call(admin, "POST", "/admin/v1/models/tiny/load", data=body, headers={"Content-Type": "application/json"})
     assert (refused.status, refused.body["error"]["message"]) == (400, "this call takes no body")

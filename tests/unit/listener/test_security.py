@@ -3,8 +3,8 @@
 import pytest
 
 from mlxd.config.address import TcpAddress, UnixAddress, parse_address
-from mlxd.config.schema import AdminTable, ServerTable
-from mlxd.listener.security import SecurityRules, admin_rules, inference_rules
+from mlxd.config.schema import AdminTable, MetricsTable, ServerTable
+from mlxd.listener.security import SecurityRules, admin_rules, inference_rules, metrics_rules
 from mlxd.listener.server import Listener
 from tests.unit.listener.conftest import Echo, post_bytes
 
@@ -75,7 +75,8 @@ async def test_the_address_a_connection_came_in_by_is_a_host():
 
 
 async def test_no_host_and_two_hosts(echo):
-    assert (await echo.raw(b"GET /echo HTTP/1.0\r\n\r\n"))[0] == 403
+    assert (await echo.raw(b"GET /echo HTTP/1.0\r\n\r\n"))[0] == 200  # a load balancer's probe
+    assert (await echo.raw(b"GET /echo HTTP/1.0\r\nHost: evil.example\r\n\r\n"))[0] == 403
     for data in (b"GET /echo HTTP/1.1\r\n\r\n", b"GET /echo HTTP/1.1\r\nHost: localhost\r\nHost: evil\r\n\r\n"):
         status, _, body = await echo.raw(data)
         assert (status, body["error"]["type"]) == (400, "invalid_request_error")
@@ -137,6 +138,41 @@ async def test_every_origin_where_the_operator_says_so(echo):
     echo.rules = SecurityRules(origins=("*",))
     _, headers, _ = await echo.get(Origin="https://any.example")
     assert headers["access-control-allow-origin"] == "https://any.example"
+
+
+@pytest.mark.parametrize(
+    ("listed", "origin", "status"),
+    [
+        ("app://obsidian.md", "app://obsidian.md", 200),
+        ("tauri://localhost", "tauri://localhost", 200),
+        ("capacitor://localhost", "capacitor://localhost", 200),
+        ("vscode-webview://*", "vscode-webview://0a1b2c", 200),
+        ("chrome-extension://*", "chrome-extension://abcdef", 200),
+        ("chrome-extension://*", "moz-extension://abcdef", 403),
+        ("chrome-extension://abc", "chrome-extension://abd", 403),
+        ("null", "null", 200),
+        ("https://chat.example", "null", 403),
+        ("app://*", "https://evil.example", 403),
+    ],
+)
+async def test_origins_of_desktop_apps(echo, listed, origin, status):
+    echo.rules = SecurityRules(origins=(listed,))
+    got, headers, _ = await echo.get(Origin=origin)
+    assert (got, headers.get("access-control-allow-origin")) == (status, origin if status == 200 else None)
+
+
+async def test_the_metrics_listener_is_asked_by_its_own_name(echo):
+    listen = (parse_address("metrics.example:9464"),)
+    echo.rules = metrics_rules(AdminTable(allowed_hosts=("prometheus.example",)), MetricsTable(listen=listen))
+    assert (await echo.get(host="metrics.example:9464"))[0] == 200
+    assert (await echo.get(host="prometheus.example"))[0] == 200
+    assert (await echo.get(host="evil.example"))[0] == 403
+
+
+async def test_a_container_is_asked_by_its_name(echo):
+    echo.rules = inference_rules(ServerTable(allowed_hosts=("mlxd", "host.docker.internal", "my_service")))
+    for host in ("mlxd:8000", "host.docker.internal:8000", "my_service"):
+        assert (await echo.get(host=host))[0] == 200
 
 
 async def test_preflight(echo):
