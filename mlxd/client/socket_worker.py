@@ -174,12 +174,12 @@ class SocketWorker:
     async def _ask_for_memory(self, watcher: LoadWatcher, needs: NeedsMemory) -> None:
         assert self._connection is not None  # noqa: S101 - it has asked
         try:
-            await watcher.on_need(needs)
+            granted = await watcher.on_need(needs)
         except MlxdError as error:
             if not self._connection.loaded.done():
                 self._connection.loaded.set_exception(error)
         else:
-            self._connection.send(Proceed())
+            self._connection.send(Proceed(cache_bytes=granted))
 
     async def _stop(self) -> None:
         if self._permitting is not None:

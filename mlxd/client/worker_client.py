@@ -123,8 +123,10 @@ class LoadWatcher(Protocol):
     def on_progress(self, progress: Progress) -> None:
         """Loading goes on."""
 
-    async def on_need(self, needs: NeedsMemory) -> None:
-        """It is about to take memory, and waits until this returns. What this raises ends the worker."""
+    async def on_need(self, needs: NeedsMemory) -> int | None:
+        """It is about to take memory, and waits until this returns: the limit of its cache in bytes, where it is another than it asks
+        for. What this raises ends the worker.
+        """
 
     def on_step(self, stats: StepStats) -> None:
         """One step of its engine."""

@@ -83,6 +83,11 @@ class MemoryShare:
     size: int | None = None  # bytes
     fraction: float | None = None  # above 0, at most 1
 
+    @property
+    def is_auto(self) -> bool:
+        """Whether neither a size nor a percentage is given."""
+        return self.size is None and self.fraction is None
+
     @classmethod
     def parse(cls, value: object) -> Self:
         """Reads TOML text, or passes a share that is read already."""

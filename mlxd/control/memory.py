@@ -7,12 +7,17 @@ that load by themselves, at start or after a reload, push nobody out.
 import asyncio
 import contextlib
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+import psutil
 import structlog
 
 from mlxd.config.units import format_size
+from mlxd.control.auto_cache import AUTO_FRACTION, Member, shares
 from mlxd.control.ledger import Ledger
+from mlxd.wire.messages import NeedsMemory
 
 _log = structlog.get_logger(__name__)
 
@@ -46,13 +51,30 @@ class Holder(Protocol):
         """Until it has."""
 
 
-class ModelMemory:
-    """Implements ``workers.Memory``. ``holders``: all models, asked anew each time."""
+def available_memory() -> int:
+    """Bytes of RAM that the machine could give now."""
+    return psutil.virtual_memory().available
 
-    def __init__(self, ledger: Ledger, holders: Callable[[], Iterable[Holder]]) -> None:
+
+@dataclass
+class _Share:
+    """Of one worker in the pool of caches."""
+
+    member: Member
+    take: Callable[[int], None]
+    size: int = 0
+
+
+class ModelMemory:
+    """Implements ``workers.Memory``. ``holders``: all models, asked anew each time. ``available``: bytes of RAM, of this machine."""
+
+    def __init__(self, ledger: Ledger, holders: Callable[[], Iterable[Holder]], *, available: Callable[[], int] = available_memory) -> None:
         self.ledger = ledger
         self._holders = holders
+        self._available = available
         self._freed = asyncio.Event()
+        self._pool: dict[str, _Share] = {}  # by holder
+        self._demands: dict[str, int] = {}  # bytes, by holder: of those that have not got them yet
 
     def reserve(self, holder: str, amount: int) -> bool:
         """See ``Ledger.reserve``."""
@@ -60,20 +82,76 @@ class ModelMemory:
         done = self.ledger.reserve(holder, amount)
         if self.ledger.free > before:
             self._tell_of_freed()
+        self._rebalance()
         return done
 
     def release(self, holder: str) -> None:
         """See ``Ledger.release``."""
         before = self.ledger.free
         self.ledger.release(holder)
+        self._pool.pop(holder, None)
+        self._demands.pop(holder, None)
         if self.ledger.free > before:
             self._tell_of_freed()
+        self._rebalance()
 
     def set_limit(self, limit: int) -> None:
-        """``memory.limit`` is another. Nothing reserved is taken back."""
+        """``memory.limit`` is another. Nothing reserved is taken back, but caches of the pool shrink or grow by it."""
         before, self.ledger.limit = self.ledger.limit, limit
         if limit > before:
             self._tell_of_freed()
+        self._rebalance()
+
+    # ---- the pool of caches; see ``auto_cache`` ----
+
+    def demand(self, holder: str, needs: NeedsMemory, take_share: Callable[[int], None] | None) -> "MemoryDemand":
+        """See ``workers.Memory``."""
+        if take_share is None:
+            self._demands[holder] = needs.total
+            self._rebalance()
+        self.share(holder, needs, take_share)
+        return MemoryDemand(self, holder, needs)
+
+    def share(self, holder: str, needs: NeedsMemory, take_share: Callable[[int], None] | None) -> None:
+        """See ``workers.Memory``."""
+        if take_share is not None and holder not in self._pool:
+            pool = int(AUTO_FRACTION * self._available())
+            self._pool[holder] = _Share(Member(needs.weights + needs.transients, pool), take_share)
+            self._rebalance()
+        elif take_share is None and self._pool.pop(holder, None) is not None:
+            self._rebalance()
+
+    def share_of(self, holder: str) -> int | None:
+        """Bytes of the pool that ``holder`` may have; None: it is not in it."""
+        return self._pool[holder].size if holder in self._pool else None
+
+    def floor_of(self, holder: str) -> int:
+        """The least that ``holder`` takes of the pool, in bytes."""
+        return self._pool[holder].member.floor
+
+    def shares(self) -> dict[str, int]:
+        """By model, in bytes: the parts of the pool that they may have."""
+        return {holder.rpartition("#")[0]: one.size for holder, one in self._pool.items()}
+
+    def pool(self) -> int:
+        """Bytes that a first model of the pool would have, or those in it share."""
+        return max((one.member.pool for one in self._pool.values()), default=int(AUTO_FRACTION * self._available()))
+
+    def met(self, holder: str) -> None:
+        """What ``holder`` demanded is reserved."""
+        if self._demands.pop(holder, None) is not None:
+            self._rebalance()
+
+    def _rebalance(self) -> None:
+        others = sum(amount for holder, amount in self.ledger.reserved.items() if holder not in self._pool)
+        room = self.ledger.limit - others - sum(self._demands.values())
+        for holder, size in shares({holder: one.member for holder, one in self._pool.items()}, room).items():
+            one = self._pool[holder]
+            if one.size != size:
+                one.size = size
+                one.take(size)
+
+    # ---- giving way ----
 
     def _tell_of_freed(self) -> None:
         self._freed.set()
@@ -114,7 +192,13 @@ class ModelMemory:
     def _leaving(self, *, but: str = "") -> int:
         """Bytes that will be free without anybody's doing, of all models ``but`` one."""
         reserved = self.ledger.reserved
-        return sum(reserved.get(holder, 0) for one in self._holders() if one.name != but for holder in one.leaving)
+        leaving = {holder for one in self._holders() if one.name != but for holder in one.leaving}
+        shrinking = [
+            reserved.get(holder, 0) - one.member.fixed - one.size
+            for holder, one in self._pool.items()
+            if holder not in leaving and holder.rpartition("#")[0] != but
+        ]
+        return sum(reserved.get(holder, 0) for holder in leaving) + sum(size for size in shrinking if size > 0)
 
     def _yielding(self, model: str) -> list[Holder]:
         """Those that may give way to it, now or soon, and hold something."""
@@ -133,3 +217,35 @@ class ModelMemory:
             model = holder.rpartition("#")[0]
             found[model] = found.get(model, 0) + amount
         return found
+
+
+class MemoryDemand:
+    """Implements ``workers.Demand``."""
+
+    def __init__(self, memory: ModelMemory, holder: str, needs: NeedsMemory) -> None:
+        self.granted: int | None = None
+        self._memory = memory
+        self._holder = holder
+        self._fixed = needs.weights + needs.transients
+        self._is_shared = memory.share_of(holder) is not None
+        self.needs = msgspec.structs.replace(needs, cache=memory.floor_of(holder)) if self._is_shared else needs
+
+    @property
+    def wanted(self) -> int:
+        """Bytes, with its share of the pool as it is now."""
+        share = self._memory.share_of(self._holder)
+        return self.needs.total if share is None else self._fixed + share
+
+    def take(self) -> bool:
+        """Reserves as much as is wanted, or of a share what there is."""
+        amount = max(self.needs.total, min(self.wanted, self._memory.ledger.free))
+        if not self._memory.reserve(self._holder, amount):
+            return False
+        self._memory.met(self._holder)
+        if self._is_shared:
+            self.granted = amount - self._fixed
+        return True
+
+    def withdraw(self) -> None:
+        """Others may have it."""
+        self._memory.release(self._holder)

@@ -68,7 +68,9 @@ class Load(_Message, frozen=True, kw_only=True):
 
 
 class Proceed(_Message, frozen=True, kw_only=True):
-    """The memory it asked for is reserved: load."""
+    """The memory it asked for is reserved: load. ``cache_bytes``: the limit of its cache, where it is another than it asked for."""
+
+    cache_bytes: int | None = None
 
 
 class ChatPrompt(_Message, frozen=True, kw_only=True):

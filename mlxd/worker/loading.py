@@ -54,6 +54,7 @@ class Loading(Stage):
         self._cache_limit = CacheLimit()
         self._queue = RequestQueue(max_queue=0)
         self._may_load = threading.Event()
+        self._granted: int | None = None  # bytes for its cache; set before it may load
         self._kept: list[Reconfigure] = []
 
     def begin(self, order: Load) -> bool:
@@ -68,7 +69,8 @@ class Loading(Stage):
     @override
     def take(self, message: StageMessage) -> None:
         match message:
-            case Proceed():
+            case Proceed(cache_bytes=granted):
+                self._granted = granted
                 self._may_load.set()
             case Generate(id=request_id):
                 self._outbox.send(Events(events=[Failed(id=request_id, error=_still_loading())]))
@@ -120,10 +122,11 @@ class Loading(Stage):
     def _tell_progress(self, stage: LoadStage, done: int, total: int) -> None:
         self._outbox.send_from_any_thread(Progress(stage=stage, done=done, total=total))
 
-    def _wait_for_memory(self, needs: NeedsMemory) -> None:
-        """For as long as it takes: a daemon that has none ends this process."""
+    def _wait_for_memory(self, needs: NeedsMemory) -> int:
+        """For as long as it takes: a daemon that has none ends this process. Returns the bytes of cache it may have."""
         self._outbox.send_from_any_thread(needs)
         self._may_load.wait()
+        return needs.cache if self._granted is None else self._granted
 
     # ---- back on the I/O thread ----
 

@@ -2,7 +2,7 @@
 
 from mlxd.config.schema import ModelTable
 from mlxd.control.model.decision import Decision, Observed, decide, fallback
-from mlxd.control.model.load_spec import limits, load_spec, worker_spec
+from mlxd.control.model.load_spec import load_spec, worker_spec
 from mlxd.control.model.recovery import Recovery
 from mlxd.control.model.wish import Wish
 from mlxd.control.model.workers import Workers
@@ -92,7 +92,7 @@ class Goal:
             return run is not None or not self.has_fallback
         if run is None or run.spec != self.spec() or run.stale:
             return False
-        return run.limits_refused is not None or run.acknowledged == limits(self.table)
+        return run.limits_refused is not None or run.has_limits_of(self.table)
 
     @property
     def differs(self) -> str | None:

@@ -245,8 +245,8 @@ class ModelSupervisor:
             self._forgive()
             self._begin()
         run = self._workers.serving
-        if run is not None and run.limits_refused is not None:
-            run.asked, run.limits_refused = run.acknowledged, None
+        if run is not None and (run.limits_refused is not None or run.waits_to_grow):
+            run.asked, run.limits_refused, run.waits_to_grow = run.acknowledged, None, False
             self._note()
 
     def finish(self) -> None:

@@ -4,12 +4,13 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
+import msgspec
 import structlog
 
 from mlxd.client.worker_client import WorkerClient
 from mlxd.config.schema import ModelTable
 from mlxd.control.model.load_progress import LoadProgress
-from mlxd.control.model.load_spec import load_spec, worker_spec
+from mlxd.control.model.load_spec import limits, load_spec, worker_spec
 from mlxd.control.telemetry import Telemetry
 from mlxd.errors import GenerationError
 from mlxd.types import ResolvedLimits, SamplingParams
@@ -17,7 +18,7 @@ from mlxd.wire.messages import Finished, Generate, NeedsMemory, Progress, Ready,
 
 _PROBE_TOKENS = 4
 
-MakeRoom = Callable[["WorkerRun", NeedsMemory], Awaitable[None]]
+MakeRoom = Callable[["WorkerRun", NeedsMemory], Awaitable[int | None]]  # bytes for its cache
 
 _log = structlog.get_logger(__name__)
 
@@ -45,6 +46,8 @@ class WorkerRun:
         self.asked = self.acknowledged = self._load.limits  # the limits it was told last, and said to have
         self.last_step = 0.0  # monotonic
         self.limits_refused: str | None = None  # why it does not have those it was asked to take
+        self.share: int | None = None  # bytes of the pool of caches
+        self.waits_to_grow = False  # there is no memory for its share yet
         self.is_reconfigured = False  # it is being told its limits
         self.ready_at = 0.0  # monotonic
         self.not_replaced: str | None = None  # why the worker that a restart should have put in its place could not be loaded
@@ -86,6 +89,22 @@ class WorkerRun:
         cache = limits.cache_bytes if self.needs.cache else 0
         return self.needs.weights + cache + self.needs.transients
 
+    def limits_of(self, table: ModelTable) -> Limits:
+        """Returns what it is to have by ``table``, with its share where the cache is of the common pool."""
+        wanted = limits(table)
+        return msgspec.structs.replace(wanted, cache_bytes=self.share) if self.shares_cache(table) else wanted
+
+    def shares_cache(self, table: ModelTable) -> bool:
+        """Whether it has a cache, and that is to be of the pool that models share."""
+        return table.cache.memory.is_auto and self.needs is not None and self.needs.cache > 0
+
+    def has_limits_of(self, table: ModelTable) -> bool:
+        """Whether it has acknowledged them. Its share of the pool changes as others come and go, and is nothing to wait for."""
+        wanted = self.limits_of(table)
+        if self.shares_cache(table):
+            wanted = msgspec.structs.replace(wanted, cache_bytes=self.acknowledged.cache_bytes)
+        return self.acknowledged == wanted
+
     @property
     def is_busy(self) -> bool:
         """Requests run on it, or wait."""
@@ -95,10 +114,13 @@ class WorkerRun:
         """See ``LoadWatcher``."""
         self.progress.update(progress)
 
-    async def on_need(self, needs: NeedsMemory) -> None:
+    async def on_need(self, needs: NeedsMemory) -> int | None:
         """See ``LoadWatcher``."""
         self.needs = needs
-        await self._make_room(self, needs)
+        granted = await self._make_room(self, needs)
+        if granted is not None:
+            self.asked = self.acknowledged = msgspec.structs.replace(self.asked, cache_bytes=granted)
+        return granted
 
     def on_step(self, stats: StepStats) -> None:
         """See ``LoadWatcher``."""

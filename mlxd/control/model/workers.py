@@ -14,16 +14,35 @@ import structlog
 from mlxd.client.worker_client import WorkerClient, WorkerExit
 from mlxd.config.schema import ModelTable
 from mlxd.config.units import format_size
-from mlxd.control.model.load_spec import limits
 from mlxd.control.model.worker_run import WorkerRun
 from mlxd.control.telemetry import Telemetry
 from mlxd.errors import InsufficientMemoryError, MlxdError
-from mlxd.types import Limits
+from mlxd.types import Limits, ResolvedLimits
 from mlxd.wire.messages import NeedsMemory
 
 WorkerFactory = Callable[[str, ModelTable], WorkerClient]
 
 _log = structlog.get_logger(__name__)
+
+
+class Demand(Protocol):
+    """What one worker wants, until it has it."""
+
+    needs: NeedsMemory  # at the least
+
+    @property
+    def wanted(self) -> int:
+        """Bytes that it would take now."""
+
+    @property
+    def granted(self) -> int | None:
+        """Bytes of cache that it was given, where that is of the pool."""
+
+    def take(self) -> bool:
+        """Reserves it, if there is so much now."""
+
+    def withdraw(self) -> None:
+        """It is given up."""
 
 
 class Memory(Protocol):
@@ -43,6 +62,14 @@ class Memory(Protocol):
 
     async def reclaim(self, model: str, amount: int) -> None:
         """Let other models give way to ``model``, those that may, until ``amount`` bytes are free. Where that cannot be, nobody has to."""
+
+    def demand(self, holder: str, needs: NeedsMemory, take_share: Callable[[int], None] | None) -> Demand:
+        """``holder`` wants memory: caches of the pool shrink for it. With ``take_share`` it joins the pool, and is told its share of it
+        from then on, whenever that changes.
+        """
+
+    def share(self, holder: str, needs: NeedsMemory, take_share: Callable[[int], None] | None) -> None:
+        """``holder`` has memory, and is in the pool from now on, or with None is not."""
 
     def describe(self) -> str:
         """The limit, and who has how much of it."""
@@ -163,9 +190,11 @@ class Workers:
         if run is None:
             return
         run.client.watch(hang_timeout=table.worker.hang_timeout, load_timeout=table.worker.load_timeout)
-        wanted = limits(table)
+        if run.needs is not None:
+            self._memory.share(run.holder, run.needs, self._take_share(run) if run.shares_cache(table) else None)
+        wanted = run.limits_of(table)
         if run.asked != wanted:
-            run.asked, run.limits_refused = wanted, None
+            run.asked, run.limits_refused, run.waits_to_grow = wanted, None, False
             if not run.is_reconfigured:
                 run.is_reconfigured = True
                 self._spawn(self._reconfigure(run))
@@ -228,26 +257,42 @@ class Workers:
         if before is not None:
             self._leave(before)
 
-    async def _make_room(self, run: WorkerRun, needs: NeedsMemory, terms: Terms) -> None:
+    async def _make_room(self, run: WorkerRun, needs: NeedsMemory, terms: Terms) -> int | None:
         """In this order: what is free, or will be without anybody's doing; other models that may give way; the worker it replaces, which
-        drains first.
+        drains first. Returns the bytes of its cache, where that is of the pool.
         """
-        reserve = self._memory.reserve
-        await self._memory.wait_for_leaving(self._name, needs.total)
-        if reserve(run.holder, needs.total):
+        demand = self._memory.demand(run.holder, needs, self._take_share(run) if run.shares_cache(run.table) else None)
+        run.needs = demand.needs
+        try:
+            await self._find_room(demand, terms)
+        except BaseException:
+            demand.withdraw()
+            raise
+        return demand.granted
+
+    async def _find_room(self, demand: Demand, terms: Terms) -> None:
+        await self._memory.wait_for_leaving(self._name, demand.wanted)
+        if demand.take():
             return
         if terms.others_give_way:
-            await self._memory.reclaim(self._name, needs.total)
-            if reserve(run.holder, needs.total):
+            await self._memory.reclaim(self._name, demand.needs.total)
+            if demand.take():
                 return
         while self._leaving or (terms.may_displace and self.serving is not None):
             if terms.may_displace and self.serving is not None:
-                _log.info("model_drained_first", model=self._name, needs=needs.total)
+                _log.info("model_drained_first", model=self._name, needs=demand.needs.total)
                 self.retire()
             await asyncio.wait(self._leaving.values(), return_when=asyncio.FIRST_COMPLETED)
-            if reserve(run.holder, needs.total):
+            if demand.take():
                 return
-        raise self.insufficient(needs)
+        raise self.insufficient(demand.needs)
+
+    def _take_share(self, run: WorkerRun) -> Callable[[int], None]:
+        def take(share: int) -> None:
+            run.share = share
+            self._owner.workers_changed()
+
+        return take
 
     def insufficient(self, needs: NeedsMemory) -> InsufficientMemoryError:
         """Why there is no room for ``needs``, as things are now."""
@@ -272,17 +317,31 @@ class Workers:
         self._owner.workers_changed()
 
     async def _tell(self, run: WorkerRun, asked: Limits) -> None:
-        """Its cache may grow by that: what there is no memory for is taken back."""
+        """What it grows by is reserved before, where that is known before; what it shrinks by is given back after."""
         before = run.client.limits
+        if before is not None and asked.cache_bytes is not None and not self._memory.reserve(
+            run.holder, max(run.memory_with(before), run.memory_with(ResolvedLimits.of(asked, asked.cache_bytes)))
+        ):
+            self._refuse(run, asked)
+            await run.client.reconfigure(msgspec.structs.replace(asked, cache_bytes=before.cache_bytes))
+            return
         now = await run.client.reconfigure(asked)
         if self._memory.reserve(run.holder, run.memory_with(now)):
             run.acknowledged = asked
             _log.info("model_reconfigured", model=self._name)
         elif before is not None:
             await run.client.reconfigure(msgspec.structs.replace(now, cache_bytes=before.cache_bytes, cache_fraction=None))
-            if run.asked == asked:
-                run.limits_refused = f"cache.memory: {self._memory.describe()}"
-                _log.error("model_limits_refused", model=self._name, reason=run.limits_refused)
+            self._refuse(run, asked)
+
+    def _refuse(self, run: WorkerRun, asked: Limits) -> None:
+        """A share of the pool waits until others have shrunk; a size that somebody wrote is refused."""
+        if run.asked != asked:
+            return
+        if asked.cache_bytes is not None and asked.cache_bytes == run.share:
+            run.waits_to_grow = True
+        else:
+            run.limits_refused = f"cache.memory: {self._memory.describe()}"
+            _log.error("model_limits_refused", model=self._name, reason=run.limits_refused)
 
     async def _watch(self, run: WorkerRun) -> None:
         """Until it is lost."""

@@ -41,10 +41,10 @@ class ServableModel:
 
 
 def start_model(
-    order: Load, limits: ResolvedLimits, progress: Callable[[LoadStage, int, int], None], permit: Callable[[NeedsMemory], None]
+    order: Load, limits: ResolvedLimits, progress: Callable[[LoadStage, int, int], None], permit: Callable[[NeedsMemory], int]
 ) -> ServableModel:
     """Fetch, load, and generate one token, on the calling thread, which from then on owns the model. ``limits`` are the order's,
-    resolved. ``permit`` returns when there is memory.
+    resolved. ``permit`` returns when there is memory, with the bytes that the cache may have.
 
     Raises ``ModelSourceError`` (the message names the file), ``ConfigError`` for a cache too small, and whatever MLX raises.
     """
@@ -52,7 +52,9 @@ def start_model(
     path = fetch_model(order.source, progress)
     progress(LoadStage.LOADING, 0, 0)
     opened = open_model(path, dtype=order.dtype, context_limit=order.context_length)
-    permit(_needs(order, limits, opened))
+    granted = permit(_needs(order, limits, opened))
+    if order.cache_kind != "none":
+        limits = ResolvedLimits.of(limits, granted)
     loaded = read_weights(opened)
     for warning in loaded.facts.warnings:
         _log.warning("%s: %s", order.model, warning)

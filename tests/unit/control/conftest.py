@@ -26,6 +26,7 @@ async def make(factory, telemetry):
 
     class Make:
         limit = PLENTY
+        available = PLENTY
         drain_timeout = 30.0
         memory = None
 
@@ -34,7 +35,7 @@ async def make(factory, telemetry):
             return ModelTable.model_validate({"source": source, "lifecycle": lifecycle} | settings)
 
         def __call__(self, name="tiny", *, worker_factory=factory, **settings):
-            self.memory = self.memory or ModelMemory(Ledger(self.limit), lambda: made)
+            self.memory = self.memory or ModelMemory(Ledger(self.limit), lambda: made, available=lambda: self.available)
             made.append(
                 ModelSupervisor(
                     name,
