@@ -225,7 +225,7 @@ class Daemon:
 
     def _memory(self) -> MemoryFacts:
         memory = self._registry.memory
-        return MemoryFacts(limit=memory.ledger.limit, reserved=memory.by_model())
+        return MemoryFacts(limit=memory.ledger.limit, reserved=memory.by_model(), shares=memory.shares())
 
     def _validate(self, text: str) -> list[str]:
         """As if it stood where the running file does; what it names is not read."""

@@ -66,7 +66,7 @@ class Takeover:
     def room(self) -> Room:
         """See ``Host``."""
         memory = self._registry.memory
-        return Room(memory.ledger.limit, memory.by_model())
+        return Room(memory.ledger.limit, memory.by_model(), memory.pool(), memory.shares())
 
     async def prepare(self, new: LoadedConfig, plan: Plan) -> Prepared:
         """See ``Host``. Raises ``ModelSourceError``, ``ConfigError`` or ``ListenError``."""

@@ -109,6 +109,7 @@ def _plan(plan: Plan) -> answers.PlanDocument:
         ],
         live=[_change(change) for change in plan.live],
         refused=[_change(change) for change in plan.refused],
+        caches=[answers.CacheShareChange(model=one.model, before_bytes=one.before, after_bytes=one.after) for one in plan.caches],
     )
 
 

@@ -1,7 +1,7 @@
 """What the admin API's handlers are given: values and callables the daemon wires, each under a typed key."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from aiohttp import web
@@ -95,6 +95,7 @@ class MemoryFacts:
 
     limit: int
     reserved: Mapping[str, int]  # by model
+    shares: Mapping[str, int] = field(default_factory=dict)  # of the pool of caches, by model
 
     @property
     def total(self) -> int:

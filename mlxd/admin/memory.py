@@ -17,6 +17,7 @@ async def show(request: web.Request) -> web.Response:
         answers.ModelMemory(
             model=status.name,
             reserved_bytes=memory.reserved.get(status.name, 0),
+            cache_share_bytes=memory.shares.get(status.name),
             used_bytes=used_bytes(status.heartbeat) if status.heartbeat else None,
         )
         for status in sources.models.statuses()

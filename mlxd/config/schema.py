@@ -183,7 +183,8 @@ class CacheTable(Table):
     )
     memory: Share = setting(
         MemoryShare(),
-        'For keys and values, of running and of past requests: "auto" (20 % of available RAM), a share such as "10%", '
+        'For keys and values, of running and of past requests: "auto" (a share of 20 % of available RAM, the same for each model '
+        'that says so, smaller and larger as others come and go), a share such as "10%", '
         'or a size such as "2GiB".',
         reload=Reload.LIVE,
     )

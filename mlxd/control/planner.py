@@ -6,7 +6,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from mlxd.config.address import Address
@@ -47,6 +47,15 @@ class ListenerPlan:
 
 
 @dataclass(frozen=True)
+class CacheShare:
+    """What a model has of the pool of caches (``cache.memory = "auto"``), in bytes. None: it is not in it."""
+
+    model: str
+    before: int | None
+    after: int | None
+
+
+@dataclass(frozen=True)
 class Plan:
     """``models`` in the new file's order, the removed ones last; those that nothing happens to are left out."""
 
@@ -54,6 +63,7 @@ class Plan:
     listeners: tuple[ListenerPlan, ...] = ()
     live: tuple[Change, ...] = ()  # outside models
     refused: tuple[Change, ...] = ()  # need a restart of the daemon
+    caches: tuple[CacheShare, ...] = ()  # shares that change, as far as that is known before models are loaded
 
     @property
     def is_empty(self) -> bool:
@@ -67,6 +77,8 @@ class Room:
 
     limit: int
     reserved: Mapping[str, int]
+    pool: int = 0  # of caches
+    shares: Mapping[str, int] = field(default_factory=dict)  # of the pool, by model
 
     def fits_twice(self, model: str) -> bool:
         """Taking the new worker to need as much as the old one."""
@@ -82,6 +94,7 @@ def plan(before: LoadedConfig, after: LoadedConfig, room: Room) -> Plan:
         listeners=listeners,
         live=tuple(change for change in found.changes if change.reload is Reload.LIVE),
         refused=tuple(change for change in found.all_changes if change.reload is Reload.DAEMON),
+        caches=tuple(_caches(before.config, after.config, room)),
     )
 
 
@@ -99,6 +112,24 @@ def _models(found: Diff, config: Config, room: Room) -> list[ModelPlan]:
         elif name in found.models:
             plans.append(ModelPlan(name, _action(name, found.models[name], room), found.models[name]))
     return plans + [ModelPlan(name, Action.UNLOAD) for name in found.removed]
+
+
+def _caches(before: Config, after: Config, room: Room) -> list[CacheShare]:
+    """Models that are loaded, or load by themselves, share the pool. Where ``memory.limit`` leaves less than the pool, that is shared."""
+    known = {name: size for name, size in room.shares.items() if name in before.models}
+    wanting = [
+        name
+        for name, model in after.models.items()
+        if model.cache.memory.is_auto
+        and model.cache.kind != "none"
+        and (name in known or name in room.reserved or (name not in before.models and model.lifecycle.load == "eager"))
+    ]
+    pool = sum(known.values()) if known else room.pool
+    after_shares = dict.fromkeys(wanting, pool // max(1, len(wanting)))
+    if not room.pool or set(wanting) == set(known):
+        return []
+    names = dict.fromkeys([*after.models, *known])
+    return [CacheShare(name, known.get(name), after_shares.get(name)) for name in names if known.get(name) != after_shares.get(name)]
 
 
 def _action(name: str, changes: tuple[Change, ...], room: Room) -> Action:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mlxd.config.keys import dotted
-from mlxd.terminal.values import printable
+from mlxd.terminal.values import printable, size
 
 _DONE = {
     "applied": ("applied", "green", "this is what runs now"),
@@ -56,6 +56,8 @@ def _plan(plan: Mapping[str, Any]) -> Iterator[RenderableType]:
         yield from _model(model)
     if plan["listeners"]:
         yield from ("", Text("listeners", style="bold"), Padding(_listeners(plan["listeners"]), (0, 0, 0, 4)))
+    if plan["caches"]:
+        yield from ("", Text('caches of the pool (cache.memory = "auto")', style="bold"), Padding(_caches(plan["caches"]), (0, 0, 0, 4)))
     for title, changes in (("outside models, at once", plan["live"]), ("needs a restart of the daemon", plan["refused"])):
         if changes:
             yield from ("", Text(title, style="bold"), _changes(changes))
@@ -90,6 +92,14 @@ def _listeners(listeners: Sequence[Mapping[str, Any]]) -> RenderableType:
         addresses = [*((f"+ {one}", "green") for one in listener["opened"]), *((f"- {one}", "red") for one in listener["closed"])]
         text = Text("  ").join(Text(printable(address), style) for address, style in addresses)
         rows.add_row(Text(printable(listener["role"])), text)
+    return rows
+
+
+def _caches(caches: Sequence[Mapping[str, Any]]) -> RenderableType:
+    rows = Table.grid(padding=(0, 2))
+    for one in caches:
+        before, after = ("none" if one[key] is None else size(one[key]) for key in ("before_bytes", "after_bytes"))
+        rows.add_row(Text(printable(one["model"])), Text.assemble((before, "red"), " -> ", (after, "green")))
     return rows
 
 

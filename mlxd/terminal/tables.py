@@ -19,10 +19,11 @@ def render_memory(memory: Mapping[str, Any]) -> RenderableType:
     totals.add_column(style="dim")
     totals.add_row("limit", f"{size(memory['limit_bytes'])}: {_shares(memory)}")
     totals.add_row("machine", f"{size(memory['machine_total_bytes'])}: {size(memory['machine_available_bytes'])} available")
-    models = _table("MODEL", "RESERVED", "USED")
+    models = _table("MODEL", "RESERVED", "USED", "AUTO CACHE")
     for model in memory["models"]:
         used = NOTHING if model["used_bytes"] is None else size(model["used_bytes"])
-        models.add_row(Text(printable(model["model"]), style="bold"), size(model["reserved_bytes"]), used)
+        share = NOTHING if model["cache_share_bytes"] is None else size(model["cache_share_bytes"])
+        models.add_row(Text(printable(model["model"]), style="bold"), size(model["reserved_bytes"]), used, share)
     return Group(totals, "", models)
 
 

@@ -4,6 +4,7 @@ Times are RFC 3339 in UTC; sizes are bytes, spans seconds; what is unknown is nu
 """
 
 from mlxd.admin.answers.config import (
+    CacheShareChange,
     ConfigDocument,
     FieldChange,
     ListenerAction,
@@ -46,6 +47,7 @@ from mlxd.admin.answers.requests import Cancelled, Request, RequestList
 __all__ = [
     "Blocks",
     "Cache",
+    "CacheShareChange",
     "Cancelled",
     "ConfigDocument",
     "ConfigState",

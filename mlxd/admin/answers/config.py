@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from mlxd.admin.answers.document import Document, ErrorBody, ListenerRole, Sha256
+from mlxd.admin.answers.document import Bytes, Document, ErrorBody, ListenerRole, Sha256
 from mlxd.config.fields import Reload
 from mlxd.control.planner import Action
 from mlxd.control.reload import Result
@@ -66,6 +66,14 @@ class ListenerAction(Document, frozen=True, kw_only=True):
     closed: Annotated[Sequence[str], Meta(description="Addresses.")]
 
 
+class CacheShareChange(Document, frozen=True, kw_only=True):
+    """What one model has of the pool of caches (`cache.memory = "auto"`)."""
+
+    model: Annotated[str, Meta(description="Its id.")]
+    before_bytes: Annotated[Bytes | None, Meta(description="Null: it has no share now.")]
+    after_bytes: Annotated[Bytes | None, Meta(description="Null: it will have none.")]
+
+
 class PlanDocument(Document, frozen=True, kw_only=True):
     """What taking a configuration over does."""
 
@@ -73,6 +81,7 @@ class PlanDocument(Document, frozen=True, kw_only=True):
     listeners: Sequence[ListenerAction]
     live: Annotated[Sequence[FieldChange], Meta(description="Outside models, in effect at once.")]
     refused: Annotated[Sequence[FieldChange], Meta(description="Need a restart of the daemon.")]
+    caches: Annotated[Sequence[CacheShareChange], Meta(description="Shares of the pool of caches that change, as far as is known before.")]
 
 
 class ReloadOutcome(Document, frozen=True, kw_only=True):

@@ -41,6 +41,10 @@ class ModelMemory(Document, frozen=True, kw_only=True):
 
     model: Annotated[str, Meta(description="Its id.")]
     reserved_bytes: Bytes
+    cache_share_bytes: Annotated[
+        Bytes | None,
+        Meta(description='Its share of the pool of caches; null where `cache.memory` is not `"auto"`, or it is not loaded.'),
+    ]
     used_bytes: Annotated[Bytes | None, Meta(description="What its worker really held at its last heartbeat.")]
 
 

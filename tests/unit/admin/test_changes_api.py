@@ -104,9 +104,9 @@ async def test_memory_is_what_the_ledger_says(daemon, admin):
         "reserved_bytes": 300,
         "free_bytes": 700,
         "models": [
-            {"model": "tiny", "reserved_bytes": 300, "used_bytes": 300},
-            {"model": "org/Name-4bit", "reserved_bytes": 0, "used_bytes": 300},
-            {"model": "other", "reserved_bytes": 0, "used_bytes": None},
+            {"model": "tiny", "reserved_bytes": 300, "used_bytes": 300, "cache_share_bytes": None},
+            {"model": "org/Name-4bit", "reserved_bytes": 0, "used_bytes": 300, "cache_share_bytes": None},
+            {"model": "other", "reserved_bytes": 0, "used_bytes": None, "cache_share_bytes": None},
         ],
     }
 

@@ -37,8 +37,9 @@ PLAN_DOCUMENT = {
     "listeners": [{"role": "inference", "opened": ["127.0.0.1:9000"], "closed": ["unix:/run/mlxd"]}],
     "live": [{"key": "admin.token", "before": "", "after": "<redacted>", "class": "live", "line": None}],
     "refused": [],
+    "caches": [],
 }
-NO_PLAN = {"models": [], "listeners": [], "live": [], "refused": []}
+NO_PLAN = {"models": [], "listeners": [], "live": [], "refused": [], "caches": []}
 
 ENDINGS = {
     Result.APPLIED: (200, None),

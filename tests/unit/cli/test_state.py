@@ -47,10 +47,10 @@ async def test_memory(mlxd):
     assert ran.lines[1].startswith("machine  ")
     assert ran.lines[2:] == [
         "",
-        "MODEL          RESERVED   USED",
-        "tiny              300 B  300 B",
-        "org/Name-4bit       0 B  300 B",
-        "other               0 B      -",
+        "MODEL          RESERVED   USED  AUTO CACHE",
+        "tiny              300 B  300 B           -",
+        "org/Name-4bit       0 B  300 B           -",
+        "other               0 B      -           -",
     ]
 
 

@@ -14,7 +14,7 @@ CHANGE = {
     "class": "live",
     "line": 1234,
 }
-PLAN = {"models": [{"model": "a", "action": "live", "changes": [CHANGE]}], "listeners": [], "live": [], "refused": []}
+PLAN = {"models": [{"model": "a", "action": "live", "changes": [CHANGE]}], "listeners": [], "live": [], "refused": [], "caches": []}
 
 
 def outcome(result="planned", plan=PLAN):
@@ -47,6 +47,12 @@ def test_words_nobody_knows_are_shown_as_they_are():
     assert drawn(render_reload(outcome("postponed", plan))) == ["postponed:  (sha256 5e5e5e5e5e5e runs)", "", "~ a  paint blue:"]
 
 
+def test_shares_of_the_pool_of_caches():
+    caches = [{"model": "a", "before_bytes": 2**30, "after_bytes": 2**29}, {"model": "b", "before_bytes": None, "after_bytes": 2**29}]
+    lines = drawn(render_comparison(outcome("planned", PLAN | {"models": [], "caches": caches})))
+    assert lines[2:] == ['caches of the pool (cache.memory = "auto")', "    a  1.0 GiB -> 512 MiB", "    b  none -> 512 MiB"]
+
+
 def test_no_text_drives_the_terminal():
     evil = "\x1b[2J[bold]"
     change = CHANGE | {"key": evil, "before": evil, "after": [evil], "class": evil}
@@ -56,7 +62,8 @@ def test_no_text_drives_the_terminal():
         "listeners": [listener],
         "live": [change],
         "refused": [change],
+        "caches": [{"model": evil, "before_bytes": None, "after_bytes": 1024}],
     }
     lines = drawn(render_reload(outcome(evil, plan)), 200)
     assert "\x1b" not in "".join(lines)
-    assert sum(line.count("[bold]") for line in lines) == 17
+    assert sum(line.count("[bold]") for line in lines) == 18
