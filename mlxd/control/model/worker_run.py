@@ -13,7 +13,7 @@ from mlxd.control.model.load_progress import LoadProgress
 from mlxd.control.model.load_spec import limits, load_spec, worker_spec
 from mlxd.control.telemetry import Telemetry
 from mlxd.errors import GenerationError
-from mlxd.types import ResolvedLimits, SamplingParams
+from mlxd.types import Limits, ResolvedLimits, SamplingParams
 from mlxd.wire.messages import Finished, Generate, NeedsMemory, Progress, Ready, StepStats, TokenPrompt
 
 _PROBE_TOKENS = 4

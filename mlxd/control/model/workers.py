@@ -319,8 +319,12 @@ class Workers:
     async def _tell(self, run: WorkerRun, asked: Limits) -> None:
         """What it grows by is reserved before, where that is known before; what it shrinks by is given back after."""
         before = run.client.limits
-        if before is not None and asked.cache_bytes is not None and not self._memory.reserve(
-            run.holder, max(run.memory_with(before), run.memory_with(ResolvedLimits.of(asked, asked.cache_bytes)))
+        if (
+            before is not None
+            and asked.cache_bytes is not None
+            and not self._memory.reserve(
+                run.holder, max(run.memory_with(before), run.memory_with(ResolvedLimits.of(asked, asked.cache_bytes)))
+            )
         ):
             self._refuse(run, asked)
             await run.client.reconfigure(msgspec.structs.replace(asked, cache_bytes=before.cache_bytes))
