@@ -36,6 +36,10 @@ class Admin:
             raise BenchmarkError(f"mlxd could not load {failed[0]['id']}: {failed[0]['last_error']}")
         return False
 
+    async def is_alive(self) -> bool:
+        """The daemon answers at all."""
+        return bool((await self._get("/livez"))["live"])
+
     async def inference_url(self) -> str:
         """Where port 0 turned out to be."""
         listeners = (await self._get("/admin/v1/status"))["listeners"]

@@ -137,7 +137,7 @@ class Connection:
                 answer.set_exception(WorkerLostError("the worker was lost before it answered"))
         self._writer.transport.abort()
 
-    def _encode(self, request: Generate) -> bytes:
+    def _encode(self, request: Generate) -> memoryview:
         if request.id in self.streams:
             raise InvalidRequestError(f'a request with the id "{request.id}" is running already; choose another')
         if self.unread > UNREAD_LIMIT:
@@ -149,7 +149,7 @@ class Connection:
         except (ValueError, OverflowError, msgspec.MsgspecError) as error:
             raise InvalidRequestError(f"the request holds text or a number that cannot be encoded: {error}") from error
 
-    def _write(self, frame: bytes) -> None:
+    def _write(self, frame: memoryview) -> None:
         if not self._writer.is_closing():
             self._sent += len(frame)
             self._writer.write(frame)

@@ -17,7 +17,34 @@ from mlxd.control.memory_pressure import ReadPressure, pressure_reader
 from mlxd.control.model.status import ModelStatus
 from mlxd.control.reload import Result, Trigger
 from mlxd.control.telemetry import UNKNOWN_MODEL, CacheCounters, HistogramCounts, RequestRecord, TokenCounters
-from mlxd.errors import CODES, MlxdError
+from mlxd.errors import (
+    CODES,
+    BodyTooLargeError,
+    CacheTooSmallError,
+    ContextLengthError,
+    DeadlineError,
+    ForbiddenError,
+    GenerationError,
+    InsufficientMemoryError,
+    InvalidRequestError,
+    MethodNotAllowedError,
+    MlxdError,
+    ModelDrainedError,
+    ModelFailedError,
+    ModelLoadingError,
+    ModelNotFoundError,
+    NotFiniteError,
+    NotFoundError,
+    QueueFullError,
+    RequestCancelledError,
+    RequestTimeoutError,
+    ShuttingDownError,
+    UnauthorizedError,
+    UnknownParameterError,
+    UnsupportedMediaTypeError,
+    UnsupportedParameterError,
+    WorkerLostError,
+)
 from mlxd.observability.harmless import harmless
 from mlxd.observability.log_counters import LogCounters
 from mlxd.observability.memory_gauges import MemoryGauges
@@ -44,32 +71,40 @@ ENDPOINTS = ("chat_completions", "completions")
 OUTCOMES = ("ok", "client_error", "error", "aborted")
 RESTART_REASONS = ("crash", "hang", "load_failed")
 RELOAD_RESULTS = (Result.APPLIED, Result.UNCHANGED, Result.FAILED, Result.INVALID, Result.REFUSED, Result.STALE)
-_REFUSED_BY_MODEL = (
-    "invalid_request",
-    "context_length_exceeded",
-    "cache_too_small",
-    "queue_full",
-    "model_loading",
-    "model_failed",
-    "model_drained",
-    "insufficient_memory",
-    "request_cancelled",
-    "worker_lost",
-    "shutting_down",
-    "generation_failed",
-    "logits_not_finite",
-    "request_timeout",
+_REFUSED_BY_MODEL = tuple(
+    kind.code
+    for kind in (
+        InvalidRequestError,
+        UnknownParameterError,
+        UnsupportedParameterError,
+        ContextLengthError,
+        CacheTooSmallError,
+        QueueFullError,
+        ModelLoadingError,
+        ModelFailedError,
+        ModelDrainedError,
+        InsufficientMemoryError,
+        RequestCancelledError,
+        WorkerLostError,
+        ShuttingDownError,
+        GenerationError,
+        NotFiniteError,
+        DeadlineError,
+    )
 )
-_REFUSED_BY_LISTENER = (
-    "invalid_request",
-    "invalid_api_key",
-    "forbidden",
-    "not_found",
-    "model_not_found",
-    "method_not_allowed",
-    "request_body_timeout",
-    "body_too_large",
-    "unsupported_media_type",
+_REFUSED_BY_LISTENER = tuple(
+    kind.code
+    for kind in (
+        InvalidRequestError,
+        UnauthorizedError,
+        ForbiddenError,
+        NotFoundError,
+        ModelNotFoundError,
+        MethodNotAllowedError,
+        RequestTimeoutError,
+        BodyTooLargeError,
+        UnsupportedMediaTypeError,
+    )
 )
 
 
