@@ -39,6 +39,7 @@ from mlxd.errors import (
     RequestCancelledError,
     RequestTimeoutError,
     ShuttingDownError,
+    SlowClientError,
     UnauthorizedError,
     UnknownParameterError,
     UnsupportedMediaTypeError,
@@ -90,6 +91,8 @@ _REFUSED_BY_MODEL = tuple(
         GenerationError,
         NotFiniteError,
         DeadlineError,
+        SlowClientError,
+        MlxdError,
     )
 )
 _REFUSED_BY_LISTENER = tuple(
@@ -104,6 +107,7 @@ _REFUSED_BY_LISTENER = tuple(
         RequestTimeoutError,
         BodyTooLargeError,
         UnsupportedMediaTypeError,
+        MlxdError,
     )
 )
 
