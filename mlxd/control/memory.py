@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 import psutil
@@ -36,6 +36,13 @@ class Holder(Protocol):
     @property
     def leaving(self) -> Collection[str]:
         """Its holders in the ledger whose memory will be free without anybody's doing."""
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether requests for it run or wait."""
+
+    async def wait_idle(self) -> None:
+        """Until it has no request."""
 
     @property
     def last_used(self) -> float:
@@ -173,16 +180,39 @@ class ModelMemory:
         """See ``workers.Memory``. A model that has just been loaded stays for its ``lifecycle.residence``: two that do not fit side by side
         change places so often at most, however requests for them alternate.
         """
-        while self.ledger.free < amount <= self.reclaimable(model):
-            candidates = self._yielding(model)
-            victims = [one for one in candidates if one.gives_way_in == 0]
+        waited_for: set[str] = set()
+        while self.ledger.free < amount and (candidates := self._enough(model, amount, waited_for)):
+            times = {one.name: one.gives_way_in for one in candidates}
+            victims = [one for one in candidates if times[one.name] == 0]
             if victims:
                 victim = min(victims, key=lambda one: one.last_used)
                 _log.info("model_gives_way", model=victim.name, to=model)
                 victim.unload()
                 await victim.wait_gone()
             else:
-                await self._wait_freed(min((one.gives_way_in or 0.0 for one in candidates), default=None))
+                waited_for |= times.keys()
+                await self._wait_for_any(candidates, min((wait for wait in times.values() if wait is not None), default=None))
+
+    def _enough(self, model: str, amount: int, waited_for: Collection[str]) -> list[Holder]:
+        """Those that may give way, if they are enough. One that has been waited for is not given up because a request for it has come."""
+        reserved = self.by_model()
+        busy = [one for one in self._holders() if one.name in waited_for and one.is_busy and one.name != model]
+        found = [*self._yielding(model), *busy]
+        free = self.ledger.free + self._leaving()
+        return found if amount <= free + sum(reserved.get(one.name, 0) for one in found) else []
+
+    async def _wait_for_any(self, holders: Iterable[Holder], longest: float | None) -> None:
+        """Until one of them is idle where all are busy, or memory is free, or ``longest`` seconds have passed."""
+        if longest is not None:
+            await self._wait_freed(longest)
+            return
+        waiting: list[asyncio.Future[Any]] = [asyncio.ensure_future(one.wait_idle()) for one in holders]
+        waiting.append(asyncio.ensure_future(self._freed.wait()))
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in waiting:
+                one.cancel()
 
     async def _wait_freed(self, longest: float | None) -> None:
         with contextlib.suppress(TimeoutError):

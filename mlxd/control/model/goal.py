@@ -122,7 +122,8 @@ class Goal:
         if self.state is ModelState.FAILED:
             return ModelFailedError(f'the model "{name}" has failed: {last_error}', retry_after=again)
         if loading is None and again is not None:
-            return ModelLoadingError(f'the model "{name}" is being restarted after: {last_error}', retry_after=again)
+            how = "cannot be loaded now" if self.wish is Wish.UNLOADED else "is being restarted after"
+            return ModelLoadingError(f'the model "{name}" {how}: {last_error}', retry_after=again)
         if loading is not None:
             message = f'the model "{name}" is {loading.progress.describe()}; try again'
             return ModelLoadingError(message, retry_after=loading.progress.seconds_left())

@@ -98,9 +98,14 @@ class ModelSupervisor:
     def gives_way_in(self) -> float | None:
         """Seconds until it may be unloaded for another model; None while it is used, pinned or not there."""
         run, lifecycle = self._workers.serving, self._goal.table.lifecycle
-        if run is None or self._workers.loading is not None or run.is_busy or lifecycle.pin:
+        if run is None or self._workers.loading is not None or self.is_busy or lifecycle.pin:
             return None
         return max(0.0, run.ready_at + lifecycle.residence - time.monotonic())
+
+    @property
+    def is_busy(self) -> bool:
+        """Requests run on the worker that serves, or wait."""
+        return self._workers.serving is not None and self._workers.serving.is_busy
 
     @property
     def leaving(self) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ class Holder:
         self.name = name
         self.gives_way_in = 0.0 if may_give_way else None
         self.leaving = ()
+        self.is_busy = False
         self.last_used = last_used
         self.may_go = asyncio.Event()
         self.may_go.set()

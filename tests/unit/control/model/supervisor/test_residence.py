@@ -88,3 +88,21 @@ async def test_a_pinned_or_busy_one_is_not_waited_for(make, factory, lifecycle):
     await (await factory.next()).need(60)
     with pytest.raises(Exception, match="one 60B is reserved"):
         await asyncio.wait_for(asking, PATIENCE)
+
+
+async def test_one_that_is_busy_when_its_time_is_over_gives_way_when_it_is_idle(make, factory):
+    one, two = pair(make, "50ms")
+    client = await serve(one, factory)
+    asking = asyncio.create_task(two.become_ready())
+    other, needing = await loads(factory)
+    for _ in range(5):
+        await asyncio.sleep(0)  # it waits for the residence of the other to be over
+    running = client.streams.open("r1")
+    done, _ = await asyncio.wait({needing}, timeout=0.2)
+    assert not done
+    assert one.state is ModelState.READY
+    running.cancel()
+    await asyncio.wait_for(needing, 30)
+    other.become_ready()
+    await asyncio.wait_for(asking, 30)
+    assert client.stopped.is_set()
