@@ -97,7 +97,12 @@ def caches() -> Iterator[Check]:
     from huggingface_hub.constants import HF_HUB_CACHE
 
     yield writable("Hugging Face cache", Path(HF_HUB_CACHE), "set HF_HOME to a directory that is")
-    yield writable("model store", Path(os.environ.get("MLXD_HOME") or "~/.cache/mlxd").expanduser(), "set MLXD_HOME to a directory that is")
+    try:
+        store = Path(os.environ.get("MLXD_HOME") or "~/.cache/mlxd").expanduser()
+    except RuntimeError:
+        yield Check("model store", State.FAILED, "this user has no home directory", "set HOME, or MLXD_HOME to a directory for models")
+    else:
+        yield writable("model store", store, "set MLXD_HOME to a directory that is")
 
 
 def writable(name: str, directory: Path, hint: str) -> Check:

@@ -43,7 +43,7 @@ def print_json(document: Mapping[str, Any]) -> None:
 
 
 def _client(args: argparse.Namespace, token_of: Callable[["AdminTable"], str]) -> "AdminClient":
-    from mlxd.config.address import parse_address
+    from mlxd.config.address import default_admin_address, parse_address
     from mlxd.config.loader import load_admin
     from mlxd.terminal.admin_client import AdminClient
 
@@ -52,5 +52,8 @@ def _client(args: argparse.Namespace, token_of: Callable[["AdminTable"], str]) -
         named = parse_address(args.admin) if args.admin else None
     except ValueError as error:
         raise UsageError(f"--admin: {error}") from None
-    address = named or (admin.listen[0] if admin else parse_address(_DEFAULT))
+    try:
+        address = named or (admin.listen[0] if admin else default_admin_address())
+    except ValueError as error:
+        raise UsageError(f"--admin or --config must name the daemon: {error}") from None
     return AdminClient(address, token_of(admin) if admin else os.environ.get("MLXD_ADMIN_TOKEN", ""))

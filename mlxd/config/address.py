@@ -49,6 +49,8 @@ class UnixAddress:
 
 Address = TcpAddress | UnixAddress
 
+DEFAULT_ADMIN = "unix:~/.mlxd/admin.sock"
+
 _EXPECTED = 'must be "HOST:PORT", "[IPV6]:PORT" or "unix:/path"'
 _HOST_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*")
 _PORT = re.compile(r"[0-9]{1,5}")
@@ -64,6 +66,14 @@ def parse_address(value: object) -> Address:
     if value.startswith("unix:"):
         return _parse_unix(value.removeprefix("unix:"))
     return _parse_tcp(value)
+
+
+def default_admin_address() -> Address:
+    """Returns where administration is served unless a file says otherwise. Raises ``ValueError`` where this user has no home directory."""
+    try:
+        return parse_address(DEFAULT_ADMIN)
+    except ValueError:
+        raise ValueError(f"the default of admin.listen, {DEFAULT_ADMIN}, needs a home directory: set HOME, or admin.listen") from None
 
 
 def is_host(text: str) -> bool:

@@ -79,7 +79,8 @@ def defaults_as_written(kind: type[Table]) -> dict[str, Any]:
     """Returns the default of each leaf of one table as it stands in a file; None where it has none or is not set by default."""
     leaf_fields = {str(entry.key[-1]): entry.info for entry in entries(kind) if entry.kind is None}
     required = {name: example(info) for name, info in leaf_fields.items() if info.is_required()}
-    values = kind.model_validate(required).model_dump(mode="json", include=set(leaf_fields))
+    of_machine = {name: example(info) for name, info in leaf_fields.items() if default_text(info) is not None}  # may not exist on this one
+    values = kind.model_validate(required | of_machine).model_dump(mode="json", include=set(leaf_fields))
     return {name: None if name in required else default_text(info) or values[name] for name, info in leaf_fields.items()}
 
 

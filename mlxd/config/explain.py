@@ -42,6 +42,8 @@ def explain(error: ErrorDetails, root: type[Table], at: Key, document: Document)
         return _missing((*at, *error["loc"]), root)
     if error["type"] == "extra_forbidden":
         return Problem(key, unknown_key(root, key))
+    if not key:
+        return Problem(key, _expected(error, info))
     value = key[-1] if error["loc"][-1] == "[key]" else document.value_of(key)
     found = kind_of(value) if info and is_secret(info) else shown(value)
     return Problem(key, f"found {found}; {_expected(error, info)}")

@@ -27,7 +27,8 @@ def render(problems: Iterable[Problem], document: Document) -> list[str]:
     for problem in problems:
         line = document.line_of(problem.key)
         place = str(document.path) if line is None else f"{document.path}:{line}"
-        lines.setdefault(f"{place}: {excerpt(dotted(problem.key))}: {problem.text}", line or 0)
+        subject = f"{excerpt(dotted(problem.key))}: " if problem.key else ""  # of no key: a default that this machine cannot have
+        lines.setdefault(f"{place}: {subject}{problem.text}", line or 0)
     return sorted(lines, key=lambda text: lines[text])
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from mlxd.config.address import parse_address
+from mlxd.config.address import DEFAULT_ADMIN, default_admin_address, parse_address
 from mlxd.config.fields import Reload, Table, setting, table
 from mlxd.config.source import Source
 from mlxd.config.units import Duration, MemoryShare, Share, Size
@@ -71,10 +71,11 @@ class AdminTable(Table):
     """The admin listener: health, metrics, status."""
 
     listen: Addresses = setting(
-        lambda: (parse_address("unix:~/.mlxd/admin.sock"),),
+        lambda: (default_admin_address(),),
         "Where to serve administration, as server.listen. A unix socket gets mode 0600.",
         reload=Reload.LISTENER,
-        default_text="unix:~/.mlxd/admin.sock",
+        default_text=DEFAULT_ADMIN,
+        example="unix:/run/mlxd/admin.sock",
     )
     token: str = setting(
         "",

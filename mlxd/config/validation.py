@@ -10,8 +10,9 @@ from mlxd.config.document import Document
 from mlxd.config.explain import explain
 from mlxd.config.fields import Table, example, is_not_yet_available
 from mlxd.config.keys import Key
-from mlxd.config.problems import Problem
+from mlxd.config.problems import Problem, render
 from mlxd.config.suggest import unknown_key
+from mlxd.errors import ConfigError
 
 T = TypeVar("T", bound=Table)
 
@@ -35,12 +36,17 @@ def refuse_unavailable(root: type[Table], values: dict[str, Any]) -> list[Proble
 
 
 def validate(kind: type[T], values: dict[str, Any], document: Document, *, root: type[Table], at: Key = ()) -> Validated[T]:
-    """Validates ``values``, which stand at ``at`` in the file. What is wrong is taken out of ``values``."""
+    """Validates ``values``, which stand at ``at`` in the file. What is wrong is taken out of ``values``.
+
+    Raises ``ConfigError`` where a default cannot hold on this machine.
+    """
     problems = _reserved_keys(values, root, at)
     try:
         return Validated(kind.model_validate(values), problems)
     except ValidationError as error:
         problems += [explain(detail, root, at, document) for detail in error.errors(include_url=False)]
+    if any(not problem.key for problem in problems):  # a default that this machine cannot have: nothing valid can be made of the rest
+        raise ConfigError(render(problems, document))
     for problem in problems:
         mend(root, values, problem.key, at)
     return Validated(kind.model_validate(values), problems)
