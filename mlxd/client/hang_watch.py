@@ -5,6 +5,15 @@ from mlxd.wire.messages import CacheEvicted, Events, FromWorker, Heartbeat, Prog
 # While it loads, a worker may hold its interpreter for seconds (importing MLX, reading tensors), whatever hang_timeout says.
 LOADING_SILENCE = 60.0  # seconds
 
+# A step that was planned to take long may take longer: other processes want the machine too. But no plan is believed without end.
+_SLACK = 3.0
+_MOST = 10.0  # times hang_timeout
+
+
+def longest_step(hang_timeout: float, planned: float) -> float:
+    """Returns how many seconds a step may last that was planned to take ``planned``, before its worker counts as hung."""
+    return hang_timeout + min(_SLACK * planned, _MOST * hang_timeout)
+
 
 class HangWatch:
     """Tell it every frame by ``observe`` and every passed second by ``tick``.
@@ -13,7 +22,7 @@ class HangWatch:
     so neither looks like a hung worker. Five things are a hang:
 
     - silence: no frame at all for ``hang_timeout``;
-    - inside one engine step for longer than that, once the model is ready;
+    - inside one engine step for longer than that, once the model is ready, and for much longer than the step was planned to take;
     - a load that makes no progress for ``load_timeout``;
     - not reading its socket for ``hang_timeout`` while we have something to say;
     - not answering a question (``Reconfigure``, ``EvictCache``) for as long: who asked would wait for ever.
@@ -26,6 +35,7 @@ class HangWatch:
         self._progress: Progress | None = None
         self._steps = -1  # of the last heartbeat
         self._busy = 0.0  # what the last heartbeat said of its current step
+        self._planned = 0.0  # and of how long that would take
         self._taken = 0
         # Seconds since the last ...
         self._silent = 0.0  # frame
@@ -43,6 +53,7 @@ class HangWatch:
                     self._in_step = 0.0
                 self._steps = message.steps
                 self._busy = message.busy_seconds
+                self._planned = message.planned_seconds
             case Events(step=step) if step is not None:
                 self._in_step = 0.0
             case Progress() if message != self._progress:
@@ -78,6 +89,7 @@ class HangWatch:
             stage = self._progress.stage if self._progress else "starting"
             return f"no progress for {self.load_timeout:g} s while {stage}"
         # Both clocks must agree: the worker's own also runs while the machine's processes are stopped.
-        if self._ready and min(self._busy, self._in_step) > self.hang_timeout:
-            return f"inside one step for {self._busy:.3g} s"
+        if self._ready and min(self._busy, self._in_step) > longest_step(self.hang_timeout, self._planned):
+            planned = f", which was planned to take {self._planned:.3g} s" if self._planned else ""
+            return f"inside one step for {self._busy:.3g} s{planned}"
         return None

@@ -218,7 +218,10 @@ class WorkerTable(Table):
 
     heartbeat_interval: Duration = setting(1.0, "How often the worker reports that it lives.", reload=Reload.MODEL, gt=0)
     hang_timeout: Duration = setting(
-        60.0, "Silent, or inside one step, for longer than this: hung, killed and restarted.", reload=Reload.LIVE, gt=0
+        60.0,
+        "Silent for longer than this, or inside one step for so much longer than it was planned to take: hung, killed and restarted.",
+        reload=Reload.LIVE,
+        gt=0,
     )
     load_timeout: Duration = setting(
         1800.0, "A load (fetching included) without progress for longer than this has failed.", reload=Reload.LIVE, gt=0

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mlxd.client.hang_watch import LOADING_SILENCE
+from mlxd.client.hang_watch import LOADING_SILENCE, longest_step
 from mlxd.control.model.status import ModelStatus
 from mlxd.wire.messages import Heartbeat
 
@@ -38,7 +38,8 @@ class Oversight:
             if model.pid is None:
                 continue
             now = self._seen[model.name] = _seen_now(model, model.pid, before.get(model.name), seconds)
-            if now.stalled > _ALLOWANCE * max(model.config.worker.hang_timeout, LOADING_SILENCE):
+            planned = model.heartbeat.planned_seconds if model.heartbeat is not None else 0.0
+            if now.stalled > _ALLOWANCE * max(longest_step(model.config.worker.hang_timeout, planned), LOADING_SILENCE):
                 neglected.append(model.name)
         return neglected
 

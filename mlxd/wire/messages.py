@@ -278,6 +278,7 @@ class Heartbeat(_Message, frozen=True, kw_only=True):
     waiting: int
     steps: int  # since start
     busy_seconds: float  # how long the engine has been inside the current step; 0 when idle
+    planned_seconds: float = 0.0  # how long that step was expected to take; 0 where nobody knows
     memory: MemoryFigures
     cache: CacheFigures = CacheFigures()
 

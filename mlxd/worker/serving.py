@@ -44,6 +44,7 @@ class Serving(Stage):
             waiting=self._queue.waiting,
             steps=self._engine.steps,
             busy_seconds=self._engine.busy_seconds,
+            planned_seconds=self._engine.planned_seconds,
             memory=msgspec.structs.replace(self._engine.memory, rss=rss),
             cache=self._engine.cache,
         )

@@ -64,6 +64,11 @@ class Engine:
         return 0.0 if began is None else time.monotonic() - began
 
     @property
+    def planned_seconds(self) -> float:
+        """How long the present step is expected to take, of which ``busy_seconds`` have passed. May be read from any thread."""
+        return self._runner.planned_seconds
+
+    @property
     def capacity(self) -> int:
         """Requests that can run at once."""
         return self._runner.capacity

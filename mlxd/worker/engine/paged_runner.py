@@ -27,6 +27,8 @@ class PagedRunner:
         self._collected: float | None = None  # when the last result came; None after idling
         self._evicted = 0  # as last reported
         self._owed = StepReport()  # what the next step has to report beside its own
+        self._planned_seconds = 0.0
+        self._launched_seconds = 0.0  # of the step launched last
 
     def add(self, request: EngineRequest) -> None:
         """See ``Runner``. Raises ``CacheTooSmallError``."""
@@ -50,6 +52,11 @@ class PagedRunner:
         return self._limits.max_sequences
 
     @property
+    def planned_seconds(self) -> float:
+        """See ``Runner``."""
+        return self._planned_seconds
+
+    @property
     def is_idle(self) -> bool:
         """See ``Runner``."""
         return self._scheduler.is_idle and not self._executor.is_pending and not self._owed.failed
@@ -66,6 +73,8 @@ class PagedRunner:
     def _compute(self, report: StepReport) -> None:
         began = monotonic()
         schedule = self._scheduler.schedule()
+        pending = self._launched_seconds if self._executor.is_pending else 0.0  # the step before is waited for, too
+        self._planned_seconds, self._launched_seconds = schedule.seconds + pending, schedule.seconds
         result = self._executor.run(schedule.plan)
         now = monotonic()
         self._distrust(result)

@@ -53,6 +53,10 @@ class Runner(Protocol):
         """Requests that can run at once."""
 
     @property
+    def planned_seconds(self) -> float:
+        """How long the present step, or the last one, was expected to take. May be read from any thread."""
+
+    @property
     def is_idle(self) -> bool:
         """Nothing was added that has not ended, and nothing is being computed."""
 

@@ -43,6 +43,7 @@ class Schedule:
     out_of_room: list[Sequence] = field(default_factory=list)
     too_large: list[Sequence] = field(default_factory=list)
     plan: StepPlan = field(default_factory=StepPlan)
+    seconds: float = 0.0  # it is expected to take
 
 
 class Scheduler:
@@ -112,6 +113,7 @@ class Scheduler:
             dropped=dropped,
             prefill_tokens=decision.prefill_tokens,
         )
+        decision.seconds = self._budget.seconds(decision.plan.shape) if decision.plan.chunks else 0.0
         return decision
 
     def _prefill(self, sequence: Sequence, most: int, decision: Schedule) -> int:

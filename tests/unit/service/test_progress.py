@@ -85,3 +85,8 @@ def test_one_neglected_among_many_is_named_until_it_is_dealt_with():
     assert oversight.observe([serving(next(alive)), stuck], LOOK) == ["stuck"]
     assert oversight.observe([serving(next(alive)), stuck], LOOK) == ["stuck"]
     assert oversight.observe([serving(next(alive))], LOOK) == []
+
+
+def test_a_step_that_was_planned_to_take_long_is_no_neglect():
+    long = looks_until_neglected(serving(beat, hang_timeout="60s") for beat in beats(busy_seconds=1.0, planned_seconds=40.0))
+    assert long > looks_until_neglected(serving(beat, hang_timeout="60s") for beat in beats(busy_seconds=1.0))

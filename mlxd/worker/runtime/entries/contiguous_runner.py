@@ -60,6 +60,7 @@ class ContiguousRunner:
         self._cache = cache
         self._limits = limits
         self._budget = StepBudget(largest=_LARGEST_CHUNK[loaded.device])
+        self._planned_seconds = 0.0
         self._waiting: WaitingLine[_Row] = WaitingLine(limits.priority_ageing)
         self._rows: dict[int, _Row] = {}  # by uid
         self._joining: _Row | None = None  # neither waiting nor among the rows for sure
@@ -85,6 +86,11 @@ class ContiguousRunner:
         return self._limits.max_sequences
 
     @property
+    def planned_seconds(self) -> float:
+        """See ``Runner``."""
+        return self._planned_seconds
+
+    @property
     def is_idle(self) -> bool:
         """See ``Runner``."""
         return not self._rows and not self._waiting and not self._owed.failed
@@ -103,6 +109,7 @@ class ContiguousRunner:
         self._admit(report)
         decode_rows = sum(row.decodes for row in self._rows.values())
         chunk = self._chunk(decode_rows)
+        self._plan(decode_rows, chunk)
         self._generator.prefill_step_size = self._generator._prompt_batch.prefill_step_size = chunk  # noqa: SLF001 - no setter
         prompts, tokens = self._generator.next()
         computed = [count for response in prompts if (count := self._take_progress(response))]
@@ -149,6 +156,11 @@ class ContiguousRunner:
         if not decode_rows:
             return self._budget.undisturbed(self._limits)
         return max(1, self._budget.beside(self._limits, decode_rows=decode_rows))
+
+    def _plan(self, decode_rows: int, chunk: int) -> None:
+        """How long the step is expected to take."""
+        tokens = max((min(chunk, len(row.request.tokens) - row.prefilled) for row in self._rows.values() if not row.decodes), default=0)
+        self._planned_seconds = self._budget.seconds(StepShape(decode_rows=decode_rows, prompts=int(tokens > 0), prefill_tokens=tokens))
 
     def _admit(self, report: StepReport) -> None:
         """One prompt at a time, so that who comes next is decided as late as can be."""

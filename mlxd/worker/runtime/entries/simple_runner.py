@@ -13,11 +13,13 @@ from mlx_lm.generate import generate_step
 from mlx_lm.models.cache import make_prompt_cache
 
 from mlxd.errors import NotFiniteError
-from mlxd.types import CacheFigures, FinishReason, MemoryFigures, ResolvedLimits
+from mlxd.types import CacheFigures, FinishReason, Limits, MemoryFigures, ResolvedLimits
 from mlxd.wire.messages import Started
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.runner import StepReport
 from mlxd.worker.engine.sampled import Sampled, SampledToken
+from mlxd.worker.engine.step_budget import StepBudget
+from mlxd.worker.engine.step_cost import StepShape
 from mlxd.worker.engine.waiting_line import WaitingLine
 from mlxd.worker.runtime.entries.prompt_cache import Found, PromptCache, always_rewinds, outcome
 from mlxd.worker.runtime.loading import LoadedModel
@@ -28,7 +30,7 @@ from mlxd.worker.runtime.sampling.sampler import RequestSampler
 _log = logging.getLogger(__name__)
 
 # Tokens per prefill chunk: as large as is efficient, for a request can be stopped only between two of them.
-_CHUNK = {"cpu": 128, "gpu": 1024}
+_LARGEST_CHUNK = {"cpu": 128, "gpu": 1024}
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,9 @@ class SimpleRunner:
     def __init__(self, loaded: LoadedModel, cache: PromptCache | None, limits: ResolvedLimits) -> None:
         self._loaded = loaded
         self._cache = cache
-        self._chunk = _CHUNK[loaded.device]
+        self._budget = StepBudget(largest=_LARGEST_CHUNK[loaded.device])
+        self._chunks = Limits(step_tokens=self._budget.largest)
+        self._shape = StepShape()  # of the present step
         self._stream = mx.default_stream(mx.default_device())
         self._waiting: WaitingLine[_Waiting] = WaitingLine(limits.priority_ageing)
         self._session: _Session | None = None  # of the running request
@@ -64,6 +68,11 @@ class SimpleRunner:
     def capacity(self) -> int:
         """See ``Runner``."""
         return 1
+
+    @property
+    def planned_seconds(self) -> float:
+        """See ``Runner``."""
+        return self._budget.seconds(self._shape)
 
     @property
     def is_idle(self) -> bool:
@@ -89,6 +98,8 @@ class SimpleRunner:
         if report is None:
             raise RuntimeError("the model stopped without an end")
         report.seconds = monotonic() - began
+        if report.tokens:
+            self._budget.observe(report.seconds, self._shape)
         return report
 
     def _end(self) -> None:
@@ -169,19 +180,23 @@ class SimpleRunner:
 
     def _prefill(self, session: "_Session") -> Iterator[StepReport]:
         """All but the last prompt token, chunk by chunk; mlx-lm computes the last one for its logits."""
-        remaining = session.request.tokens[len(session.fed) : -1]
-        for start in range(0, len(remaining), self._chunk):
-            chunk = remaining[start : start + self._chunk]
+        cached = len(session.fed)
+        remaining = session.request.tokens[cached:-1]
+        while remaining:
+            count = self._budget.undisturbed(self._chunks)
+            chunk, remaining = remaining[:count], remaining[count:]
+            self._shape = StepShape(prompts=1, prefill_tokens=len(chunk))
             self._loaded.model(mx.array(chunk)[None], cache=session.layers)
             mx.eval([layer.state for layer in session.layers])
             mx.clear_cache()
             session.fed += chunk
             yield StepReport(tokens=len(chunk), rows=1)
-        if self._cache is not None and remaining and not always_rewinds(session.layers):
+        if self._cache is not None and len(session.fed) > cached and not always_rewinds(session.layers):
             # The answer cannot be cut off these layers again, so the prompt gets an entry of its own.
             self._cache.store(session.fed, copy.deepcopy(session.layers))
 
     def _decode(self, session: "_Session") -> Iterator[StepReport]:
+        self._shape = StepShape(decode_rows=1)
         request = session.request
         processors = make_processors(request.sampling, request.tokens, self._loaded.vocab_size)
         process = MlxLmProcessor(processors)
