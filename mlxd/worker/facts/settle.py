@@ -8,6 +8,10 @@ from mlxd.wire.model_facts import EndToken
 from mlxd.worker.facts.end_tokens import EndTokens
 
 
+# Of gpt-oss: an answer goes on after the message that holds its analysis.
+_ENDS_A_MESSAGE, _ENDS_AN_ANSWER = "<|end|>", "<|return|>"
+
+
 def unite(found: EndTokens, own: Mapping[int, str], vocabulary: Mapping[str, int]) -> list[EndToken]:
     """Every end token that anybody names. ``own``: what the tokenizer and the chat template add, with their origins."""
     origins = {token: list(names) for token, names in found.ids.items()}
@@ -54,8 +58,10 @@ def end_of_turn(rendered: str, answer: str, added: Mapping[str, int]) -> int | N
     first counts. Markers with text between them close parts of an answer too, and may not end it.
     """
     _, found, tail = rendered.rpartition(answer)
-    if not found or not added:
+    if not found or not any(text.strip() for text in added):
         return None
     token = "|".join(re.escape(text) for text in sorted(added, key=len, reverse=True) if text.strip())
     match = re.fullmatch(rf"\s*(?P<first>{token})(?:\s|{token})*", tail)
-    return added[match["first"]] if match else None
+    if match is None or (match["first"] == _ENDS_A_MESSAGE and _ENDS_AN_ANSWER in added):
+        return None
+    return added[match["first"]]

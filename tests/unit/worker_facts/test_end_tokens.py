@@ -91,6 +91,14 @@ def test_the_token_behind_an_answer_ends_the_turn(tail, end):
     assert end_of_turn(f"<start>Which?<turn>\n<start>Paris{tail}", "Paris", added) == end
 
 
+def test_where_a_message_is_only_a_part_of_an_answer_its_end_ends_nothing():
+    rendered = "<|start|>assistant<|channel|>final<|message|>Paris"
+    added = {text: token for token, text in enumerate(("<|start|>", "<|channel|>", "<|message|>", "<|end|>", "<|return|>"))}
+    assert end_of_turn(rendered + "<|end|>", "Paris", added) is None
+    assert end_of_turn(rendered + "<|return|>", "Paris", added) == 4
+
+
 def test_an_answer_that_is_not_rendered_ends_nothing():
     assert end_of_turn("<start>", "Paris", {"<turn>": 3}) is None
     assert end_of_turn("Paris<turn>", "Paris", {}) is None
+    assert end_of_turn("Paris\n", "Paris", {"\n": 5}) is None
