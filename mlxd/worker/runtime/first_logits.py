@@ -9,24 +9,22 @@ from mlx.utils import tree_flatten
 from mlx_lm.models.cache import make_prompt_cache
 
 from mlxd.errors import ModelSourceError
-from mlxd.worker.facts.json_document import JsonDocument
+from mlxd.worker.facts.json_document import AGAIN, JsonDocument
 from mlxd.worker.runtime.library_errors import configuration_causes
 
 _MOST = 48  # tokens
 _FIRST = [0, 0, 0, 0]  # where there is no conversation to begin with
 
 
-def check_weights(model: Any, directory: Path) -> None:
+def check_weights(model: Any, dtype: str, directory: Path) -> None:
     """Raises ``ModelSourceError`` that names the first weight in which something is infinite or not a number."""
     weights = [(name, value) for name, value in tree_flatten(model.parameters()) if mx.issubdtype(value.dtype, mx.floating) and value.size]
     sums = [mx.isfinite(mx.sum(value)) for _, value in weights]  # one reading of the weights, and no memory
     mx.eval(sums)
     for (name, value), is_finite in zip(weights, sums, strict=True):
         if not is_finite.item() and not _are_finite(value):  # a sum of half floats may be infinite and every one of them finite
-            raise ModelSourceError(
-                f"{directory}: the weight {name} holds values that are infinite or not a number; fetch or copy the model again, "
-                'or load it with dtype = "float32" if a smaller type cannot hold them'
-            )
+            remedy = AGAIN if dtype == "float32" else f'{AGAIN}, or load it with dtype = "float32" if {dtype} cannot hold them'
+            raise ModelSourceError(f"{directory}: the weight {name} holds values that are infinite or not a number; {remedy}")
 
 
 def first_logits(model: Any, greeting: Sequence[int], dtype: str, config: JsonDocument) -> int:

@@ -100,7 +100,7 @@ def read_weights(opened: OpenedModel) -> LoadedModel:
         mx.eval(opened.model.parameters())
         mx.clear_cache()
         leave_memory_unwired()
-        check_weights(opened.model, directory.directory)
+        check_weights(opened.model, opened.dtype, directory.directory)
         vocab_size = first_logits(opened.model, opened.tokenizer.greeting, opened.dtype, directory.config)
     settled = settle(opened.tokenizer.end_tokens, opened.tokenizer.vocabulary.values(), vocab_size)
     return LoadedModel(
