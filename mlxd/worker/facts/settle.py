@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from mlxd.wire.model_facts import EndToken
 from mlxd.worker.facts.end_tokens import EndTokens
 
-
 # Of gpt-oss: an answer goes on after the message that holds its analysis.
 _ENDS_A_MESSAGE, _ENDS_AN_ANSWER = "<|end|>", "<|return|>"
 
