@@ -109,6 +109,32 @@ def test_what_is_wrong_and_where(text, said):
     assert said in refused(text)
 
 
+NUMBERS = list(range(150_000))
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"prompt": NUMBERS},
+        {"prompt": [NUMBERS], "a": "x"},
+        {"prompt": [NUMBERS, [], [1], NUMBERS]},
+        {"prompt": [*NUMBERS, "x"]},
+        {"prompt": [1.5, None, True, -1e3] * 40_000, "b": {"c": [1]}},
+        {"a": {"prompt": NUMBERS}},
+    ],
+    ids=["flat", "nested", "several", "mixed", "kinds", "below"],
+)
+@pytest.mark.parametrize("indent", [None, 1])
+def test_long_arrays_are_decoded_in_turns_and_come_out_the_same(document, indent):
+    assert parse_json_object(json.dumps(document, indent=indent).encode()) == document
+
+
+@pytest.mark.parametrize("end", [b",]", b",,1]", b" 1]", b"1 2]", b",x]", b"]]", b"", b",01]"])
+def test_a_long_array_that_is_none(end):
+    text = b'{"a": [' + b",".join([b"12345"] * 150_000) + end + b"}"
+    assert "not valid JSON" in refused(text)
+
+
 async def test_a_large_body_is_worked_off_beside_the_loop_and_a_small_one_at_once():
     here = threading.get_ident()
     assert await aside(1000, threading.get_ident) == here
