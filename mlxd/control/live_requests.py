@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from mlxd.errors import MlxdError, NotFoundError, RequestCancelledError
+from mlxd.errors import MlxdError, NotFoundError, RequestCancelledError, excerpt
 from mlxd.wire.messages import Started
 
 
@@ -57,6 +57,6 @@ class LiveRequests:
         """End it with an error. Raises ``NotFoundError``: there is none, or none any more."""
         request = self._requests.get(identity)
         if request is None or request.model != model:
-            raise NotFoundError(f'the model "{model}" has no request "{identity}" now')
+            raise NotFoundError(f'the model "{model}" has no request "{excerpt(identity)}" now')
         request.stop(RequestCancelledError("the request was cancelled by an operator"))
         return request

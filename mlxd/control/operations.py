@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from mlxd.errors import MlxdError, NotFoundError, ShuttingDownError
+from mlxd.errors import MlxdError, NotFoundError, ShuttingDownError, excerpt
 
 _KEPT = 100  # finished ones
 
@@ -78,7 +78,7 @@ class Operations:
     def get(self, identity: str) -> Operation:
         """Raises ``NotFoundError``."""
         if identity not in self._operations:
-            raise NotFoundError(f'there is no operation "{identity}"; the last {_KEPT} are remembered')
+            raise NotFoundError(f'there is no operation "{excerpt(identity)}"; the last {_KEPT} are remembered')
         return self._operations[identity]
 
     def all(self) -> list[Operation]:
