@@ -44,6 +44,7 @@ def build_app(
         [
             web.get("/health", health, expect_handler=expect_continue),
             web.get("/v1/models", list_models, expect_handler=expect_continue),
+            web.get("/v1/models/", list_models, expect_handler=expect_continue),
             web.get("/v1/models/{id:.+}", show_model, expect_handler=expect_continue),
             *(web.post(dialect.path, handler_of(dialect), expect_handler=expect_continue) for dialect in DIALECTS),
         ]

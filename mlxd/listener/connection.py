@@ -18,6 +18,7 @@ _log = structlog.get_logger(__name__)
 # auto_decompress: bodies come as they were sent, for ``encoding.py`` refuses what aiohttp would take for plain text
 # keepalive_timeout: seconds a connection may be idle, before its first request or between two
 _OPTIONS: dict[str, Any] = {"access_log": None, "keepalive_timeout": 75.0, "auto_decompress": False}
+_LAST_BYTES = 1.0  # seconds
 
 
 class OpenConnections:
@@ -66,12 +67,18 @@ class Connection(web.RequestHandler):
         self._wire: asyncio.Transport | None = None  # also while it closes, when ``transport`` is None already
         self._unsent = 0  # bytes, when it was looked at last
         self._has_moved = False  # the client has read since
+        self._is_deaf = False  # what comes now is no HTTP, and nobody looks at it
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._wire = cast("asyncio.Transport", transport)
         self._siblings.add(self)
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        if not self._is_deaf:
+            super().data_received(data)
 
     @override
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -90,7 +97,17 @@ class Connection(web.RequestHandler):
         finished = await super().finish_response(request, resp, start_time)
         if self.retiring:
             resp.force_close()  # of a stream whose headers were out before
+        if self._is_deaf:
+            await self._hang_up()
         return finished
+
+    async def _hang_up(self) -> None:
+        """Says that nothing more comes, and goes on taking what the client sends for a moment: to close with bytes unread is to reset the
+        connection, and the client would never see why.
+        """
+        if self._wire is not None and self._wire.can_write_eof() and not self._wire.is_closing():
+            self._wire.write_eof()
+            await asyncio.sleep(_LAST_BYTES)
 
     def retire(self) -> None:
         """Its listener has closed."""
@@ -129,6 +146,7 @@ class Connection(web.RequestHandler):
         if status < 500:  # the parser refused it; a scanner's noise is no event of ours
             reason = (message or "not understood").partition(":\n")[0]  # what follows is what the client sent
             _log.debug("request_malformed", reason=reason)
+            self._is_deaf = True
             response = error_response(InvalidRequestError(f"malformed HTTP request: {reason}"))
         else:
             if not isinstance(exc, ConnectionError):  # that is a client that left before its answer began

@@ -59,6 +59,10 @@ async def test_one(server, path, name):
     assert (status, body["id"]) == (200, name)
 
 
+async def test_a_slash_too_many(server):
+    assert await get(server, "/v1/models/") == await get(server, "/v1/models")
+
+
 async def test_unknown(server):
     status, body = await get(server, "/v1/models/org/none")
     assert (status, body["error"]["code"]) == (404, "model_not_found")

@@ -86,6 +86,15 @@ async def test_what_could_be_read_in_two_ways_is_refused_and_the_connection_clos
     assert "\n" not in body["error"]["message"]  # the parser shows what was sent, over several lines
 
 
+async def test_a_client_that_is_still_sending_reads_why_it_is_refused(echo):
+    reader, writer = await asyncio.open_connection("127.0.0.1", echo.port)
+    writer.write(SMUGGLING["length and chunks"] + b"x" * 5_000_000)
+    status, headers, _ = await read_answer(reader)
+    assert (status, headers["connection"]) == (400, "close")
+    assert await asyncio.wait_for(reader.read(), 10) == b""
+    writer.close()
+
+
 TAKEN = {
     "chunks": POST + CHUNKED + ONE_CHUNK,
     "chunks in capitals": POST + b"Transfer-Encoding: Chunked\r\n" + ONE_CHUNK,
