@@ -255,6 +255,17 @@ class SamplingTable(Table):
     )
 
 
+class InputTable(Table):
+    """How what clients send is read."""
+
+    special_tokens: bool = setting(
+        False,
+        "false: a message that spells one of the model's control tokens is text. true: it has that token, and may end its own turn; "
+        "as prompts of text completions always do.",
+        reload=Reload.LIVE,
+    )
+
+
 class DefaultsTable(Table):
     """What every model inherits; each model may override any of it."""
 
@@ -263,6 +274,7 @@ class DefaultsTable(Table):
     lifecycle: LifecycleTable = table(LifecycleTable, "When models load and unload.")
     worker: WorkerTable = table(WorkerTable, "How worker processes are watched.")
     sampling: SamplingTable = table(SamplingTable, "Defaults for requests that say nothing.")
+    input: InputTable = table(InputTable, "How what clients send is read.")
 
 
 class ModelTable(DefaultsTable):

@@ -77,6 +77,8 @@ class ChatPrompt(_Message, frozen=True, kw_only=True):
     """To be rendered by the model's chat template."""
 
     messages: list[ChatMessage]
+    continue_final_message: bool = False  # the answer goes on where the last message ends, instead of being the next one
+    special_tokens: bool = False  # the spelling of a control token in a message is that token, not text
 
 
 class TextPrompt(_Message, frozen=True, kw_only=True):

@@ -86,6 +86,7 @@ MODEL_TABLES = {
         "frequency_penalty": _penalties,
         "max_tokens": _counts,
     },
+    "input": {"special_tokens": st.booleans()},
 }
 MODEL_FIELDS = {
     "dtype": st.sampled_from(["auto", "float32", "bfloat16"]),

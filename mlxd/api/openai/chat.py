@@ -8,12 +8,18 @@ from pydantic import BeforeValidator, Field
 from mlxd.api.dialect import Dialect
 from mlxd.api.openai.answers import ChatShape
 from mlxd.api.openai.fields import INT32, GenerationFields, supported
-from mlxd.api.openai.messages import Message, check_last, without_unsupported
+from mlxd.api.openai.messages import Message, without_unsupported
 from mlxd.api.openai.unsupported import CHAT
 from mlxd.api.openai.validation import validated, whole
 from mlxd.errors import InvalidRequestError
 from mlxd.listener.errors import openai_error_body
 from mlxd.wire.messages import ChatPrompt
+
+_ONE_OF_BOTH = "the answer either continues the last message (continue_final_message) or follows it (add_generation_prompt), not both"
+_LAST_IS_ANSWER = (
+    "the last message is the assistant's: set continue_final_message to true to have it continued, or add_generation_prompt to true for an "
+    "answer of its own after it"
+)
 
 
 class ChatRequest(GenerationFields):
@@ -23,17 +29,36 @@ class ChatRequest(GenerationFields):
     # -1 and 0: no limit, as front ends mean them
     max_tokens: Annotated[int, BeforeValidator(whole), Field(ge=-1, le=INT32)] | None = None
     max_completion_tokens: Annotated[int, BeforeValidator(whole), Field(ge=-1, le=INT32)] | None = None
+    add_generation_prompt: bool | None = None
+    continue_final_message: bool | None = None
 
     @property
     def wire_prompt(self) -> ChatPrompt:
         """For the model's chat template."""
-        return ChatPrompt(messages=[message.to_wire() for message in self.messages])
+        return ChatPrompt(
+            messages=[message.to_wire() for message in self.messages], continue_final_message=bool(self.continue_final_message)
+        )
 
     @property
     def token_limit(self) -> int | None:
         """``max_tokens`` by either of its names."""
         limits = (self.max_completion_tokens, self.max_tokens)
         return next((limit for limit in limits if limit is not None and limit > 0), None)
+
+    def check_last_message(self) -> None:
+        """Raises ``InvalidRequestError`` where it is not clear whether the answer continues the last message or follows it."""
+        is_answer = self.messages[-1].role == "assistant"
+        if self.continue_final_message:
+            if not is_answer:
+                raise InvalidRequestError("continue_final_message needs an assistant message last", param="continue_final_message")
+            if self.add_generation_prompt:
+                raise InvalidRequestError(_ONE_OF_BOTH, param="add_generation_prompt")
+        elif self.add_generation_prompt is False:
+            raise InvalidRequestError(
+                "add_generation_prompt = false is supported together with continue_final_message = true only", param="add_generation_prompt"
+            )
+        elif is_answer and self.add_generation_prompt is None:
+            raise InvalidRequestError(_LAST_IS_ANSWER, param=f"messages[{len(self.messages) - 1}].role")
 
 
 def chat_request(body: Mapping[str, Any]) -> ChatRequest:
@@ -43,7 +68,7 @@ def chat_request(body: Mapping[str, Any]) -> ChatRequest:
         fields["messages"] = without_unsupported(fields["messages"])
     request = validated(ChatRequest, fields, CHAT)
     request.check_stream_options()
-    check_last(request.messages)
+    request.check_last_message()
     old, new = request.max_tokens, request.max_completion_tokens
     if old is not None and new is not None and old != new:
         message = f"max_tokens ({old}) and max_completion_tokens ({new}) differ; give one of them"

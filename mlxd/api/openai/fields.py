@@ -5,6 +5,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
+import msgspec
 from pydantic import BeforeValidator, Field
 
 from mlxd.api.keys import ReadyModel
@@ -14,7 +15,7 @@ from mlxd.config.schema import SamplingTable
 from mlxd.errors import InvalidRequestError, excerpt
 from mlxd.listener.json_text import json_type
 from mlxd.types import SamplingParams
-from mlxd.wire.messages import Generate, OutputSpec, Prompt, TokenPrompt
+from mlxd.wire.messages import ChatPrompt, Generate, OutputSpec, Prompt, TokenPrompt
 
 INT32 = 2**31 - 1
 _INT64 = 2**63 - 1
@@ -107,6 +108,8 @@ class GenerationFields(Strict):
         prompt = self.wire_prompt
         if isinstance(prompt, TokenPrompt):
             _check_tokens(prompt.token_ids, vocab_size)
+        elif isinstance(prompt, ChatPrompt):
+            prompt = msgspec.structs.replace(prompt, special_tokens=model.config.input.special_tokens)
         return Generate(
             id=identity,
             prompt=prompt,

@@ -1,6 +1,5 @@
 """A chat's messages: from OpenAI's shape to the wire's."""
 
-from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -80,11 +79,3 @@ def _message(message: object, where: str) -> Any:
     if answered.get("content") in (None, []):  # of an answer that was nothing but calls, or nothing at all
         answered["content"] = ""
     return answered
-
-
-def check_last(messages: Sequence[Message]) -> None:
-    """Raises ``UnsupportedParameterError`` where the model would have to go on with its own words: a new turn would begin instead."""
-    if messages[-1].role == "assistant":
-        where = f"messages[{len(messages) - 1}].role"
-        message = f"{where}: the last message is the assistant's, and to continue it is not supported yet; end with a message of the user"
-        raise UnsupportedParameterError(message, param=where)

@@ -83,8 +83,6 @@ CHAT: Mapping[str, Neutral] = _COMMON | {
     "web_search_options": _NOTHING,
     "chat_template": _NOTHING,
     "chat_template_kwargs": _only({}),
-    "add_generation_prompt": _only(True),  # noqa: FBT003
-    "continue_final_message": _only(False),  # noqa: FBT003
     "documents": _only([]),
 }
 

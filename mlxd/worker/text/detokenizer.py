@@ -53,7 +53,7 @@ class Detokenizer:
         """How many of the last pending tokens hold the beginning of a character that may still be completed."""
         recent = self._pending[-_LONGEST_TAIL:]
         if self._kinds.raw_bytes is None:
-            return len(recent)
+            return self._likely_tail()
         known = [*takewhile(lambda piece: piece is not None, map(self._kinds.raw_bytes, reversed(recent)))]
         decoder = _UTF8(errors="replace")
         decoder.decode(b"".join(piece or b"" for piece in reversed(known)))
@@ -61,15 +61,22 @@ class Detokenizer:
         sizes = accumulate(len(piece or b"") for piece in known)
         return sum(1 for before in [0, *sizes][: len(known)] if before < len(unfinished))
 
+    def _likely_tail(self) -> int:
+        """Where bytes are unknown, a cut is between characters if both sides say what they say together."""
+        pending, decode = self._pending, self._decode
+        if len(pending) <= _LONGEST_TAIL:
+            return len(pending)
+        together = decode(pending)
+        tails = range(_LONGEST_TAIL, 0, -1)
+        return next((tail for tail in tails if decode(pending[:-tail]) + decode(pending[-tail:]) == together), 0)
+
     def _settle(self, tail: int) -> str:
         """The text of the pending tokens but the last ``tail``. What has no sense is no context for what follows."""
-        pending, cut = self._pending, len(self._pending) - tail
-        if not cut:
+        cut = len(self._pending) - tail
+        settled, self._pending = self._pending[:cut], self._pending[cut:]
+        if not settled:
             return ""
-        self._pending = pending[cut:]
-        pieces = [self._kinds.raw_bytes(token) if self._kinds.raw_bytes else None for token in pending[:cut]]
-        if None not in pieces:
-            return b"".join(piece or b"" for piece in pieces).decode(errors="replace")
-        later = len(self._decode(pending[cut:]))
-        now = self._decode(self._context + pending)
-        return now[len(self._before) : len(now) - later]
+        pieces = [self._kinds.raw_bytes(token) if self._kinds.raw_bytes else None for token in settled]
+        if None in pieces:
+            return self._decode(self._context + settled)[len(self._before) :]
+        return b"".join(piece or b"" for piece in pieces).decode(errors="replace")

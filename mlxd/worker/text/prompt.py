@@ -1,24 +1,13 @@
 """A request's prompt to token ids, checked against the model before anything is computed."""
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from mlxd.errors import ContextLengthError, InvalidRequestError
+from mlxd.types import ChatMessage
 from mlxd.wire.messages import ChatPrompt, Prompt, TextPrompt, TokenPrompt
 from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt
 from mlxd.worker.text.chat_template import ChatRenderer
-
-
-class Tokenizer(Protocol):
-    """What is used of a tokenizer (mlx-lm's ``TokenizerWrapper`` around one of transformers)."""
-
-    bos_token: str | None
-
-    def get_vocab(self) -> dict[str, int]:
-        """Every token's text, as the vocabulary spells it, and its id."""
-
-    def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
-        """Token ids of ``text``."""
+from mlxd.worker.text.framed_tokenizer import END, FramedTokenizer, Tokenizer
 
 
 class PromptEncoder:
@@ -30,7 +19,8 @@ class PromptEncoder:
     def __init__(
         self, tokenizer: Tokenizer, renderer: ChatRenderer | None, *, vocab_size: int, context_length: int, root: CacheRoot
     ) -> None:
-        self._tokenizer = tokenizer
+        self._tokenizer = FramedTokenizer(tokenizer)
+        self._bos = tokenizer.bos_token
         self._renderer = renderer
         self._root = root
         self.vocab_size = vocab_size
@@ -79,20 +69,30 @@ class PromptEncoder:
             case TextPrompt(text=text):
                 if not text:
                     return []  # not BOS alone
-                bos = self._tokenizer.bos_token
-                return list(self._tokenizer.encode(text, add_special_tokens=not (bos and text.startswith(bos))))
+                has_bos = self._bos is not None and text.startswith(self._bos)
+                return self._tokenizer.encode_text(text, add_special_tokens=not has_bos)
             case TokenPrompt(token_ids=ids):
                 return list(ids)
 
     def _render(self, prompt: ChatPrompt) -> list[int]:
         if self._renderer is None:
             raise InvalidRequestError("this model has no chat template: use /v1/completions", param="messages")
-        messages = [{"role": message.role, "content": message.content} for message in prompt.messages]
-        for shown, message in zip(messages, prompt.messages, strict=True):
-            if message.name is not None:
-                shown["name"] = message.name
-        text = self._renderer.render(messages, add_generation_prompt=True)
-        return list(self._tokenizer.encode(text, add_special_tokens=False))
+        messages = [self._shown(message, prompt) for message in prompt.messages]
+        if not prompt.continue_final_message:
+            text = self._renderer.render(messages, add_generation_prompt=True)
+        else:
+            messages[-1]["content"] += END
+            text = _up_to_end(self._renderer.render(messages, add_generation_prompt=False))
+        if prompt.special_tokens:
+            return self._tokenizer.encode_text(text, add_special_tokens=False)
+        return self._tokenizer.encode(text)
+
+    def _shown(self, message: ChatMessage, prompt: ChatPrompt) -> dict[str, str]:
+        """A message as the template sees it."""
+        strings = {"content": message.content} | ({} if message.name is None else {"name": message.name})
+        if not prompt.special_tokens:
+            strings = {key: self._tokenizer.guarded(text) for key, text in strings.items()}
+        return {"role": message.role} | strings
 
     def _check_known(self, tokens: Sequence[int], prompt: Prompt) -> None:
         """A tokenizer may know tokens that the model does not; nobody checks the index, so it would read past the end of a matrix."""
@@ -100,6 +100,14 @@ class PromptEncoder:
             return
         index, token = next((index, token) for index, token in enumerate(tokens) if not 0 <= token < self.vocab_size)
         raise InvalidRequestError(f"token {token} at position {index} is outside the vocabulary of {self.vocab_size}", param=_field(prompt))
+
+
+def _up_to_end(rendered: str) -> str:
+    """The text up to where the last message ends, and the model is to go on."""
+    at = rendered.rfind(END)
+    if at < 0:
+        raise InvalidRequestError("the model's chat template does not show the last message, so it cannot be continued", param="messages")
+    return rendered[:at]
 
 
 def _field(prompt: Prompt) -> str:

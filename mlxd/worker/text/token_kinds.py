@@ -21,10 +21,11 @@ class TokenKinds:
 
 def token_kinds(tokenizer: Any) -> TokenKinds:
     """Returns what one of transformers' tokenizers (or a wrapper around one) knows."""
-    return TokenKinds(_controls(tokenizer), _raw_bytes(tokenizer))
+    return TokenKinds(control_tokens(tokenizer), _raw_bytes(tokenizer))
 
 
-def _controls(tokenizer: Any) -> dict[int, str]:
+def control_tokens(tokenizer: Any) -> dict[int, str]:
+    """Returns the tokens that stand for no text, with their spelling."""
     added = {token: entry.content for token, entry in tokenizer.added_tokens_decoder.items() if entry.special}
     named = dict(zip(tokenizer.all_special_ids, tokenizer.all_special_tokens, strict=True))
     return added | named

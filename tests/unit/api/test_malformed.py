@@ -80,7 +80,7 @@ BODIES = [
     (chat(logit_bias={"1000": 1}), 400, "logit_bias.1000", "beyond the model's vocabulary of 1000"),
     (chat(logit_bias={str(n): 1 for n in range(20_000)}), 400, "logit_bias", "at most 16384 tokens, not 20000"),
     (chat(messages=[USER] * 10_001), 400, "messages", "at most 10000 items, not 10001"),
-    (messages(USER, {"role": "assistant", "content": "So"}), 400, "messages[1].role", "not supported yet; end with a message of the user"),
+    (messages(USER, {"role": "assistant", "content": "So"}), 400, "messages[1].role", "set continue_final_message to true"),
     (messages(USER | {"id": "x"}), 400, "messages[0].id", "unknown field messages[0].id"),
     (messages(USER | {"reasoning_content": "x"}), 400, "messages[0].reasoning_content", "unknown field"),
     (messages({"role": "assistant", "content": "x", "prefix": True}, USER), 400, "messages[0].prefix", "not supported yet"),

@@ -6,30 +6,15 @@ from mlxd.wire.messages import ChatPrompt, TextPrompt, TokenPrompt
 from mlxd.worker.encoded_prompt import CacheRoot
 from mlxd.worker.text.chat_template import ChatTemplate
 from mlxd.worker.text.prompt import PromptEncoder
+from tests.support.prompt_tokenizer import PromptTokenizer
 from tests.support.tiny_model import BOS, CHAT_TEMPLATE, SPECIALS, VOCAB, make_tokenizer
 
 ROOT = CacheRoot(model="tiny")
 
 
-class FakeTokenizer:
-    """Bytes, with a BOS that ``add_special_tokens`` puts in front, as llama's does."""
-
-    bos_token = SPECIALS[0]
-
-    def __init__(self):
-        self._inner = make_tokenizer()
-
-    def encode(self, text, *, add_special_tokens):
-        ids = self._inner.encode(text).ids
-        return [BOS, *ids] if add_special_tokens else ids
-
-    def get_vocab(self):
-        return self._inner.get_vocab()
-
-
 def encoder(*, context=100, template=CHAT_TEMPLATE):
     renderer = None if template is None else ChatTemplate(template, "chat_template.jinja", {})
-    return PromptEncoder(FakeTokenizer(), renderer, vocab_size=VOCAB, context_length=context, root=ROOT)
+    return PromptEncoder(PromptTokenizer(), renderer, vocab_size=VOCAB, context_length=context, root=ROOT)
 
 
 def chat(*messages):
@@ -100,6 +85,6 @@ def test_max_tokens_is_cut_to_what_is_left(asked, given):
 @pytest.mark.parametrize("prompt", [TextPrompt(text="ab" * 10**6), chat(("user", "ab" * 10**6))])
 def test_a_text_that_cannot_fit_is_refused_without_tokenizing_it(prompt):
     made = encoder()
-    made._tokenizer.encode = lambda *_, **__: pytest.fail("tokenized")
+    made._tokenizer._tokenizer.encode = lambda *_, **__: pytest.fail("tokenized")
     with pytest.raises(ContextLengthError, match="100"):
         made.encode(prompt, None)
