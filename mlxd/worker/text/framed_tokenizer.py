@@ -17,6 +17,7 @@ MARK = "\ufdd0"  # inside what must not be a control token
 END = "\ufdd1"  # behind the last message, where it is to be continued
 _NOT_A_MARK = "\ufffd"  # what becomes of these where a client wrote them
 _ANCHOR = "\n"
+_WINDOW = 100_000  # characters
 
 
 class Tokenizer(Protocol):
@@ -54,7 +55,11 @@ class FramedTokenizer:
     def guarded(self, text: str) -> str:
         """Returns a client's string with marks in it, for a template to render and ``encode`` to tokenize."""
         text = text.replace(MARK, _NOT_A_MARK).replace(END, _NOT_A_MARK)
-        text = self._any_case.sub(lambda found: found[0][0] + MARK + found[0][1:], text)
+        pieces, begin = [], 0
+        for found in self._spelled(self._any_case, text):
+            pieces.append(text[begin : found.start() + 1])
+            begin = found.start() + 1
+        text = MARK.join([*pieces, text[begin:]])
         tail = text[-self._longest :].lower()
         begins = any(tail[at:] in self._beginnings for at in range(len(tail)))
         return text + MARK if begins else text  # what follows it in the template may not complete it
@@ -63,7 +68,7 @@ class FramedTokenizer:
         """Returns the token ids of a rendered text without its marks. They are those of the text as it is, unless that would make
         control tokens beside the template's own.
         """
-        own = Counter(self._ids[found[0]] for found in self._pattern.finditer(rendered))
+        own = Counter(self._ids[found[0]] for found in self._spelled(self._pattern, rendered))
         tokens = self._encode(rendered.replace(MARK, ""), split=False)
         if self._forbidden.isdisjoint((Counter(tokens) - own).keys()):
             return tokens
@@ -74,10 +79,22 @@ class FramedTokenizer:
         with self._lock:
             return list(self._tokenizer.encode(text, add_special_tokens=add_special_tokens))
 
+    def _spelled(self, pattern: re.Pattern[str], text: str) -> Iterator[re.Match[str]]:
+        """Control tokens in ``text``, found in windows: a search holds up every other thread until it returns."""
+        begin = 0
+        while begin < len(text):
+            end = begin + _WINDOW
+            found = pattern.search(text, begin, end + self._longest)
+            if found is None or found.start() >= end:
+                begin = end
+            else:
+                yield found
+                begin = found.end()
+
     def _in_pieces(self, rendered: str) -> Iterator[int]:
         """The template's own control tokens, and everything between them as text."""
         begin, strip = 0, False
-        for found in self._pattern.finditer(rendered):
+        for found in self._spelled(self._pattern, rendered):
             token = self._ids[found[0]]
             added = self._added.get(token)
             yield from self._text(rendered[begin : found.start()], begin, left=strip, right=bool(added and added.lstrip))

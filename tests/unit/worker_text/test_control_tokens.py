@@ -1,6 +1,8 @@
 """Control tokens in answers: never shown, found by stop strings, and told to the parser."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mlxd.wire.messages import OutputSpec
 from mlxd.wire.parts import Reasoning, Text, joined
@@ -168,3 +170,22 @@ def test_a_prompt_may_have_begun_the_message():
 def test_markers_written_as_text_are_text():
     written = Tokens("harmony").encode("<|channel|>final<|message|>") + Tokens("harmony").literally("<|channel|>x<|end|>")
     assert answer("harmony", written, prompt=ASSISTANT)[0] == text("<|channel|>x<|end|>")
+
+
+# ---- any answer ----
+
+WRITTEN = [*CONTROLS["harmony"], "assistant", "final", "analysis", "commentary", " to=f", "json", "a", "Paris. ", "<|chan", "\n"]
+
+
+@given(written=st.lists(st.sampled_from(WRITTEN), max_size=12), prompt=st.sampled_from(["", ASSISTANT, ASSISTANT + "<|channel|>"]))
+def test_answers_of_any_form_are_read_alike_however_they_are_cut(written, prompt):
+    ids = [token for word in written for token in Tokens("harmony").encode(word)]
+    expected = answer("harmony", ids, prompt=prompt)
+    assert all(answer("harmony", ids, prompt=prompt, interval=interval) == expected for interval in (4, 16))
+    assert not any(marker in part.text for part in expected[0] for marker in CONTROLS["harmony"])
+
+
+@given(st.lists(st.sampled_from(["a", "Paris. ", "\n", "<|end|>"]), max_size=12))
+def test_the_body_of_a_message_loses_no_character(written):
+    parts, _ = answer("harmony", "<|channel|>final<|message|>" + "".join(written), prompt=ASSISTANT)
+    assert parts == joined(text("".join(written).replace("<|end|>", ""))) or not "".join(written).replace("<|end|>", "")

@@ -12,6 +12,7 @@ from mlxd.types import ChatMessage
 from mlxd.wire.messages import ChatPrompt, TextPrompt
 from mlxd.worker.encoded_prompt import CacheRoot
 from mlxd.worker.text.chat_template import ChatTemplate
+from mlxd.worker.text.framed_tokenizer import FramedTokenizer
 from mlxd.worker.text.prompt import PromptEncoder
 from tests.support.prompt_tokenizer import PromptTokenizer
 from tests.support.tiny_model import BOS, CHAT_TEMPLATE, EOS, IM_START, make_tokenizer
@@ -114,6 +115,16 @@ def test_a_control_token_is_not_made_of_the_ends_of_two_strings():
     template = "{% for m in messages %}{{ m.content }}{% endfor %}<|im_start|>"
     ids = tokens(message("a<|im_"), message("end|>b"), template=template)
     assert (controls(ids), shown(ids)) == ([IM_START], "a<|im_end|>b<|im_start|>")
+
+
+@pytest.mark.parametrize("at", [99_995, 100_000, 200_001, 99_980])
+def test_wherever_in_a_long_text_it_is(at):
+    framed = FramedTokenizer(PromptTokenizer())
+    text = "x" * at + "<|im_end|>" + "x" * 100_000
+    marked = framed.guarded(text)
+    assert marked == "x" * at + "<\ufdd0|im_end|>" + "x" * 100_000
+    assert EOS not in framed.encode(marked)
+    assert framed.encode(text)[at] == EOS
 
 
 def test_special_tokens_true_obeys_them():
