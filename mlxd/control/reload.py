@@ -145,7 +145,8 @@ class Reloader(Generic[T]):
         followed = (
             newest.result is Result.FAILED and bool(newest.models) and all(self._host.standing(name).is_well for name in newest.models)
         )
-        return (newest.result.is_good or followed) and all(self._host.standing(name).trouble is None for name in self._unsettled)
+        reloaded = [name for name, plan in self._unsettled.items() if plan.models]  # the others are of the start, of which no reload tells
+        return (newest.result.is_good or followed) and all(self._host.standing(name).trouble is None for name in reloaded)
 
     @property
     def last_problems(self) -> tuple[str, ...]:

@@ -67,3 +67,10 @@ async def test_one_that_nobody_waited_for_and_that_fails_later_is_told(settled, 
     outcome = await settled.reload(text.replace(*QUEUE_5))
     assert (outcome.result, outcome.models) == (Result.FAILED, {"other": "no such repository"})
     fetching.cancel()
+
+
+async def test_a_model_of_the_start_that_cannot_be_loaded_is_no_failed_reload(rig):
+    rig.host.failed = {"tiny": "no config.json"}
+    assert rig.reloader.is_good
+    assert (await rig.reload()).result is Result.FAILED  # whoever asks is told
+    assert not rig.reloader.is_good
