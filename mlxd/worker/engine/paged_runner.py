@@ -3,6 +3,8 @@
 import logging
 from time import monotonic
 
+import msgspec
+
 from mlxd.errors import NotFiniteError
 from mlxd.types import BlockFigures, CacheFigures, MemoryFigures, ResolvedLimits
 from mlxd.worker.engine.executor import Executor, StepResult
@@ -23,12 +25,13 @@ class PagedRunner:
         self._manager = manager
         self._executor = executor
         self._sizing = sizing
-        self._limits = limits
+        self._limits = self._bounded(limits)
         self._collected: float | None = None  # when the last result came; None after idling
         self._evicted = 0  # as last reported
         self._owed = StepReport()  # what the next step has to report beside its own
         self._planned_seconds = 0.0
         self._launched_seconds = 0.0  # of the step launched last
+        scheduler.reconfigure(self._limits)
 
     def add(self, request: EngineRequest) -> None:
         """See ``Runner``. Raises ``CacheTooSmallError``."""
@@ -110,12 +113,18 @@ class PagedRunner:
 
     def reconfigure(self, limits: ResolvedLimits) -> None:
         """See ``Runner``. Where the cache shrinks, what is beyond its end goes as soon as nobody holds it."""
-        if limits.cache_bytes != self._limits.cache_bytes:
-            sizes = self._sizing.resized(limits.cache_bytes, self._manager.pool.arena_blocks)
+        bounded = self._bounded(limits)
+        changed = (bounded.cache_bytes, bounded.max_sequences) != (self._limits.cache_bytes, self._limits.max_sequences)
+        if changed:
+            sizes = self._sizing.resized(bounded.cache_bytes, self._manager.pool.arena_blocks, bounded.max_sequences)
             self._manager.resize(max_arenas=sizes.max_arenas, snapshots=sizes.snapshots)
             self._evicted = self._manager.pool.evicted  # not for want of room
-        self._limits = limits
-        self._scheduler.reconfigure(limits)
+        self._limits = bounded
+        self._scheduler.reconfigure(bounded)
+
+    def _bounded(self, limits: ResolvedLimits) -> ResolvedLimits:
+        """No more sequences run at once than have room for their recurrent states within the cache's limit."""
+        return msgspec.structs.replace(limits, max_sequences=self._sizing.running(limits.cache_bytes, limits.max_sequences))
 
     def evict_cached(self) -> int:
         """See ``Runner``."""

@@ -39,6 +39,7 @@ class StepPlan(msgspec.Struct, frozen=True, kw_only=True):
     moves: tuple[Move, ...] = ()
     arenas: frozenset[int] = frozenset()  # that exist: the memory of all others may be given back before anything is written
     dropped: tuple[int, ...] = ()
+    released: tuple[str, ...] = ()  # sequences that gave back what they held: their recurrent states may be let go
     prefill_tokens: int = 0  # of prompts; the rest are the newest tokens of sequences that decode
 
     @property

@@ -111,6 +111,7 @@ class Scheduler:
             moves=tuple(decision.moves),
             arenas=self._manager.pool.arenas,
             dropped=dropped,
+            released=tuple(sequence.id for sequence in decision.preempted),
             prefill_tokens=decision.prefill_tokens,
         )
         decision.seconds = self._budget.seconds(decision.plan.shape) if decision.plan.chunks else 0.0

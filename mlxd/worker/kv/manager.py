@@ -15,7 +15,7 @@ from mlxd.worker.kv.block_chain import BlockChain
 from mlxd.worker.kv.block_pool import BlockPool, PoolCounts
 from mlxd.worker.kv.block_table import BlockTable, Run
 from mlxd.worker.kv.prefix_index import PrefixIndex
-from mlxd.worker.kv.state_snapshots import StateSnapshots
+from mlxd.worker.kv.state_snapshots import StateSnapshots, Taken
 
 
 @dataclass
@@ -279,6 +279,8 @@ class Manager:
         """Pool, index and tables agree. O(everything): for tests."""
         self._pool.check_integrity()
         self._index.check_integrity()
+        if self.snapshots is not None:
+            self.snapshots.check_integrity()
         held: dict[int, int] = {}
         for holding in self._holdings.values():
             for block in holding.table:
@@ -311,8 +313,9 @@ class Manager:
         snapshot = holding.snapshots.pop(index, None)
         if snapshot is None or self.snapshots is None:
             return
-        self.snapshots.attach(snapshot, block)
-        if own and index >= holding.prompt_blocks:
+        is_prompt = index < holding.prompt_blocks
+        self.snapshots.attach(snapshot, block, Taken.PROMPT if is_prompt else Taken.ANSWER)
+        if own and not is_prompt:
             if holding.newest_snapshot is not None:
                 self.snapshots.drop(holding.newest_snapshot)
             holding.newest_snapshot = block

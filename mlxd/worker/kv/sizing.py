@@ -7,17 +7,21 @@ from mlxd.errors import ConfigError
 _ARENAS = 16  # as many as the limit is divided into: memory is taken, and given back, in such portions
 _LEAST_ARENA = 1024  # tokens; smaller ones would cut sequences into too many runs
 _FREE_TOKENS = 2**22  # the pool of a model whose attention layers take no memory
-_SNAPSHOT_SHARE = 0.25  # of the limit, for a model that has keys and values too
+_LIVE_SHARE = 0.25  # of the limit at most for the states of sequences that run, for a model that has keys and values too; else half
+_SNAPSHOT_SHARE = 0.25  # of the rest
 _LEAST_BLOCKS = 2  # one for a token of a prompt, and one for what follows
 
 
 @dataclass(frozen=True)
 class CacheSizes:
-    """``snapshots``: how many copies of recurrent state may be kept; 0 for a model that has none."""
+    """``snapshots``: how many copies of recurrent state may be kept; 0 for a model that has none. ``sequences``: how many may run, each
+    with a state of its own.
+    """
 
     arena_blocks: int
     max_arenas: int
     snapshots: int
+    sequences: int
 
 
 @dataclass(frozen=True)
@@ -28,19 +32,28 @@ class CacheSizing:
     token_bytes: int
     state_bytes: int
 
-    def sizes(self, limit: int) -> CacheSizes:
-        """For ``limit`` bytes. Raises ``ConfigError`` where they hold next to nothing."""
-        blocks, snapshots = self._divide(limit)
+    def sizes(self, limit: int, sequences: int = 0) -> CacheSizes:
+        """For ``limit`` bytes, and up to ``sequences`` that run at once. Raises ``ConfigError`` where they hold next to nothing."""
+        running = self.running(limit, sequences)
+        blocks, snapshots = self._divide(max(0, limit - running * self.state_bytes))
         if blocks < _LEAST_BLOCKS or (self.state_bytes and not snapshots):
-            least = max(_LEAST_BLOCKS * self.block_bytes, self.state_bytes) * (4 if self.state_bytes else 1)
+            least = max(_LEAST_BLOCKS * self.block_bytes, self.state_bytes) * (4 if self.state_bytes else 1) + self.state_bytes
             raise ConfigError([f"cache.memory is {limit} bytes, but the cache of this model needs at least {least}; raise it"])
         arena_blocks = min(blocks, max(-(-_LEAST_ARENA // self.block_size), blocks // _ARENAS))
-        return CacheSizes(arena_blocks, blocks // arena_blocks, snapshots)
+        return CacheSizes(arena_blocks, blocks // arena_blocks, snapshots, running)
 
-    def resized(self, limit: int, arena_blocks: int) -> CacheSizes:
+    def resized(self, limit: int, arena_blocks: int, sequences: int = 0) -> CacheSizes:
         """For another limit, with arenas as they are: at least one."""
-        blocks, snapshots = self._divide(limit)
-        return CacheSizes(arena_blocks, max(1, blocks // arena_blocks), snapshots)
+        running = self.running(limit, sequences)
+        blocks, snapshots = self._divide(max(0, limit - running * self.state_bytes))
+        return CacheSizes(arena_blocks, max(1, blocks // arena_blocks), snapshots, running)
+
+    def running(self, limit: int, sequences: int) -> int:
+        """How many of ``sequences`` may run: as many as have room for their recurrent states, and one at least."""
+        if not self.state_bytes:
+            return sequences
+        share = _LIVE_SHARE if self.token_bytes else 0.5
+        return min(sequences, max(1, int(limit * share) // self.state_bytes))
 
     @property
     def block_bytes(self) -> int:

@@ -4,12 +4,21 @@ Attention can begin anywhere in a cached prefix; a recurrent layer (convolution,
 copied. A snapshot belongs to the block at whose end it was taken, and goes with it. All of a model's snapshots are of equal size.
 """
 
+import enum
 from collections import OrderedDict
 
 
+class Taken(enum.Enum):
+    """When a snapshot was taken: while a prompt was computed, which may come again, or while an answer was."""
+
+    PROMPT = enum.auto()
+    ANSWER = enum.auto()
+
+
 class StateSnapshots:
-    """At most ``capacity`` snapshots, the least recently used dropped first. The runtime holds the tensors under the ids given
-    here, and learns from ``take_dropped`` which it may let go.
+    """At most ``capacity`` snapshots. Those of answers are dropped before any of a prompt, and of either the least recently used first;
+    one that is used belongs to a prompt from then on. The runtime holds the tensors under the ids given here, and learns from
+    ``take_dropped`` which it may let go.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -19,7 +28,8 @@ class StateSnapshots:
 
     def reset(self) -> None:
         """Forget all of them, as the runtime has."""
-        self._of_block: OrderedDict[int, int] = OrderedDict()  # block -> snapshot, least recently used first
+        self._of_block: dict[int, int] = {}  # block -> snapshot
+        self._order: dict[Taken, OrderedDict[int, None]] = {taken: OrderedDict() for taken in Taken}  # blocks, least recently used first
         self._pending: set[int] = set()  # being made; no block has them yet
         self._dropped: list[int] = []
 
@@ -32,14 +42,14 @@ class StateSnapshots:
         self._pending.add(self._next)
         return self._next
 
-    def attach(self, snapshot: int, block: int) -> None:
+    def attach(self, snapshot: int, block: int, taken: Taken = Taken.PROMPT) -> None:
         """It was taken at the end of ``block``. A block that has one already keeps it: they are equal."""
         self._pending.remove(snapshot)
         if block in self._of_block:
             self._dropped.append(snapshot)
         else:
             self._of_block[block] = snapshot
-        self._of_block.move_to_end(block)
+        self._rank(block, Taken.PROMPT if block in self._order[Taken.PROMPT] else taken)
         self._shrink()
 
     def discard(self, snapshot: int) -> None:
@@ -57,20 +67,20 @@ class StateSnapshots:
 
     def use(self, block: int) -> int:
         """The snapshot at the end of ``block``, which must have one; it is the most recently used now."""
-        self._of_block.move_to_end(block)
+        self._rank(block, Taken.PROMPT)
         return self._of_block[block]
 
     def drop(self, block: int) -> None:
         """The block is evicted, or its snapshot of no more use; nothing if it has none."""
-        snapshot = self._of_block.pop(block, None)
-        if snapshot is not None:
-            self._dropped.append(snapshot)
+        if block in self._of_block:
+            self._dropped.append(self._of_block.pop(block))
+            self._unrank(block)
 
     def move(self, block: int, target: int) -> None:
         """What ``block`` holds is held by ``target`` from now on. Only the order of use forgets."""
-        snapshot = self._of_block.pop(block, None)
-        if snapshot is not None:
-            self._of_block[target] = snapshot
+        if block in self._of_block:
+            self._of_block[target] = self._of_block.pop(block)
+            self._rank(target, self._unrank(block))
 
     def resize(self, capacity: int) -> None:
         """Change the limit; takes effect at once."""
@@ -82,7 +92,23 @@ class StateSnapshots:
         dropped, self._dropped = tuple(self._dropped), []
         return dropped
 
+    def check_integrity(self) -> None:
+        """Raise ``AssertionError`` unless every snapshot has its place in the order, and no more than there may be."""
+        ranked = [block for order in self._order.values() for block in order]
+        assert sorted(ranked) == sorted(self._of_block), "the order of snapshots is not that of those there are"
+        assert len(self._of_block) <= self._capacity, "there are too many snapshots"
+
+    def _rank(self, block: int, taken: Taken) -> None:
+        """It is the most recently used of its kind."""
+        self._unrank(block)
+        self._order[taken][block] = None
+
+    def _unrank(self, block: int) -> Taken:
+        """Returns what it was."""
+        taken = next((taken for taken, order in self._order.items() if block in order), Taken.PROMPT)
+        self._order[taken].pop(block, None)
+        return taken
+
     def _shrink(self) -> None:
         while len(self._of_block) > self._capacity:
-            _, snapshot = self._of_block.popitem(last=False)
-            self._dropped.append(snapshot)
+            self.drop(next(iter(self._order[Taken.ANSWER] or self._order[Taken.PROMPT])))

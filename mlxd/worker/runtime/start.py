@@ -10,6 +10,8 @@ from mlxd.worker.runtime.blas import load_openblas
 
 _HAS_OPENBLAS = load_openblas()  # before anything imports MLX
 
+import mlx.core as mx  # noqa: E402
+
 from mlxd.errors import ModelSourceError  # noqa: E402
 from mlxd.types import LoadStage, ResolvedLimits, SamplingParams  # noqa: E402
 from mlxd.wire.messages import Load, NeedsMemory, Ready  # noqa: E402
@@ -52,9 +54,11 @@ def start_model(
     path = fetch_model(order.source, progress)
     progress(LoadStage.LOADING, 0, 0)
     opened = open_model(path, dtype=order.dtype, context_limit=order.context_length)
-    granted = permit(_needs(order, limits, opened))
+    needs = _needs(order, limits, opened)
+    granted = permit(needs)
     if order.cache_kind != "none":
         limits = ResolvedLimits.of(limits, granted)
+    mx.set_cache_limit(needs.transients)  # MLX would keep every buffer it ever had, and no ledger knows of those
     loaded = read_weights(opened)
     for warning in loaded.facts.warnings:
         _log.warning("%s: %s", order.model, warning)

@@ -84,6 +84,8 @@ class SimulatedExecutor:
             sampled = {chunk.sequence: tokens for chunk in plan.chunks if (tokens := self._compute(chunk))}
             failed = {name: ValueError("its constraint failed") for name in self.faulty & sampled.keys()}
             self.pending = StepResult(plan, sampled, failed)
+        for sequence in plan.released:
+            self.states.pop(sequence, None)
         for snapshot in plan.dropped:
             self.snapshots.pop(snapshot, None)
         if not self.ahead:

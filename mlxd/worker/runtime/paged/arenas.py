@@ -109,7 +109,10 @@ class Arenas(KeyValueStore):
     @property
     @override
     def nbytes(self) -> int:
-        return sum(tensor.nbytes for tensor in self.tensors())
+        if not self._keys:
+            return 0
+        arena = next(iter(self._keys))  # all are of one size
+        return len(self._keys) * (self._keys[arena].nbytes + self._values[arena].nbytes)
 
     def _make(self, tensors: dict[int, mx.array], arena: int, like: mx.array) -> None:
         """The arena is there, for vectors as those of ``like`` ``[B, kv_heads, n, head_dim]``."""

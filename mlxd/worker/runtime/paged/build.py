@@ -49,7 +49,13 @@ def paged_runner(loaded: LoadedModel, model: PagedModel, limits: ResolvedLimits)
     """``model`` is a proved one. Raises ``ConfigError`` where that is next to nothing."""
     block_size = model.geometry.block_size
     sizing = CacheSizing(block_size, model.token_bytes, model.states.bytes_per_sequence)
-    sizes = sizing.sizes(limits.cache_bytes)
+    sizes = sizing.sizes(limits.cache_bytes, limits.max_sequences)
+    if sizes.sequences < limits.max_sequences:
+        _log.warning(
+            "cache.memory holds the recurrent states of %d sequences, less than batching.max_sequences of %d: no more run at once",
+            sizes.sequences,
+            limits.max_sequences,
+        )
     model.resize(Geometry(block_size, sizes.arena_blocks))
     snapshots = StateSnapshots(sizes.snapshots) if model.states.exist else None
     manager = Manager(block_size=block_size, arena_blocks=sizes.arena_blocks, max_arenas=sizes.max_arenas, snapshots=snapshots)

@@ -16,6 +16,7 @@ from mlxd.worker.runtime.paged.model import Logits, PagedModel
 from mlxd.worker.runtime.sampling.row_sampler import Draws, RowSampler
 
 _CLEAR_EVERY = 64  # steps between giving MLX's cached buffers back
+_LONG_PREFILL = 2048  # prompt tokens after which decoding has no use for the buffers that computed them
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ class PagedExecutor:
         self._sampler = RowSampler(loaded.vocab_size)
         self._launched: _Launched | None = None
         self._steps = 0
+        self._prefilled = 0  # prompt tokens since buffers were given back
 
     def open(self, request: EngineRequest) -> None:
         """See ``Executor``."""
@@ -61,6 +63,8 @@ class PagedExecutor:
         before, self._launched = self._launched, None
         if plan.chunks:
             self._launched = self._launch(plan, before)
+        for sequence in plan.released:
+            self._model.states.forget(sequence)
         self._model.states.drop(plan.dropped)
         if not self._ahead:
             before, self._launched = self._launched, None
@@ -88,10 +92,16 @@ class PagedExecutor:
 
     def _collect(self, step: _Launched) -> StepResult:
         result = StepResult(step.plan, step.draws.read(), step.draws.failures())
-        self._steps += 1
-        if self._steps % _CLEAR_EVERY == 0:
-            mx.clear_cache()
+        self._give_back_buffers(step.plan.prefill_tokens)
         return result
+
+    def _give_back_buffers(self, prefilled: int) -> None:
+        """From time to time, and once long prompts are computed."""
+        self._steps += 1
+        self._prefilled += prefilled
+        if self._steps % _CLEAR_EVERY == 0 or (self._prefilled >= _LONG_PREFILL and not prefilled):
+            mx.clear_cache()
+            self._prefilled = 0
 
     def _launch(self, plan: StepPlan, before: _Launched | None) -> _Launched:
         self._model.keep(plan.arenas)

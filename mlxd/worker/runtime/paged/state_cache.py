@@ -26,6 +26,7 @@ class SequenceStates:
         self._stack_of: dict[str, Together] = {}
         self._snapshots: dict[int, State] = {}
         self._new: list[State] = []  # snapshots whose copying is not launched yet
+        self._nbytes = 0  # of stacks and snapshots: counted, for it is asked for at every step
 
     @property
     def exist(self) -> bool:
@@ -59,7 +60,9 @@ class SequenceStates:
         together = self._stack_of[sequence]
         row = _row(self._stacks[together], together.index(sequence))
         copied: State = [[None if part is None else mx.contiguous(part) for part in layer] for layer in row]
+        self.drop([snapshot])
         self._snapshots[snapshot] = copied
+        self._nbytes += _size(copied)
         self._new.append(copied)
 
     def snapshot(self, snapshot: int) -> list[mx.array]:
@@ -69,7 +72,7 @@ class SequenceStates:
     def drop(self, snapshots: Sequence[int]) -> None:
         """Let go of snapshots; those never taken are ignored."""
         for snapshot in snapshots:
-            self._snapshots.pop(snapshot, None)
+            self._nbytes -= _size(self._snapshots.pop(snapshot, []))
 
     def forget(self, sequence: str) -> None:
         """The sequence is over, or begins anew."""
@@ -77,7 +80,7 @@ class SequenceStates:
 
     def clear(self) -> None:
         """Forget everything."""
-        self._stacks, self._stack_of, self._snapshots, self._new = {}, {}, {}, []
+        self._stacks, self._stack_of, self._snapshots, self._new, self._nbytes = {}, {}, {}, [], 0
         for layer in self._layers:
             layer.cache = [None] * len(layer.cache)
 
@@ -88,16 +91,22 @@ class SequenceStates:
 
     @property
     def nbytes(self) -> int:
-        """Held, snapshots included."""
-        return sum(part.nbytes for part in _arrays([*self._stacks.values(), *self._snapshots.values()]))
+        """Held, snapshots included. O(1)."""
+        return self._nbytes
+
+    def check_integrity(self) -> None:
+        """Raise ``AssertionError`` unless what is counted is what is held. O(everything): for tests."""
+        assert self._nbytes == sum(map(_size, [*self._stacks.values(), *self._snapshots.values()])), "states are counted wrongly"
+        assert {sequence for together in self._stacks for sequence in together} == self._stack_of.keys(), "a state is nobody's"
 
     @property
     def bytes_per_sequence(self) -> int:
         """Of one state; 0 before any was computed."""
         together, state = next(iter(self._stacks.items()), ((), []))
-        return sum(part.nbytes for part in _arrays([state])) // max(len(together), 1)
+        return _size(state) // max(len(together), 1)
 
     def _put(self, sequences: Together, state: State) -> None:
+        self._nbytes += _size(state) - _size(self._stacks.get(sequences, []))
         self._stacks[sequences] = state
         for sequence in sequences:
             self._stack_of[sequence] = sequences
@@ -108,6 +117,7 @@ class SequenceStates:
         if together is None:
             return None
         state = self._stacks.pop(together)
+        self._nbytes -= _size(state)
         for position, other in enumerate(together):
             if other != sequence:
                 self._put((other,), _row(state, position))
@@ -126,6 +136,11 @@ def _stack(parts: list[mx.array | None]) -> mx.array | None:
     if len(parts) == 1 or not known:
         return known[0] if known else None
     return mx.concatenate([mx.zeros_like(known[0]) if part is None else part for part in parts], axis=0)
+
+
+def _size(state: State) -> int:
+    """In bytes."""
+    return sum(part.nbytes for layer in state for part in layer if part is not None)
 
 
 def _arrays(states: Sequence[State]) -> list[mx.array]:

@@ -54,33 +54,38 @@ class MlxLmProcessor:
 
 
 class Penalties:
-    """Logit bias and penalties of one sequence. Counts live on the device: one update per token, nothing read back.
+    """Logit bias and penalties of one sequence. Counts live on the device: one update per token, nothing read back. Only what
+    ``apply`` reads is counted, so that each step evaluates it: what nobody reads would grow into a graph of all tokens.
 
     Repetition counts prompt and output (Keskar et al. 2019, CTRL); presence and frequency the output only, as OpenAI defines them.
     """
 
     def __init__(self, params: SamplingParams, prompt: Sequence[int], vocab: int) -> None:
         self._params = params
+        self._repetition = params.repetition_penalty
+        self._counts_output = bool(params.presence_penalty or params.frequency_penalty)
         self._bias = _bias(params.logit_bias, vocab)
         self._output = mx.zeros((vocab,), dtype=mx.int32)
         self._seen = mx.zeros((vocab,), dtype=mx.bool_)
-        if params.repetition_penalty != 1:
+        if self._repetition != 1:
             self._seen[mx.array(list(prompt))] = True
 
     def add(self, token: mx.array) -> None:
         """One generated token, ``[1]``, possibly not evaluated yet."""
-        self._output = self._output.at[token].add(1)
-        self._seen[token] = True
+        if self._counts_output:
+            self._output = self._output.at[token].add(1)
+        if self._repetition != 1:
+            self._seen[token] = True
 
     def apply(self, logits: mx.array) -> mx.array:
         """``logits`` ``[1, vocab]``."""
         params = self._params
         if self._bias is not None:
             logits = logits + self._bias
-        if params.repetition_penalty != 1:
-            penalised = mx.where(logits > 0, logits / params.repetition_penalty, logits * params.repetition_penalty)
+        if self._repetition != 1:
+            penalised = mx.where(logits > 0, logits / self._repetition, logits * self._repetition)
             logits = mx.where(self._seen, penalised, logits)
-        if params.presence_penalty or params.frequency_penalty:
+        if self._counts_output:
             logits = logits - params.frequency_penalty * self._output - params.presence_penalty * (self._output > 0)
         return logits
 
