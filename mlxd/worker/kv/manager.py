@@ -295,7 +295,7 @@ class Manager:
         for block in reversed(cut):
             self._pool.release(block)
         holding.registered = min(holding.registered, kept)
-        holding.chain.truncate(kept)
+        holding.chain.truncate(tokens // self.block_size)  # a block that is cut through may go on otherwise
         if holding.newest_snapshot in cut:
             holding.newest_snapshot = None
         for index in [index for index in holding.snapshots if (index + 1) * self.block_size > tokens]:

@@ -99,3 +99,15 @@ def test_recurrent_state_goes_back_to_a_snapshot():
     assert snapshots.take_dropped() == (guessed,)
     assert made.rewind("a", 3) == Rewound(0)
     made.check_integrity()
+
+
+def test_a_block_that_is_cut_through_is_found_by_what_it_holds_then():
+    made = manager()
+    begin(made, "a", [0, 0, 0, 0])
+    made.reserve("a", 5)
+    made.commit("a", [0, 0, 0, 0], 2)
+    assert made.rewind("a", 1) == Rewound(1)
+    made.reserve("a", 5)
+    made.commit("a", [0, 0, 0, 1], 4)
+    assert look(made, [0, 0, 0, 0, 9]).cached_tokens == 0
+    assert look(made, [0, 0, 0, 1, 9]).cached_tokens == 4
