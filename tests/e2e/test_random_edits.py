@@ -83,7 +83,8 @@ def check_actual(daemon, edit, where):
             continue
         assert model["differs"] is None, where
         assert model["runner"]["reason"].endswith(wanted["source"]), where
-        assert model["runner"]["name"] == wanted.get("batching", {}).get("mode", "simple"), where
+        is_simple = wanted.get("batching", {}).get("mode", "simple") == "simple"
+        assert model["runner"]["name"] == ("simple" if is_simple else "contiguous"), where
         for limit, value in wanted.get("batching", {}).items():
             assert limit == "mode" or model["limits"][limit] == value, where
     assert daemon.port == int(edit.document["server"]["listen"].rsplit(":", 1)[1]), where
