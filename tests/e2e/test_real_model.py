@@ -87,4 +87,4 @@ def test_errors_arrive_as_the_sdks_own(client):
         client.chat.completions.create(model="smollm2", messages=FRANCE, temperature=-3)
     with pytest.raises(openai.BadRequestError, match="8192"):
         client.completions.create(model="smollm2", prompt="word " * 9000)
-    assert [model.id for model in client.models.list()] == ["smollm2"]
+    assert [model.id for model in client.models.list()] == ["smollm2", "default"]
