@@ -25,7 +25,7 @@ import mlx.core as mx
 
 from benchmarks.harness.machine import describe, one_line
 from benchmarks.harness.tables import print_rows, say, write_json
-from mlxd.types import Limits, MemoryFigures, SamplingParams
+from mlxd.types import Limits, MemoryFigures, ResolvedLimits, SamplingParams
 from mlxd.wire.framing import worker_codec
 from mlxd.wire.messages import Events, Generate, OutputSpec, TokenPrompt
 from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt
@@ -50,6 +50,7 @@ from mlxd.worker.runtime.paged.model import PagedModel
 from mlxd.worker.runtime.sampling.row_sampler import RowSampler
 from mlxd.worker.runtime.source import fetch_model
 from mlxd.worker.sessions import Sessions
+from mlxd.worker.text.answers import AnswerReader
 
 PROMPT, BLOCK_SIZE = 500, 16
 PARTS = ("engine", "attention plan", "sampling", "text", "frame", "graph")
@@ -96,7 +97,7 @@ class Rig:
 
     def __init__(self, rows: int, loaded: LoadedModel, model: PagedModel) -> None:
         self.rows, self.loaded, self.model = rows, loaded, model
-        limits = Limits(max_sequences=rows, step_tokens=PROMPT * rows)
+        limits = ResolvedLimits(cache_bytes=0, max_sequences=rows, step_tokens=PROMPT * rows)
         arena = model.geometry.arena_blocks
         model.forward(StepPlan(chunks=(Chunk("x", 0, 1, (5,), (Run(0, 1),), samples=True),)), mx.array([5]))  # its arenas are there
         manager = Manager(block_size=BLOCK_SIZE, arena_blocks=arena, max_arenas=1)
@@ -165,7 +166,7 @@ class Rig:
         prompt = self.requests[0].prompt
         encoder: Any = SimpleNamespace(vocab_size=1, encode=lambda *_: prompt)
         queue = RequestQueue(self.rows, self.rows)
-        sessions = Sessions(order, RequestEncoder(encoder, BLOCK_SIZE), tokenizer.decode, queue, sent.append)
+        sessions = Sessions(order, RequestEncoder(encoder, BLOCK_SIZE), AnswerReader(tokenizer.decode), queue, sent.append)
         for request in self.requests:
             wire = TokenPrompt(token_ids=[0])
             sessions.open(

@@ -16,12 +16,12 @@ ALLOWED = {
     "child_process": set(),
     "config": {"errors", "types"},
     "wire": {"errors", "types"},
-    "client": {"child_process", "config", "wire", "errors", "types"},
+    "client": {"child_process", "wire", "errors", "types"},
     "control": {"config", "wire", "client.worker_client", "errors", "types"},
     "listener": {"config", "errors", "types"},
     "api": {"listener", "control", "client", "config", "wire", "errors", "types"},
-    "admin": {"listener", "control", "client", "config", "wire", "errors", "types"},
-    "observability": {"listener", "control", "client", "config", "wire", "errors", "types"},
+    "admin": {"listener", "control", "config", "wire", "errors", "types"},
+    "observability": {"control", "config", "wire", "errors", "types"},
     "service": {"control", "client.hang_watch", "config", "wire", "observability.logging", "errors", "types"},
     "terminal": {"child_process", "config", "errors", "types"},
     "worker.encoded_prompt": set(),
@@ -34,7 +34,7 @@ ALLOWED = {
         *("worker.encoded_prompt", "worker.kv", "worker.engine", "worker.facts", "worker.fetch", "worker.text"),
         *("wire", "errors", "types"),
     },
-    "worker": {"worker", "wire", "errors", "types"},
+    "worker": {"wire", "errors", "types"},
 }
 EVERYTHING_BUT_THE_WORKER = {"daemon", "takeover", "cli", "__main__", "__init__"}
 
@@ -96,6 +96,14 @@ def test_every_module_belongs_to_a_layer():
 @pytest.mark.parametrize(("module", "path"), [pytest.param(*found, id=found[0]) for found in modules()])
 def test_imports_respect_the_layers(module, path):
     assert list(violations(module, path)) == []
+
+
+def test_nothing_is_allowed_that_nobody_needs():
+    """But errors and types, which everything may import."""
+    used = {(layer_of(module), full.removeprefix("mlxd.")) for module, path in modules() for full in imports(path)}
+    for layer, allowed in ALLOWED.items():
+        needless = {other for other in allowed if not any(one == layer and inside(target, other) for one, target in used)}
+        assert needless <= {"errors", "types"}, f"{layer} needs nothing of {needless}"
 
 
 def test_the_rule_catches_what_it_forbids(tmp_path):

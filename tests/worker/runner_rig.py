@@ -3,7 +3,7 @@
 import mlx.core as mx
 from mlx_lm.generate import generate_step
 
-from mlxd.types import Limits, SamplingParams
+from mlxd.types import ResolvedLimits, SamplingParams
 from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt
 from mlxd.worker.engine.paged_runner import PagedRunner
 from mlxd.worker.engine.request import EngineRequest
@@ -99,7 +99,7 @@ class PagedRig(RunnerRig):
             snapshots=StateSnapshots(snapshots) if self.model.states.exist else None,
         )
         self.executor = PagedExecutor(loaded, self.model, ahead=ahead)
-        self.limits = Limits(max_sequences=max_sequences, step_tokens=step_tokens, cache_bytes=2**40)
+        self.limits = ResolvedLimits(max_sequences=max_sequences, step_tokens=step_tokens, cache_bytes=2**40)
         scheduler = Scheduler(self.manager, self.limits, StepBudget(largest=64), end_tokens=self.executor.end_tokens)
         super().__init__(PagedRunner(scheduler, self.manager, self.executor, sizing, self.limits), self.manager.check_integrity)
 

@@ -10,6 +10,7 @@ from mlx_lm.models.cache import make_prompt_cache
 from mlxd.worker.runtime.choose import choose_runner
 from tests.support.architectures import ARCHITECTURES
 from tests.support.tiny_model import EOS, VOCAB
+from tests.support.wire_requests import resolved
 from tests.worker.architecture_table import DOCUMENT, documented, shown, table
 from tests.worker.runner_rig import RunnerRig, architecture, plain, words
 from tests.worker.worker_link import load_message
@@ -22,7 +23,8 @@ _TIE = 2e-3  # standard deviations of the logits: two tokens closer than this ar
 
 def choose(name):
     loaded = architecture(name)
-    return loaded, choose_runner(load_message("org/tiny", **LIMITS), loaded)
+    order = load_message("org/tiny", **LIMITS)
+    return loaded, choose_runner(order, resolved(order.limits), loaded)
 
 
 def is_greedy(loaded, prompt, tokens):

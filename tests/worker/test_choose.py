@@ -10,6 +10,7 @@ from mlxd.worker.runtime.choose import choose_runner
 from mlxd.worker.runtime.entries.contiguous_probe import prove_batching
 from mlxd.worker.runtime.paged.build import proved_model
 from mlxd.worker.runtime.paged.layer_cache import NotPageableError, PagedLayerCache
+from tests.support.wire_requests import resolved
 from tests.worker.runner_rig import RunnerRig, architecture, plain, words
 from tests.worker.worker_link import load_message
 
@@ -18,7 +19,8 @@ PAGED = {"mode": "continuous", "cache_kind": "paged", "block_size": 8}
 
 def choose(name, **changes):
     loaded = architecture(name)
-    return loaded, choose_runner(load_message("org/tiny", **changes), loaded)
+    order = load_message("org/tiny", **changes)
+    return loaded, choose_runner(order, resolved(order.limits), loaded)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +63,8 @@ def test_a_model_that_is_not_right_over_paged_blocks_runs_otherwise_and_says_so(
 def test_a_fallback_leaves_no_trace_in_the_model():
     loaded = architecture("deepseek_v3")
     before = loaded.model.lm_head
-    choose_runner(load_message("org/tiny", **PAGED), loaded)
+    order = load_message("org/tiny", **PAGED)
+    choose_runner(order, resolved(order.limits), loaded)
     assert loaded.model.lm_head is before
 
 

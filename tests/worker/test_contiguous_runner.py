@@ -6,7 +6,7 @@ import mlx.core as mx
 import pytest
 
 from mlxd.errors import GenerationError
-from mlxd.types import CacheOutcome, FinishReason, Limits
+from mlxd.types import CacheOutcome, FinishReason, ResolvedLimits
 from mlxd.worker.runtime import loading
 from mlxd.worker.runtime.entries import contiguous_runner
 from mlxd.worker.runtime.entries.contiguous_runner import ContiguousRunner
@@ -31,7 +31,9 @@ def llama():
 
 def batch(loaded, *, cached=True, max_entries=64, max_bytes=2**30, **limits):
     cache = PromptCache(max_entries=max_entries, max_bytes=max_bytes) if cached else None
-    return RunnerRig(ContiguousRunner(loaded, cache, Limits(**({"max_sequences": 16, "step_tokens": 24} | limits))))
+    return RunnerRig(
+        ContiguousRunner(loaded, cache, ResolvedLimits(**({"cache_bytes": 2**30, "max_sequences": 16, "step_tokens": 24} | limits)))
+    )
 
 
 def test_a_mixed_batch_with_joins_and_aborts(loaded):
@@ -95,7 +97,7 @@ def test_sampled_tokens_and_penalties_are_those_of_simple_mode(llama):
         "greedy": {},
         "greedy too": {},
     }
-    rig, simple = batch(llama), RunnerRig(SimpleRunner(llama, None, Limits()))
+    rig, simple = batch(llama), RunnerRig(SimpleRunner(llama, None, ResolvedLimits(cache_bytes=2**30)))
     for name, sampling in settings.items():
         rig.add(name, b"the same prompt", **sampling)
     rig.run()
@@ -183,7 +185,7 @@ def test_priorities_and_max_sequences(llama):
     rig.run()
     assert list(rig.ended) == ["c", "a", "b"]
     assert max(report.rows for report in rig.reports) == 1
-    rig.runner.reconfigure(Limits(max_sequences=3, cache_bytes=2**30))
+    rig.runner.reconfigure(ResolvedLimits(max_sequences=3, cache_bytes=2**30))
     assert rig.runner.capacity == 3
     for name in "xyz":
         rig.add(name, words(2, 5))

@@ -4,7 +4,7 @@ import mlx.core as mx
 import pytest
 
 from mlxd.errors import NotFiniteError
-from mlxd.types import CacheOutcome, Limits
+from mlxd.types import CacheOutcome, ResolvedLimits
 from mlxd.worker.runtime.entries.contiguous_runner import ContiguousRunner
 from mlxd.worker.runtime.entries.prompt_cache import PromptCache
 from mlxd.worker.runtime.entries.simple_runner import SimpleRunner
@@ -26,11 +26,15 @@ def paged_ahead(loaded):
 
 
 def contiguous(loaded):
-    return RunnerRig(ContiguousRunner(loaded, PromptCache(max_entries=64, max_bytes=2**30), Limits(max_sequences=16, step_tokens=24)))
+    return RunnerRig(
+        ContiguousRunner(
+            loaded, PromptCache(max_entries=64, max_bytes=2**30), ResolvedLimits(cache_bytes=2**30, max_sequences=16, step_tokens=24)
+        )
+    )
 
 
 def simple(loaded):
-    return RunnerRig(SimpleRunner(loaded, PromptCache(max_entries=64, max_bytes=2**30), Limits()))
+    return RunnerRig(SimpleRunner(loaded, PromptCache(max_entries=64, max_bytes=2**30), ResolvedLimits(cache_bytes=2**30)))
 
 
 RUNNERS = [paged, paged_ahead, contiguous, simple]
@@ -170,7 +174,7 @@ def test_a_prompt_that_is_no_number_is_not_kept_even_when_its_request_was_aborte
         rig.step()
     rig.runner.abort("bad")
     rig.run()
-    assert rig.runner.cache().entries == 0
+    assert rig.runner.cache().kept.count == 0
 
 
 @pytest.mark.parametrize("make", RUNNERS)

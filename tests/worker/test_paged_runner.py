@@ -5,7 +5,7 @@ import msgspec
 import pytest
 
 from mlxd.errors import GenerationError
-from mlxd.types import CacheOutcome, Limits
+from mlxd.types import CacheOutcome, ResolvedLimits
 from mlxd.worker.kv import free_extents
 from mlxd.worker.runtime.entries.simple_runner import SimpleRunner
 from mlxd.worker.runtime.loading import load
@@ -163,7 +163,7 @@ def test_sampled_tokens_and_penalties_are_those_of_simple_mode_whoever_shares_th
         "seeded": {"temperature": 0.8, "seed": -3, "top_k": 20, "min_p": 0.02, "presence_penalty": 1.0},
         "greedy": {},
     }
-    rig, simple = PagedRig(llama), RunnerRig(SimpleRunner(llama, None, Limits()))
+    rig, simple = PagedRig(llama), RunnerRig(SimpleRunner(llama, None, ResolvedLimits(cache_bytes=2**30)))
     for name, sampling in settings.items():
         rig.add(name, b"the same prompt", **sampling)
     rig.run()

@@ -6,7 +6,7 @@ import mlx.core as mx
 import pytest
 
 from mlxd.errors import GenerationError
-from mlxd.types import CacheOutcome, Limits
+from mlxd.types import CacheOutcome, ResolvedLimits
 from mlxd.worker.runtime.entries.prompt_cache import PromptCache
 from mlxd.worker.runtime.entries.simple_runner import SimpleRunner
 from mlxd.worker.runtime.loading import load
@@ -48,11 +48,11 @@ def llama(tmp_path_factory):
 
 
 def cached(model, *, max_entries=64, max_bytes=2**30):
-    return RunnerRig(SimpleRunner(model, PromptCache(max_entries=max_entries, max_bytes=max_bytes), Limits()))
+    return RunnerRig(SimpleRunner(model, PromptCache(max_entries=max_entries, max_bytes=max_bytes), ResolvedLimits(cache_bytes=2**30)))
 
 
 def uncached(model):
-    return RunnerRig(SimpleRunner(model, None, Limits()))
+    return RunnerRig(SimpleRunner(model, None, ResolvedLimits(cache_bytes=2**30)))
 
 
 @pytest.mark.parametrize("length", [1, 2, 30, 127, 128, 129, 130, 256, 257, 300])
@@ -141,9 +141,9 @@ def test_limits_of_the_cache_change_at_once(llama):
     runner = cached(llama)
     for seed in range(6):
         runner.ask(words(seed, 40))
-    assert runner.runner.cache().entries == 6
-    runner.runner.reconfigure(Limits(cache_entries=2, cache_bytes=2**30))
-    assert runner.runner.cache().entries == 2
+    assert runner.runner.cache().kept.count == 6
+    runner.runner.reconfigure(ResolvedLimits(cache_entries=2, cache_bytes=2**30))
+    assert runner.runner.cache().kept.count == 2
     assert runner.runner.evict_cached() == 2
     assert runner.runner.memory().kv == 0
 
@@ -167,7 +167,7 @@ def test_a_fault_in_the_middle_of_the_layers_leaves_nothing_wrong_behind(llama, 
         patch.setattr(broken, "__call__", fail)
         with pytest.raises(GenerationError, match="a fault of the device"):
             runner.ask(prompt)
-    assert runner.runner.cache().entries == 0
+    assert runner.runner.cache().kept.count == 0
     assert runner.ask(prompt)[0] == expected
 
 

@@ -10,6 +10,7 @@ import pytest_asyncio
 from mlxd.types import BlockFigures, CacheOutcome, ChatMessage, EntryFigures, FinishReason, Limits
 from mlxd.wire.messages import Abort, ChatPrompt, Delta, Events, Failed, Finished, Heartbeat, Reconfigure, Reconfigured, Started
 from tests.support.tiny_model import EOS, VOCAB
+from tests.support.wire_requests import resolved
 from tests.worker.conftest import SCRIPT
 from tests.worker.worker_link import LIMITS, MODES, generate, in_thread, text
 
@@ -332,9 +333,8 @@ async def reconfigure(link, **changes):
 
 
 async def test_limits_change_while_it_runs_and_the_answer_says_what_holds(link, mode):
-    assert await reconfigure(link, max_queue=0, stream_interval=3, max_sequences=1) == limits(
-        max_queue=0, stream_interval=3, max_sequences=1
-    )
+    changes = {"max_queue": 0, "stream_interval": 3, "max_sequences": 1}
+    assert await reconfigure(link, **changes) == resolved(limits(**changes))
     await link.ask("a", "hi", max_tokens=6, logit_bias={EOS: -100.0})
     assert [event.tokens for event in link.events["a"] if isinstance(event, Delta)] == [1, 3]
     link.send(*(generate(name, [3] * 200, max_tokens=100, logit_bias={EOS: -100.0}) for name in "bc"))

@@ -78,7 +78,7 @@ class Engine:
         self._runner.reconfigure(limits)
 
     def evict_cached(self) -> int:
-        """On the engine thread, between two steps; see ``Runner``."""
+        """On the engine thread, between two steps. Returns how many blocks, or entries, were dropped."""
         freed = self._runner.evict_cached()
         self._look_at_memory()
         return freed

@@ -4,12 +4,13 @@ import logging
 from time import monotonic
 
 import msgspec
+from typing_extensions import override
 
 from mlxd.errors import NotFiniteError
 from mlxd.types import BlockFigures, CacheFigures, MemoryFigures, ResolvedLimits
 from mlxd.worker.engine.executor import Executor, StepResult
 from mlxd.worker.engine.request import EngineRequest
-from mlxd.worker.engine.runner import StepReport
+from mlxd.worker.engine.runner import Runner, StepReport
 from mlxd.worker.engine.scheduler import Scheduler
 from mlxd.worker.kv.manager import Manager
 from mlxd.worker.kv.sizing import CacheSizing
@@ -17,8 +18,8 @@ from mlxd.worker.kv.sizing import CacheSizing
 _log = logging.getLogger(__name__)
 
 
-class PagedRunner:
-    """Implements ``Runner``."""
+class PagedRunner(Runner):
+    """A batch over one paged cache."""
 
     def __init__(self, scheduler: Scheduler, manager: Manager, executor: Executor, sizing: CacheSizing, limits: ResolvedLimits) -> None:
         self._scheduler = scheduler
@@ -33,13 +34,14 @@ class PagedRunner:
         self._launched_seconds = 0.0  # of the step launched last
         scheduler.reconfigure(self._limits)
 
+    @override
     def add(self, request: EngineRequest) -> None:
-        """See ``Runner``. Raises ``CacheTooSmallError``."""
+        """Raises ``CacheTooSmallError``."""
         self._scheduler.add(request)
         self._executor.open(request)
 
+    @override
     def abort(self, request_id: str) -> None:
-        """See ``Runner``."""
         try:
             self._scheduler.forget(request_id)
             self._executor.close(request_id)
@@ -50,20 +52,21 @@ class PagedRunner:
             self._executor.close(request_id)
 
     @property
+    @override
     def capacity(self) -> int:
-        """See ``Runner``."""
         return self._limits.max_sequences
 
     @property
+    @override
     def planned_seconds(self) -> float:
-        """See ``Runner``."""
         return self._planned_seconds
 
     @property
+    @override
     def is_idle(self) -> bool:
-        """See ``Runner``."""
         return self._scheduler.is_idle and not self._executor.is_pending and not self._owed.failed
 
+    @override
     def step(self) -> StepReport:
         """Launch the next step, and deal with the result of the one before."""
         report, self._owed = self._owed, StepReport()
@@ -111,8 +114,9 @@ class PagedRunner:
             if chain is not None:
                 self._manager.distrust(self._executor.not_finite(self._manager.cached(chain)))
 
+    @override
     def reconfigure(self, limits: ResolvedLimits) -> None:
-        """See ``Runner``. Where the cache shrinks, what is beyond its end goes as soon as nobody holds it."""
+        """Where the cache shrinks, what is beyond its end goes as soon as nobody holds it."""
         bounded = self._bounded(limits)
         changed = (bounded.cache_bytes, bounded.max_sequences) != (self._limits.cache_bytes, self._limits.max_sequences)
         if changed:
@@ -126,18 +130,19 @@ class PagedRunner:
         """No more sequences run at once than have room for their recurrent states within the cache's limit."""
         return msgspec.structs.replace(limits, max_sequences=self._sizing.running(limits.cache_bytes, limits.max_sequences))
 
+    @override
     def evict_cached(self) -> int:
-        """See ``Runner``."""
         freed = self._manager.evict_cached()
         self._evicted = self._manager.pool.evicted  # not for want of room
         return freed
 
+    @override
     def memory(self) -> MemoryFigures:
-        """See ``Runner``."""
         return self._executor.memory()
 
+    @override
     def cache(self) -> CacheFigures:
-        """See ``Runner``. Blocks of arenas that are not allocated yet count as free too."""
+        """Blocks of arenas that are not allocated yet count as free too."""
         counts, size = self._manager.counts(), self._sizing.block_bytes
         snapshots = self._manager.snapshots
         return CacheFigures(

@@ -54,7 +54,7 @@ class WaitingLine(Generic[T]):
         self._items.sort(key=self.rank)
 
     def rank(self, item: T) -> float:
-        """See ``rank``."""
+        """Returns its place in the line: lower goes first."""
         return rank(item.request, self._ageing)
 
     def add(self, item: T) -> None:

@@ -89,7 +89,7 @@ class Manager:
         return self._pool
 
     def counts(self) -> PoolCounts:
-        """See ``BlockPool.counts``."""
+        """Returns how many blocks are in each state, in constant time."""
         return self._pool.counts()
 
     def blocks_for(self, tokens: int) -> int:

@@ -13,12 +13,13 @@ from typing import Any
 
 import mlx.core as mx
 from mlx_lm.generate import BatchGenerator, GenerationBatch, PromptProcessingBatch
+from typing_extensions import override
 
 from mlxd.errors import NotFiniteError
 from mlxd.types import CacheFigures, FinishReason, MemoryFigures, ResolvedLimits
 from mlxd.wire.messages import Started
 from mlxd.worker.engine.request import EngineRequest
-from mlxd.worker.engine.runner import StepReport, as_failure
+from mlxd.worker.engine.runner import Runner, StepReport, as_failure
 from mlxd.worker.engine.sampled import Sampled, SampledToken
 from mlxd.worker.engine.step_budget import StepBudget
 from mlxd.worker.engine.step_cost import StepShape
@@ -50,9 +51,9 @@ class _Row:
         return self.prefilled >= len(self.request.tokens)
 
 
-class ContiguousRunner:
-    """Implements ``Runner``. ``cache`` None: nothing is reused. Prompts are computed one after the other, chunk by chunk, each
-    chunk in one step with the next token of every sequence that decodes.
+class ContiguousRunner(Runner):
+    """A batch with a cache of its own for each sequence. Without a ``cache`` nothing is reused. Prompts are computed one after the
+    other, chunk by chunk, each chunk in one step with the next token of every sequence that decodes.
     """
 
     def __init__(self, loaded: LoadedModel, cache: PromptCache | None, limits: ResolvedLimits) -> None:
@@ -67,12 +68,13 @@ class ContiguousRunner:
         self._owed = StepReport()  # what the next step has to report beside its own
         self._generator = make_generator(loaded.model, loaded.end_tokens)
 
+    @override
     def add(self, request: EngineRequest) -> None:
-        """See ``Runner``."""
         self._waiting.add(_Row(request))
 
+    @override
     def abort(self, request_id: str) -> None:
-        """See ``Runner``. What was computed is cached: its client may try again."""
+        """What was computed is cached: its client may try again."""
         try:
             self._forget(request_id)
         except Exception as error:  # noqa: BLE001 - nobody knows in what state mlx-lm's batch is now
@@ -81,20 +83,21 @@ class ContiguousRunner:
             self._forget(request_id)
 
     @property
+    @override
     def capacity(self) -> int:
-        """See ``Runner``."""
         return self._limits.max_sequences
 
     @property
+    @override
     def planned_seconds(self) -> float:
-        """See ``Runner``."""
         return self._planned_seconds
 
     @property
+    @override
     def is_idle(self) -> bool:
-        """See ``Runner``."""
         return not self._rows and not self._waiting and not self._owed.failed
 
+    @override
     def step(self) -> StepReport:
         """One token of every sequence that decodes, and a chunk of one prompt."""
         report, self._owed = self._owed, StepReport()
@@ -120,17 +123,18 @@ class ContiguousRunner:
         if report.tokens:
             self._budget.observe(report.seconds, StepShape(decode_rows=decode_rows, prompts=len(computed), prefill_tokens=sum(computed)))
 
+    @override
     def reconfigure(self, limits: ResolvedLimits) -> None:
-        """See ``Runner``."""
         self._limits = limits
         self._waiting.ageing = limits.priority_ageing
         if self._cache is not None:
             self._cache.resize(max_entries=limits.cache_entries, max_bytes=limits.cache_bytes)
 
+    @override
     def evict_cached(self) -> int:
-        """See ``Runner``."""
         return self._cache.clear() if self._cache is not None else 0
 
+    @override
     def memory(self) -> MemoryFigures:
         """MLX's counters, and what kept prompts and running requests hold."""
         figures = self.cache()
@@ -142,8 +146,8 @@ class ContiguousRunner:
             mlx_peak=mx.get_peak_memory(),
         )
 
+    @override
     def cache(self) -> CacheFigures:
-        """See ``Runner``."""
         used = self._generator.prompt_cache_nbytes if self._rows else 0
         if self._cache is None:
             return CacheFigures(bytes_used=used)

@@ -11,12 +11,13 @@ from typing import Any
 import mlx.core as mx
 from mlx_lm.generate import generate_step
 from mlx_lm.models.cache import make_prompt_cache
+from typing_extensions import override
 
 from mlxd.errors import NotFiniteError
 from mlxd.types import CacheFigures, FinishReason, Limits, MemoryFigures, ResolvedLimits
 from mlxd.wire.messages import Started
 from mlxd.worker.engine.request import EngineRequest
-from mlxd.worker.engine.runner import StepReport
+from mlxd.worker.engine.runner import Runner, StepReport
 from mlxd.worker.engine.sampled import Sampled, SampledToken
 from mlxd.worker.engine.step_budget import StepBudget
 from mlxd.worker.engine.step_cost import StepShape
@@ -38,8 +39,8 @@ class _Waiting:
     request: EngineRequest
 
 
-class SimpleRunner:
-    """Implements ``Runner``. ``cache`` None: nothing is reused."""
+class SimpleRunner(Runner):
+    """One request at a time. Without a ``cache`` nothing is reused."""
 
     def __init__(self, loaded: LoadedModel, cache: PromptCache | None, limits: ResolvedLimits) -> None:
         self._loaded = loaded
@@ -52,12 +53,13 @@ class SimpleRunner:
         self._session: _Session | None = None  # of the running request
         self._joining: _Waiting | None = None  # neither waiting nor running for sure
 
+    @override
     def add(self, request: EngineRequest) -> None:
-        """See ``Runner``."""
         self._waiting.add(_Waiting(request))
 
+    @override
     def abort(self, request_id: str) -> None:
-        """See ``Runner``. What was computed is cached: its client may try again."""
+        """What was computed is cached: its client may try again."""
         if self._session is not None and self._session.request.id == request_id:
             self._end()
             return
@@ -65,20 +67,21 @@ class SimpleRunner:
             self._waiting.remove(waiting)
 
     @property
+    @override
     def capacity(self) -> int:
-        """See ``Runner``."""
         return 1
 
     @property
+    @override
     def planned_seconds(self) -> float:
-        """See ``Runner``."""
         return self._budget.seconds(self._shape)
 
     @property
+    @override
     def is_idle(self) -> bool:
-        """See ``Runner``."""
         return self._session is None and not self._waiting
 
+    @override
     def step(self) -> StepReport:
         """One chunk of a prompt, or one token; the first step of a request only asks the cache."""
         began = monotonic()
@@ -123,16 +126,17 @@ class SimpleRunner:
             report.fail([struck.request.id], error)
         return report
 
+    @override
     def reconfigure(self, limits: ResolvedLimits) -> None:
-        """See ``Runner``."""
         self._waiting.ageing = limits.priority_ageing
         if self._cache is not None:
             self._cache.resize(max_entries=limits.cache_entries, max_bytes=limits.cache_bytes)
 
+    @override
     def evict_cached(self) -> int:
-        """See ``Runner``."""
         return self._cache.clear() if self._cache is not None else 0
 
+    @override
     def memory(self) -> MemoryFigures:
         """MLX's counters, and what the prompt cache and the running request hold."""
         return MemoryFigures(
@@ -143,8 +147,8 @@ class SimpleRunner:
             mlx_peak=mx.get_peak_memory(),
         )
 
+    @override
     def cache(self) -> CacheFigures:
-        """See ``Runner``."""
         if self._cache is None:
             return CacheFigures(bytes_used=self._running_bytes)
         return self._cache.figures(self._running_bytes)

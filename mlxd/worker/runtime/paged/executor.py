@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import mlx.core as mx
+from typing_extensions import override
 
 from mlxd.types import MemoryFigures
-from mlxd.worker.engine.executor import StepResult
+from mlxd.worker.engine.executor import Executor, StepResult
 from mlxd.worker.engine.plan import StepPlan
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.kv.manager import CachedBlock
@@ -27,8 +28,8 @@ class _Launched:
     draws: Draws  # possibly not evaluated
 
 
-class PagedExecutor:
-    """Implements ``engine.executor.Executor``.
+class PagedExecutor(Executor):
+    """Computes plans over a paged model, on this process's device.
 
     ``ahead``: launch a step before the tokens of the one before it are read, so that the device never waits for Python. On a CPU,
     where launching a step blocks until it is nearly done, that would only delay every token by a step.
@@ -36,7 +37,6 @@ class PagedExecutor:
 
     def __init__(self, loaded: LoadedModel, model: PagedModel, *, ahead: bool) -> None:
         self._ahead = ahead
-        self.end_tokens = loaded.end_tokens
         self._loaded = loaded
         self._model = model
         self._sampler = RowSampler(loaded.vocab_size)
@@ -44,22 +44,27 @@ class PagedExecutor:
         self._steps = 0
         self._prefilled = 0  # prompt tokens since buffers were given back
 
+    @override
     def open(self, request: EngineRequest) -> None:
-        """See ``Executor``."""
         self._sampler.open(request)
 
+    @override
     def close(self, sequence: str) -> None:
-        """See ``Executor``."""
         self._sampler.close(sequence)
         self._model.states.forget(sequence)
 
     @property
+    @override
+    def end_tokens(self) -> frozenset[int]:
+        return self._loaded.end_tokens
+
+    @property
+    @override
     def is_pending(self) -> bool:
-        """See ``Executor``."""
         return self._launched is not None
 
+    @override
     def run(self, plan: StepPlan) -> StepResult | None:
-        """See ``Executor``."""
         before, self._launched = self._launched, None
         if plan.chunks:
             self._launched = self._launch(plan, before)
@@ -70,16 +75,17 @@ class PagedExecutor:
             before, self._launched = self._launched, None
         return None if before is None else self._collect(before)
 
+    @override
     def not_finite(self, cached: Sequence[CachedBlock]) -> frozenset[int]:
-        """See ``Executor``."""
         return self._model.not_finite(cached)
 
+    @override
     def reset(self) -> None:
-        """See ``Executor``."""
         self._launched = None
         self._model.clear()
         mx.clear_cache()
 
+    @override
     def memory(self) -> MemoryFigures:
         """KV: what the arenas take, and states."""
         return MemoryFigures(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import mlx.core as mx
 from mlx_lm.models.cache import ArraysCache
 
-Together = tuple[str, ...]  # sequences whose states are stacked, in this order
+Stacked = tuple[str, ...]  # sequences whose states are stacked, in this order
 State = list[list[mx.array | None]]  # layer by layer, the arrays of a stack, ``[B, ...]``
 
 
@@ -22,8 +22,8 @@ class SequenceStates:
 
     def __init__(self, layers: Sequence[StateLayerCache]) -> None:
         self._layers = layers
-        self._stacks: dict[Together, State] = {}
-        self._stack_of: dict[str, Together] = {}
+        self._stacks: dict[Stacked, State] = {}
+        self._stack_of: dict[str, Stacked] = {}
         self._snapshots: dict[int, State] = {}
         self._new: list[State] = []  # snapshots whose copying is not launched yet
         self._nbytes = 0  # of stacks and snapshots: counted, for it is asked for at every step
@@ -41,7 +41,7 @@ class SequenceStates:
         if snapshot is not None:
             self._put((sequence,), self._snapshots[snapshot])
 
-    def load(self, sequences: Together) -> None:
+    def load(self, sequences: Stacked) -> None:
         """Give the layers the states of ``sequences``, one for each row of the call to come."""
         state = self._stacks.get(sequences)
         if state is None:
@@ -51,7 +51,7 @@ class SequenceStates:
         for layer, arrays in zip(self._layers, state, strict=True):
             layer.cache = list(arrays)
 
-    def save(self, sequences: Together) -> None:
+    def save(self, sequences: Stacked) -> None:
         """After the call: what the layers hold now are the states of ``sequences``."""
         self._put(sequences, [list(layer.cache) for layer in self._layers])
 
@@ -105,7 +105,7 @@ class SequenceStates:
         together, state = next(iter(self._stacks.items()), ((), []))
         return _size(state) // max(len(together), 1)
 
-    def _put(self, sequences: Together, state: State) -> None:
+    def _put(self, sequences: Stacked, state: State) -> None:
         self._nbytes += _size(state) - _size(self._stacks.get(sequences, []))
         self._stacks[sequences] = state
         for sequence in sequences:

@@ -1,7 +1,7 @@
 """Scheduler and paged runner over a simulated device that checks every block and every state a sequence reads."""
 
 from mlxd.errors import CacheTooSmallError
-from mlxd.types import Limits, SamplingParams
+from mlxd.types import ResolvedLimits, SamplingParams
 from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt
 from mlxd.worker.engine.paged_runner import PagedRunner
 from mlxd.worker.engine.request import EngineRequest
@@ -20,7 +20,7 @@ class Rig:
     """A paged runner stepped by hand, and what it said."""
 
     def __init__(self, *, blocks=64, arenas=1, snapshots=None, max_sequences=8, step_tokens=16, **executor):
-        self.limits = Limits(max_sequences=max_sequences, step_tokens=step_tokens, cache_bytes=blocks * arenas * BLOCK)
+        self.limits = ResolvedLimits(max_sequences=max_sequences, step_tokens=step_tokens, cache_bytes=blocks * arenas * BLOCK)
         self.manager = Manager(
             block_size=BLOCK, arena_blocks=blocks, max_arenas=arenas, snapshots=None if snapshots is None else StateSnapshots(snapshots)
         )
