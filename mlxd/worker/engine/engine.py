@@ -34,7 +34,7 @@ class _Clock:
         return gap
 
     def timings(self, now: float) -> Timings:
-        """So far."""
+        """Returns where the request's time went so far."""
         began = self.began if self.began is not None else now
         first = self.first_token if self.first_token is not None else now
         return Timings(queue=began - self.request.arrived, prefill=first - began, decode=now - first)
@@ -74,7 +74,7 @@ class Engine:
         return self._runner.capacity
 
     def reconfigure(self, limits: ResolvedLimits) -> None:
-        """On the engine thread, between two steps."""
+        """Passes new limits on; called on the engine thread, between two steps."""
         self._runner.reconfigure(limits)
 
     def evict_cached(self) -> int:

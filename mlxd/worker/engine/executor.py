@@ -56,4 +56,4 @@ class Executor(Protocol):
         """Each ends a sequence."""
 
     def memory(self) -> MemoryFigures:
-        """Without ``rss``."""
+        """Returns what weights, keys, values and MLX hold; ``rss`` is left to others."""

@@ -61,20 +61,20 @@ class Runner(Protocol):
         """Nothing was added that has not ended, and nothing is being computed."""
 
     def reconfigure(self, limits: ResolvedLimits) -> None:
-        """From the next step on."""
+        """The limits hold from the next step on."""
 
     def evict_cached(self) -> int:
         """Drop what is kept for later requests only; how many blocks (or entries) that were."""
 
     def memory(self) -> MemoryFigures:
-        """Without ``rss``."""
+        """Returns what weights, keys, values and MLX hold; ``rss`` is left to others."""
 
     def cache(self) -> CacheFigures:
         """What the prefix cache holds."""
 
 
 def as_failure(error: Exception) -> MlxdError:
-    """Whatever computing a request raised, as the error its client gets."""
+    """Returns the error that a client gets for whatever computing its request raised."""
     if isinstance(error, MlxdError):
         return error
     return GenerationError(f"computing this request failed: {type(error).__name__}: {error}")

@@ -89,7 +89,7 @@ class Scheduler:
         return not self._known
 
     def reconfigure(self, limits: Limits) -> None:
-        """From the next step on. The pool's size is the owner's business."""
+        """The limits hold from the next step on. The pool's size is its owner's business."""
         self._limits = limits
         self.waiting.ageing = limits.priority_ageing
 

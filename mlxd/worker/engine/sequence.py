@@ -39,7 +39,7 @@ class Sequence:
 
     @property
     def id(self) -> str:
-        """Of its request."""
+        """The request's id names its sequence too."""
         return self.request.id
 
     @property

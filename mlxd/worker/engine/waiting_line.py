@@ -8,7 +8,7 @@ from mlxd.worker.engine.request import EngineRequest
 
 
 class Ranked(Protocol):
-    """Whatever stands for a request."""
+    """Something that stands for a request."""
 
     @property
     def request(self) -> EngineRequest:

@@ -85,7 +85,7 @@ class Manager:
 
     @property
     def pool(self) -> BlockPool:
-        """For counts, arenas and resizing."""
+        """The pool of blocks, for its counts, its arenas and its size."""
         return self._pool
 
     def counts(self) -> PoolCounts:

@@ -43,7 +43,7 @@ class CacheSizing:
         return CacheSizes(arena_blocks, blocks // arena_blocks, snapshots, running)
 
     def resized(self, limit: int, arena_blocks: int, sequences: int = 0) -> CacheSizes:
-        """For another limit, with arenas as they are: at least one."""
+        """Returns the sizes for another limit in bytes, with arenas as they are, of which there is one at least."""
         running = self.running(limit, sequences)
         blocks, snapshots = self._divide(max(0, limit - running * self.state_bytes))
         return CacheSizes(arena_blocks, max(1, blocks // arena_blocks), snapshots, running)

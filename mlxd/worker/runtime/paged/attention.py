@@ -104,7 +104,7 @@ def _partial(queries: mx.array, store: KeyValueStore, context: Sequence[Slots]) 
 
 
 def _fused_mask(rows: int, length: int, window: int | None) -> str | mx.array | None:
-    """For the last ``rows`` of ``length`` tokens."""
+    """The mask of the last ``rows`` of ``length`` tokens, as the fused kernel takes it."""
     if rows == 1:
         return None
     return "causal" if window is None or length <= window else _banded(rows, length, window)

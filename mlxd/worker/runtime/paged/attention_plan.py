@@ -27,12 +27,12 @@ class Alone:
 
     @property
     def length(self) -> int:
-        """Tokens of its context."""
+        """How many tokens the context has."""
         return sum(map(len, self.context))
 
     @property
     def rows(self) -> Sequence[int]:
-        """In their order."""
+        """The rows in their order."""
         return range(self.first, self.first + self.count)
 
 
@@ -153,7 +153,7 @@ def _share(candidates: list[tuple[int, Sequence[Slots]]]) -> list[Part]:
 
 
 def _after(context: Sequence[Slots], tokens: int) -> tuple[Slots, ...]:
-    """Without the first ``tokens``."""
+    """The slots of ``context`` without those of its first ``tokens``."""
     found = []
     for slots in context:
         if tokens < len(slots):

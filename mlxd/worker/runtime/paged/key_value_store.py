@@ -47,15 +47,15 @@ class KeyValueStore(Protocol):
 
     @property
     def kv_heads(self) -> int:
-        """Of what was written."""
+        """The number of heads of what was written."""
 
     @property
     def dtype(self) -> mx.Dtype:
-        """Of mixed values."""
+        """The type of mixed values."""
 
     @property
     def count(self) -> int:
-        """Arenas that are allocated."""
+        """How many arenas are allocated."""
 
     @property
     def nbytes(self) -> int:

@@ -42,7 +42,7 @@ class Step:
 
     @property
     def plan(self) -> AttentionPlan:
-        """Of this step."""
+        """The plan of this step. Raises ``RuntimeError`` before the first."""
         if self._plan is None:
             raise RuntimeError("no step has begun")
         return self._plan
@@ -82,7 +82,7 @@ class PagedLayerCache:
         return Window(min(sizes)) if sizes else None
 
     def keys_and_values(self) -> "tuple[Written, Written]":
-        """For a layer that attends to what this one has written."""
+        """Returns what a layer attends to that has no keys and values of its own: what this one has written."""
         return Written(self, self._dtype), Written(self, self._dtype)
 
     def update_and_fetch(self, keys: mx.array, values: mx.array) -> "tuple[Written, Written]":

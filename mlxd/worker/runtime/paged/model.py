@@ -67,7 +67,7 @@ class PagedModel:
         return Logits(sequences, mx.concatenate([output.rows for output in sampled], axis=0))
 
     def tensors(self) -> list[mx.array]:
-        """Whatever the last call changed, to be evaluated with its results."""
+        """Returns whatever the last call changed, to be evaluated with its results."""
         return [tensor for layer in self._layers for tensor in layer.store.tensors()] + self.states.take_tensors()
 
     def not_finite(self, cached: Sequence[CachedBlock]) -> frozenset[int]:
@@ -88,7 +88,7 @@ class PagedModel:
 
     @property
     def windows(self) -> set[int]:
-        """Of its sliding-window layers, in tokens."""
+        """The sizes of the model's sliding windows, in tokens."""
         return {layer.window for layer in self._layers if layer.window}
 
     @property

@@ -27,7 +27,7 @@ class Slots:
 
 @dataclass(frozen=True)
 class Geometry:
-    """``block_size`` tokens per block, ``arena_blocks`` blocks per arena; see ``worker.kv``."""
+    """``block_size`` tokens per block, ``arena_blocks`` blocks per arena, as ``worker.kv`` counts them."""
 
     block_size: int
     arena_blocks: int
@@ -38,7 +38,7 @@ class Geometry:
         return self.block_size * self.arena_blocks
 
     def slots(self, block: int) -> Slots:
-        """Of one block."""
+        """Returns the slots of one block."""
         first = block % self.arena_blocks * self.block_size
         return Slots(block // self.arena_blocks, first, first + self.block_size)
 

@@ -101,7 +101,7 @@ class SequenceStates:
 
     @property
     def bytes_per_sequence(self) -> int:
-        """Of one state; 0 before any was computed."""
+        """The bytes of one state; 0 before any was computed."""
         together, state = next(iter(self._stacks.items()), ((), []))
         return _size(state) // max(len(together), 1)
 
@@ -125,7 +125,7 @@ class SequenceStates:
 
 
 def _row(state: State, position: int) -> State:
-    """Of one sequence of a stack: views."""
+    """The state of one sequence of a stack, as views."""
     row = slice(position, position + 1)
     return [[None if part is None else part[row] for part in layer] for layer in state]
 
