@@ -25,7 +25,7 @@ from mlxd.worker.kv.block_table import Run
 from mlxd.worker.kv.manager import Lookup, Manager, Move
 
 WATERMARK = 0.02  # of the pool's blocks stay free at admission, so that a newcomer is not preempted at its first token
-_MANY_RUNS = 8  # a sequence in more pieces has its blocks moved together
+_MANY_RUNS = 2  # a sequence in more pieces has its blocks moved together
 
 
 @dataclass

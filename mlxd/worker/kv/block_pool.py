@@ -7,8 +7,11 @@ they are needed: the runtime allocates tensors for the arenas that exist, and dr
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import accumulate
 
 from mlxd.worker.kv.free_extents import FreeExtents
+
+_LOOKED_AT = 16  # places around the least recently used blocks, before the best one is taken
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +44,8 @@ class BlockPool:
         self._free = FreeExtents(self.arena_blocks)
         self._references: dict[int, int] = {}  # used blocks
         self._findable: set[int] = set()  # used or cached blocks that the prefix index knows
-        self._cached: dict[int, None] = {}  # no references, findable; least recently used first
+        self._cached: dict[int, int] = {}  # no references, findable; least recently used first -> when that was
+        self._uses = 0
         self._in_arena: dict[int, int] = {}  # existing arena -> its blocks that are used or cached
         self._shared = 0
         self._reference_sum = 0
@@ -80,14 +84,11 @@ class BlockPool:
             return None
         while len(self._free) < n and len(self._in_arena) < self._max_arenas:
             self._grow()
-        while len(self._free) < n:
-            self._evict(next(iter(self._cached)))
-        taken = self._free.take(n, after)
-        for block in (block for run in taken for block in run):
-            self._references[block] = 1
-            self._in_arena[block // self.arena_blocks] += 1
-        self._reference_sum += n
-        return taken
+        return self._take(n, after)
+
+    def continues(self, after: int | None, n: int) -> bool:
+        """Whether ``n`` blocks right after ``after`` are free, or old enough to make place."""
+        return len(self._behind(after, n)) == n
 
     def retain(self, block: int) -> None:
         """One more holder of a used or cached block. Raises ``ValueError`` for a free one."""
@@ -113,7 +114,8 @@ class BlockPool:
             return
         del self._references[block]
         if block in self._findable and block // self.arena_blocks < self._max_arenas:
-            self._cached[block] = None
+            self._uses += 1
+            self._cached[block] = self._uses
         else:
             self._give_back(block)
 
@@ -185,6 +187,87 @@ class BlockPool:
         assert sum(held > 1 for held in self._references.values()) == self._shared, "shared blocks are counted wrongly"
         for arena, held in self._in_arena.items():
             assert held == sum(block // self.arena_blocks == arena for block in used | cached), f"arena {arena} is counted wrongly"
+
+    def _take(self, n: int, after: int | None) -> list[range]:
+        """Take ``n`` of the blocks that are free or can be, in as few ranges as can be found quickly. Where free ones would be many
+        pieces, cached ones make place for one: of those that were not used for long, not always the very least recently used.
+        """
+        pieces: list[range] = []
+        while n:
+            piece = min(n, self.arena_blocks)
+            if self._free.largest >= piece or not self._cached or (after is not None and self._free.follow(after) >= n):
+                taken = self._free.take(piece if self._cached else n, after)
+            elif len(self._in_arena) < self._max_arenas:
+                self._grow()
+                continue
+            else:
+                taken = [self._emptied(self._behind(after, n) or self._old_piece(n))]
+            pieces += [self._held(run) for run in taken]
+            n, after = n - sum(map(len, taken)), pieces[-1][-1]
+        return pieces
+
+    def _emptied(self, piece: range) -> range:
+        """Evict what is cached there, the least recently used first, and take it."""
+        for block in sorted((block for block in piece if block in self._cached), key=self._cached.__getitem__):
+            self._evict(block)
+        self._free.cut(piece)
+        return piece
+
+    def _held(self, blocks: range) -> range:
+        """With one reference each from now on."""
+        for block in blocks:
+            self._references[block] = 1
+        self._in_arena[blocks.start // self.arena_blocks] += len(blocks)
+        self._reference_sum += len(blocks)
+        return blocks
+
+    def _behind(self, after: int | None, most: int) -> range:
+        """The blocks right after ``after`` that may be taken."""
+        if after is None or not (after + 1) % self.arena_blocks:
+            return range(0)
+        return self._open(after + 1, most)
+
+    def _open(self, start: int, most: int) -> range:
+        """Up to ``most`` blocks from ``start`` on, of its arena, that are free or old."""
+        stop, end = start, min(start + most, (start // self.arena_blocks + 1) * self.arena_blocks)
+        while stop < end and self._may_go(stop):
+            stop += 1
+        return range(start, stop)
+
+    def _old_piece(self, n: int) -> range:
+        """A range of ``n`` blocks that are free or old around one of the least recently used, or the longest of some that are less."""
+        best, seen = range(0), 0
+        for block in self._cached:
+            if block in best:
+                continue
+            first, lowest = block, block // self.arena_blocks * self.arena_blocks
+            while first > lowest and block - first < n - 1 and self._may_go(first - 1):
+                first -= 1
+            piece = range(first, self._open(block, n).stop)
+            if len(piece) >= n:
+                return self._oldest(piece, block, n)
+            best = max(best, piece, key=len)
+            seen += 1
+            if seen == _LOOKED_AT:
+                break
+        return best[:n]
+
+    def _oldest(self, piece: range, block: int, n: int) -> range:
+        """Of the ranges of ``n`` blocks in ``piece`` that hold ``block``, the one whose newest block is oldest."""
+        used = [self._cached.get(one, 0) for one in piece]
+        at = block - piece.start
+        before = list(accumulate(reversed(used[: at + 1]), max))  # the newest of so many blocks up to ``block``
+        behind = list(accumulate(used[at:], max))
+        left = range(max(0, n - len(behind)), min(n, at + 1))
+        best = min(left, key=lambda count: max(before[count], behind[n - 1 - count]))
+        return range(block - best, block - best + n)
+
+    def _may_go(self, block: int) -> bool:
+        """Free, or cached and older than half of what is cached."""
+        if block in self._references or block // self.arena_blocks >= self._max_arenas:
+            return False
+        used = self._cached.get(block)
+        return used is None or 4 * used <= 3 * self._uses + self._cached[next(iter(self._cached))]
 
     def _grow(self) -> None:
         arena = next(number for number in range(self._max_arenas) if number not in self._in_arena)

@@ -51,6 +51,26 @@ class FreeExtents:
             n -= len(taken[-1])
         return taken
 
+    def cut(self, blocks: range) -> None:
+        """Take exactly these blocks, all of them free and of one arena. Costs O(free blocks before them in their range)."""
+        start = blocks.start
+        while start not in self._end:
+            start -= 1
+        whole = self._remove(start)
+        for rest in (range(whole.start, blocks.start), range(blocks.stop, whole.stop)):
+            if rest:
+                self._insert(rest.start, rest.stop)
+        self._count -= len(blocks)
+
+    @property
+    def largest(self) -> int:
+        """The blocks of the largest range; 0 where there is none. Costs O(ranges of its size class)."""
+        return next((max(self._end[start] - start for start in starts) for starts in reversed(self._classes) if starts), 0)
+
+    def follow(self, block: int) -> int:
+        """Returns how many free blocks lie right after ``block``, in its arena."""
+        return self._end[block + 1] - block - 1 if (block + 1) % self._arena_blocks and block + 1 in self._end else 0
+
     def remove_arena(self, arena: int) -> int:
         """Forget the free blocks of one arena; how many they were."""
         first, last = arena * self._arena_blocks, (arena + 1) * self._arena_blocks

@@ -17,6 +17,9 @@ from mlxd.worker.kv.block_table import BlockTable, Run
 from mlxd.worker.kv.prefix_index import PrefixIndex
 from mlxd.worker.kv.state_snapshots import StateSnapshots, Taken
 
+_LARGEST_PIECE = 32  # blocks taken ahead where a new piece is begun
+_CAUTION = 4  # only one in so many of the blocks that can be had is taken for anything but need
+
 
 @dataclass
 class _Holding:
@@ -26,6 +29,7 @@ class _Holding:
     table: BlockTable
     prompt_blocks: int  # full blocks of the prompt
     registered: int  # blocks at the head of the table that are full, computed and registered
+    needed: int = 0  # blocks of the table that are asked for; those behind are taken ahead
     announced: list[bytes] = field(default_factory=list)
     snapshots: dict[int, int] = field(default_factory=dict)  # index of a block -> its snapshot, being taken
     newest_snapshot: int | None = None  # the block of the last one taken while decoding
@@ -134,13 +138,15 @@ class Manager:
         """Make room for ``tokens`` tokens in all. ``growing`` takes a few blocks more where they are free, so that
         sequences that decode side by side do not interleave. False: not now, and nothing has changed.
         """
-        table = self._holdings[sequence].table
+        holding = self._holdings[sequence]
+        holding.needed, table = max(holding.needed, self.blocks_for(tokens)), holding.table
         need = self.blocks_for(tokens) - len(table)
         if need <= 0:
             return True
-        spare = self._pool.free - need
-        ahead = min(self._growth_blocks - 1, spare) if growing and spare > 0 else 0
+        ahead = self._ahead(table, need) if growing else 0
         blocks = self._pool.allocate(need + ahead, table.last)
+        if blocks is None and self._give_back_ahead():
+            blocks = self._pool.allocate(need, table.last)
         if blocks is None:
             return False
         table.extend(blocks)
@@ -213,7 +219,7 @@ class Manager:
         """The blocks of a sequence, run by run."""
         return self._holdings[sequence].table.runs
 
-    def move_private(self, sequence: str, most: int = 512) -> Move | None:
+    def move_private(self, sequence: str, most: int = 128) -> Move | None:
         """Move the blocks at the end of a sequence that nobody else holds, ``most`` at a time, to fresh ones in fewer runs, for
         the runtime to copy. Whoever finds them in the index finds them at their new place. None when there is no room now, or
         nothing to gain.
@@ -224,7 +230,7 @@ class Manager:
         while first > max(0, len(blocks) - most) and self._pool.references(blocks[first - 1]) == 1:
             first -= 1
         moving = blocks[first:]
-        if len(moving) > self._pool.free:  # nothing is evicted for this
+        if len(moving) > max(self._pool.free, self._pool.available // _CAUTION):  # little is evicted for this
             return None
         fresh = self._pool.allocate(len(moving)) or []
         target = [block for run in fresh for block in run]
@@ -289,8 +295,24 @@ class Manager:
         assert self._pool.counts().used == len(held), "a block is held by no table"
         assert set(self._computing.values()) <= set(self._holdings), "a closed sequence is still announced"
 
+    def _ahead(self, table: BlockTable, need: int) -> int:
+        """Blocks to take beside those that are needed now: a few, or where a new piece must be begun as many as make it worth it."""
+        ahead, spare = self._growth_blocks - 1, self._pool.available - need
+        if not self._pool.continues(table.last, need + ahead):
+            ahead, spare = max(ahead, min(len(table) // 2, _LARGEST_PIECE)), min(spare, self._pool.available // _CAUTION)
+        return max(0, min(ahead, spare))
+
+    def _give_back_ahead(self) -> bool:
+        """Free what was taken ahead and is not asked for yet. False: it was nothing."""
+        given_back = 0
+        for holding in self._holdings.values():
+            for block in reversed(holding.table.truncate(max(holding.needed, holding.registered))):
+                self._pool.release(block)
+                given_back += 1
+        return given_back > 0
+
     def _cut(self, holding: _Holding, tokens: int) -> None:
-        kept = self.blocks_for(tokens)
+        kept = holding.needed = self.blocks_for(tokens)
         cut = holding.table.truncate(kept)
         for block in reversed(cut):
             self._pool.release(block)
