@@ -44,7 +44,7 @@ READ_BUFFER = 1024 * 1024  # bytes
 
 @dataclass(frozen=True, kw_only=True)
 class Sinks:
-    """Where frames go that belong to no request. Called on the event loop; must not block."""
+    """The callbacks for frames that belong to no request. They are called on the event loop and must not block."""
 
     every: Callable[[FromWorker], None]  # each frame, before anything else is done with it
     progress: Callable[[Progress], None]
@@ -54,7 +54,7 @@ class Sinks:
 
 
 class Connection:
-    """The daemon's end. ``loaded`` becomes ``Ready``, or the typed error of ``LoadFailed``."""
+    """The daemon's end of the socket. ``loaded`` becomes ``Ready``, or the typed error of ``LoadFailed``."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, load: Load, sinks: Sinks) -> None:
         self.streams = StreamTable(self._send_abort)
@@ -78,7 +78,7 @@ class Connection:
         return cls(reader, writer, load, sinks)
 
     async def read_frames(self) -> None:
-        """Work off what the worker sends until end of file.
+        """Works off what the worker sends until end of file.
 
         Raises ``FramingError`` for anything that is no frame or comes out of turn, and ``VersionMismatchError``.
         """
@@ -87,11 +87,11 @@ class Connection:
             self._dispatch(message)
 
     def send(self, message: FromDaemon) -> None:
-        """Never blocks; after the end of the connection it does nothing."""
+        """Sends ``message`` without blocking; after the end of the connection it does nothing."""
         self._write(self._codec.encode(message))
 
     def submit(self, request: Generate) -> RequestStream:
-        """Send a request. What is wrong with it comes out of the stream."""
+        """Sends a request. What is wrong with it comes out of the stream."""
         try:
             frame = self._encode(request)
         except MlxdError as error:
@@ -101,11 +101,11 @@ class Connection:
         return stream
 
     def reconfigure(self, limits: Limits) -> "asyncio.Future[ResolvedLimits]":
-        """What the worker answers. Fails with ``WorkerLostError`` when the connection ends first."""
+        """Returns a future of what the worker answers, which fails with ``WorkerLostError`` when the connection ends first."""
         return self._ask(Reconfigure(limits=limits), self._reconfigurations)
 
     def evict_cache(self) -> "asyncio.Future[CacheEvicted]":
-        """As ``reconfigure``."""
+        """Returns a future of what the worker answers, which fails as that of ``reconfigure`` does."""
         return self._ask(EvictCache(), self._evictions)
 
     def _ask(self, question: FromDaemon, waiting: "deque[asyncio.Future[T]]") -> "asyncio.Future[T]":
@@ -116,21 +116,21 @@ class Connection:
 
     @property
     def unread(self) -> int:
-        """Bytes sent and not yet taken by the worker's end of the socket."""
+        """Returns the bytes sent and not yet taken by the worker's end of the socket."""
         return self._writer.transport.get_write_buffer_size()
 
     @property
     def questions(self) -> int:
-        """Asked and not answered."""
+        """Returns how many questions are asked and not answered."""
         return len(self._reconfigurations) + len(self._evictions)
 
     @property
     def taken(self) -> int:
-        """Bytes the worker's end of the socket has taken since the start."""
+        """Returns the bytes that the worker's end of the socket has taken since the start."""
         return self._sent - self.unread
 
     def close(self) -> None:
-        """Close the socket, for the worker an end of file; what it had not read is lost."""
+        """Closes the socket, for the worker an end of file; what it had not read is lost."""
         unanswered: list[asyncio.Future[Any]] = [*self._reconfigurations, *self._evictions]
         for answer in unanswered:
             if not answer.done():
@@ -209,7 +209,7 @@ class Connection:
 
 
 def _answer(waiting: "deque[asyncio.Future[T]]", value: T) -> None:
-    """To whoever asked first."""
+    """Gives ``value`` to whoever asked first. Raises ``FramingError`` where nobody did."""
     if not waiting:
         raise FramingError(f"{type(value).__name__} came without having been asked for")
     answer = waiting.popleft()
@@ -218,7 +218,7 @@ def _answer(waiting: "deque[asyncio.Future[T]]", value: T) -> None:
 
 
 def failed_stream(request_id: str, error: MlxdError) -> RequestStream:
-    """A stream of a request that never reached a worker."""
+    """Returns the stream of a request that never reached a worker."""
     stream = RequestStream(request_id, abort=lambda _: None)
     stream.fail(error)
     return stream

@@ -16,7 +16,7 @@ def longest_step(hang_timeout: float, planned: float) -> float:
 
 
 class HangWatch:
-    """Tell it every frame by ``observe`` and every passed second by ``tick``.
+    """A watch over one worker, which is told every frame by ``observe`` and every passed second by ``tick``.
 
     Only seconds told to ``tick`` count: a machine that slept, or a daemon that was stopped, did not tick,
     so neither looks like a hung worker. Five things are a hang:
@@ -45,7 +45,7 @@ class HangWatch:
         self._unanswered = 0.0  # answer, while there were questions
 
     def observe(self, message: FromWorker) -> None:
-        """A frame arrived."""
+        """Takes in that a frame arrived."""
         self._silent = 0.0
         match message:
             case Heartbeat():
@@ -66,8 +66,8 @@ class HangWatch:
                 self._unanswered = 0.0
 
     def tick(self, seconds: float, *, unread: int, taken: int, questions: int = 0) -> str | None:
-        """``seconds`` passed; the worker has ``taken`` bytes, ``unread`` are due, and so are the answers to so many ``questions``. Says
-        what hangs, or None.
+        """Takes in that ``seconds`` passed; the worker has ``taken`` bytes, ``unread`` are due, and so are the answers to so many
+        ``questions``. Returns what hangs, or None.
         """
         self._silent += seconds
         self._in_step += seconds

@@ -13,11 +13,11 @@ from mlxd.wire.messages import LogRecord
 
 
 def _no_log(model: str, pid: int | None, record: LogRecord) -> None:
-    """Records go nowhere."""
+    """Drops the record."""
 
 
 class LocalWorker(SocketWorker):
-    """``run`` is the worker's code: it gets its end of the socket and returns when that ends.
+    """A worker in a thread. ``run`` is the worker's code: it gets its end of the socket and returns when that ends.
 
     A thread cannot be killed: one that ignores the end of its socket is left behind.
     """
@@ -35,7 +35,7 @@ class LocalWorker(SocketWorker):
 
 
 class ThreadHost:
-    """Implements ``WorkerHost``."""
+    """A thread that implements ``WorkerHost``."""
 
     def __init__(self, run: Callable[[socket.socket], None]) -> None:
         self._run = run
@@ -43,30 +43,28 @@ class ThreadHost:
         self._outcome: asyncio.Future[str] | None = None
 
     async def launch(self) -> socket.socket:
-        """See ``WorkerHost``."""
         self._ours, theirs = socket.socketpair()
         self._outcome = asyncio.get_running_loop().create_future()
         threading.Thread(target=self._main, args=(theirs, self._outcome), name="local-worker", daemon=True).start()
         return self._ours
 
     async def wait(self) -> str:
-        """See ``WorkerHost``."""
         assert self._outcome is not None  # noqa: S101  launched
         return await self._outcome
 
     def terminate(self) -> None:
-        """End of file is all a thread can be given."""
+        """Ends the socket: end of file is all a thread can be given."""
         if self._ours is not None:
             with contextlib.suppress(OSError):
                 self._ours.shutdown(socket.SHUT_RDWR)
 
     def kill(self) -> None:
-        """As ``terminate``."""
+        """Does what ``terminate`` does, for a thread cannot be forced."""
         self.terminate()
 
     @property
     def pid(self) -> int | None:
-        """Of the process that holds the thread: ours."""
+        """Returns the id of the process that holds the thread, which is ours."""
         return os.getpid() if self._outcome is not None and not self._outcome.done() else None
 
     def _main(self, sock: socket.socket, outcome: asyncio.Future[str]) -> None:

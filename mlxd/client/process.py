@@ -20,8 +20,8 @@ LAST_OUTPUT = 1.0  # seconds; a child of the worker may hold the pipe open for l
 class ProcessWorker(SocketWorker):
     """The real ``WorkerClient``.
 
-    ``hang_timeout`` and ``load_timeout`` in seconds, see ``HangWatch``. ``log`` gets the worker's own records,
-    and what its process prints as records of the event ``worker_stderr``.
+    ``hang_timeout`` and ``load_timeout`` are in seconds; ``HangWatch`` says what they mean. ``log`` gets the worker's own records, and what
+    its process prints as records of the event ``worker_stderr``.
     """
 
     def __init__(self, model: str, *, hang_timeout: float, load_timeout: float, log: WorkerLog, command: Sequence[str] = COMMAND) -> None:
@@ -33,9 +33,9 @@ class ProcessWorker(SocketWorker):
 
 
 class ProcessHost:
-    """Implements ``WorkerHost``. The process leads a session of its own, so that Ctrl-C in the daemon's terminal
-    does not reach it, and so that it is killed together with what it has spawned. It inherits standard streams
-    and its socket, nothing else; when the daemon dies, the socket's end of file ends it.
+    """A process that implements ``WorkerHost``. It leads a session of its own, so that Ctrl-C in the daemon's terminal does not reach it,
+    and so that it is killed together with what it has spawned. It inherits standard streams and its socket, nothing else; when the
+    daemon dies, the socket's end of file ends it.
     """
 
     def __init__(self, command: Sequence[str], on_line: Callable[[str], None]) -> None:
@@ -46,7 +46,6 @@ class ProcessHost:
         self._pipe: asyncio.ReadTransport | None = None
 
     async def launch(self) -> socket.socket:
-        """See ``WorkerHost``."""
         with contextlib.ExitStack() as on_failure:
             ours, theirs = socket.socketpair()
             on_failure.callback(ours.close)
@@ -78,7 +77,7 @@ class ProcessHost:
         )
 
     async def wait(self) -> str:
-        """See ``WorkerHost``; with the last lines it printed."""
+        """Waits as ``WorkerHost`` says; the answer has the last lines that the process printed."""
         assert self._process is not None  # noqa: S101  launched
         assert self._listening is not None  # noqa: S101
         code = await self._process.wait()
@@ -91,18 +90,15 @@ class ProcessHost:
         return f"{describe_exit(code)}: {words}" if words else describe_exit(code)
 
     def terminate(self) -> None:
-        """See ``WorkerHost``."""
         if self.pid is not None:
             self._signal_group(self.pid, signal.SIGTERM)
 
     def kill(self) -> None:
-        """See ``WorkerHost``."""
         if self.pid is not None:
             self._signal_group(self.pid, signal.SIGKILL)
 
     @property
     def pid(self) -> int | None:
-        """See ``WorkerHost``."""
         return self._process.pid if self._process is not None and self._process.returncode is None else None
 
     def _signal_group(self, group: int, number: signal.Signals) -> None:
@@ -111,7 +107,7 @@ class ProcessHost:
 
 
 def describe_exit(code: int) -> str:
-    """``-9`` to "killed by SIGKILL", ``3`` to "exited with code 3"."""
+    """Says how a process ended: ``-9`` becomes "killed by SIGKILL", ``3`` becomes "exited with code 3"."""
     if code >= 0:
         return f"exited with code {code}"
     with contextlib.suppress(ValueError):

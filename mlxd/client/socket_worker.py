@@ -25,27 +25,27 @@ _log = structlog.get_logger()
 
 
 class WorkerHost(Protocol):
-    """Where a worker's code runs: a process, or a thread in tests."""
+    """The place where a worker's code runs: a process, or a thread in tests."""
 
     async def launch(self) -> socket.socket:
-        """Start it; returns the daemon's end of its socket. Raises ``OSError``."""
+        """Starts the worker's code and returns the daemon's end of its socket. Raises ``OSError``."""
 
     async def wait(self) -> str:
-        """Wait until it has ended; returns how, for people. Called once, after ``launch``."""
+        """Waits until it has ended, and returns how, for people. It is called once, after ``launch``."""
 
     def terminate(self) -> None:
-        """Ask the system to end it."""
+        """Asks the system to end it."""
 
     def kill(self) -> None:
-        """Make the system end it."""
+        """Makes the system end it."""
 
     @property
     def pid(self) -> int | None:
-        """While it runs."""
+        """Returns the id of its process while it runs, else None."""
 
 
 class SocketWorker:
-    """Implements ``WorkerClient`` over a host. One task, ``_live``, sees the worker from launch to end."""
+    """A ``WorkerClient`` over a host. One task, ``_live``, sees the worker from launch to end."""
 
     def __init__(self, model: str, host: WorkerHost, *, hang_timeout: float, load_timeout: float, log: WorkerLog) -> None:
         self._model = model
@@ -63,7 +63,6 @@ class SocketWorker:
         self._ended = asyncio.Event()
 
     async def start(self, load: Load, watcher: LoadWatcher) -> Ready:
-        """See ``WorkerClient``."""
         if self._launching is not None or self._stopping is not None:
             raise RuntimeError("a worker client is started once; make a new one")
         sinks = Sinks(
@@ -84,7 +83,6 @@ class SocketWorker:
         return ready
 
     def submit(self, request: Generate) -> RequestStream:
-        """See ``WorkerClient``."""
         if self._stopping is not None:
             return failed_stream(request.id, self._shutting_down())
         if self._connection is None or self._lost.is_set():
@@ -92,7 +90,6 @@ class SocketWorker:
         return self._connection.submit(request)
 
     async def reconfigure(self, limits: Limits) -> ResolvedLimits:
-        """See ``WorkerClient``."""
         if self._connection is None or self._lost.is_set() or self._stopping is not None:
             raise self._lost_error()
         if self._connection.limits is None:
@@ -100,59 +97,48 @@ class SocketWorker:
         return await self._connection.reconfigure(limits)
 
     async def evict_cache(self) -> CacheEvicted:
-        """See ``WorkerClient``."""
         if self._connection is None or self._lost.is_set() or self._stopping is not None:
             raise self._lost_error()
         return await self._connection.evict_cache()
 
     def watch(self, *, hang_timeout: float, load_timeout: float) -> None:
-        """See ``WorkerClient``."""
         self._watch.hang_timeout, self._watch.load_timeout = hang_timeout, load_timeout
 
     async def wait_idle(self) -> None:
-        """See ``WorkerClient``."""
         if self._connection is not None:
             await self._connection.streams.wait_idle()
 
     async def wait_lost(self) -> None:
-        """See ``WorkerClient``."""
         await self._lost.wait()
 
     async def wait_exit(self) -> WorkerExit:
-        """See ``WorkerClient``."""
         while self._exit is None:
             await self._ended.wait()
         return self._exit
 
     async def stop(self) -> None:
-        """See ``WorkerClient``."""
         if self._stopping is None:
             self._stopping = asyncio.create_task(self._stop())
         await asyncio.shield(self._stopping)  # a caller that gives up leaves no half-stopped worker
 
     @property
     def pid(self) -> int | None:
-        """See ``WorkerClient``."""
         return self._host.pid
 
     @property
     def heartbeat(self) -> Heartbeat | None:
-        """See ``WorkerClient``."""
         return self._connection.heartbeat if self._connection else None
 
     @property
     def limits(self) -> ResolvedLimits | None:
-        """See ``WorkerClient``."""
         return self._connection.limits if self._connection else None
 
     @property
     def running(self) -> int:
-        """See ``WorkerClient``."""
         return self._connection.streams.running if self._connection else 0
 
     @property
     def waiting(self) -> int:
-        """See ``WorkerClient``."""
         return self._connection.streams.waiting if self._connection else 0
 
     # ---- start and stop ----
@@ -228,7 +214,7 @@ class SocketWorker:
             self._end(WorkerExit("crash", "the daemon lost sight of it"))  # only where something above raised
 
     async def _watch_for_hang(self, connection: Connection) -> str:
-        """Returns what hangs. Time in which this loop did not run does not count."""
+        """Waits until the worker hangs, and returns what hangs. Time in which this loop did not run does not count."""
         loop = asyncio.get_running_loop()
         before = loop.time()
         while True:
@@ -258,7 +244,7 @@ class SocketWorker:
         return WorkerExit("crash", how)
 
     def _refusal(self) -> BaseException | None:
-        """What the worker said in ``LoadFailed``."""
+        """Returns what the worker said in ``LoadFailed``, or None."""
         loaded = self._connection.loaded if self._connection else None
         return loaded.exception() if loaded is not None and loaded.done() and not loaded.cancelled() else None
 

@@ -9,7 +9,7 @@ from mlxd.wire.messages import RequestEvent
 
 
 class StreamTable:
-    """A stream is in here from ``open`` until its end; an aborted one leaves at once.
+    """A table of streams. Each is in here from ``open`` until its end; an aborted one leaves at once.
 
     ``send_abort`` tells the worker, with the request's id.
     """
@@ -24,14 +24,14 @@ class StreamTable:
         return request_id in self._streams
 
     def open(self, request_id: str) -> RequestStream:
-        """A new stream. The id must not be in use."""
+        """Opens a new stream, whose id must not be in use."""
         stream = RequestStream(request_id, self._abort)
         self._streams[request_id] = stream
         self._idle.clear()
         return stream
 
     def push(self, event: RequestEvent) -> None:
-        """Hand an event to its stream. One for an unknown id crossed with an abort, and is dropped."""
+        """Hands an event to its stream. One for an unknown id crossed with an abort, and is dropped."""
         stream = self._streams.get(event.id)
         if stream is None:
             return
@@ -40,23 +40,23 @@ class StreamTable:
             self._close(event.id)
 
     def fail_all(self, error: Callable[[], MlxdError]) -> None:
-        """End every stream, each with an error of its own (a raised one carries a traceback)."""
+        """Ends every stream, each with an error of its own (a raised one carries a traceback)."""
         for request_id, stream in list(self._streams.items()):
             stream.fail(error())
             self._close(request_id)
 
     @property
     def running(self) -> int:
-        """Streams whose request has left the queue."""
+        """Returns how many streams have a request that has left the queue."""
         return sum(stream.started for stream in self._streams.values())
 
     @property
     def waiting(self) -> int:
-        """Streams whose request has not."""
+        """Returns how many streams have a request that has not left the queue."""
         return len(self._streams) - self.running
 
     async def wait_idle(self) -> None:
-        """Until no stream is open."""
+        """Waits until no stream is open."""
         await self._idle.wait()
 
     def _abort(self, request_id: str) -> None:

@@ -35,7 +35,7 @@ WorkerLog = Callable[[str, int | None, LogRecord], None]  # model, pid of the wo
 
 @dataclass(frozen=True)
 class WorkerExit:
-    """How a worker ended. ``reason`` is a metric label; ``detail`` is for people."""
+    """The way a worker ended. ``reason`` is a metric label; ``detail`` is for people."""
 
     reason: str  # "stopped" | "crash" | "hang" | "load_failed"
     detail: str
@@ -60,7 +60,7 @@ class RequestStream:
         self._arrived = asyncio.Event()
 
     def push(self, event: RequestEvent) -> None:
-        """Called by the connection, on the event loop. Never blocks: a stalled consumer is cut off instead."""
+        """Takes in an event. The connection calls this on the event loop, so it never blocks: a stalled consumer is cut off instead."""
         if self.done:
             return
         if isinstance(event, Failed):
@@ -75,13 +75,13 @@ class RequestStream:
         self._deliver(event)
 
     def fail(self, error: MlxdError) -> None:
-        """End the stream with ``error``; no effect after the end."""
+        """Ends the stream with ``error``; it has no effect after the end."""
         if not self.done:
             self.done = True
             self._deliver(error)
 
     def cancel(self) -> None:
-        """Tell the worker to stop; no effect after the end."""
+        """Tells the worker to stop; it has no effect after the end."""
         if not self.done:
             self.done = True
             self._arrived.set()
@@ -118,73 +118,73 @@ class RequestStream:
 
 
 class LoadWatcher(Protocol):
-    """Who hears of a worker while it loads and runs. Called on the event loop."""
+    """Somebody who hears of a worker while it loads and runs. The methods are called on the event loop."""
 
     def on_progress(self, progress: Progress) -> None:
-        """Loading goes on."""
+        """Hears that loading goes on."""
 
     async def on_need(self, needs: NeedsMemory) -> int | None:
-        """It is about to take memory, and waits until this returns: the limit of its cache in bytes, where it is another than it asks
-        for. What this raises ends the worker.
+        """Hears that the worker is about to take memory; the worker waits until this returns the limit of its cache in bytes, or None where
+        that is what it asks for. What this raises ends the worker.
         """
 
     def on_step(self, stats: StepStats) -> None:
-        """One step of its engine."""
+        """Hears of one step of the worker's engine."""
 
 
 class WorkerClient(Protocol):
     """One worker of one model: started once, used, stopped once. A restart is a new client."""
 
     async def start(self, load: Load, watcher: LoadWatcher) -> Ready:
-        """Spawn and load. Raises what ``watcher.on_need`` raises, ``ModelSourceError`` or another typed error when loading fails,
-        and ``WorkerLostError`` when the process ends or stalls instead; then nothing of the worker is left. Cancelling it stops
-        the worker.
+        """Spawns the worker and loads the model. Raises what ``watcher.on_need`` raises, ``ModelSourceError`` or another typed error when
+        loading fails, and ``WorkerLostError`` when the process ends or stalls instead; then nothing of the worker is left. Cancelling it
+        stops the worker.
         """
 
     def submit(self, request: Generate) -> RequestStream:
-        """Send a request. After the worker is gone the stream raises ``WorkerLostError`` at once; a request
-        that cannot be sent (an id in use, text that is no Unicode) raises ``InvalidRequestError`` there.
+        """Sends a request. After the worker is gone the stream raises ``WorkerLostError`` at once; a request that cannot be sent (an id in
+        use, text that is no Unicode) raises ``InvalidRequestError`` there.
         """
 
     async def reconfigure(self, limits: Limits) -> ResolvedLimits:
-        """Give the ready worker other limits; those it has then. Raises ``ModelLoadingError`` before it is ready, and ``WorkerLostError``
-        when it goes before it answers; one that never answers is hung.
+        """Gives the ready worker other limits, and returns those it has then. Raises ``ModelLoadingError`` before it is ready, and
+        ``WorkerLostError`` when it goes before it answers; one that never answers is hung.
         """
 
     async def evict_cache(self) -> CacheEvicted:
-        """Drop what its cache keeps for later requests. Raises as ``reconfigure``."""
+        """Drops what the worker's cache keeps for later requests. Raises as ``reconfigure``."""
 
     def watch(self, *, hang_timeout: float, load_timeout: float) -> None:
-        """Other times, in seconds, after which it counts as hung."""
+        """Sets other times, in seconds, after which the worker counts as hung."""
 
     async def wait_idle(self) -> None:
-        """Wait until no request is running or waiting."""
+        """Waits until no request is running or waiting."""
 
     async def wait_lost(self) -> None:
-        """Wait until nothing can be asked of it any more; its process may take a moment longer to end."""
+        """Waits until nothing can be asked of it any more; its process may take a moment longer to end."""
 
     async def wait_exit(self) -> WorkerExit:
-        """Wait until the worker has ended, for whatever reason."""
+        """Waits until the worker has ended, for whatever reason."""
 
     async def stop(self) -> None:
-        """End the worker (politely, then by force); running requests get ``ShuttingDownError``. Idempotent."""
+        """Ends the worker (politely, then by force); running requests get ``ShuttingDownError``. It may be called again."""
 
     @property
     def pid(self) -> int | None:
-        """Of the worker's process, while it runs."""
+        """Returns the id of the worker's process while it runs, else None."""
 
     @property
     def heartbeat(self) -> Heartbeat | None:
-        """The last one; None before the first."""
+        """Returns the last heartbeat; None before the first."""
 
     @property
     def limits(self) -> ResolvedLimits | None:
-        """Those the worker has, as it said last; None before it is ready."""
+        """Returns the limits that the worker has, as it said last; None before it is ready."""
 
     @property
     def running(self) -> int:
-        """Requests that have started and not ended."""
+        """Returns how many requests have started and not ended."""
 
     @property
     def waiting(self) -> int:
-        """Requests submitted and not started."""
+        """Returns how many requests are submitted and not started."""

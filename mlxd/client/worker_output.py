@@ -17,7 +17,9 @@ _THREAD_DUMP = re.compile(r"(Current thread|Thread) 0x")  # faulthandler's; the 
 
 
 class WorkerOutput:
-    """Feed it bytes with the time at which they came, in seconds; it calls ``forward`` for each line that is not blank."""
+    """A reader of lines. It is fed bytes with the time at which they came, in seconds, and calls ``forward`` for each line that is not
+    blank.
+    """
 
     def __init__(self, forward: Callable[[str], None]) -> None:
         self._forward = forward
@@ -29,28 +31,28 @@ class WorkerOutput:
         self._withheld = 0
 
     async def read_from(self, reader: asyncio.StreamReader) -> None:
-        """Until end of file."""
+        """Reads until end of file."""
         clock = asyncio.get_running_loop().time
         while data := await reader.read(65536):
             self.feed(data, clock())
         self.finish(clock())
 
     def feed(self, data: bytes, now: float) -> None:
-        """More bytes; lines and characters may straddle them."""
+        """Takes in more bytes; lines and characters may straddle them."""
         *complete, partial = _BREAK.split(self._partial + self._decode(data))
         for line in complete:
             self._take(line, now)
         self._partial = partial[:LINE_LIMIT]
 
     def finish(self, now: float) -> None:
-        """The end: what is left is a line too."""
+        """Takes in that the end has come: what is left is a line too."""
         self._take(self._partial, now)
         self._partial = ""
         self._report_withheld()
 
     @property
     def last_words(self) -> str:
-        """The last lines, for a person who asks why it died; empty when it said nothing.
+        """Returns the last lines, for a person who asks why the worker died; empty when it said nothing.
 
         The frames of a traceback are left to the log.
         """
