@@ -26,7 +26,9 @@ DIALECTS: tuple[Dialect[Any], ...] = (CHAT_COMPLETIONS, TEXT_COMPLETIONS)
 def build_app(
     models: Models, telemetry: Telemetry, tracer: Tracer, requests: LiveRequests, config: Callable[[], Config]
 ) -> web.Application:
-    """``config`` gives the running snapshot and is asked at each request, so a reload takes effect on the next one."""
+    """Returns the application. ``config`` gives the running snapshot and is asked at each request, so a reload takes effect on the next
+    one.
+    """
 
     def rules() -> SecurityRules:
         return inference_rules(config().server)

@@ -9,7 +9,7 @@ _LONGEST_CONTEXT = 1024  # characters; twice what 3.3.1.5 there asks for. A long
 
 
 def caller(request: web.Request) -> Caller:
-    """Nothing of the client itself: no address, no name."""
+    """Returns where the request came in, and nothing of the client itself but its trace: no address, no name."""
     sent = {name: ",".join(request.headers.getall(name)) for name in _TRACE_CONTEXT if name in request.headers}
     context = {name: value for name, value in sent.items() if len(value) <= _LONGEST_CONTEXT}
     bound = request.transport.get_extra_info("sockname") if request.transport else None

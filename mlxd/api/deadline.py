@@ -9,7 +9,7 @@ from mlxd.errors import DeadlineError, MlxdError
 
 
 class Deadline:
-    """Starts when it is made; ``timeout`` in seconds."""
+    """A deadline that begins to run when it is made; ``timeout`` is in seconds."""
 
     def __init__(self, timeout: float) -> None:
         self._timeout = timeout
@@ -34,7 +34,7 @@ class Deadline:
             self._timer = None
 
     def stop(self, error: MlxdError) -> None:
-        """It is over now, and ``error`` is why."""
+        """Ends the request now, and ``error`` is why."""
         if self._error is None:
             self._error = error
             self._at = asyncio.get_running_loop().time()

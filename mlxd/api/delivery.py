@@ -39,7 +39,7 @@ class Assignment:
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """One request on its way through a worker. ``assign`` waits until its model is ready, which may take as long as loading does."""
+    """A request on its way through a worker. ``assign`` waits until its model is ready, which may take as long as loading does."""
 
     request: web.Request
     assign: Callable[[], Awaitable[Assignment]]
@@ -48,7 +48,7 @@ class Delivery:
     deadline: Deadline
 
     async def whole(self) -> web.Response:
-        """Wait for the end and answer with one document. Raises what ``assign`` raises, the worker's typed errors and ``DeadlineError``."""
+        """Answers with one document at the end. Raises what ``assign`` raises, the worker's typed errors and ``DeadlineError``."""
         async with self.deadline.guard():
             assigned = await self.assign()
             with assigned.client.submit(assigned.generate) as stream:
@@ -56,10 +56,10 @@ class Delivery:
                 return await self._collect(stream, assigned.shape)
 
     async def streamed(self, keep_alive: float) -> web.StreamResponse:
-        """Send events as they come, and a comment after ``keep_alive`` seconds of silence, also while the model loads.
+        """Sends events as they come, and a comment after ``keep_alive`` seconds of silence, also while the model loads.
 
-        Until the worker starts on the request, or a first comment is due, no status is out: errors so far are raised. Later
-        ones are the stream's last event.
+        Until the worker starts on the request, or a first comment is due, no status is out: errors so far are raised. Later ones are the
+        stream's last event.
         """
         sse = SseWriter(self.request, keep_alive)
         try:

@@ -22,7 +22,7 @@ class GenerationRequest(Protocol):
 
     @property
     def streamed(self) -> bool:
-        """The answer goes out while it is generated."""
+        """Tells whether the answer goes out while it is generated."""
 
     def to_wire(self, identity: str, model: ReadyModel) -> Generate:
         """Returns the worker's job, with the model's defaults where the request is silent. Raises ``InvalidRequestError`` for what

@@ -68,7 +68,7 @@ def _to_wire(accepted: GenerationRequest, identity: str, model: ReadyModel) -> G
 
 
 def _model_name(body: Mapping[str, Any]) -> str:
-    """The model a body asks for: looked at before anything else, for an unknown one is a 404 whatever else is wrong."""
+    """Returns the model a body asks for. It is looked at before anything else, for an unknown one is a 404 whatever else is wrong."""
     name = body.get("model")
     if name is None:
         raise InvalidRequestError("model is required; GET /v1/models lists the names", param="model")

@@ -10,8 +10,8 @@ _BY_HOPE = (ModelState.LOADING, ModelState.DRAINING, ModelState.STOPPED, ModelSt
 
 
 async def health(request: web.Request) -> web.Response:
-    """200 ``{"status": "ok"}`` while at least one model is ready, or would be loaded by the next request for it, as lazy and idle ones are;
-    else 503 with the state that keeps it from that.
+    """Answers 200 ``{"status": "ok"}`` while at least one model is ready, or would be loaded by the next request for it, as lazy and idle
+    ones are; else 503 with the state that keeps it from that.
 
     The admin listener's ``/livez`` and ``/readyz`` tell more.
     """

@@ -18,35 +18,33 @@ class ReadyModel(Protocol):
 
     @property
     def name(self) -> str:
-        """Its configured id."""
+        """Returns the model's configured id."""
 
     @property
     def config(self) -> ModelTable:
-        """Its table in the running configuration."""
+        """Returns the model's table in the running configuration."""
 
     @property
     def ready(self) -> Ready:
-        """What its worker said when it became ready."""
+        """Returns what the model's worker said when it became ready."""
 
     @property
-    def client(self) -> WorkerClient:
-        """Its worker."""
+    def client(self) -> WorkerClient: ...
 
 
 class Models(Protocol):
     """What is asked of ``control.registry.Registry``."""
 
     def resolve(self, name: str) -> str:
-        """The id of a name or alias. Raises ``ModelNotFoundError``."""
+        """Returns the id of a name or alias. Raises ``ModelNotFoundError``."""
 
     def statuses(self) -> Iterable[ModelStatus]:
-        """All configured models, in the file's order."""
+        """Returns the status of all configured models, in the file's order."""
 
-    def status(self, name: str) -> ModelStatus:
-        """Of one id."""
+    def status(self, name: str) -> ModelStatus: ...
 
     async def ensure_ready(self, name: str) -> ReadyModel:
-        """A model that is not loaded is loaded for the asking. Raises ``UnavailableError`` of every kind."""
+        """Waits until the model is ready, and has it loaded where it is not. Raises ``UnavailableError`` of every kind."""
 
 
 MODELS = web.AppKey("models", Models)

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class SseEvent:
-    """One event. ``data`` holds no line break; an event without ``name`` is a "message"."""
+    """An event, whose ``data`` holds no line break; one without ``name`` is a "message"."""
 
     data: bytes
     name: str | None = None
@@ -35,7 +35,7 @@ class SseEvent:
 
 
 class SseWriter:
-    """One response. Its headers go out with the first event or comment, so that until then an error may still have a status."""
+    """A writer of one response. Its headers go out with the first event or comment, so that until then an error may still have a status."""
 
     def __init__(self, request: web.Request, keep_alive: float) -> None:
         self._request = request
@@ -45,25 +45,25 @@ class SseWriter:
 
     @property
     def started(self) -> bool:
-        """The status is out: an error can only be an event now."""
+        """Tells whether the status is out: an error can only be an event then."""
         return self.response.prepared
 
     async def start(self, headers: dict[str, str]) -> None:
-        """Send the headers now, with these in addition; no effect once they are out."""
+        """Sends the headers now, with these in addition; does nothing once they are out."""
         if not self.started:
             self.response.headers.update(headers)
             await self.response.prepare(self._request)
 
     def until_keep_alive(self) -> float:
-        """Seconds until a comment is due."""
+        """Returns the seconds until a comment is due."""
         return max(0.0, self._last_write + self._keep_alive - time.monotonic())
 
     async def send(self, event: SseEvent) -> None:
-        """One event. Waits while the client does not read (the transport's buffer is full)."""
+        """Sends one event. Waits while the client does not read (the transport's buffer is full)."""
         await self._write(event.encoded())
 
     async def keep_alive(self) -> None:
-        """A comment: clients skip it, proxies see traffic."""
+        """Sends a comment: clients skip it, proxies see traffic."""
         await self._write(b": keep-alive\n\n")
 
     async def alive_during(self, work: Awaitable[T]) -> T:
@@ -81,11 +81,11 @@ class SseWriter:
                 await asyncio.wait({task})
 
     async def end(self) -> None:
-        """The end of the response."""
+        """Ends the response."""
         await self.response.write_eof()
 
     async def fail(self, event: SseEvent) -> None:
-        """A last event, and the end of the response; what it failed of is no fault of the connection, which may be used again. A client
+        """Sends a last event, and ends the response; what it failed of is no fault of the connection, which may be used again. A client
         that does not even take that is cut off.
         """
         try:
@@ -99,7 +99,7 @@ class SseWriter:
             raise
 
     def cut_off(self) -> None:
-        """Drop the connection, and whatever the client did not read."""
+        """Drops the connection, and whatever the client did not read."""
         if self._request.transport is not None:
             self._request.transport.abort()
 
@@ -110,7 +110,7 @@ class SseWriter:
 
 
 async def with_ticks(source: AsyncIterable[T], until_tick: Callable[[], float]) -> AsyncGenerator[T | None]:
-    """The items of ``source``, and ``None`` whenever ``until_tick()`` seconds pass without one.
+    """Yields the items of ``source``, and ``None`` whenever ``until_tick()`` seconds pass without one.
 
     Waiting with a timeout would cancel the source's own wait and lose it; so a task waits, and the timeout is outside.
     """

@@ -21,7 +21,7 @@ _PHASES: tuple[Literal["queue", "prefill", "decode"], ...] = ("queue", "prefill"
 
 
 class RequestTrace:
-    """Use it as a context manager around the handler: leaving it records the request, however it ended.
+    """A trace is a context manager around the handler: leaving it records the request, however it ended.
 
     ``telemetry`` and ``tracer`` get one ``RequestRecord``; the log gets one ``request_finished``.
     """
@@ -61,21 +61,21 @@ class RequestTrace:
         self._log(record, self._tracer.request_finished(record))
 
     def live(self, identity: str, stop: Callable[[MlxdError], None]) -> LiveRequest:
-        """How it shows among the requests there are now; kept current from here on."""
+        """Returns how the request shows among those there are now; it is kept current from here on."""
         self._live = LiveRequest(
             id=identity, request_id=self.request_id, endpoint=self.endpoint, model=self.model, streamed=self.streamed, stop=stop
         )
         return self._live
 
     def submitted(self, job: Generate) -> None:
-        """It is the worker's now."""
+        """Takes note that the job is the worker's now."""
         self._job = job
         self._reached.append(self._age)
         if self._live is not None:
             self._live.stage = Stage.WAITING
 
     def observe(self, event: RequestEvent) -> None:
-        """Take note of what the worker said."""
+        """Takes note of what the worker said."""
         if isinstance(event, Started):
             self._started = event
             self._reached.append(self._age)
@@ -94,7 +94,7 @@ class RequestTrace:
                 self._finished = event
 
     def fail(self, error: BaseException) -> None:
-        """How it ended, if not well. The first failure counts: what follows is its consequence."""
+        """Takes note of how the request ended, if not well. The first failure counts: what follows is its consequence."""
         if self._outcome == "ok":
             self._outcome = outcome_of(error)
             self._error = _code_of(error)
@@ -102,7 +102,7 @@ class RequestTrace:
 
     @property
     def cache(self) -> CacheOutcome | None:
-        """None before the worker started, or without a prefix cache."""
+        """Returns what the cache gave; None before the worker started, or without a prefix cache."""
         return self._started.cache if self._started else None
 
     @property
@@ -122,7 +122,7 @@ class RequestTrace:
         return None
 
     def _phases(self, duration: float) -> tuple[Phase, ...]:
-        """The worker's times once it has told them; else, what was seen of it until the end."""
+        """Returns the worker's times once it has told them; else what was seen of it until the end."""
         if not self._reached:
             return ()
         bounds = [*self._reached, duration]
@@ -180,7 +180,7 @@ class RequestTrace:
 
 
 def outcome_of(error: BaseException) -> Outcome:
-    """A 429 or a 503 is no mistake of the client's, so only ``RequestError`` counts as one."""
+    """Returns the outcome. A 429 or a 503 is no mistake of the client's, so only ``RequestError`` counts as one."""
     if isinstance(error, asyncio.CancelledError | ConnectionError | SlowClientError):
         return "aborted"
     return "client_error" if isinstance(error, RequestError) else "error"

@@ -19,7 +19,9 @@ _log = structlog.get_logger(__name__)
 
 
 class Acceptor:
-    """From now on, until ``close``; ``accepted`` is given each. The listening socket does not block, and stays the caller's to close."""
+    """Accepts connections from now on, until ``close``; ``accepted`` is given each. The listening socket does not block, and stays the
+    caller's to close.
+    """
 
     def __init__(self, listening: socket.socket, accepted: Callable[[socket.socket], None]) -> None:
         self._listening = listening
@@ -29,7 +31,7 @@ class Acceptor:
         self._resume()
 
     def close(self) -> None:
-        """Accept who has connected by now, and nobody after."""
+        """Accepts who has connected by now, and nobody after."""
         if self._pause is not None:
             self._pause.cancel()
         self._loop.remove_reader(self._listening)
@@ -46,7 +48,7 @@ class Acceptor:
                 return
 
     def _accept_one(self) -> bool:
-        """Whether there was one."""
+        """Accepts one connection, and tells whether there was one."""
         try:
             connected, _ = self._listening.accept()
         except (BlockingIOError, InterruptedError):
@@ -60,7 +62,7 @@ class Acceptor:
         return True
 
     def _on_error(self, error: OSError) -> None:
-        """Without descriptors the socket stays readable: to try again at once would be to spin."""
+        """Pauses where the system has no descriptors left: the socket stays readable then, and to try again at once would be to spin."""
         _log.error("accept_failed", reason=error.strerror)
         if error.errno in _EXHAUSTED and self._pause is None:
             self._loop.remove_reader(self._listening)

@@ -15,7 +15,7 @@ from mlxd.listener.security import SecurityRules, security_middleware
 
 
 def ignore_error(_request: web.Request, _error: MlxdError) -> None:
-    """For listeners that count nothing."""
+    """Does nothing, for listeners that count nothing."""
 
 
 def new_application(
@@ -25,10 +25,10 @@ def new_application(
     error_bodies: Mapping[str, ErrorBody] | None = None,
     before_security: Sequence[Middleware] = (),
 ) -> web.Application:
-    """An empty application; add routes with ``expect_handler=listener.framing.expect_continue``.
+    """Returns an empty application; add routes with ``expect_handler=listener.framing.expect_continue``.
 
-    ``rules`` is asked at each request. ``on_error`` hears of every error answer. ``error_bodies``: see ``error_middleware``.
-    ``before_security``: see also what the rules refuse.
+    ``rules`` is asked at each request. ``on_error`` hears of every error answer. ``error_bodies`` are the shapes of errors by path, as
+    ``error_middleware`` takes them. The middlewares ``before_security`` also see what the rules refuse.
     """
     errors = error_middleware(on_error, error_bodies or {})
     app = web.Application(middlewares=[request_id_middleware, errors, *before_security, security_middleware(rules)])

@@ -33,7 +33,7 @@ _REASONS = {
 
 @dataclass(frozen=True)
 class Bound:
-    """Listening sockets of one address; ``address`` has the real port. ``close`` takes everything back."""
+    """The listening sockets of one address; ``address`` has the real port. ``close`` takes everything back."""
 
     address: Address
     sockets: tuple[socket.socket, ...]
@@ -41,7 +41,7 @@ class Bound:
     inode: int | None = None  # of the unix socket's file
 
     def close(self) -> None:
-        """Close the sockets; remove a unix socket's file, if it is still ours. Idempotent."""
+        """Closes the sockets, and removes a unix socket's file if it is still ours; may be called again."""
         _close_all(self.sockets)
         if isinstance(self.address, UnixAddress) and self.lock is not None and not self.lock.closed:
             _unlink_own(self.address.path, self.inode)
@@ -49,7 +49,7 @@ class Bound:
 
 
 def bind(address: Address, *, mode: int = SOCKET_MODE) -> Bound:
-    """Bind and listen. ``mode`` is that of a unix socket's file. Raises ``ListenError`` naming the address."""
+    """Binds the address and listens. ``mode`` is that of a unix socket's file. Raises ``ListenError`` naming the address."""
     try:
         return _bind_unix(address, mode) if isinstance(address, UnixAddress) else _bind_tcp(address)
     except socket.gaierror as error:
@@ -60,7 +60,7 @@ def bind(address: Address, *, mode: int = SOCKET_MODE) -> Bound:
 
 
 def _bind_tcp(address: TcpAddress) -> Bound:
-    """A name may stand for several addresses (``localhost``: IPv4 and IPv6); those this machine lacks are left out."""
+    """Binds every address that a name stands for (``localhost``: IPv4 and IPv6); those this machine lacks are left out."""
     found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     port, sockets, lacking = address.port, list[socket.socket](), OSError(errno.EADDRNOTAVAIL, "")
     try:
@@ -124,7 +124,7 @@ def _take_lock(path: Path) -> FileIO:
 
 
 def _remove_stale(path: Path) -> None:
-    """We hold the lock: a socket here is that of a daemon that died, unless another kind of program answers on it."""
+    """Removes a stale socket. We hold the lock: it is that of a daemon that died, unless another kind of program answers on it."""
     try:
         kind = path.lstat().st_mode
     except FileNotFoundError:

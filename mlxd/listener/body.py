@@ -24,8 +24,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class BodyLimits:
-    """``max_size`` in bytes, and ``setting``: where it is configured; ``stall``: the longest silence, and ``total``: the longest
-    upload, in seconds.
+    """The bounds of a body: ``max_size`` is in bytes, and ``setting`` says where it is configured; ``stall`` is the longest silence and
+    ``total`` the longest upload, in seconds.
     """
 
     max_size: int
@@ -35,10 +35,7 @@ class BodyLimits:
 
 
 async def read_json_object(request: web.Request, limits: BodyLimits) -> dict[str, Any]:
-    """Read and parse the body.
-
-    Raises ``BodyTooLargeError``, ``RequestTimeoutError`` or ``InvalidRequestError``.
-    """
+    """Reads and parses the body. Raises ``BodyTooLargeError``, ``RequestTimeoutError`` or ``InvalidRequestError``."""
     body = await read_body(request, limits)
     return await aside(len(body), parse_json_object, body)
 
@@ -51,7 +48,7 @@ async def aside(size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwar
 
 
 async def read_body(request: web.Request, limits: BodyLimits) -> bytearray:
-    """The whole body, unpacked. Refused by its declared length where there is one, else as soon as it exceeds the limit."""
+    """Returns the whole body, unpacked. Refuses it by its declared length where there is one, else as soon as it exceeds the limit."""
     if (request.content_length or 0) > limits.max_size:
         raise _too_large(limits)
     decoder = decoder_of(request)

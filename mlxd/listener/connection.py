@@ -22,7 +22,7 @@ _LAST_BYTES = 1.0  # seconds
 
 
 class OpenConnections:
-    """Those of one listening address."""
+    """The open connections of one listening address."""
 
     def __init__(self) -> None:
         self._open: set[Connection] = set()
@@ -47,12 +47,12 @@ class OpenConnections:
             connection.retire()
 
     def add(self, connection: "Connection") -> None:
-        """The connection is open now."""
+        """Takes note that the connection is open now."""
         self._open.add(connection)
         connection.retiring = self._retired
 
     def discard(self, connection: "Connection") -> None:
-        """The connection is closed."""
+        """Takes note that the connection is closed."""
         self._open.discard(connection)
 
 
@@ -110,24 +110,24 @@ class Connection(web.RequestHandler):
             await asyncio.sleep(_LAST_BYTES)
 
     def retire(self) -> None:
-        """Its listener has closed."""
+        """Closes the connection, whose listener has closed, unless a request is under way, waiting, or still to come as the first."""
         self.retiring = True
         if self._request_count and not self._request_in_progress and not self._has_request_waiting():
             self.force_close()
 
     def _not_taken(self) -> int:
-        """Bytes that the client's end of the connection has not taken: here, and in the system."""
+        """Returns how many bytes the client's end of the connection has not taken: here, and in the system."""
         if self._wire is None or self._wire.get_extra_info("socket").fileno() < 0:
             return 0
         return self._wire.get_write_buffer_size() + unsent_bytes(self._wire.get_extra_info("socket"))
 
     def _has_request_waiting(self) -> bool:
-        """Received by the system, and not read from it yet."""
+        """Tells whether the system has received anything that was not read from it yet."""
         sock = self._wire.get_extra_info("socket") if self._wire is not None else None
         return sock is not None and sock.fileno() >= 0 and bool(select.select([sock], [], [], 0)[0])
 
     def is_read(self) -> bool:
-        """Whether the client has taken anything since this was asked last, or there is nothing to take."""
+        """Tells whether the client has taken anything since this was asked last, or there is nothing to take."""
         before, self._unsent = self._unsent, self._not_taken()
         moved, self._has_moved = self._has_moved, False
         return moved or not self._unsent or self._unsent < before
@@ -158,6 +158,6 @@ class Connection(web.RequestHandler):
 
     @override
     def log_exception(self, *args: Any, **kw: Any) -> None:
-        """A broken body is met a second time when aiohttp skips the rest of it; the client has been told already."""
+        """Leaves out a broken body, which is met a second time when aiohttp skips the rest of it; the client has been told already."""
         if not isinstance(kw.get("exc_info"), web.RequestPayloadError):
             super().log_exception(*args, **kw)

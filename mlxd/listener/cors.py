@@ -12,10 +12,10 @@ _PREFLIGHT_MAX_AGE = "600"  # seconds
 
 
 def check_origin(request: web.Request, allowed: tuple[str, ...]) -> None:
-    """Refuse a browser's request from an origin that is not listed.
+    """Refuses a browser's request from an origin that is not listed.
 
-    Requests of the same origin are no exception: mlxd serves no pages, so a page that claims our origin is not ours.
-    ``"*"`` allows every origin. Raises ``ForbiddenError``.
+    Requests of the same origin are no exception: mlxd serves no pages, so a page that claims our origin is not ours. ``"*"`` allows every
+    origin. Raises ``ForbiddenError``.
     """
     origins = request.headers.getall("Origin", [])
     if not origins:
@@ -28,7 +28,7 @@ def check_origin(request: web.Request, allowed: tuple[str, ...]) -> None:
 
 
 def preflight_response(request: web.Request) -> web.Response | None:
-    """The answer to a CORS preflight of an allowed origin; None where the request is none."""
+    """Returns the answer to a CORS preflight of an allowed origin; None where the request is none."""
     if request.method != "OPTIONS" or _ALLOWED_ORIGIN not in request or "Access-Control-Request-Method" not in request.headers:
         return None
     response = web.Response(status=204)
@@ -43,7 +43,7 @@ def preflight_response(request: web.Request) -> web.Response | None:
 
 
 async def add_cors_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """An ``on_response_prepare`` signal: streams and errors get the headers too."""
+    """Adds the headers as an ``on_response_prepare`` signal, so that streams and errors get them too."""
     origin = request.get(_ALLOWED_ORIGIN)
     if origin is not None:
         response.headers["Access-Control-Allow-Origin"] = origin

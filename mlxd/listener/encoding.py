@@ -23,7 +23,7 @@ def check_encoding(request: web.Request) -> None:
 
 
 def decoder_of(request: web.Request) -> "Decoder | None":
-    """What unpacks the request's body; None where it is plain. Raises as ``check_encoding``."""
+    """Returns what unpacks the request's body; None where it is plain. Raises as ``check_encoding`` does."""
     coding = _coding(request)
     return Decoder(_WINDOWS[coding], coding) if coding else None
 
@@ -37,7 +37,7 @@ def _coding(request: web.Request) -> str:
 
 
 class Decoder:
-    """One body. Feed it in order; ``finish`` after the last piece."""
+    """An unpacker of one body, which is fed in order; ``finish`` follows the last piece."""
 
     def __init__(self, window: Callable[[bytes], int], coding: str) -> None:
         self._window = window
@@ -72,7 +72,7 @@ class Decoder:
             raise InvalidRequestError(f"the body cannot be read: it is no {self._coding} data") from None
 
     def _next_member(self, unpacker: "zlib._Decompress") -> bytes:
-        """What follows the end: of gzip, more of the same (RFC 1952, 2.2); of deflate, nothing may."""
+        """Returns what follows the end: of gzip, more of the same may (RFC 1952, 2.2); of deflate, nothing may."""
         rest = unpacker.unused_data
         if rest and self._coding != "gzip":
             raise InvalidRequestError(f"the body cannot be read: something follows its {self._coding} data")
@@ -82,7 +82,7 @@ class Decoder:
 
 
 def _deflate_window(head: bytes) -> int:
-    """The format is zlib's (RFC 1950); some clients send the bare stream."""
+    """Returns the window of zlib's format (RFC 1950), or that of the bare stream, which some clients send."""
     is_zlib = head[0] & 0x0F == zlib.DEFLATED and int.from_bytes(head, "big") % 31 == 0
     return zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS
 

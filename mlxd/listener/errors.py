@@ -32,17 +32,17 @@ _CLOSE_AFTER = (BodyTooLargeError, RequestTimeoutError)  # the rest of the body 
 
 
 def openai_error_body(error: MlxdError) -> dict[str, Any]:
-    """``{"error": {"message", "type", "param", "code"}}``, as OpenAI's clients expect it."""
+    """Returns ``{"error": {"message", "type", "param", "code"}}``, as OpenAI's clients expect it."""
     return {"error": {"message": error.message, "type": error.kind, "param": error.param, "code": error.code}}
 
 
 def internal_error() -> MlxdError:
-    """What a client learns of a bug of ours. The log has the traceback, under the request's id."""
+    """Returns what a client learns of a bug of ours. The log has the traceback, under the request's id."""
     return MlxdError("internal error; the log has the details under the request id of this answer's x-request-id header")
 
 
 def error_response(error: MlxdError, body: ErrorBody = openai_error_body) -> web.Response:
-    """The whole answer: status, headers and body."""
+    """Returns the whole answer: status, headers and body."""
     response = web.json_response(body(error), status=error.status)
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
@@ -58,7 +58,7 @@ def error_response(error: MlxdError, body: ErrorBody = openai_error_body) -> web
 
 
 def error_middleware(on_error: OnError, bodies: Mapping[str, ErrorBody]) -> Middleware:
-    """Turn whatever a handler raises into an answer, and tell ``on_error`` of each.
+    """Turns whatever a handler raises into an answer, and tells ``on_error`` of each.
 
     ``bodies`` maps a route's canonical path (``"/v1/messages"``) to its shape of errors; all others get OpenAI's.
     """

@@ -26,11 +26,11 @@ def check_framing(request: web.Request) -> None:
 
 
 async def expect_continue(_: web.Request) -> None:
-    """``Expect`` handler of a route. Nothing is sent yet: a client that is to be refused must not send its body first."""
+    """Sends nothing yet, as the ``Expect`` handler of a route: a client that is to be refused must not send its body first."""
 
 
 async def send_continue(request: web.Request) -> None:
-    """Tells a client that waits for it to send its body. To be called when the body is wanted, once all that headers say is found right."""
+    """Tells a client that waits for it to send its body. Is called when the body is wanted, once all that headers say is found right."""
     if _CONTINUED in request or request.version < HttpVersion11 or not _expects_continue(request):
         return  # RFC 9110, 10.1.1: ignored in HTTP/1.0
     request[_CONTINUED] = True
@@ -39,7 +39,7 @@ async def send_continue(request: web.Request) -> None:
 
 
 async def close_where_unsure(request: web.Request, response: web.StreamResponse) -> None:
-    """An ``on_response_prepare`` signal: says ``Connection: close`` where the next request might be taken for the rest of this one, or
+    """Says ``Connection: close``, as an ``on_response_prepare`` signal, where the next request might be taken for the rest of this one, or
     would not be heard.
     """
     if _holds_its_body_back(request) or request.content.exception() is not None or _is_unusual(request) or _is_retiring(request):
@@ -52,12 +52,14 @@ def _expects_continue(request: web.BaseRequest) -> bool:
 
 
 def _holds_its_body_back(request: web.Request) -> bool:
-    """The client may send its body all the same, or the next request in its place."""
+    """Tells whether the client holds its body back: it may send it all the same, or the next request in its place."""
     return not request.content.is_eof() and _expects_continue(request) and _CONTINUED not in request
 
 
 def _is_unusual(request: web.BaseRequest) -> bool:
-    """Aiohttp's parser stands still after an upgrade that is not taken; a transfer coding that is refused was read as chunks."""
+    """Tells whether aiohttp's parser is no guide to what follows: it stands still after an upgrade that is not taken, and reads a transfer
+    coding that is refused as chunks.
+    """
     return "Upgrade" in request.headers or request.method == "CONNECT" or _has_odd_codings(request)
 
 

@@ -47,7 +47,9 @@ def parse_json_object(body: bytes | bytearray) -> dict[str, Any]:
 
 
 def _decoded(text: bytes | bytearray) -> Any:
-    """As ``msgspec.json.decode``, but long arrays of numbers in turns: a million of them hold the interpreter for a tenth of a second."""
+    """Decodes as ``msgspec.json.decode`` does, but long arrays of numbers in turns: a million of them hold the interpreter for a tenth of a
+    second.
+    """
     try:
         members = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
         return {name: _array_in_turns(bytes(raw)) for name, raw in members.items()}
@@ -72,7 +74,7 @@ def _array_in_turns(text: bytes) -> Any:
 
 
 def json_type(value: object) -> str:
-    """A value's type in JSON's words, with an article."""
+    """Names a value's type in JSON's words, with an article."""
     names: dict[type, str] = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
     return names.get(type(value), "a number")
 
@@ -122,7 +124,7 @@ class _Shape:
             raise InvalidRequestError(f"the body is nested too deeply; at most {MAX_DEPTH} levels are taken")
 
     def _string(self, begin: int) -> int:
-        """Takes note of one string; where it ends."""
+        """Takes note of one string, and returns where it ends."""
         self._count_value()
         end = self._end_of_string(begin)
         keys = self._open[-1] if self._open else None
@@ -137,7 +139,7 @@ class _Shape:
         return end
 
     def _end_of_string(self, begin: int) -> int:
-        """Behind the closing quote; the end of the text where there is none."""
+        """Returns the place behind the closing quote; the end of the text where there is none."""
         at = begin + 1
         quote = self._text.find(b'"', at)
         if quote == -1:
@@ -152,7 +154,7 @@ class _Shape:
 
 
 def _plainly_written(key: bytes) -> bytes:
-    """With no escapes that need not be: one key may be written in many ways."""
+    """Writes a key with no escapes that need not be, for one key may be written in many ways."""
     try:
         return msgspec.json.encode(msgspec.json.decode(key))
     except (msgspec.MsgspecError, UnicodeError):

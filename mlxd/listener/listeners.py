@@ -24,7 +24,7 @@ class Move:
 
 @dataclass
 class PreparedMoves:
-    """Bound, but nothing is answered there yet. To be committed or rolled back."""
+    """Moves whose new addresses are bound, but where nothing is answered yet. They are to be committed or rolled back."""
 
     moves: tuple[Move, ...]
     bound: list[tuple[str, Address, Bound]] = field(default_factory=list)
@@ -41,13 +41,13 @@ class _Closing:
 
 
 class Listeners:
-    """By role, in the order they start."""
+    """The listeners by role, in the order they start."""
 
     def __init__(self, listeners: Mapping[str, Listener]) -> None:
         self._listeners = dict(listeners)
 
     async def start(self) -> None:
-        """Raises ``ListenError``, and then none of them listens."""
+        """Starts all listeners. Raises ``ListenError``, and then none of them listens."""
         started: list[Listener] = []
         try:
             for listener in self._listeners.values():
@@ -59,28 +59,28 @@ class Listeners:
             raise
 
     async def stop(self) -> None:
-        """The last one first."""
+        """Stops all listeners, the last one first."""
         for listener in reversed(self._listeners.values()):
             await listener.stop()
 
     def addresses(self, role: str) -> tuple[Address, ...]:
-        """Where it listens now, with real port numbers."""
+        """Returns where the listener listens now, with real port numbers."""
         return self._listeners[role].addresses
 
     def stop_accepting(self, role: str) -> None:
-        """See ``Listener``."""
+        """Closes all listening sockets of one listener; the requests that have begun go on."""
         self._listeners[role].stop_accepting()
 
     @property
     def bound(self) -> tuple[tuple[str, Address], ...]:
-        """Every role with every address it listens on now."""
+        """Returns every role with every address it listens on now."""
         return tuple((role, address) for role, one in self._listeners.items() for address in one.addresses)
 
     def prepare(self, moves: Sequence[Move]) -> PreparedMoves:
-        """Bind what is to be opened. Raises ``ListenError``, and then all is as before.
+        """Binds what is to be opened. Raises ``ListenError``, and then all is as before.
 
-        Where the new address overlaps an old one that is to be closed ("127.0.0.1:8000" and "0.0.0.0:8000"), no system lets both be
-        bound: then the old one closes first, for the moment it takes; connections go on.
+        Where the new address overlaps an old one that is to be closed ("127.0.0.1:8000" and "0.0.0.0:8000"), no system lets both be bound:
+        then the old one closes first, for the moment it takes; connections go on.
         """
         prepared = PreparedMoves(tuple(moves))
         closing = [_Closing(move.role, address, self._listeners[move.role].bound_to(address)) for move in moves for address in move.closed]
@@ -94,26 +94,26 @@ class Listeners:
         return prepared
 
     def close_old(self, prepared: PreparedMoves) -> None:
-        """First half of a commit: what is to be closed. Connections go on."""
+        """Closes what is to be closed, as the first half of a commit. Connections go on."""
         for move in prepared.moves:
             for address in move.closed:
                 self._listeners[move.role].close(address)
                 _log.info("listener_closed", role=move.role, address=str(address))
 
     def serve_new(self, prepared: PreparedMoves) -> None:
-        """Second half: serve the new addresses. Who connected to them meanwhile has waited."""
+        """Serves the new addresses, as the second half of a commit. Who connected to them meanwhile has waited."""
         for role, address, bound in prepared.bound:
             self._listeners[role].serve(address, bound)
             _log.info("listener_opened", role=role, address=str(bound.address))
 
     def take_back(self, prepared: PreparedMoves) -> None:
-        """After ``serve_new``, or a part of it: as ``roll_back``."""
+        """Rolls back after ``serve_new``, or a part of it."""
         for role, address, _ in prepared.bound:
             self._listeners[role].close(address)
         self.roll_back(prepared)
 
     def roll_back(self, prepared: PreparedMoves) -> None:
-        """As if nothing had been prepared."""
+        """Leaves all as if nothing had been prepared."""
         for _, _, bound in prepared.bound:
             bound.close()
         for old in prepared.suspended:

@@ -15,7 +15,7 @@ _SO_NWRITE = 0x1024  # sys/socket.h of macOS
 
 
 def peer_of(request: web.BaseRequest) -> str:
-    """``127.0.0.1`` over TCP, ``uid 501`` over a unix socket; ``unknown`` where the system does not say, or the client is gone."""
+    """Returns ``127.0.0.1`` over TCP, ``uid 501`` over a unix socket; ``unknown`` where the system does not say, or the client is gone."""
     if request.transport is None:
         return "unknown"
     address = request.transport.get_extra_info("peername")
@@ -30,7 +30,7 @@ def peer_of(request: web.BaseRequest) -> str:
 
 
 def unsent_bytes(sock: socket.socket) -> int:
-    """What was written to the socket and its other end has not taken; 0 where the system does not say."""
+    """Returns how many bytes were written to the socket that its other end has not taken; 0 where the system does not say."""
     try:
         if sys.platform == "darwin":
             return sock.getsockopt(socket.SOL_SOCKET, _SO_NWRITE)

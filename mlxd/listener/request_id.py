@@ -13,7 +13,7 @@ _SANE = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")  # nothing that could break a 
 
 
 def request_id(request: web.BaseRequest) -> str:
-    """The id of this request; made at the first call."""
+    """Returns the id of this request, which is made at the first call."""
     known: str | None = request.get(_REQUEST_ID)
     if known is not None:
         return known
@@ -25,11 +25,11 @@ def request_id(request: web.BaseRequest) -> str:
 
 @web.middleware
 async def request_id_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Bind the id to the log context. aiohttp runs each request in a task of its own, so nothing leaks to the next."""
+    """Binds the id to the log context. aiohttp runs each request in a task of its own, so nothing leaks to the next."""
     structlog.contextvars.bind_contextvars(request_id=request_id(request))
     return await handler(request)
 
 
 async def add_request_id(request: web.Request, response: web.StreamResponse) -> None:
-    """An ``on_response_prepare`` signal: streams and errors get the header too."""
+    """Adds the header as an ``on_response_prepare`` signal, so that streams and errors get it too."""
     response.headers[HEADER] = request_id(request)

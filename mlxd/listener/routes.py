@@ -19,7 +19,7 @@ def add_fallback(app: web.Application) -> None:
 
 
 def route_of(request: web.Request) -> str:
-    """The path of the request's route as it is declared, ``/v1/models/{id}``; "" where there is none."""
+    """Returns the path of the request's route as it is declared, ``/v1/models/{id}``; "" where there is none."""
     resource = request.match_info.route.resource
     canonical = resource.canonical if resource is not None else ""
     return "" if canonical == "/{rest}" else canonical
@@ -41,12 +41,12 @@ async def _answer_nothing(request: web.Request) -> web.StreamResponse:
 
 
 def _nearest(request: web.Request) -> str | None:
-    """The path that ends most like the request's: a base URL has the "/v1" too much, or lacks it."""
+    """Returns the path that ends most like the request's: a base URL has the "/v1" too much, or lacks it."""
     known = sorted({resource.canonical for resource in request.app.router.resources() if "{" not in resource.canonical}, key=len)
     return max((path for path in known if _alike(path, request.path)), key=lambda path: _alike(path, request.path), default=None)
 
 
 def _alike(path: str, other: str) -> int:
-    """The number of segments that both end in."""
+    """Returns the number of segments that both end in."""
     pairs = zip(reversed(path.strip("/").split("/")), reversed(other.strip("/").split("/")), strict=False)
     return sum(1 for _ in takewhile(lambda pair: pair[0] and pair[0] == pair[1], pairs))

@@ -47,7 +47,9 @@ ROLE = web.RequestKey("mlxd.role", Role)
 
 @dataclass(frozen=True, kw_only=True)
 class SecurityRules:
-    """One listener's rules. No tokens at all: open (the configuration allows that on loopback and unix sockets only)."""
+    """The rules of one listener, which is open where it has no tokens at all (the configuration allows that on loopback and unix sockets
+    only).
+    """
 
     hosts: frozenset[str] = frozenset()  # beside loopback names and the address a connection came in by
     origins: tuple[str, ...] = ()
@@ -58,12 +60,12 @@ class SecurityRules:
 
 
 def inference_rules(server: ServerTable) -> SecurityRules:
-    """From ``[server]``, with the secrets already resolved."""
+    """Returns the rules of ``[server]``, whose secrets are resolved already."""
     return SecurityRules(hosts=_hosts(server.listen, server.allowed_hosts), origins=server.cors_origins, tokens=server.api_keys)
 
 
 def admin_rules(admin: AdminTable, *, content_types: frozenset[str] = _JSON, reading_paths: frozenset[str] = frozenset()) -> SecurityRules:
-    """From ``[admin]``, with the secrets already resolved. No browser origin is ever allowed."""
+    """Returns the rules of ``[admin]``, whose secrets are resolved already. No browser origin is ever allowed."""
     return SecurityRules(
         hosts=_hosts(admin.listen, admin.allowed_hosts),
         tokens=tuple(filter(None, [admin.token])),
@@ -74,12 +76,14 @@ def admin_rules(admin: AdminTable, *, content_types: frozenset[str] = _JSON, rea
 
 
 def metrics_rules(admin: AdminTable, metrics: MetricsTable) -> SecurityRules:
-    """From ``[admin]``, for the listener of ``metrics.listen``."""
+    """Returns the rules of ``[admin]`` for the listener of ``metrics.listen``."""
     return replace(admin_rules(admin), hosts=_hosts(metrics.listen or (), admin.allowed_hosts))
 
 
 def security_middleware(rules: Callable[[], SecurityRules]) -> Middleware:
-    """Raises ``ForbiddenError``, ``UnsupportedMediaTypeError`` or ``UnauthorizedError``; else lets the request pass."""
+    """Returns a middleware that raises ``ForbiddenError``, ``UnsupportedMediaTypeError`` or ``UnauthorizedError``, or lets the request
+    pass.
+    """
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -156,15 +160,15 @@ def _check_token(request: web.Request, rules: SecurityRules) -> Role:
 
 
 def _is_from_here(request: web.Request) -> bool:
-    """Over a unix socket or loopback. The configuration lets no other listener be open; but a connection may have outlived the listener
-    it came in by, and the tokens of that time.
+    """Tells whether the request came over a unix socket or loopback. The configuration lets no other listener be open; but a connection may
+    have outlived the listener it came in by, and the tokens of that time.
     """
     local = request.transport.get_extra_info("sockname") if request.transport else None
     return not isinstance(local, tuple) or _is_loopback(local[0])
 
 
 def _is_one_of(token: str, known: Iterable[str]) -> bool:
-    """In a time that does not depend on which one, how much of it, or whether any matches."""
+    """Tells whether the token is known, in a time that does not depend on which one, how much of it, or whether any matches."""
     digest = _digest(token)
     return sum([hmac.compare_digest(digest, _digest(one)) for one in known]) > 0
 

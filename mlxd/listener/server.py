@@ -24,9 +24,9 @@ _WRITE_STALL = 60.0  # seconds after which a client that reads nothing of its an
 
 
 class Listener:
-    """Start once, stop once. Between the two, addresses may be opened and closed (a reload does).
+    """A listener starts once and stops once. Between the two, addresses may be opened and closed (a reload does).
 
-    ``write_stall``: seconds after which a client that reads nothing of what was written to it is cut off.
+    A client that reads nothing of what was written to it for ``write_stall`` seconds is cut off.
     """
 
     def __init__(
@@ -42,11 +42,11 @@ class Listener:
 
     @property
     def addresses(self) -> tuple[Address, ...]:
-        """Where it listens now, with real port numbers."""
+        """Returns where it listens now, with real port numbers."""
         return tuple(site.bound.address for site in self._open.values())
 
     async def start(self) -> None:
-        """Bind all addresses, then serve. Raises ``ListenError``, and then none of them is bound."""
+        """Binds all addresses, then serves. Raises ``ListenError``, and then none of them is bound."""
         bounds = _bind_all(self._wanted)
         try:
             await self._runner.setup()
@@ -60,11 +60,11 @@ class Listener:
             raise
 
     def bound_to(self, wanted: Address) -> Address:
-        """The address with its real port; as it is where it is not open."""
+        """Returns the address with its real port, or as it is where it is not open."""
         return self._open[wanted].bound.address if wanted in self._open else wanted
 
     def serve(self, wanted: Address, bound: Bound) -> None:
-        """Serve what is bound already, for the address that was ``wanted``; from now on it is the listener's to close."""
+        """Serves what is bound already, for the address that was ``wanted``; from now on it is the listener's to close."""
         connections = OpenConnections()
         accepted = partial(self._accepted, connections)
         with contextlib.ExitStack() as on_failure:
@@ -75,19 +75,21 @@ class Listener:
         self._open[wanted] = _Site(bound, acceptors, connections)
 
     def close(self, wanted: Address) -> None:
-        """Stop listening on one address. Its connections finish the requests they are at, and close. No effect on one that is not open."""
+        """Stops listening on one address. Its connections finish the requests they are at, and close. Does nothing for one that is not
+        open.
+        """
         site = self._open.pop(wanted, None)
         if site is not None:
             site.close()
             self._closing = [*(old for old in self._closing if len(old.connections)), site]
 
     def stop_accepting(self) -> None:
-        """Close all listening sockets; the requests that have begun go on."""
+        """Closes all listening sockets; the requests that have begun go on."""
         for wanted in list(self._open):
             self.close(wanted)
 
     async def stop(self) -> None:
-        """Close everything. Handlers that still run get ``shutdown_timeout``, are then cancelled, and get it once more."""
+        """Closes everything. Handlers that still run get ``shutdown_timeout``, are then cancelled, and get it once more."""
         self.stop_accepting()
         if self._watching is not None:
             self._watching.cancel()
@@ -112,7 +114,9 @@ class Listener:
         return connections.accept(server)
 
     async def _watch_writes(self) -> None:
-        """An answer that nobody reads would be kept, with its connection, for as long as the client likes."""
+        """Cuts off clients that do not read: an answer that nobody reads would be kept, with its connection, for as long as the client
+        likes.
+        """
         idle: dict[Connection, float] = {}  # seconds
         tick = self._write_stall / 4
         while True:

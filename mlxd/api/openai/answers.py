@@ -35,7 +35,7 @@ class _Answer(msgspec.Struct, kw_only=True):
 class _Shape(AnswerShape):
     """What both endpoints have in common: an answer's identity, its chunks' order, and its usage.
 
-    ``with_usage``: a stream has a last chunk of usage, and the chunks before it a null in its place.
+    A stream ``with_usage`` has a last chunk of usage, and the chunks before it a null in its place.
     """
 
     chunk_kind: ClassVar[str]
@@ -59,11 +59,11 @@ class _Shape(AnswerShape):
 
     @abstractmethod
     def _delta(self, part: Text | Reasoning) -> bytes:
-        """A chunk with more text."""
+        """Returns a chunk with more text."""
 
     @abstractmethod
     def _end(self, reason: FinishReason) -> bytes:
-        """The chunk after the last text."""
+        """Returns the chunk after the last text."""
 
     def _document(
         self, kind: str, choices: Sequence[dict[str, Any]], usage: dict[str, Any] | msgspec.UnsetType | None = msgspec.UNSET
@@ -81,8 +81,8 @@ class _Shape(AnswerShape):
 
 
 class ChatShape(_Shape):
-    """``chat.completion`` and ``chat.completion.chunk``. The first delta names the role. What the model thought is ``reasoning_content``,
-    as vLLM, llama.cpp and DeepSeek call it.
+    """The shape of ``chat.completion`` and ``chat.completion.chunk``. The first delta names the role. What the model thought is
+    ``reasoning_content``, as vLLM, llama.cpp and DeepSeek call it.
     """
 
     chunk_kind = "chat.completion.chunk"
@@ -102,7 +102,7 @@ class ChatShape(_Shape):
 
     @override
     def _end(self, reason: FinishReason) -> bytes:
-        """An answer without any text has its role here."""
+        """Returns the last chunk, which has the role of an answer without any text."""
         return self._chunk({} if self._role_sent else {"content": ""}, reason)
 
     def _chunk(self, delta: dict[str, str], reason: FinishReason | None) -> bytes:
@@ -114,7 +114,7 @@ class ChatShape(_Shape):
 
 
 class CompletionShape(_Shape):
-    """``text_completion``, whole and in chunks: all the model wrote, in order, for there is no field for reasoning."""
+    """The shape of ``text_completion``, whole and in chunks: all the model wrote, in order, for there is no field for reasoning."""
 
     chunk_kind = "text_completion"
 
@@ -137,7 +137,7 @@ def _text_choice(text: str, reason: FinishReason | None) -> dict[str, Any]:
 
 
 def usage_body(usage: Usage) -> dict[str, Any]:
-    """OpenAI's ``usage``."""
+    """Returns OpenAI's ``usage``."""
     return {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
@@ -147,7 +147,7 @@ def usage_body(usage: Usage) -> dict[str, Any]:
 
 
 def fingerprint(model: ReadyModel) -> str:
-    """Changes when the same seed may give other tokens: with the model, its numbers, its runner or our version."""
+    """Returns what changes when the same seed may give other tokens: with the model, its numbers, its runner or our version."""
     ready = model.ready
     parts = [mlxd.__version__, model.config.source, ready.runner, ready.device, ready.dtype, *sorted(ready.versions.items())]
     return f"fp_{hashlib.sha256(repr(parts).encode()).hexdigest()[:12]}"

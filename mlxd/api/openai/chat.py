@@ -23,7 +23,7 @@ _LAST_IS_ANSWER = (
 
 
 class ChatRequest(GenerationFields):
-    """The body."""
+    """The body of a request for a chat completion."""
 
     messages: Annotated[list[Message], Field(min_length=1)]
     # -1 and 0: no limit, as front ends mean them
@@ -34,14 +34,14 @@ class ChatRequest(GenerationFields):
 
     @property
     def wire_prompt(self) -> ChatPrompt:
-        """For the model's chat template."""
+        """Returns the messages for the model's chat template."""
         return ChatPrompt(
             messages=[message.to_wire() for message in self.messages], continue_final_message=bool(self.continue_final_message)
         )
 
     @property
     def token_limit(self) -> int | None:
-        """``max_tokens`` by either of its names."""
+        """Returns ``max_tokens`` by either of its names; None where neither sets a limit."""
         limits = (self.max_completion_tokens, self.max_tokens)
         return next((limit for limit in limits if limit is not None and limit > 0), None)
 
@@ -62,7 +62,7 @@ class ChatRequest(GenerationFields):
 
 
 def chat_request(body: Mapping[str, Any]) -> ChatRequest:
-    """Raises ``InvalidRequestError`` naming the field that is wrong, unknown or not supported yet."""
+    """Reads the body. Raises ``InvalidRequestError`` naming the field that is wrong, unknown or not supported yet."""
     fields = supported(body, CHAT)
     if "messages" in fields:
         fields["messages"] = without_unsupported(fields["messages"])

@@ -17,7 +17,7 @@ from mlxd.wire.messages import TextPrompt, TokenPrompt
 
 
 def _prompt(value: object) -> TextPrompt | TokenPrompt:
-    """A string, token ids, or an array that holds exactly one of these."""
+    """Reads a string, token ids, or an array that holds exactly one of these."""
     if isinstance(value, list) and value and isinstance(value[0], str | list):
         if len(value) > 1:
             message = f"may hold one prompt, not {len(value)}: several prompts in one request are not supported yet"
@@ -36,23 +36,22 @@ def _prompt(value: object) -> TextPrompt | TokenPrompt:
 
 
 class CompletionRequest(GenerationFields):
-    """The body."""
+    """The body of a request for a text completion."""
 
     prompt: Annotated[InstanceOf[TextPrompt] | InstanceOf[TokenPrompt], BeforeValidator(_prompt)]
 
     @property
     def wire_prompt(self) -> TextPrompt | TokenPrompt:
-        """As it is."""
         return self.prompt
 
     @property
     def token_limit(self) -> int | None:
-        """Unset, or -1: up to the model's default."""
+        """Returns ``max_tokens``; None where it is unset or -1: up to the model's default."""
         return None if self.max_tokens == -1 else self.max_tokens
 
 
 def completion_request(body: Mapping[str, Any]) -> CompletionRequest:
-    """Raises ``InvalidRequestError`` naming the field that is wrong, unknown or not supported yet."""
+    """Reads the body. Raises ``InvalidRequestError`` naming the field that is wrong, unknown or not supported yet."""
     request = validated(CompletionRequest, supported(body, COMPLETIONS), COMPLETIONS)
     request.check_stream_options()
     if request.max_tokens == 0:  # asks for log-probabilities of the prompt, and for no answer

@@ -52,13 +52,13 @@ def _token_keys(value: object) -> object:
 
 
 class StreamOptions(Strict):
-    """``include_usage``: the stream ends with a chunk of usage."""
+    """The options of a stream, which ends with a chunk of usage where it is to ``include_usage``."""
 
     include_usage: bool | None = None
 
 
 class GenerationFields(Strict):
-    """Sampling, stopping and streaming. ``None`` means the model's configured default."""
+    """The fields of sampling, stopping and streaming. ``None`` means the model's configured default."""
 
     model: str
     stream: bool | None = None
@@ -80,21 +80,21 @@ class GenerationFields(Strict):
     @property
     @abstractmethod
     def wire_prompt(self) -> Prompt:
-        """What to generate from."""
+        """Returns what to generate from."""
 
     @property
     @abstractmethod
     def token_limit(self) -> int | None:
-        """How much to generate at most."""
+        """Returns how many tokens to generate at most; None leaves it to the model's default."""
 
     @property
     def streamed(self) -> bool:
-        """The client asked for a stream."""
+        """Tells whether the client asked for a stream."""
         return bool(self.stream)
 
     @property
     def wants_usage(self) -> bool:
-        """A stream ends with a chunk of usage."""
+        """Tells whether a stream ends with a chunk of usage."""
         return self.stream_options is not None and bool(self.stream_options.include_usage)
 
     def check_stream_options(self) -> None:
@@ -120,7 +120,9 @@ class GenerationFields(Strict):
         )
 
     def sampling(self, defaults: SamplingTable, vocab_size: int) -> SamplingParams:
-        """With the model's defaults where the request is silent. Raises ``InvalidRequestError`` for token ids the model lacks."""
+        """Returns the parameters, with the model's defaults where the request is silent. Raises ``InvalidRequestError`` for token ids the
+        model lacks.
+        """
         return SamplingParams(
             temperature=_or(self.temperature, defaults.temperature),
             top_p=_or(self.top_p, defaults.top_p) or 1.0,
@@ -156,7 +158,7 @@ def _or(value: T | None, default: T) -> T:
 
 
 def supported(body: Mapping[str, Any], known: Mapping[str, Neutral]) -> dict[str, Any]:
-    """``body`` without the fields that ask for nothing. Raises ``InvalidRequestError`` for one that is not supported yet."""
+    """Returns ``body`` without the fields that ask for nothing. Raises ``InvalidRequestError`` for one that is not supported yet."""
     fields = without_neutral(body, known)
     options = fields.get("stream_options")
     if isinstance(options, dict):

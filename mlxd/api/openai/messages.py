@@ -18,7 +18,7 @@ _LATER_PARTS = ("image_url", "image", "input_image", "input_audio", "audio", "vi
 
 
 def _joined(content: object) -> str:
-    """A string, or the text parts of a list, joined without a separator (they are one text that was cut)."""
+    """Returns a string, or the text parts of a list joined without a separator (they are one text that was cut)."""
     if isinstance(content, str):
         return content
     if not isinstance(content, list):
@@ -45,19 +45,19 @@ def _part(part: object, at: str) -> str:
 
 
 class Message(Strict):
-    """One message. ``developer`` is OpenAI's newer name of ``system``."""
+    """A message of a chat. ``developer`` is OpenAI's newer name of ``system``."""
 
     role: Literal["system", "developer", "user", "assistant"]
     content: Annotated[str, BeforeValidator(_joined)]
     name: Annotated[str, Field(min_length=1, max_length=64)] | None = None
 
     def to_wire(self) -> ChatMessage:
-        """As the chat template sees it."""
+        """Returns the message as the chat template sees it."""
         return ChatMessage(role="system" if self.role == "developer" else self.role, content=self.content, name=self.name)
 
 
 def without_unsupported(messages: object) -> object:
-    """The messages without fields that ask for nothing; anything of another shape is left for ``Message`` to refuse.
+    """Returns the messages without fields that ask for nothing; anything of another shape is left for ``Message`` to refuse.
 
     Raises ``InvalidRequestError`` naming the message and field that is not supported yet.
     """

@@ -12,20 +12,20 @@ from mlxd.control.model.status import ModelStatus
 
 
 async def list_models(request: web.Request) -> web.Response:
-    """All configured models with their aliases, loaded or not, in the file's order."""
+    """Answers with all configured models and their aliases, loaded or not, in the file's order."""
     listed = [_body(status, name) for status in request.app[MODELS].statuses() for name in (status.name, *status.config.aliases)]
     return web.json_response({"object": "list", "data": listed})
 
 
 async def show_model(request: web.Request) -> web.Response:
-    """One model by its id or an alias; both may contain "/". Raises ``ModelNotFoundError``."""
+    """Answers with one model by its id or an alias; both may contain "/". Raises ``ModelNotFoundError``."""
     models = request.app[MODELS]
     request[MODEL] = name = models.resolve(request.match_info["id"])
     return web.json_response(_body(models.status(name), name))
 
 
 def _body(status: ModelStatus, name: str) -> dict[str, Any]:
-    """OpenAI's model object, and what operators like to know (``state``, ``aliases``, ``context_length``) beside it."""
+    """Returns OpenAI's model object, and what operators like to know (``state``, ``aliases``, ``context_length``) beside it."""
     return {
         "id": name,
         "object": "model",

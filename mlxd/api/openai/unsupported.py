@@ -21,7 +21,7 @@ class Neutral:
 
 
 def _only(*values: object) -> Neutral:
-    """These values: ``true`` is not 1, and 1.0 is."""
+    """Returns a rule that accepts these values: ``true`` is not 1, and 1.0 is."""
     shown = " or ".join(json.dumps(value) for value in values)
     return Neutral(lambda found: any(isinstance(found, bool) == isinstance(value, bool) and found == value for value in values), shown)
 
@@ -121,7 +121,7 @@ ANSWERED: Mapping[str, Neutral] = {
 
 
 def without_neutral(body: Mapping[str, Any], known: Mapping[str, Neutral], where: str = "") -> dict[str, Any]:
-    """``body`` without the fields of ``known``. ``where``: what the message puts before a name, such as ``"messages[2]."``.
+    """Returns ``body`` without the fields of ``known``. ``where`` is what the message puts before a name, such as ``"messages[2]."``.
 
     Raises ``UnsupportedParameterError`` for the first of them that asks for something.
     """

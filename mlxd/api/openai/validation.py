@@ -30,7 +30,7 @@ _WORDS = {
 
 
 class Strict(BaseModel):
-    """Base of request bodies: no coercion, no unknown field."""
+    """The base of request bodies, which coerces nothing and takes no unknown field."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -39,7 +39,9 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def validated(kind: type[M], body: Mapping[str, Any], also_known: Iterable[str] = ()) -> M:
-    """Raises ``InvalidRequestError`` with one problem. ``also_known``: names to suggest beside the fields of ``kind``."""
+    """Returns the body as a ``kind``. Raises ``InvalidRequestError`` with one problem; ``also_known`` are names to suggest beside the
+    fields of ``kind``.
+    """
     try:
         return kind.model_validate(dict(body))
     except ValidationError as found:
@@ -50,17 +52,19 @@ def validated(kind: type[M], body: Mapping[str, Any], also_known: Iterable[str] 
 
 
 def problem(message: str, *, at: str = "", error: type[InvalidRequestError] = InvalidRequestError) -> PydanticCustomError:
-    """For validators of ours. ``message`` goes on after the field's name; ``at`` leads on from the field: ``"[1].type"``."""
+    """Returns an error for validators of ours to raise. ``message`` goes on after the field's name; ``at`` leads on from the field:
+    ``"[1].type"``.
+    """
     return PydanticCustomError("mlxd", "{message}", {"message": message, "at": at, "error": error})
 
 
 def whole(value: object) -> object:
-    """For whole numbers: JSON has one kind of number, and some clients write 8 as 8.0."""
+    """Makes a whole number of one that is written as a float: JSON has one kind of number, and some clients write 8 as 8.0."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def field_path(location: Sequence[str | int]) -> str:
-    """``("messages", 2, "role")`` to ``messages[2].role``."""
+    """Writes ``("messages", 2, "role")`` as ``messages[2].role``."""
     path = ""
     for part in location:
         path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
@@ -85,7 +89,7 @@ def _explained(found: ErrorDetails, known: Iterable[str], also_known: Iterable[s
 
 
 def _bound(value: object) -> object:
-    """A limit as one can write it: not as 2.14748e+09, nor as 2.0."""
+    """Returns a limit as one can write it: not as 2.14748e+09, nor as 2.0."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
