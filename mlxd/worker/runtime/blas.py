@@ -11,7 +11,7 @@ _LIBRARY = "libopenblas.so.0"
 
 
 def load_openblas() -> bool:
-    """Call before the first import of ``mlx``. Whether OpenBLAS is in use."""
+    """Loads OpenBLAS, and tells whether it is in use. Raises ``RuntimeError`` where ``mlx`` was imported before."""
     if sys.platform != "linux":
         return False
     if "mlx.core" in sys.modules:

@@ -1,4 +1,4 @@
-"""Which runner a model gets, and why. Whatever is not right for it is found out here, and said."""
+"""The choice of the runner that a model gets, and why. Whatever is not right for it is found out here, and said."""
 
 import logging
 from dataclasses import dataclass
@@ -19,7 +19,9 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Choice:
-    """``name`` and ``reason`` are shown to people; ``is_fallback``: another one was asked for. ``block_size`` is a paged cache's."""
+    """A runner, and why it is this one: ``name`` and ``reason`` are shown to people. ``is_fallback`` says that another one was asked for;
+    ``block_size`` is that of a paged cache, None without one.
+    """
 
     runner: Runner
     name: RunnerKind
@@ -29,7 +31,10 @@ class Choice:
 
 
 def choose_runner(order: Load, limits: ResolvedLimits, loaded: LoadedModel) -> Choice:
-    """Raises ``ConfigError`` where the cache is too small for anything."""
+    """Returns the runner that the order asks for, or one that is right for the model where that one is not.
+
+    Raises ``ConfigError`` where the cache is too small for anything.
+    """
     if order.mode == "simple":
         return Choice(SimpleRunner(loaded, _prompt_cache(order, limits), limits), RunnerKind.SIMPLE, 'batching.mode = "simple"')
     if order.cache_kind != "paged":

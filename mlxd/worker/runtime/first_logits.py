@@ -28,8 +28,9 @@ def check_weights(model: Any, dtype: str, directory: Path) -> None:
 
 
 def first_logits(model: Any, greeting: Sequence[int], dtype: str, config: JsonDocument) -> int:
-    """The width of the model's logits, for a short prompt and the token after it. Raises ``ModelSourceError`` where nothing can be
-    drawn from them, as with activations that are too large for the type.
+    """Returns the width of the model's logits, for a short prompt and the token after it.
+
+    Raises ``ModelSourceError`` where nothing can be drawn from them, as with activations that are too large for the type.
     """
     width = int(model(mx.array(_FIRST)[None], cache=make_prompt_cache(model)).shape[-1])
     known = [token for token in greeting if token < width]  # nothing checks that an embedding has the row it is asked for
@@ -48,7 +49,7 @@ def first_logits(model: Any, greeting: Sequence[int], dtype: str, config: JsonDo
 
 
 def _are_usable(logits: mx.array) -> bool:
-    """Some models forbid tokens by minus infinity; each row needs a token that can be drawn."""
+    """Tells whether each row has a token that can be drawn; some models forbid tokens by minus infinity."""
     highest = mx.max(logits, axis=-1)
     return bool(mx.all(mx.isfinite(highest)).item())  # the highest of numbers and one that is none is none
 

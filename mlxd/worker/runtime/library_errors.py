@@ -22,8 +22,8 @@ _NAMES = {int: "a whole number", float: "a number", str: "a string", bool: "true
 
 @contextmanager
 def library_errors(what: str, paths: tuple[Path, Path], causes: Callable[[], str] = lambda: "") -> Iterator[None]:
-    """``what`` begins the message, and the ``causes`` that are seen follow. ``paths``: a directory as the library saw it, and as the
-    operator knows it.
+    """Turns what a library raises into a ``ModelSourceError``. ``what`` begins the message, and the ``causes`` that are seen follow.
+    ``paths`` are a directory as the library saw it, and as the operator knows it.
     """
     try:
         yield
@@ -43,13 +43,13 @@ def _said(error: BaseException) -> str:
 
 
 def configuration_causes(config: JsonDocument) -> str:
-    """What in ``config.json`` may be the cause of a failure; empty where nothing looks wrong."""
+    """Tells what in ``config.json`` may be the cause of a failure; empty where nothing looks wrong."""
     found = suspects(config)
     return f"{config.path.name} has {', '.join(found[:3])}" if found else ""
 
 
 def suspects(config: JsonDocument) -> list[str]:
-    """What looks wrong in a configuration with which a model could not be made: mlx-lm itself checks no types."""
+    """Returns what looks wrong in a configuration with which a model could not be made: mlx-lm itself checks no types."""
     found = []
     for part in (config, config.part("text_config")):
         if part is not None:
@@ -61,7 +61,10 @@ def suspects(config: JsonDocument) -> list[str]:
 
 
 def _fields(part: JsonDocument) -> dict[str, tuple[Any, bool]]:
-    """Of the class that mlx-lm reads the part with: each field's type, and whether it has to be there."""
+    """Returns, of the class that mlx-lm reads the part with, each field's type, and whether it has to be there.
+
+    It is empty for a type of model that mlx-lm does not know.
+    """
     try:
         _, arguments = _get_classes(part.values)
         hints = get_type_hints(arguments)
@@ -82,7 +85,7 @@ def _of_wrong_type(part: JsonDocument, fields: dict[str, tuple[Any, bool]]) -> I
 
 
 def _of_no_size(part: JsonDocument) -> Iterator[str]:
-    """Zero where something is counted, and what is infinite, no number, or beyond all reason."""
+    """Yields each zero where something is counted, and what is infinite, no number, or beyond all reason."""
     for key, value in part.values.items():
         if not isinstance(value, int | float) or isinstance(value, bool):
             continue

@@ -1,4 +1,4 @@
-"""A model directory to a model in memory, on the device that is really there."""
+"""The way from a model directory to a model in memory, on the device that is really there."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -39,7 +39,7 @@ class OpenedModel:
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """Everything a runner needs. ``vocab_size``: the width of its logits."""
+    """Everything a runner needs. ``vocab_size`` is the width of its logits."""
 
     model: Any  # an mlx-lm model
     tokenizer: Any  # mlx-lm's TokenizerWrapper
@@ -54,7 +54,7 @@ class LoadedModel:
 
 
 def detect_device() -> str:
-    """Evaluates an array: a Metal build of MLX says it is available also where no device is."""
+    """Returns "gpu" or "cpu" after evaluating an array: a Metal build of MLX says it is available also where no device is."""
     try:
         with mx.stream(mx.gpu):
             mx.eval(mx.zeros(1) + 1)
@@ -65,13 +65,13 @@ def detect_device() -> str:
 
 
 def load(path: Path, *, dtype: str, context_limit: int | None) -> LoadedModel:
-    """The model in ``path``, opened and read; see ``open_model`` and ``read_weights``."""
+    """Returns the model in ``path``, opened and read as by ``open_model`` and ``read_weights``."""
     return read_weights(open_model(path, dtype=dtype, context_limit=context_limit))
 
 
 def open_model(path: Path, *, dtype: str, context_limit: int | None) -> OpenedModel:
-    """Everything is known of it, but its weights are not in memory yet. ``dtype`` "auto": as stored on a GPU; on a CPU dequantized
-    to float32, where anything else is unusably slow. ``context_limit``: the context that is wished for.
+    """Finds out everything about the model, but leaves its weights out of memory. ``dtype`` "auto" means as stored on a GPU, and on a CPU
+    dequantized to float32, where anything else is unusably slow. ``context_limit`` is the context that is wished for.
 
     Raises ``ModelSourceError`` for a directory that mlx-lm cannot load, and ``ConfigError`` for a context it cannot have.
     """
@@ -91,7 +91,7 @@ def open_model(path: Path, *, dtype: str, context_limit: int | None) -> OpenedMo
 
 
 def read_weights(opened: OpenedModel) -> LoadedModel:
-    """Into memory, cast and dequantized; then the model shows its first logits, which say how many tokens it knows.
+    """Reads the weights into memory, cast and dequantized; then the model shows its first logits, which say how many tokens it knows.
 
     Raises ``ModelSourceError`` where a weight or a logit is not a number.
     """
@@ -140,7 +140,7 @@ def _errors(facts: DirectoryFacts, view: Path) -> AbstractContextManager[None]:
 
 
 def _cast(model: Any, dtype: str, *, dequantize: bool) -> None:
-    """Scales are cast before they are used, so that nothing is rounded to the type they were stored in."""
+    """Casts, then dequantizes: scales are cast before they are used, so that nothing is rounded to the type they were stored in."""
     if dtype in _DTYPES:
         wanted = getattr(model, "cast_predicate", lambda _: True)  # some models keep parameters in float32
 
@@ -153,6 +153,6 @@ def _cast(model: Any, dtype: str, *, dequantize: bool) -> None:
 
 
 def leave_memory_unwired() -> None:
-    """A wired limit under concurrency has panicked macOS kernels (ml-explore/mlx#3186): undo what a library may have set."""
+    """Undoes what a library may have set: a wired limit under concurrency has panicked macOS kernels (ml-explore/mlx#3186)."""
     if mx.metal.is_available():
         mx.set_wired_limit(0)

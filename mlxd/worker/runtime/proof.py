@@ -17,14 +17,14 @@ _OF_NOISE = 8  # times
 
 
 def tolerance(loaded: LoadedModel) -> float:
-    """The largest ``difference`` that counts as rounding: more where the plain model itself depends on how its prompt is cut."""
+    """Returns the largest ``difference`` that counts as rounding: more where the plain model itself depends on how its prompt is cut."""
     tokens = random_tokens(loaded, 20, attempt=ATTEMPTS)
     noise = difference(_last_logits(loaded.model, tokens), _last_logits(loaded.model, tokens[:11], tokens[11:]))
     return min(_MOST, max(ROUNDING.get(loaded.dtype, _MOST), _OF_NOISE * noise))
 
 
 def _last_logits(model: Any, *chunks: list[int]) -> mx.array:
-    """Of the plain model, ``[1, vocab]``."""
+    """Returns the logits of the plain model after the chunks, ``[1, vocab]``."""
     cache = make_prompt_cache(model)
     for chunk in chunks:
         logits: mx.array = model(mx.array(chunk)[None], cache=cache)[:, -1]
@@ -32,13 +32,16 @@ def _last_logits(model: Any, *chunks: list[int]) -> mx.array:
 
 
 def random_tokens(loaded: LoadedModel, count: int, attempt: int) -> list[int]:
-    """The same for the same attempt."""
+    """Returns the same tokens for the same attempt."""
     tokens: list[int] = mx.random.randint(0, loaded.vocab_size, (count,), key=mx.random.key(attempt)).tolist()  # type: ignore[assignment]
     return tokens
 
 
 def difference(plain: mx.array, found: mx.array) -> float:
-    """The largest of two ``[n, vocab]``, in standard deviations of a row; infinite where shapes differ, or something is no number."""
+    """Returns the largest difference of two ``[n, vocab]``, in standard deviations of a row.
+
+    It is infinite where shapes differ, or something is no number.
+    """
     if plain.shape != found.shape:
         return float("inf")
     plain, found = plain.astype(mx.float32), found.astype(mx.float32)

@@ -9,16 +9,15 @@ CONVERSION = 1  # raise it whenever gguf.py makes something else of the same fil
 
 
 def fetch_model(source: str, progress: Progress) -> Path:
-    """The model's directory; fetched and converted first where it is not on disk. For loading.
+    """Returns the model's directory, for loading; it is fetched and converted first where it is not on disk.
 
-    MLX is imported only where a conversion is due, and then used in the calling thread.
-    Raises ``ModelSourceError``.
+    MLX is imported only where a conversion is due, and then used in the calling thread. Raises ``ModelSourceError``.
     """
     return resolve(source, progress, _CONVERTER)
 
 
 def pull_model(source: str, progress: Progress) -> Path:
-    """As ``fetch_model``, but a model of the hub is brought up to date. For ``mlxd pull``."""
+    """Does as ``fetch_model``, but brings a model of the hub up to date. It is for ``mlxd pull``."""
     return refresh(source, progress, _CONVERTER)
 
 

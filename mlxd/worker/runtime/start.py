@@ -1,4 +1,4 @@
-"""From a ``Load`` message to a model that has generated a token."""
+"""The way from a ``Load`` message to a model that has generated a token."""
 
 import logging
 import time
@@ -45,7 +45,7 @@ class ServableModel:
 def start_model(
     order: Load, limits: ResolvedLimits, progress: Callable[[LoadStage, int, int], None], permit: Callable[[NeedsMemory], int]
 ) -> ServableModel:
-    """Fetch, load, and generate one token, on the calling thread, which from then on owns the model. ``limits`` are the order's,
+    """Fetches, loads, and generates one token, on the calling thread, which from then on owns the model. ``limits`` are the order's,
     resolved. ``permit`` returns when there is memory, with the bytes that the cache may have.
 
     Raises ``ModelSourceError`` (the message names the file), ``ConfigError`` for a cache too small, and whatever MLX raises.
@@ -110,7 +110,7 @@ def _warm(runner: Runner, root: CacheRoot, opened: OpenedModel, loaded: LoadedMo
 
 
 def _everything(vocab_size: int) -> SamplingParams:
-    """Every penalty, filter and bias at once."""
+    """Returns every penalty, filter and bias at once."""
     return SamplingParams(
         temperature=0.5,
         top_p=0.9,
@@ -125,7 +125,7 @@ def _everything(vocab_size: int) -> SamplingParams:
 
 
 def _decoder(loaded: LoadedModel) -> Callable[[Sequence[int]], str]:
-    """Special tokens have no text; spaces stay as the model wrote them."""
+    """Returns a decoder that gives special tokens no text, and leaves spaces as the model wrote them."""
     tokenizer = loaded.tokenizer
 
     def decode(tokens: Sequence[int]) -> str:

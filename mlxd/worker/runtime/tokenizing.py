@@ -28,8 +28,8 @@ _TURN: Sequence[Message] = ({"role": "user", "content": "Which city?"}, {"role":
 
 @dataclass(frozen=True)
 class OpenTokenizer:
-    """``tokenizer`` is mlx-lm's wrapper. ``renderer`` None: the model has no chat template. ``greeting``: a short conversation in
-    tokens, empty where none can be rendered.
+    """What is known of a tokenizer: ``tokenizer`` is mlx-lm's wrapper, ``renderer`` None means that the model has no chat template, and
+    ``greeting`` is a short conversation in tokens, empty where none can be rendered.
     """
 
     tokenizer: Any
@@ -42,7 +42,7 @@ class OpenTokenizer:
 
 
 def open_tokenizer(facts: DirectoryFacts) -> OpenTokenizer:
-    """The tokenizer of a model's directory. Raises ``ModelSourceError`` where it cannot be read.
+    """Reads the tokenizer of a model's directory. Raises ``ModelSourceError`` where it cannot be read.
 
     A template that cannot render a plain conversation is a warning, and the model then only completes text.
     """
@@ -69,7 +69,9 @@ def _what(directory: Path) -> str:
 
 
 def _renderer(tokenizer: Any, found: FoundTemplates) -> tuple[ChatRenderer | None, str | None]:
-    """Also where it comes from. Some models are rendered by code of mlx-lm's or transformers' own instead of by a template."""
+    """Returns the renderer, and where it comes from. Some models are rendered by code of mlx-lm's or transformers' own instead of by a
+    template.
+    """
     if tokenizer.has_chat_template and (tokenizer.chat_template is None or "chat_template_type" in tokenizer.init_kwargs):
         return _LibraryRenderer(tokenizer), _LibraryRenderer.origin
     if found.chosen is None:
@@ -82,7 +84,7 @@ def _renderer(tokenizer: Any, found: FoundTemplates) -> tuple[ChatRenderer | Non
 
 
 def _rendered(renderer: ChatRenderer) -> str:
-    """A plain conversation; some templates want a system message. Raises what the renderer says of the first one."""
+    """Renders a plain conversation; some templates want a system message. Raises what the renderer says of the first one."""
     refused: InvalidRequestError | None = None
     for messages in _TRIALS:
         try:

@@ -18,17 +18,17 @@ _original = activations.swiglu
 
 
 def has_slow_exponentials() -> bool:
-    """On the device that is used now."""
+    """Tells whether the device that is used now has slow exponentials."""
     return _IS_X86 and mx.default_device().type == mx.DeviceType.cpu
 
 
 def exp(values: mx.array) -> mx.array:
-    """``e ** values``, the fast way of this machine."""
+    """Returns ``e ** values``, computed the fast way of this machine."""
     return mx.power(math.e, values) if has_slow_exponentials() else mx.exp(values)
 
 
 def swiglu(gate: mx.array, x: mx.array) -> mx.array:
-    """``silu(gate) * x``. An exponential that overflows makes it 0, as it should be; half precision has less room for that."""
+    """Returns ``silu(gate) * x``. An exponential that overflows makes it 0, as it should be; half precision has less room for that."""
     if gate.dtype != mx.float32 or not has_slow_exponentials():
         result: mx.array = _original(gate, x)
         return result
@@ -36,5 +36,5 @@ def swiglu(gate: mx.array, x: mx.array) -> mx.array:
 
 
 def install_activations(model: nn.Module) -> None:
-    """Right on every device."""
+    """Replaces mlx-lm's ``swiglu`` in the model by the one above, which is right on every device."""
     replace_function(model, "swiglu", _original, swiglu)

@@ -23,7 +23,7 @@ class NotBatchableError(MlxdError):
 
 
 def prove_batching(loaded: LoadedModel) -> None:
-    """Raises ``NotBatchableError`` with the reason."""
+    """Raises ``NotBatchableError`` with the reason where mlx-lm's batching is not right for the model."""
     try:
         found = min(_difference(loaded, attempt) for attempt in range(ATTEMPTS))
     except Exception as error:
@@ -40,7 +40,7 @@ def _difference(loaded: LoadedModel, attempt: int) -> float:
 
 
 def _batched(loaded: LoadedModel, prompts: list[list[int]]) -> list[tuple[list[int], mx.array]]:
-    """For each prompt the tokens generated, and the log-probabilities each was taken from, ``[n, vocab]``."""
+    """Returns for each prompt the tokens generated, and the log-probabilities each was taken from, ``[n, vocab]``."""
     generator = make_generator(loaded.model, stop_tokens=())
     uids = generator.insert(prompts, max_tokens=[_TOKENS] * len(prompts))
     found: dict[int, list[Any]] = {uid: [] for uid in uids}
@@ -51,7 +51,7 @@ def _batched(loaded: LoadedModel, prompts: list[list[int]]) -> list[tuple[list[i
 
 
 def _plain(model: Any, prompt: list[int], tokens: list[int]) -> mx.array:
-    """As the batch: the log-probabilities after the prompt, and after each token but the last."""
+    """Returns the log-probabilities after the prompt, and after each token but the last, as the batch gives them."""
     cache = make_prompt_cache(model)
     rows = [model(mx.array(part)[None], cache=cache)[0, -1] for part in (prompt, *([token] for token in tokens[:-1]))]
     logits = mx.stack(rows)

@@ -1,6 +1,6 @@
 """Continuous batching over mlx-lm's ``BatchGenerator``: a cache of its own for each sequence, padded to the longest.
 
-For models whose attention cannot read a paged cache, and for ``cache.kind = "entries"`` or ``"none"``. Everything of mlx-lm's
+It is for models whose attention cannot read a paged cache, and for ``cache.kind = "entries"`` or ``"none"``. Everything of mlx-lm's
 batching that may change between its releases is used here and nowhere else.
 """
 
@@ -37,7 +37,7 @@ _LARGEST_CHUNK = {"cpu": 512, "gpu": 2048}  # prompt tokens per step with nobody
 
 @dataclass(eq=False)
 class _Row:
-    """One request. ``uid`` once mlx-lm has it; ``prefilled`` of its prompt's tokens are computed or were cached."""
+    """One request. It has a ``uid`` once mlx-lm has it; ``prefilled`` of its prompt's tokens are computed or were cached."""
 
     request: EngineRequest
     process: MlxLmProcessor | None = None
@@ -47,7 +47,7 @@ class _Row:
 
     @property
     def decodes(self) -> bool:
-        """Its prompt is computed."""
+        """Tells whether its prompt is computed."""
         return self.prefilled >= len(self.request.tokens)
 
 
@@ -74,7 +74,7 @@ class ContiguousRunner(Runner):
 
     @override
     def abort(self, request_id: str) -> None:
-        """What was computed is cached: its client may try again."""
+        """Caches what was computed: its client may try again."""
         try:
             self._forget(request_id)
         except Exception as error:  # noqa: BLE001 - nobody knows in what state mlx-lm's batch is now
@@ -99,7 +99,7 @@ class ContiguousRunner(Runner):
 
     @override
     def step(self) -> StepReport:
-        """One token of every sequence that decodes, and a chunk of one prompt."""
+        """Computes one token of every sequence that decodes, and a chunk of one prompt."""
         report, self._owed = self._owed, StepReport()
         try:
             self._compute(report)
@@ -136,7 +136,7 @@ class ContiguousRunner(Runner):
 
     @override
     def memory(self) -> MemoryFigures:
-        """MLX's counters, and what kept prompts and running requests hold."""
+        """Counts as KV what kept prompts and running requests hold."""
         figures = self.cache()
         return MemoryFigures(
             weights=self._loaded.weight_bytes,
@@ -156,18 +156,18 @@ class ContiguousRunner(Runner):
     # ---- before the step ----
 
     def _chunk(self, decode_rows: int) -> int:
-        """Prompt tokens for this step; one at least, for mlx-lm takes no fewer."""
+        """Returns the prompt tokens for this step; one at least, for mlx-lm takes no fewer."""
         if not decode_rows:
             return self._budget.undisturbed(self._limits)
         return max(1, self._budget.beside(self._limits, decode_rows=decode_rows))
 
     def _plan(self, decode_rows: int, chunk: int) -> None:
-        """How long the step is expected to take."""
+        """Works out how long the step is expected to take."""
         tokens = max((min(chunk, len(row.request.tokens) - row.prefilled) for row in self._rows.values() if not row.decodes), default=0)
         self._planned_seconds = self._budget.seconds(StepShape(decode_rows=decode_rows, prompts=int(tokens > 0), prefill_tokens=tokens))
 
     def _admit(self, report: StepReport) -> None:
-        """One prompt at a time, so that who comes next is decided as late as can be."""
+        """Admits one prompt at a time, so that who comes next is decided as late as can be."""
         if len(self._rows) >= self._limits.max_sequences or any(not row.decodes for row in self._rows.values()):
             return
         row = next(iter(self._waiting), None)
@@ -200,7 +200,7 @@ class ContiguousRunner(Runner):
     # ---- after the step ----
 
     def _take_progress(self, response: PromptProcessingBatch.Response) -> int:
-        """How many prompt tokens were computed for one row."""
+        """Returns how many prompt tokens were computed for one row."""
         row = self._rows[response.uid]
         done, total = response.progress
         prefilled: int = len(row.request.tokens) - total + done
@@ -210,7 +210,9 @@ class ContiguousRunner(Runner):
         return computed
 
     def _keep_prompt(self, row: _Row) -> None:
-        """All but its last token are computed. Where the answer cannot be cut off again, the prompt gets an entry of its own."""
+        """Keeps a prompt of which all but the last token are computed. Where the answer cannot be cut off again, it gets an entry of its
+        own.
+        """
         layers, tokens = self._generator.extract_cache([row.uid])[row.uid]
         if not always_rewinds(layers) and self._cache is not None:
             self._cache.store(tokens, copy.deepcopy(layers))
@@ -259,7 +261,7 @@ class ContiguousRunner(Runner):
             _log.exception("what a request computed could not be kept")
 
     def _fail_all(self, error: Exception, report: StepReport) -> None:
-        """Whoever runs, or was about to, ends, but for those whose end is in ``report`` already; those that wait go on."""
+        """Ends whoever runs, or was about to, but for those whose end is in ``report`` already; those that wait go on."""
         _log.error("a step failed", exc_info=error)
         struck = [*self._rows.values(), *([self._joining] if self._joining is not None else [])]
         report.fail([row.request.id for row in struck], error)
@@ -270,7 +272,7 @@ class ContiguousRunner(Runner):
 
 
 def make_generator(model: Any, stop_tokens: Iterable[int]) -> BatchGenerator:
-    """One that admits whatever it is given, and computes prompts one after the other."""
+    """Returns a generator that admits whatever it is given, and computes prompts one after the other."""
     generator = BatchGenerator(
         model,
         stop_tokens=[[token] for token in stop_tokens],

@@ -31,7 +31,7 @@ class Found:
 
 
 class PromptCache:
-    """At most ``max_entries`` entries of together ``max_bytes``."""
+    """A cache of at most ``max_entries`` entries of together ``max_bytes``."""
 
     def __init__(self, *, max_entries: int, max_bytes: int) -> None:
         self.max_entries = max_entries
@@ -44,7 +44,7 @@ class PromptCache:
 
     @property
     def nbytes(self) -> int:
-        """Held by all entries."""
+        """Returns the bytes that all entries hold."""
         return sum(self._sizes.values())
 
     def figures(self, bytes_used: int) -> CacheFigures:
@@ -53,7 +53,7 @@ class PromptCache:
         return CacheFigures(bytes_used=bytes_used, bytes_cached=self.nbytes, limit_bytes=self.max_bytes, kept=kept)
 
     def find(self, prompt: Sequence[int]) -> Found | None:
-        """The entry that spares the most of ``prompt``, at most all but its last token; None when none spares any."""
+        """Returns the entry that spares the most of ``prompt``, at most all but its last token; None when none spares any."""
         limit = len(prompt) - 1
         best: tuple[int, tuple[int, ...]] | None = None
         for tokens, layers in self._entries.items():
@@ -74,8 +74,8 @@ class PromptCache:
         return Found(layers, shared)
 
     def store(self, tokens: Sequence[int], layers: list[Any]) -> None:
-        """Keep ``layers``, which hold exactly ``tokens``; the caller gives them up. Entries that are a beginning of this
-        one, and could be cut from it, are dropped: they only take room. Layers that hold what is no number are not kept.
+        """Keeps ``layers``, which hold exactly ``tokens``; the caller gives them up. Entries that are a beginning of this one, and could be
+        cut from it, are dropped: they only take room. Layers that hold what is no number are not kept.
         """
         _compact(layers)
         size = sum(layer.nbytes for layer in layers)
@@ -91,12 +91,12 @@ class PromptCache:
         self._shrink()
 
     def resize(self, *, max_entries: int, max_bytes: int) -> None:
-        """Change the limits; what is beyond them goes at once."""
+        """Changes the limits; what is beyond them goes at once."""
         self.max_entries, self.max_bytes = max_entries, max_bytes
         self._shrink()
 
     def clear(self) -> int:
-        """Drop everything; how many entries that were."""
+        """Drops everything, and returns how many entries that were."""
         count = len(self._entries)
         self._entries.clear()
         self._sizes.clear()
@@ -112,8 +112,8 @@ class PromptCache:
 
 
 def outcome(prompt: Sequence[int], found: Found | None) -> CacheOutcome:
-    """``hit``: everything but the last token, which is always computed. A chat template's opening tokens make most conversations
-    a ``prefix_hit``.
+    """Returns ``hit`` where everything was found but the last token, which is always computed. A chat template's opening tokens make most
+    conversations a ``prefix_hit``.
     """
     if found is None:
         return CacheOutcome.MISS
@@ -121,12 +121,12 @@ def outcome(prompt: Sequence[int], found: Found | None) -> CacheOutcome:
 
 
 def can_rewind(layers: Sequence[Any]) -> bool:
-    """Whether cutting tokens off the end gives what was there before them."""
+    """Tells whether cutting tokens off the end gives what was there before them."""
     return all(_is_rewindable(layer) for layer in layers)
 
 
 def always_rewinds(layers: Sequence[Any]) -> bool:
-    """Whether ``can_rewind`` holds however many tokens come."""
+    """Tells whether ``can_rewind`` holds however many tokens come."""
     return all(isinstance(part, _APPEND_ONLY) for layer in layers for part in _parts(layer))
 
 
@@ -143,8 +143,8 @@ def _parts(layer: Any) -> Sequence[Any]:
 
 
 def _compact(layers: Sequence[Any]) -> None:
-    """Copy what is in use out of larger buffers: caches grow in steps of 256 tokens, and one that was cut back to a few
-    tokens would keep, count and copy all the rest.
+    """Copies what is in use out of larger buffers: caches grow in steps of 256 tokens, and one that was cut back to a few tokens would
+    keep, count and copy all the rest.
     """
     for layer in layers:
         for part in _parts(layer):
@@ -162,7 +162,7 @@ def _is_finite(layers: Sequence[Any]) -> bool:
 
 
 def _common(left: Sequence[int], right: Sequence[int]) -> int:
-    """Length of the shared beginning."""
+    """Returns the length of the shared beginning."""
     for index, (one, other) in enumerate(zip(left, right, strict=False)):
         if one != other:
             return index

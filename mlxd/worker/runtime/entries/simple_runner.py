@@ -40,7 +40,7 @@ class _Waiting:
 
 
 class SimpleRunner(Runner):
-    """One request at a time. Without a ``cache`` nothing is reused."""
+    """Runs one request at a time. Without a ``cache`` nothing is reused."""
 
     def __init__(self, loaded: LoadedModel, cache: PromptCache | None, limits: ResolvedLimits) -> None:
         self._loaded = loaded
@@ -59,7 +59,7 @@ class SimpleRunner(Runner):
 
     @override
     def abort(self, request_id: str) -> None:
-        """What was computed is cached: its client may try again."""
+        """Caches what was computed: its client may try again."""
         if self._session is not None and self._session.request.id == request_id:
             self._end()
             return
@@ -83,7 +83,7 @@ class SimpleRunner(Runner):
 
     @override
     def step(self) -> StepReport:
-        """One chunk of a prompt, or one token; the first step of a request only asks the cache."""
+        """Computes one chunk of a prompt, or one token; the first step of a request only asks the cache."""
         began = monotonic()
         try:
             report = self._compute(began)
@@ -106,7 +106,7 @@ class SimpleRunner(Runner):
         return report
 
     def _end(self) -> None:
-        """The place is free first: what goes wrong with keeping what was computed concerns nobody else."""
+        """Frees the place first: what goes wrong with keeping what was computed concerns nobody else."""
         session, self._session = self._session, None
         if session is None:
             return
@@ -116,7 +116,7 @@ class SimpleRunner(Runner):
             _log.exception("what request %s computed could not be kept", session.request.id)
 
     def _fail(self, error: Exception, report: StepReport) -> StepReport:
-        """Whoever runs, or was about to, ends; those that wait go on."""
+        """Ends whoever runs, or was about to; those that wait go on."""
         struck = self._session or self._joining
         if self._joining is not None and self._joining in self._waiting:
             self._waiting.remove(self._joining)
@@ -138,7 +138,7 @@ class SimpleRunner(Runner):
 
     @override
     def memory(self) -> MemoryFigures:
-        """MLX's counters, and what the prompt cache and the running request hold."""
+        """Counts as KV what the prompt cache and the running request hold."""
         return MemoryFigures(
             weights=self._loaded.weight_bytes,
             kv=(self._cache.nbytes if self._cache is not None else 0) + self._running_bytes,
@@ -166,8 +166,8 @@ class SimpleRunner(Runner):
         return session
 
     def _run(self, session: "_Session") -> Generator[StepReport, None, None]:
-        """Closing it early, at any point, keeps what was computed. After a fault it is not kept: some layers may hold more tokens
-        than others.
+        """Yields the reports of the session's steps. Closing it early, at any point, keeps what was computed. After a fault it is not kept:
+        some layers may hold more tokens than others.
         """
         request = session.request
         found = self._cache.find(request.tokens) if self._cache is not None else None
@@ -183,7 +183,7 @@ class SimpleRunner(Runner):
             raise
 
     def _prefill(self, session: "_Session") -> Iterator[StepReport]:
-        """All but the last prompt token, chunk by chunk; mlx-lm computes the last one for its logits."""
+        """Computes all but the last prompt token, chunk by chunk; mlx-lm computes the last one for its logits."""
         cached = len(session.fed)
         remaining = session.request.tokens[cached:-1]
         while remaining:
@@ -227,7 +227,7 @@ class SimpleRunner(Runner):
                 yield report
 
     def _keep(self, session: "_Session") -> None:
-        """Store what was fed. mlx-lm is one step ahead: the last token it yielded has been fed already."""
+        """Stores what was fed. mlx-lm is one step ahead: the last token it yielded has been fed already."""
         if self._cache is None or not session.fed:
             return
         try:
@@ -249,6 +249,6 @@ class _Session:
         self.steps: Generator[StepReport, None, None]
 
     def begin(self, start: Found) -> None:
-        """With layer caches that hold the first tokens of the prompt."""
+        """Begins with layer caches that hold the first tokens of the prompt."""
         self.layers = start.layers
         self.fed = self.request.tokens[: start.tokens]

@@ -9,7 +9,7 @@ from mlxd.errors import ModelSourceError
 
 
 class Metadata:
-    """Numbers arrive as arrays of any type, texts as ``str``, lists of texts as ``list``.
+    """The pairs of ``path``. Numbers arrive as arrays of any type, texts as ``str``, lists of texts as ``list``.
 
     Every reader raises ``ModelSourceError`` for a key that is absent (without a default) or of another type.
     """
@@ -22,21 +22,18 @@ class Metadata:
         return key in self._pairs
 
     def text(self, key: str) -> str:
-        """A string."""
         value = self._pairs.get(key)
         if not isinstance(value, str):
             raise self._missing(key, "a string")
         return value
 
     def texts(self, key: str) -> list[str]:
-        """A list of strings."""
         value = self._pairs.get(key)
         if not isinstance(value, list):
             raise self._missing(key, "a list of strings")
         return value
 
     def integer(self, key: str, default: int | None = None) -> int:
-        """A whole number."""
         value = self._pairs.get(key)
         if value is None and default is not None:
             return default
@@ -45,7 +42,7 @@ class Metadata:
         return int(_item(value))
 
     def number(self, key: str, default: float | None = None) -> float:
-        """A number kept as float32, in the fewest digits that say so: 1e-05, not 9.999999747e-06."""
+        """Returns a number kept as float32, in the fewest digits that say so: 1e-05, not 9.999999747e-06."""
         value = self._pairs.get(key)
         if value is None and default is not None:
             return default
@@ -54,7 +51,6 @@ class Metadata:
         return float(f"{_item(value):.7g}")
 
     def integers(self, key: str) -> list[int]:
-        """A list of whole numbers."""
         value = self._pairs.get(key)
         if not isinstance(value, mx.array) or value.ndim != 1:
             raise self._missing(key, "a list of numbers")

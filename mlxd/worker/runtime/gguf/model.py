@@ -1,8 +1,7 @@
-"""From a GGUF file to a model directory that mlx-lm loads: weights, configuration and tokenizer.
+"""The way from a GGUF file to a model directory that mlx-lm loads: weights, configuration and tokenizer.
 
-Only what the built-in models need: the llama architecture with a byte-level BPE tokenizer. Anything else is
-refused, not guessed. Quantized tensors stay as they are: MLX reads Q4_0, Q4_1 and Q8_0 as its own affine
-quantization in groups of 32.
+It does only what the built-in models need: the llama architecture with a byte-level BPE tokenizer. Anything else is refused, not guessed.
+Quantized tensors stay as they are: MLX reads Q4_0, Q4_1 and Q8_0 as its own affine quantization in groups of 32.
 """
 
 import re
@@ -36,7 +35,7 @@ _LAYER_NAMES = {
 
 
 def convert_gguf(gguf: Path, directory: Path) -> None:
-    """Write ``config.json``, ``generation_config.json``, ``model.safetensors`` and the tokenizer's files to ``directory``.
+    """Writes ``config.json``, ``generation_config.json``, ``model.safetensors`` and the tokenizer's files to ``directory``.
 
     Raises ``ModelSourceError`` for a file that cannot be read, converted or written.
     """
@@ -61,7 +60,10 @@ def _read(gguf: Path) -> tuple[dict[str, mx.array], Metadata]:
 
 
 def _renamed(name: str) -> str:
-    """``blk.3.attn_q.scales`` -> ``model.layers.3.self_attn.q_proj.scales``."""
+    """Returns mlx-lm's name: ``model.layers.3.self_attn.q_proj.scales`` for ``blk.3.attn_q.scales``.
+
+    Raises ``ModelSourceError`` for a tensor that cannot be converted.
+    """
     if (match := _LAYER.fullmatch(name)) and match["part"] in _LAYER_NAMES:
         return f"model.layers.{match['layer']}.{_LAYER_NAMES[match['part']]}.{match['kind']}"
     if (match := _OUTER.fullmatch(name)) and match["part"] in _OUTER_NAMES:
@@ -70,7 +72,7 @@ def _renamed(name: str) -> str:
 
 
 def _floats_as_float16(tensor: mx.array) -> mx.array:
-    """One floating type throughout: float32 norms beside float16 scales would make every activation float32."""
+    """Makes one floating type of all: float32 norms beside float16 scales would make every activation float32."""
     return tensor.astype(mx.float16) if mx.issubdtype(tensor.dtype, mx.floating) else tensor
 
 
@@ -116,7 +118,7 @@ def _rows(weights: dict[str, mx.array], path: str) -> int:
 
 
 def _quantization(weights: dict[str, mx.array]) -> dict[str, Any]:
-    """mlx-lm's form: what most tensors have, then by path those that differ. Empty where nothing is quantized."""
+    """Returns mlx-lm's form: what most tensors have, then by path those that differ. It is empty where nothing is quantized."""
     bits = {name.removesuffix(".scales"): _bits(weights, name) for name in weights if name.endswith(".scales")}
     if not bits:
         return {}
@@ -126,7 +128,7 @@ def _quantization(weights: dict[str, mx.array]) -> dict[str, Any]:
 
 
 def _bits(weights: dict[str, mx.array], scales: str) -> int:
-    """Packed words of 32 bits per row, over weights per row."""
+    """Returns the bits of one weight: those of a row's packed words, of 32 bits each, over the weights of a row."""
     words = weights[scales.removesuffix("scales") + "weight"].shape[-1]
     return int(words * 32 // (weights[scales].shape[-1] * _GROUP))
 

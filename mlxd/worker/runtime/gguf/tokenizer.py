@@ -17,7 +17,7 @@ _SPLITTERS = {"smollm": lambda: Sequence([Digits(individual_digits=True), ByteLe
 
 
 def write_tokenizer(metadata: Metadata, directory: Path) -> None:
-    """Write ``tokenizer.json`` and ``tokenizer_config.json``. Raises ``ModelSourceError`` for another kind of tokenizer."""
+    """Writes ``tokenizer.json`` and ``tokenizer_config.json``. Raises ``ModelSourceError`` for another kind of tokenizer."""
     tokens = metadata.texts("tokenizer.ggml.tokens")
     tokenizer = _tokenizer(metadata, tokens)
     (directory / "tokenizer.json").write_text(tokenizer.to_str(pretty=True), encoding="utf-8")

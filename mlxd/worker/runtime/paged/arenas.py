@@ -37,8 +37,8 @@ class Arenas(KeyValueStore):
 
     @override
     def scores(self, queries: mx.array, where: Sequence[Slots]) -> mx.array:
-        """Operands are widened first: a product of half-precision operands is rounded to their type, which moves a score of 20 by up to
-        0.06 in bfloat16, and its weight by as many parts of one.
+        """Widens the operands first: a product of half-precision operands is rounded to their type, which moves a score of 20 by up to 0.06
+        in bfloat16, and its weight by as many parts of one.
         """
         return queries.astype(mx.float32) @ _read(self._keys, where).astype(mx.float32).swapaxes(-1, -2)
 
@@ -51,7 +51,7 @@ class Arenas(KeyValueStore):
     def fused(
         self, queries: mx.array, where: Sequence[Slots], *, scale: float, mask: str | mx.array | None, sinks: mx.array | None
     ) -> mx.array:
-        """With one query of one row the kernel takes slices as they are."""
+        """Calls MLX's kernel, which takes slices as they are where there is one query of one row."""
         keys, values = _read(self._keys, where), _read(self._values, where)
         found: mx.array = mx.fast.scaled_dot_product_attention(queries, keys, values, scale=scale, mask=mask, sinks=sinks)
         return found
@@ -66,8 +66,8 @@ class Arenas(KeyValueStore):
 
     @override
     def copy(self, copy: Copy) -> None:
-        """A buffer is not updated in place while a slice of it waits to be written into it: MLX would copy the whole arena. So what is
-        copied is evaluated first, apart from the arena (adding nothing is a copy; ``contiguous`` may not be one).
+        """Evaluates what is copied first, apart from the arena (adding nothing is a copy; ``contiguous`` may not be one): a buffer is not
+        updated in place while a slice of it waits to be written into it, and MLX would copy the whole arena.
         """
         for tensors in (self._keys, self._values):
             if not tensors:
@@ -115,25 +115,25 @@ class Arenas(KeyValueStore):
         return len(self._keys) * (self._keys[arena].nbytes + self._values[arena].nbytes)
 
     def _make(self, tensors: dict[int, mx.array], arena: int, like: mx.array) -> None:
-        """The arena is there, for vectors as those of ``like`` ``[B, kv_heads, n, head_dim]``."""
+        """Makes sure that the arena is there, for vectors as those of ``like`` ``[B, kv_heads, n, head_dim]``."""
         if arena not in tensors:
             tensors[arena] = mx.zeros((1, like.shape[1], self._slots, like.shape[3]), like.dtype)
 
 
 def _read(tensors: Mapping[int, mx.array], where: Sequence[Slots]) -> mx.array:
-    """``[1, kv_heads, slots, head_dim]``: one run as it lies in its arena, a view; several are copied together."""
+    """Returns ``[1, kv_heads, slots, head_dim]``: one run as it lies in its arena, a view; several are copied together."""
     slices = [tensors[slots.arena][:, :, slots.start : slots.stop] for slots in where]
     return slices[0] if len(slices) == 1 else mx.concatenate(slices, axis=2)
 
 
 def _flat(batch: mx.array) -> mx.array:
-    """``[B, kv_heads, n, head_dim]`` to ``[1, kv_heads, T, head_dim]``."""
+    """Turns ``[B, kv_heads, n, head_dim]`` into ``[1, kv_heads, T, head_dim]``."""
     rows, heads, length, dim = batch.shape
     return batch if rows == 1 else batch.swapaxes(0, 1).reshape(1, heads, rows * length, dim)
 
 
 def _scattered(where: Scatter, batch: mx.array, tensor: mx.array) -> mx.array:
-    """By one index into a table of vectors: to scatter along an inner axis takes MLX five times as long on a CPU."""
+    """Writes by one index into a table of vectors: to scatter along an inner axis takes MLX five times as long on a CPU."""
     table = tensor.reshape(-1, tensor.shape[-1])
     table[where.index(tensor.shape[1], tensor.shape[2])] = where.taken(batch)
     return table.reshape(tensor.shape)

@@ -19,7 +19,7 @@ from mlxd.worker.runtime.paged.slots import Slots
 
 @dataclass(frozen=True)
 class Layer:
-    """What a layer attends with. ``sinks`` ``[heads]``: logits that join each row's denominator (gpt-oss)."""
+    """What a layer attends with. ``sinks`` ``[heads]`` are logits that join each row's denominator (gpt-oss)."""
 
     store: KeyValueStore
     scale: float
@@ -28,14 +28,14 @@ class Layer:
 
 
 class Attention(Protocol):
-    """How a device attends."""
+    """The way a device attends."""
 
     def __call__(self, queries: mx.array, layer: Layer, plan: AttentionPlan) -> mx.array:
-        """``queries`` ``[T, heads, head_dim]``; the outputs, in the order of the rows."""
+        """Returns the outputs for ``queries`` ``[T, heads, head_dim]``, in the order of the rows."""
 
 
 def grouped_attention(queries: mx.array, layer: Layer, plan: AttentionPlan) -> mx.array:
-    """With short contexts, operations are what costs: there are six for a row that attends alone."""
+    """Attends by grouped matrix products. With short contexts, operations are what costs: there are six for a row that attends alone."""
     rows, heads, dim = queries.shape
     kv_heads = layer.store.kv_heads
     scaled = _scaled(queries, layer).reshape(rows, kv_heads, heads // kv_heads, dim)
@@ -44,18 +44,18 @@ def grouped_attention(queries: mx.array, layer: Layer, plan: AttentionPlan) -> m
 
 
 def fused_attention(queries: mx.array, layer: Layer, plan: AttentionPlan) -> mx.array:
-    """What the fused kernel cannot do, several sets of keys for one query, is done by grouped products."""
+    """Attends by the fused kernel. What that cannot do, several sets of keys for one query, is done by grouped products."""
     outputs = [_fused_part(q, layer, part) for q, part in zip(_split(queries, plan), plan.parts, strict=True)]
     return plan.by_row(_joined(outputs))
 
 
 def _scaled(queries: mx.array, layer: Layer) -> mx.array:
-    """In float32, as scores are: most scales are no power of two, and would round what they scale."""
+    """Returns scaled queries in float32, as scores are: most scales are no power of two, and would round what they scale."""
     return queries.astype(mx.float32) * layer.scale
 
 
 def _split(queries: mx.array, plan: AttentionPlan) -> Sequence[mx.array]:
-    """Each part's rows."""
+    """Returns the rows of each part."""
     ordered = plan.by_part(queries)
     if not plan.bounds:
         return [ordered]
@@ -64,7 +64,7 @@ def _split(queries: mx.array, plan: AttentionPlan) -> Sequence[mx.array]:
 
 
 def _grouped_part(queries: mx.array, layer: Layer, part: Part) -> mx.array:
-    """``[rows, kv_heads, group, head_dim]`` to the same."""
+    """Attends with ``[rows, kv_heads, group, head_dim]`` and returns the same shape."""
     if isinstance(part, Together):
         return _together(queries, layer, part)
     if part.count == 1 and len(part.context) > 1:
@@ -79,7 +79,7 @@ def _grouped_part(queries: mx.array, layer: Layer, part: Part) -> mx.array:
 
 
 def _fused_part(queries: mx.array, layer: Layer, part: Part) -> mx.array:
-    """``[rows, heads, head_dim]`` to the same."""
+    """Attends with ``[rows, heads, head_dim]`` and returns the same shape."""
     rows, heads, dim = queries.shape
     if isinstance(part, Together) or (part.count == 1 and len(part.context) > 1):
         kv_heads = layer.store.kv_heads
@@ -91,7 +91,9 @@ def _fused_part(queries: mx.array, layer: Layer, part: Part) -> mx.array:
 
 
 def _together(queries: mx.array, layer: Layer, part: Together) -> mx.array:
-    """``[rows, kv_heads, group, head_dim]`` to the same. The shared keys are read once for all rows, the tails one by one."""
+    """Attends with ``[rows, kv_heads, group, head_dim]`` and returns the same shape. The shared keys are read once for all rows, the tails
+    one by one.
+    """
     rows = len(part.rows)
     own = [_partial(q, layer.store, tail) for q, tail in zip(mx.split(queries, rows, axis=0), part.tails, strict=True)]
     tails = Partial(group(mx.concatenate([one.output for one in own])), group(mx.concatenate([one.total for one in own])))
@@ -104,14 +106,16 @@ def _partial(queries: mx.array, store: KeyValueStore, context: Sequence[Slots]) 
 
 
 def _fused_mask(rows: int, length: int, window: int | None) -> str | mx.array | None:
-    """The mask of the last ``rows`` of ``length`` tokens, as the fused kernel takes it."""
+    """Returns the mask of the last ``rows`` of ``length`` tokens, as the fused kernel takes it."""
     if rows == 1:
         return None
     return "causal" if window is None or length <= window else _banded(rows, length, window)
 
 
 def _banded(rows: int, length: int, window: int | None) -> mx.array:
-    """Row ``i`` of the last ``rows`` of ``length`` tokens sees itself, and what is before it, up to ``window`` tokens in all."""
+    """Returns a mask by which each of the last ``rows`` of ``length`` tokens sees itself, and what is before it, up to ``window`` tokens in
+    all.
+    """
     query = mx.arange(length - rows, length)[:, None]
     key = mx.arange(length)[None]
     return key <= query if window is None or length <= window else (key <= query) & (key > query - window)

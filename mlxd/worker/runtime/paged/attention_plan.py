@@ -27,12 +27,12 @@ class Alone:
 
     @property
     def length(self) -> int:
-        """How many tokens the context has."""
+        """Returns how many tokens the context has."""
         return sum(map(len, self.context))
 
     @property
     def rows(self) -> Sequence[int]:
-        """The rows in their order."""
+        """Returns the rows in their order."""
         return range(self.first, self.first + self.count)
 
 
@@ -59,15 +59,15 @@ class AttentionPlan:
     order: tuple[mx.array, mx.array] | None  # rows as the parts have them, and back; None: they are in order
 
     def by_part(self, rows: mx.array) -> mx.array:
-        """``[T, ...]`` as the parts come, one after the other."""
+        """Returns the rows ``[T, ...]`` as the parts come, one after the other."""
         return rows if self.order is None else rows[self.order[0]]
 
     def by_row(self, outputs: mx.array) -> mx.array:
-        """And back in the order of the step."""
+        """Returns the outputs of the parts in the order of the step."""
         return outputs if self.order is None else outputs[self.order[1]]
 
     def windowed(self, size: int) -> "AttentionPlan":
-        """The same step for a layer that sees only the last ``size`` tokens: sequences attend alone, each to its window."""
+        """Returns the same step for a layer that sees only the last ``size`` tokens: sequences attend alone, each to its window."""
         parts: list[Part] = []
         for part in self.parts:
             if isinstance(part, Alone):
@@ -78,8 +78,8 @@ class AttentionPlan:
 
 
 def plan_attention(chunks: Sequence[Chunk], geometry: Geometry, *, one_row: bool = False) -> AttentionPlan:
-    """Group decode rows that share the beginning of their context; everything else attends alone. ``one_row``: the only chunk is
-    one row of the batch, not a row for each token.
+    """Groups decode rows that share the beginning of their context; everything else attends alone. With ``one_row`` the only chunk is one
+    row of the batch, not a row for each token.
     """
     contexts = [slots_of(chunk.runs, chunk.start + chunk.count, geometry) for chunk in chunks]
     parts = _parts(chunks, contexts)
@@ -97,7 +97,9 @@ def _plan(positions: Positions, writes: tuple[Span | Scatter, ...], parts: Seque
 
 
 def _writes(chunks: Sequence[Chunk], contexts: Sequence[Sequence[Slots]]) -> tuple[Span | Scatter, ...]:
-    """A chunk's tokens lie in few spans. Of the sequences that decode, which come first, each has one of its own: they are scattered."""
+    """Returns where the rows are written. A chunk's tokens lie in few spans. Of the sequences that decode, which come first, each has one
+    of its own: they are scattered.
+    """
     spans: list[Span] = []
     row = 0
     for chunk, context in zip(chunks, contexts, strict=True):
@@ -111,7 +113,7 @@ def _writes(chunks: Sequence[Chunk], contexts: Sequence[Sequence[Slots]]) -> tup
 
 
 def _scattered(single: Sequence[Span]) -> list[Scatter]:
-    """Of the first rows of the batch, which need not be named where all of them go to one arena."""
+    """Scatters the first rows of the batch, which need not be named where all of them go to one arena."""
     scattered = []
     for arena in sorted({span.arena for span in single}):
         found = [span for span in single if span.arena == arena]
@@ -135,7 +137,7 @@ def _parts(chunks: Sequence[Chunk], contexts: Sequence[Sequence[Slots]]) -> list
 
 
 def _share(candidates: list[tuple[int, Sequence[Slots]]]) -> list[Part]:
-    """Rows whose contexts begin at the same slot: the sharing that reads the fewest keys, the rest alone.
+    """Returns the parts of rows whose contexts begin at the same slot: the sharing that reads the fewest keys, the rest alone.
 
     Equal slots are equal tokens: two sequences hold the same block only when the prefix cache gave it to both.
     """
@@ -153,7 +155,7 @@ def _share(candidates: list[tuple[int, Sequence[Slots]]]) -> list[Part]:
 
 
 def _after(context: Sequence[Slots], tokens: int) -> tuple[Slots, ...]:
-    """The slots of ``context`` without those of its first ``tokens``."""
+    """Returns the slots of ``context`` without those of its first ``tokens``."""
     found = []
     for slots in context:
         if tokens < len(slots):

@@ -1,4 +1,4 @@
-"""From a loaded model to the runner over a paged cache, if that is right for the model."""
+"""The way from a loaded model to the runner over a paged cache, if that is right for the model."""
 
 import logging
 
@@ -23,7 +23,10 @@ _LARGEST_CHUNK = {"cpu": 512, "gpu": 2048}
 
 
 def proved_model(loaded: LoadedModel, block_size: int) -> PagedModel:
-    """The model over a paged cache, after the probe. Raises ``NotPageableError`` with the reason; the model is then as before."""
+    """Returns the model over a paged cache, after the probe.
+
+    Raises ``NotPageableError`` with the reason; the model is then as before.
+    """
     model = PagedModel(loaded.model, Geometry(block_size, 1), fused=loaded.device == "gpu")
     try:
         probe(loaded, model)
@@ -37,7 +40,7 @@ def proved_model(loaded: LoadedModel, block_size: int) -> PagedModel:
 
 
 def _reason(error: Exception) -> str:
-    """Why a model could not be computed, from what it raised."""
+    """Tells why a model could not be computed, from what it raised."""
     message = str(error)
     if isinstance(error, TypeError) and Written.__name__ in message:  # a function of MLX got one
         return NOT_IN_PLACE
@@ -46,7 +49,10 @@ def _reason(error: Exception) -> str:
 
 
 def paged_runner(loaded: LoadedModel, model: PagedModel, limits: ResolvedLimits) -> PagedRunner:
-    """``model`` is a proved one. Raises ``ConfigError`` where that is next to nothing."""
+    """Returns the runner over ``model``, a proved one, whose cache takes what ``limits`` allow.
+
+    Raises ``ConfigError`` where that is next to nothing.
+    """
     block_size = model.geometry.block_size
     sizing = CacheSizing(block_size, model.token_bytes, model.states.bytes_per_sequence)
     sizes = sizing.sizes(limits.cache_bytes, limits.max_sequences)

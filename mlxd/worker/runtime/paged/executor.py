@@ -31,7 +31,7 @@ class _Launched:
 class PagedExecutor(Executor):
     """Computes plans over a paged model, on this process's device.
 
-    ``ahead``: launch a step before the tokens of the one before it are read, so that the device never waits for Python. On a CPU,
+    With ``ahead`` a step is launched before the tokens of the one before it are read, so that the device never waits for Python. On a CPU,
     where launching a step blocks until it is nearly done, that would only delay every token by a step.
     """
 
@@ -87,7 +87,7 @@ class PagedExecutor(Executor):
 
     @override
     def memory(self) -> MemoryFigures:
-        """KV: what the arenas take, and states."""
+        """Counts as KV what the arenas take, and states."""
         return MemoryFigures(
             weights=self._loaded.weight_bytes,
             kv=self._model.nbytes,
@@ -102,7 +102,7 @@ class PagedExecutor(Executor):
         return result
 
     def _give_back_buffers(self, prefilled: int) -> None:
-        """From time to time, and once long prompts are computed."""
+        """Gives MLX's cached buffers back from time to time, and once long prompts are computed."""
         self._steps += 1
         self._prefilled += prefilled
         if self._steps % _CLEAR_EVERY == 0 or (self._prefilled >= _LONG_PREFILL and not prefilled):
@@ -118,7 +118,7 @@ class PagedExecutor(Executor):
 
 
 def _inputs(plan: StepPlan, before: _Launched | None) -> mx.array:
-    """``[T]`` token ids: known ones from the plan, those in flight from the step before, without reading them."""
+    """Returns the token ids ``[T]``: known ones from the plan, those in flight from the step before, without reading them."""
     known = [token for chunk in plan.chunks for token in (chunk.tokens or (0,))]
     pending = [chunk for chunk in plan.chunks if chunk.tokens is None]
     if not pending:

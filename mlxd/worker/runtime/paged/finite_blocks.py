@@ -1,4 +1,4 @@
-"""Which cached blocks hold what is no number, block by block or in the state behind them."""
+"""What tells which cached blocks hold what is no number, block by block or in the state behind them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -20,7 +20,7 @@ def not_finite_snapshots(snapshots: Mapping[int, Sequence[mx.array]]) -> frozens
 
 
 def _runs(blocks: Sequence[int], arena_blocks: int) -> Iterator[range]:
-    """``blocks`` as maximal ranges, none across the end of an arena: each is a slice of every layer's tensors."""
+    """Yields ``blocks`` as maximal ranges, none across the end of an arena: each is a slice of every layer's tensors."""
     start = 0
     for at in range(1, len(blocks) + 1):
         if at == len(blocks) or blocks[at] != blocks[at - 1] + 1 or not blocks[at] % arena_blocks:
@@ -39,6 +39,8 @@ def _not_finite(run: range, stores: Sequence[KeyValueStore], geometry: Geometry)
 
 
 def _finite(tensor: mx.array, blocks: int) -> mx.array:
-    """``[1, kv_heads, slots, head_dim]`` to ``[blocks]``: a maximum or minimum is NaN where any of its operands is."""
+    """Tells of each block in ``[1, kv_heads, slots, head_dim]`` whether it is finite: ``[blocks]``. A maximum or minimum is NaN where any
+    of its operands is.
+    """
     by_block = tensor.reshape(tensor.shape[1], blocks, -1)
     return mx.all(mx.isfinite(mx.max(by_block, axis=-1)) & mx.isfinite(mx.min(by_block, axis=-1)), axis=0)

@@ -19,22 +19,22 @@ _original = getattr(base, _NAME)
 def _dispatch(  # noqa: PLR0913, PLR0917 - mlx-lm's signature
     queries: mx.array, keys: Any, values: Any, cache: Any, scale: float, mask: Any, sinks: mx.array | None = None
 ) -> Any:
-    """A paged layer cache attends by itself; anything else goes to mlx-lm's own function."""
+    """Lets a paged layer cache attend by itself; anything else goes to mlx-lm's own function."""
     if isinstance(keys, Written):
         return keys.cache.attend(queries, scale, mask, sinks)
     return _original(queries, keys, values, cache=cache, scale=scale, mask=mask, sinks=sinks)
 
 
 def install_attention(model: nn.Module) -> None:
-    """Replace ``scaled_dot_product_attention`` in the modules the model is made of. Idempotent, and harmless to other caches."""
+    """Replaces ``scaled_dot_product_attention`` in the modules the model is made of. It is idempotent, and harmless to other caches."""
     replace_function(model, _NAME, _original, _dispatch)
 
 
 class RowSelection:
     """Makes the output projection run only on the rows that are sampled: a chunk of 512 tokens needs one row of logits.
 
-    Wraps the output projection, or ``embed_tokens.as_linear`` where weights are tied. Where neither is found, the logits of all
-    rows come out.
+    It wraps the output projection, or ``embed_tokens.as_linear`` where weights are tied. Where neither is found, the logits of all rows
+    come out.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -42,11 +42,11 @@ class RowSelection:
         self._undo: Callable[[], None] | None = self._wrap(model)
 
     def select(self, hidden: mx.array) -> mx.array:
-        """``[B, n, hidden]`` to ``[S, 1, hidden]``."""
+        """Selects from ``[B, n, hidden]`` the rows ``[S, 1, hidden]``; where ``rows`` is None, everything as it is."""
         return hidden if self.rows is None else hidden.reshape(-1, 1, hidden.shape[-1])[self.rows]
 
     def remove(self) -> None:
-        """Leave the model as it was."""
+        """Leaves the model as it was."""
         if self._undo is not None:
             self._undo()
             self._undo = None
@@ -78,7 +78,7 @@ class _SelectedHead(nn.Module):  # type: ignore[misc]  # mlx ships no types
 
 
 def _selecting(kind: type, selection: RowSelection) -> type:
-    """A subclass of an embedding's class whose ``as_linear`` selects rows first: modules take methods from their class only."""
+    """Returns a subclass of an embedding's class whose ``as_linear`` selects rows first: modules take methods from their class only."""
 
     def as_linear(self: Any, hidden: mx.array) -> Any:
         return kind.as_linear(self, selection.select(hidden))  # type: ignore[attr-defined]

@@ -37,7 +37,7 @@ class KeyValueStore(Protocol):
         """Copies in place, and takes the time and the memory of what is copied; waits for the device."""
 
     def holds(self, where: Slots) -> bool:
-        """Whether anything was ever written to the slots' arena."""
+        """Tells whether anything was ever written to the slots' arena."""
 
     def keep(self, arenas: frozenset[int]) -> None:
         """Gives back the memory of arenas that exist no more."""
@@ -47,16 +47,16 @@ class KeyValueStore(Protocol):
 
     @property
     def kv_heads(self) -> int:
-        """The number of heads of what was written."""
+        """Returns the number of heads of what was written."""
 
     @property
     def dtype(self) -> mx.Dtype:
-        """The type of mixed values."""
+        """Returns the type of mixed values."""
 
     @property
     def count(self) -> int:
-        """How many arenas are allocated."""
+        """Returns how many arenas are allocated."""
 
     @property
     def nbytes(self) -> int:
-        """Bytes that are allocated."""
+        """Returns how many bytes are allocated."""

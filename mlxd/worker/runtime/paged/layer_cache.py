@@ -36,27 +36,27 @@ class Step:
         self._windows: dict[int, AttentionPlan] = {}
 
     def begin(self, plan: AttentionPlan) -> None:
-        """Before the model is called."""
+        """Takes the plan of the step, before the model is called."""
         self._plan = plan
         self._windows = {}
 
     @property
     def plan(self) -> AttentionPlan:
-        """The plan of this step. Raises ``RuntimeError`` before the first."""
+        """Returns the plan of this step. Raises ``RuntimeError`` before the first."""
         if self._plan is None:
             raise RuntimeError("no step has begun")
         return self._plan
 
     def windowed(self, size: int) -> AttentionPlan:
-        """Made once for all layers of this window."""
+        """Returns the plan for a window, which is made once for all layers that have it."""
         if size not in self._windows:
             self._windows[size] = self.plan.windowed(size)
         return self._windows[size]
 
 
 class PagedLayerCache:
-    """Takes a batch ``[B, n]`` whose tokens, row by row, are the ``T`` of the plan: either every token is a row, or one sequence's
-    chunk is the only row. ``window``: this layer's own, if it has one.
+    """A layer's cache that takes a batch ``[B, n]`` whose tokens, row by row, are the ``T`` of the plan: either every token is a row, or
+    one sequence's chunk is the only row. ``window`` is this layer's own, None where it has none.
     """
 
     def __init__(self, step: Step, slots: int, window: int | None) -> None:
@@ -66,17 +66,17 @@ class PagedLayerCache:
         self.empty(slots)
 
     def empty(self, slots: int) -> None:
-        """From now on it has a store with nothing in it, whose arenas have so many slots."""
+        """Gives the layer a store with nothing in it, whose arenas have so many slots."""
         self.store: KeyValueStore = Arenas(slots)
 
     @property
     def offset(self) -> mx.array:
-        """RoPE offset of each row, ``[B]``."""
+        """Returns the RoPE offset of each row, ``[B]``."""
         return self._step.plan.positions.offset
 
     def make_mask(self, _: int, window_size: int | None = None, return_array: bool = False) -> Window | None:  # noqa: ARG002, FBT001, FBT002 - mlx-lm's signature
-        """Attention looks at the plan, not at a mask; only a window must be known: the narrower, if the model asks for another one
-        than its cache would keep.
+        """Returns the window alone, for attention looks at the plan, not at a mask: the narrower one, if the model asks for another than
+        its cache would keep. None means that there is no window.
         """
         sizes = [size for size in (window_size, self.window) if size]
         return Window(min(sizes)) if sizes else None
@@ -86,13 +86,13 @@ class PagedLayerCache:
         return Written(self, self._dtype), Written(self, self._dtype)
 
     def update_and_fetch(self, keys: mx.array, values: mx.array) -> "tuple[Written, Written]":
-        """Write ``[B, kv_heads, n, head_dim]``. What comes back may only be handed on to attention, by this layer or another."""
+        """Writes ``[B, kv_heads, n, head_dim]``. What comes back may only be handed on to attention, by this layer or another."""
         self._dtype = values.dtype
         self.store.write(self._step.plan.writes, keys, values)
         return self.keys_and_values()
 
     def attend(self, queries: mx.array, scale: float, mask: object, sinks: mx.array | None) -> mx.array:
-        """``[B, heads, n, head_dim]``."""
+        """Attends with ``queries`` ``[B, heads, n, head_dim]``, and returns that shape but for the values' dimension."""
         window = mask.size if isinstance(mask, Window) else self.window
         plan = self._step.plan if window is None else self._step.windowed(window)
         batch, heads, length, dim = queries.shape
@@ -111,7 +111,7 @@ class Written:
     dtype: mx.Dtype
 
     def astype(self, _: mx.Dtype) -> Self:
-        """Some models cast keys before attention; scores are float32 anyway."""
+        """Returns itself: some models cast keys before attention, and scores are float32 anyway."""
         return self
 
     def __getattr__(self, name: str) -> Any:

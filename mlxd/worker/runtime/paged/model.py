@@ -20,15 +20,16 @@ from mlxd.worker.runtime.paged.state_cache import SequenceStates, StateLayerCach
 
 @dataclass(frozen=True)
 class Logits:
-    """Of the sampled rows: ``sequences[i]`` is sampled from ``rows[i]``, ``[S, vocab]``."""
+    """The logits of the sampled rows: ``sequences[i]`` is sampled from ``rows[i]``, of ``[S, vocab]``."""
 
     sequences: tuple[str, ...]
     rows: mx.array
 
 
 class PagedModel:
-    """Models without recurrent state are called once a step, every token a row of the batch. With it, a sequence's tokens must
-    come in order along the second axis: there is one call for all that decode, ``[B, 1]``, and one for each chunk, ``[1, n]``.
+    """A model over paged keys and values. Without recurrent state it is called once a step, every token a row of the batch. With it, a
+    sequence's tokens must come in order along the second axis: there is one call for all that decode, ``[B, 1]``, and one for each
+    chunk, ``[1, n]``.
     """
 
     def __init__(self, model: Any, geometry: Geometry, *, fused: bool) -> None:
@@ -43,18 +44,18 @@ class PagedModel:
         self._selection = RowSelection(model)
 
     def resize(self, geometry: Geometry) -> None:
-        """Other arenas from now on; everything in the old ones is forgotten."""
+        """Changes to other arenas; everything in the old ones is forgotten."""
         self.clear()
         self.geometry = geometry
         for layer in self._layers:
             layer.empty(geometry.arena_slots)
 
     def remove(self) -> None:
-        """Leave the model as mlx-lm made it."""
+        """Leaves the model as mlx-lm made it."""
         self._selection.remove()
 
     def forward(self, plan: StepPlan, tokens: mx.array) -> Logits:
-        """``tokens`` ``[T]``: of the chunks, one after the other."""
+        """Computes ``tokens`` ``[T]``, those of the chunks one after the other."""
         for move in plan.moves:
             self._move(move)
         outputs = [self._call(call, tokens) for call in self._calls(plan.chunks)]
@@ -77,28 +78,31 @@ class PagedModel:
         return not_finite_blocks([one.block for one in cached], stores, self.geometry) | not_finite_snapshots(snapshots)
 
     def keep(self, arenas: frozenset[int]) -> None:
-        """Give back the memory of arenas that exist no more."""
+        """Gives back the memory of arenas that exist no more."""
         for layer in self._layers:
             layer.store.keep(arenas)
 
     def clear(self) -> None:
-        """Forget all keys, values and states."""
+        """Forgets all keys, values and states."""
         self.keep(frozenset())
         self.states.clear()
 
     @property
     def windows(self) -> set[int]:
-        """The sizes of the model's sliding windows, in tokens."""
+        """Returns the sizes of the model's sliding windows, in tokens."""
         return {layer.window for layer in self._layers if layer.window}
 
     @property
     def nbytes(self) -> int:
-        """Allocated for keys, values and states."""
+        """Returns the bytes that are allocated for keys, values and states."""
         return sum(layer.store.nbytes for layer in self._layers) + self.states.nbytes
 
     @property
     def token_bytes(self) -> int:
-        """Keys and values of one token, all layers together; 0 before anything was computed, or where no layer has any."""
+        """Returns the bytes of one token's keys and values, all layers together.
+
+        It is 0 before anything was computed, or where no layer has any.
+        """
         slots = self.geometry.arena_slots
         return sum(layer.store.nbytes // (slots * count) for layer in self._layers if (count := layer.store.count))
 
@@ -141,7 +145,7 @@ class PagedModel:
         return logits.reshape(-1, logits.shape[-1])
 
     def _select(self, logits: mx.array, sampled: list[int], rows: int) -> mx.array:
-        """``[S, vocab]``, whether or not the model's output projection was found and has selected them."""
+        """Returns the sampled rows ``[S, vocab]``, whether or not the model's output projection was found and has selected them."""
         if not sampled:
             return logits[:0]  # never computed: nobody uses them
         return logits[mx.array(sampled)] if logits.shape[0] == rows != len(sampled) else logits
@@ -168,7 +172,7 @@ class PagedModel:
             layer.store.copy(copy)
 
     def _paged(self, cache: Any, state_layers: list[StateLayerCache]) -> Any:
-        """What stands for one of mlx-lm's layer caches."""
+        """Returns what stands for one of mlx-lm's layer caches. Raises ``NotPageableError`` for one that cannot be paged."""
         if type(cache) is CacheList:
             return CacheList(*(self._paged(part, state_layers) for part in cache.caches))
         if type(cache) is ArraysCache:
@@ -182,13 +186,13 @@ class PagedModel:
 
 
 def _decodes(chunk: Chunk) -> bool:
-    """One more token after a state that is there before the step begins."""
+    """Tells whether the chunk is one more token after a state that is there before the step begins."""
     return chunk.count == 1 and chunk.start > 0 and chunk.resume is None
 
 
 @dataclass(frozen=True)
 class _Call:
-    """One call of the model. ``rows``: where its tokens are among those of the step."""
+    """One call of the model. ``rows`` says where its tokens are among those of the step."""
 
     chunks: tuple[Chunk, ...]
     rows: tuple[int, ...]

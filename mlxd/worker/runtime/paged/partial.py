@@ -23,18 +23,20 @@ _MANY = 4096  # scores: from here on fast exponentials save more than the operat
 
 @dataclass(frozen=True)
 class Partial:
-    """``output`` ``[1, kv_heads, N, head_dim]`` and ``total``, the log-sum-exp of the scores, ``[1, kv_heads, N, 1]``; float32."""
+    """The attention over some keys: ``output`` ``[1, kv_heads, N, head_dim]`` and ``total``, the log-sum-exp of the scores, ``[1, kv_heads,
+    N, 1]``; float32.
+    """
 
     output: mx.array
     total: mx.array
 
     def merged(self, other: "Partial") -> "Partial":
-        """Over the keys of both."""
+        """Returns the attention over the keys of both."""
         weight = mx.sigmoid(self.total - other.total)
         return Partial(weight * self.output + (1 - weight) * other.output, mx.logaddexp(self.total, other.total))
 
     def with_sinks(self, sinks: mx.array | None, rows: int) -> mx.array:
-        """The output once attention sinks ``[heads]`` have joined the denominator, with no value (gpt-oss)."""
+        """Returns the output once attention sinks ``[heads]`` have joined the denominator, with no value (gpt-oss)."""
         if sinks is None:
             return self.output
         heads = self.total.shape[1]
@@ -44,7 +46,7 @@ class Partial:
 
 
 def attend_partly(queries: mx.array, store: KeyValueStore, where: Sequence[Slots], mask: mx.array | None = None) -> Partial:
-    """``queries`` are scaled already. ``mask`` ``[rows, keys]``: what each row may see of ``where``."""
+    """Attends with ``queries`` that are scaled already. ``mask`` ``[rows, keys]`` tells what each row may see of ``where``."""
     scores = _masked(store.scores(queries, where), mask)
     highest = mx.max(scores, axis=-1, keepdims=True)
     weights = exp(scores - highest)  # once: exponentials are what attention costs on a CPU
@@ -53,14 +55,14 @@ def attend_partly(queries: mx.array, store: KeyValueStore, where: Sequence[Slots
 
 
 def attend(queries: mx.array, store: KeyValueStore, where: Sequence[Slots], mask: mx.array | None = None) -> mx.array:
-    """As ``attend_partly``, over all keys there are. The output is of the type of the values."""
+    """Attends as ``attend_partly``, over all keys there are. The output is of the type of the values."""
     if has_slow_exponentials() and queries.shape[1] * queries.shape[2] * sum(map(len, where)) >= _MANY:
         return attend_partly(queries, store, where, mask).output.astype(store.dtype)
     return store.mix(mx.softmax(_masked(store.scores(queries, where), mask), axis=-1), where)
 
 
 def attend_runs(queries: mx.array, store: KeyValueStore, context: Sequence[Slots], sinks: mx.array | None = None) -> mx.array:
-    """One row over several runs, each read in place: their scores are few, and joined for one softmax."""
+    """Attends with one row over several runs, each read in place: their scores are few, and joined for one softmax."""
     scores = [store.scores(queries, [slots]) for slots in context]
     if sinks is not None:
         scores.append(sinks.astype(mx.float32).reshape(*queries.shape[:-1], 1))
@@ -72,7 +74,7 @@ def attend_runs(queries: mx.array, store: KeyValueStore, context: Sequence[Slots
 
 
 def _masked(scores: mx.array, mask: mx.array | None) -> mx.array:
-    """``[1, kv_heads, N, keys]``; minus infinity where ``mask`` ``[rows, keys]`` forbids."""
+    """Returns the scores ``[1, kv_heads, N, keys]``, minus infinity where ``mask`` ``[rows, keys]`` forbids."""
     if mask is None:
         return scores
     rows, length = mask.shape
@@ -80,7 +82,7 @@ def _masked(scores: mx.array, mask: mx.array | None) -> mx.array:
 
 
 def _mixed(weights: mx.array, total: mx.array, store: KeyValueStore, where: Sequence[Slots]) -> mx.array:
-    """The output ``[1, kv_heads, N, head_dim]``, float32, of ``weights`` whose sum is ``total``. In half precision they are divided
+    """Returns the output ``[1, kv_heads, N, head_dim]``, float32, of ``weights`` whose sum is ``total``. In half precision they are divided
     first: the sum of some thousand values would overflow float16.
     """
     if store.dtype == mx.float32:
@@ -89,12 +91,12 @@ def _mixed(weights: mx.array, total: mx.array, store: KeyValueStore, where: Sequ
 
 
 def group(queries: mx.array) -> mx.array:
-    """``[rows, kv_heads, group, head_dim]`` to ``[1, kv_heads, N, head_dim]``; one row is so already."""
+    """Turns ``[rows, kv_heads, group, head_dim]`` into ``[1, kv_heads, N, head_dim]``; one row is so already."""
     rows, kv_heads, size, dim = queries.shape
     return queries if rows == 1 else queries.swapaxes(0, 1).reshape(1, kv_heads, rows * size, dim)
 
 
 def ungroup(output: mx.array, rows: int) -> mx.array:
-    """``[1, kv_heads, N, head_dim]`` to ``[rows, kv_heads, group, head_dim]``."""
+    """Turns ``[1, kv_heads, N, head_dim]`` into ``[rows, kv_heads, group, head_dim]``."""
     _, kv_heads, _, dim = output.shape
     return output if rows == 1 else output.reshape(kv_heads, rows, -1, dim).swapaxes(0, 1)

@@ -19,13 +19,13 @@ class Positions:
 
     @classmethod
     def of_text(cls, chunks: Sequence[Chunk], *, one_row: bool) -> Self:
-        """Returns those of a row for each token of ``chunks``; with ``one_row``, of the only chunk as one row, whose tokens follow its
-        first one.
+        """Returns the positions of a row for each token of ``chunks``; with ``one_row``, of the only chunk as one row, whose tokens follow
+        its first one.
         """
         return cls((mx.array([chunk.start + offset for chunk in chunks for offset in range(1 if one_row else chunk.count)]),))
 
     @property
     def offset(self) -> mx.array:
-        """The one axis of a model of text, ``[B]``."""
+        """Returns the one axis of a model of text, ``[B]``."""
         (axis,) = self.axes
         return axis

@@ -36,7 +36,7 @@ class ProbeFailedError(NotPageableError):
 
 @dataclass(frozen=True)
 class _Sequence:
-    """``prompt`` and the tokens ``decoded`` after it, one in a step; ``runs`` hold them all."""
+    """A sequence of ``prompt`` and the tokens ``decoded`` after it, one in a step; ``runs`` hold them all."""
 
     name: str
     prompt: list[int]
@@ -44,18 +44,18 @@ class _Sequence:
     runs: tuple[Run, ...]
 
     def chunk(self, start: int, stop: int, *, samples: bool = True, resume: int | None = None, keep: int | None = None) -> Chunk:
-        """Tokens ``start`` to ``stop``."""
+        """Returns the chunk of tokens ``start`` to ``stop``."""
         tokens = tuple([*self.prompt, *self.decoded][start:stop])
         return Chunk(self.name, start, stop - start, tokens, self.runs, samples, resume, keep)
 
     def next(self, step: int) -> Chunk:
-        """The token it decodes in this step."""
+        """Returns the chunk of the token it decodes in this step."""
         return self.chunk(len(self.prompt) + step, len(self.prompt) + step + 1)
 
 
 @dataclass(frozen=True)
 class _Case:
-    """``twin`` begins with the first ``shared`` tokens of ``long``, in the same blocks."""
+    """Three sequences, of which ``twin`` begins with the first ``shared`` tokens of ``long``, in the same blocks."""
 
     long: _Sequence
     short: _Sequence
@@ -75,7 +75,7 @@ def probe(loaded: LoadedModel, model: PagedModel) -> None:
 
 
 def _case(loaded: LoadedModel, model: PagedModel, attempt: int) -> _Case:
-    """Random sequences, and an arena that has room for them."""
+    """Returns random sequences, and gives the model an arena that has room for them."""
     size = model.geometry.block_size
     shared = -(-SHARED_MINIMUM // size)  # blocks
     length = _length(model, loaded.device, shared * size)
@@ -92,25 +92,25 @@ def _case(loaded: LoadedModel, model: PagedModel, attempt: int) -> _Case:
 
 
 def _length(model: PagedModel, device: str, shared: int) -> int:
-    """Tokens of the longer prompt."""
+    """Returns the length of the longer prompt, in tokens."""
     return max([shared + _SHORT, *(window + _SHORT for window in model.windows if window + _SHORT <= _LONGEST[device])])
 
 
 def _plain(model: Any, case: _Case) -> mx.array:
-    """The logits ``[8, vocab]``, float32, in the order of ``_paged``."""
+    """Returns the logits ``[8, vocab]``, float32, in the order of ``_paged``."""
     long, short, twin = (list(_plain_rows(model, sequence)) for sequence in (case.long, case.short, case.twin))
     return mx.stack([long[0], short[0], twin[0], long[1], twin[1], short[1], twin[2], short[2]]).astype(mx.float32)
 
 
 def _plain_rows(model: Any, sequence: _Sequence) -> Iterator[mx.array]:
-    """The logits ``[vocab]`` after the prompt, and after each token behind it."""
+    """Yields the logits ``[vocab]`` after the prompt, and after each token behind it."""
     cache = make_prompt_cache(model)
     for tokens in (sequence.prompt, *([token] for token in sequence.decoded)):
         yield model(mx.array(tokens)[None], cache=cache)[0, -1]
 
 
 def _paged(model: PagedModel, case: _Case) -> mx.array:
-    """The logits ``[8, vocab]``, float32, of the three prompts, of a token of each, and of one more of two of them."""
+    """Returns the logits ``[8, vocab]``, float32, of the three prompts, of a token of each, and of one more of two of them."""
     long, short, twin, shared = case.long, case.short, case.twin, case.shared
     middle = shared // 2 + 1
     model.clear()

@@ -21,20 +21,20 @@ class Slots:
         return self.stop - self.start
 
     def part(self, start: int, stop: int) -> "Slots":
-        """Slots ``start`` to ``stop`` of these."""
+        """Returns the slots ``start`` to ``stop`` of these."""
         return Slots(self.arena, self.start + start, self.start + stop)
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """``block_size`` tokens per block, ``arena_blocks`` blocks per arena, as ``worker.kv`` counts them."""
+    """The sizes ``block_size``, tokens per block, and ``arena_blocks``, blocks per arena, as ``worker.kv`` counts them."""
 
     block_size: int
     arena_blocks: int
 
     @property
     def arena_slots(self) -> int:
-        """Tokens of one arena."""
+        """Returns how many tokens an arena holds."""
         return self.block_size * self.arena_blocks
 
     def slots(self, block: int) -> Slots:
@@ -44,7 +44,7 @@ class Geometry:
 
 
 def slots_of(runs: Sequence[Run], tokens: int, geometry: Geometry) -> list[Slots]:
-    """The slots of the first ``tokens`` tokens of a sequence whose blocks are ``runs``."""
+    """Returns the slots of the first ``tokens`` tokens of a sequence whose blocks are ``runs``."""
     found = []
     for run in runs:
         if tokens <= 0:
@@ -65,7 +65,7 @@ class Copy:
 
     @classmethod
     def of(cls, move: Move, geometry: Geometry) -> "Copy":
-        """The copy that a move asks for, in as few slices as its blocks make runs."""
+        """Returns the copy that a move asks for, in as few slices as its blocks make runs."""
         return cls(_runs(map(geometry.slots, move.source)), _runs(map(geometry.slots, move.target)))
 
 
@@ -101,7 +101,7 @@ class Scatter:
         self._index: dict[tuple[int, int], mx.array] = {}
 
     def taken(self, batch: mx.array) -> mx.array:
-        """Of ``[B, kv_heads, 1, head_dim]``: the vectors of its rows' heads, ``[count * kv_heads, head_dim]``."""
+        """Returns of ``[B, kv_heads, 1, head_dim]`` the vectors of its rows' heads, ``[count * kv_heads, head_dim]``."""
         if self._rows is not None:
             batch = batch[self._rows]
         elif self.count != batch.shape[0]:
@@ -109,7 +109,7 @@ class Scatter:
         return batch.reshape(-1, batch.shape[-1])
 
     def index(self, kv_heads: int, arena_slots: int) -> mx.array:
-        """Where these vectors go in a table of all heads' slots. Made once for all layers that are alike."""
+        """Returns where these vectors go in a table of all heads' slots. It is made once for all layers that are alike."""
         if (kv_heads, arena_slots) not in self._index:
             found = self._slots[:, None] + mx.arange(kv_heads) * arena_slots
             self._index[kv_heads, arena_slots] = found.reshape(-1)

@@ -18,7 +18,7 @@ class StateLayerCache(ArraysCache):  # type: ignore[misc]  # mlx-lm ships no typ
 
 
 class SequenceStates:
-    """The states of all sequences of one model. ``layers``: its recurrent ones, in order; there may be none."""
+    """The states of all sequences of one model. ``layers`` are its recurrent ones, in order; there may be none."""
 
     def __init__(self, layers: Sequence[StateLayerCache]) -> None:
         self._layers = layers
@@ -30,11 +30,11 @@ class SequenceStates:
 
     @property
     def exist(self) -> bool:
-        """Whether the model has any."""
+        """Tells whether the model has any."""
         return bool(self._layers)
 
     def begin(self, sequence: str, snapshot: int | None) -> None:
-        """Its next call begins with ``snapshot``, or with no state at all. The snapshot itself is never written to: models
+        """Lets the sequence's next call begin with ``snapshot``, or with no state at all. The snapshot itself is never written to: models
         replace the arrays of a state, they do not change them.
         """
         self.forget(sequence)
@@ -42,7 +42,7 @@ class SequenceStates:
             self._put((sequence,), self._snapshots[snapshot])
 
     def load(self, sequences: Stacked) -> None:
-        """Give the layers the states of ``sequences``, one for each row of the call to come."""
+        """Gives the layers the states of ``sequences``, one for each row of the call to come."""
         state = self._stacks.get(sequences)
         if state is None:
             alone = [self._take_out(sequence) for sequence in sequences]
@@ -52,11 +52,11 @@ class SequenceStates:
             layer.cache = list(arrays)
 
     def save(self, sequences: Stacked) -> None:
-        """After the call: what the layers hold now are the states of ``sequences``."""
+        """Takes what the layers hold after the call for the states of ``sequences``."""
         self._put(sequences, [list(layer.cache) for layer in self._layers])
 
     def keep(self, sequence: str, snapshot: int) -> None:
-        """Remember a copy of a sequence's state. A copy: a slice would keep the states of the whole batch alive."""
+        """Remembers a copy of a sequence's state: a slice would keep the states of the whole batch alive."""
         together = self._stack_of[sequence]
         row = _row(self._stacks[together], together.index(sequence))
         copied: State = [[None if part is None else mx.contiguous(part) for part in layer] for layer in row]
@@ -70,38 +70,38 @@ class SequenceStates:
         return _arrays([self._snapshots.get(snapshot, [])])
 
     def drop(self, snapshots: Sequence[int]) -> None:
-        """Let go of snapshots; those never taken are ignored."""
+        """Lets go of snapshots; those never taken are ignored."""
         for snapshot in snapshots:
             self._nbytes -= _size(self._snapshots.pop(snapshot, []))
 
     def forget(self, sequence: str) -> None:
-        """The sequence is over, or begins anew."""
+        """Drops the state of a sequence that is over, or begins anew."""
         self._take_out(sequence)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Forgets all states and snapshots."""
         self._stacks, self._stack_of, self._snapshots, self._new, self._nbytes = {}, {}, {}, [], 0
         for layer in self._layers:
             layer.cache = [None] * len(layer.cache)
 
     def take_tensors(self) -> list[mx.array]:
-        """To be evaluated with the step: else their graphs would grow from one to the next."""
+        """Returns what must be evaluated with the step: else graphs would grow from one to the next."""
         states, self._new = [*self._stacks.values(), *self._new], []
         return _arrays(states)
 
     @property
     def nbytes(self) -> int:
-        """Held, snapshots included. O(1)."""
+        """Returns the bytes that are held, snapshots included. It takes O(1)."""
         return self._nbytes
 
     def check_integrity(self) -> None:
-        """Raise ``AssertionError`` unless what is counted is what is held. O(everything): for tests."""
+        """Raises ``AssertionError`` unless what is counted is what is held. It takes O(everything), and is for tests."""
         assert self._nbytes == sum(map(_size, [*self._stacks.values(), *self._snapshots.values()])), "states are counted wrongly"
         assert {sequence for together in self._stacks for sequence in together} == self._stack_of.keys(), "a state is nobody's"
 
     @property
     def bytes_per_sequence(self) -> int:
-        """The bytes of one state; 0 before any was computed."""
+        """Returns the bytes of one state; 0 before any was computed."""
         together, state = next(iter(self._stacks.items()), ((), []))
         return _size(state) // max(len(together), 1)
 
@@ -112,7 +112,7 @@ class SequenceStates:
             self._stack_of[sequence] = sequences
 
     def _take_out(self, sequence: str) -> State | None:
-        """The state of one sequence, whose stack is broken up; None if it has none."""
+        """Returns the state of one sequence, whose stack is broken up; None if it has none."""
         together = self._stack_of.pop(sequence, None)
         if together is None:
             return None
@@ -125,13 +125,13 @@ class SequenceStates:
 
 
 def _row(state: State, position: int) -> State:
-    """The state of one sequence of a stack, as views."""
+    """Returns the state of one sequence of a stack, as views."""
     row = slice(position, position + 1)
     return [[None if part is None else part[row] for part in layer] for layer in state]
 
 
 def _stack(parts: list[mx.array | None]) -> mx.array | None:
-    """``[1, ...]`` each to ``[B, ...]``; a state that is not there yet is zero, as models take it."""
+    """Stacks parts ``[1, ...]`` to ``[B, ...]``; one that is not there yet is zero, as models take it. None means that none is there."""
     known = [part for part in parts if part is not None]
     if len(parts) == 1 or not known:
         return known[0] if known else None
@@ -139,7 +139,7 @@ def _stack(parts: list[mx.array | None]) -> mx.array | None:
 
 
 def _size(state: State) -> int:
-    """In bytes."""
+    """Returns how many bytes a state takes."""
     return sum(part.nbytes for layer in state for part in layer if part is not None)
 
 

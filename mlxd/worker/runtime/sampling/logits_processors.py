@@ -4,22 +4,23 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import mlx.core as mx
+from typing_extensions import override
 
 from mlxd.types import SamplingParams
 
 
 class LogitsProcessor(Protocol):
-    """Of one sequence. What it raises ends that sequence, and no other."""
+    """What changes the logits of one sequence. What it raises ends that sequence, and no other."""
 
     def apply(self, logits: mx.array) -> mx.array:
-        """``[1, vocab]`` to ``[1, vocab]``."""
+        """Turns ``logits`` ``[1, vocab]`` into others of the same shape."""
 
     def add(self, token: mx.array) -> None:
-        """One generated token, ``[1]``, possibly not evaluated yet."""
+        """Takes note of one generated token, ``[1]``, possibly not evaluated yet."""
 
 
 def make_processors(params: SamplingParams, prompt: Sequence[int], vocab: int) -> list[LogitsProcessor]:
-    """Those a request asks for, in the order in which they apply."""
+    """Returns the processors a request asks for, in the order in which they apply."""
     penalised = (params.repetition_penalty, params.presence_penalty, params.frequency_penalty) != (1, 0, 0)
     return [Penalties(params, prompt, vocab)] if params.logit_bias or penalised else []
 
@@ -35,7 +36,7 @@ class MlxLmProcessor:
         self._began = False
 
     def __call__(self, tokens: mx.array, logits: mx.array) -> mx.array:
-        """``tokens`` ends with the one generated last; the first call comes before anything was generated."""
+        """Takes ``tokens`` that end with the one generated last; the first call comes before anything was generated."""
         if self.error is not None:
             return logits
         try:
@@ -53,9 +54,9 @@ class MlxLmProcessor:
         return logits
 
 
-class Penalties:
-    """Logit bias and penalties of one sequence. Counts live on the device: one update per token, nothing read back. Only what
-    ``apply`` reads is counted, so that each step evaluates it: what nobody reads would grow into a graph of all tokens.
+class Penalties(LogitsProcessor):
+    """The logit bias and penalties of one sequence. Counts live on the device: one update per token, nothing read back. Only what ``apply``
+    reads is counted, so that each step evaluates it: what nobody reads would grow into a graph of all tokens.
 
     Repetition counts prompt and output (Keskar et al. 2019, CTRL); presence and frequency the output only, as OpenAI defines them.
     """
@@ -70,15 +71,15 @@ class Penalties:
         if self._repetition != 1:
             self._seen[mx.array(list(prompt))] = True
 
+    @override
     def add(self, token: mx.array) -> None:
-        """One generated token, ``[1]``, possibly not evaluated yet."""
         if self._counts_output:
             self._output = self._output.at[token].add(1)
         if self._repetition != 1:
             self._seen[token] = True
 
+    @override
     def apply(self, logits: mx.array) -> mx.array:
-        """``logits`` ``[1, vocab]``."""
         params = self._params
         if self._bias is not None:
             logits = logits + self._bias

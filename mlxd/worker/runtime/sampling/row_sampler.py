@@ -16,7 +16,7 @@ from mlxd.worker.runtime.sampling.sampler import draw_seed, row_key, sample
 
 @dataclass
 class _Row:
-    """One sequence. ``position``: tokens sampled so far."""
+    """One sequence. ``position`` counts the tokens sampled so far."""
 
     params: SamplingParams
     seed: int
@@ -36,7 +36,7 @@ class Draws:
     failed: Mapping[str, Exception] = field(default_factory=dict)
 
     def tensors(self) -> list[mx.array]:
-        """All that ``read`` reads, to be evaluated with the step."""
+        """Returns all that ``read`` and ``failures`` read, to be evaluated with the step."""
         return [self.tokens, self.finite]
 
     def read(self) -> dict[str, tuple[SampledToken, ...]]:
@@ -45,31 +45,31 @@ class Draws:
         return {sequence: (SampledToken(value),) for sequence, value in zip(self.sequences, values, strict=True)}
 
     def failures(self) -> dict[str, Exception]:
-        """The sequences whose tokens mean nothing, and why; waits for the device."""
+        """Returns the sequences whose tokens mean nothing, and why; waits for the device."""
         finite = cast("list[bool]", self.finite.tolist())
         garbage = {name: not_finite() for name, good in zip(self.sequences, finite, strict=True) if not good}
         return {**garbage, **self.failed}
 
 
 class RowSampler:
-    """``vocab``: ids the model has. Nothing is evaluated here."""
+    """Samples the sequences of a batch. ``vocab`` is how many ids the model has. Nothing is evaluated here."""
 
     def __init__(self, vocab: int) -> None:
         self._vocab = vocab
         self._rows: dict[str, _Row] = {}
 
     def open(self, request: EngineRequest) -> None:
-        """A sequence that will be sampled."""
+        """Begins with a sequence that will be sampled."""
         params = request.sampling
         seed = draw_seed() if params.seed is None else params.seed
         self._rows[request.id] = _Row(params, seed, make_processors(params, request.tokens, self._vocab))
 
     def close(self, sequence: str) -> None:
-        """It will not be any more."""
+        """Forgets a sequence that will not be sampled any more."""
         self._rows.pop(sequence, None)
 
     def sample(self, logits: mx.array, sequences: Sequence[str]) -> Draws:
-        """One token for each of ``sequences`` from ``logits`` ``[S, vocab]``."""
+        """Samples one token for each of ``sequences`` from ``logits`` ``[S, vocab]``."""
         if not sequences:
             return Draws((), mx.zeros((0,), mx.int32), mx.zeros((0,), mx.bool_))
         rows = [self._rows[sequence] for sequence in sequences]
@@ -87,7 +87,7 @@ class RowSampler:
 
 
 def _process(sequence: str, row: _Row, logits: mx.array, failed: dict[str, Exception]) -> mx.array:
-    """``[1, vocab]``, unchanged where a processor raises: then the sequence has failed, and no other."""
+    """Returns ``[1, vocab]``, unchanged where a processor raises: then the sequence has failed, and no other."""
     processed = logits
     try:
         for processor in row.processors:

@@ -19,23 +19,23 @@ _COLDEST = 1e-5  # below, dividing by the temperature overflows float32, and the
 
 
 def draw_seed() -> int:
-    """For a request that names none."""
+    """Returns a seed for a request that names none."""
     return secrets.randbits(63)
 
 
 def row_key(seed: int, position: int) -> tuple[int, int]:
-    """The random key of token ``position`` of a request, two 32-bit words."""
+    """Returns the random key of token ``position`` of a request, two 32-bit words."""
     digest = hashlib.blake2b(f"{seed}:{position}".encode(), digest_size=8).digest()
     return int.from_bytes(digest[:4], "big"), int.from_bytes(digest[4:], "big")
 
 
 def is_greedy(params: SamplingParams) -> bool:
-    """Nothing is drawn: the most likely token it is."""
+    """Tells whether nothing is drawn, and the most likely token taken."""
     return params.temperature < _COLDEST
 
 
 def sample(logits: mx.array, rows: Sequence[SamplingParams], keys: Sequence[tuple[int, int]]) -> mx.array:
-    """``logits`` ``[B, vocab]``, penalties applied already; the sampled ids ``[B]``. Rows of temperature 0 take the most likely."""
+    """Samples from ``logits`` ``[B, vocab]``, penalties applied already, the ids ``[B]``. Rows of temperature 0 take the most likely."""
     greedy = mx.argmax(logits, axis=-1)
     takes_first = [is_greedy(row) for row in rows]
     if all(takes_first):
@@ -65,7 +65,8 @@ def _is_ranked(row: SamplingParams) -> bool:
 
 
 def _most_likely(logits: mx.array, total: mx.array, rows: Sequence[SamplingParams]) -> mx.array:
-    """Ids ``[B, N]``, the most likely first and of equals the lowest: as many as top-k and top-p may want. ``total`` as in ``_filter``.
+    """Returns ids ``[B, N]``, the most likely first and of equals the lowest: as many as top-k and top-p may want. ``total`` is as in
+    ``_filter``.
 
     To find a thousand takes a CPU a tenth of the time it takes to sort them all. Whether they are enough for top-p can only be seen by
     evaluating them; a GPU, which should not be waited for, sorts fast.
@@ -83,15 +84,15 @@ def _most_likely(logits: mx.array, total: mx.array, rows: Sequence[SamplingParam
 
 
 def _total(logits: mx.array) -> mx.array:
-    """The log-sum-exp of each row, ``[B, 1]``."""
+    """Returns the log-sum-exp of each row, ``[B, 1]``."""
     highest = mx.max(logits, axis=-1, keepdims=True)
     return highest + mx.log(mx.sum(exp(logits - highest), axis=-1, keepdims=True))
 
 
 def _filter(ranked: mx.array, total: mx.array, rows: Sequence[SamplingParams]) -> mx.array:
-    """``ranked`` ``[B, N]``, most likely first; what is filtered out becomes -inf. The first of a row always stays.
+    """Turns what is filtered out of ``ranked`` ``[B, N]``, most likely first, into -inf. The first of a row always stays.
 
-    ``total`` ``[B, 1]``: the log-sum-exp of all there are, where top-k takes none away.
+    ``total`` ``[B, 1]`` is the log-sum-exp of all there are, where top-k takes none away.
     """
     has_top_k = mx.array([row.top_k > 0 for row in rows])[:, None]
     top_k = mx.array([row.top_k for row in rows])[:, None]
@@ -104,7 +105,7 @@ def _filter(ranked: mx.array, total: mx.array, rows: Sequence[SamplingParams]) -
 
 
 class RequestSampler:
-    """For one request, as mlx-lm calls it: once per position, in order."""
+    """A sampler for one request, as mlx-lm calls it: once per position, in order."""
 
     def __init__(self, params: SamplingParams) -> None:
         self._params = params
@@ -112,12 +113,14 @@ class RequestSampler:
         self._position = 0
 
     def __call__(self, logprobs: mx.array) -> mx.array:
-        """``[1, vocab]`` to ``[1]``, to be read by ``finite.checked``."""
+        """Samples from ``[1, vocab]`` an id ``[1]``, to be read by ``finite.checked``."""
         key = row_key(self._seed, self._position)
         self._position += 1
         return mark(sample(logprobs, [self._params], [key]), logprobs)
 
 
 def greedy(logprobs: mx.array) -> mx.array:
-    """``[B, vocab]`` to the most likely ids ``[B]``, to be read by ``finite.checked``: one call for all rows that mlx-lm samples so."""
+    """Returns the most likely ids ``[B]`` of ``[B, vocab]``, to be read by ``finite.checked``: one call for all rows that mlx-lm samples
+    so.
+    """
     return mark(mx.argmax(logprobs, axis=-1), logprobs)
