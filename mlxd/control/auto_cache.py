@@ -12,19 +12,19 @@ FLOOR = 64 * 2**20  # bytes; with less a cache is of little use, so that a model
 
 @dataclass(frozen=True)
 class Member:
-    """One worker that wants a share. Bytes: what it needs ``fixed``, and the pool as it was when it came."""
+    """A worker that wants a share. In bytes, it has what it needs ``fixed``, and the pool as it was when it came."""
 
     fixed: int
     pool: int
 
     @property
     def floor(self) -> int:
-        """The least that it takes."""
+        """Returns the least that the worker takes, in bytes."""
         return min(FLOOR, self.pool)
 
 
 def shares(members: Mapping[str, Member], room: int) -> dict[str, int]:
-    """Bytes of cache for each. ``room``: what all of them may have together, weights included."""
+    """Returns the bytes of cache for each. ``room`` is what all of them may have together, weights included."""
     if not members:
         return {}
     left = room - sum(one.fixed for one in members.values())

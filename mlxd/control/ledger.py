@@ -1,6 +1,6 @@
 """One account of memory over all models: what each has reserved for weights, keys and values, and what it needs on top to compute.
 
-Reserved before anything is loaded. Pure bookkeeping: who gives way to whom is decided by those who reserve.
+Memory is reserved before anything is loaded. This is pure bookkeeping: who gives way to whom is decided by those who reserve.
 """
 
 from collections.abc import Mapping
@@ -12,12 +12,12 @@ AUTO_FRACTION = 0.75  # of the machine's RAM: what Metal recommends as a working
 
 
 def memory_limit(share: MemoryShare, total: int) -> int:
-    """``memory.limit`` in bytes; ``total``: the machine's RAM."""
+    """Returns ``memory.limit`` in bytes, of a machine with ``total`` bytes of RAM."""
     return share.size if share.size is not None else int(total * (share.fraction or AUTO_FRACTION))
 
 
 class Ledger:
-    """Amounts in bytes, under names of the holder's choice: a model has two for a while, when one worker replaces another."""
+    """An account of amounts in bytes, under names of the holder's choice: a model has two for a while, when one worker replaces another."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit  # may be changed at any time; nothing reserved is taken back by that
@@ -25,26 +25,26 @@ class Ledger:
 
     @property
     def reserved(self) -> Mapping[str, int]:
-        """By holder."""
+        """Returns the bytes that each holder has reserved."""
         return MappingProxyType(self._reserved)
 
     @property
     def total(self) -> int:
-        """Reserved by all."""
+        """Returns the bytes reserved by all holders."""
         return sum(self._reserved.values())
 
     @property
     def free(self) -> int:
-        """What can be reserved still; negative where the limit was lowered below what is."""
+        """Returns the bytes that can be reserved still; negative where the limit was lowered below what is."""
         return self.limit - self.total
 
     def reserve(self, holder: str, amount: int) -> bool:
-        """Take ``amount``, in place of what ``holder`` has; False if there is not so much, and nothing has changed."""
+        """Takes ``amount`` bytes, in place of what ``holder`` has; False if there is not so much, and nothing has changed."""
         if amount - self._reserved.get(holder, 0) > max(self.free, 0):
             return False
         self._reserved[holder] = amount
         return True
 
     def release(self, holder: str) -> None:
-        """Give all of it back. Idempotent."""
+        """Gives all of it back; a holder that has nothing may do so too."""
         self._reserved.pop(holder, None)

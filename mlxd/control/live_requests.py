@@ -11,7 +11,7 @@ from mlxd.wire.messages import Started
 
 
 class Stage(StrEnum):
-    """How far a request is."""
+    """The stages of a request's life."""
 
     LOADING = "loading"  # its model is being loaded for it
     WAITING = "waiting"  # in its model's queue
@@ -20,7 +20,7 @@ class Stage(StrEnum):
 
 @dataclass
 class LiveRequest:
-    """``id`` is the one its answer has. ``stop`` ends it with an error, wherever it is."""
+    """A request that is not over. ``id`` is the one its answer has. ``stop`` ends it with an error, wherever it is."""
 
     id: str
     request_id: str  # of the HTTP request: the client's word
@@ -35,14 +35,14 @@ class LiveRequest:
 
 
 class LiveRequests:
-    """In the order they came."""
+    """The requests there are, in the order they came."""
 
     def __init__(self) -> None:
         self._requests: dict[str, LiveRequest] = {}
 
     @contextlib.contextmanager
     def track(self, request: LiveRequest) -> Iterator[LiveRequest]:
-        """It lives as long as the block."""
+        """Keeps the request among the others for as long as the block lasts."""
         self._requests[request.id] = request
         try:
             yield request
@@ -50,11 +50,11 @@ class LiveRequests:
             del self._requests[request.id]
 
     def of(self, model: str) -> list[LiveRequest]:
-        """Those of one model, by its id."""
+        """Returns the requests of one model, by its id."""
         return [request for request in self._requests.values() if request.model == model]
 
     def cancel(self, model: str, identity: str) -> LiveRequest:
-        """End it with an error. Raises ``NotFoundError``: there is none, or none any more."""
+        """Ends a request with an error, and returns it. Raises ``NotFoundError`` where there is none, or none any more."""
         request = self._requests.get(identity)
         if request is None or request.model != model:
             raise NotFoundError(f'the model "{model}" has no request "{excerpt(identity)}" now')

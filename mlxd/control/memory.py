@@ -23,49 +23,49 @@ _log = structlog.get_logger(__name__)
 
 
 class Holder(Protocol):
-    """A model, as one who may give way."""
+    """A model that may give way."""
 
     @property
     def name(self) -> str:
-        """Its id."""
+        """Returns the model's id."""
 
     @property
     def gives_way_in(self) -> float | None:
-        """Seconds until it may have to, for another model; None: not while things are as they are."""
+        """Returns the seconds until the model may have to give way to another; None while it does not, as things are."""
 
     @property
     def leaving(self) -> Collection[str]:
-        """Its holders in the ledger whose memory will be free without anybody's doing."""
+        """Returns the model's holders in the ledger whose memory will be free without anybody's doing."""
 
     @property
     def is_busy(self) -> bool:
-        """Whether requests for it run or wait."""
+        """Tells whether requests for the model run or wait."""
 
     async def wait_idle(self) -> None:
-        """Until it has no request."""
+        """Waits until the model has no request."""
 
     @property
     def last_used(self) -> float:
-        """Monotonic seconds."""
+        """Returns when the model was used last, in monotonic seconds."""
 
     def unload(self) -> None:
-        """Give way."""
+        """Makes the model give way."""
 
     def memory_freed(self, free: int) -> None:
-        """So many bytes can be reserved now; whoever waits for that may try again."""
+        """Hears that ``free`` bytes can be reserved now; whoever waits for that may try again."""
 
     async def wait_gone(self) -> None:
-        """Until it has."""
+        """Waits until the model has given way."""
 
 
 def available_memory() -> int:
-    """Bytes of RAM that the machine could give now."""
+    """Returns the bytes of RAM that the machine could give now."""
     return psutil.virtual_memory().available
 
 
 @dataclass
 class _Share:
-    """Of one worker in the pool of caches."""
+    """The share of one worker in the pool of caches."""
 
     member: Member
     take: Callable[[int], None]
@@ -73,7 +73,9 @@ class _Share:
 
 
 class ModelMemory:
-    """Implements ``workers.Memory``. ``holders``: all models, asked anew each time. ``available``: bytes of RAM, of this machine."""
+    """A ledger with giving way, which implements ``workers.Memory``. ``holders`` gives all models and is asked anew each time;
+    ``available`` gives the bytes of RAM that this machine has free.
+    """
 
     def __init__(self, ledger: Ledger, holders: Callable[[], Iterable[Holder]], *, available: Callable[[], int] = available_memory) -> None:
         self.ledger = ledger
@@ -84,7 +86,7 @@ class ModelMemory:
         self._demands: dict[str, int] = {}  # bytes, by holder: of those that have not got them yet
 
     def reserve(self, holder: str, amount: int) -> bool:
-        """See ``Ledger.reserve``."""
+        """Reserves as ``Ledger.reserve``, and tells the models where memory got free."""
         before = self.ledger.free
         done = self.ledger.reserve(holder, amount)
         if self.ledger.free > before:
@@ -93,7 +95,7 @@ class ModelMemory:
         return done
 
     def release(self, holder: str) -> None:
-        """See ``Ledger.release``."""
+        """Releases as ``Ledger.release``, takes ``holder`` out of the pool, and tells the models where memory got free."""
         before = self.ledger.free
         self.ledger.release(holder)
         self._pool.pop(holder, None)
@@ -103,7 +105,7 @@ class ModelMemory:
         self._rebalance()
 
     def set_limit(self, limit: int) -> None:
-        """``memory.limit`` is another. Nothing reserved is taken back, but caches of the pool shrink or grow by it."""
+        """Sets another ``memory.limit``. Nothing reserved is taken back, but caches of the pool shrink or grow by it."""
         before, self.ledger.limit = self.ledger.limit, limit
         if limit > before:
             self._tell_of_freed()
@@ -112,7 +114,6 @@ class ModelMemory:
     # ---- the pool of caches; see ``auto_cache`` ----
 
     def demand(self, holder: str, needs: NeedsMemory, take_share: Callable[[int], None] | None) -> "MemoryDemand":
-        """See ``workers.Memory``."""
         if take_share is None:
             self._demands[holder] = needs.total
             self._rebalance()
@@ -120,7 +121,6 @@ class ModelMemory:
         return MemoryDemand(self, holder, needs)
 
     def share(self, holder: str, needs: NeedsMemory, take_share: Callable[[int], None] | None) -> None:
-        """See ``workers.Memory``."""
         if take_share is not None and holder not in self._pool:
             pool = int(AUTO_FRACTION * self._available())
             self._pool[holder] = _Share(Member(needs.weights + needs.transients, pool), take_share)
@@ -129,23 +129,23 @@ class ModelMemory:
             self._rebalance()
 
     def share_of(self, holder: str) -> int | None:
-        """Bytes of the pool that ``holder`` may have; None: it is not in it."""
+        """Returns the bytes of the pool that ``holder`` may have; None where it is not in it."""
         return self._pool[holder].size if holder in self._pool else None
 
     def floor_of(self, holder: str) -> int:
-        """The least that ``holder`` takes of the pool, in bytes."""
+        """Returns the least that ``holder`` takes of the pool, in bytes."""
         return self._pool[holder].member.floor
 
     def shares(self) -> dict[str, int]:
-        """By model, in bytes: the parts of the pool that they may have."""
+        """Returns the parts of the pool that models may have, in bytes."""
         return {holder.rpartition("#")[0]: one.size for holder, one in self._pool.items()}
 
     def pool(self) -> int:
-        """Bytes that a first model of the pool would have, or those in it share."""
+        """Returns the bytes that a first model of the pool would have, or those in it share."""
         return max((one.member.pool for one in self._pool.values()), default=int(AUTO_FRACTION * self._available()))
 
     def met(self, holder: str) -> None:
-        """What ``holder`` demanded is reserved."""
+        """Takes in that what ``holder`` demanded is reserved."""
         if self._demands.pop(holder, None) is not None:
             self._rebalance()
 
@@ -167,18 +167,16 @@ class ModelMemory:
             one.memory_freed(self.ledger.free)
 
     def reclaimable(self, model: str) -> int:
-        """See ``workers.Memory``."""
         reserved = self.by_model()
         return self.ledger.free + self._leaving() + sum(reserved[one.name] for one in self._yielding(model))
 
     async def wait_for_leaving(self, model: str, amount: int) -> None:
-        """See ``workers.Memory``."""
         while self.ledger.free < amount <= self.ledger.free + self._leaving(but=model):
             await self._freed.wait()
 
     async def reclaim(self, model: str, amount: int) -> None:
-        """See ``workers.Memory``. A model that has just been loaded stays for its ``lifecycle.residence``: two that do not fit side by side
-        change places so often at most, however requests for them alternate.
+        """Lets models give way as ``workers.Memory`` says. A model that has just been loaded stays for its ``lifecycle.residence``: two
+        that do not fit side by side change places so often at most, however requests for them alternate.
         """
         waited_for: set[str] = set()
         while self.ledger.free < amount and (candidates := self._enough(model, amount, waited_for)):
@@ -194,7 +192,9 @@ class ModelMemory:
                 await self._wait_for_any(candidates, min((wait for wait in times.values() if wait is not None), default=None))
 
     def _enough(self, model: str, amount: int, waited_for: Collection[str]) -> list[Holder]:
-        """Those that may give way, if they are enough. One that has been waited for is not given up because a request for it has come."""
+        """Returns the models that may give way, if they are enough. One that has been waited for is not given up because a request for it
+        has come.
+        """
         reserved = self.by_model()
         busy = [one for one in self._holders() if one.name in waited_for and one.is_busy and one.name != model]
         found = [*self._yielding(model), *busy]
@@ -202,7 +202,7 @@ class ModelMemory:
         return found if amount <= free + sum(reserved.get(one.name, 0) for one in found) else []
 
     async def _wait_for_any(self, holders: Iterable[Holder], longest: float | None) -> None:
-        """Until one of them is idle where all are busy, or memory is free, or ``longest`` seconds have passed."""
+        """Waits until one of ``holders`` is idle where all are busy, or memory is free, or ``longest`` seconds have passed."""
         if longest is not None:
             await self._wait_freed(longest)
             return
@@ -220,7 +220,7 @@ class ModelMemory:
                 await self._freed.wait()
 
     def _leaving(self, *, but: str = "") -> int:
-        """Bytes that will be free without anybody's doing, of all models ``but`` one."""
+        """Returns the bytes that will be free without anybody's doing, of all models ``but`` one."""
         reserved = self.ledger.reserved
         leaving = {holder for one in self._holders() if one.name != but for holder in one.leaving}
         shrinking = [
@@ -231,17 +231,16 @@ class ModelMemory:
         return sum(reserved.get(holder, 0) for holder in leaving) + sum(size for size in shrinking if size > 0)
 
     def _yielding(self, model: str) -> list[Holder]:
-        """Those that may give way to it, now or soon, and hold something."""
+        """Returns the models that may give way to ``model``, now or soon, and hold something."""
         reserved = self.by_model()
         return [one for one in self._holders() if one.name != model and one.gives_way_in is not None and reserved.get(one.name)]
 
     def describe(self) -> str:
-        """See ``workers.Memory``."""
         held = ", ".join(f"{model} {format_size(size)}" for model, size in self.by_model().items())
         return f"memory.limit is {format_size(self.ledger.limit)}, of which {held or 'nothing'} is reserved"
 
     def by_model(self) -> dict[str, int]:
-        """Reserved by each model, in bytes: all its workers together."""
+        """Returns the bytes that each model has reserved, all its workers together."""
         found: dict[str, int] = {}
         for holder, amount in self.ledger.reserved.items():
             model = holder.rpartition("#")[0]
@@ -250,7 +249,7 @@ class ModelMemory:
 
 
 class MemoryDemand:
-    """Implements ``workers.Demand``."""
+    """A demand on ``ModelMemory``, which implements ``workers.Demand``."""
 
     def __init__(self, memory: ModelMemory, holder: str, needs: NeedsMemory) -> None:
         self.granted: int | None = None
@@ -262,12 +261,12 @@ class MemoryDemand:
 
     @property
     def wanted(self) -> int:
-        """Bytes, with its share of the pool as it is now."""
+        """Returns the bytes that the worker would take, with its share of the pool as it is now."""
         share = self._memory.share_of(self._holder)
         return self.needs.total if share is None else self._fixed + share
 
     def take(self) -> bool:
-        """Reserves as much as is wanted, or of a share what there is."""
+        """Reserves as much as is wanted, or of a share what there is. Returns False where there is not enough."""
         amount = max(self.needs.total, min(self.wanted, self._memory.ledger.free))
         if not self._memory.reserve(self._holder, amount):
             return False
@@ -277,5 +276,5 @@ class MemoryDemand:
         return True
 
     def withdraw(self) -> None:
-        """Others may have it."""
+        """Gives the memory back: others may have it."""
         self._memory.release(self._holder)

@@ -1,8 +1,8 @@
-"""How short of memory the whole machine is, by the system's own account. One cheap read; nothing waits.
+"""How short of memory the whole machine is, by the system's own account. It takes one cheap read; nothing waits.
 
-macOS says it itself: the sysctl ``kern.memorystatus_vm_pressure_level`` is 1, 2 or 4. Linux counts how long tasks stood still for want
-of memory (PSI, ``/proc/pressure/memory``): a share of the last ten seconds in which some did, or all at once did ("full"), and mlxd
-draws the lines. What is merely used or free says little: both systems fill what is free with caches.
+macOS says it itself: the sysctl ``kern.memorystatus_vm_pressure_level`` is 1, 2 or 4. Linux counts how long tasks stood still for want of
+memory (PSI, ``/proc/pressure/memory``): a share of the last ten seconds in which some did, or all at once did ("full"), and mlxd draws the
+lines. What is merely used or free says little: both systems fill what is free with caches.
 """
 
 import ctypes
@@ -22,7 +22,7 @@ _SYSCTL = b"kern.memorystatus_vm_pressure_level"
 
 
 class PressureLevel(IntEnum):
-    """The number that is exported."""
+    """A level of pressure, by the number that is exported."""
 
     NORMAL = 0
     WARNING = 1
@@ -35,33 +35,33 @@ ReadPressure = Callable[[], PressureLevel | None]  # None: this system does not 
 
 
 def pressure_reader(platform: str = sys.platform) -> ReadPressure:
-    """Of this machine."""
+    """Returns the reader for this machine; where the system does not tell, it reads None."""
     if platform == "darwin":
         return DarwinPressure()
     return LinuxPressure() if platform == "linux" else lambda: None
 
 
 class DarwinPressure:
-    """``libc``: where ``sysctlbyname`` is."""
+    """A reader for macOS. ``libc`` is the library that has ``sysctlbyname``."""
 
     def __init__(self, libc: Any = None) -> None:
         self._libc = libc or ctypes.CDLL(None)
 
     def __call__(self) -> PressureLevel | None:
-        """As the kernel says."""
+        """Returns the level that the kernel tells; None where it tells none."""
         level, size = ctypes.c_int(0), ctypes.c_size_t(ctypes.sizeof(ctypes.c_int))
         failed = self._libc.sysctlbyname(_SYSCTL, ctypes.byref(level), ctypes.byref(size), None, ctypes.c_size_t(0))
         return None if failed else _DARWIN.get(level.value)
 
 
 class LinuxPressure:
-    """``path``: a file of the kernel's; not every kernel has it, and those that have it may have it switched off."""
+    """A reader for Linux. ``path`` is a file of the kernel's; not every kernel has it, and those that have it may have it switched off."""
 
     def __init__(self, path: Path = _PSI) -> None:
         self._path = path
 
     def __call__(self) -> PressureLevel | None:
-        """By the shares of the last ten seconds."""
+        """Returns the level by the shares of the last ten seconds; None where the kernel does not tell them."""
         try:
             shares = dict(_share(line) for line in self._path.read_text().splitlines())
             some, full = shares["some"], shares["full"]
@@ -73,6 +73,6 @@ class LinuxPressure:
 
 
 def _share(line: str) -> tuple[str, float]:
-    """Of ``some avg10=0.00 avg60=0.00 avg300=0.00 total=0``, the kind and the first."""
+    """Reads the kind and the first number of a line like ``some avg10=0.00 avg60=0.00 avg300=0.00 total=0``."""
     kind, average, *_ = line.split()
     return kind, float(average.removeprefix("avg10="))

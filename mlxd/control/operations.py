@@ -19,7 +19,7 @@ _log = structlog.get_logger(__name__)
 
 
 class OperationKind(StrEnum):
-    """What can be asked of a model."""
+    """The things that can be asked of a model."""
 
     LOAD = "load"
     UNLOAD = "unload"
@@ -28,7 +28,7 @@ class OperationKind(StrEnum):
 
 
 class OperationState(StrEnum):
-    """How far it is."""
+    """The states of an operation."""
 
     RUNNING = "running"
     SUCCEEDED = "succeeded"
@@ -37,7 +37,7 @@ class OperationState(StrEnum):
 
 @dataclass
 class Operation:
-    """Times are Unix times."""
+    """Something an operator asked for. Its times are Unix times."""
 
     id: str
     kind: OperationKind
@@ -49,18 +49,18 @@ class Operation:
     task: "asyncio.Task[None] | None" = field(default=None, repr=False)
 
     async def wait(self) -> None:
-        """Until it is over, however it ends."""
+        """Waits until the operation is over, however it ends."""
         if self.task is not None:
             await asyncio.wait({self.task})
 
     def end(self, error: MlxdError | None = None) -> None:
-        """It is over; ``error`` is why it has failed."""
+        """Takes in that the operation is over; ``error`` is why it has failed."""
         self.state = OperationState.SUCCEEDED if error is None else OperationState.FAILED
         self.error, self.finished = error, time.time()
 
 
 class Operations:
-    """The newest ``_KEPT`` finished ones are remembered, and all that run."""
+    """The operations that run, and the newest ``_KEPT`` finished ones."""
 
     def __init__(self) -> None:
         self._operations: dict[str, Operation] = {}
@@ -68,7 +68,7 @@ class Operations:
         self._numbers = itertools.count(1)
 
     def begin(self, kind: OperationKind, model: str, work: Coroutine[Any, Any, None]) -> Operation:
-        """Run ``work``; it fails by raising ``MlxdError``."""
+        """Runs ``work`` as an operation, which fails by raising ``MlxdError``."""
         operation = Operation(f"op-{next(self._numbers)}", kind, model)
         self._operations[operation.id] = operation
         operation.task = asyncio.create_task(_run(operation, work), name=f"{kind} {model}")
@@ -76,23 +76,25 @@ class Operations:
         return operation
 
     def get(self, identity: str) -> Operation:
-        """Raises ``NotFoundError``."""
+        """Returns an operation by its id. Raises ``NotFoundError``."""
         if identity not in self._operations:
             raise NotFoundError(f'there is no operation "{excerpt(identity)}"; the last {_KEPT} are remembered')
         return self._operations[identity]
 
     def all(self) -> list[Operation]:
-        """The newest first."""
+        """Returns the operations, the newest first."""
         return list(reversed(self._operations.values()))
 
     def stop(self) -> None:
-        """Wait for none of them."""
+        """Cancels all of them, and waits for none."""
         for operation in self._operations.values():
             if operation.task is not None:
                 operation.task.cancel()
 
     def _over(self, operation: Operation, work: Coroutine[Any, Any, None]) -> None:
-        """Those that ended first are forgotten first: the one that took longest was begun first, and somebody waits for it still."""
+        """Keeps the order in which they ended: the first is forgotten first, for the one that took longest was begun first, and somebody
+        waits for it still.
+        """
         work.close()
         if operation.state is OperationState.RUNNING:  # stopped before it had begun
             operation.end(_stopped())

@@ -1,4 +1,4 @@
-"""From two snapshots to what a reload would do, and what it refuses. Pure: values in, decisions out.
+"""From two snapshots to what a reload would do, and what it refuses. It is pure: values in, decisions out.
 
 ::
 
@@ -17,7 +17,7 @@ from mlxd.config.schema import Config
 
 
 class Action(StrEnum):
-    """What happens to one model."""
+    """The things that may happen to one model."""
 
     NONE = "none"
     LIVE = "live"  # its worker is told
@@ -30,7 +30,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class ModelPlan:
-    """One model's part."""
+    """One model's part of a plan."""
 
     name: str
     action: Action
@@ -39,7 +39,7 @@ class ModelPlan:
 
 @dataclass(frozen=True)
 class ListenerPlan:
-    """One listener's part: what is bound before anything changes, and closed after."""
+    """One listener's part of a plan: what is bound before anything changes, and closed after."""
 
     role: str  # "inference", "admin" or "metrics"
     opened: tuple[Address, ...]
@@ -48,7 +48,7 @@ class ListenerPlan:
 
 @dataclass(frozen=True)
 class CacheShare:
-    """What a model has of the pool of caches (``cache.memory = "auto"``), in bytes. None: it is not in it."""
+    """The share that a model has of the pool of caches (``cache.memory = "auto"``), in bytes; None where it is not in it."""
 
     model: str
     before: int | None
@@ -57,7 +57,7 @@ class CacheShare:
 
 @dataclass(frozen=True)
 class Plan:
-    """``models`` in the new file's order, the removed ones last; those that nothing happens to are left out."""
+    """What a reload would do. ``models`` are in the new file's order, the removed ones last; those that nothing happens to are left out."""
 
     models: tuple[ModelPlan, ...] = ()
     listeners: tuple[ListenerPlan, ...] = ()
@@ -67,7 +67,7 @@ class Plan:
 
     @property
     def is_empty(self) -> bool:
-        """Taking the file over has no effect."""
+        """Tells whether taking the file over has no effect."""
         return not (self.models or self.listeners or self.live or self.refused)
 
 
@@ -81,12 +81,12 @@ class Room:
     shares: Mapping[str, int] = field(default_factory=dict)  # of the pool, by model
 
     def fits_twice(self, model: str) -> bool:
-        """Taking the new worker to need as much as the old one."""
+        """Tells whether the new worker fits beside the old one, taking it to need as much."""
         return sum(self.reserved.values()) + self.reserved.get(model, 0) <= self.limit
 
 
 def plan(before: LoadedConfig, after: LoadedConfig, room: Room) -> Plan:
-    """What taking over ``after`` would do."""
+    """Returns what taking over ``after`` would do."""
     found = diff(before, after)
     listeners = tuple(_listeners(before.config, after.config))
     return Plan(
@@ -99,7 +99,7 @@ def plan(before: LoadedConfig, after: LoadedConfig, room: Room) -> Plan:
 
 
 def listen_addresses(config: Config) -> dict[str, tuple[Address, ...]]:
-    """What each listener is to be bound to. The metrics listener is there only where it has addresses of its own."""
+    """Returns what each listener is to be bound to. The metrics listener has addresses only where it has some of its own."""
     metrics = config.metrics.listen if config.metrics.enabled else None
     return {"inference": config.server.listen, "admin": config.admin.listen, "metrics": metrics or ()}
 
@@ -115,7 +115,9 @@ def _models(found: Diff, config: Config, room: Room) -> list[ModelPlan]:
 
 
 def _caches(before: Config, after: Config, room: Room) -> list[CacheShare]:
-    """Models that are loaded, or load by themselves, share the pool. Where ``memory.limit`` leaves less than the pool, that is shared."""
+    """Returns the shares of the models that are loaded, or load by themselves. Where ``memory.limit`` leaves less than the pool, that is
+    shared.
+    """
     known = {name: size for name, size in room.shares.items() if name in before.models}
     wanting = [
         name

@@ -32,7 +32,7 @@ class ReadyModel:
 
 
 class Registry:
-    """One supervisor per model, and the names clients may use for them. ``drain_timeout``: see ``ModelSupervisor``."""
+    """One supervisor per model, and the names clients may use for them. ``drain_timeout`` is that of each ``ModelSupervisor``."""
 
     def __init__(self, *, worker_factory: WorkerFactory, telemetry: Telemetry, ledger: Ledger, drain_timeout: Callable[[], float]) -> None:
         self.memory = ModelMemory(ledger, self._all)
@@ -48,7 +48,7 @@ class Registry:
     # ---- the configuration ----
 
     def apply(self, models: Mapping[str, ModelTable]) -> None:
-        """Take over these models, at once; each then becomes what it is to be by itself. Untouched ones do not notice. Where anything
+        """Takes over these models, at once; each then becomes what it is to be by itself. Untouched ones do not notice. Where anything
         raises, what ``restorer`` gave before puts all back.
         """
         new = {name: self._new(name, table) for name, table in models.items() if name not in self._supervisors | self._removed}
@@ -61,7 +61,7 @@ class Registry:
             self._tell(self._supervisors[name], table, is_new=name in new or name in self._removed)
 
     def restorer(self) -> Callable[[], None]:
-        """A function that makes the models, and what is wanted of them, what they are now."""
+        """Returns a function that makes the models, and what is wanted of them, what they are now."""
         supervisors, removed, names = dict(self._supervisors), dict(self._removed), dict(self._names)
         orders = [(one, one.order) for one in self._all()]
 
@@ -122,14 +122,14 @@ class Registry:
         return None
 
     def standing(self, name: str) -> Standing:
-        """How far a model is; one that is not configured any more is what it is to be."""
+        """Returns how far a model is; one that is not configured any more is what it is to be."""
         supervisor = self._supervisors.get(name)
         return Standing() if supervisor is None else Standing(supervisor.is_settled, supervisor.trouble)
 
     # ---- what is asked ----
 
     def resolve(self, name: str) -> str:
-        """The id of a name or alias. Raises ``ModelNotFoundError``."""
+        """Returns the id of a name or alias. Raises ``ModelNotFoundError``."""
         try:
             return self._names[name]
         except KeyError:
@@ -137,20 +137,20 @@ class Registry:
             raise ModelNotFoundError(f'no model "{excerpt(name)}" is configured here; there are: {known}', param="model") from None
 
     def statuses(self) -> list[ModelStatus]:
-        """Of all models, in the file's order; then of those that are being removed."""
+        """Returns the status of all models, in the file's order; then of those that are being removed."""
         return [supervisor.status() for supervisor in self._all()]
 
     def status(self, name: str) -> ModelStatus:
-        """Of one, by name or alias."""
+        """Returns the status of one model, by name or alias. Raises ``ModelNotFoundError``."""
         return self.supervisor(name).status()
 
     def supervisor(self, name: str) -> ModelSupervisor:
-        """Of one, by name or alias. Raises ``ModelNotFoundError``."""
+        """Returns the supervisor of one model, by name or alias. Raises ``ModelNotFoundError``."""
         return self._supervisors[self.resolve(name)]
 
     async def ensure_ready(self, name: str) -> ReadyModel:
-        """A model that is not loaded is loaded for the asking. Raises ``ModelNotFoundError``, ``ModelLoadingError``,
-        ``ModelFailedError``, ``InsufficientMemoryError`` or ``ShuttingDownError``.
+        """Returns a model that can be asked, which is loaded for the asking if it is not. Raises ``ModelNotFoundError``,
+        ``ModelLoadingError``, ``ModelFailedError``, ``InsufficientMemoryError`` or ``ShuttingDownError``.
         """
         supervisor = self.supervisor(name)
         if self._draining:
@@ -160,36 +160,36 @@ class Registry:
         return ReadyModel(supervisor.name, supervisor.config, run.ready, run.client)
 
     async def evict_cache(self, name: str) -> CacheEvicted:
-        """Drop what the model's cache keeps for later requests. Raises as ``ModelSupervisor.require_ready``."""
+        """Drops what the model's cache keeps for later requests. Raises as ``ModelSupervisor.require_ready``."""
         supervisor = self.supervisor(name)
         evicted = await supervisor.require_ready().client.evict_cache()
         self._telemetry.cache_evicted(supervisor.name, evicted.entries)
         return evicted
 
     def load(self, name: str) -> None:
-        """Make it ready, and keep it so."""
+        """Makes the model ready, and keeps it so."""
         self.supervisor(name).want()
 
     def unload(self, name: str) -> None:
-        """End its worker; the next request loads it again."""
+        """Ends the model's worker; the next request loads it again."""
         self.supervisor(name).unload()
 
     def drain(self, name: str) -> None:
-        """Take it out of service until it is loaded again."""
+        """Takes the model out of service until it is loaded again."""
         self.supervisor(name).drain()
 
     def restart(self, name: str) -> None:
-        """A new worker in the place of the one there is."""
+        """Gives the model a new worker in the place of the one there is."""
         self.supervisor(name).restart()
 
     async def wait_model_settled(self, name: str) -> str | None:
-        """Until one model is what is wanted of it; why not, where it cannot be."""
+        """Waits until one model is what is wanted of it; returns why not, where it cannot be."""
         return await self.supervisor(name).wait_settled()
 
     # ---- the end ----
 
     async def finish(self, timeout: float) -> bool:  # noqa: ASYNC109 - running out of time is an answer here, not an error
-        """Refuse new requests and let those that run finish; False if some still ran after ``timeout`` seconds."""
+        """Refuses new requests and lets those that run finish; False if some still ran after ``timeout`` seconds."""
         self._draining = True
         for supervisor in self._all():
             supervisor.finish()
@@ -201,7 +201,7 @@ class Registry:
         return True
 
     async def stop(self) -> None:
-        """End every worker."""
+        """Ends every worker."""
         await asyncio.gather(*(supervisor.stop() for supervisor in self._all()))
         for task in self._tasks:
             task.cancel()

@@ -32,7 +32,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Trigger(StrEnum):
-    """Who wants it."""
+    """The ways to ask for a reload."""
 
     FILE = "file"
     SIGNAL = "signal"
@@ -40,7 +40,7 @@ class Trigger(StrEnum):
 
 
 class Result(StrEnum):
-    """How it ended."""
+    """The ways a reload may end."""
 
     APPLIED = "applied"
     UNCHANGED = "unchanged"
@@ -52,13 +52,15 @@ class Result(StrEnum):
 
     @property
     def is_good(self) -> bool:
-        """Nothing is wrong."""
+        """Tells whether nothing is wrong."""
         return self in (Result.APPLIED, Result.UNCHANGED, Result.PLANNED)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """``sha256`` of what runs now. ``problems``: lines for people. ``models``: why each could not become what it is to be."""
+    """What came of a reload. ``sha256`` is of what runs now, ``problems`` are lines for people, and ``models`` says why each could not
+    become what it is to be.
+    """
 
     result: Result
     sha256: str
@@ -68,7 +70,7 @@ class Outcome:
 
 
 def compare(before: LoadedConfig, after: LoadedConfig, room: Room) -> Outcome:
-    """What taking over ``after`` would do, while ``before`` runs."""
+    """Returns what taking over ``after`` would do, while ``before`` runs."""
     found = plan(before, after, room)
     if found.refused:
         problems = tuple(f"{change.name}: a change needs a restart of the daemon" for change in found.refused)
@@ -78,41 +80,41 @@ def compare(before: LoadedConfig, after: LoadedConfig, room: Room) -> Outcome:
 
 @dataclass(frozen=True)
 class Standing:
-    """How far one model is. ``trouble``: why it is not what it is to be, also while it is tried again."""
+    """How far one model is. ``trouble`` says why it is not what it is to be, also while it is tried again."""
 
     is_settled: bool = True
     trouble: str | None = None
 
     @property
     def is_well(self) -> bool:
-        """It is what it is to be, or gone."""
+        """Tells whether the model is what it is to be, or gone."""
         return self.is_settled and self.trouble is None
 
 
 class Host(Protocol[T]):
-    """Whose configuration it is. ``running``: the snapshot that is in force."""
+    """The one whose configuration it is. ``running`` is the snapshot that is in force."""
 
     running: LoadedConfig
 
     def room(self) -> Room:
-        """The memory there is."""
+        """Returns the memory there is."""
 
     async def prepare(self, new: LoadedConfig, plan: Plan) -> T:
-        """Everything that can fail: bind sockets, look at sources, open files. Raises ``MlxdError``, and then nothing has changed."""
+        """Does everything that can fail: bind sockets, look at sources, open files. Raises ``MlxdError``, and then nothing has changed."""
 
     def commit(self, new: LoadedConfig, prepared: T) -> None:
-        """Take it over, as ``running`` from some moment on. Cannot fail."""
+        """Takes it over, as ``running`` from some moment on. It cannot fail."""
 
     async def wait_settled(self, models: Collection[str]) -> Mapping[str, str]:
         """Waits until each of ``models`` is what it is to be, or gone; returns those that cannot be, with the reason."""
 
     def standing(self, model: str) -> Standing:
-        """How far a model is now."""
+        """Returns how far a model is now."""
 
 
 class Reloader(Generic[T]):
-    """``told`` hears of every reload that was more than a dry run. ``under_way`` is entered from its begin until the configuration is
-    taken over or refused; what models do then is not in it.
+    """A reloader, one at a time. ``told`` hears of every reload that was more than a dry run. ``under_way`` is entered from its begin until
+    the configuration is taken over or refused; what models do then is not in it.
     """
 
     def __init__(
@@ -140,7 +142,7 @@ class Reloader(Generic[T]):
 
     @property
     def is_good(self) -> bool:
-        """Whether what the newest file says is what runs. A model that could not follow and has become well since does not count."""
+        """Tells whether what the newest file says is what runs. A model that could not follow and has become well since does not count."""
         newest = self.newest
         followed = (
             newest.result is Result.FAILED and bool(newest.models) and all(self._host.standing(name).is_well for name in newest.models)
@@ -150,17 +152,17 @@ class Reloader(Generic[T]):
 
     @property
     def last_problems(self) -> tuple[str, ...]:
-        """Why the newest file is not the running one."""
+        """Says why the newest file is not the running one."""
         return () if self.newest.models else self.newest.problems
 
     def request(self, trigger: Trigger) -> None:
-        """Reload soon. However often this is called before it begins, it is done once."""
+        """Asks for a reload soon. However often this is called before it begins, it is done once."""
         if trigger not in self._requested and not self._stopped:
             self._requested.add(trigger)
             self._spawn(self._reload(trigger, None))
 
     async def reload(self, trigger: Trigger, *, if_match: str | None = None) -> Outcome:
-        """Take over the file as it is now, and wait until that is done. ``if_match``: the SHA-256 that must be running. Once begun it
+        """Takes over the file as it is now, and waits until that is done. ``if_match`` is the SHA-256 that must be running. Once begun it
         goes on, whether or not somebody waits for it. Raises ``ShuttingDownError`` after ``stop``.
         """
         if self._stopped:
@@ -172,12 +174,12 @@ class Reloader(Generic[T]):
         return reload.result()
 
     async def dry_run(self, *, if_match: str | None = None) -> Outcome:
-        """What ``reload`` would do. Nothing changes, and nobody is told."""
+        """Returns what ``reload`` would do. Nothing changes, and nobody is told."""
         outcome, _ = await self._compared(lambda: read_text(self._host.running.path), if_match)
         return outcome
 
     async def compare(self, text: str) -> Outcome:
-        """What taking over ``text`` would do. Nothing that it names is read: secrets are compared by their references."""
+        """Returns what taking over ``text`` would do. Nothing that it names is read: secrets are compared by their references."""
         running = self._host.running
         try:
             before = await asyncio.to_thread(parse_submitted, running.text, running.path)
@@ -187,7 +189,7 @@ class Reloader(Generic[T]):
         return compare(before, after, self._host.room())
 
     def stop(self) -> None:
-        """What is under way is given up, and nothing is begun any more."""
+        """Gives up what is under way, and begins nothing any more."""
         self._stopped = True
         for task in self._tasks:
             task.cancel()
@@ -206,7 +208,7 @@ class Reloader(Generic[T]):
         return outcome
 
     def _judge(self, outcome: Outcome) -> int:
-        """What there is to say of the file before models have followed; the number of the look."""
+        """Keeps what there is to say of the file before models have followed, and returns the number of the look."""
         if outcome.result is not Result.STALE:
             self._looks += 1
             if not (outcome.result.is_good and self.newest.result is Result.FAILED):  # that is so until the models are settled
@@ -238,7 +240,7 @@ class Reloader(Generic[T]):
         return outcome
 
     async def _compared(self, read: Callable[[], str], if_match: str | None) -> tuple[Outcome, LoadedConfig | None]:
-        """What would be done, and the configuration it would be done with, if it is valid."""
+        """Returns what would be done, and the configuration it would be done with, if it is valid."""
         sha256 = self._host.running.sha256
         if if_match not in (None, sha256):
             problem = f"the running configuration is {sha256}, not {if_match}: read it again, and decide again"
@@ -256,13 +258,13 @@ class Reloader(Generic[T]):
         return decode(data, path)
 
     async def _parse(self, read: Callable[[], str]) -> LoadedConfig:
-        """Off the event loop: a file system may be slow."""
+        """Parses off the event loop: a file system may be slow."""
         path, environ = self._host.running.path, self._environ
         return await asyncio.to_thread(lambda: parse_config(read(), path, environ))
 
     async def _settled(self, outcome: Outcome) -> Outcome:
-        """When the models that this reload changed, or the newest one before it where it changed nothing, are what they are to be. Of
-        others nobody waits for, only what is known of them is told: one that is on its way still, and one that has crashed since it was
+        """Waits until the models that this reload changed, or the newest one before it where it changed nothing, are what they are to be.
+        Nobody waits for others; only what is known of them is told: one that is on its way still, and one that has crashed since it was
         well, is no business of this reload.
         """
         plan = self._newest_plan if outcome.result is Result.UNCHANGED else outcome.plan

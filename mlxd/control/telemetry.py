@@ -21,13 +21,13 @@ class Phase:
 
     @property
     def duration(self) -> float:
-        """Seconds."""
+        """Returns the duration in seconds."""
         return self.end - self.begin
 
 
 @dataclass(frozen=True, kw_only=True)
 class Caller:
-    """Where a request came in, and the trace it is part of."""
+    """The place where a request came in, and the trace it is part of."""
 
     address: str | None = None  # of the listener: an IP address, or the path of a socket
     port: int | None = None
@@ -36,7 +36,7 @@ class Caller:
 
 @dataclass(frozen=True, kw_only=True)
 class RequestRecord:
-    """One request, when it is over. Times in seconds; what did not happen is None."""
+    """One request, when it is over. Its times are in seconds; what did not happen is None."""
 
     request_id: str
     model: str  # configured id, or UNKNOWN_MODEL; never an alias
@@ -63,7 +63,7 @@ class RequestRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class CacheCounters:
-    """What one model's prefix cache did since the daemon started."""
+    """The numbers of what one model's prefix cache did since the daemon started."""
 
     query_tokens: int = 0  # of prompts that asked the cache
     hit_tokens: int = 0  # of these, found
@@ -74,7 +74,7 @@ class CacheCounters:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenCounters:
-    """What one model computed since the daemon started, counted step by step rather than when requests are over."""
+    """The tokens that one model computed since the daemon started, counted step by step rather than when requests are over."""
 
     prompt: int = 0  # tokens of prompts; those found in the prefix cache are not computed
     generated: int = 0
@@ -82,36 +82,36 @@ class TokenCounters:
 
 @dataclass(frozen=True)
 class HistogramCounts:
-    """How often a measured value fell between two bounds. The last count, beyond the bounds, is of what exceeds them all."""
+    """The numbers of values between two bounds. The last count, beyond the bounds, is of what exceeds them all."""
 
     bounds: tuple[float, ...]
     counts: tuple[int, ...]
 
 
 class Tracer(Protocol):
-    """Sink of the same records for people who look at single requests."""
+    """A sink of the same records for people who look at single requests."""
 
     def request_finished(self, record: RequestRecord) -> str | None:
-        """The id of the trace it is in; None where it is in none. Never blocks."""
+        """Takes in a request that is over. Returns the id of the trace it is in; None where it is in none. It never blocks."""
 
 
 class Telemetry(Protocol):
-    """Sink of everything that is counted as it happens. Gauges are read from the registry at scrape time."""
+    """A sink of everything that is counted as it happens. Gauges are read from the registry at scrape time."""
 
     def request_finished(self, record: RequestRecord) -> None:
-        """Every request that reached a handler, once, however it ended."""
+        """Counts every request that reached a handler, once, however it ended."""
 
     def request_rejected(self, model: str, reason: str) -> None:
-        """A request refused with an error: ``reason`` is its code."""
+        """Counts a request refused with an error, whose code is ``reason``."""
 
     def step(self, model: str, stats: StepStats) -> None:
-        """One engine step."""
+        """Counts one engine step."""
 
     def cache_evicted(self, model: str, entries: int) -> None:
-        """An operator had it dropped: blocks of a paged cache, or whole prompts."""
+        """Counts what an operator had dropped: blocks of a paged cache, or whole prompts."""
 
     def model_loaded(self, model: str, seconds: float) -> None:
-        """A worker became ready."""
+        """Takes in that a worker became ready."""
 
     def worker_restarted(self, model: str, reason: str) -> None:
-        """A worker ended unasked and is being replaced; ``reason`` as in ``WorkerExit``."""
+        """Counts a worker that ended unasked and is being replaced; ``reason`` is one of ``WorkerExit``'s."""

@@ -1,4 +1,4 @@
-"""From what is wanted of a model and what there is to the next step. Pure: values in, a decision out; no clock, no I/O."""
+"""From what is wanted of a model and what there is to the next step. It is pure: values in, a decision out; no clock, no I/O."""
 
 from dataclasses import dataclass, field
 
@@ -22,17 +22,17 @@ class Observed:
 
 @dataclass(frozen=True)
 class Leave:
-    """No worker is wanted: give up what loads, and let what serves drain."""
+    """No worker is wanted: what loads is to be given up, and what serves is to drain."""
 
 
 @dataclass(frozen=True)
 class GiveUpLoading:
-    """What loads is not what is wanted."""
+    """What loads is not what is wanted, and is to be given up."""
 
 
 @dataclass(frozen=True)
 class Start:
-    """Load a worker of this kind; with ``probe`` it has to generate something before it takes over from a good one. One that
+    """A worker of this kind is to be loaded; with ``probe`` it has to generate something before it takes over from a good one. One that
     ``may_displace`` the worker that serves has it drained first where there is no memory for both.
     """
 
@@ -43,7 +43,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Tell:
-    """The right worker serves: tell it what may change while it runs."""
+    """The right worker serves, and is to be told what may change while it runs."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ Decision = Leave | GiveUpLoading | Start | Tell | Wait
 
 
 def decide(wish: Wish, observed: Observed) -> Decision:
-    """The next step toward ``wish``."""
+    """Returns the next step toward ``wish``."""
     if wish is Wish.FINISHING:
         return Wait()
     if not wish.wants_worker:
@@ -71,7 +71,7 @@ def decide(wish: Wish, observed: Observed) -> Decision:
 
 
 def target(observed: Observed) -> Load | None:
-    """What a worker should run with now: what the file says, or, where that cannot be had, what serves or was good before."""
+    """Returns what a worker should run with now: what the file says, or, where that cannot be had, what serves or was good before."""
     if observed.configured in observed.barred:
         return observed.serving or fallback(observed)
     if observed.configured in observed.due and observed.loading is not None and observed.loading == observed.good:
@@ -80,10 +80,10 @@ def target(observed: Observed) -> Load | None:
 
 
 def fallback(observed: Observed) -> Load | None:
-    """What was good before, unless that cannot be had either."""
+    """Returns what was good before, unless that cannot be had either."""
     return None if observed.good in observed.barred else observed.good
 
 
 def is_replacement(spec: Load, observed: Observed) -> bool:
-    """Another worker is or was good: a new one has to prove itself."""
+    """Tells whether another worker is or was good, so that a new one has to prove itself."""
     return observed.serving is not None or (observed.good is not None and observed.good != spec)

@@ -7,10 +7,10 @@ _PERMANENT = (ModelSourceError, ConfigError, VersionMismatchError, InsufficientM
 
 
 def is_permanent(error: MlxdError) -> bool:
-    """Whether loading again cannot help. A source that cannot be reached now (a disk, a hub) may be there later."""
+    """Tells whether loading again cannot help. A source that cannot be reached now (a disk, a hub) may be there later."""
     return isinstance(error, _PERMANENT) and not is_worth_retrying_beside(error)
 
 
 def is_worth_retrying_beside(error: MlxdError) -> bool:
-    """Whether another try costs the worker that serves nothing: this one ended before it took memory or computed anything."""
+    """Tells whether another try costs nothing to the worker that serves: this one ended before it took memory or computed anything."""
     return isinstance(error, ModelUnreachableError)

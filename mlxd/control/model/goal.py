@@ -12,7 +12,7 @@ from mlxd.wire.messages import Load
 
 
 class Goal:
-    """The attributes say what is wanted, and are the supervisor's to set; the properties judge."""
+    """A goal and its judgement: the attributes say what is wanted, and are the supervisor's to set; the properties judge."""
 
     def __init__(self, name: str, table: ModelTable, workers: Workers, recovery: Recovery) -> None:
         self.table = table
@@ -23,17 +23,17 @@ class Goal:
         self._recovery = recovery
 
     def spec(self, table: ModelTable | None = None) -> Load:
-        """What a worker is started with, of ``table`` or what is wanted; two of the same need no new worker."""
+        """Returns what a worker is started with, of ``table`` or what is wanted; two of the same need no new worker."""
         return worker_spec(load_spec(self._name, table or self.table))
 
     # ---- what to do ----
 
     def decide(self) -> Decision:
-        """The next step."""
+        """Returns the next step."""
         return decide(self.wish, self.observe())
 
     def observe(self) -> Observed:
-        """What there is now."""
+        """Returns what there is now."""
         serving, loading = self._workers.serving, self._workers.loading
         return Observed(
             configured=self.spec(),
@@ -47,25 +47,25 @@ class Goal:
         )
 
     def table_of(self, spec: Load) -> ModelTable:
-        """The table that ``spec``, one of ``decide``'s, comes from."""
+        """Returns the table that ``spec``, one of ``decide``'s, comes from."""
         known = [self.table, *([self._workers.serving.table] if self._workers.serving else []), *([self.good] if self.good else [])]
         return next(table for table in known if self.spec(table) == spec)
 
     @property
     def has_failed(self) -> bool:
-        """What the file says cannot be had, and will not be soon."""
+        """Tells whether what the file says cannot be had, and will not be soon."""
         return self.spec() in self._recovery.failed
 
     @property
     def has_fallback(self) -> bool:
-        """Something was good before, and can be had again."""
+        """Tells whether something was good before, and can be had again."""
         return fallback(self.observe()) is not None
 
     # ---- how far it is ----
 
     @property
     def state(self) -> ModelState:
-        """Derived, never set."""
+        """Returns the state, which is derived from the workers and the wish, and never set."""
         workers = self._workers
         if workers.serving is not None:
             return ModelState.DRAINING if self.wish is Wish.FINISHING else ModelState.READY
@@ -77,12 +77,12 @@ class Goal:
 
     @property
     def is_gone(self) -> bool:
-        """Nothing is wanted of it, and nothing is left."""
+        """Tells whether nothing is wanted of the model, and nothing is left."""
         return not self.wish.wants_worker and not self._workers.all
 
     @property
     def is_settled(self) -> bool:
-        """What is there is what is wanted, or it is known why not."""
+        """Tells whether what is there is what is wanted, or it is known why not."""
         if not self.wish.wants_worker:
             return self.is_gone
         if self._workers.is_in_transition:
@@ -96,7 +96,7 @@ class Goal:
 
     @property
     def differs(self) -> str | None:
-        """Why what runs is not what the configuration says; None if it is, or is on its way."""
+        """Says why what runs is not what the configuration says; None if it is, or is on its way."""
         if not self.wish.wants_worker:
             return None
         if self.spec() in self._recovery.barred:
@@ -105,13 +105,13 @@ class Goal:
 
     @property
     def trouble(self) -> str | None:
-        """As ``differs``, and also while it is tried again."""
+        """Says the same as ``differs``, and also why while it is tried again."""
         if self.wish.wants_worker and self.spec() in self._recovery.due:
             return self._recovery.last_error
         return self.differs
 
     def unavailable(self) -> MlxdError:
-        """Why no worker serves, and how long that will last: for requests."""
+        """Returns the error that tells requests why no worker serves, and how long that will last."""
         name, last_error = self._name, self._recovery.last_error
         if self.wish is Wish.FINISHING:
             return ShuttingDownError("the daemon is stopping; try again when it is back", retry_after=5.0)

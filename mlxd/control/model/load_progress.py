@@ -14,7 +14,7 @@ _log = structlog.get_logger(__name__)
 
 
 class LoadProgress:
-    """Of one load of one model. Logs each stage, and each 10 % of a stage that can tell."""
+    """The progress of one load of one model. It logs each stage, and each 10 % of a stage that can tell."""
 
     def __init__(self, model: str) -> None:
         self.last: Progress | None = None
@@ -24,7 +24,7 @@ class LoadProgress:
         self._logged = 0
 
     def update(self, progress: Progress) -> None:
-        """News from the worker."""
+        """Takes in news from the worker."""
         if self.last is None or self.last.stage != progress.stage:
             self._stage_began = time.monotonic()
             self._done_then = progress.done
@@ -37,14 +37,14 @@ class LoadProgress:
             _log.info("model_load_progress", model=self._model, stage=progress.stage, percent=percent)
 
     def describe(self) -> str:
-        """``loading``, ``fetching (40 %)``."""
+        """Describes the load in words: ``loading``, ``fetching (40 %)``."""
         if self.last is None:
             return "loading"
         percent = _percent(self.last)
         return self.last.stage if percent is None else f"{self.last.stage} ({percent} %)"
 
     def seconds_left(self) -> float:
-        """Of the present stage at its present rate; a few seconds where nothing is known."""
+        """Returns the seconds left of the present stage at its present rate; a few where nothing is known."""
         if self.last is None or not self.last.total or self.last.done <= self._done_then:
             return _UNKNOWN
         spent = time.monotonic() - self._stage_began

@@ -1,4 +1,4 @@
-"""A model's table of the configuration to what its worker gets."""
+"""From a model's table of the configuration to what its worker gets."""
 
 from typing import Literal
 
@@ -10,7 +10,7 @@ from mlxd.wire.messages import Load
 
 
 def load_spec(name: str, model: ModelTable) -> Load:
-    """To start with."""
+    """Returns what the worker is started with."""
     return Load(
         model=name,
         source=model.source,
@@ -25,12 +25,12 @@ def load_spec(name: str, model: ModelTable) -> Load:
 
 
 def worker_spec(load: Load) -> Load:
-    """What only a new worker can change. Equal specs need no new worker, whatever their limits."""
+    """Returns what only a new worker can change. Equal specs need no new worker, whatever their limits."""
     return msgspec.structs.replace(load, limits=Limits())
 
 
 def limits(model: ModelTable) -> Limits:
-    """What may change while the worker runs."""
+    """Returns what may change while the worker runs."""
     batching, cache = model.batching, model.cache
     return Limits(
         max_queue=batching.max_queue,

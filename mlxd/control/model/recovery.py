@@ -17,7 +17,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass
 class _Record:
-    """Of one kind of worker. ``retry_at``: monotonic; None while it is barred means not by itself."""
+    """The record of one kind of worker. ``retry_at`` is monotonic; None while it is barred means that it is not tried again by itself."""
 
     crashes: list[float] = field(default_factory=list)  # monotonic
     is_barred: bool = False
@@ -27,7 +27,9 @@ class _Record:
 
 
 class Recovery:
-    """A kind of worker is what it is started with (``load_spec.worker_spec``). ``wake`` is called when a wait before a restart is over."""
+    """The memory of crashes and failures, by kind of worker, which is what it is started with (``load_spec.worker_spec``). ``wake`` is
+    called when a wait before a restart is over.
+    """
 
     def __init__(self, model: str, telemetry: Telemetry, wake: Callable[[], None]) -> None:
         self.last_error: str | None = None
@@ -40,27 +42,27 @@ class Recovery:
 
     @property
     def barred(self) -> frozenset[Load]:
-        """Kinds that are not tried now."""
+        """Returns the kinds that are not tried now."""
         return frozenset(spec for spec, record in self._records.items() if record.is_barred)
 
     @property
     def due(self) -> frozenset[Load]:
-        """Kinds that failed and may be tried again."""
+        """Returns the kinds that failed and may be tried again."""
         return frozenset(spec for spec, record in self._records.items() if record.is_due)
 
     @property
     def failed(self) -> frozenset[Load]:
-        """Barred kinds that crashed too often, or that only another configuration or an operator can mend."""
+        """Returns the barred kinds that crashed too often, or that only another configuration or an operator can mend."""
         return frozenset(spec for spec, record in self._records.items() if record.is_barred and record.has_failed)
 
     @property
     def restart_in(self) -> float | None:
-        """Seconds until the next try; None: none is waited for."""
+        """Returns the seconds until the next try; None where none is waited for."""
         times = [record.retry_at for record in self._records.values() if record.retry_at is not None]
         return max(0.0, min(times) - time.monotonic()) if times else None
 
     def crashed(self, spec: Load, reason: str, detail: str, policy: WorkerTable) -> None:
-        """Wait before the next try, for as long as ``restart_policy`` says. ``reason`` as in ``WorkerExit``."""
+        """Bars the kind until the next try, for as long as ``restart_policy`` says. ``reason`` is one of ``WorkerExit``'s."""
         now, record = time.monotonic(), self._records.setdefault(spec, _Record())
         record.crashes = [*recent(record.crashes, now, policy), now]
         record.has_failed = has_failed(record.crashes, now, policy)
@@ -74,23 +76,23 @@ class Recovery:
         self._set_timer()
 
     def give_up(self, spec: Load, reason: str) -> None:
-        """Only another configuration, or an operator, makes it try again."""
+        """Bars the kind for good: only another configuration, or an operator, makes it try again."""
         record = self._records.setdefault(spec, _Record())
         record.is_barred, record.is_due, record.retry_at, record.has_failed = True, False, None, True
         self.last_error = reason
 
     def succeeded(self, spec: Load) -> None:
-        """A worker of this kind is ready. Its crashes are remembered for as long as they count."""
+        """Takes in that a worker of this kind is ready. Its crashes are remembered for as long as they count."""
         if spec in self._records:
             self._records[spec] = _Record(self._records[spec].crashes)
 
     def forgive(self) -> None:
-        """A clean record."""
+        """Gives every kind a clean record."""
         self._records.clear()
         self.stop()
 
     def stop(self) -> None:
-        """Wake nobody any more."""
+        """Ends the wait: nobody is woken any more."""
         if self._timer is not None:
             self._timer.cancel()
         self._timer = None

@@ -1,4 +1,4 @@
-"""When a worker that ended unasked is started again. Pure: times in, a wait out; no clock."""
+"""When a worker that ended unasked is started again. It is pure: times in, a wait out; no clock."""
 
 from collections.abc import Sequence
 
@@ -6,12 +6,12 @@ from mlxd.config.schema import WorkerTable
 
 
 def recent(crashes: Sequence[float], now: float, policy: WorkerTable) -> list[float]:
-    """The times that count still: a quiet ``crash_window`` forgives all."""
+    """Returns the times that count still: a quiet ``crash_window`` forgives all."""
     return [at for at in crashes if now - at < policy.crash_window]
 
 
 def wait_before_restart(crashes: Sequence[float], now: float, policy: WorkerTable) -> float:
-    """The seconds to wait. ``crashes`` are the times of all so far, the newest included, in order, of the same clock as ``now``.
+    """Returns the seconds to wait. ``crashes`` are the times of all so far, the newest included, in order, of the same clock as ``now``.
 
     The wait doubles with each crash within ``crash_window``, up to ``restart_backoff_max``; a model that has failed waits that long.
     """
@@ -22,5 +22,5 @@ def wait_before_restart(crashes: Sequence[float], now: float, policy: WorkerTabl
 
 
 def has_failed(crashes: Sequence[float], now: float, policy: WorkerTable) -> bool:
-    """Whether the model counts as failed: ``crash_limit`` crashes within ``crash_window``. It is tried again all the same."""
+    """Tells whether the model counts as failed: ``crash_limit`` crashes within ``crash_window``. It is tried again all the same."""
     return len(recent(crashes, now, policy)) >= policy.crash_limit

@@ -9,7 +9,7 @@ from mlxd.wire.messages import Heartbeat, Progress, Ready
 
 @dataclass(frozen=True, kw_only=True)
 class ModelStatus:
-    """A moment of a model's life. Made anew at each look; never kept."""
+    """A moment of a model's life. It is made anew at each look, and never kept."""
 
     name: str
     config: ModelTable

@@ -39,7 +39,7 @@ _log = structlog.get_logger(__name__)
 
 
 class ModelSupervisor:
-    """Made on the event loop. ``drain_timeout`` in seconds, asked when a worker begins to drain."""
+    """The supervisor of one model, made on the event loop. ``drain_timeout`` is in seconds, and is asked when a worker begins to drain."""
 
     def __init__(  # noqa: PLR0913 - it is put together in one place
         self,
@@ -71,32 +71,31 @@ class ModelSupervisor:
 
     @property
     def config(self) -> ModelTable:
-        """As the running snapshot has it."""
+        """Returns the model's table as the running snapshot has it."""
         return self._goal.table
 
     @property
     def state(self) -> ModelState:
-        """Now."""
         return self._state
 
     @property
     def is_gone(self) -> bool:
-        """Nothing is wanted of it, and nothing is left."""
+        """Tells whether nothing is wanted of the model, and nothing is left."""
         return self._goal.is_gone
 
     @property
     def is_settled(self) -> bool:
-        """What is there is what is wanted, or it is known why not."""
+        """Tells whether what is there is what is wanted, or it is known why not."""
         return self._goal.is_settled
 
     @property
     def trouble(self) -> str | None:
-        """Why what runs is not what the configuration says, also while that is tried again."""
+        """Says why what runs is not what the configuration says, also while that is tried again."""
         return self._goal.trouble
 
     @property
     def gives_way_in(self) -> float | None:
-        """Seconds until it may be unloaded for another model; None while it is used, pinned or not there."""
+        """Returns the seconds until the model may be unloaded for another; None while it is used, pinned or not there."""
         run, lifecycle = self._workers.serving, self._goal.table.lifecycle
         if run is None or self._workers.loading is not None or self.is_busy or lifecycle.pin:
             return None
@@ -104,21 +103,21 @@ class ModelSupervisor:
 
     @property
     def is_busy(self) -> bool:
-        """Requests run on the worker that serves, or wait."""
+        """Tells whether requests run on the worker that serves, or wait."""
         return self._workers.serving is not None and self._workers.serving.is_busy
 
     @property
     def leaving(self) -> tuple[str, ...]:
-        """Names in the ledger of workers whose memory will be free without anybody's doing."""
+        """Returns the names in the ledger of workers whose memory will be free without anybody's doing."""
         return tuple(run.holder for run in self._workers.ending)
 
     @property
     def last_used(self) -> float:
-        """Monotonic seconds: when it was asked for last, or did something."""
+        """Returns when the model was asked for last, or did something, in monotonic seconds."""
         return max(self._last_used, self._workers.serving.last_step if self._workers.serving else 0.0)
 
     def status(self) -> ModelStatus:
-        """A picture of this moment."""
+        """Returns a picture of this moment."""
         serving, loading = self._workers.serving, self._workers.loading
         run = serving or loading
         client = run.client if run else None
@@ -148,7 +147,7 @@ class ModelSupervisor:
     # ---- what requests ask ----
 
     def require_ready(self) -> WorkerRun:
-        """The worker that serves. Raises ``ModelLoadingError`` with the time left, ``ModelFailedError`` with the reason,
+        """Returns the worker that serves. Raises ``ModelLoadingError`` with the time left, ``ModelFailedError`` with the reason,
         ``ModelDrainedError`` or ``ShuttingDownError``.
         """
         if self._workers.serving is not None and self._goal.wish is not Wish.FINISHING:
@@ -157,7 +156,9 @@ class ModelSupervisor:
         raise self._goal.unavailable()
 
     async def become_ready(self) -> WorkerRun:
-        """As ``require_ready``, but one that is not loaded is, and whoever asks meanwhile waits for the same load."""
+        """Returns the worker that serves, and loads one where there is none; whoever asks meanwhile waits for the same load. Raises as
+        ``require_ready``, and ``InsufficientMemoryError`` where there is no room for it.
+        """
         if self._workers.serving is None and self._may_try():
             self._want_for_request()
         while self._workers.serving is None and self._goal.wish is Wish.LOADED_FOR_REQUEST:
@@ -167,7 +168,9 @@ class ModelSupervisor:
         return self.require_ready()
 
     def _may_try(self) -> bool:
-        """Nobody wants it so far, and nothing says that it would come to nothing; or it failed for want of memory, and would fit now."""
+        """Tells whether a request may begin a load: nobody wants the model so far, and nothing says that it would come to nothing; or it
+        failed for want of memory, and would fit now.
+        """
         if self._lacking is not None:
             return self._memory.reclaimable(self.name) >= self._lacking.total and self._goal.wish is not Wish.FINISHING
         return self._goal.wish is Wish.UNLOADED and self._goal.spec() not in self._recovery.barred
@@ -175,29 +178,29 @@ class ModelSupervisor:
     # ---- what others wait for ----
 
     async def wait_changed(self) -> None:
-        """Until the state changes next, or anything that ``wait_settled`` looks at."""
+        """Waits until the state changes next, or anything that ``wait_settled`` looks at."""
         await self._changed.wait()
 
     async def wait_settled(self) -> str | None:
-        """Until what is there is what is wanted, or it is known why not: that is returned."""
+        """Waits until what is there is what is wanted, or it is known why not; returns the reason, or None."""
         while not self._goal.is_settled:
             await self._changed.wait()
         serving = self._workers.serving
         return self._goal.differs or (serving.not_replaced if serving else None)
 
     async def wait_idle(self) -> None:
-        """Until none of its workers has a request."""
+        """Waits until none of the model's workers has a request."""
         await asyncio.gather(*(run.client.wait_idle() for run in self._workers.all))
 
     async def wait_gone(self) -> None:
-        """Until nothing of it is left; for one that is not wanted. If it is wanted again meanwhile, until what leaves has left."""
+        """Waits until nothing is left of a model that is not wanted; if it is wanted again meanwhile, until what leaves has left."""
         while self._workers.leaving or not (self._goal.wish.wants_worker or self.is_gone):
             await self._changed.wait()
 
     # ---- what is wanted ----
 
     def want(self) -> None:
-        """Make it ready, and keep it so. After ``failed`` it tries again with a clean record."""
+        """Makes the model ready, and keeps it so. After ``failed`` it tries again with a clean record."""
         if not self._goal.wish.wants_worker or self._recovery.failed or self._task is None:
             self._forgive()
             self._wish(Wish.LOADED)
@@ -208,32 +211,32 @@ class ModelSupervisor:
         self._wish(Wish.LOADED_FOR_REQUEST)
 
     def restart(self) -> None:
-        """A new worker, in the place of the one there is."""
+        """Gives the model a new worker, in the place of the one there is."""
         if self._workers.serving is not None:
             self._workers.serving.stale = True
         self._forgive()
         self._wish(self._goal.wish if self._goal.wish.wants_worker else Wish.LOADED)
 
     def unload(self) -> None:
-        """End its worker, once its requests are done or ``drain_timeout`` is over. The next request loads it again."""
+        """Ends the model's worker, once its requests are done or ``drain_timeout`` is over. The next request loads it again."""
         self._wish(Wish.UNLOADED)
 
     def drain(self) -> None:
-        """As ``unload``, but requests are refused until it is wanted again."""
+        """Ends the model's worker as ``unload``, but requests are refused until it is wanted again."""
         self._wish(Wish.DRAINED)
 
     @property
     def order(self) -> Order:
-        """What is wanted now, to be put back."""
+        """Returns what is wanted now, to be put back."""
         return Order(self._goal.table, self._goal.wish)
 
     def put_back(self, order: Order) -> None:
-        """As it was wanted once."""
+        """Makes wanted again what was wanted once."""
         self._goal.table, self._goal.wish = order.table, order.wish
         self._note()
 
     def apply(self, table: ModelTable) -> None:
-        """The model's part of a new snapshot."""
+        """Takes over the model's part of a new snapshot."""
         if self._goal.spec(table) != self._goal.spec() or (self._lacking is not None and limits(table) != limits(self._goal.table)):
             self._forgive()
         if self._workers.serving is not None:
@@ -245,7 +248,7 @@ class ModelSupervisor:
         self._begin()
 
     def memory_freed(self, free: int) -> None:
-        """So many bytes can be reserved now."""
+        """Hears that ``free`` bytes can be reserved now."""
         if self._goal.wish.wants_worker and self._lacking is not None and self._lacking.total <= free:
             self._forgive()
             self._begin()
@@ -255,12 +258,12 @@ class ModelSupervisor:
             self._note()
 
     def finish(self) -> None:
-        """The daemon is stopping: take no new requests; those that run go on."""
+        """Takes no new requests, since the daemon is stopping; those that run go on."""
         self._goal.wish = Wish.FINISHING
         self._note()
 
     async def stop(self) -> None:
-        """End every worker now; running requests get ``ShuttingDownError``. Whoever calls waits for the end, however many call."""
+        """Ends every worker now; running requests get ``ShuttingDownError``. Whoever calls waits for the end, however many call."""
         if self._stopping is None:
             self._stopping = asyncio.create_task(self._stop(), name=f"stop {self.name}")
         await asyncio.shield(self._stopping)
@@ -278,7 +281,7 @@ class ModelSupervisor:
     # ---- making it so ----
 
     def _wish(self, wish: Wish) -> None:
-        """Nothing is begun any more while the daemon stops, whoever asks for it."""
+        """Sets what is wanted, unless the daemon stops: then nothing is begun any more, whoever asks for it."""
         if self._goal.wish is not Wish.FINISHING:
             self._goal.wish = wish
         self._begin()
@@ -289,7 +292,7 @@ class ModelSupervisor:
         self._note()
 
     def _note(self) -> None:
-        """Something changed: wake whoever waits for that, the supervising task first of all."""
+        """Wakes whoever waits for a change, the supervising task first of all."""
         state = self._goal.state
         if state is not self._state:
             self._state, self._since = state, time.time()
@@ -315,7 +318,7 @@ class ModelSupervisor:
             self._give_up(f"an internal error: {type(error).__name__}: {error}", self._goal.spec())
 
     def _act(self) -> None:
-        """Take one step toward what is wanted."""
+        """Takes one step toward what is wanted."""
         workers = self._workers
         match self._goal.decide():
             case Leave():
@@ -332,7 +335,7 @@ class ModelSupervisor:
                 pass
 
     def _idle_left(self) -> float | None:
-        """Seconds until it may be unloaded for want of use; None: never."""
+        """Returns the seconds until the model may be unloaded for want of use; None where it never is."""
         limit, run = self._goal.table.lifecycle.idle_unload, self._workers.serving
         if run is None or limit is None or not self._goal.wish.wants_worker:
             return None
@@ -343,11 +346,9 @@ class ModelSupervisor:
     # ---- what the workers do; see ``workers.Owner`` ----
 
     def workers_changed(self) -> None:
-        """See ``Owner``."""
         self._note()
 
     def worker_ready(self, run: WorkerRun, before: WorkerRun | None) -> None:
-        """See ``Owner``."""
         del before
         self._goal.good, self._lacking = run.table, None
         self._nobody_waits()
@@ -355,7 +356,6 @@ class ModelSupervisor:
         self._recovery.succeeded(run.spec)
 
     def load_failed(self, run: WorkerRun, error: MlxdError) -> None:
-        """See ``Owner``."""
         serving, for_request = self._workers.serving, self._goal.wish is Wish.LOADED_FOR_REQUEST
         self._lacking = run.needs if isinstance(error, InsufficientMemoryError) else None
         if serving is not None and serving.spec == run.spec:  # a restart: what serves is good all the same
@@ -373,7 +373,6 @@ class ModelSupervisor:
             self._goal.wish = Wish.UNLOADED if self._is_lazy else Wish.LOADED
 
     def worker_lost(self, run: WorkerRun, ended: WorkerExit) -> None:
-        """See ``Owner``."""
         if self._goal.wish.wants_worker:
             self._recovery.crashed(run.spec, ended.reason, ended.detail, self._goal.table.worker)
 
@@ -382,7 +381,7 @@ class ModelSupervisor:
         return self._goal.table.lifecycle.load == "lazy"
 
     def _nobody_waits(self) -> None:
-        """The request that it was loaded for has been answered, or is about to be."""
+        """Takes in that the request that the model was loaded for has been answered, or is about to be."""
         if self._goal.wish is Wish.LOADED_FOR_REQUEST:
             self._goal.wish = Wish.LOADED
 

@@ -7,7 +7,9 @@ from mlxd.config.schema import ModelTable
 
 
 class Wish(Enum):
-    """Who may set it: the configuration and operators anything; a request only ``LOADED_FOR_REQUEST``, of what is ``UNLOADED``."""
+    """What may be wanted of a model. The configuration and operators may set anything; a request only ``LOADED_FOR_REQUEST``, of what is
+    ``UNLOADED``.
+    """
 
     UNLOADED = "unloaded"  # no worker; the next request brings one back
     DRAINED = "drained"  # no worker, and requests are refused until an operator loads it
@@ -17,7 +19,7 @@ class Wish(Enum):
 
     @property
     def wants_worker(self) -> bool:
-        """Whether a worker is to be there, and to be started again if it is lost."""
+        """Tells whether a worker is to be there, and to be started again if it is lost."""
         return self in (Wish.LOADED, Wish.LOADED_FOR_REQUEST)
 
 

@@ -24,8 +24,8 @@ _log = structlog.get_logger(__name__)
 
 
 class WorkerRun:
-    """Implements ``client.worker_client.LoadWatcher``. ``holder`` names it in the memory ledger; ``make_room`` returns when its memory
-    is reserved, or raises.
+    """One worker's life, which implements ``client.worker_client.LoadWatcher``. ``holder`` names it in the memory ledger; ``make_room``
+    returns when its memory is reserved, or raises.
     """
 
     def __init__(  # noqa: PLR0913 - it is put together in one place
@@ -53,13 +53,13 @@ class WorkerRun:
         self.not_replaced: str | None = None  # why the worker that a restart should have put in its place could not be loaded
 
     async def start(self) -> Ready:
-        """Load. Raises as ``WorkerClient.start``; then nothing of it is left."""
+        """Loads the worker. Raises as ``WorkerClient.start``; then nothing of it is left."""
         self.ready = await self.client.start(self._load, self)
         self.ready_at = time.monotonic()
         return self.ready
 
     async def probe(self) -> None:
-        """A real short generation, by the way every request goes. Raises what is wrong with it."""
+        """Generates a few tokens for real, by the way every request goes. Raises what is wrong with it."""
         prompt = TokenPrompt(token_ids=[0, 0])
         request = Generate(id="probe", prompt=prompt, sampling=SamplingParams(temperature=0), max_tokens=_PROBE_TOKENS)
         with self.client.submit(request) as events:
@@ -69,7 +69,7 @@ class WorkerRun:
         raise GenerationError("the new worker ended its first generation without an answer")
 
     async def drain(self, timeout: float) -> None:  # noqa: ASYNC109 - running out of time is no error here
-        """Until its requests are done, it is lost, or ``timeout`` seconds have passed."""
+        """Waits until the worker's requests are done, it is lost, or ``timeout`` seconds have passed."""
         _log.info("model_draining", model=self.name, pid=self.client.pid, running=self.client.running, timeout=timeout)
         idle, lost = asyncio.ensure_future(self.client.wait_idle()), asyncio.ensure_future(self.client.wait_lost())
         try:
@@ -83,23 +83,25 @@ class WorkerRun:
             lost.cancel()
 
     def memory_with(self, limits: ResolvedLimits) -> int:
-        """Bytes it needs with these limits."""
+        """Returns the bytes that the worker needs with these limits."""
         if self.needs is None:
             return 0
         cache = limits.cache_bytes if self.needs.cache else 0
         return self.needs.weights + cache + self.needs.transients
 
     def limits_of(self, table: ModelTable) -> Limits:
-        """Returns what it is to have by ``table``, with its share where the cache is of the common pool."""
+        """Returns what the worker is to have by ``table``, with its share where the cache is of the common pool."""
         wanted = limits(table)
         return msgspec.structs.replace(wanted, cache_bytes=self.share) if self.shares_cache(table) else wanted
 
     def shares_cache(self, table: ModelTable) -> bool:
-        """Whether it has a cache, and that is to be of the pool that models share."""
+        """Tells whether the worker has a cache, and that is to be of the pool that models share."""
         return table.cache.memory.is_auto and self.needs is not None and self.needs.cache > 0
 
     def has_limits_of(self, table: ModelTable) -> bool:
-        """Whether it has acknowledged them. Its share of the pool changes as others come and go, and is nothing to wait for."""
+        """Tells whether the worker has acknowledged the limits of ``table``. Its share of the pool changes as others come and go, and is
+        nothing to wait for.
+        """
         wanted = self.limits_of(table)
         if self.shares_cache(table):
             wanted = msgspec.structs.replace(wanted, cache_bytes=self.acknowledged.cache_bytes)
@@ -107,15 +109,13 @@ class WorkerRun:
 
     @property
     def is_busy(self) -> bool:
-        """Requests run on it, or wait."""
+        """Tells whether requests run on the worker, or wait."""
         return self.client.running + self.client.waiting > 0
 
     def on_progress(self, progress: Progress) -> None:
-        """See ``LoadWatcher``."""
         self.progress.update(progress)
 
     async def on_need(self, needs: NeedsMemory) -> int | None:
-        """See ``LoadWatcher``."""
         self.needs = needs
         granted = await self._make_room(self, needs)
         if granted is not None:
@@ -123,6 +123,5 @@ class WorkerRun:
         return granted
 
     def on_step(self, stats: StepStats) -> None:
-        """See ``LoadWatcher``."""
         self.last_step = time.monotonic()
         self._telemetry.step(self.name, stats)

@@ -1,6 +1,6 @@
 """The workers there are of one model: the one that serves, the one that loads to take over, those that leave.
 
-Mechanism without policy: what should be there is the supervisor's decision, and it is told of all that happens.
+This is mechanism without policy: what should be there is the supervisor's decision, and it is told of all that happens.
 """
 
 import asyncio
@@ -26,75 +26,75 @@ _log = structlog.get_logger(__name__)
 
 
 class Demand(Protocol):
-    """What one worker wants, until it has it."""
+    """The memory that one worker wants, until it has it."""
 
     needs: NeedsMemory  # at the least
 
     @property
     def wanted(self) -> int:
-        """Bytes that it would take now."""
+        """Returns the bytes that the worker would take now."""
 
     @property
     def granted(self) -> int | None:
-        """Bytes of cache that it was given, where that is of the pool."""
+        """Returns the bytes of cache that the worker was given, where that is of the pool, else None."""
 
     def take(self) -> bool:
-        """Reserves it, if there is so much now."""
+        """Reserves the memory; False where there is not so much now."""
 
     def withdraw(self) -> None:
-        """It is given up."""
+        """Gives the demand up."""
 
 
 class Memory(Protocol):
-    """Who keeps account of it for all models."""
+    """The account of memory for all models."""
 
     def reserve(self, holder: str, amount: int) -> bool:
-        """See ``Ledger.reserve``."""
+        """Reserves as ``Ledger.reserve``."""
 
     def release(self, holder: str) -> None:
-        """See ``Ledger.release``."""
+        """Releases as ``Ledger.release``."""
 
     def reclaimable(self, model: str) -> int:
-        """Bytes there would be for it if all gave way to it that may, now or soon."""
+        """Returns the bytes there would be for ``model`` if all gave way to it that may, now or soon."""
 
     async def wait_for_leaving(self, model: str, amount: int) -> None:
-        """While what is free and what leaves anyway are ``amount`` bytes together, wait for that."""
+        """Waits while what is free does not suffice, but is ``amount`` bytes together with what leaves anyway."""
 
     async def reclaim(self, model: str, amount: int) -> None:
-        """Let other models give way to ``model``, those that may, until ``amount`` bytes are free. Where that cannot be, nobody has to."""
+        """Lets other models give way to ``model``, those that may, until ``amount`` bytes are free. Where that cannot be, nobody has to."""
 
     def demand(self, holder: str, needs: NeedsMemory, take_share: Callable[[int], None] | None) -> Demand:
-        """``holder`` wants memory: caches of the pool shrink for it. With ``take_share`` it joins the pool, and is told its share of it
-        from then on, whenever that changes.
+        """Takes in that ``holder`` wants memory: caches of the pool shrink for it. With ``take_share`` it joins the pool, and is told its
+        share of it from then on, whenever that changes.
         """
 
     def share(self, holder: str, needs: NeedsMemory, take_share: Callable[[int], None] | None) -> None:
-        """``holder`` has memory, and is in the pool from now on, or with None is not."""
+        """Takes in that ``holder`` has memory, and is in the pool from now on, or with None is not."""
 
     def describe(self) -> str:
-        """The limit, and who has how much of it."""
+        """Describes the limit, and who has how much of it."""
 
 
 class Owner(Protocol):
-    """Who decides. Called on the event loop; must not raise."""
+    """The one who decides what should be there. The methods are called on the event loop and must not raise."""
 
     def worker_ready(self, run: WorkerRun, before: WorkerRun | None) -> None:
-        """It serves now; ``before`` did until now, and drains."""
+        """Hears that ``run`` serves now; ``before`` did until now, and drains."""
 
     def load_failed(self, run: WorkerRun, error: MlxdError) -> None:
-        """Nothing of it is left."""
+        """Hears that a load failed; nothing of the worker is left."""
 
     def worker_lost(self, run: WorkerRun, ended: WorkerExit) -> None:
-        """It served, and has ended unasked."""
+        """Hears that a worker that served has ended unasked."""
 
     def workers_changed(self) -> None:
-        """Anything is different now."""
+        """Hears that anything is different now."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
-    """How a worker is loaded. ``probe``: it has to generate something before it takes over. For its memory, ``others_give_way`` (other
-    models), and it ``may_displace`` the worker it replaces.
+    """The way a worker is loaded. With ``probe`` it has to generate something before it takes over. For its memory, ``others_give_way``
+    (other models), and it ``may_displace`` the worker it replaces.
     """
 
     probe: bool
@@ -103,7 +103,7 @@ class Terms:
 
 
 class Workers:
-    """Made on the event loop. ``drain_timeout`` in seconds, asked when a worker begins to drain."""
+    """The workers of one model, made on the event loop. ``drain_timeout`` is in seconds, and is asked when a worker begins to drain."""
 
     def __init__(  # noqa: PLR0913 - it is put together in one place
         self,
@@ -131,28 +131,30 @@ class Workers:
 
     @property
     def all(self) -> list[WorkerRun]:
-        """Whatever they do."""
+        """Returns all workers, whatever they do."""
         return [run for run in (self.serving, self.loading, self._lost, *self._leaving) if run is not None]
 
     @property
     def leaving(self) -> tuple[WorkerRun, ...]:
-        """Those that end, once their requests are done."""
+        """Returns the workers that end, once their requests are done."""
         return tuple(self._leaving)
 
     @property
     def ending(self) -> tuple[WorkerRun, ...]:
-        """Those whose memory will be free soon: they leave, or are lost."""
+        """Returns the workers whose memory will be free soon: they leave, or are lost."""
         return tuple(run for run in (self._lost, *self._leaving) if run is not None)
 
     @property
     def is_in_transition(self) -> bool:
-        """One loads, or a load that was given up is not over, or one was lost and it is not known how: nothing can be started."""
+        """Tells whether nothing can be started: a worker loads, a load that was given up is not over, or one was lost and it is not known
+        how.
+        """
         return self._load_task is not None or self._lost is not None
 
     # ---- orders ----
 
     def start(self, table: ModelTable, terms: Terms) -> None:
-        """Load one; it takes over when it is ready."""
+        """Begins to load a worker, which takes over when it is ready."""
         self._started += 1
         run = WorkerRun(
             self._name,
@@ -168,7 +170,7 @@ class Workers:
         self._owner.workers_changed()
 
     def give_up_loading(self) -> None:
-        """Another one is wanted, or none. The next may start when this one is gone."""
+        """Gives up the load, since another worker is wanted, or none. The next may start when this one is gone."""
         if self.loading is None or self._load_task is None:
             return
         run, task = self.loading, self._load_task
@@ -179,13 +181,13 @@ class Workers:
         self._owner.workers_changed()
 
     def retire(self) -> None:
-        """The one that serves takes no new requests; those that run go on until ``drain_timeout``."""
+        """Retires the worker that serves: it takes no new requests; those that run go on until ``drain_timeout``."""
         if self.serving is not None:
             run, self.serving = self.serving, None
             self._leave(run)
 
     def update(self, table: ModelTable) -> None:
-        """Give the one that serves what may change while it runs."""
+        """Gives the worker that serves what may change while it runs."""
         run = self.serving
         if run is None:
             return
@@ -200,7 +202,7 @@ class Workers:
                 self._spawn(self._reconfigure(run))
 
     async def stop(self) -> None:
-        """End all of them now; running requests get ``ShuttingDownError``."""
+        """Ends all workers now; running requests get ``ShuttingDownError``."""
         runs, tasks = self.all, [task for task in (self._load_task, *self._leaving.values(), *self._tasks) if task is not None]
         for task in tasks:
             task.cancel()
@@ -258,8 +260,8 @@ class Workers:
             self._leave(before)
 
     async def _make_room(self, run: WorkerRun, needs: NeedsMemory, terms: Terms) -> int | None:
-        """In this order: what is free, or will be without anybody's doing; other models that may give way; the worker it replaces, which
-        drains first. Returns the bytes of its cache, where that is of the pool.
+        """Makes room in this order: what is free, or will be without anybody's doing; other models that may give way; the worker it
+        replaces, which drains first. Returns the bytes of its cache where that is of the pool, else None.
         """
         demand = self._memory.demand(run.holder, needs, self._take_share(run) if run.shares_cache(run.table) else None)
         run.needs = demand.needs
@@ -295,7 +297,7 @@ class Workers:
         return take
 
     def insufficient(self, needs: NeedsMemory) -> InsufficientMemoryError:
-        """Why there is no room for ``needs``, as things are now."""
+        """Returns the error that says why there is no room for ``needs``, as things are now."""
         return InsufficientMemoryError(
             f'the model "{self._name}" needs {format_size(needs.total)} ({format_size(needs.weights)} of weights, '
             f"{format_size(needs.cache)} of cache, {format_size(needs.transients)} to compute), but {self._memory.describe()}",
@@ -305,7 +307,7 @@ class Workers:
     # ---- serving ----
 
     async def _reconfigure(self, run: WorkerRun) -> None:
-        """One change after the other, until it has been asked for what is wanted last."""
+        """Makes one change after the other, until the worker has been asked for what is wanted last."""
         told = None
         while told != run.asked:
             told = run.asked
@@ -317,7 +319,9 @@ class Workers:
         self._owner.workers_changed()
 
     async def _tell(self, run: WorkerRun, asked: Limits) -> None:
-        """What it grows by is reserved before, where that is known before; what it shrinks by is given back after."""
+        """Tells the worker its limits. What it grows by is reserved before, where that is known before; what it shrinks by is given back
+        after.
+        """
         before = run.client.limits
         if (
             before is not None
@@ -338,7 +342,7 @@ class Workers:
             self._refuse(run, asked)
 
     def _refuse(self, run: WorkerRun, asked: Limits) -> None:
-        """A share of the pool waits until others have shrunk; a size that somebody wrote is refused."""
+        """Refuses the limits, where they are a size that somebody wrote; a share of the pool waits until others have shrunk."""
         if run.asked != asked:
             return
         if asked.cache_bytes is not None and asked.cache_bytes == run.share:
@@ -348,7 +352,7 @@ class Workers:
             _log.error("model_limits_refused", model=self._name, reason=run.limits_refused)
 
     async def _watch(self, run: WorkerRun) -> None:
-        """Until it is lost."""
+        """Watches a worker that serves until it is lost."""
         await run.client.wait_lost()
         if run is not self.serving:
             return
