@@ -11,7 +11,7 @@ from mlxd.worker.main import run_worker
 
 
 def main() -> None:
-    """End of file on the socket means the daemon is gone: the process ends at once, also in the middle of a step."""
+    """Runs the worker. End of file on the socket means the daemon is gone: the process ends at once, also in the middle of a step."""
     faulthandler.enable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C goes to the whole group; the daemon decides
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # that PyTorch is missing is as it should be

@@ -1,4 +1,4 @@
-"""``cache.memory`` as bytes."""
+"""The setting ``cache.memory`` as bytes."""
 
 import psutil
 
@@ -8,7 +8,7 @@ AUTO_FRACTION = 0.2  # of available RAM
 
 
 class CacheLimit:
-    """A share is of the RAM available when it is first asked for: not less because the model itself has been loaded since, nor
+    """A limit whose share is of the RAM available when it is first asked for: not less because the model itself has been loaded since, nor
     because another limit changes.
     """
 

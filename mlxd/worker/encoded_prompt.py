@@ -4,7 +4,7 @@ import msgspec
 
 
 class MediaSpan(msgspec.Struct, frozen=True):
-    """Tokens ``start`` to ``stop`` (exclusive) of a prompt are placeholders of one picture, recording or film.
+    """A span of a prompt, whose tokens ``start`` to ``stop`` (exclusive) are placeholders of one picture, recording or film.
 
     ``content`` is a hash of what it shows as the model gets it: equal hashes mean equal embeddings.
     """
@@ -24,7 +24,8 @@ class CacheRoot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EncodedPrompt(msgspec.Struct, frozen=True):
-    """``tokens`` are computed, then at most ``max_tokens`` generated. ``media`` spans lie in the tokens, in order, and do not overlap.
+    """A prompt whose ``tokens`` are computed, then at most ``max_tokens`` generated. ``media`` spans lie in the tokens, in order, and do
+    not overlap.
 
     Raises ``ValueError`` for spans that do.
     """

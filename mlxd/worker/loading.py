@@ -40,8 +40,8 @@ EX_ENGINE_DIED = 70
 
 
 class Loading(Stage):
-    """Loads in the engine's thread, which goes on to serve. ``become`` is told the stage that follows, ``end`` the exit code when
-    that thread ends; both on the I/O thread.
+    """A stage that loads in the engine's thread, which goes on to serve. ``become`` is told the stage that follows, ``end`` the exit code
+    when that thread ends; both on the I/O thread.
 
     Requests are refused, new limits kept until there is something they apply to, and there is no cache to evict.
     """
@@ -58,7 +58,7 @@ class Loading(Stage):
         self._kept: list[Reconfigure] = []
 
     def begin(self, order: Load) -> bool:
-        """Begins to load. False where it has begun before."""
+        """Begins to load, and returns True; False where it has begun before."""
         if self._begun:
             return False
         self._begun = True
@@ -123,7 +123,7 @@ class Loading(Stage):
         self._outbox.send_from_any_thread(Progress(stage=stage, done=done, total=total))
 
     def _wait_for_memory(self, needs: NeedsMemory) -> int:
-        """For as long as it takes: a daemon that has none ends this process. Returns the bytes of cache it may have."""
+        """Waits for as long as it takes: a daemon that has none ends this process. Returns the bytes of cache it may have."""
         self._outbox.send_from_any_thread(needs)
         self._may_load.wait()
         return needs.cache if self._granted is None else self._granted
@@ -147,7 +147,7 @@ def _load_error(source: str, error: Exception) -> ErrorInfo:
 
 
 def _of_library(message: str, error: Exception) -> MlxdError:
-    """A disk that fails and memory that is short may pass; everything else is the model's."""
+    """Makes a typed error of a library's. A disk that fails and memory that is short may pass; everything else is the model's."""
     if isinstance(error, OSError):
         return ModelUnreachableError(message)
     return MlxdError(message) if isinstance(error, MemoryError) else ModelSourceError(message)

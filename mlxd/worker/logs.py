@@ -29,7 +29,7 @@ class _Forwarder(logging.Handler):
 
 
 def _shown(render: Callable[[], str]) -> str:
-    """A library's message may have arguments that do not fit it: that must not end what the library was doing."""
+    """Renders a library's message, which may have arguments that do not fit it: that must not end what the library was doing."""
     try:
         return render()
     except Exception as error:  # noqa: BLE001 - whatever their __str__ does
@@ -37,8 +37,8 @@ def _shown(render: Callable[[], str]) -> str:
 
 
 def forward_logs(send: Callable[[LogRecord], None]) -> Callable[[], None]:
-    """Send what libraries log, from "info" on (below, their chatter helps nobody), and their warnings; the daemon's level decides what
-    of it comes out. Returns a function that undoes it.
+    """Sends what libraries log, from "info" on (below, their chatter helps nobody), and their warnings; the daemon's level decides what of
+    it comes out. Returns a function that undoes it.
     """
     handler = _Forwarder(send)
     root = logging.getLogger()

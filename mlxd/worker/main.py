@@ -31,7 +31,7 @@ Read = Callable[[], Awaitable[FromDaemon | None]]
 
 
 def run_worker(sock: socket.socket) -> int:
-    """Serve one daemon until it hangs up or says ``Stop``; the exit code. May run in a thread, for tests."""
+    """Serves one daemon until it hangs up or says ``Stop``, and returns the exit code. May run in a thread, for tests."""
     return asyncio.run(_serve(sock))
 
 
@@ -47,7 +47,7 @@ async def _serve(sock: socket.socket) -> int:
 
 
 class _Worker:
-    """One model in one process, whatever its stage."""
+    """A worker, which is one model in one process, whatever its stage."""
 
     def __init__(self, outbox: Outbox, drain: Callable[[], Awaitable[None]]) -> None:
         self._outbox = outbox
@@ -59,7 +59,7 @@ class _Worker:
         self._stage: Stage = self._loading
 
     async def run(self, read: Read) -> int:
-        """Returns the exit code: once the daemon says so or is gone, or the engine's thread has ended."""
+        """Returns the exit code once the daemon says so or is gone, or the engine's thread has ended."""
         restore_logs = forward_logs(self._outbox.send_from_any_thread)
         reading = self._spawn(self._read(read))
         try:
@@ -83,7 +83,7 @@ class _Worker:
         return task
 
     async def _read(self, read: Read) -> None:
-        """Work off frames until end of file or ``Stop``."""
+        """Works off frames until end of file or ``Stop``."""
         while (message := await read()) is not None:
             match message:
                 case Stop():

@@ -9,7 +9,7 @@ from mlxd.wire.messages import FromWorker
 
 
 class Outbox:
-    """Made on the I/O thread's event loop. A daemon that is gone is noticed by reading: nothing here raises for it."""
+    """An outbox is made on the I/O thread's event loop. A daemon that is gone is noticed by reading: nothing here raises for it."""
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         self._loop = asyncio.get_running_loop()
@@ -22,7 +22,7 @@ class Outbox:
             self._writer.write(self._codec.encode(message))
 
     def send_from_any_thread(self, message: FromWorker) -> None:
-        """As ``send``, from anywhere."""
+        """Writes one frame as ``send`` does, from anywhere."""
         self.on_io_thread(lambda: self.send(message))
 
     def on_io_thread(self, call: Callable[[], None]) -> None:

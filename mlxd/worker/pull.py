@@ -20,7 +20,7 @@ Emit = Callable[[dict[str, Any]], None]
 
 
 def main(arguments: list[str]) -> int:
-    """Pull the one source in ``arguments``; the exit code."""
+    """Pulls the one source in ``arguments``, and returns the exit code."""
     if len(arguments) != 1:
         sys.stderr.write("usage: python -m mlxd.worker.pull SOURCE\n")
         return 64

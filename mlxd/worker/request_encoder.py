@@ -9,7 +9,7 @@ from mlxd.worker.text.prompt import PromptEncoder
 
 
 class RequestEncoder:
-    """Encodes the requests of one model. ``block_size`` is that of a paged cache, None where there is none. For any thread."""
+    """An encoder of the requests of one model, for any thread. ``block_size`` is that of a paged cache, None where there is none."""
 
     def __init__(self, prompts: PromptEncoder, block_size: int | None) -> None:
         self._prompts = prompts

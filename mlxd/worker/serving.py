@@ -14,7 +14,7 @@ from mlxd.worker.stage import Stage, StageMessage
 
 
 class Serving(Stage):
-    """Passes requests on to its sessions, and what concerns the engine to the engine's thread, between two steps."""
+    """A stage that passes requests on to its sessions, and what concerns the engine to the engine's thread, between two steps."""
 
     def __init__(self, engine: Engine, queue: RequestQueue, sessions: Sessions, cache_limit: CacheLimit, outbox: Outbox) -> None:
         self._engine = engine

@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class _Session:
-    """One request that is not over. ``started`` once it left the queue."""
+    """A request that is not over, and has ``started`` once it left the queue."""
 
     request: EngineRequest
     output: TextOutput
@@ -31,7 +31,9 @@ class _Session:
 
 
 class Sessions:
-    """``send`` is called on the I/O thread. Each request ends in one ``Finished`` or ``Failed``; an aborted one in silence."""
+    """The requests of one worker. ``send`` is called on the I/O thread. Each request ends in one ``Finished`` or ``Failed``; an aborted one
+    in silence.
+    """
 
     def __init__(
         self,
@@ -52,7 +54,7 @@ class Sessions:
         self._tokenizing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tokenize")
 
     def open(self, generate: Generate) -> None:
-        """Queue a request. What is wrong with it is answered by ``Failed``.
+        """Queues a request. What is wrong with it is answered by ``Failed``.
 
         It has its place when this returns, so an ``Abort`` that comes right behind finds it.
         """
@@ -67,13 +69,13 @@ class Sessions:
         task.add_done_callback(self._tasks.discard)
 
     def reconfigure(self, limits: Limits) -> None:
-        """Also requests that run deliver at the new interval."""
+        """Takes over the interval, at which requests that run deliver from now on, too."""
         self._interval = limits.stream_interval
         for session in self._open.values():
             session.output.interval = limits.stream_interval
 
     def close(self) -> None:
-        """Forget all requests."""
+        """Forgets all requests."""
         for task in self._tasks:
             task.cancel()
         self._tokenizing.shutdown(wait=False, cancel_futures=True)
@@ -90,7 +92,7 @@ class Sessions:
             self._refuse(generate.id, GenerationError(f"the prompt could not be tokenized: {error}"))
 
     def _refuse(self, request_id: str, error: MlxdError) -> None:
-        """It never runs; nothing is said to one that was aborted meanwhile."""
+        """Fails a request that never runs; says nothing to one that was aborted meanwhile."""
         self._open.pop(request_id, None)
         if self._queue.withdraw(request_id):
             self._fail(request_id, error)
@@ -103,18 +105,18 @@ class Sessions:
             del self._open[generate.id]  # aborted meanwhile
 
     def abort(self, request_id: str) -> None:
-        """Nothing more is said of it; the engine stops within one step or prefill chunk."""
+        """Ends a request of which nothing more is said; the engine stops within one step or prefill chunk."""
         self._open.pop(request_id, None)
         self._queue.withdraw(request_id)
 
     def deliver(self, output: StepOutput) -> None:
-        """One step of the engine: one frame."""
+        """Sends one step of the engine as one frame."""
         events = [told for event in output.events for told in self._try(event, output.timings)]
         if events or output.stats is not None:
             self._send(Events(events=events, step=output.stats))
 
     def _try(self, event: EngineEvent, timings: Mapping[str, Timings]) -> list[RequestEvent]:
-        """A fault of one request's text ends that request, and costs the others of its step nothing."""
+        """Returns what is told of an event. A fault of one request's text ends that request, and costs the others of its step nothing."""
         is_open = event.id in self._open
         try:
             return self._tell(event, timings)

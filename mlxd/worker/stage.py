@@ -8,7 +8,7 @@ StageMessage = Proceed | Generate | Abort | Reconfigure | EvictCache
 
 
 class Stage(Protocol):
-    """Every method is called on the I/O thread."""
+    """A stage takes the daemon's messages; every method is called on the I/O thread."""
 
     def take(self, message: StageMessage) -> None:
         """Does, answers or keeps what the daemon says: nothing is lost because it came early."""

@@ -32,7 +32,9 @@ class TemplateSource:
 
 @dataclass(frozen=True)
 class FoundTemplates:
-    """``chosen`` None: the model cannot chat; ``warning`` says why, where that is not for want of a template."""
+    """The templates that were found. Where ``chosen`` is None, the model cannot chat; ``warning`` says why, where that is not for want of a
+    template.
+    """
 
     chosen: TemplateSource | None
     named: tuple[str, ...] = ()  # the others
@@ -40,7 +42,7 @@ class FoundTemplates:
 
 
 def find_chat_template(sources: Sources) -> FoundTemplates:
-    """Raises ``ModelSourceError`` that names a template which is none."""
+    """Returns the templates of a model. Raises ``ModelSourceError`` that names a template which is none."""
     found: dict[str, TemplateSource] = {}
     for name, source in _all(sources):
         found.setdefault(name, source)
@@ -57,7 +59,7 @@ def find_chat_template(sources: Sources) -> FoundTemplates:
 
 
 def _all(sources: Sources) -> Iterator[tuple[str, TemplateSource]]:
-    """The first of a name counts."""
+    """Yields every template with its name; the first of a name counts."""
     path = sources.directory / _FILE
     if is_there(path):
         yield _DEFAULT, TemplateSource(read_text(path), _FILE)

@@ -72,5 +72,5 @@ def _entries(document: JsonDocument, key: str) -> Iterator[object]:
 
 
 def _is_token(value: object) -> bool:
-    """A string, or an object that describes a token."""
+    """Tells whether a value is a string, or an object that describes a token."""
     return isinstance(value, str) or (isinstance(value, dict) and isinstance(value.get("content"), str))

@@ -32,7 +32,9 @@ _ALREADY_STRETCHED = ("gemma3",)  # whose max_position_embeddings counts the str
 
 @dataclass(frozen=True)
 class Context:
-    """``length`` in tokens. ``fixed``: it cannot be exceeded, whatever anybody wishes. ``warning``: what is doubtful about it."""
+    """The longest context of a model, whose ``length`` is in tokens. One that is ``fixed`` cannot be exceeded, whatever anybody wishes;
+    ``warning`` says what is doubtful about it.
+    """
 
     length: int
     origin: str
@@ -41,7 +43,7 @@ class Context:
     assumed: bool = False  # nobody said so
 
     def wished(self, wish: int | None) -> "Context":
-        """The context under ``context_length`` of the configuration: a larger one than the model's is obeyed, with a warning.
+        """Returns the context under ``context_length`` of the configuration: a larger one than the model's is obeyed, with a warning.
 
         Raises ``ConfigError`` where the model cannot go further.
         """
@@ -60,8 +62,8 @@ class Context:
 
 
 def find_context(sources: Sources) -> Context:
-    """The smallest figure of the most particular part of ``config.json`` that has any, stretched as its rotary positions are; without
-    one, the tokenizer's. Raises ``ModelSourceError`` that names a figure which is none.
+    """Returns the smallest figure of the most particular part of ``config.json`` that has any, stretched as its rotary positions are;
+    without one, the tokenizer's. Raises ``ModelSourceError`` that names a figure which is none.
     """
     for part in sources.configurations():
         figures = dict(_figures(part))
@@ -99,7 +101,7 @@ def _smallest(part: JsonDocument, figures: dict[str, int]) -> Context:
 
 
 def _stretched(part: JsonDocument, context: Context) -> Context:
-    """YaRN stretches the original length by its factor, the linear and the dynamic form the length that is named."""
+    """Stretches a context: YaRN the original length by its factor, the linear and the dynamic form the length that is named."""
     key, scaling = _scaling(part)
     if scaling is None:
         return context

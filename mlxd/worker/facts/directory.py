@@ -42,7 +42,7 @@ class WholeDirectory:
 
 @dataclass(frozen=True)
 class DirectoryFacts:
-    """What was found, and where. ``config``: the whole ``config.json``."""
+    """What was found in a directory, and where. ``config`` is the whole ``config.json``."""
 
     directory: Path
     config: JsonDocument
@@ -68,7 +68,7 @@ class DirectoryFacts:
 
 
 def tokenizer_file(directory: Path) -> Path:
-    """The file that holds the vocabulary. Raises ``ModelSourceError`` where there is none."""
+    """Returns the file that holds the vocabulary. Raises ``ModelSourceError`` where there is none."""
     for name in _TOKENIZERS:
         if is_there(directory / name):
             return directory / name

@@ -12,14 +12,14 @@ _LATE = 10**9  # more ids than any vocabulary has
 
 @dataclass(frozen=True)
 class EndTokens:
-    """Where each was named. ``texts`` are known by their spelling only, until there is a tokenizer."""
+    """The end tokens, with where each was named. ``texts`` are known by their spelling only, until there is a tokenizer."""
 
     ids: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def find_end_tokens(sources: Sources) -> EndTokens:
-    """The union of all files. Raises ``ModelSourceError`` that names a value which is no token.
+    """Returns the union of all files. Raises ``ModelSourceError`` that names a value which is no token.
 
     An id of 0 is one like any other; null and -1 say that there is none.
     """
@@ -38,7 +38,7 @@ def find_end_tokens(sources: Sources) -> EndTokens:
 
 
 def _spelled(document: JsonDocument) -> Iterator[str]:
-    """A string, or an object that describes the token, whose ``content`` it is."""
+    """Yields the token's spelling: a string, or the ``content`` of an object that describes the token."""
     value = document.get("eos_token")
     if isinstance(value, dict):
         value = value.get("content")

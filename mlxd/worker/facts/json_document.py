@@ -12,7 +12,7 @@ AGAIN = "fetch or copy the model again"
 
 
 def is_there(path: Path) -> bool:
-    """A dangling link is there, and broken."""
+    """Tells whether there is anything at the path: a dangling link is there, and broken."""
     return path.exists() or path.is_symlink()
 
 
@@ -27,7 +27,7 @@ def check_is_file(path: Path) -> None:
 
 
 def read_text(path: Path) -> str:
-    """The text of a file in UTF-8. Raises ``ModelSourceError``, and ``OSError`` where it cannot be read at all."""
+    """Returns the text of a file in UTF-8. Raises ``ModelSourceError``, and ``OSError`` where it cannot be read at all."""
     check_is_file(path)
     try:
         return path.read_text(encoding="utf-8")
@@ -45,7 +45,7 @@ class JsonDocument:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """The file's object. Raises ``ModelSourceError``, and ``OSError`` where it cannot be read at all."""
+        """Reads the file's object. Raises ``ModelSourceError``, and ``OSError`` where it cannot be read at all."""
         check_is_file(path)
         try:
             value = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_unambiguous)
@@ -57,23 +57,23 @@ class JsonDocument:
 
     @classmethod
     def read_if_there(cls, path: Path) -> Self:
-        """The file's object; an empty one where there is no such file."""
+        """Reads the file's object; an empty one where there is no such file."""
         return cls.read(path) if is_there(path) else cls(path)
 
     def get(self, key: str) -> Any:
-        """The value as it stands; None where it is absent or null."""
+        """Returns the value as it stands; None where it is absent or null."""
         return self.values.get(key)
 
     def origin(self, key: str) -> str:
-        """The file and the key, for people: ``config.json "text_config.n_ctx"``."""
+        """Names the file and the key, for people: ``config.json "text_config.n_ctx"``."""
         return f'{self.path.name} "{self.prefix}{key}"'
 
     def wrong(self, key: str, expected: str) -> ModelSourceError:
-        """An error that shows the value and says what was expected."""
+        """Returns an error that shows the value and says what was expected."""
         return ModelSourceError(f'{self.path}: "{self.prefix}{key}" is {shown(self.get(key))}; expected {expected}')
 
     def part(self, key: str) -> Self | None:
-        """The object under ``key``. Raises ``ModelSourceError`` where it is something else."""
+        """Returns the object under ``key``, None where there is none. Raises ``ModelSourceError`` where it is something else."""
         value = self.get(key)
         if value is None:
             return None
@@ -82,21 +82,21 @@ class JsonDocument:
         return type(self)(self.path, value, f"{self.prefix}{key}.")
 
     def text(self, key: str) -> str | None:
-        """A string. Raises ``ModelSourceError`` where it is something else."""
+        """Returns a string, None where there is none. Raises ``ModelSourceError`` where it is something else."""
         value = self.get(key)
         if value is not None and not isinstance(value, str):
             raise self.wrong(key, "a string")
         return value
 
     def count(self, key: str) -> int | None:
-        """A whole number above zero. Raises ``ModelSourceError`` where it is something else."""
+        """Returns a whole number above zero, None where there is none. Raises ``ModelSourceError`` where it is something else."""
         value: int | None = self.get(key)
         if value is not None and (not _is_whole(value) or value < 1):
             raise self.wrong(key, "a whole number above zero")
         return value
 
     def whole_numbers(self, key: str) -> Iterator[int]:
-        """One whole number, or a list of them. Raises ``ModelSourceError`` where it is something else."""
+        """Yields one whole number, or each of a list of them. Raises ``ModelSourceError`` where it is something else."""
         value = self.get(key)
         if value is None:
             return
@@ -107,7 +107,7 @@ class JsonDocument:
 
 
 def shown(value: object) -> str:
-    """A value of a JSON file in few characters, as the file spells it."""
+    """Returns a value of a JSON file in few characters, as the file spells it."""
     text = json.dumps(value, ensure_ascii=False, default=repr)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
@@ -117,7 +117,9 @@ def _is_whole(value: object) -> bool:
 
 
 def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A key may be repeated only with the same value: which of two is meant, nobody can tell."""
+    """Makes an object of its pairs. A key may be repeated only with the same value, else ``ValueError`` is raised: which of two is meant,
+    nobody can tell.
+    """
     found = dict(pairs)
     if len(found) != len(pairs):
         for key, value in pairs:

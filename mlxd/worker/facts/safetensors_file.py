@@ -22,7 +22,7 @@ _BYTES = {  # of one element, for every type that MLX reads
 
 
 def read_tensor_names(path: Path) -> frozenset[str]:
-    """The names of the tensors in the file, which is exactly as long as its header says.
+    """Returns the names of the tensors in the file, which is exactly as long as its header says.
 
     Raises ``ModelSourceError`` for a damaged file, and ``OSError`` where it cannot be read at all.
     """
@@ -66,7 +66,9 @@ def _parsed(path: Path, text: bytes) -> dict[str, Any]:
 
 
 def _end(path: Path, name: str, entry: object) -> int:
-    """Where a tensor ends, in bytes after the header; its type, its shape and its place must agree."""
+    """Returns where a tensor ends, in bytes after the header. Raises ``ModelSourceError`` where its type, its shape and its place do not
+    agree.
+    """
     match entry:
         case {"dtype": str(dtype), "shape": [*shape], "data_offsets": [int(first), int(last)]} if 0 <= first <= last:
             pass

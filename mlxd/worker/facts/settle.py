@@ -12,7 +12,7 @@ _ENDS_A_MESSAGE, _ENDS_AN_ANSWER = "<|end|>", "<|return|>"
 
 
 def unite(found: EndTokens, own: Mapping[int, str], vocabulary: Mapping[str, int]) -> list[EndToken]:
-    """Every end token that anybody names. ``own``: what the tokenizer and the chat template add, with their origins."""
+    """Returns every end token that anybody names. ``own`` are those that the tokenizer and the chat template add, with their origins."""
     origins = {token: list(names) for token, names in found.ids.items()}
     for text, names in found.texts.items():
         if text in vocabulary:
@@ -26,14 +26,14 @@ def unite(found: EndTokens, own: Mapping[int, str], vocabulary: Mapping[str, int
 
 @dataclass(frozen=True)
 class Settled:
-    """``usable`` end tokens can be generated; ``warnings`` say what cannot, and what else does not fit."""
+    """What holds of the end tokens: the ``usable`` ones can be generated; ``warnings`` say what cannot, and what else does not fit."""
 
     usable: list[EndToken]
     warnings: list[str]
 
 
 def settle(end_tokens: Sequence[EndToken], vocabulary: Iterable[int], vocab_size: int) -> Settled:
-    """``vocabulary``: the tokenizer's ids; ``vocab_size``: the model's."""
+    """Settles which end tokens are usable. ``vocabulary`` has the tokenizer's ids; ``vocab_size`` is the model's."""
     usable = [token for token in end_tokens if token.id < vocab_size]
     warnings = [
         f"the end token {token.id} ({', '.join(token.origins)}) is beyond the model's vocabulary of {vocab_size}: it is ignored"
@@ -51,10 +51,11 @@ def settle(end_tokens: Sequence[EndToken], vocabulary: Iterable[int], vocab_size
 
 
 def end_of_turn(rendered: str, answer: str, added: Mapping[str, int]) -> int | None:
-    """The token that a chat template writes behind the ``answer`` of a conversation that ends with it; None where that is not plain.
+    """Returns the token that a chat template writes behind the ``answer`` of a conversation that ends with it; None where that is not
+    plain.
 
-    It is plain where nothing but added tokens and white space follows: ``<|im_end|>``, or ``<|end|><|endoftext|>``, of which the
-    first counts. Markers with text between them close parts of an answer too, and may not end it.
+    It is plain where nothing but added tokens and white space follows: ``<|im_end|>``, or ``<|end|><|endoftext|>``, of which the first
+    counts. Markers with text between them close parts of an answer too, and may not end it.
     """
     _, found, tail = rendered.rpartition(answer)
     if not found or not any(text.strip() for text in added):

@@ -13,7 +13,7 @@ _NESTED = ("text_config", "llm_config", "language_config", "thinker_config")
 
 @dataclass(frozen=True)
 class Sources:
-    """``config.json``, which every model has, and the others, empty where they are absent."""
+    """The file ``config.json``, which every model has, and the others, empty where they are absent."""
 
     directory: Path
     config: JsonDocument
@@ -23,7 +23,7 @@ class Sources:
 
     @classmethod
     def read(cls, directory: Path) -> Self:
-        """Raises ``ModelSourceError`` for a file that is no JSON object, and ``OSError`` for one that cannot be read at all."""
+        """Reads the files. Raises ``ModelSourceError`` for what is no JSON object, ``OSError`` for what cannot be read at all."""
         return cls(
             directory,
             JsonDocument.read(directory / "config.json"),
@@ -33,7 +33,7 @@ class Sources:
         )
 
     def configurations(self) -> Iterator[JsonDocument]:
-        """The parts of ``config.json`` that may describe the language model, the most particular first."""
+        """Yields the parts of ``config.json`` that may describe the language model, the most particular first."""
         yield from _nested_first(self.config)
 
 

@@ -23,7 +23,7 @@ _OF_THE_CONFIGURATION = ("model_type", "architectures", "tokenizer_class", "tran
 
 @contextmanager
 def model_view(facts: DirectoryFacts) -> Iterator[Path]:
-    """A directory of links to the configuration and the chosen weights."""
+    """Makes a directory of links to the configuration and the chosen weights."""
     with tempfile.TemporaryDirectory(prefix="mlxd-model-") as name:
         view = Path(name)
         for file in _OF_THE_MODEL:
@@ -36,7 +36,7 @@ def model_view(facts: DirectoryFacts) -> Iterator[Path]:
 
 @contextmanager
 def tokenizer_view(facts: DirectoryFacts) -> Iterator[Path]:
-    """A directory of links to the tokenizer's files, and as much of the configuration as concerns it."""
+    """Makes a directory of links to the tokenizer's files, and as much of the configuration as concerns it."""
     with tempfile.TemporaryDirectory(prefix="mlxd-tokenizer-") as name:
         view = Path(name)
         for path in facts.directory.iterdir():

@@ -27,7 +27,7 @@ _MOST_SHARDS = 10_000
 
 @dataclass(frozen=True)
 class Weights:
-    """``files`` are read; ``ignored`` look like weights too. All are names in the model's directory."""
+    """The weights of a model, of which ``files`` are read; ``ignored`` look like weights too. All are names in the model's directory."""
 
     files: tuple[str, ...]
     origin: str
@@ -35,7 +35,7 @@ class Weights:
 
 
 def find_weights(directory: Path) -> Weights:
-    """The files to read; their headers are checked. Raises ``ModelSourceError`` that names what is missing, damaged or one too many."""
+    """Returns the files to read, with headers checked. Raises ``ModelSourceError`` that names what is missing, damaged or one too many."""
     present = {path.name for path in directory.glob(PATTERN)}
     index = _Index.read(directory)
     chosen, origin = _choose(directory, index, present)
@@ -46,7 +46,7 @@ def find_weights(directory: Path) -> Weights:
 
 @dataclass(frozen=True)
 class _Index:
-    """``weight_map`` says for each tensor in which file it is."""
+    """An index, whose ``weight_map`` says for each tensor in which file it is."""
 
     path: Path
     weight_map: Mapping[str, str]
@@ -97,7 +97,7 @@ def _whole_sets(present: AbstractSet[str]) -> Iterable[frozenset[str]]:
 
 
 def _shards(present: AbstractSet[str]) -> list[frozenset[str]]:
-    """All files of each set of which at least one is there."""
+    """Returns all files of each set of which at least one is there."""
     found = {}
     for name in sorted(present):
         shard = _SHARD.fullmatch(name)
@@ -146,7 +146,7 @@ def _check_disjoint(directory: Path, tensors: Mapping[str, AbstractSet[str]]) ->
 
 
 def _what_else(directory: Path) -> str:
-    """A hint for weights of another kind."""
+    """Returns a hint for weights of another kind."""
     others = sorted(path.name for pattern in ("*.safetensors", "*.gguf", "*.bin", "*.pth", "*.npz") for path in directory.glob(pattern))
     if not others:
         return f"; {AGAIN}"

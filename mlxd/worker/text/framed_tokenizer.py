@@ -30,14 +30,14 @@ class Tokenizer(Protocol):
     all_special_tokens: list[str]
 
     def get_vocab(self) -> dict[str, int]:
-        """Every token's text, as the vocabulary spells it, and its id."""
+        """Returns every token's text, as the vocabulary spells it, and its id."""
 
     def encode(self, text: str, *, add_special_tokens: bool, split_special_tokens: bool = False) -> list[int]:
-        """Token ids of ``text``. With ``split_special_tokens``, the spelling of a control token is text like any other."""
+        """Returns the token ids of ``text``. With ``split_special_tokens``, the spelling of a control token is text like any other."""
 
 
 class FramedTokenizer:
-    """May be used by several threads at once."""
+    """A tokenizer of rendered conversations, which may be used by several threads at once."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
@@ -80,7 +80,7 @@ class FramedTokenizer:
             return list(self._tokenizer.encode(text, add_special_tokens=add_special_tokens))
 
     def _spelled(self, pattern: re.Pattern[str], text: str) -> Iterator[re.Match[str]]:
-        """Control tokens in ``text``, found in windows: a search holds up every other thread until it returns."""
+        """Yields the control tokens in ``text``, found in windows: a search holds up every other thread until it returns."""
         begin = 0
         while begin < len(text):
             end = begin + _WINDOW
@@ -92,7 +92,7 @@ class FramedTokenizer:
                 begin = found.end()
 
     def _in_pieces(self, rendered: str) -> Iterator[int]:
-        """The template's own control tokens, and everything between them as text."""
+        """Yields the template's own control tokens, and everything between them as text."""
         begin, strip = 0, False
         for found in self._spelled(self._pattern, rendered):
             token = self._ids[found[0]]
@@ -103,14 +103,14 @@ class FramedTokenizer:
         yield from self._text(rendered[begin:], begin, left=strip, right=False)
 
     def _text(self, marked: str, begin: int, *, left: bool, right: bool) -> list[int]:
-        """Some control tokens take the white space beside them."""
+        """Returns the tokens of a text without the white space that control tokens beside it take."""
         text = marked.replace(MARK, "")
         text = text.lstrip() if left else text
         text = text.rstrip() if right else text
         return self._plain(text) if begin == 0 else self._continued(text)
 
     def _continued(self, text: str) -> list[int]:
-        """Some tokenizers put a space before a text: not before one that goes on."""
+        """Returns the tokens of a text that goes on, without the space that some tokenizers put before a text."""
         anchor, tokens = self._plain(_ANCHOR), self._plain(_ANCHOR + text)
         return tokens[len(anchor) :] if tokens[: len(anchor)] == anchor else self._plain(text)
 

@@ -13,14 +13,14 @@ from mlxd.worker.text.token_kinds import TokenKinds
 
 @dataclass(frozen=True)
 class Piece:
-    """Parts to deliver, and for how many tokens they stand."""
+    """The parts to deliver, and for how many tokens they stand."""
 
     parts: list[Part]
     tokens: int
 
     @property
     def text(self) -> str:
-        """The content of the parts."""
+        """Returns the content of the parts."""
         return content_of(self.parts)
 
 
@@ -33,7 +33,9 @@ class Reading:
 
 
 class TextOutput:
-    """The first token is delivered at once, then every ``interval`` tokens; ``interval`` may change at any time."""
+    """The text of one answer, of which the first token is delivered at once, then every ``interval`` tokens; ``interval`` may change at any
+    time.
+    """
 
     def __init__(
         self,
@@ -55,11 +57,11 @@ class TextOutput:
 
     @property
     def matched_stop(self) -> str | None:
-        """The stop string that was found: the request is over, whatever the engine still computes."""
+        """Returns the stop string that was found: the request is over then, whatever the engine still computes. None until one is found."""
         return self._stops.matched
 
     def push(self, token: int) -> Piece | None:
-        """One generated token; what is to be delivered now, if anything. Not called after a stop string matched."""
+        """Takes one generated token, and returns what is to be delivered now, if anything. Is not called after a stop string matched."""
         self._read(token)
         self._count()
         if self.matched_stop is not None or (self.tokens > 1 and self._pending < self.interval):
@@ -67,13 +69,13 @@ class TextOutput:
         return self._take()
 
     def push_end_token(self, token: int) -> None:
-        """The end-of-sequence token: it counts as generated, and has no text. A stop string may end in its spelling."""
+        """Takes the end-of-sequence token, which counts as generated and has no text. A stop string may end in its spelling."""
         if token in self._kinds.controls:
             self._read(token)
         self._count()
 
     def finish(self) -> Piece:
-        """Everything not delivered yet. Nothing is lost, and nothing of a stop string is shown."""
+        """Returns everything not delivered yet. Nothing is lost, and nothing of a stop string is shown."""
         self._add(self._parser.push(self._detokenizer.flush()))
         self._add(self._parser.finish())
         self._parts += text_parts(self._stops.flush())
@@ -87,12 +89,12 @@ class TextOutput:
             self._read_control(spelling)
 
     def _read_control(self, spelling: str) -> None:
-        """No character goes on behind a control token."""
+        """Passes on a control token, behind which no character goes on."""
         self._add(self._parser.push(self._detokenizer.flush()))
         self._add(self._parser.control(spelling))
 
     def _add(self, parsed: Iterable[Parsed]) -> None:
-        """Stop strings end content only, and no part of another kind overtakes content that was held back."""
+        """Adds parts. Stop strings end content only, and no part of another kind overtakes content that was held back."""
         for one in parsed:
             if self.matched_stop is not None:
                 return

@@ -11,9 +11,9 @@ from mlxd.worker.text.framed_tokenizer import END, FramedTokenizer, Tokenizer
 
 
 class PromptEncoder:
-    """Encodes the prompts of one model, which is the cache's ``root``; ``renderer`` is None where it has no chat template.
+    """An encoder of the prompts of one model, which is the cache's ``root``; ``renderer`` is None where it has no chat template.
 
-    May be called from several threads at once.
+    It may be called from several threads at once.
     """
 
     def __init__(
@@ -29,8 +29,8 @@ class PromptEncoder:
         self._most_characters = longest * context_length  # of a text that could fit
 
     def encode(self, prompt: Prompt, max_tokens: int | None) -> EncodedPrompt:
-        """Raises ``InvalidRequestError`` for a prompt that cannot be rendered or is empty, and ``ContextLengthError``
-        for one that leaves no room for a single token. ``max_tokens`` is cut to what the context has left.
+        """Returns the prompt's tokens. Raises ``InvalidRequestError`` for a prompt that cannot be rendered or is empty, and
+        ``ContextLengthError`` for one that leaves no room for a single token. ``max_tokens`` is cut to what the context has left.
         """
         self._check_length(prompt)
         tokens = self._tokenize(prompt)
@@ -47,7 +47,7 @@ class PromptEncoder:
         return EncodedPrompt(tokens, room if max_tokens is None else min(max_tokens, room), self._root)
 
     def _check_length(self, prompt: Prompt) -> None:
-        """Refuse what cannot fit whatever its tokens are: tokenizing megabytes would hold everybody up for nothing."""
+        """Refuses what cannot fit whatever its tokens are: tokenizing megabytes would hold everybody up for nothing."""
         match prompt:
             case ChatPrompt(messages=messages):
                 characters = sum(len(message.content) for message in messages)
@@ -88,14 +88,16 @@ class PromptEncoder:
         return self._tokenizer.encode(text)
 
     def _shown(self, message: ChatMessage, prompt: ChatPrompt) -> dict[str, str]:
-        """A message as the template sees it."""
+        """Returns a message as the template sees it."""
         strings = {"content": message.content} | ({} if message.name is None else {"name": message.name})
         if not prompt.special_tokens:
             strings = {key: self._tokenizer.guarded(text) for key, text in strings.items()}
         return {"role": message.role} | strings
 
     def _check_known(self, tokens: Sequence[int], prompt: Prompt) -> None:
-        """A tokenizer may know tokens that the model does not; nobody checks the index, so it would read past the end of a matrix."""
+        """Refuses tokens that the model does not know, though its tokenizer may: nobody checks the index, so it would read past the end of
+        a matrix.
+        """
         if min(tokens) >= 0 and max(tokens) < self.vocab_size:
             return
         index, token = next((index, token) for index, token in enumerate(tokens) if not 0 <= token < self.vocab_size)
@@ -103,7 +105,9 @@ class PromptEncoder:
 
 
 def _up_to_end(rendered: str) -> str:
-    """The text up to where the last message ends, and the model is to go on."""
+    """Returns the text up to where the last message ends, and the model is to go on. Raises ``InvalidRequestError`` where that is not
+    shown.
+    """
     at = rendered.rfind(END)
     if at < 0:
         raise InvalidRequestError("the model's chat template does not show the last message, so it cannot be continued", param="messages")

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 
 class StopStrings:
-    """Feed it what the model wrote; it gives back what surely belongs to the answer. ``matched`` is the stop string that ended it.
+    """A filter that is fed what the model wrote, and gives back what surely belongs to the answer. ``matched`` is the stop string that
+    ended it.
 
     A stop string may lie in text that is not shown, such as the spelling of control tokens, or across it.
     """
@@ -17,7 +18,7 @@ class StopStrings:
         self.matched: str | None = None
 
     def push(self, text: str) -> str:
-        """Text that may be shown now. After a match, nothing more is."""
+        """Returns the text that may be shown now. After a match, nothing more is."""
         if self.matched is not None:
             return ""
         self._held += text
@@ -33,18 +34,18 @@ class StopStrings:
         return self._take(len(self._held) - self._undecided())
 
     def push_hidden(self, text: str) -> str:
-        """Text that is not shown; what may be shown now of the text before it."""
+        """Takes text that is not shown, and returns what may be shown now of the text before it."""
         if self.matched is None and self._stops:
             self._hidden.append(range(len(self._held), len(self._held) + len(text)))
             return self.push(text)
         return ""
 
     def flush(self) -> str:
-        """At the end, what was held back was no stop string after all."""
+        """Returns what was held back, which at the end was no stop string after all."""
         return self._take(len(self._held)) if self.matched is None else ""
 
     def _take(self, size: int) -> str:
-        """The shown part of the first ``size`` characters of what is held; they are held no longer."""
+        """Returns the shown part of the first ``size`` characters of what is held; they are held no longer."""
         shown, begin = "", 0
         for hidden in self._hidden:
             shown += self._held[begin : min(size, hidden.start)]
@@ -55,7 +56,7 @@ class StopStrings:
         return shown
 
     def _undecided(self) -> int:
-        """Length of the longest end of what is held that begins a stop string."""
+        """Returns the length of the longest end of what is held that begins a stop string."""
         for size in range(min(self._longest - 1, len(self._held)), 0, -1):
             if any(stop.startswith(self._held[-size:]) for stop in self._stops):
                 return size

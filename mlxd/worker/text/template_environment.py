@@ -39,13 +39,13 @@ class Budget:
         self._ticks = 0
 
     def tick(self) -> None:
-        """Called for each round of each loop, and for each call of a macro. Raises ``TemplateLimitError``."""
+        """Counts each round of each loop, and each call of a macro. Raises ``TemplateLimitError``."""
         self._ticks += 1
         if self._ticks % _LOOK_EVERY == 0 and time.thread_time() > self._until:
             raise TemplateLimitError(f"it takes more than {self._seconds:g} seconds")
 
     def passed(self, pieces: Iterable[str]) -> Iterator[str]:
-        """The same pieces of text. Raises ``TemplateLimitError`` where they are too long together."""
+        """Yields the same pieces of text. Raises ``TemplateLimitError`` where they are too long together."""
         left = self._characters
         for piece in pieces:
             left -= len(piece)
@@ -55,12 +55,12 @@ class Budget:
 
     @property
     def variables(self) -> dict[str, Any]:
-        """What the template needs among its variables, to report here."""
+        """Returns what the template needs among its variables, to report here."""
         return {_TICK: self.tick}
 
 
 class TemplateEnvironment(ImmutableSandboxedEnvironment):
-    """Compiles chat templates."""
+    """An environment that compiles chat templates."""
 
     intercepted_binops = frozenset({"*", "**"})
 
@@ -70,7 +70,7 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
         self.globals |= {"raise_exception": _refuse, "strftime_now": _now, "namespace": _Namespace}
 
     def bounded(self, text: str) -> Template:
-        """A template that reports to its budget. Raises what Jinja raises for one that cannot be compiled."""
+        """Returns a template that reports to its budget. Raises what Jinja raises for one that cannot be compiled."""
         tree = self.parse(text)
         for node in tree.find_all(nodes.Stmt):
             if isinstance(node, nodes.For | nodes.Macro | nodes.CallBlock):
@@ -104,7 +104,7 @@ def _product(left: Any, right: Any) -> Any:
 
 
 class _Generation(Extension):
-    """``{% generation %}`` marks what the assistant says, for training; here it is only what it encloses."""
+    """The tag ``{% generation %}``, which marks what the assistant says, for training; here it is only what it encloses."""
 
     tags = {"generation"}  # noqa: RUF012 - as the base class has it
 
@@ -115,7 +115,7 @@ class _Generation(Extension):
 
 
 class _Namespace(Namespace):
-    """As Jinja's, without the names that lead out of the sandbox."""
+    """Jinja's namespace, without the names that lead out of the sandbox."""
 
     @override
     def __setitem__(self, name: str, value: Any) -> None:
@@ -125,7 +125,7 @@ class _Namespace(Namespace):
 
 
 def _to_json(value: Any, ensure_ascii: bool = False, indent: int | None = None, separators: Any = None, sort_keys: bool = False) -> str:  # noqa: FBT001, FBT002 - called by templates
-    """Jinja's own escapes for HTML."""
+    """Writes JSON without Jinja's own escapes for HTML."""
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
 

@@ -11,8 +11,8 @@ _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 @dataclass(frozen=True)
 class TokenKinds:
-    """``controls`` are the control tokens, which have no text, with their spelling. ``raw_bytes`` gives the bytes of a token that may
-    hold a part of a character, None for any other; without it, nothing is known of bytes.
+    """The kinds of tokens: ``controls`` are the control tokens, which have no text, with their spelling. ``raw_bytes`` gives the bytes of a
+    token that may hold a part of a character, None for any other; without it, nothing is known of bytes.
     """
 
     controls: Mapping[int, str] = field(default_factory=dict)
@@ -32,7 +32,9 @@ def control_tokens(tokenizer: Any) -> dict[int, str]:
 
 
 def _raw_bytes(tokenizer: Any) -> Callable[[int], bytes | None] | None:
-    """Bytes are spelled in GPT-2's printable characters where the decoder is ``ByteLevel``, as ``<0xE2>`` where it falls back to bytes."""
+    """Returns what reads a token's bytes, which are spelled in GPT-2's printable characters where the decoder is ``ByteLevel``, and as
+    ``<0xE2>`` where it falls back to bytes. None where there is no decoder to ask.
+    """
     inner = getattr(tokenizer, "backend_tokenizer", None)
     if inner is None or inner.decoder is None:
         return None
@@ -62,7 +64,7 @@ def _byte_level(piece: str) -> bytes | None:
 
 
 def _byte_characters() -> dict[str, int]:
-    """GPT-2's printable stand-ins: bytes that print stand for themselves, the others for characters from U+0100 on."""
+    """Returns GPT-2's printable stand-ins: bytes that print stand for themselves, the others for characters from U+0100 on."""
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     others = [byte for byte in range(256) if byte not in printable]
     return {chr(byte): byte for byte in printable} | {chr(256 + index): byte for index, byte in enumerate(others)}

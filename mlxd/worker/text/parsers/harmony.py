@@ -31,8 +31,8 @@ class _Place(Enum):
 
 
 class HarmonyParser(OutputParser):
-    """The channel "analysis" is reasoning, all others are content. Headers are never shown; text that stands where a header should be and
-    is none is content: what is malformed is not lost.
+    """A parser for which the channel "analysis" is reasoning and all others are content. Headers are never shown; text that stands where a
+    header should be and is none is content: what is malformed is not lost.
     """
 
     begins = frozenset({"<|start|>"})
@@ -87,7 +87,7 @@ class HarmonyParser(OutputParser):
         return shown
 
     def _read_header(self) -> list[Parsed]:
-        """The header's text so far tells the channel, and stop strings see it."""
+        """Reads the header's text so far, which tells the channel, and lets stop strings see it."""
         text, self._held = self._held, ""
         if self._place is _Place.BODY:
             return []
@@ -96,7 +96,7 @@ class HarmonyParser(OutputParser):
         return [Hidden(text)] if text else []
 
     def _give_up(self) -> list[Parsed]:
-        """The header has no end: what of it belongs to no header is the answer."""
+        """Gives up a header that has no end: what of it belongs to no header is the answer."""
         text, self._held = self._held, ""
         if self._place is _Place.BODY:
             return []

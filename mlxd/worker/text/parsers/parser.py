@@ -17,7 +17,7 @@ Parsed = Part | Hidden
 
 
 class OutputParser(Protocol):
-    """Turns one answer into parts. However its text is cut into pieces, the parts say the same when joined."""
+    """A parser turns one answer into parts. However its text is cut into pieces, the parts say the same when joined."""
 
     begins: frozenset[str]  # control tokens after which nothing before them counts
 

@@ -7,7 +7,7 @@ from mlxd.worker.text.parsers.parser import Hidden, OutputParser, Parsed
 
 
 class PlainParser(OutputParser):
-    """Passes text through and hides control tokens."""
+    """A parser that passes text through and hides control tokens."""
 
     begins = frozenset()
 

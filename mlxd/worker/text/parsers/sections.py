@@ -14,7 +14,7 @@ REASONING = {  # the control token that opens a section of reasoning, and the on
 
 
 class SectionsParser(OutputParser):
-    """Tells reasoning from content. A section that is never closed is reasoning to its end."""
+    """A parser that tells reasoning from content. A section that is never closed is reasoning to its end."""
 
     begins = frozenset(REASONING) | frozenset(REASONING.values())
 
