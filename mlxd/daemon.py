@@ -55,7 +55,7 @@ log = structlog.get_logger(__name__)
 
 
 def serve(loaded: LoadedConfig) -> int:
-    """Run until a signal ends it; the exit code. Raises ``ListenError`` when an address cannot be bound."""
+    """Runs until a signal ends it, and returns the exit code. Raises ``ListenError`` when an address cannot be bound."""
     configure_logging(loaded.config.log)
     raise_open_files_limit()
     sys.setswitchinterval(_TURN)
@@ -67,7 +67,7 @@ async def _run(loaded: LoadedConfig) -> int:
 
 
 class Daemon:
-    """One daemon, from start to stop. Made on the event loop it runs on."""
+    """One daemon, from start to stop, made on the event loop it runs on."""
 
     def __init__(self, loaded: LoadedConfig) -> None:
         self._started = time.time()
@@ -92,7 +92,7 @@ class Daemon:
         self._listeners = self._takeover.listeners = self._make_listeners(loaded.config)
 
     async def run(self) -> int:
-        """Start everything, wait for a signal, stop everything."""
+        """Starts everything, waits for a signal, and stops everything."""
         self._handle_signals()
         async with contextlib.AsyncExitStack() as at_exit:
             at_exit.push_async_callback(self._tracing.stop)
@@ -120,7 +120,7 @@ class Daemon:
         return 0
 
     async def _drain(self) -> None:
-        """Let running requests finish; those that do not are ended by their workers' stop, with an error."""
+        """Lets running requests finish; those that do not are ended by their workers' stop, with an error."""
         timeout = self._config.server.drain_timeout
         log.info("daemon_draining", timeout=timeout)
         self._service.stopping()
@@ -165,7 +165,7 @@ class Daemon:
         return self._takeover.running.config
 
     def _make_listeners(self, config: Config) -> Listeners:
-        """Each application asks for the running configuration at each request."""
+        """Makes the listeners. Each application asks for the running configuration at each request."""
         sources = AdminSources(
             models=self._registry,
             requests=self._requests,
@@ -233,7 +233,7 @@ class Daemon:
         return MemoryFacts(limit=memory.ledger.limit, reserved=memory.by_model(), shares=memory.shares())
 
     def _validate(self, text: str) -> list[str]:
-        """As if it stood where the running file does; what it names is not read."""
+        """Checks ``text`` as if it stood where the running file does, and returns its models; what it names is not read."""
         return list(parse_submitted(text, self._takeover.running.path).config.models)
 
     def _banner(self) -> str:
@@ -244,7 +244,7 @@ class Daemon:
 
 
 async def _never_in_silence(name: str, work: Coroutine[Any, Any, None]) -> None:
-    """What runs beside the requests may have a defect: the rest goes on, and the log has it."""
+    """Runs ``work`` beside the requests. It may have a defect: the rest goes on, and the log has it."""
     try:
         await work
     except Exception:

@@ -60,7 +60,7 @@ def excerpt(text: str, most: int = EXCERPT) -> str:
 
 
 class MlxdError(Exception):
-    """Base of all. ``message`` says what was wrong and what to do; it is shown to clients, and never longer than a page."""
+    """The base of all errors. ``message`` says what was wrong and what to do; it is shown to clients, and never longer than a page."""
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
@@ -113,7 +113,7 @@ class ModelUnreachableError(ModelSourceError):
 
 
 class RequestError(MlxdError):
-    """Base of the client's mistakes."""
+    """The base of the client's mistakes."""
 
     status = 400
     code = "invalid_request"
@@ -149,7 +149,7 @@ class CacheTooSmallError(InvalidRequestError):
 
 
 class UnauthorizedError(RequestError):
-    """No bearer token, or not one of ours."""
+    """The request has no bearer token, or not one of ours."""
 
     status = 401
     code = "invalid_api_key"
@@ -157,7 +157,7 @@ class UnauthorizedError(RequestError):
 
 
 class ForbiddenError(RequestError):
-    """Refused by the listener's rules on Host, Origin, upgrade or role."""
+    """The listener's rules on Host, Origin, upgrade or role refuse the request."""
 
     status = 403
     code = "forbidden"
@@ -165,7 +165,7 @@ class ForbiddenError(RequestError):
 
 
 class NotFoundError(RequestError):
-    """No such path or thing."""
+    """There is no such path or thing."""
 
     status = 404
     code = "not_found"
@@ -268,7 +268,7 @@ class NotFiniteError(GenerationError):
 
 
 class UnavailableError(MlxdError):
-    """Not now; ``retry_after`` says when to try again."""
+    """It cannot be done now; ``retry_after`` says when to try again."""
 
     status = 503
     code = "unavailable"
@@ -339,7 +339,7 @@ CODES = frozenset(_BY_CODE)  # every code a client can meet: a bounded set, fit 
 
 
 def from_code(code: str, message: str, *, param: str | None = None, retry_after: float | None = None) -> MlxdError:
-    """Rebuild an error that crossed the wire. An unknown code becomes the base class."""
+    """Rebuilds an error that crossed the wire. An unknown code becomes the base class."""
     if code == ConfigError.code:
         return ConfigError(message.splitlines())
     return _BY_CODE.get(code, MlxdError)(message, param=param, retry_after=retry_after)

@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Prepared:
-    """Everything of a new configuration that could have failed. To be committed, or discarded part by part."""
+    """Everything of a new configuration that could have failed, to be committed, or discarded part by part."""
 
     logs: PreparedLogging
     traces: PreparedTracing
@@ -38,7 +38,7 @@ class Prepared:
 
 
 def _nothing() -> None:
-    """Nothing has to be done."""
+    """Does nothing."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Step:
 
 
 class Takeover:
-    """Implements ``control.reload.Host``. ``running`` is the one snapshot that everybody asks."""
+    """A ``control.reload.Host``. ``running`` is the one snapshot that everybody asks."""
 
     listeners: Listeners  # set once they are made, for they ask what is ``running``
 
@@ -64,12 +64,11 @@ class Takeover:
         self._tracing = tracing
 
     def room(self) -> Room:
-        """See ``Host``."""
         memory = self._registry.memory
         return Room(memory.ledger.limit, memory.by_model(), memory.pool(), memory.shares())
 
     async def prepare(self, new: LoadedConfig, plan: Plan) -> Prepared:
-        """See ``Host``. Raises ``ModelSourceError``, ``ConfigError`` or ``ListenError``."""
+        """Prepares as ``Host`` says. Raises ``ModelSourceError``, ``ConfigError`` or ``ListenError``."""
         changed = [model.name for model in plan.models if model.action in _NEW_WORKER]
         await asyncio.to_thread(_check_sources, new.config, changed)
         with contextlib.ExitStack() as on_failure:
@@ -82,7 +81,7 @@ class Takeover:
         return Prepared(logs, traces, moves)
 
     def _prepare_logging(self, new: LoadedConfig) -> PreparedLogging:
-        """A file that is gone since it was opened is no reason to refuse what does not touch it."""
+        """Prepares the log. A file that is gone since it was opened is no reason to refuse what does not touch it."""
         if new.config.log.file == self.running.config.log.file:
             with contextlib.suppress(ConfigError):
                 return prepare_logging(new.config.log)
@@ -91,9 +90,9 @@ class Takeover:
         return prepare_logging(new.config.log)
 
     def commit(self, new: LoadedConfig, prepared: Prepared) -> None:
-        """See ``Host``. In one turn of the event loop, so that no request is answered by one half of each configuration. If anything
-        raises all the same, what was done is taken back: the old world goes on, whole. What follows once everything is done only gives
-        back what the old one held.
+        """Takes the configuration over as ``Host`` says, in one turn of the event loop, so that no request is answered by one half of each
+        configuration. If anything raises all the same, what was done is taken back: the old world goes on, whole. What follows once
+        everything is done only gives back what the old one held.
         """
         steps = self.steps(new, prepared)
         with contextlib.ExitStack() as undo:
@@ -109,7 +108,7 @@ class Takeover:
                 log.exception("old_configuration_not_tidied_up", step=step.name)
 
     def steps(self, new: LoadedConfig, prepared: Prepared) -> tuple[Step, ...]:
-        """What a commit does, in its order."""
+        """Returns what a commit does, in its order."""
         before, since, limit = self.running, self.since, self._registry.memory.ledger.limit
         logs, traces, memory, metrics = current_logging(), self._tracing.current(), self._registry.memory, self._metrics
         return (
@@ -135,21 +134,19 @@ class Takeover:
         self.running, self.since = snapshot, since
 
     async def wait_settled(self, models: Collection[str]) -> Mapping[str, str]:
-        """See ``Host``."""
         return await self._registry.wait_settled(models)
 
     def standing(self, model: str) -> Standing:
-        """See ``Host``."""
         return self._registry.standing(model)
 
 
 def total_memory_limit(config: Config) -> int:
-    """``memory.limit`` in bytes, on this machine."""
+    """Returns ``memory.limit`` in bytes, on this machine."""
     return memory_limit(config.memory.limit, psutil.virtual_memory().total)
 
 
 def _check_sources(config: Config, models: list[str]) -> None:
-    """Those that are directories here. What is fetched is looked at when it is loaded."""
+    """Checks those sources that are directories here. What is fetched is looked at when it is loaded. Raises ``ModelSourceError``."""
     for name in models:
         source = config.models[name].source
         if is_local(source) and not Path(source).exists():

@@ -25,7 +25,7 @@ class CacheOutcome(StrEnum):
 
 
 class ModelState(StrEnum):
-    """Actual state of a configured model."""
+    """The actual state of a configured model."""
 
     STOPPED = "stopped"
     LOADING = "loading"

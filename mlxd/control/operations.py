@@ -92,9 +92,7 @@ class Operations:
                 operation.task.cancel()
 
     def _over(self, operation: Operation, work: Coroutine[Any, Any, None]) -> None:
-        """Keeps the order in which they ended: the first is forgotten first, for the one that took longest was begun first, and somebody
-        waits for it still.
-        """
+        """Forgets first those that ended first: the one that took longest was begun first, and somebody waits for it still."""
         work.close()
         if operation.state is OperationState.RUNNING:  # stopped before it had begun
             operation.end(_stopped())

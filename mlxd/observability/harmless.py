@@ -13,7 +13,9 @@ _log = structlog.get_logger(__name__)
 
 
 def harmless(sink: Callable[_P, _R]) -> Callable[_P, _R | None]:
-    """A method that returns None instead of raising. Its first failure is logged, with its traceback; they are defects of ours."""
+    """Returns a method that returns None instead of raising. Its first failure is logged, with its traceback; such failures are defects of
+    ours.
+    """
     has_failed = False
 
     @wraps(sink)

@@ -10,14 +10,14 @@ from mlxd.observability.log_output import DROPPED
 
 
 class LogCounters(Collector):
-    """Read when Prometheus asks: where lines are dropped nothing else may happen that could fail."""
+    """A collector that is read when Prometheus asks: where lines are dropped nothing else may happen that could fail."""
 
     @override
     def collect(self) -> Iterator[Metric]:
         yield self._dropped(DROPPED.total)
 
     def describe(self) -> Iterable[Metric]:
-        """The family without a sample."""
+        """Returns the family without a sample."""
         return [self._dropped(None)]
 
     def _dropped(self, total: float | None) -> CounterMetricFamily:

@@ -26,31 +26,31 @@ _TRACEBACK_AS_DATA = structlog.processors.ExceptionRenderer(structlog.tracebacks
 
 
 def withhold_secrets(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """A key or token never appears, whoever logs it."""
+    """Replaces keys and tokens, whoever logs them, so that none ever appears."""
     for field in SECRET_FIELDS & event.keys():
         event[field] = "<redacted>"
     return event
 
 
 def withhold_content(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Prompts and completions are dropped, whoever logs them."""
+    """Drops prompts and completions, whoever logs them."""
     for field in CONTENT_FIELDS & event.keys():
         del event[field]
     return event
 
 
 def cut_long(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """What somebody else wrote may have any length; a line may not, whoever logs it."""
+    """Cuts long values: what somebody else wrote may have any length, and a line may not, whoever logs it."""
     return {key: _cut(value, _LONGEST_CONTENT if key in CONTENT_FIELDS else _LONGEST) for key, value in event.items()}
 
 
 def json_lines() -> Sequence[Processor]:
-    """One JSON object per line, the usual keys first; a traceback is a list of frames."""
+    """Returns the processors for one JSON object per line, the usual keys first; a traceback is a list of frames."""
     return (_TRACEBACK_AS_DATA, cut_long, _usual_keys_first, structlog.processors.JSONRenderer(serializer=_dumps))
 
 
 def console_text(*, colors: bool) -> Sequence[Processor]:
-    """Aligned text for people. Control characters are escaped, so that no field can drive the terminal."""
+    """Returns the processors for aligned text. Control characters are escaped, so that no field can drive the terminal."""
     renderer = structlog.dev.ConsoleRenderer(colors=colors, timestamp_key="time", pad_event_to=28, exception_formatter=_cut_traceback)
     return (cut_long, _escape_controls, renderer)
 
@@ -62,7 +62,7 @@ def _cut_traceback(stream: TextIO, exception: Any) -> None:
 
 
 def _cut(value: Any, most: int) -> Any:
-    """The value with ``most`` characters of text at most, in the order in which it is read."""
+    """Returns the value with ``most`` characters of text at most, in the order in which it is read."""
     if isinstance(value, str):
         return excerpt(value, max(1, most))
     if not isinstance(value, dict | list | tuple):
@@ -91,7 +91,7 @@ def _usual_keys_first(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 class _Quoted:
-    """Text that the console renderer shows by its ``repr``."""
+    """A text that the console renderer shows by its ``repr``."""
 
     def __init__(self, text: str) -> None:
         self._text = text

@@ -26,7 +26,7 @@ _OPEN = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK  #
 
 @dataclass
 class DroppedLines:
-    """How many log lines could not be written since the process began. ``total`` never falls."""
+    """The number of log lines that could not be written since the process began. ``total`` never falls."""
 
     total: int = 0
 
@@ -38,21 +38,21 @@ class LineTarget(Protocol):
     """Something that takes whole lines."""
 
     def write(self, line: str) -> None:
-        """Append ``line`` and a line break, at once. Raises ``OSError`` or ``ValueError`` where that cannot be done."""
+        """Appends ``line`` and a line break, at once. Raises ``OSError`` or ``ValueError`` where that cannot be done."""
 
     def close(self) -> None:
-        """Give back what it holds. Never raises."""
+        """Gives back what the target holds. It never raises."""
 
 
 class LogFile(LineTarget):
     """A file that others may rename, remove or rotate: the next line goes to a new one of its name.
 
-    While no new one can be opened, lines still go to the renamed one; once that is removed as well, they are refused. A new file is
-    for its owner's eyes only.
+    While no new one can be opened, lines still go to the renamed one; once that is removed as well, they are refused. A new file is for its
+    owner's eyes only.
     """
 
     def __init__(self, path: Path) -> None:
-        """Raises ``OSError``."""
+        """Opens the file. Raises ``OSError`` where that cannot be done."""
         self._path = path
         self._file = os.open(path, _OPEN, 0o600)
         self._is_closed = False  # from then on the number of our file may be that of a client's socket
@@ -71,7 +71,7 @@ class LogFile(LineTarget):
             self._is_torn = bool(data)
 
     def reopen_if_moved(self) -> None:
-        """Open the file of our name, where that is not the one we have. Raises ``OSError`` where there is none for our lines."""
+        """Opens the file of our name, where that is not the one we have. Raises ``OSError`` where there is none for our lines."""
         if self._is_closed or self._is_in_place():
             return
         try:
@@ -97,7 +97,7 @@ class LogFile(LineTarget):
 
 
 class LogStream(LineTarget):
-    """Standard error, or any other stream; it is never closed. A pipe whose reader has stopped does not stop us."""
+    """A stream such as standard error, which is never closed. A pipe whose reader has stopped does not stop us."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -132,7 +132,9 @@ class LogStream(LineTarget):
 
 
 class LogOutput(logging.Handler):
-    """Writes records to ``target``. What was dropped is told in one line of its own, before the first that can be written again."""
+    """A handler that writes records to ``target``. What was dropped is told in one line of its own, before the first that can be written
+    again.
+    """
 
     def __init__(self, target: LineTarget) -> None:
         super().__init__()
@@ -152,7 +154,7 @@ class LogOutput(logging.Handler):
             self._drop(error)
 
     def reopen(self) -> None:
-        """Now, rather than at the next line, see whether the file has moved."""
+        """Looks now, rather than at the next line, whether the file has moved."""
         with self.lock or contextlib.nullcontext(), contextlib.suppress(OSError):
             if isinstance(self.target, LogFile):
                 self.target.reopen_if_moved()

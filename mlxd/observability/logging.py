@@ -33,19 +33,21 @@ _ours = logging.getLogger("mlxd")
 
 @dataclass(frozen=True)
 class PreparedLogging:
-    """A log that can take over without anything that might fail: its file is open. Call one of its two methods, once."""
+    """A log that can take over without anything that might fail: its file is open. One of ``commit``, ``swap`` and ``discard`` is to be
+    called, once.
+    """
 
     table: LogTable
     output: LogOutput | None  # None: lines go where they went, only the level is another
 
     def commit(self) -> None:
-        """Take over, at once and for every logger there is."""
+        """Takes over, at once and for every logger there is."""
         before = current_logging()
         self.swap()
         before.close()
 
     def swap(self) -> None:
-        """As ``commit``, but what was before is still open: it can be put back."""
+        """Takes over as ``commit``, but what was before is still open: it can be put back."""
         if self.output is not None:
             _write_to([self.output])
         set_log_level(self.table.level)
@@ -53,20 +55,20 @@ class PreparedLogging:
         _configure_structlog()
 
     def discard(self) -> None:
-        """The log stays as it was."""
+        """Gives the new log up; the log stays as it was."""
         if self.output is not None:
             self.output.close()
 
 
 @dataclass(frozen=True)
 class CurrentLogging:
-    """Where lines went at some moment, and from which level on."""
+    """The place where lines went at some moment, and from which level on."""
 
     outputs: tuple[LogOutput, ...]
     level: str
 
     def put_back(self) -> None:
-        """As it was then. Outputs that came since are closed."""
+        """Puts the log back as it was then. Outputs that came since are closed."""
         since = [one for one in current_logging().outputs if one not in self.outputs]
         _write_to(self.outputs)
         set_log_level(self.level)
@@ -74,7 +76,7 @@ class CurrentLogging:
             one.close()
 
     def close(self) -> None:
-        """Close those of its outputs that are not in use any more."""
+        """Closes those of its outputs that are not in use any more."""
         now = current_logging().outputs
         for one in self.outputs:
             if one not in now:
@@ -82,7 +84,7 @@ class CurrentLogging:
 
 
 def current_logging() -> CurrentLogging:
-    """Where lines go now."""
+    """Returns where lines go now."""
     return CurrentLogging(tuple(each for each in logging.getLogger().handlers if isinstance(each, LogOutput)), log_level())
 
 
@@ -97,7 +99,7 @@ def _write_to(outputs: Iterable[LogOutput]) -> None:
 
 
 def prepare_logging(log: LogTable, *, stream: TextIO | None = None) -> PreparedLogging:
-    """Everything about ``log`` that can fail; ``stream`` defaults to standard error.
+    """Does everything about ``log`` that can fail; ``stream`` defaults to standard error.
 
     Raises ``ConfigError`` when ``log.file`` cannot be opened; what was configured before then stays.
     """
@@ -108,7 +110,7 @@ def prepare_logging(log: LogTable, *, stream: TextIO | None = None) -> PreparedL
 
 
 def configure_logging(log: LogTable, *, stream: TextIO | None = None) -> None:
-    """Take over ``log``, at start and again at every change. Parameters and errors are those of ``prepare_logging``."""
+    """Takes over ``log``, at start and again at every change. Parameters and errors are those of ``prepare_logging``."""
     prepare_logging(log, stream=stream).commit()
 
 
@@ -118,7 +120,7 @@ def check_log_file(log: LogTable) -> None:
 
 
 def set_log_level(level: str) -> None:
-    """Until ``configure_logging`` is called next."""
+    """Sets the level until ``configure_logging`` is called next."""
     number = _LEVELS[level.upper()]
     logging.getLogger().setLevel(max(number, logging.INFO))  # the chatter of libraries at "debug" helps nobody
     logging.getLogger("watchfiles").setLevel(max(number, logging.WARNING))  # it tells of each event in a directory: of our own log's too
@@ -126,19 +128,19 @@ def set_log_level(level: str) -> None:
 
 
 def log_level() -> str:
-    """The one in force."""
+    """Returns the level in force."""
     return logging.getLevelName(_ours.level).lower()
 
 
 def reopen_log_file() -> None:
-    """After log rotation. (A renamed or removed file is noticed by itself at the next line.)"""
+    """Opens the log file anew after log rotation. (A renamed or removed file is noticed by itself at the next line.)"""
     for handler in logging.getLogger().handlers:
         if isinstance(handler, LogOutput):
             handler.reopen()
 
 
 def log_worker_record(model: str, pid: int | None, record: LogRecord) -> None:
-    """A worker's line, in the daemon's stream. Its own words for our keys get a trailing underscore."""
+    """Logs a worker's line, in the daemon's stream. Its own words for our keys get a trailing underscore."""
     fields = {f"{key}_" if key in _RESERVED else key: value for key, value in record.fields.items()}
     structlog.get_logger().log(_LEVELS[record.level.upper()], record.event, model=model, pid=pid, **fields)
 

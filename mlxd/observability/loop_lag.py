@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 
 async def sample_loop_lag(observe: Callable[[float], None], *, interval: float = 0.5) -> None:
-    """Call ``observe`` with the lag in seconds, every ``interval`` seconds, until cancelled."""
+    """Calls ``observe`` with the lag in seconds, every ``interval`` seconds, until cancelled."""
     loop = asyncio.get_running_loop()
     while True:
         due = loop.time() + interval

@@ -10,18 +10,18 @@ from mlxd.control.memory_pressure import ReadPressure
 
 
 class MemoryGauges(Collector):
-    """The pressure is absent where the system does not tell it."""
+    """The gauges of memory. The pressure is absent where the system does not tell it."""
 
     def __init__(self, ledger: Ledger, read_pressure: ReadPressure) -> None:
         self._ledger = ledger
         self._read_pressure = read_pressure
 
     def describe(self) -> Iterable[Metric]:
-        """The families without samples."""
+        """Returns the families without samples."""
         return [self._limit(), self._reserved(), self._pressure()]
 
     def collect(self) -> Iterator[Metric]:
-        """As it is now."""
+        """Yields the families with the figures as they are now."""
         yield _with_sample(self._limit(), self._ledger.limit)
         yield _with_sample(self._reserved(), self._ledger.total)
         yield _with_sample(self._pressure(), self._read_pressure())

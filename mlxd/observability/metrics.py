@@ -115,13 +115,13 @@ _REFUSED_BY_LISTENER = tuple(
 class Metrics:
     """Counters and histograms of the daemon; ``registry`` is what a scrape reads.
 
-    A ``model`` label is a configured id or ``_unknown``: ``add_models`` says which ids are configured, and
-    anything else counts under ``_unknown``. Ids are never forgotten, for counters must not vanish.
+    A ``model`` label is a configured id or ``_unknown``: ``add_models`` says which ids are configured, and anything else counts under
+    ``_unknown``. Ids are never forgotten, for counters must not vanish.
     """
 
     def __init__(self, statuses: Callable[[], Iterable[ModelStatus]], ledger: Ledger, *, read_pressure: ReadPressure | None = None) -> None:
-        """``statuses`` and ``read_pressure`` (default: of this machine) are called at each scrape and must not block; ``ledger`` is
-        read then.
+        """Builds the metrics. ``statuses`` and ``read_pressure`` (default: of this machine) are called at each scrape and must not block;
+        ``ledger`` is read then.
         """
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series beside each, which no query here uses
         self.registry = CollectorRegistry()
@@ -194,7 +194,9 @@ class Metrics:
         )
 
     def _under_vllm_names(self) -> list[Renamed]:
-        """One stands twice: vLLM has renamed it, and dashboards of either age are about."""
+        """Returns the metrics that vLLM has under its own names. One stands twice: vLLM has renamed it, and dashboards of either age are
+        about.
+        """
         return [
             Renamed("prompt_tokens", self.prompt_tokens),
             Renamed("generation_tokens", self.generation_tokens),
@@ -214,18 +216,18 @@ class Metrics:
     # ---- configuration ----
 
     def add_models(self, names: Iterable[str]) -> None:
-        """These ids are configured: their counters start at 0 (or go on, if they were there before)."""
+        """Takes in that these ids are configured: their counters start at 0 (or go on, if they were there before)."""
         for name in names:
             self._models.add(name)
             self._start_at_zero(name)
             self.vllm.add_model(name)
 
     def reloaded(self, trigger: str, result: str) -> None:
-        """A reload is over."""
+        """Counts a reload that is over."""
         self.reloads.labels(trigger, result).inc()
 
     def config_loaded(self, sha256: str, when: float | None = None) -> None:
-        """A configuration was taken over; ``when`` is Unix time, default now."""
+        """Takes in that a configuration was taken over; ``when`` is Unix time, by default now."""
         self.reload_timestamp.set(time.time() if when is None else when)
         self.config.info({"hash": sha256})
 
@@ -233,7 +235,7 @@ class Metrics:
 
     @harmless
     def request_finished(self, record: RequestRecord) -> None:
-        """Count a request that is over, however it ended."""
+        """Counts a request that is over, however it ended."""
         model = self._label(record.model)
         self.requests.labels(model, record.endpoint, record.outcome).inc()
         if record.prompt_tokens is not None:  # it left the queue: what follows was measured, not refused
@@ -258,17 +260,17 @@ class Metrics:
 
     @harmless
     def cache_evicted(self, model: str, entries: int) -> None:
-        """Count what an operator dropped."""
+        """Counts what an operator dropped."""
         self.evicted_blocks.labels(self._label(model), "operator").inc(entries)
 
     @harmless
     def request_rejected(self, model: str, reason: str) -> None:
-        """Count an error answer; ``reason`` is the error's code."""
+        """Counts an error answer; ``reason`` is the error's code."""
         self.request_rejections.labels(self._label(model), reason if reason in CODES else MlxdError.code).inc()
 
     @harmless
     def step(self, model: str, stats: StepStats) -> None:
-        """Count one engine step."""
+        """Counts one engine step."""
         model = self._label(model)
         self.step_seconds.labels(model).observe(stats.seconds)
         self.step_tokens.labels(model).observe(stats.tokens)
@@ -285,18 +287,18 @@ class Metrics:
 
     @harmless
     def model_loaded(self, model: str, seconds: float) -> None:
-        """Count a worker that became ready."""
+        """Counts a worker that became ready."""
         self.load_seconds.labels(self._label(model)).observe(seconds)
 
     @harmless
     def worker_restarted(self, model: str, reason: str) -> None:
-        """Count a worker that ended unasked."""
+        """Counts a worker that ended unasked."""
         self.worker_restarts.labels(self._label(model), reason).inc()
 
     # ---- for those who show it ----
 
     def cache_counters(self, model: str) -> CacheCounters:
-        """What the prefix cache of a configured model did so far."""
+        """Returns what the prefix cache of a configured model did so far."""
         model = self._label(model)
         return CacheCounters(
             query_tokens=_count(self.cache_query_tokens.labels(model)),
@@ -307,12 +309,12 @@ class Metrics:
         )
 
     def token_counters(self, model: str) -> TokenCounters:
-        """What a configured model computed so far."""
+        """Returns what a configured model computed so far."""
         model = self._label(model)
         return TokenCounters(prompt=self._prompt_tokens.get(model, 0), generated=_count(self.generation_tokens.labels(model)))
 
     def first_token_counts(self, model: str) -> HistogramCounts:
-        """How long the first tokens of a configured model's requests took, in seconds, of requests that are over."""
+        """Returns how long the first tokens of a configured model's requests took, in seconds, of requests that are over."""
         return HistogramCounts(TTFT, _counts(self.ttft.labels(self._label(model))))
 
     def _label(self, model: str) -> str:
@@ -346,13 +348,13 @@ def _count(counter: Counter) -> int:
 
 
 def _counts(histogram: Histogram) -> tuple[int, ...]:
-    """Of each bucket for itself: a histogram's own are cumulative."""
+    """Counts each bucket for itself: a histogram's own are cumulative."""
     cumulative = [int(sample.value) for metric in histogram.collect() for sample in metric.samples if sample.name.endswith("_bucket")]
     return tuple(upper - lower for lower, upper in pairwise([0, *cumulative]))
 
 
 def _version(distribution: str) -> str:
-    """Without importing it: the daemon never loads MLX."""
+    """Returns the version of a distribution without importing it, for the daemon never loads MLX; "unknown" where it is not installed."""
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:

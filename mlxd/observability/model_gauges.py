@@ -13,7 +13,7 @@ _WITHOUT_WORKER = frozenset({ModelState.STOPPED, ModelState.FAILED})
 
 
 def has_worker(status: ModelStatus) -> bool:
-    """Something is known of what it does now."""
+    """Tells whether there is a worker, so that something is known of what it does now."""
     return status.state not in _WITHOUT_WORKER
 
 
@@ -27,11 +27,11 @@ class ModelGauges(Collector):
         self._statuses = statuses
 
     def describe(self) -> Iterable[Metric]:
-        """The families without samples, so that registering asks nobody."""
+        """Returns the families without samples, so that registering asks nobody."""
         return _Families().all
 
     def collect(self) -> Iterator[Metric]:
-        """One pass over the models; no waiting, no worker is asked."""
+        """Yields the families of one pass over the models; it does not wait, and no worker is asked."""
         families = _Families()
         for status in self._statuses():
             for possible in ModelState:

@@ -1,7 +1,7 @@
 """Spans of requests, in the words of OpenTelemetry's conventions for generative AI, sent by OTLP over HTTP.
 
 https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/. What they would call the content (prompts, completions) is never in a
-span. Of an extra, ``mlxd[tracing]``: import this module where tracing is on only.
+span. It belongs to an extra, ``mlxd[tracing]``: import this module where tracing is on only.
 """
 
 import logging
@@ -27,7 +27,7 @@ _PROVIDER = "mlxd"
 
 
 class Rarely(logging.Filter):
-    """Lets one line pass in ``interval`` seconds."""
+    """A filter that lets one line pass in ``interval`` seconds."""
 
     def __init__(self, interval: float) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class Rarely(logging.Filter):
         self._next = 0.0
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether it is time for one."""
+        """Tells whether it is time for a line."""
         if record.created < self._next:
             return False
         self._next = record.created + self._interval
@@ -47,7 +47,9 @@ logging.getLogger(trace_exporter.__name__).addFilter(Rarely(60.0))
 
 
 class OtlpSpans:
-    """Implements ``tracing.SpanSink``. What the file does not say (headers, certificates), ``OTEL_EXPORTER_OTLP_*`` may."""
+    """An OTLP exporter that implements ``tracing.SpanSink``. What the file does not say (headers, certificates), ``OTEL_EXPORTER_OTLP_*``
+    may.
+    """
 
     def __init__(self, table: TracingTable) -> None:
         exporter = trace_exporter.OTLPSpanExporter(endpoint=table.endpoint, timeout=_EXPORT_TIMEOUT)
@@ -61,7 +63,7 @@ class OtlpSpans:
         self._propagator = TraceContextTextMapPropagator()
 
     def request_finished(self, record: RequestRecord) -> str | None:
-        """See ``Tracer``. A client that is traced says whether this is; ``sample_ratio`` is for the others."""
+        """Makes the spans as ``Tracer`` says. A client that is traced says whether this is; ``sample_ratio`` is for the others."""
         parent = self._propagator.extract(record.caller.trace_context, context=Context())
         attributes = dict(_request_attributes(record))
         span = self._tracer.start_span(
@@ -83,7 +85,6 @@ class OtlpSpans:
         span.end(_nanoseconds(record, record.duration))
 
     def close(self) -> None:
-        """See ``tracing.SpanSink``."""
         self._provider.shutdown()
 
 
@@ -97,7 +98,7 @@ def _operation(record: RequestRecord) -> str:
 
 
 def _request_attributes(record: RequestRecord) -> Iterator[tuple[str, AttributeValue]]:
-    """Those a sampler may look at."""
+    """Yields the attributes that a sampler may look at."""
     yield "gen_ai.operation.name", _operation(record)
     yield "gen_ai.provider.name", _PROVIDER
     yield "gen_ai.request.stream", record.streamed
@@ -138,5 +139,5 @@ def _response_attributes(record: RequestRecord) -> Iterator[tuple[str, Attribute
 
 
 def _nanoseconds(record: RequestRecord, age: float) -> int:
-    """Unix time, of a moment so many seconds after the request arrived."""
+    """Returns the Unix time in nanoseconds of a moment ``age`` seconds after the request arrived."""
     return int((record.arrived + age) * 1e9)

@@ -11,18 +11,18 @@ from prometheus_client.registry import Collector
 
 
 def process_collector() -> Collector:
-    """The client library's own where /proc exists; elsewhere (macOS) it would silently export nothing."""
+    """Returns the client library's own collector where /proc exists; elsewhere (macOS) it would silently export nothing."""
     return ProcessCollector(registry=None) if Path("/proc/self/stat").exists() else PsutilCollector()
 
 
 class PsutilCollector(Collector):
-    """The same names and meanings as ``prometheus_client.ProcessCollector``, by psutil."""
+    """A collector with the same names and meanings as ``prometheus_client.ProcessCollector``, by psutil."""
 
     def __init__(self) -> None:
         self._process = psutil.Process()
 
     def collect(self) -> Iterator[Metric]:
-        """Of the current process."""
+        """Yields the figures of the current process."""
         with self._process.oneshot():
             cpu, memory, started = self._process.cpu_times(), self._process.memory_info(), self._process.create_time()
         open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)

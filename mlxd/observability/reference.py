@@ -63,7 +63,7 @@ _FREE = {"hash", "version", "mlx", "mlx_lm", "runner", "fallback", "engine"}  # 
 
 
 def reference() -> str:
-    """The page."""
+    """Returns the text of the page."""
     metrics = _example()
     ours = [family for family in _families(metrics.registry) if family.name.startswith("mlxd_")]
     of_process = [family for family in _families(metrics.registry) if family.name.startswith("process_")]
@@ -127,7 +127,7 @@ def _table(families: Iterable[Metric]) -> str:
 
 
 def _labels(family: Metric) -> Iterator[str]:
-    """With their values, where these are a closed set."""
+    """Yields the labels, with their values where these are a closed set."""
     found: dict[str, dict[str, None]] = {}
     for sample in sorted(family.samples, key=lambda sample: UNKNOWN_MODEL in sample.labels.values()):  # what models have comes first
         for label, value in sample.labels.items():

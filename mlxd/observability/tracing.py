@@ -19,68 +19,68 @@ _STOP_TIMEOUT = 3.0  # seconds that the last spans may take to be sent
 
 
 class SpanSink(Protocol):
-    """Where spans go while tracing is on."""
+    """The place where spans go while tracing is on."""
 
     def request_finished(self, record: RequestRecord) -> str | None:
-        """See ``Tracer``."""
+        """Makes the spans of a request that is over, and answers as ``Tracer`` says."""
 
     def close(self) -> None:
-        """Send what is left. Blocks, for as long as the collector keeps it waiting."""
+        """Sends what is left. It blocks for as long as the collector keeps it waiting."""
 
 
 @dataclass(frozen=True)
 class PreparedTracing:
-    """A table, and where spans go by it."""
+    """A table, and where spans go by it, ready to take over."""
 
     owner: Tracing
     table: TracingTable
     sink: SpanSink | None
 
     def discard(self) -> None:
-        """Send what is left and close it, where spans do not go there now."""
+        """Sends what is left and closes the sink, where spans do not go there now."""
         if self.sink is not None and not self.owner.is_in_use(self.sink):
             _in_background(self.sink)
 
 
 class Tracing:
-    """Implements ``control.telemetry.Tracer``, by whatever ``[tracing]`` says now."""
+    """A ``control.telemetry.Tracer`` that does whatever ``[tracing]`` says now."""
 
     def __init__(self) -> None:
         self._table = TracingTable()
         self._sink: SpanSink | None = None
 
     async def prepare(self, table: TracingTable) -> PreparedTracing:
-        """Everything that can fail of a change to ``table``, off the event loop. For ``swap``."""
+        """Does everything that can fail of a change to ``table``, off the event loop, for ``swap``."""
         if table == self._table:
             return self.current()
         return PreparedTracing(self, table, await asyncio.to_thread(_make_sink, table) if table.enabled else None)
 
     def current(self) -> PreparedTracing:
-        """What is in force, to be put back by ``swap``."""
+        """Returns what is in force, to be put back by ``swap``."""
         return PreparedTracing(self, self._table, self._sink)
 
     def swap(self, prepared: PreparedTracing) -> None:
-        """Send spans there from now on. Where they went before is its caller's to discard."""
+        """Sends spans there from now on. Where they went before is its caller's to discard."""
         self._table, self._sink = prepared.table, prepared.sink
 
     def configure(self, table: TracingTable) -> None:
-        """Take over ``table`` at once. Spans of requests that are over go where they were to go."""
+        """Takes over ``table`` at once. Spans of requests that are over go where they were to go."""
         if table != self._table:
             before = self.current()
             self._table, self._sink = table, _make_sink(table) if table.enabled else None
             before.discard()
 
     def is_in_use(self, sink: SpanSink) -> bool:
-        """Whether spans go there now."""
+        """Tells whether spans go there now."""
         return self._sink is sink
 
     @harmless
     def request_finished(self, record: RequestRecord) -> str | None:
-        """The id of the request's trace; None where it is in none, or where that failed."""
+        """Returns the id of the request's trace; None where it is in none, or where that failed."""
         return None if self._sink is None else self._sink.request_finished(record)
 
     async def stop(self) -> None:
-        """Send what is left, if that can be done soon."""
+        """Sends what is left, if that can be done soon."""
         sink, self._sink, self._table = self._sink, None, TracingTable()
         if sink is not None:
             await asyncio.wait([_in_background(sink)], timeout=_STOP_TIMEOUT)
@@ -93,7 +93,7 @@ def _make_sink(table: TracingTable) -> SpanSink:
 
 
 def _in_background(sink: SpanSink) -> asyncio.Future[None]:
-    """Close it in a thread that keeps nobody from ending."""
+    """Closes the sink in a thread that keeps nobody from ending."""
     loop = asyncio.get_running_loop()
     closed = loop.create_future()
 

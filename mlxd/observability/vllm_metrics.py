@@ -31,7 +31,7 @@ class Renamed:
 
 
 class VllmMetrics:
-    """``registry`` is what a scrape reads. ``statuses`` is called then, and must not block."""
+    """Metrics under vLLM's names. ``registry`` is what a scrape reads; ``statuses`` is called then, and must not block."""
 
     def __init__(self, renamed: Iterable[Renamed], statuses: Callable[[], Iterable[ModelStatus]]) -> None:
         self.registry = CollectorRegistry()
@@ -51,14 +51,14 @@ class VllmMetrics:
         return Histogram(f"vllm:{name}", text, ("model_name", "engine"), buckets=LENGTH, registry=self.registry)
 
     def add_model(self, model: str) -> None:
-        """Its series start at 0, or go on."""
+        """Starts the model's series at 0; those it has go on."""
         for reason in FINISHED_REASONS:
             self._success.labels(model, ENGINE, reason)
         for lengths in (self._prompt, self._generation, self._longest):
             lengths.labels(model, ENGINE)
 
     def request_finished(self, model: str, record: RequestRecord) -> None:
-        """Count a request that began to run; ``model`` is the label mlxd's own metrics have it under."""
+        """Counts a request that began to run; ``model`` is the label mlxd's own metrics have it under."""
         if model == UNKNOWN_MODEL:
             return
         self._success.labels(model, ENGINE, _finished_reason(record)).inc()
@@ -90,13 +90,13 @@ def _renamed(family: Metric, name: str) -> Metric:
 
 
 class _Load(Collector):
-    """Of the models that have a worker; what their caches hold, once it has reported."""
+    """The load of the models that have a worker, and what their caches hold, once it has reported."""
 
     def __init__(self, statuses: Callable[[], Iterable[ModelStatus]]) -> None:
         self._statuses = statuses
 
     def describe(self) -> Iterable[Metric]:
-        """The families without samples, so that registering asks nobody."""
+        """Returns the families without samples, so that registering asks nobody."""
         return _load_families().values()
 
     def collect(self) -> Iterator[Metric]:
@@ -127,7 +127,7 @@ def _load(status: ModelStatus) -> Mapping[str, float]:
 
 
 def _cache_usage(cache: CacheFigures) -> float:
-    """As vLLM means it: what is kept for later requests only can be taken at any time, and is not in use."""
+    """Returns the usage as vLLM means it: what is kept for later requests only can be taken at any time, and is not in use."""
     if isinstance(blocks := cache.kept, BlockFigures):
         return blocks.used / max(1, blocks.used + blocks.cached + blocks.free)
     return min(1.0, cache.bytes_used / cache.limit_bytes) if cache.limit_bytes else 0.0

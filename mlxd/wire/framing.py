@@ -22,7 +22,7 @@ class FramingError(MlxdError):
 
 
 class Codec(Generic[T]):
-    """Encodes any message; decodes the union ``T`` that the peer may send."""
+    """A codec that encodes any message, and decodes the union ``T`` that the peer may send."""
 
     def __init__(self, incoming: object) -> None:
         self._encoder = msgspec.msgpack.Encoder()
@@ -41,7 +41,7 @@ class Codec(Generic[T]):
         return memoryview(frame)
 
     async def read(self, reader: asyncio.StreamReader) -> T | None:
-        """The next message; ``None`` at end of file. Raises ``FramingError`` on anything else."""
+        """Reads the next message; ``None`` at end of file. Raises ``FramingError`` on anything else."""
         try:
             (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
             if length > MAX_FRAME:
@@ -56,10 +56,10 @@ class Codec(Generic[T]):
 
 
 def daemon_codec() -> Codec[FromWorker]:
-    """For the daemon's end."""
+    """Returns the codec of the daemon's end."""
     return Codec(FromWorker)
 
 
 def worker_codec() -> Codec[FromDaemon]:
-    """For the worker's end."""
+    """Returns the codec of the worker's end."""
     return Codec(FromDaemon)

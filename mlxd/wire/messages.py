@@ -33,7 +33,7 @@ from mlxd.wire.parts import Part, content_of
 
 
 class _Message(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Tagged by class name."""
+    """A message, tagged by its class name."""
 
 
 class ErrorInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -68,13 +68,15 @@ class Load(_Message, frozen=True, kw_only=True):
 
 
 class Proceed(_Message, frozen=True, kw_only=True):
-    """The memory it asked for is reserved: load. ``cache_bytes``: the limit of its cache, where it is another than it asked for."""
+    """The memory that the worker asked for is reserved, and it may load. ``cache_bytes`` is the limit of its cache, where it is another
+    than it asked for.
+    """
 
     cache_bytes: int | None = None
 
 
 class ChatPrompt(_Message, frozen=True, kw_only=True):
-    """To be rendered by the model's chat template."""
+    """Messages that the model's chat template is to render."""
 
     messages: list[ChatMessage]
     continue_final_message: bool = False  # the answer goes on where the last message ends, instead of being the next one
@@ -82,7 +84,7 @@ class ChatPrompt(_Message, frozen=True, kw_only=True):
 
 
 class TextPrompt(_Message, frozen=True, kw_only=True):
-    """To be tokenized as it is, with the tokenizer's special tokens."""
+    """A text that is to be tokenized as it is, with the tokenizer's special tokens."""
 
     text: str
 
@@ -114,23 +116,23 @@ class Generate(_Message, frozen=True, kw_only=True):
 
 
 class Abort(_Message, frozen=True, kw_only=True):
-    """The client is gone or the deadline passed: free everything at the next step. Unknown ids are ignored."""
+    """The client is gone or the deadline passed: the worker frees everything at the next step. Unknown ids are ignored."""
 
     id: str
 
 
 class Reconfigure(_Message, frozen=True, kw_only=True):
-    """Other limits, from the next request or step on. Answered by ``Reconfigured``; of several, the last one counts."""
+    """Other limits, from the next request or step on. They are answered by ``Reconfigured``; of several, the last one counts."""
 
     limits: Limits
 
 
 class EvictCache(_Message, frozen=True, kw_only=True):
-    """Drop what is kept for later requests only. Answered by ``CacheEvicted``."""
+    """What is kept for later requests only is to be dropped. It is answered by ``CacheEvicted``."""
 
 
 class Stop(_Message, frozen=True, kw_only=True):
-    """End the process; requests that still run are forgotten."""
+    """The process is to end; requests that still run are forgotten."""
 
 
 FromDaemon = Load | Proceed | Generate | Abort | Reconfigure | EvictCache | Stop
@@ -163,7 +165,7 @@ class NeedsMemory(_Message, frozen=True, kw_only=True):
 
     @property
     def total(self) -> int:
-        """All of it."""
+        """Returns the sum of all of it."""
         return self.weights + self.cache + self.transients
 
 
@@ -185,13 +187,13 @@ class Ready(_Message, frozen=True, kw_only=True):
 
 
 class Reconfigured(_Message, frozen=True, kw_only=True):
-    """The limits as they are now."""
+    """The limits as they are now, in answer to ``Reconfigure``."""
 
     limits: ResolvedLimits
 
 
 class CacheEvicted(_Message, frozen=True, kw_only=True):
-    """What was dropped. ``entries``: blocks of a paged cache, or whole prompts."""
+    """What was dropped. ``entries`` are blocks of a paged cache, or whole prompts."""
 
     entries: int
     bytes: int
@@ -221,12 +223,12 @@ class Delta(_Message, frozen=True, kw_only=True):
 
     @property
     def text(self) -> str:
-        """The content of the parts."""
+        """Returns the content of the parts."""
         return content_of(self.parts)
 
 
 class Finished(_Message, frozen=True, kw_only=True):
-    """The end; ``parts`` are what no ``Delta`` carried yet, ``tokens`` how many tokens they stand for."""
+    """The end of a request; ``parts`` are what no ``Delta`` carried yet, ``tokens`` how many tokens they stand for."""
 
     id: str
     parts: list[Part]
@@ -238,12 +240,12 @@ class Finished(_Message, frozen=True, kw_only=True):
 
     @property
     def text(self) -> str:
-        """The content of the parts."""
+        """Returns the content of the parts."""
         return content_of(self.parts)
 
 
 class Failed(_Message, frozen=True, kw_only=True):
-    """Refused (queue full, prompt too long, …) or failed in computation; see the code."""
+    """The request was refused (queue full, prompt too long, …) or failed in computation; the code says which."""
 
     id: str
     error: ErrorInfo
@@ -274,7 +276,7 @@ class Events(_Message, frozen=True, kw_only=True):
 
 
 class Heartbeat(_Message, frozen=True, kw_only=True):
-    """Sent every ``heartbeat_interval`` by the I/O thread, whatever the engine thread does."""
+    """The worker's sign of life, sent every ``heartbeat_interval`` by the I/O thread, whatever the engine thread does."""
 
     running: int
     waiting: int

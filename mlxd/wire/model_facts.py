@@ -12,7 +12,9 @@ class EndToken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Origins are for people: ``config.json "max_position_embeddings"``. ``warnings`` are what an operator should know of the model."""
+    """What a worker knows of its model. Origins are for people: ``config.json "max_position_embeddings"``. ``warnings`` are what an
+    operator should know of the model.
+    """
 
     context_origin: str = ""
     vocabulary_origin: str = ""

@@ -6,7 +6,7 @@ import msgspec
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Tagged by class name."""
+    """A part of an answer, tagged by its class name."""
 
 
 class Text(_Part, frozen=True, kw_only=True):
