@@ -1,1 +1,1 @@
-"""Requests, their queue and their order. Pure Python."""
+"""Requests, their queue and their order, in pure Python."""

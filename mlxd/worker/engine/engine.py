@@ -27,7 +27,7 @@ class _Clock:
     last_token: float | None = None
 
     def token(self, now: float) -> float | None:
-        """Tokens came; seconds since those before."""
+        """Notes that tokens came, and returns the seconds since those before; None for the first."""
         gap = None if self.last_token is None else now - self.last_token
         self.first_token = self.first_token if self.first_token is not None else now
         self.last_token = now
@@ -41,7 +41,8 @@ class _Clock:
 
 
 class Engine:
-    """``run`` blocks until the queue is closed. ``emit`` is called on the engine thread, at most once per step.
+    """Lets a runner compute what the queue holds. ``run`` blocks until the queue is closed. ``emit`` is called on the engine thread, at
+    most once per step.
 
     Every request that was not aborted ends in exactly one ``Ended`` or ``Failed``.
     """
@@ -59,18 +60,18 @@ class Engine:
 
     @property
     def busy_seconds(self) -> float:
-        """How long the present step has been running; 0 when idle. May be read from any thread."""
+        """Returns how long the present step has been running; 0 when idle. It may be read from any thread."""
         began = self._step_began
         return 0.0 if began is None else time.monotonic() - began
 
     @property
     def planned_seconds(self) -> float:
-        """How long the present step is expected to take, of which ``busy_seconds`` have passed. May be read from any thread."""
+        """Returns how long the present step is expected to take, of which ``busy_seconds`` have passed. It may be read from any thread."""
         return self._runner.planned_seconds
 
     @property
     def capacity(self) -> int:
-        """Requests that can run at once."""
+        """Returns how many requests can run at once."""
         return self._runner.capacity
 
     def reconfigure(self, limits: ResolvedLimits) -> None:
@@ -78,13 +79,13 @@ class Engine:
         self._runner.reconfigure(limits)
 
     def evict_cached(self) -> int:
-        """On the engine thread, between two steps. Returns how many blocks, or entries, were dropped."""
+        """Returns how many blocks, or entries, were dropped. It is called on the engine thread, between two steps."""
         freed = self._runner.evict_cached()
         self._look_at_memory()
         return freed
 
     def run(self) -> None:
-        """The thread's main loop. What still runs at its end is aborted: MLX wants to be let go by the thread that holds it."""
+        """Runs the thread's main loop. What still runs at its end is aborted: MLX wants to be let go by the thread that holds it."""
         self._look_at_memory()
         while self._queue.wait_for_work(block=self._runner.is_idle):
             self.step()
@@ -92,7 +93,7 @@ class Engine:
             self._runner.abort(request_id)
 
     def step(self) -> None:
-        """Take in what arrived, let the runner compute, tell what it did."""
+        """Takes in what arrived, lets the runner compute, and tells what it did."""
         self._step_began = began = time.monotonic()
         for command in self._queue.commands():
             command()
@@ -107,7 +108,7 @@ class Engine:
             self._emit(output)
 
     def _compute(self, began: float, output: StepOutput) -> None:
-        """An event is in ``output`` before what it is about is forgotten."""
+        """Computes one step. An event is in ``output`` before what it is about is forgotten."""
         self._let_go()
         self._take_in(output.events)
         if not self._runner.is_idle:
@@ -119,7 +120,7 @@ class Engine:
         self._look_at_memory()
 
     def _end_all(self, error: Exception, events: list[EngineEvent]) -> None:
-        """Every request that is known here ends, and the runner forgets it; but for those that have their answer in ``events``."""
+        """Ends every request that is known here, and the runner forgets it; but for those that have their answer in ``events``."""
         answered = {event.id for event in events if isinstance(event, Ended | Failed)}
         for request_id in dict.fromkeys([*self._clocks, *(request.id for request in self._arrived)]):
             self._runner.abort(request_id)
@@ -130,13 +131,13 @@ class Engine:
         self._arrived.clear()
 
     def _let_go(self) -> None:
-        """The runner forgets those whose clients are gone."""
+        """Makes the runner forget those whose clients are gone."""
         for clock in [clock for clock in self._clocks.values() if clock.request.aborted]:
             self._runner.abort(clock.request.id)
             self._forget(clock, None)
 
     def _take_in(self, events: list[EngineEvent]) -> None:
-        """The runner gets new requests, and ``events`` those that it refuses."""
+        """Gives the runner new requests, and ``events`` those that it refuses."""
         self._arrived.extend(self._queue.arrivals())
         while self._arrived:
             request = self._arrived[0]
@@ -152,14 +153,14 @@ class Engine:
             self._arrived.popleft()
 
     def _begin(self, report: StepReport, began: float) -> None:
-        """What the step that ``began`` then has started waits no more."""
+        """Notes that what the step that ``began`` then has started waits no more."""
         for started in report.started:
             self._clocks[started.id].began = began
             self._queue.started(started.id)
 
     def _tell(self, report: StepReport, events: list[EngineEvent]) -> None:
-        """In the order in which it happens to a request. Places are free before anybody hears of an end: who does may send its
-        next request at once.
+        """Tells in the order in which it happens to a request. Places are free before anybody hears of an end: who does may send its next
+        request at once.
         """
         now = time.monotonic()
         events += [*report.started, *report.sampled]
@@ -176,7 +177,7 @@ class Engine:
         return {request_id: self._clocks[request_id].timings(now) for request_id in (*(one.id for one in report.sampled), *report.ended)}
 
     def _stats(self, report: StepReport) -> StepStats | None:
-        """Of a step that computed something. ``inter_token``: of the stream that waited longest."""
+        """Returns the figures of a step that computed something, else None. ``inter_token`` is of the stream that waited longest."""
         now = time.monotonic()
         gaps = [gap for sampled in report.sampled if (gap := self._clocks[sampled.id].token(now)) is not None]
         if not report.tokens:

@@ -24,7 +24,7 @@ EngineEvent = Started | Sampled | Ended | Failed
 
 @dataclass
 class StepOutput:
-    """Everything one step did; written while the step goes on, and by nobody once it is emitted. Between steps, ``stats`` is None.
+    """Everything one step did; it is written while the step goes on, and by nobody once it is emitted. Between steps, ``stats`` is None.
     ``timings`` are, so far, those of each request with an event ``Sampled`` or ``Ended``: a stop string may finish it here.
     """
 

@@ -24,19 +24,19 @@ class StepResult:
 
 
 class Executor(Protocol):
-    """May run one step ahead: then ``run`` launches a step and returns what the one before it computed. Chunks of one plan are
-    computed as if one after the other: one may read what those before it have written.
+    """What computes plans. It may run one step ahead: then ``run`` launches a step and returns what the one before it computed. Chunks of
+    one plan are computed as if one after the other: one may read what those before it have written.
     """
 
     def open(self, request: EngineRequest) -> None:
-        """A sequence that will be in plans."""
+        """Prepares for a sequence that will be in plans."""
 
     def close(self, sequence: str) -> None:
-        """It will be in no more plans."""
+        """Lets go of a sequence that will be in no more plans."""
 
     def run(self, plan: StepPlan) -> StepResult | None:
-        """Launch ``plan`` (nothing, if it has no chunks). Wait for it, or, one step ahead, for the step launched before; None if
-        there is none to wait for.
+        """Launches ``plan`` (nothing, if it has no chunks). Waits for it, or, one step ahead, for the step launched before; returns None
+        if there is none to wait for.
 
         Raises what MLX raises; then neither step has a result, nothing is in flight, and ``reset`` is due.
         """
@@ -45,15 +45,15 @@ class Executor(Protocol):
         """Returns those of ``cached`` whose keys, values or recurrent state are NaN or infinite anywhere; waits for the device."""
 
     def reset(self) -> None:
-        """After a fault: let go of all keys, values and states, whatever they hold."""
+        """Lets go of all keys, values and states after a fault, whatever they hold."""
 
     @property
     def is_pending(self) -> bool:
-        """A step was launched whose result was not returned yet."""
+        """Tells whether a step was launched whose result was not returned yet."""
 
     @property
     def end_tokens(self) -> frozenset[int]:
-        """Each ends a sequence."""
+        """Returns the tokens of which each ends a sequence."""
 
     def memory(self) -> MemoryFigures:
         """Returns what weights, keys, values and MLX hold; ``rss`` is left to others."""

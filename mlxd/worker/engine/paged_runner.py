@@ -68,7 +68,7 @@ class PagedRunner(Runner):
 
     @override
     def step(self) -> StepReport:
-        """Launch the next step, and deal with the result of the one before."""
+        """Launches the next step, and deals with the result of the one before."""
         report, self._owed = self._owed, StepReport()
         try:
             self._compute(report)
@@ -91,8 +91,8 @@ class PagedRunner(Runner):
         report.evicted_blocks, self._evicted = evicted - self._evicted, evicted
 
     def _fail(self, error: Exception, report: StepReport) -> None:
-        """Whoever was computed ends, but for those whose end is in ``report`` already; those that wait go on. Nothing that is cached
-        can be trusted, nor any count of blocks.
+        """Ends whoever was computed, but for those whose end is in ``report`` already; those that wait go on. Nothing that is cached can be
+        trusted, nor any count of blocks.
         """
         _log.error("a step failed", exc_info=error)
         self._scheduler.fail(error, report)
@@ -107,7 +107,7 @@ class PagedRunner(Runner):
             self._executor.close(request_id)
 
     def _distrust(self, result: StepResult | None) -> None:
-        """Whatever of a sequence's cached blocks is no number goes out of the prefix cache with it."""
+        """Drops from the prefix cache, with a sequence, those of its cached blocks that are no number."""
         failed = {} if result is None else result.failed
         for sequence in [sequence for sequence, error in failed.items() if isinstance(error, NotFiniteError)]:
             chain = self._scheduler.chain(sequence)
@@ -116,7 +116,7 @@ class PagedRunner(Runner):
 
     @override
     def reconfigure(self, limits: ResolvedLimits) -> None:
-        """Where the cache shrinks, what is beyond its end goes as soon as nobody holds it."""
+        """Lets what is beyond the end of a cache that shrinks go as soon as nobody holds it."""
         bounded = self._bounded(limits)
         changed = (bounded.cache_bytes, bounded.max_sequences) != (self._limits.cache_bytes, self._limits.max_sequences)
         if changed:
@@ -127,7 +127,7 @@ class PagedRunner(Runner):
         self._scheduler.reconfigure(bounded)
 
     def _bounded(self, limits: ResolvedLimits) -> ResolvedLimits:
-        """No more sequences run at once than have room for their recurrent states within the cache's limit."""
+        """Returns limits by which no more sequences run at once than have room for their recurrent states in the cache."""
         return msgspec.structs.replace(limits, max_sequences=self._sizing.running(limits.cache_bytes, limits.max_sequences))
 
     @override
@@ -142,7 +142,7 @@ class PagedRunner(Runner):
 
     @override
     def cache(self) -> CacheFigures:
-        """Blocks of arenas that are not allocated yet count as free too."""
+        """Counts as free the blocks of arenas that are not allocated yet, too."""
         counts, size = self._manager.counts(), self._sizing.block_bytes
         snapshots = self._manager.snapshots
         return CacheFigures(

@@ -44,11 +44,11 @@ class StepPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def rows(self) -> int:
-        """Tokens of the step."""
+        """Returns how many tokens the step computes."""
         return sum(chunk.count for chunk in self.chunks)
 
     @property
     def shape(self) -> StepShape:
-        """What the step is made of, as far as its time depends on it."""
+        """Returns what the step is made of, as far as its time depends on it."""
         decode_rows = self.rows - self.prefill_tokens
         return StepShape(decode_rows=decode_rows, prompts=len(self.chunks) - decode_rows, prefill_tokens=self.prefill_tokens)

@@ -27,7 +27,7 @@ class PromptBudget:
 
     @classmethod
     def of(cls, decoding: List[Sequence], budget: StepBudget, limits: Limits) -> "PromptBudget":
-        """The budget of a step in which all of ``decoding`` get a token."""
+        """Returns the budget of a step in which all of ``decoding`` get a token."""
         rows = len(decoding)
         beside = budget.beside(limits, decode_rows=rows) if rows else 0
         are_beginning = all(one.generated <= _BEGINNING for one in decoding)
@@ -35,7 +35,7 @@ class PromptBudget:
         return cls(together, beside, min((one.heard for one in decoding if one.heard is not None), default=None))
 
     def left_for(self, sequence: Sequence) -> int:
-        """Tokens that a prompt may have now; 0 where a part of it so small is not worth a call."""
+        """Returns the tokens that a prompt may have now; 0 where a part of it so small is not worth a call."""
         is_together = self.heard is None or sequence.number < self.heard
         whole = self.together if is_together else self.beside
         left = max(0, whole - self.spent)
@@ -43,5 +43,5 @@ class PromptBudget:
 
     @property
     def is_spent(self) -> bool:
-        """Whether nothing is left for any prompt."""
+        """Tells whether nothing is left for any prompt."""
         return self.spent >= max(self.together, self.beside)

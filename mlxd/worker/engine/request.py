@@ -26,10 +26,10 @@ class EngineRequest:
 
     @property
     def tokens(self) -> list[int]:
-        """The prompt's."""
+        """Returns the tokens of the prompt."""
         return self.prompt.tokens
 
     @property
     def max_tokens(self) -> int:
-        """The most tokens it may generate."""
+        """Returns the most tokens it may generate."""
         return self.prompt.max_tokens

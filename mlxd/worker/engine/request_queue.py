@@ -20,7 +20,7 @@ _FIRST_GUESS = 5.0  # seconds, before any request has finished
 
 
 class RequestQueue:
-    """Thread-safe. ``max_queue`` requests may wait beside the ``capacity`` that may run; both may be changed at any time."""
+    """A thread-safe queue. ``max_queue`` requests may wait beside the ``capacity`` that may run; both may be changed at any time."""
 
     def __init__(self, max_queue: int, capacity: int = 1) -> None:
         self.max_queue = max_queue
@@ -35,18 +35,18 @@ class RequestQueue:
 
     @property
     def waiting(self) -> int:
-        """Announced and not running."""
+        """Returns how many are announced and not running."""
         return len(self._waiting)
 
     @property
     def running(self) -> int:
-        """Started and not finished."""
+        """Returns how many are started and not finished."""
         return len(self._running)
 
     # ---- for the I/O thread ----
 
     def announce(self, request_id: str) -> None:
-        """Take a place. Raises ``QueueFullError`` with the time after which there should be one."""
+        """Takes a place. Raises ``QueueFullError`` with the time after which there should be one."""
         with self._condition:
             # Those for whom there is a place to run, or one about to be left, are not waiting for anybody.
             places = self.capacity - sum(not request.aborted for request in self._running.values())
@@ -58,7 +58,7 @@ class RequestQueue:
             self._waiting[request_id] = None
 
     def put(self, request: EngineRequest) -> bool:
-        """The tokens of an announced request are known. False for one withdrawn meanwhile: it is forgotten."""
+        """Hands over an announced request, whose tokens are known. Returns False for one withdrawn meanwhile: it is forgotten."""
         with self._condition:
             if request.id not in self._waiting:
                 return False
@@ -67,7 +67,7 @@ class RequestQueue:
             return True
 
     def withdraw(self, request_id: str) -> bool:
-        """Abort: a waiting request is gone, one the engine has ends within a step. False if neither is known."""
+        """Aborts: a waiting request is gone, one the engine has ends within a step. Returns False if neither is known."""
         with self._condition:
             known = request_id in self._waiting
             request = self._waiting.pop(request_id, None) or self._running.get(request_id)
@@ -78,7 +78,7 @@ class RequestQueue:
             return known or request is not None
 
     def close(self) -> None:
-        """Wake the engine to end; running requests are aborted."""
+        """Wakes the engine to end; running requests are aborted."""
         with self._condition:
             self._closed = True
             for request in self._running.values():
@@ -86,7 +86,7 @@ class RequestQueue:
             self._condition.notify_all()
 
     def call(self, command: Callable[[], None]) -> None:
-        """Let the engine thread run ``command`` between two steps."""
+        """Lets the engine thread run ``command`` between two steps."""
         with self._condition:
             self._commands.append(command)
             self._condition.notify_all()
@@ -94,33 +94,33 @@ class RequestQueue:
     # ---- for the engine ----
 
     def wait_for_work(self, *, block: bool) -> bool:
-        """False once closed. ``block``: wait until something arrives."""
+        """Returns False once closed. With ``block`` it waits until something arrives."""
         with self._condition:
             if block:
                 self._condition.wait_for(lambda: self._closed or bool(self._commands) or bool(self._arrived))
             return not self._closed
 
     def commands(self) -> list[Callable[[], None]]:
-        """What was asked by ``call`` since the last time."""
+        """Returns what was asked by ``call`` since the last time."""
         with self._condition:
             commands, self._commands = self._commands, []
             return commands
 
     def arrivals(self) -> list[EngineRequest]:
-        """Those whose tokens are known and that were not handed over before. They go on waiting until ``started``."""
+        """Returns those whose tokens are known and that were not handed over before. They go on waiting until ``started``."""
         with self._condition:
             arrived, self._arrived = list(self._arrived.values()), {}
             return arrived
 
     def started(self, request_id: str) -> None:
-        """It runs; no effect if it was withdrawn."""
+        """Notes that a request runs; it has no effect if it was withdrawn."""
         with self._condition:
             request = self._waiting.pop(request_id, None)
             if request is not None:
                 self._running[request_id] = request
 
     def finish(self, request_id: str, seconds: float | None) -> None:
-        """It is over, whatever it was; ``seconds`` it took feed the estimate, None for one that was cut short."""
+        """Notes that a request is over, whatever it was; ``seconds`` it took feed the estimate, None for one that was cut short."""
         with self._condition:
             self._running.pop(request_id, None)
             self._waiting.pop(request_id, None)

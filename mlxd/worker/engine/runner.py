@@ -1,6 +1,6 @@
 """What the engine asks of whoever computes: one interface, three implementations.
 
-``runtime.entries.simple_runner`` one request at a time, ``runtime.entries.contiguous_runner`` a batch with a cache of its own for
+``runtime.entries.simple_runner`` computes one request at a time, ``runtime.entries.contiguous_runner`` a batch with a cache of its own for
 each sequence, ``engine.paged_runner`` a batch over one paged cache.
 """
 
@@ -30,47 +30,47 @@ class StepReport:
     evicted_blocks: int = 0  # for want of room
 
     def fail(self, requests: Iterable[str], error: Exception) -> None:
-        """``requests`` have failed, but for those whose end is reported already: each ends once."""
+        """Reports that ``requests`` have failed, but for those whose end is reported already: each ends once."""
         for request_id in requests:
             if request_id not in self.ended:
                 self.failed.setdefault(request_id, as_failure(error))
 
 
 class Runner(Protocol):
-    """All calls come from the engine thread."""
+    """What computes requests. All calls come from the engine thread."""
 
     def add(self, request: EngineRequest) -> None:
-        """It waits for its turn from now on. Raises a ``MlxdError`` for one that can never run here."""
+        """Lets a request wait for its turn. Raises a ``MlxdError`` for one that can never run here."""
 
     def abort(self, request_id: str) -> None:
-        """Forget a request that was added and has not ended: within a step or prefill chunk its memory is free."""
+        """Forgets a request that was added and has not ended: within a step or prefill chunk its memory is free."""
 
     def step(self) -> StepReport:
-        """Compute something. A fault ends the requests it concerns, and is no exception. Not called while idle."""
+        """Computes something. A fault ends the requests it concerns, and is no exception. It is not called while idle."""
 
     @property
     def capacity(self) -> int:
-        """Requests that can run at once."""
+        """Returns how many requests can run at once."""
 
     @property
     def planned_seconds(self) -> float:
-        """How long the present step, or the last one, was expected to take. May be read from any thread."""
+        """Returns how long the present step, or the last one, was expected to take. It may be read from any thread."""
 
     @property
     def is_idle(self) -> bool:
-        """Nothing was added that has not ended, and nothing is being computed."""
+        """Tells whether nothing was added that has not ended, and nothing is being computed."""
 
     def reconfigure(self, limits: ResolvedLimits) -> None:
-        """The limits hold from the next step on."""
+        """Makes the limits hold from the next step on."""
 
     def evict_cached(self) -> int:
-        """Drop what is kept for later requests only; how many blocks (or entries) that were."""
+        """Drops what is kept for later requests only, and returns how many blocks (or entries) that were."""
 
     def memory(self) -> MemoryFigures:
         """Returns what weights, keys, values and MLX hold; ``rss`` is left to others."""
 
     def cache(self) -> CacheFigures:
-        """What the prefix cache holds."""
+        """Returns what the prefix cache holds."""
 
 
 def as_failure(error: Exception) -> MlxdError:

@@ -11,7 +11,7 @@ class TokenLogprob(msgspec.Struct, frozen=True):
 
 
 class SampledToken(msgspec.Struct, frozen=True):
-    """A sampled token's id. Where the request asked for them, its log-probability, and the most likely tokens of its position."""
+    """The id of a sampled token; where the request asked for them, its log-probability, and the most likely tokens of its position."""
 
     id: int
     logprob: float | None = None
@@ -29,5 +29,5 @@ class Sampled(msgspec.Struct, frozen=True):
 
     @property
     def with_text(self) -> tuple[SampledToken, ...]:
-        """Those that have text."""
+        """Returns the tokens that have text."""
         return self.tokens[:-1] if self.is_end else self.tokens

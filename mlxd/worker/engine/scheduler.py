@@ -1,7 +1,7 @@
-"""Who computes what in the next step. No MLX, no clock, no I/O: values in, a plan out; results in, a report out.
+"""Who computes what in the next step. There is no MLX, no clock, no I/O: values go in, a plan comes out; results go in, a report comes out.
 
-A token budget is spent on streams that run first, then on prompts in order. Blocks are reserved here: when there are none, the
-sequence that would go last gives its own back (its full blocks stay cached, so that it resumes with a cache hit).
+A token budget is spent on streams that run first, then on prompts in order. Blocks are reserved here: when there are none, the sequence
+that would go last gives its own back (its full blocks stay cached, so that it resumes with a cache hit).
 """
 
 import heapq
@@ -30,7 +30,7 @@ _MANY_RUNS = 2  # a sequence in more pieces has its blocks moved together
 
 @dataclass
 class Schedule:
-    """One step's decisions. ``planned`` sequences have chunks. ``out_of_room`` cannot go on, alone in a full pool; ``too_large``
+    """The decisions of one step. ``planned`` sequences have chunks. ``out_of_room`` cannot go on, alone in a full pool; ``too_large``
     cannot even begin.
     """
 
@@ -60,7 +60,7 @@ class Scheduler:
         self._added = 0  # sequences, ever
 
     def add(self, request: EngineRequest) -> None:
-        """A new sequence, waiting. Raises ``CacheTooSmallError`` for what could never run."""
+        """Adds a new sequence, which waits. Raises ``CacheTooSmallError`` for what could never run."""
         sequence = Sequence(request, request.chain or BlockChain.of(request.prompt, self._manager.block_size), self._added)
         if self._can_never_run(sequence):
             raise self._too_large(sequence)
@@ -69,7 +69,7 @@ class Scheduler:
         self.waiting.add(sequence)
 
     def forget(self, request_id: str) -> None:
-        """Finished, failed or aborted: its blocks are free, or cached, at once. Nothing if it is not known."""
+        """Forgets what is finished, failed or aborted: its blocks are free, or cached, at once. Does nothing if it is not known."""
         sequence = self._known.pop(request_id, None)
         if sequence is None:
             return
@@ -85,18 +85,18 @@ class Scheduler:
 
     @property
     def is_idle(self) -> bool:
-        """Nothing to do, now or later."""
+        """Tells whether there is nothing to do, now or later."""
         return not self._known
 
     def reconfigure(self, limits: Limits) -> None:
-        """The limits hold from the next step on. The pool's size is its owner's business."""
+        """Makes the limits hold from the next step on. The pool's size is its owner's business."""
         self._limits = limits
         self.waiting.ageing = limits.priority_ageing
 
     # ---- before the step ----
 
     def schedule(self) -> Schedule:
-        """Advance ``computed`` and ``in_flight`` of what is planned: the next call may come before the step's result."""
+        """Advances ``computed`` and ``in_flight`` of what is planned: the next call may come before the step's result."""
         decision = Schedule()
         self._compact(decision)
         decoding = sorted((one for one in self.running.values() if one.decodes), key=self.waiting.rank)
@@ -118,13 +118,13 @@ class Scheduler:
         return decision
 
     def _prefill(self, sequence: Sequence, most: int, decision: Schedule) -> int:
-        """Plan up to ``most`` tokens of a prompt; how many it were."""
+        """Plans up to ``most`` tokens of a prompt, and returns how many it were."""
         planned = self._plan(sequence, min(most, sequence.to_compute), decision)
         decision.prefill_tokens += planned
         return planned
 
     def _plan_prompts(self, budget: PromptBudget, decision: Schedule) -> None:
-        """Spend ``budget`` on prompts that are being computed, and on those that wait, in order of rank."""
+        """Spends ``budget`` on prompts that are being computed, and on those that wait, in order of rank."""
         prefilling = [one for one in self.running.values() if not one.decodes and one.to_compute and not one.in_flight]
         prefilling.sort(key=self.waiting.rank)
         admitting = True
@@ -140,11 +140,13 @@ class Scheduler:
             budget.spent += self._prefill(sequence, left, decision)
 
     def _waits_for_a_prefix(self, sequence: Sequence) -> bool:
-        """Another sequence computes what it would have to compute."""
+        """Tells whether another sequence computes what it would have to compute."""
         return sequence.awaited is not None and self._manager.is_computing(sequence.awaited)
 
     def _admit(self, sequence: Sequence, decision: Schedule) -> bool:
-        """Let a waiting sequence run, if there is room, and nobody computes what it needs. False: nobody behind it may run either."""
+        """Lets a waiting sequence run, if there is room, and nobody computes what it needs. Returns False where nobody behind it may run
+        either.
+        """
         if len(self.running) >= self._limits.max_sequences or decision.preempted:
             return False
         lookup = self._manager.lookup(sequence.chain, sequence.tokens)
@@ -160,7 +162,7 @@ class Scheduler:
         return False
 
     def _has_room(self, sequence: Sequence, lookup: Lookup) -> bool:
-        """For all of its tokens and one more, and the watermark, beside what it finds in the cache."""
+        """Tells whether there is room for all of its tokens and one more, and the watermark, beside what it finds in the cache."""
         pool = self._manager.pool
         spare = int(WATERMARK * pool.capacity) if self.running else 0
         # Cached blocks it would take over count as available now, and will not any more.
@@ -186,7 +188,7 @@ class Scheduler:
         self.running[sequence.id] = sequence
 
     def _plan(self, sequence: Sequence, count: int, decision: Schedule) -> int:
-        """Reserve room for ``count`` more tokens, and plan them; 0 where there is none."""
+        """Reserves room for ``count`` more tokens, and plans them; returns 0 where there is none."""
         if sequence.id not in self.running:  # not admitted, or preempted for another one in this very step
             return 0
         start = sequence.computed
@@ -200,9 +202,9 @@ class Scheduler:
         return stops[-1] - start
 
     def _stops(self, sequence: Sequence, stop: int) -> list[int]:
-        """Where chunks end on the way to ``stop``. With recurrent state one ends at the last block boundary, for its snapshot;
-        what lies behind that is left to the next step. At the end of the tokens there is one at the last boundary before it: the
-        same prompt again may begin there, for its last token is always computed.
+        """Returns where chunks end on the way to ``stop``. With recurrent state one ends at the last block boundary, for its snapshot; what
+        lies behind that is left to the next step. At the end of the tokens there is one at the last boundary before it: the same prompt
+        again may begin there, for its last token is always computed.
         """
         if self._manager.snapshots is None:
             return [stop]
@@ -213,8 +215,8 @@ class Scheduler:
         return [boundary, stop] if is_end else [boundary]
 
     def _chunk(self, sequence: Sequence, stop: int, runs: tuple[Run, ...]) -> Chunk:
-        """What is planned will be computed, in the order of the plan: whoever is planned behind it may use its blocks already. If
-        the step fails, everything that is cached is dropped.
+        """Returns the next chunk. What is planned will be computed, in the order of the plan: whoever is planned behind it may use its
+        blocks already. If the step fails, everything that is cached is dropped.
         """
         start = sequence.computed
         tokens = tuple(sequence.tokens[start:stop]) if stop <= sequence.verified else None
@@ -227,7 +229,7 @@ class Scheduler:
         return chunk
 
     def _reserve(self, sequence: Sequence, tokens: int, decision: Schedule) -> bool:
-        """Blocks for so many tokens; taken, if need be, from whoever would go last of those not planned in this step yet. One that
+        """Reserves blocks for so many tokens, taken, if need be, from whoever would go last of those not planned in this step yet. One that
         would go last itself waits, with what it has, until others leave.
         """
         while not self._manager.reserve(sequence.id, tokens, growing=sequence.generated > 0):
@@ -249,7 +251,7 @@ class Scheduler:
         decision.preempted.append(victim)
 
     def _compact(self, decision: Schedule) -> None:
-        """Move the blocks of one sequence that is in too many pieces together."""
+        """Moves the blocks of one sequence that is in too many pieces together."""
         for sequence in self.running.values():
             runs = len(self._manager.runs(sequence.id))
             if runs <= max(_MANY_RUNS, sequence.compact_at):
@@ -263,8 +265,8 @@ class Scheduler:
     # ---- after the step ----
 
     def update(self, schedule: Schedule, result: StepResult | None, seconds: float, report: StepReport | None = None) -> StepReport:
-        """What the step before computed is known now: tokens, ends, and blocks that may be shared. It took ``seconds``. An end is in
-        ``report`` before its sequence is forgotten, so that it is told whatever goes wrong after it.
+        """Takes in what the step before computed: tokens, ends, and blocks that may be shared. It took ``seconds``. An end is in ``report``
+        before its sequence is forgotten, so that it is told whatever goes wrong after it.
         """
         report = report or StepReport()
         report.preemptions = len(schedule.preempted)
@@ -285,8 +287,8 @@ class Scheduler:
         return report
 
     def fail(self, error: Exception, report: StepReport) -> None:
-        """A step could not be computed: whoever was in it, or in the one behind it, ends, unless ``report`` has its end already. Those
-        that wait go on waiting, and hold nothing. Blocks are not given back: the cache is to be reset.
+        """Takes in that a step could not be computed: whoever was in it, or in the one behind it, ends, unless ``report`` has its end
+        already. Those that wait go on waiting, and hold nothing. Blocks are not given back: the cache is to be reset.
         """
         untouched = [sequence for sequence in self.waiting if sequence.id not in self.running and not sequence.in_flight]
         waiting = {sequence.id: sequence for sequence in untouched if sequence.id not in report.ended and sequence.id not in report.failed}
@@ -311,7 +313,7 @@ class Scheduler:
                 self._take_tokens(sequence, result.sampled[chunk.sequence], report)
 
     def _take_tokens(self, sequence: Sequence, tokens: tuple[SampledToken, ...], report: StepReport) -> None:
-        """What was sampled behind an end token, or beyond ``max_tokens``, is nobody's."""
+        """Takes in what was sampled. What is behind an end token, or beyond ``max_tokens``, is nobody's."""
         sequence.in_flight -= 1
         room = sequence.request.max_tokens - (len(sequence.tokens) - len(sequence.request.tokens))
         end = next((at for at, token in enumerate(tokens[:room], start=1) if token.id in self._end_tokens), None)

@@ -9,8 +9,8 @@ from mlxd.worker.kv.block_chain import BlockChain
 
 @dataclass(eq=False)
 class Sequence:
-    """There are no phases: ``computed`` says how many tokens have keys and values, whether they are the prompt's, found in the
-    cache, generated, or computed again after a preemption.
+    """One request inside the paged runner. There are no phases: ``computed`` says how many tokens have keys and values, whether they are
+    the prompt's, found in the cache, generated, or computed again after a preemption.
 
     ``in_flight`` tokens are sampled, but their values are not read yet: they are not in ``tokens``. ``computed`` may be ahead of
     ``verified``, but only what is both is committed to the prefix index.
@@ -34,37 +34,40 @@ class Sequence:
         self.tokens = self.tokens or list(self.request.tokens)
 
     def wait_anew(self) -> None:
-        """It holds nothing any more, and begins again where the cache lets it."""
+        """Forgets what it has computed: it holds nothing any more, and begins again where the cache lets it."""
         self.computed, self.resume, self.awaited = 0, None, None
 
     @property
     def id(self) -> str:
-        """The request's id names its sequence too."""
+        """Returns the request's id, which names its sequence too."""
         return self.request.id
 
     @property
     def length(self) -> int:
-        """Tokens there are, known or in flight."""
+        """Returns how many tokens there are, known or in flight."""
         return len(self.tokens) + self.in_flight
 
     @property
     def verified(self) -> int:
-        """Tokens that are its own for good: the prompt's, and what was sampled and read."""
+        """Returns how many tokens are its own for good: the prompt's, and what was sampled and read."""
         return len(self.tokens)
 
     @property
     def generated(self) -> int:
-        """Tokens sampled so far, in flight or known."""
+        """Returns how many tokens are sampled so far, in flight or known."""
         return self.length - len(self.request.tokens)
 
     @property
     def to_compute(self) -> int:
-        """0 when everything, up to ``max_tokens``, is computed or in flight: the last token's keys are never needed."""
+        """Returns how many tokens are to be computed.
+
+        It is 0 when everything, up to ``max_tokens``, is computed or in flight: the last token's keys are never needed.
+        """
         if self.generated >= self.request.max_tokens:
             return 0
         return self.length - self.computed
 
     @property
     def decodes(self) -> bool:
-        """The next thing to compute is its newest token."""
+        """Tells whether the next thing to compute is its newest token."""
         return self.generated > 0 and self.to_compute == 1

@@ -1,9 +1,9 @@
-"""How many prompt tokens a step may take. Pure: observed steps in, a budget out.
+"""How many prompt tokens a step may take. It is pure: observed steps go in, a budget comes out.
 
 Beside streams, prompts add ``target_itl`` to a step, and never less than ``_SHARE`` of what the streams themselves take: so prompts have
 half of every step, however slow the device, and no stream is slowed to less than half its pace by more than the target. Nor do they add
-less than makes a call worth its while: as long again as a prompt takes before its first token. With nobody to disturb a chunk is as
-large as is efficient, but takes no longer than ``LONGEST``.
+less than makes a call worth its while: as long again as a prompt takes before its first token. With nobody to disturb a chunk is as large
+as is efficient, but takes no longer than ``LONGEST``.
 """
 
 from mlxd.types import Limits
@@ -21,7 +21,7 @@ _SURPRISE = 0.5
 
 
 class StepBudget:
-    """``largest`` is the chunk size, in tokens, beyond which nothing is gained."""
+    """The budget of steps. ``largest`` is the chunk size, in tokens, beyond which nothing is gained."""
 
     def __init__(self, *, largest: int) -> None:
         self.largest = largest
@@ -30,7 +30,7 @@ class StepBudget:
         self._unmeasured = 0  # steps since the last one of streams alone
 
     def observe(self, seconds: float, shape: StepShape) -> None:
-        """Learn from one finished step."""
+        """Learns from one finished step."""
         expected = self._cost.seconds(shape)
         self._cost.observe(seconds, shape)
         self._tried = max(self._tried, shape.prefill_tokens)
@@ -40,17 +40,17 @@ class StepBudget:
             self._unmeasured = 0 if abs(seconds - expected) < _SURPRISE * expected else _MEASURE_EVERY - _MEASURE_AGAIN
 
     def seconds(self, shape: StepShape) -> float:
-        """The time a step of this shape is expected to take."""
+        """Returns the time a step of this shape is expected to take."""
         return self._cost.seconds(shape)
 
     def undisturbed(self, limits: Limits, *, decode_rows: int = 0) -> int:
-        """Prompt tokens for the next step when none of its streams is to be protected."""
+        """Returns the prompt tokens for the next step when none of its streams is to be protected."""
         if limits.step_tokens is not None:
             return self._fixed(limits.step_tokens, decode_rows)
         return self._chunk(LONGEST)
 
     def beside(self, limits: Limits, *, decode_rows: int) -> int:
-        """Prompt tokens for the next step beside so many streams; 0 for a step that shows what these take alone."""
+        """Returns the prompt tokens for the next step beside so many streams; 0 for a step that shows what these take alone."""
         if limits.step_tokens is not None:
             return self._fixed(limits.step_tokens, decode_rows)
         if self._unmeasured >= _MEASURE_EVERY:
@@ -60,14 +60,14 @@ class StepBudget:
         return self._chunk(max(added, _SHARE * alone))
 
     def _chunk(self, seconds: float) -> int:
-        """Tokens that take so long, as far as the device is known."""
+        """Returns how many tokens take so long, as far as the device is known."""
         tokens = min(self.largest, _GROWTH * self._tried, self._within(seconds))
         return tokens if tokens < 4 * _MULTIPLE else tokens - tokens % _MULTIPLE
 
     def _fixed(self, step_tokens: int, decode_rows: int) -> int:
-        """What streams leave of a fixed budget, and always a small share, so that many streams cannot starve prompts."""
+        """Returns what streams leave of a fixed budget, and always a small share, so that many streams cannot starve prompts."""
         return max(1, min(self._within(LONGEST), max(step_tokens // 8, step_tokens - decode_rows)))
 
     def _within(self, seconds: float) -> int:
-        """Tokens of one prompt that take so long."""
+        """Returns how many tokens of one prompt take so long."""
         return max(LEAST, int((seconds - self._cost.prompt) / self._cost.token))

@@ -1,4 +1,4 @@
-"""What a step costs, learned from the steps that were. Pure; no clock.
+"""What a step costs, learned from the steps that were. It is pure, and has no clock.
 
 A Kalman filter (1960) whose figures wander; with forgetting, recursive least squares is the same. It tells them apart as soon as steps
 differ, also where hardly a step is without a prompt, and follows a device that slows down or contexts that grow.
@@ -26,12 +26,12 @@ class StepShape:
 
     @property
     def counts(self) -> tuple[float, ...]:
-        """How often each figure of the cost is in it: the call itself, rows, prompts, tokens of prompts."""
+        """Returns how often each figure of the cost is in it: the call itself, rows, prompts, tokens of prompts."""
         return (1.0, float(self.decode_rows), float(self.prompts), float(self.prefill_tokens))
 
 
 class StepCost:
-    """Seconds of a step: ``call + row * decode rows + prompt * prompts + token * prompt tokens``."""
+    """The seconds of a step: ``call + row * decode rows + prompt * prompts + token * prompt tokens``."""
 
     def __init__(self) -> None:
         self._figures = list(_FIRST)
@@ -39,20 +39,20 @@ class StepCost:
 
     @property
     def prompt(self) -> float:
-        """Seconds that a prompt adds to a step before its first token does: attention over what it has already, layer by layer."""
+        """Returns the seconds a prompt adds to a step before its first token does: attention over what it has already, layer by layer."""
         return self._figures[2]
 
     @property
     def token(self) -> float:
-        """Seconds that one more token of a prompt adds."""
+        """Returns the seconds that one more token of a prompt adds."""
         return self._figures[3]
 
     def seconds(self, shape: StepShape) -> float:
-        """The time such a step is expected to take."""
+        """Returns the time such a step is expected to take."""
         return _dot(self._figures, shape.counts)
 
     def observe(self, seconds: float, shape: StepShape) -> None:
-        """Learn from a step of this shape that took ``seconds``."""
+        """Learns from a step of this shape that took ``seconds``."""
         expected = self.seconds(shape)
         self._wander(seconds, shape)
         blame = [_dot(row, shape.counts) for row in self._covariance]
@@ -64,7 +64,7 @@ class StepCost:
             row[:] = [value - part * other / variance for value, other in zip(row, blame, strict=True)]
 
     def _wander(self, seconds: float, shape: StepShape) -> None:
-        """What the step is made of may cost something else than it did; of the rest nothing is learned."""
+        """Lets what the step is made of cost something else than it did; of the rest nothing is learned."""
         of_streams = _HIDDEN if shape.prefill_tokens else _WANDERING
         for at, (figure, count) in enumerate(zip(self._figures, shape.counts, strict=True)):
             if count:

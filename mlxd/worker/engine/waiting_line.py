@@ -12,14 +12,14 @@ class Ranked(Protocol):
 
     @property
     def request(self) -> EngineRequest:
-        """The one whose priority and arrival count."""
+        """Returns the request whose priority and arrival count."""
 
 
 T = TypeVar("T", bound=Ranked)
 
 
 def rank(request: EngineRequest, ageing: float) -> float:
-    """Lower goes first. One level of priority is worth ``ageing`` seconds of waiting.
+    """Returns a request's place: lower goes first. One level of priority is worth ``ageing`` seconds of waiting.
 
     All requests age alike, so the order between two never changes with time: a priority is a head start, in seconds of arrival.
     """
@@ -27,7 +27,7 @@ def rank(request: EngineRequest, ageing: float) -> float:
 
 
 class WaitingLine(Generic[T]):
-    """Sorted by ``rank``; ``ageing`` in seconds, may be changed at any time."""
+    """A line sorted by ``rank``; ``ageing`` is in seconds, and may be changed at any time."""
 
     def __init__(self, ageing: float) -> None:
         self._ageing = ageing
@@ -37,7 +37,7 @@ class WaitingLine(Generic[T]):
         return len(self._items)
 
     def __iter__(self) -> Iterator[T]:
-        """First come those that go first. Iterate over a copy to change the line meanwhile."""
+        """Yields first those that go first. Iterate over a copy to change the line meanwhile."""
         return iter(self._items)
 
     def __contains__(self, item: T) -> bool:
@@ -45,7 +45,7 @@ class WaitingLine(Generic[T]):
 
     @property
     def ageing(self) -> float:
-        """Seconds."""
+        """Returns the seconds of waiting that a level of priority is worth."""
         return self._ageing
 
     @ageing.setter
@@ -58,11 +58,11 @@ class WaitingLine(Generic[T]):
         return rank(item.request, self._ageing)
 
     def add(self, item: T) -> None:
-        """Take its place: behind those that arrived at the same moment."""
+        """Takes the item in, behind those that arrived at the same moment."""
         insort(self._items, item, key=self.rank)
 
     def remove(self, item: T) -> None:
-        """It waits no more. Raises ``ValueError`` if it does not wait."""
+        """Takes the item out. Raises ``ValueError`` if it does not wait."""
         position = next((at for at, one in enumerate(self._items) if one is item), None)
         if position is None:
             raise ValueError("it does not wait here")

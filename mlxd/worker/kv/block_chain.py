@@ -28,7 +28,7 @@ class BlockKey:
     extra: tuple[bytes, ...] = ()
 
     def digest(self) -> bytes:
-        """``blake2b(parent, tokens, extra)``; every part is length-prefixed."""
+        """Returns ``blake2b(parent, tokens, extra)``; every part is length-prefixed."""
         state = hashlib.blake2b(self.parent, digest_size=DIGEST_BYTES)
         state.update(struct.pack(f"<I{len(self.tokens)}q", len(self.tokens), *self.tokens))
         for part in self.extra:
@@ -78,15 +78,15 @@ class BlockChain:
         return chain
 
     def __len__(self) -> int:
-        """Full blocks so far."""
+        """Returns how many full blocks there are so far."""
         return len(self.keys)
 
     def __bool__(self) -> bool:
-        """Also without a full block it is a chain."""
+        """Returns True, for it is a chain also without a full block."""
         return True
 
     def extend(self, tokens: Sequence[int]) -> None:
-        """``tokens`` are all of the sequence, from its first: name the blocks that have become full."""
+        """Names the blocks that have become full. ``tokens`` are all of the sequence, from its first."""
         size = self._block_size
         for index in range(len(self.keys), len(tokens) // size):
             key = BlockKey(self._end, tuple(tokens[index * size : (index + 1) * size]), self._extra.get(index, ()))
@@ -95,6 +95,6 @@ class BlockChain:
             self.digests.append(self._end)
 
     def truncate(self, length: int) -> None:
-        """Forget all names but the first ``length``: other tokens may follow these."""
+        """Forgets all names but the first ``length``: other tokens may follow these."""
         del self.keys[length:], self.digests[length:]
         self._end = self.digests[-1] if self.digests else self._root

@@ -27,7 +27,7 @@ class PoolCounts:
 
 
 class BlockPool:
-    """Blocks ``0 … max_arenas * arena_blocks - 1``; ``on_evict`` is told each cached block that is taken back.
+    """The blocks ``0 … max_arenas * arena_blocks - 1``; ``on_evict`` is told each cached block that is taken back.
 
     Every operation costs O(blocks touched).
     """
@@ -40,7 +40,7 @@ class BlockPool:
         self.reset()
 
     def reset(self) -> None:
-        """All blocks are free again, and no arena exists; nobody is told."""
+        """Makes all blocks free again, and no arena exists; nobody is told."""
         self._free = FreeExtents(self.arena_blocks)
         self._references: dict[int, int] = {}  # used blocks
         self._findable: set[int] = set()  # used or cached blocks that the prefix index knows
@@ -52,26 +52,26 @@ class BlockPool:
 
     @property
     def arenas(self) -> frozenset[int]:
-        """The arenas that exist."""
+        """Returns the arenas that exist."""
         return frozenset(self._in_arena)
 
     @property
     def capacity(self) -> int:
-        """Blocks that can ever be held at once under the present limit."""
+        """Returns how many blocks can ever be held at once under the present limit."""
         return self._max_arenas * self.arena_blocks
 
     @property
     def available(self) -> int:
-        """Blocks an allocation can get now: ``free`` ones, or by eviction."""
+        """Returns how many blocks an allocation can get now: ``free`` ones, or by eviction."""
         return self.free + len(self._cached)
 
     @property
     def free(self) -> int:
-        """Blocks that can be taken without evicting anything, those of arenas not made yet included."""
+        """Returns how many blocks can be taken without evicting anything, those of arenas not made yet included."""
         return len(self._free) + max(0, self._max_arenas - len(self._in_arena)) * self.arena_blocks
 
     def counts(self) -> PoolCounts:
-        """O(1)."""
+        """Returns how many blocks are in each state, in O(1)."""
         total = len(self._in_arena) * self.arena_blocks
         used, cached = len(self._references), len(self._cached)
         return PoolCounts(
@@ -79,7 +79,7 @@ class BlockPool:
         )
 
     def allocate(self, n: int, after: int | None = None) -> list[range] | None:
-        """``n`` blocks with one reference each, preferably right after block ``after``; None when not now."""
+        """Returns ``n`` blocks with one reference each, preferably right after block ``after``; None when not now."""
         if n > self.available:
             return None
         while len(self._free) < n and len(self._in_arena) < self._max_arenas:
@@ -87,11 +87,11 @@ class BlockPool:
         return self._take(n, after)
 
     def continues(self, after: int | None, n: int) -> bool:
-        """Whether ``n`` blocks right after ``after`` are free, or old enough to make place."""
+        """Tells whether ``n`` blocks right after ``after`` are free, or old enough to make place."""
         return len(self._behind(after, n)) == n
 
     def retain(self, block: int) -> None:
-        """One more holder of a used or cached block. Raises ``ValueError`` for a free one."""
+        """Adds one holder of a used or cached block. Raises ``ValueError`` for a free one."""
         held = self._references.get(block, 0)
         if not held and block not in self._cached:
             raise ValueError(f"block {block} is free: it cannot be retained")
@@ -101,8 +101,8 @@ class BlockPool:
         self._reference_sum += 1
 
     def release(self, block: int) -> None:
-        """One holder less. The last one leaves the block cached when it is findable, else free.
-        To evict a chain's tail before its head, release the tail first. Raises ``ValueError`` on a double free.
+        """Takes one holder away. The last one leaves the block cached when it is findable, else free. To evict a chain's tail before its
+        head, release the tail first. Raises ``ValueError`` on a double free.
         """
         held = self._references.get(block, 0)
         if not held:
@@ -120,40 +120,40 @@ class BlockPool:
             self._give_back(block)
 
     def make_findable(self, block: int) -> None:
-        """The prefix index knows this used block now: it outlives its holders."""
+        """Notes that the prefix index knows this used block now: it outlives its holders. Raises ``ValueError`` for one not held."""
         if block not in self._references:
             raise ValueError(f"block {block} is not held: it cannot be registered")
         self._findable.add(block)
 
     def forget(self, block: int) -> None:
-        """The prefix index forgets this findable block: a cached one is free now, a used one when its last holder leaves."""
+        """Makes the prefix index forget this findable block: a cached one is free now, a used one when its last holder leaves."""
         self._findable.remove(block)
         self._on_evict(block)
         if block in self._cached:
             self._evict(block)
 
     def hand_over(self, block: int, target: int) -> None:
-        """The prefix index knows ``target`` instead of ``block`` from now on; both are used."""
+        """Notes that the prefix index knows ``target`` instead of ``block`` from now on; both are used."""
         self.make_findable(target)
         self._findable.remove(block)
 
     def is_findable(self, block: int) -> bool:
-        """Known to the prefix index."""
+        """Tells whether the prefix index knows the block."""
         return block in self._findable
 
     def references(self, block: int) -> int:
-        """Holders of a block; 0 for cached and free ones."""
+        """Returns how many hold a block; 0 for cached and free ones."""
         return self._references.get(block, 0)
 
     def evict_cached(self, n: int | None = None) -> int:
-        """Free the ``n`` least recently used cached blocks (all by default); how many were freed."""
+        """Frees the ``n`` least recently used cached blocks (all by default), and returns how many were freed."""
         count = len(self._cached) if n is None else min(n, len(self._cached))
         for _ in range(count):
             self._evict(next(iter(self._cached)))
         return count
 
     def resize(self, max_arenas: int) -> None:
-        """Change the limit. Arenas beyond it lose their cached blocks and end when their last holder leaves."""
+        """Changes the limit. Arenas beyond it lose their cached blocks and end when their last holder leaves."""
         self._max_arenas = max_arenas
         for arena in [arena for arena in self._in_arena if arena >= max_arenas]:
             first = arena * self.arena_blocks
@@ -166,13 +166,13 @@ class BlockPool:
             self._restore(arena)
 
     def trim(self) -> None:
-        """Give up arenas that hold nothing."""
+        """Gives up arenas that hold nothing."""
         for arena in [arena for arena, held in self._in_arena.items() if not held]:
             self._free.remove_arena(arena)
             del self._in_arena[arena]
 
     def check_integrity(self) -> None:
-        """Raise ``AssertionError`` unless used + cached + free = total and every count agrees. O(pool): for tests."""
+        """Raises ``AssertionError`` unless used + cached + free = total and every count agrees. It costs O(pool), and is for tests."""
         everything = {block for arena in self._in_arena for block in range(arena * self.arena_blocks, (arena + 1) * self.arena_blocks)}
         free = [block for run in self._free.ranges() for block in run]
         used, cached = set(self._references), set(self._cached)
@@ -189,7 +189,7 @@ class BlockPool:
             assert held == sum(block // self.arena_blocks == arena for block in used | cached), f"arena {arena} is counted wrongly"
 
     def _take(self, n: int, after: int | None) -> list[range]:
-        """Take ``n`` of the blocks that are free or can be, in as few ranges as can be found quickly. Where free ones would be many
+        """Takes ``n`` of the blocks that are free or can be, in as few ranges as can be found quickly. Where free ones would be many
         pieces, cached ones make place for one: of those that were not used for long, not always the very least recently used.
         """
         pieces: list[range] = []
@@ -207,14 +207,14 @@ class BlockPool:
         return pieces
 
     def _emptied(self, piece: range) -> range:
-        """Evict what is cached there, the least recently used first, and take it."""
+        """Evicts what is cached there, the least recently used first, and takes it."""
         for block in sorted((block for block in piece if block in self._cached), key=self._cached.__getitem__):
             self._evict(block)
         self._free.cut(piece)
         return piece
 
     def _held(self, blocks: range) -> range:
-        """With one reference each from now on."""
+        """Gives the blocks one reference each."""
         for block in blocks:
             self._references[block] = 1
         self._in_arena[blocks.start // self.arena_blocks] += len(blocks)
@@ -222,20 +222,20 @@ class BlockPool:
         return blocks
 
     def _behind(self, after: int | None, most: int) -> range:
-        """The blocks right after ``after`` that may be taken."""
+        """Returns the blocks right after ``after`` that may be taken."""
         if after is None or not (after + 1) % self.arena_blocks:
             return range(0)
         return self._open(after + 1, most)
 
     def _open(self, start: int, most: int) -> range:
-        """Up to ``most`` blocks from ``start`` on, of its arena, that are free or old."""
+        """Returns up to ``most`` blocks from ``start`` on, of its arena, that are free or old."""
         stop, end = start, min(start + most, (start // self.arena_blocks + 1) * self.arena_blocks)
         while stop < end and self._may_go(stop):
             stop += 1
         return range(start, stop)
 
     def _old_piece(self, n: int) -> range:
-        """A range of ``n`` blocks that are free or old around one of the least recently used, or the longest of some that are less."""
+        """Returns ``n`` blocks that are free or old around one of the least recently used, or the longest range of some that are less."""
         best, seen = range(0), 0
         for block in self._cached:
             if block in best:
@@ -253,7 +253,7 @@ class BlockPool:
         return best[:n]
 
     def _oldest(self, piece: range, block: int, n: int) -> range:
-        """Of the ranges of ``n`` blocks in ``piece`` that hold ``block``, the one whose newest block is oldest."""
+        """Returns, of the ranges of ``n`` blocks in ``piece`` that hold ``block``, the one whose newest block is oldest."""
         used = [self._cached.get(one, 0) for one in piece]
         at = block - piece.start
         before = list(accumulate(reversed(used[: at + 1]), max))  # the newest of so many blocks up to ``block``
@@ -263,7 +263,7 @@ class BlockPool:
         return range(block - best, block - best + n)
 
     def _may_go(self, block: int) -> bool:
-        """Free, or cached and older than half of what is cached."""
+        """Tells whether the block is free, or cached and older than half of what is cached."""
         if block in self._references or block // self.arena_blocks >= self._max_arenas:
             return False
         used = self._cached.get(block)
@@ -295,7 +295,7 @@ class BlockPool:
             del self._in_arena[arena]
 
     def _restore(self, arena: int) -> None:
-        """An arena that was being retired is within the limit again: its unheld blocks are free again."""
+        """Frees the unheld blocks of an arena that was being retired and is within the limit again."""
         first = arena * self.arena_blocks
         known = {block for run in self._free.ranges() for block in run if block // self.arena_blocks == arena}
         for block in range(first, first + self.arena_blocks):

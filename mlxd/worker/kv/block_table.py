@@ -6,7 +6,7 @@ import msgspec
 
 
 class Run(msgspec.Struct, frozen=True, array_like=True):
-    """Blocks ``start`` to ``stop`` (exclusive): neighbours in one arena."""
+    """The blocks ``start`` to ``stop`` (exclusive): neighbours in one arena."""
 
     start: int
     stop: int
@@ -19,7 +19,7 @@ class Run(msgspec.Struct, frozen=True, array_like=True):
 
 
 class BlockTable:
-    """Block ``i`` of the table holds tokens ``[i * block_size, (i + 1) * block_size)`` of the sequence.
+    """The blocks of a sequence: block ``i`` of the table holds tokens ``[i * block_size, (i + 1) * block_size)``.
 
     A run is a maximal range of consecutive block ids within one arena.
     """
@@ -38,16 +38,16 @@ class BlockTable:
 
     @property
     def runs(self) -> tuple[Run, ...]:
-        """The table's blocks, as few runs as they make."""
+        """Returns the table's blocks, as few runs as they make."""
         return tuple(Run(run.start, run.stop) for run in self._runs)
 
     @property
     def last(self) -> int | None:
-        """The last block, or None when the table is empty."""
+        """Returns the last block, or None when the table is empty."""
         return self._runs[-1][-1] if self._runs else None
 
     def extend(self, ranges: Iterable[range]) -> None:
-        """Append blocks; a range that continues the last run joins it."""
+        """Appends blocks; a range that continues the last run joins it."""
         for new in ranges:
             if not new:
                 continue
@@ -59,11 +59,10 @@ class BlockTable:
             self._length += len(new)
 
     def append(self, block: int) -> None:
-        """Append one block."""
         self.extend([range(block, block + 1)])
 
     def block_at(self, index: int) -> int:
-        """The block id at ``index``. Costs O(runs)."""
+        """Returns the block id at ``index``. It costs O(runs). Raises ``IndexError`` where there is none."""
         for run in self._runs:
             if index < len(run):
                 return run[index]
@@ -71,7 +70,7 @@ class BlockTable:
         raise IndexError(index)
 
     def truncate(self, length: int) -> list[int]:
-        """Cut the table to ``length`` blocks; the blocks cut off, in order."""
+        """Cuts the table to ``length`` blocks, and returns the blocks cut off, in order."""
         cut: list[range] = []
         while self._length > length:
             run = self._runs.pop()

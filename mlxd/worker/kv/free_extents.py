@@ -23,11 +23,11 @@ class FreeExtents:
         return self._count
 
     def ranges(self) -> list[range]:
-        """All ranges, in order of address."""
+        """Returns all ranges, in order of address."""
         return [range(start, self._end[start]) for start in sorted(self._end)]
 
     def add(self, start: int, end: int) -> None:
-        """Blocks ``start`` to ``end`` (exclusive), of one arena, become free. They must not be free already."""
+        """Adds blocks ``start`` to ``end`` (exclusive), of one arena. They must not be free already."""
         self._count += end - start
         if start % self._arena_blocks and start in self._start:
             start = self._remove(self._start[start]).start
@@ -36,8 +36,8 @@ class FreeExtents:
         self._insert(start, end)
 
     def take(self, n: int, after: int | None = None) -> list[range]:
-        """Take ``n`` blocks (``n <= len(self)``) in as few ranges as can be: first those right after block ``after``, then one
-        range that holds the rest, else the largest ranges there are. Where there is room, a gap is left for whoever is before.
+        """Takes ``n`` blocks (``n <= len(self)``) in as few ranges as can be: first those right after block ``after``, then one range that
+        holds the rest, else the largest ranges there are. Where there is room, a gap is left for whoever is before.
         """
         if n > self._count:
             raise ValueError(f"{n} blocks asked of {self._count} free ones")
@@ -52,7 +52,7 @@ class FreeExtents:
         return taken
 
     def cut(self, blocks: range) -> None:
-        """Take exactly these blocks, all of them free and of one arena. Costs O(free blocks before them in their range)."""
+        """Takes exactly these blocks, all of them free and of one arena. It costs O(free blocks before them in their range)."""
         start = blocks.start
         while start not in self._end:
             start -= 1
@@ -64,7 +64,7 @@ class FreeExtents:
 
     @property
     def largest(self) -> int:
-        """The blocks of the largest range; 0 where there is none. Costs O(ranges of its size class)."""
+        """Returns how many blocks the largest range has; 0 where there is none. It costs O(ranges of its size class)."""
         return next((max(self._end[start] - start for start in starts) for starts in reversed(self._classes) if starts), 0)
 
     def follow(self, block: int) -> int:
@@ -72,14 +72,14 @@ class FreeExtents:
         return self._end[block + 1] - block - 1 if (block + 1) % self._arena_blocks and block + 1 in self._end else 0
 
     def remove_arena(self, arena: int) -> int:
-        """Forget the free blocks of one arena; how many they were."""
+        """Forgets the free blocks of one arena, and returns how many they were."""
         first, last = arena * self._arena_blocks, (arena + 1) * self._arena_blocks
         gone = [self._remove(start) for start in [start for start in self._end if first <= start < last]]
         self._count -= (removed := sum(map(len, gone)))
         return removed
 
     def _choose(self, n: int) -> int:
-        """Start of a range that holds ``n`` blocks and a gap (the tightest class that surely does), else of a largest one."""
+        """Returns the start of a range that holds ``n`` blocks and a gap (the tightest class that surely does), else of a largest one."""
         surely = (n + GAP - 1).bit_length()
         for starts in self._classes[surely:]:
             if starts:
@@ -90,11 +90,14 @@ class FreeExtents:
         raise AssertionError("the count of free blocks is wrong")
 
     def _gap(self, start: int, n: int) -> int:
-        """Blocks to leave free at the front of a range: at most half of what is left over, and none where an arena begins."""
+        """Returns how many blocks to leave free at the front of a range.
+
+        They are at most half of what is left over, and none where an arena begins.
+        """
         return min(GAP, max(0, self._end[start] - start - n) // 2) if start % self._arena_blocks else 0
 
     def _cut(self, start: int, n: int, gap: int = 0) -> range:
-        """Take up to ``n`` blocks of the range at ``start``, after ``gap`` others."""
+        """Takes up to ``n`` blocks of the range at ``start``, after ``gap`` others."""
         whole = self._remove(start)
         cut = whole[gap : gap + n]
         if gap:

@@ -58,8 +58,8 @@ class CachedBlock:
 
 @dataclass(frozen=True)
 class Rewound:
-    """``computed`` tokens of a sequence still have keys and values. With recurrent state it goes on with snapshot ``resume``, or, at
-    its beginning, with none.
+    """What is left of a sequence: ``computed`` tokens still have keys and values. With recurrent state it goes on with snapshot ``resume``,
+    or, at its beginning, with none.
     """
 
     computed: int
@@ -67,14 +67,16 @@ class Rewound:
 
 
 class Move(msgspec.Struct, frozen=True):
-    """The content of blocks ``source`` is copied to blocks ``target``, pairwise."""
+    """A copy of the content of blocks ``source`` to blocks ``target``, pairwise."""
 
     source: tuple[int, ...]
     target: tuple[int, ...]
 
 
 class Manager:
-    """Blocks of ``block_size`` tokens for sequences named by id. ``snapshots``: of a model with recurrent state."""
+    """The cache as blocks of ``block_size`` tokens for sequences named by id. ``snapshots`` are of a model with recurrent state, None for
+    one without.
+    """
 
     def __init__(
         self, *, block_size: int, arena_blocks: int, max_arenas: int, growth_blocks: int = 4, snapshots: StateSnapshots | None = None
@@ -89,7 +91,7 @@ class Manager:
 
     @property
     def pool(self) -> BlockPool:
-        """The pool of blocks, for its counts, its arenas and its size."""
+        """Returns the pool of blocks, for its counts, its arenas and its size."""
         return self._pool
 
     def counts(self) -> PoolCounts:
@@ -97,12 +99,12 @@ class Manager:
         return self._pool.counts()
 
     def blocks_for(self, tokens: int) -> int:
-        """Blocks that hold so many tokens."""
+        """Returns how many blocks hold so many tokens."""
         return -(-tokens // self.block_size)
 
     def lookup(self, chain: BlockChain, tokens: Sequence[int]) -> Lookup:
-        """The longest cached beginning of ``tokens``, whose chain is ``chain``, in whole blocks, less than the whole: the last
-        token is always computed, for its logits are needed. ``hit``: every full block that may be used was found.
+        """Finds the longest cached beginning of ``tokens``, whose chain is ``chain``, in whole blocks, less than the whole: the last token
+        is always computed, for its logits are needed. The outcome is ``hit`` where every full block that may be used was found.
         """
         chain.extend(tokens)
         usable = (len(tokens) - 1) // self.block_size
@@ -115,12 +117,12 @@ class Manager:
         return Lookup(tuple(found), len(found) * self.block_size, _outcome(len(found), usable), computing)
 
     def is_computing(self, digest: bytes) -> bool:
-        """Whether some sequence still computes the block of this name."""
+        """Tells whether some sequence still computes the block of this name."""
         return digest in self._computing
 
     def open(self, sequence: str, chain: BlockChain, lookup: Lookup) -> int | None:
-        """Give ``sequence`` the blocks of ``lookup`` (made just now) and announce what it is going to compute. Returns the
-        snapshot its recurrent state begins with, if it has any.
+        """Gives ``sequence`` the blocks of ``lookup`` (made just now) and announces what it is going to compute. Returns the snapshot its
+        recurrent state begins with, if it has any. Raises ``ValueError`` for a sequence that holds blocks already.
         """
         if sequence in self._holdings:
             raise ValueError(f"sequence {sequence} holds blocks already")
@@ -135,8 +137,8 @@ class Manager:
         return self.snapshots.use(lookup.blocks[-1]) if self.snapshots is not None and lookup.blocks else None
 
     def reserve(self, sequence: str, tokens: int, *, growing: bool = False) -> bool:
-        """Make room for ``tokens`` tokens in all. ``growing`` takes a few blocks more where they are free, so that
-        sequences that decode side by side do not interleave. False: not now, and nothing has changed.
+        """Makes room for ``tokens`` tokens in all. With ``growing`` it takes a few blocks more where there is room, so that sequences that
+        decode side by side do not interleave. Returns False where there is no room now; the sequence has got nothing then.
         """
         holding = self._holdings[sequence]
         holding.needed, table = max(holding.needed, self.blocks_for(tokens)), holding.table
@@ -153,7 +155,7 @@ class Manager:
         return True
 
     def plan_snapshot(self, sequence: str, computed: int) -> int | None:
-        """The id under which to keep the recurrent state after ``computed`` tokens; None unless a block ends there."""
+        """Returns the id under which to keep the recurrent state after ``computed`` tokens; None unless a block ends there."""
         if self.snapshots is None or computed % self.block_size or not self._holdings[sequence].is_trusted:
             return None
         snapshot = self.snapshots.make()
@@ -161,8 +163,8 @@ class Manager:
         return snapshot
 
     def commit(self, sequence: str, tokens: Sequence[int], computed: int) -> None:
-        """The first ``computed`` of ``tokens``, all of them verified, have keys and values now, or will have when the step that is being
-        planned is done: register the blocks that became full.
+        """Registers the blocks that became full: the first ``computed`` of ``tokens``, all of them verified, have keys and values now, or
+        will have when the step that is being planned is done.
         """
         holding = self._holdings[sequence]
         full = computed // self.block_size
@@ -185,8 +187,8 @@ class Manager:
         return tuple(CachedBlock(block, None if snapshots is None else snapshots.of(block)) for block in found)
 
     def distrust(self, blocks: Collection[int]) -> None:
-        """``blocks`` hold what is no number: nobody finds them any more, nor anything that was computed from them. A sequence that
-        holds one registers nothing more.
+        """Drops ``blocks`` that hold what is no number: nobody finds them any more, nor anything that was computed from them. A sequence
+        that holds one registers nothing more.
         """
         gone = self._index.with_descendants(blocks)
         for sequence, holding in self._holdings.items():
@@ -198,11 +200,11 @@ class Manager:
             self._pool.forget(block)
 
     def rewind(self, sequence: str, tokens: int) -> Rewound:
-        """Forget the keys, values and states behind the first ``tokens`` of a sequence that are fewer than it has computed, as of
-        guesses that were rejected, and give up the blocks that hold nothing else. What was committed before stays findable.
+        """Forgets the keys, values and states behind the first ``tokens`` of a sequence that are fewer than it has computed, as of guesses
+        that were rejected, and gives up the blocks that hold nothing else. What was committed before stays findable.
 
-        It may go back further: to where a committed block begins, for others may find that one, so it is never written again; and to
-        a snapshot, where the model has recurrent state.
+        It may go back further: to where a committed block begins, for others may find that one, so it is never written again; and to a
+        snapshot, where the model has recurrent state.
         """
         holding = self._holdings[sequence]
         if tokens < holding.registered * self.block_size:
@@ -216,12 +218,12 @@ class Manager:
         return Rewound(tokens, resume)
 
     def runs(self, sequence: str) -> tuple[Run, ...]:
-        """The blocks of a sequence, run by run."""
+        """Returns the blocks of a sequence, run by run."""
         return self._holdings[sequence].table.runs
 
     def move_private(self, sequence: str, most: int = 128) -> Move | None:
-        """Move the blocks at the end of a sequence that nobody else holds, ``most`` at a time, to fresh ones in fewer runs, for
-        the runtime to copy. Whoever finds them in the index finds them at their new place. None when there is no room now, or
+        """Moves the blocks at the end of a sequence that nobody else holds, ``most`` at a time, to fresh ones in fewer runs, for the
+        runtime to copy. Whoever finds them in the index finds them at their new place. Returns None when there is no room now, or
         nothing to gain.
         """
         holding = self._holdings[sequence]
@@ -253,7 +255,7 @@ class Manager:
         return Move(tuple(moving), tuple(target))
 
     def close(self, sequence: str) -> None:
-        """The sequence is done, preempted or aborted. Its registered blocks stay findable; tails go first when evicted."""
+        """Ends a sequence that is done, preempted or aborted. Its registered blocks stay findable; tails go first when evicted."""
         holding = self._holdings.pop(sequence)
         for block in reversed(list(holding.table)):
             self._pool.release(block)
@@ -263,26 +265,26 @@ class Manager:
             self._discard(snapshot)
 
     def evict_cached(self) -> int:
-        """Drop every block that nobody holds; how many."""
+        """Drops every block that nobody holds, and returns how many."""
         freed = self._pool.evict_cached()
         self._pool.trim()
         return freed
 
     def reset(self) -> None:
-        """Forget all sequences and blocks, in whatever state a fault has left them."""
+        """Forgets all sequences and blocks, in whatever state a fault has left them."""
         self._index, self._holdings, self._computing = PrefixIndex(), {}, {}
         self._pool.reset()
         if self.snapshots is not None:
             self.snapshots.reset()
 
     def resize(self, *, max_arenas: int, snapshots: int) -> None:
-        """Change the limits. What lies beyond them goes at once, or as soon as nobody holds it."""
+        """Changes the limits. What lies beyond them goes at once, or as soon as nobody holds it."""
         self._pool.resize(max_arenas)
         if self.snapshots is not None:
             self.snapshots.resize(snapshots)
 
     def check_integrity(self) -> None:
-        """Pool, index and tables agree. O(everything): for tests."""
+        """Raises ``AssertionError`` unless pool, index and tables agree. It costs O(everything), and is for tests."""
         self._pool.check_integrity()
         self._index.check_integrity()
         if self.snapshots is not None:
@@ -296,14 +298,17 @@ class Manager:
         assert set(self._computing.values()) <= set(self._holdings), "a closed sequence is still announced"
 
     def _ahead(self, table: BlockTable, need: int) -> int:
-        """Blocks to take beside those that are needed now: a few, or where a new piece must be begun as many as make it worth it."""
+        """Returns how many blocks to take beside those that are needed now.
+
+        They are a few, or where a new piece must be begun as many as make it worth it.
+        """
         ahead, spare = self._growth_blocks - 1, self._pool.available - need
         if not self._pool.continues(table.last, need + ahead):
             ahead, spare = max(ahead, min(len(table) // 2, _LARGEST_PIECE)), min(spare, self._pool.available // _CAUTION)
         return max(0, min(ahead, spare))
 
     def _give_back_ahead(self) -> bool:
-        """Free what was taken ahead and is not asked for yet. False: it was nothing."""
+        """Frees what was taken ahead and is not asked for yet. Returns False where that was nothing."""
         given_back = 0
         for holding in self._holdings.values():
             for block in reversed(holding.table.truncate(max(holding.needed, holding.registered))):
@@ -329,8 +334,8 @@ class Manager:
             self.snapshots.drop(block)
 
     def _keep_snapshot(self, holding: _Holding, index: int, block: int, *, own: bool) -> None:
-        """The state after block ``index`` was copied: it belongs to ``block``, the one that is known by this name. Of those
-        taken while decoding only the newest is kept: the next turn of a conversation begins after it.
+        """Gives the snapshot after block ``index`` to ``block``, the one that is known by this name. Of those taken while decoding only the
+        newest is kept: the next turn of a conversation begins after it.
         """
         snapshot = holding.snapshots.pop(index, None)
         if snapshot is None or self.snapshots is None:
@@ -358,5 +363,5 @@ def _outcome(found: int, usable: int) -> CacheOutcome:
 
 
 def _runs(blocks: Sequence[int]) -> int:
-    """Maximal ranges of consecutive blocks."""
+    """Returns how many maximal ranges of consecutive blocks there are."""
     return sum(position == 0 or blocks[position - 1] + 1 != block for position, block in enumerate(blocks))

@@ -1,7 +1,7 @@
-"""From the name of a block to the block that holds its keys and values.
+"""The way from the name of a block to the block that holds its keys and values.
 
-A name is a hash, so it only finds a candidate: tokens, extra keys and the parent are compared, and a collision can never
-hand out another prompt's cache.
+A name is a hash, so it only finds a candidate: tokens, extra keys and the parent are compared, and a collision can never hand out another
+prompt's cache.
 """
 
 from collections.abc import Collection
@@ -10,7 +10,7 @@ from mlxd.worker.kv.block_chain import BlockChain, BlockKey
 
 
 class PrefixIndex:
-    """Registered blocks by digest. Each block has at most one entry, each digest at most one block."""
+    """The registered blocks by digest. Each block has at most one entry, each digest at most one block."""
 
     def __init__(self) -> None:
         self._block: dict[bytes, int] = {}
@@ -20,7 +20,7 @@ class PrefixIndex:
         return len(self._block)
 
     def match(self, chain: BlockChain, limit: int) -> list[int]:
-        """The known blocks of the first ``limit`` of ``chain``, from its beginning up to the first unknown one."""
+        """Returns the known blocks of the first ``limit`` of ``chain``, from its beginning up to the first unknown one."""
         found: list[int] = []
         for digest, key in zip(chain.digests[:limit], chain.keys, strict=False):
             block = self._block.get(digest)
@@ -30,8 +30,8 @@ class PrefixIndex:
         return found
 
     def register(self, digest: bytes, key: BlockKey, block: int) -> int:
-        """Remember that ``block`` holds ``key``. The first block with a digest keeps it; returns the one that is known.
-        Raises ``ValueError`` when the block holds another key already.
+        """Remembers that ``block`` holds ``key``. The first block with a digest keeps it; returns the one that is known. Raises
+        ``ValueError`` when the block holds another key already.
         """
         if block in self._key and self._key[block][1] != key:
             raise ValueError(f"block {block} is registered with other tokens")
@@ -41,18 +41,18 @@ class PrefixIndex:
         return known
 
     def move(self, block: int, target: int) -> None:
-        """What ``block`` holds is held by ``target`` from now on."""
+        """Notes that what ``block`` holds is held by ``target`` from now on."""
         digest, key = self._key.pop(block)
         self._block[digest] = target
         self._key[target] = (digest, key)
 
     def forget(self, block: int) -> None:
-        """The block is evicted. Its children stay until they are evicted, but cannot be reached through it."""
+        """Forgets an evicted block. Its children stay until they are evicted, but cannot be reached through it."""
         digest, _ = self._key.pop(block)
         del self._block[digest]
 
     def with_descendants(self, blocks: Collection[int]) -> set[int]:
-        """Returns the known of ``blocks``, and all that lie behind one of them in a chain. Costs O(index)."""
+        """Returns the known of ``blocks``, and all that lie behind one of them in a chain. It costs O(index)."""
         children: dict[bytes, list[int]] = {}
         for block, (_, key) in self._key.items():
             children.setdefault(key.parent, []).append(block)
@@ -65,6 +65,6 @@ class PrefixIndex:
         return found
 
     def check_integrity(self) -> None:
-        """Raise ``AssertionError`` unless both directions agree."""
+        """Raises ``AssertionError`` unless both directions agree."""
         assert {block: digest for digest, block in self._block.items()} == {block: digest for block, (digest, _) in self._key.items()}
         assert all(key.digest() == digest for digest, key in self._key.values())

@@ -1,4 +1,4 @@
-"""How a cache of so many bytes is divided: blocks, arenas, snapshots. Pure."""
+"""How a cache of so many bytes is divided: blocks, arenas, snapshots. All of it is pure."""
 
 from dataclasses import dataclass
 
@@ -14,8 +14,8 @@ _LEAST_BLOCKS = 2  # one for a token of a prompt, and one for what follows
 
 @dataclass(frozen=True)
 class CacheSizes:
-    """``snapshots``: how many copies of recurrent state may be kept; 0 for a model that has none. ``sequences``: how many may run, each
-    with a state of its own.
+    """The parts of a cache. ``snapshots`` is how many copies of recurrent state may be kept, 0 for a model that has none; ``sequences`` is
+    how many may run, each with a state of its own.
     """
 
     arena_blocks: int
@@ -26,14 +26,19 @@ class CacheSizes:
 
 @dataclass(frozen=True)
 class CacheSizing:
-    """For one model: ``token_bytes`` of keys and values, ``state_bytes`` of recurrent state for each sequence, either may be 0."""
+    """The way to divide the cache of one model: ``token_bytes`` of keys and values, ``state_bytes`` of recurrent state for each sequence,
+    either may be 0.
+    """
 
     block_size: int
     token_bytes: int
     state_bytes: int
 
     def sizes(self, limit: int, sequences: int = 0) -> CacheSizes:
-        """For ``limit`` bytes, and up to ``sequences`` that run at once. Raises ``ConfigError`` where they hold next to nothing."""
+        """Returns the sizes for ``limit`` bytes, and up to ``sequences`` that run at once.
+
+        Raises ``ConfigError`` where they hold next to nothing.
+        """
         running = self.running(limit, sequences)
         blocks, snapshots = self._divide(max(0, limit - running * self.state_bytes))
         if blocks < _LEAST_BLOCKS or (self.state_bytes and not snapshots):
@@ -49,7 +54,7 @@ class CacheSizing:
         return CacheSizes(arena_blocks, max(1, blocks // arena_blocks), snapshots, running)
 
     def running(self, limit: int, sequences: int) -> int:
-        """How many of ``sequences`` may run: as many as have room for their recurrent states, and one at least."""
+        """Returns how many of ``sequences`` may run: as many as have room for their recurrent states, and one at least."""
         if not self.state_bytes:
             return sequences
         share = _LIVE_SHARE if self.token_bytes else 0.5
@@ -57,11 +62,11 @@ class CacheSizing:
 
     @property
     def block_bytes(self) -> int:
-        """Keys and values of one block."""
+        """Returns the bytes of one block's keys and values."""
         return self.token_bytes * self.block_size
 
     def _divide(self, limit: int) -> tuple[int, int]:
-        """Blocks and snapshots."""
+        """Returns how many blocks, and how many snapshots."""
         for_snapshots = int(limit * (_SNAPSHOT_SHARE if self.token_bytes else 1)) if self.state_bytes else 0
         snapshots = for_snapshots // self.state_bytes if self.state_bytes else 0
         blocks = (limit - for_snapshots) // self.block_bytes if self.token_bytes else _FREE_TOKENS // self.block_size

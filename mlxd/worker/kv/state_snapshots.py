@@ -16,8 +16,8 @@ class Taken(enum.Enum):
 
 
 class StateSnapshots:
-    """At most ``capacity`` snapshots. Those of answers are dropped before any of a prompt, and of either the least recently used first;
-    one that is used belongs to a prompt from then on. The runtime holds the tensors under the ids given here, and learns from
+    """A set of at most ``capacity`` snapshots. Those of answers are dropped before any of a prompt, and of either the least recently used
+    first; one that is used belongs to a prompt from then on. The runtime holds the tensors under the ids given here, and learns from
     ``take_dropped`` which it may let go.
     """
 
@@ -27,7 +27,7 @@ class StateSnapshots:
         self.reset()
 
     def reset(self) -> None:
-        """Forget all of them, as the runtime has."""
+        """Forgets all of them, as the runtime has."""
         self._of_block: dict[int, int] = {}  # block -> snapshot
         self._order: dict[Taken, OrderedDict[int, None]] = {taken: OrderedDict() for taken in Taken}  # blocks, least recently used first
         self._pending: set[int] = set()  # being made; no block has them yet
@@ -37,13 +37,13 @@ class StateSnapshots:
         return len(self._of_block) + len(self._pending)
 
     def make(self) -> int:
-        """A new id, for a snapshot the next step will take."""
+        """Returns a new id, for a snapshot the next step will take."""
         self._next += 1
         self._pending.add(self._next)
         return self._next
 
     def attach(self, snapshot: int, block: int, taken: Taken = Taken.PROMPT) -> None:
-        """It was taken at the end of ``block``. A block that has one already keeps it: they are equal."""
+        """Gives the snapshot to ``block``, at whose end it was taken. A block that has one already keeps it: they are equal."""
         self._pending.remove(snapshot)
         if block in self._of_block:
             self._dropped.append(snapshot)
@@ -53,12 +53,12 @@ class StateSnapshots:
         self._shrink()
 
     def discard(self, snapshot: int) -> None:
-        """It will be attached to no block."""
+        """Drops a snapshot that will be attached to no block."""
         self._pending.remove(snapshot)
         self._dropped.append(snapshot)
 
     def deepest(self, blocks: list[int]) -> int:
-        """How many of ``blocks``, a chain from its head, end where a snapshot is: a sequence may begin after these."""
+        """Returns how many of ``blocks``, a chain from its head, end where a snapshot is: a sequence may begin after these."""
         return next((count for count in range(len(blocks), 0, -1) if blocks[count - 1] in self._of_block), 0)
 
     def of(self, block: int) -> int | None:
@@ -66,45 +66,45 @@ class StateSnapshots:
         return self._of_block.get(block)
 
     def use(self, block: int) -> int:
-        """The snapshot at the end of ``block``, which must have one; it is the most recently used now."""
+        """Returns the snapshot at the end of ``block``, which must have one; it is the most recently used now."""
         self._rank(block, Taken.PROMPT)
         return self._of_block[block]
 
     def drop(self, block: int) -> None:
-        """The block is evicted, or its snapshot of no more use; nothing if it has none."""
+        """Drops the snapshot of a block that is evicted, or whose snapshot is of no more use; does nothing if it has none."""
         if block in self._of_block:
             self._dropped.append(self._of_block.pop(block))
             self._unrank(block)
 
     def move(self, block: int, target: int) -> None:
-        """What ``block`` holds is held by ``target`` from now on. Only the order of use forgets."""
+        """Notes that what ``block`` holds is held by ``target`` from now on. Only the order of use forgets."""
         if block in self._of_block:
             self._of_block[target] = self._of_block.pop(block)
             self._rank(target, self._unrank(block))
 
     def resize(self, capacity: int) -> None:
-        """Change the limit; takes effect at once."""
+        """Changes the limit, which takes effect at once."""
         self._capacity = capacity
         self._shrink()
 
     def take_dropped(self) -> tuple[int, ...]:
-        """Those dropped since the last call."""
+        """Returns those dropped since the last call."""
         dropped, self._dropped = tuple(self._dropped), []
         return dropped
 
     def check_integrity(self) -> None:
-        """Raise ``AssertionError`` unless every snapshot has its place in the order, and no more than there may be."""
+        """Raises ``AssertionError`` unless every snapshot has its place in the order, and no more than there may be."""
         ranked = [block for order in self._order.values() for block in order]
         assert sorted(ranked) == sorted(self._of_block), "the order of snapshots is not that of those there are"
         assert len(self._of_block) <= self._capacity, "there are too many snapshots"
 
     def _rank(self, block: int, taken: Taken) -> None:
-        """It is the most recently used of its kind."""
+        """Makes it the most recently used of its kind."""
         self._unrank(block)
         self._order[taken][block] = None
 
     def _unrank(self, block: int) -> Taken:
-        """Returns what it was."""
+        """Takes it out of the order, and returns when it was taken."""
         taken = next((taken for taken, order in self._order.items() if block in order), Taken.PROMPT)
         self._order[taken].pop(block, None)
         return taken
