@@ -1,5 +1,6 @@
 """Values in a model's files that libraries would only stumble over: checked here, where the file and the key can be named."""
 
+import math
 from collections.abc import Iterator
 
 from mlxd.worker.facts.json_document import JsonDocument
@@ -8,6 +9,8 @@ from mlxd.worker.facts.sources import Sources
 _TEXTS = ("tokenizer_class", "chat_template_type", "tool_parser_type")
 _NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 _LISTS = ("additional_special_tokens", "extra_special_tokens")
+_ROTARY = ("rope_scaling", "rope_parameters")
+_STRETCHING = ("factor", "original_max_position_embeddings", "low_freq_factor", "high_freq_factor", "rope_theta")
 _TOKENIZER_FILES = ("added_tokens.json", "hf_quant_config.json")  # JSON objects, whatever is in them
 
 
@@ -15,11 +18,40 @@ def check_values(sources: Sources) -> None:
     """Raises ``ModelSourceError`` that names file and key of the first value that cannot be."""
     for name in _TOKENIZER_FILES:
         JsonDocument.read_if_there(sources.directory / name)
+    for part in sources.configurations():
+        _check_finite(part)
+        _check_rotary(part)
     _check_quantization(sources.config)
     _check_architectures(sources.config)
     _check_tokenizer(sources.tokenizer)
     _check_special_tokens(sources.tokenizer)
     _check_special_tokens(sources.special_tokens)
+
+
+def _check_finite(part: JsonDocument) -> None:
+    """JSON has no such numbers, but Python reads and writes them; within lists they are in use, as limits that are none."""
+    for key, value in part.values.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise part.wrong(key, "a finite number")
+
+
+def _check_rotary(part: JsonDocument) -> None:
+    """A model whose positions are stretched by nothing, or endlessly, computes nonsense."""
+    for key in _ROTARY:
+        if isinstance(part.get(key), dict) and (rotary := part.part(key)):
+            _check_stretching(rotary)
+
+
+def _check_stretching(rotary: JsonDocument) -> None:
+    for key, value in rotary.values.items():
+        if key in _STRETCHING and value is not None and not _is_positive(value):
+            raise rotary.wrong(key, "a number above zero")
+        if isinstance(value, dict) and (kind_of_layer := rotary.part(key)):
+            _check_stretching(kind_of_layer)
+
+
+def _is_positive(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
 
 
 def _check_quantization(config: JsonDocument) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mlxd.errors import ConfigError
-from mlxd.worker.facts.json_document import JsonDocument
+from mlxd.worker.facts.json_document import JsonDocument, shown
 from mlxd.worker.facts.sources import Sources
 
 ASSUMED = 4096  # tokens, where nothing says more
@@ -76,7 +76,8 @@ def find_context(sources: Sources) -> Context:
     return Context(
         ASSUMED,
         "assumed",
-        warning=f"no file of the model says how long its context is: {ASSUMED} tokens are assumed; set context_length",
+        warning=f"no file of the model says how long its context is{_beyond_reason(sources)}: "
+        f"{ASSUMED} tokens are assumed; set context_length",
         assumed=True,
     )
 
@@ -89,6 +90,13 @@ def _figures(part: JsonDocument) -> Iterator[tuple[str, int]]:
         figure = part.count(key)
         if figure is not None and figure < _NO_LIMIT:
             yield key, figure
+
+
+def _beyond_reason(sources: Sources) -> str:
+    """The figures of ``config.json`` that are too large to be meant."""
+    named = [(part, key) for part in sources.configurations() for key in _KEYS if part.get(key) is not None]
+    said = [f"{part.origin(key)} is {shown(part.get(key))}" for part, key in named]
+    return f" ({', '.join(said)})" if said else ""
 
 
 def _smallest(part: JsonDocument, figures: dict[str, int]) -> Context:

@@ -25,7 +25,7 @@ def find_end_tokens(sources: Sources) -> EndTokens:
     """
     ids: dict[int, tuple[str, ...]] = {}
     for document in (*sources.configurations(), sources.generation):
-        for token in document.whole_numbers("eos_token_id"):
+        for token in dict.fromkeys(document.whole_numbers("eos_token_id")):
             if not _NONE <= token < _LATE:
                 raise document.wrong("eos_token_id", "ids of the vocabulary")
             if token != _NONE:

@@ -48,16 +48,31 @@ def configuration_causes(config: JsonDocument) -> str:
     return f"{config.path.name} has {', '.join(found[:3])}" if found else ""
 
 
+def check_flags(config: JsonDocument) -> None:
+    """Raises ``ModelSourceError`` that names a value which stands for true or false and is neither: Python takes the text "false" for
+    true, and a model built so may answer nonsense without any error.
+    """
+    for part in _parts(config):
+        for key, (expected, _) in (_fields(part) or _fields(config)).items():
+            if _is_flag(expected) and isinstance(part.get(key), str | list | dict):
+                raise part.wrong(key, _NAMES[bool])
+
+
 def suspects(config: JsonDocument) -> list[str]:
     """Returns what looks wrong in a configuration with which a model could not be made: mlx-lm itself checks no types."""
     found = []
-    for part in (config, config.part("text_config")):
-        if part is not None:
-            fields = _fields(part) or _fields(config)
-            found += [*_of_wrong_type(part, fields), *_of_no_size(part)]
-            if part is config:
-                found += _missing(part, fields)
+    for part in _parts(config):
+        fields = _fields(part) or _fields(config)
+        found += [*_of_wrong_type(part, fields), *_of_no_size(part)]
+        if part is config:
+            found += _missing(part, fields)
     return found
+
+
+def _parts(config: JsonDocument) -> Iterator[JsonDocument]:
+    yield config
+    if (part := config.part("text_config")) is not None:
+        yield part
 
 
 def _fields(part: JsonDocument) -> dict[str, tuple[Any, bool]]:
@@ -85,16 +100,21 @@ def _of_wrong_type(part: JsonDocument, fields: dict[str, tuple[Any, bool]]) -> I
 
 
 def _of_no_size(part: JsonDocument) -> Iterator[str]:
-    """Yields each zero where something is counted, and what is infinite, no number, or beyond all reason."""
+    """Yields what is not above zero where something is counted, and what is infinite, no number, or beyond all reason."""
     for key, value in part.values.items():
         if not isinstance(value, int | float) or isinstance(value, bool):
             continue
-        if (value == 0 and any(name in key for name in _COUNTS) and not key.endswith("_id")) or not -_LARGEST < value < _LARGEST:
+        if (value <= 0 and any(name in key for name in _COUNTS) and not key.endswith("_id")) or not -_LARGEST < value < _LARGEST:
             yield f'"{part.prefix}{key}": {shown(value)}'
 
 
 def _missing(part: JsonDocument, fields: dict[str, tuple[Any, bool]]) -> Iterator[str]:
     yield from (f'no "{key}"' for key, (_, required) in fields.items() if required and key not in part.values)
+
+
+def _is_flag(expected: Any) -> bool:
+    kinds = set(get_args(expected)) if get_origin(expected) in (Union, types.UnionType) else {expected}
+    return bool in kinds and kinds <= {bool, type(None)}
 
 
 def _fits(value: object, expected: Any) -> bool:

@@ -16,7 +16,7 @@ from mlxd.worker.facts.directory import DirectoryFacts
 from mlxd.worker.facts.settle import settle
 from mlxd.worker.facts.view import model_view
 from mlxd.worker.runtime.first_logits import check_weights, first_logits
-from mlxd.worker.runtime.library_errors import configuration_causes, library_errors
+from mlxd.worker.runtime.library_errors import check_flags, configuration_causes, library_errors
 from mlxd.worker.runtime.tokenizing import OpenTokenizer, open_tokenizer
 from mlxd.worker.runtime.x86 import install_activations
 from mlxd.worker.text.chat_template import ChatRenderer
@@ -78,6 +78,7 @@ def open_model(path: Path, *, dtype: str, context_limit: int | None) -> OpenedMo
     facts = DirectoryFacts.read(path)
     context = facts.context.wished(context_limit)
     device = detect_device()
+    check_flags(facts.config)
     with model_view(facts) as view, _errors(facts, view):
         model, _ = load_model(view, lazy=True)
         _cast(model, dtype if dtype != "auto" or device == "gpu" else "float32", dequantize=dtype == "auto" and device == "cpu")
