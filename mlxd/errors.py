@@ -203,7 +203,7 @@ class BodyTooLargeError(RequestError):
 
 
 class UnsupportedMediaTypeError(RequestError):
-    """Bodies are JSON."""
+    """The body has another content type, or coding, than the call takes."""
 
     status = 415
     code = "unsupported_media_type"

@@ -38,7 +38,7 @@ class Prepared:
 
 
 def _nothing() -> None:
-    """Does nothing."""
+    """The step has nothing to take back, or nothing to give back."""
 
 
 @dataclass(frozen=True)

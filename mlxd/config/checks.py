@@ -99,7 +99,7 @@ def _sizes_are_of_this_machine(config: Config, document: Document) -> Iterator[P
 
 
 def machine_memory() -> int:
-    """RAM in bytes."""
+    """Returns the machine's RAM in bytes."""
     return psutil.virtual_memory().total
 
 

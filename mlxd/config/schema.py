@@ -105,7 +105,7 @@ class LogTable(Table):
 
 
 class MetricsTable(Table):
-    """Prometheus metrics."""
+    """What Prometheus may read."""
 
     enabled: bool = setting(True, "Serve /metrics.", reload=Reload.LIVE)
     listen: Addresses | None = setting(

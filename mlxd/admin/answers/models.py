@@ -166,6 +166,6 @@ class Model(Document, frozen=True, kw_only=True):
 
 
 class ModelList(Document, frozen=True, kw_only=True):
-    """All models."""
+    """All configured models."""
 
     models: Annotated[Sequence[Model], Meta(description="In the file's order; those that are being removed follow.")]
