@@ -312,7 +312,7 @@ class ShuttingDownError(UnavailableError):
 
 
 class DeadlineError(MlxdError):
-    """``server.request_timeout`` passed."""
+    """The request took longer than ``server.request_timeout``."""
 
     status = 504
     code = "request_timeout"
