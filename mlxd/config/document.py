@@ -2,6 +2,7 @@
 
 import ast
 import re
+import stat
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -65,6 +66,19 @@ def read_bytes(path: Path) -> bytes:
     if len(data) > MAX_FILE:
         raise ConfigError([f"{path}: larger than {MAX_FILE // 2**20} MiB; this is no configuration file"])
     return data
+
+
+def read_regular(path: Path) -> bytes:
+    """Reads as ``read_bytes`` does, of a regular file only: to open a pipe is to wait for its writer, for ever if need be, and whoever
+    waits in a running daemon holds up every later reload. Raises ``ConfigError``.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise ConfigError([f"{path}: {_unreadable(error)}"]) from None
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise ConfigError([f"{path}: found a pipe or a device, which is read at the start alone; put a regular file there"])
+    return read_bytes(path)
 
 
 def decode(data: bytes, path: Path) -> str:

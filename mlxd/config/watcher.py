@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import hashlib
 import os
-import stat
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from pathlib import Path
 import structlog
 from watchfiles import awatch
 
-from mlxd.config.document import read_bytes
+from mlxd.config.document import read_regular
 from mlxd.errors import ConfigError
 
 POLL = 5.0  # seconds between two looks without an event
@@ -101,10 +100,8 @@ class ConfigWatcher:
 
     def _digest(self) -> str | None:
         try:
-            if stat.S_ISREG(self._path.stat().st_mode):
-                return hashlib.sha256(read_bytes(self._path)).hexdigest()
-            self._trouble = "it is no file"  # to read a pipe is to wait, and the second time it is empty
-        except (OSError, ConfigError) as error:
+            return hashlib.sha256(read_regular(self._path)).hexdigest()
+        except ConfigError as error:
             self._trouble = str(error)
         return None
 

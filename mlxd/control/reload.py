@@ -21,7 +21,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
 
-from mlxd.config.document import decode, read_bytes, read_text
+from mlxd.config.document import decode, read_regular
 from mlxd.config.loader import LoadedConfig, parse_config, parse_submitted
 from mlxd.control.planner import Plan, Room, plan
 from mlxd.errors import ConfigError, MlxdError, ShuttingDownError
@@ -175,7 +175,7 @@ class Reloader(Generic[T]):
 
     async def dry_run(self, *, if_match: str | None = None) -> Outcome:
         """Returns what ``reload`` would do. Nothing changes, and nobody is told."""
-        outcome, _ = await self._compared(lambda: read_text(self._host.running.path), if_match)
+        outcome, _ = await self._compared(lambda: decode(read_regular(self._host.running.path), self._host.running.path), if_match)
         return outcome
 
     async def compare(self, text: str) -> Outcome:
@@ -253,7 +253,7 @@ class Reloader(Generic[T]):
 
     def _read(self) -> str:
         path, self.last_read = self._host.running.path, None
-        data = read_bytes(path)
+        data = read_regular(path)
         self.last_read = hashlib.sha256(data).hexdigest()
         return decode(data, path)
 

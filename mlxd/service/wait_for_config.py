@@ -6,12 +6,14 @@ is a restart every few seconds. systemd needs no such thing (``RestartPreventExi
 
 import asyncio
 import contextlib
+import os
 import signal
 from pathlib import Path
 
 import structlog
 
-from mlxd.config.loader import LoadedConfig, load_config
+from mlxd.config.document import decode, read_regular
+from mlxd.config.loader import LoadedConfig, parse_config
 from mlxd.config.schema import LogTable
 from mlxd.config.watcher import ConfigWatcher
 from mlxd.errors import ConfigError
@@ -82,7 +84,7 @@ class _Wait:
 
 def _load(path: Path) -> LoadedConfig | ConfigError:
     try:
-        loaded = load_config(path)
+        loaded = parse_config(decode(read_regular(path), path), path, os.environ)
         check_log_file(loaded.config.log)
     except ConfigError as error:
         return error
