@@ -7,11 +7,13 @@ from typing import Any, cast
 
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
 from typing_extensions import override
 
 from mlxd.errors import InvalidRequestError
 from mlxd.listener.errors import error_response, internal_error
 from mlxd.listener.peer import unsent_bytes
+from mlxd.listener.request_id import HEADER, request_id
 
 _log = structlog.get_logger(__name__)
 
@@ -144,8 +146,8 @@ class Connection(web.RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("the response has begun; no other can be sent")
         if status < 500:  # the parser refused it; a scanner's noise is no event of ours
-            reason = (message or "not understood").partition(":\n")[0]  # what follows is what the client sent
-            _log.debug("request_malformed", reason=reason)
+            reason = _reason(message, exc)
+            _log.debug("request_malformed", request_id=request_id(request), reason=reason)
             self._is_deaf = True
             response = error_response(InvalidRequestError(f"malformed HTTP request: {reason}"))
         else:
@@ -153,6 +155,7 @@ class Connection(web.RequestHandler):
                 _log.error("request_crashed", exc_info=exc)
             response = error_response(internal_error())
         response.headers["Connection"] = "close"
+        response.headers[HEADER] = request_id(request)
         response.force_close()
         return response
 
@@ -161,3 +164,11 @@ class Connection(web.RequestHandler):
         """Leaves out a broken body, which is met a second time when aiohttp skips the rest of it; the client has been told already."""
         if not isinstance(kw.get("exc_info"), web.RequestPayloadError):
             super().log_exception(*args, **kw)
+
+
+def _reason(message: str | None, cause: BaseException | None) -> str:
+    """Returns what the parser found wrong, without what the client sent, which may hold a key."""
+    if isinstance(cause, LineTooLong):
+        _, limit, _ = cause.args
+        return f"a line of its head is longer than {limit} bytes"
+    return (message or "not understood").partition(":")[0]

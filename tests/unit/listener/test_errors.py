@@ -122,8 +122,30 @@ async def test_malformed_http(echo, caplog, data):
     assert (status, body["error"]["type"], body["error"]["code"]) == (400, "invalid_request_error", "invalid_request")
     assert "malformed HTTP request" in body["error"]["message"]
     assert headers["content-type"] == "application/json; charset=utf-8"
+    assert headers["x-request-id"].startswith("req_")
     assert caplog.records == []  # a scanner's noise fills no log
     assert (await echo.get())[0] == 200
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET /%s HTTP/1.1\r\nHost: localhost\r\n\r\n" % (b"secret" * 3000),
+        b"GET /echo HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n\r\n" % (b"secret" * 3000),
+        b"POST /echo HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: %s\r\n\r\n" % (b"secret" * 3000),
+    ],
+    ids=["target", "header", "trailer"],
+)
+async def test_a_line_that_is_too_long_is_not_repeated(echo, data):
+    _, _, body = await echo.raw(data)
+    assert body["error"]["message"] == "malformed HTTP request: a line of its head is longer than 8190 bytes"
+
+
+@pytest.mark.parametrize("line", [b"secret", b"sec ret: x", b"X: sec\0ret", b": secret", b"X: y\r\n secret"])
+async def test_a_header_that_is_malformed_is_not_repeated(echo, line):
+    _, _, body = await echo.raw(b"GET /echo HTTP/1.1\r\nHost: localhost\r\n%s\r\n\r\n" % line)
+    assert body["error"]["message"].startswith("malformed HTTP request: ")
+    assert "sec" not in body["error"]["message"]
 
 
 def test_every_error_has_a_status_that_http_knows():
