@@ -14,6 +14,7 @@ from mlxd.config.fields import Reload, Table, setting, table
 from mlxd.config.source import Source
 from mlxd.config.units import Duration, MemoryShare, Share, Size
 from mlxd.config.values import (
+    LEAST_REPETITION_PENALTY,
     MOST,
     MOST_TOKENS,
     Addresses,
@@ -247,7 +248,9 @@ class SamplingTable(Table):
     min_p: float = setting(
         0.0, "Only tokens at least this likely, relative to the most likely one; 0: off.", reload=Reload.LIVE, ge=0, le=1
     )
-    repetition_penalty: float = setting(1.0, "Multiplicative, over prompt and output; 1: off.", reload=Reload.LIVE, gt=0, le=2)
+    repetition_penalty: float = setting(
+        1.0, "Multiplicative, over prompt and output; 1: off.", reload=Reload.LIVE, ge=LEAST_REPETITION_PENALTY, le=2
+    )
     presence_penalty: float = setting(0.0, "Additive, once for each token of the output.", reload=Reload.LIVE, ge=-2, le=2)
     frequency_penalty: float = setting(0.0, "Additive, for each occurrence in the output.", reload=Reload.LIVE, ge=-2, le=2)
     max_tokens: int | None = setting(

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mlxd.config.values import LEAST_REPETITION_PENALTY
 from mlxd.types import SamplingParams
 from mlxd.worker.runtime.sampling import sampler
 from mlxd.worker.runtime.sampling.logits_processors import Penalties, make_processors
@@ -116,6 +117,14 @@ def test_repetition_counts_prompt_and_output_presence_and_frequency_the_output_o
     expected[3] -= 0.5 + 2 * 0.25
     expected[5] -= 0.5 + 0.25
     assert np.allclose(changed, expected)
+
+
+@pytest.mark.parametrize("dtype", [mx.float16, mx.bfloat16, mx.float32])
+def test_the_least_repetition_penalty_leaves_logits_finite(dtype):
+    """A client must not be able to make a healthy model look damaged."""
+    processor = Penalties(SamplingParams(repetition_penalty=LEAST_REPETITION_PENALTY), range(VOCAB), VOCAB)
+    logits = mx.full((1, VOCAB), 500.0, dtype=dtype)
+    assert mx.all(mx.isfinite(processor.apply(logits))).item()
 
 
 def test_logit_bias_is_added():

@@ -12,6 +12,7 @@ from mlxd.api.keys import ReadyModel
 from mlxd.api.openai.unsupported import STREAM_OPTIONS, Neutral, without_neutral
 from mlxd.api.openai.validation import Strict, problem, whole
 from mlxd.config.schema import SamplingTable
+from mlxd.config.values import LEAST_REPETITION_PENALTY
 from mlxd.errors import InvalidRequestError, excerpt
 from mlxd.listener.json_text import json_type
 from mlxd.types import SamplingParams
@@ -69,7 +70,7 @@ class GenerationFields(Strict):
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None  # 0: the most likely token only
     top_k: Annotated[int, BeforeValidator(whole), Field(ge=-1, le=INT32)] | None = None  # -1: off, as in vLLM
     min_p: Annotated[float, Field(ge=0, le=1)] | None = None
-    repetition_penalty: Annotated[float, Field(gt=0, le=2)] | None = None
+    repetition_penalty: Annotated[float, Field(ge=LEAST_REPETITION_PENALTY, le=2)] | None = None
     presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
     logit_bias: Annotated[dict[str, _Bias], BeforeValidator(_token_keys)] | None = None
