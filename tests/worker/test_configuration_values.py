@@ -81,3 +81,26 @@ def test_a_context_beyond_all_reason_is_said_where_another_is_assumed(model):
 def test_who_names_an_end_token_twice_is_named_once(model):
     (token,) = opened(model, eos_token_id=[258, 258]).facts.end_tokens
     assert token.origins.count('config.json "eos_token_id"') == 1
+
+
+_PARTS = (
+    "{% for message in messages %}<|im_start|>"
+    "{% for part in message.content if part.type == 'text' %}{{ part.text }}{% endfor %}"
+    "{% endfor %}"
+)
+
+
+@pytest.mark.parametrize("template", ["<|im_start|>assistant\n", _PARTS])
+def test_a_template_that_passes_over_what_users_say_is_a_warning(model, template):
+    """The second one wants a list of parts, as many templates of models that see do."""
+    path = model / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"chat_template": template}))
+    assert [warning for warning in opened(model).facts.warnings if "does not show what a user's message says" in warning]
+
+
+@pytest.mark.parametrize("shown", ["message.content | upper", "message.content | trim"])
+def test_a_template_that_shows_it_in_its_own_way_is_fine(model, shown):
+    path = model / "tokenizer_config.json"
+    template = f"{{% for message in messages %}}<|im_start|>{{{{ {shown} }}}}{{% endfor %}}"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"chat_template": template}))
+    assert opened(model).facts.warnings == []

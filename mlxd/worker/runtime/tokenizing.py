@@ -19,9 +19,10 @@ from mlxd.worker.text.chat_template import BrokenTemplate, BrokenTemplateError, 
 
 _BESIDE = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 _ANSWER = "Paris"
+_QUESTION = "Hello"
 _TRIALS: Sequence[Sequence[Message]] = (
-    ({"role": "user", "content": "Hello"},),
-    ({"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}),
+    ({"role": "user", "content": _QUESTION},),
+    ({"role": "system", "content": "Be brief."}, {"role": "user", "content": _QUESTION}),
 )
 _TURN: Sequence[Message] = ({"role": "user", "content": "Which city?"}, {"role": "assistant", "content": _ANSWER})
 
@@ -56,7 +57,9 @@ def open_tokenizer(facts: DirectoryFacts) -> OpenTokenizer:
     greeting: list[int] = []
     if renderer is not None:
         try:
-            greeting = tokenizer.encode(_rendered(renderer), add_special_tokens=False)
+            rendered = _rendered(renderer)
+            greeting = tokenizer.encode(rendered, add_special_tokens=False)
+            warnings += _doubts(rendered)
         except InvalidRequestError as error:
             warnings.append(f"chat requests may be refused, for a plain conversation is: {error.message}")
     end_tokens = unite(facts.end_tokens, _own_end_tokens(tokenizer, renderer, origin), vocabulary)
@@ -93,6 +96,13 @@ def _rendered(renderer: ChatRenderer) -> str:
             refused = refused or error
     assert refused is not None  # noqa: S101 - there are trials
     raise refused
+
+
+def _doubts(rendered: str) -> list[str]:
+    """Some templates want a message in parts, and pass over one that is a text."""
+    if _QUESTION.lower() in rendered.lower():
+        return []
+    return ["the chat template does not show what a user's message says: answers to chats will not know it"]
 
 
 def _own_end_tokens(tokenizer: Any, renderer: ChatRenderer | None, origin: str | None) -> dict[int, str]:
