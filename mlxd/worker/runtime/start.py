@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 from mlxd.worker.runtime.blas import load_openblas
+from mlxd.worker.runtime.open_files import import_library
 
 _HAS_OPENBLAS = load_openblas()  # before anything imports MLX
+import_library()  # before anything else does
 
 import mlx.core as mx  # noqa: E402
 
