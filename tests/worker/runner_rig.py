@@ -1,5 +1,7 @@
 """A runner driven by hand: what is added runs to its end, and every report is kept."""
 
+from dataclasses import dataclass
+
 import mlx.core as mx
 from mlx_lm.generate import generate_step
 
@@ -15,6 +17,7 @@ from mlxd.worker.kv.state_snapshots import StateSnapshots
 from mlxd.worker.runtime.loading import LoadedModel
 from mlxd.worker.runtime.paged.build import proved_model
 from mlxd.worker.runtime.paged.executor import PagedExecutor
+from mlxd.worker.runtime.paged.model import PagedModel
 from mlxd.worker.runtime.paged.slots import Geometry
 from tests.support.architectures import ARCHITECTURES, build
 from tests.support.tiny_model import EOS, VOCAB
@@ -70,11 +73,17 @@ class RunnerRig:
         return [report.tokens - len(report.sampled) for report in self.reports if report.tokens > len(report.sampled)]
 
 
-class PagedRig(RunnerRig):
-    """The paged runner with arenas of a size of the test's choice. Integrity is checked after every step.
+@dataclass(frozen=True)
+class Proved:
+    loaded: LoadedModel
+    block_size: int
+    model: PagedModel
 
-    ``model``: one that was proved already.
-    """
+
+class PagedRig(RunnerRig):
+    """The paged runner with arenas of a size of the test's choice. Integrity is checked after every step."""
+
+    _proved = None  # the last one: proved once, for every rig of the same model and block size
 
     def __init__(
         self,
@@ -87,9 +96,8 @@ class PagedRig(RunnerRig):
         max_sequences=16,
         snapshots=64,
         ahead=False,
-        model=None,
     ):
-        self.model = model or proved_model(loaded, block_size)
+        self.model = self._prove(loaded, block_size)
         sizing = CacheSizing(block_size, self.model.token_bytes, self.model.states.bytes_per_sequence)
         self.model.resize(Geometry(block_size, arena_blocks))
         self.manager = Manager(
@@ -102,6 +110,12 @@ class PagedRig(RunnerRig):
         self.limits = ResolvedLimits(max_sequences=max_sequences, step_tokens=step_tokens, cache_bytes=2**40)
         scheduler = Scheduler(self.manager, self.limits, StepBudget(largest=64), end_tokens=self.executor.end_tokens)
         super().__init__(PagedRunner(scheduler, self.manager, self.executor, sizing, self.limits), self.manager.check_integrity)
+
+    @staticmethod
+    def _prove(loaded, block_size):
+        if PagedRig._proved is None or PagedRig._proved.loaded is not loaded or PagedRig._proved.block_size != block_size:
+            PagedRig._proved = Proved(loaded, block_size, proved_model(loaded, block_size))
+        return PagedRig._proved.model
 
     @property
     def preemptions(self):

@@ -10,7 +10,6 @@ from mlxd.worker.runtime.entries.contiguous_runner import ContiguousRunner
 from mlxd.worker.runtime.entries.prompt_cache import PromptCache
 from mlxd.worker.runtime.entries.simple_runner import SimpleRunner
 from mlxd.worker.runtime.paged import executor, model, state_cache
-from mlxd.worker.runtime.paged.build import proved_model
 from mlxd.worker.runtime.sampling import finite, logits_processors, row_sampler, sampler
 from tests.support.engine_stage import EngineStage
 from tests.support.fault_injection import fault_at, passages
@@ -59,12 +58,9 @@ class Contiguous:
 
 class Paged:
     modules = (executor, model, state_cache, *SAMPLING)
-    proved = None  # once a model: of the same one for every fault
 
     def __init__(self, loaded):
-        if Paged.proved is None or Paged.proved[0] is not loaded:
-            Paged.proved = (loaded, proved_model(loaded, 4))
-        self.rig = PagedRig(loaded, ahead=True, step_tokens=16, model=Paged.proved[1])
+        self.rig = PagedRig(loaded, ahead=True, step_tokens=16)
         self.stage = EngineStage(self.rig.runner)
 
     def check(self):
