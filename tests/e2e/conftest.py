@@ -9,6 +9,18 @@ from tests.support.tiny_model import EOS, make_tiny_model
 
 TINY = '[defaults.batching]\nmode = "continuous"\n[models.tiny]\nsource = "{dir}/model"\naliases = ["default"]\n'
 
+# Of the real model, whose load takes longer than most tests.
+CONTINUOUS = """
+[models.smollm2]
+source = "builtin:smollm2-135m"
+aliases = ["default"]
+[models.smollm2.batching]
+mode = "continuous"
+target_itl = "10s"
+[models.smollm2.cache]
+memory = "1GiB"
+"""
+
 # A request that runs until it is stopped: no end token, and a context that holds tens of thousands of tokens.
 ENDLESS = {"model": "tiny", "prompt": "Once", "temperature": 0, "logit_bias": {str(EOS): -100}}
 
@@ -16,6 +28,14 @@ ENDLESS = {"model": "tiny", "prompt": "Once", "temperature": 0, "logit_bias": {s
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory):
     return make_tiny_model(tmp_path_factory.mktemp("tiny"), max_position_embeddings=200_000)
+
+
+@pytest.fixture(scope="session")
+def continuous(tmp_path_factory):
+    """A daemon that has the real model loaded, in continuous mode, for every test that harms neither."""
+    with DaemonProcess(tmp_path_factory.mktemp("continuous"), CONTINUOUS) as started:
+        started.wait_ready()
+        yield started
 
 
 @pytest.fixture

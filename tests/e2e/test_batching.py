@@ -1,4 +1,4 @@
-"""Many requests at once, through the real daemon and the real model."""
+"""Many requests at once, through the real daemon; and, where answers are compared, through the real model."""
 
 import asyncio
 import json
@@ -10,31 +10,25 @@ import openai
 import pytest
 
 from tests.e2e.client import post, stream
-from tests.e2e.daemon_process import DaemonProcess
+from tests.e2e.conftest import CONTINUOUS, ENDLESS, TINY
 
 pytestmark = pytest.mark.real_model
 
-CONTINUOUS = """
-[models.smollm2]
-source = "builtin:smollm2-135m"
-[models.smollm2.batching]
-mode = "continuous"
-target_itl = "10s"
-[models.smollm2.cache]
-memory = "1GiB"
-[models.smollm2.worker]
-heartbeat_interval = "50ms"
-restart_backoff = "50ms"
-"""
 SYSTEM = "You are a patient teacher of geography and of history. " + "Answer in one short sentence, and never guess. " * 20
 QUESTIONS = ["the capital of France", "the largest ocean", "a river in Egypt", "the highest mountain", "a desert", "the moon"]
 
 
-@pytest.fixture(scope="module")
-def daemon(tmp_path_factory):
-    with DaemonProcess(tmp_path_factory.mktemp("batching"), CONTINUOUS) as started:
-        started.until(lambda: started.admin("/readyz")[0] == 200, "ready")
-        yield started
+@pytest.fixture
+def daemon(continuous):
+    return continuous
+
+
+@pytest.fixture
+def in_small_steps(daemon):
+    """The same daemon with steps of a few tokens; at the end as it was."""
+    assert daemon.reload(CONTINUOUS.replace('"10s"', '"150ms"\nstep_tokens = 32'))[0] == 200
+    yield daemon
+    assert daemon.reload(CONTINUOUS)[0] == 200
 
 
 def ask(daemon, question, *, system="", **options):
@@ -101,36 +95,42 @@ def test_status_says_which_runner_and_what_the_cache_holds(daemon):
     assert model["cache"]["limit_bytes"] <= 2**30
 
 
-def test_a_long_prompt_is_computed_beside_a_stream_that_goes_on(tmp_path):
+def test_a_long_prompt_is_computed_beside_a_stream_that_goes_on(in_small_steps):
     """Both get on: the stream's tokens keep coming while the long prompt's chunks do."""
-    with DaemonProcess(tmp_path, CONTINUOUS.replace('"10s"', '"150ms"')) as daemon:
-        daemon.wait_ready()
-        body = {"model": "smollm2", "prompt": "Once upon a time", "temperature": 0, "logit_bias": {"2": -100}}
-        with stream(daemon, body) as running, ThreadPoolExecutor(1) as pool:
-            deltas = iter(running)
-            for _ in range(3):
-                next(deltas)
-            long = pool.submit(post, daemon, "/v1/completions", {"model": "smollm2", "prompt": "word " * 600, "max_tokens": 1})
-            beside = 0
-            while not long.done():
-                next(deltas)
-                beside += 1
-            assert long.result()[0] == 200
-        assert beside >= 8
+    daemon = in_small_steps
+    pid = daemon.model("smollm2")["pid"]
+    body = {"model": "smollm2", "prompt": "Once upon a time", "temperature": 0, "logit_bias": {"2": -100}}
+    with stream(daemon, body) as running, ThreadPoolExecutor(1) as pool:
+        deltas = iter(running)
+        for _ in range(3):
+            next(deltas)
+        long = pool.submit(post, daemon, "/v1/completions", {"model": "smollm2", "prompt": "word " * 400, "max_tokens": 1})
+        beside = 0
+        while not long.done():
+            next(deltas)
+            beside += 1
+        assert long.result()[0] == 200
+    assert beside >= 8
+    assert daemon.model("smollm2")["pid"] == pid
 
 
-def test_kill_9_under_a_batch_ends_every_request_with_an_error_and_the_next_ones_run(daemon):
+def test_kill_9_under_a_batch_ends_every_request_with_an_error_and_the_next_ones_run(start_daemon):
+    daemon = start_daemon(TINY + 'worker = {restart_backoff = "50ms"}\n')
+    daemon.wait_ready()
+    question = {"model": "tiny", "prompt": "What now?", "temperature": 0, "max_tokens": 12}
+    expected = post(daemon, "/v1/completions", question)[2]["choices"]
+
     def doomed(number):
-        with stream(daemon, {"model": "smollm2", "prompt": f"Number {number}", "logit_bias": {"2": -100}}) as running:
+        with stream(daemon, ENDLESS | {"prompt": f"Number {number}"}) as running:
             return [json.loads(event) for event in running][-1]
 
     with ThreadPoolExecutor(5) as pool:
         running = [pool.submit(doomed, number) for number in range(5)]
-        daemon.until(lambda: daemon.model("smollm2")["requests"]["running"] == 5, "five running")
-        os.kill(daemon.model("smollm2")["pid"], signal.SIGKILL)
+        daemon.until(lambda: daemon.model()["requests"]["running"] == 5, "five running")
+        os.kill(daemon.model()["pid"], signal.SIGKILL)
         assert {one.result()["error"]["code"] for one in running} == {"worker_lost"}
     daemon.wait_ready()
-    assert "Paris" in ask(daemon, "the capital of France")[0]
+    assert post(daemon, "/v1/completions", question)[2]["choices"] == expected
 
 
 async def test_the_sdk_runs_many_streams_at_once(daemon):
