@@ -21,6 +21,7 @@ from mlxd.errors import ConfigError
 
 POLL = 5.0  # seconds between two looks without an event
 _SETTLE = 0.05  # seconds; a file that was read twice the same so far apart is not being written
+_TELL_AGAIN = 0.5  # seconds, while those who are told have not read it: a reload that takes long reads it when it is done
 _MOST_LINKS = 40  # on the way; more are a loop, to the system too
 
 _log = structlog.get_logger(__name__)
@@ -78,13 +79,16 @@ class ConfigWatcher:
     async def _look(self) -> bool:
         """Tells whether there was something new."""
         found = await self._settled_digest()
-        if found == self._seen and (found is None or self._last_read is None or self._last_read() == found):
+        is_known = found == self._seen
+        if is_known and (found is None or self._last_read is None or self._last_read() == found):
             return False
         self._seen = found
         if found is None:
             _log.warning("config_file_unreadable", path=str(self._path), reason=self._trouble)
         else:
             self._changed()
+        if is_known:
+            await asyncio.sleep(_TELL_AGAIN)
         return True
 
     async def _settled_digest(self) -> str | None:

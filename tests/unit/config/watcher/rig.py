@@ -36,6 +36,7 @@ class Rig:
 
     def _on_change(self):
         self.found.append(self.path.read_text())
+        self._news.set()
 
     async def until(self, condition):
         async with asyncio.timeout(PATIENCE):

@@ -3,7 +3,8 @@
 import asyncio
 import os
 
-from tests.unit.config.watcher.rig import FIRST, Rig, digest, watching
+from mlxd.config import watcher
+from tests.unit.config.watcher.rig import FIRST, NEVER, Rig, digest, watching
 
 # ---- the ways of editors ----
 
@@ -103,3 +104,14 @@ async def test_back_after_somebody_else_has_missed_it(path):
         others["read"] = None
         os.utime(path)
         await rig.finds(FIRST)
+
+
+async def test_what_nobody_has_read_yet_is_told_again_and_not_without_a_pause(path, monkeypatch):
+    """A reload that takes long reads the next text only when it is done."""
+    monkeypatch.setattr(watcher, "_TELL_AGAIN", NEVER)
+    async with watching(path, last_read=lambda: digest(FIRST)) as rig:
+        path.write_text("second = 2\n")
+        await rig.until(lambda: len(rig.found) == 2)
+        for _ in range(20):
+            await asyncio.to_thread(digest, FIRST)
+        assert rig.found == ["second = 2\n"] * 2
