@@ -1,6 +1,7 @@
 import pytest
 
 from mlxd.worker.runtime import start  # noqa: F401  first of all: OpenBLAS has to be in the process before MLX
+from mlxd.worker.runtime.entries.contiguous_probe import prove_batching
 from tests.support.tiny_model import make_scripted_model, make_tiny_model
 
 SCRIPT = "ab☃é日cd"
@@ -29,3 +30,21 @@ def slow(tmp_path_factory):
         num_key_value_heads=8,
         max_position_embeddings=16384,
     )
+
+
+@pytest.fixture(scope="session")
+def _batched():
+    """The sizes of the models that mlx-lm was seen to batch rightly."""
+    return set()
+
+
+@pytest.fixture
+def proved_once(monkeypatch, _batched):
+    """The proof of mlx-lm's batches is given once for each of the models above, not at every load: it takes longer than most requests."""
+
+    def once(loaded):
+        if loaded.weight_bytes not in _batched:
+            prove_batching(loaded)
+            _batched.add(loaded.weight_bytes)
+
+    monkeypatch.setattr("mlxd.worker.runtime.choose.prove_batching", once)

@@ -14,6 +14,8 @@ from tests.support.wire_requests import resolved
 from tests.worker.conftest import SCRIPT
 from tests.worker.worker_link import LIMITS, MODES, generate, in_thread, text
 
+pytestmark = pytest.mark.usefixtures("proved_once")
+
 
 @pytest.fixture(params=MODES)
 def mode(request):
