@@ -1,9 +1,8 @@
 """How many prompt tokens a step may take. It is pure: observed steps go in, a budget comes out.
 
 Beside streams, prompts add ``target_itl`` to a step, and never less than ``_SHARE`` of what the streams themselves take: so prompts have
-half of every step, however slow the device, and no stream is slowed to less than half its pace by more than the target. Nor do they add
-less than makes a call worth its while: as long again as a prompt takes before its first token. With nobody to disturb a chunk is as large
-as is efficient, but takes no longer than ``LONGEST``.
+half of every step, however slow the device, and no stream is slowed to less than half its pace by more than the target.
+With nobody to disturb a chunk is as large as is efficient, but takes no longer than ``LONGEST``.
 """
 
 from mlxd.types import Limits
@@ -56,8 +55,7 @@ class StepBudget:
         if self._unmeasured >= _MEASURE_EVERY:
             return 0
         alone = self._cost.seconds(StepShape(decode_rows=decode_rows))
-        added = min(max(limits.target_itl, 2 * self._cost.prompt), LONGEST)
-        return self._chunk(max(added, _SHARE * alone))
+        return self._chunk(max(min(limits.target_itl, LONGEST), _SHARE * alone))
 
     def _chunk(self, seconds: float) -> int:
         """Returns how many tokens take so long, as far as the device is known."""

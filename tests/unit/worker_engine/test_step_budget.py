@@ -63,7 +63,7 @@ def test_chunks_are_worth_their_call_where_a_prompt_costs_much_before_its_first_
     device = SimulatedDevice(0.055, 0.009, 0.15, 0.002)
     served = serve(device, known(device, rows=1), rows=1, steps=300)[50:]
     computing = [step for step in served if step.tokens]
-    assert sorted(step.tokens for step in computing)[len(computing) // 2] >= 30
+    assert sorted(step.tokens for step in computing)[len(computing) // 2] > LEAST
 
 
 def test_one_step_that_something_else_held_up_changes_little():
