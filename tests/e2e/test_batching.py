@@ -86,12 +86,12 @@ def test_ten_users_with_one_system_prompt_compute_and_hold_it_once(daemon):
 
 
 def test_status_says_which_runner_and_what_the_cache_holds(daemon):
+    ask(daemon, "a lake")
+    daemon.until(lambda: daemon.model("smollm2")["cache"]["blocks"]["cached"] > 0, "a heartbeat tells of the answer")
     model = daemon.model("smollm2")
     assert model["runner"] == {"name": "paged", "reason": "its logits over the paged cache were proved", "fallback": False}
     assert daemon.metrics()['mlxd_model_runner{fallback="false",model="smollm2",runner="paged"}'] == 1
     assert model["limits"]["max_sequences"] == 32
-    blocks = model["cache"]["blocks"]
-    assert blocks["cached"] > 0
     assert model["cache"]["limit_bytes"] <= 2**30
 
 
