@@ -14,6 +14,7 @@ class FinishReason(StrEnum):
 
     STOP = "stop"  # an end-of-sequence token or a stop string
     LENGTH = "length"  # max_tokens, or the end of the context
+    TOOL_CALLS = "tool_calls"  # as ``STOP``, of an answer that calls a tool
 
 
 class CacheOutcome(StrEnum):
@@ -51,6 +52,45 @@ class RunnerKind(StrEnum):
     SIMPLE = "simple"  # one request at a time
 
 
+class ToolShape(StrEnum):
+    """How a model writes the calls of an answer."""
+
+    NONE = "none"  # it calls no tools
+    HERMES = "hermes"  # <tool_call>{"name": …, "arguments": {…}}</tool_call>: Hermes, Qwen 2.5 and 3
+    JSON = "json"  # bare objects, or a list of them: Llama 3, Qwen2.5-Coder
+    QWEN_XML = "qwen_xml"  # <function=NAME><parameter=KEY>…: Qwen3-Coder
+    GLM = "glm"  # <tool_call>NAME<arg_key>…</arg_key><arg_value>…: GLM 4.5 and later
+    PYTHONIC = "pythonic"  # [NAME(key=value)]: Llama 4, LFM2
+    MISTRAL = "mistral"  # [TOOL_CALLS][{…}], or [TOOL_CALLS]NAME[ARGS]{…}
+    DEEPSEEK = "deepseek"  # <｜tool▁calls▁begin｜>…: DeepSeek V3, R1, V3.1
+    KIMI = "kimi"  # <|tool_calls_section_begin|>…: Kimi K2
+    GEMMA = "gemma"  # <start_function_call>…, <|tool_call>…: FunctionGemma, Gemma 4
+    COHERE = "cohere"  # <|START_ACTION|>[…]<|END_ACTION|>: Command A and R7B
+    MINIMAX = "minimax"  # <minimax:tool_call><invoke name="…">: MiniMax M2
+    LONGCAT = "longcat"  # <longcat_tool_call>…</longcat_tool_call>
+    HARMONY = "harmony"  # to=functions.NAME: gpt-oss
+
+
+class ReasoningShape(StrEnum):
+    """How a model marks what it thinks before it answers."""
+
+    NONE = "none"
+    THINK = "think"  # <think>…</think>: Qwen 3, DeepSeek R1, GLM, Kimi, MiniMax
+    MISTRAL = "mistral"  # [THINK]…[/THINK]: Magistral
+    COHERE = "cohere"  # <|START_THINKING|>…<|END_THINKING|>
+    THOUGHT = "thought"  # <|begin_of_thought|>…<|end_of_thought|>
+    GEMMA = "gemma"  # <|channel>thought…<channel|>: Gemma 4
+    HARMONY = "harmony"  # the channel "analysis": gpt-oss
+
+
+class Ability(StrEnum):
+    """What only some runners can do. What a runner lacks is refused by name, before anything is computed."""
+
+    CONSTRAINTS = "constraints"  # grammars, enforced tool calls, budgets of reasoning
+    LOGPROBS = "logprobs"
+    PROMPT_LOGPROBS = "prompt_logprobs"
+
+
 class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
     """How the next token is drawn. Values are validated where they enter (config, HTTP)."""
 
@@ -65,12 +105,21 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
     seed: int | None = None  # the same seed gives the same tokens, whoever shares the batch
 
 
+class Stopping(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which tokens end an answer, beside the model's end tokens, and from when on."""
+
+    min_tokens: int = 0  # before, nothing ends it
+    ignore_end: bool = False  # the model's end tokens do not end it
+    token_ids: list[int] = []  # each ends it too
+
+
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """Tokens of one request."""
 
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int = 0  # of prompt_tokens, not computed because the prefix cache had them
+    reasoning_tokens: int = 0  # of completion_tokens
 
 
 class Timings(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,9 +192,20 @@ class ResolvedLimits(Limits, frozen=True, kw_only=True):
         return cls(**(msgspec.structs.asdict(limits) | {"cache_bytes": cache_bytes}))
 
 
-class ChatMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One message of a conversation, as the model's chat template sees it."""
+class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A call that an earlier answer made; ``arguments`` is JSON text, as the client sent it."""
 
-    role: Literal["system", "user", "assistant"]
+    id: str
+    name: str
+    arguments: str
+
+
+class ChatMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One message of a conversation."""
+
+    role: Literal["system", "user", "assistant", "tool"]
     content: str
     name: str | None = None
+    reasoning: str | None = None  # what the model thought before it answered
+    tool_calls: list[ToolCall] = []
+    tool_call_id: str | None = None  # whose result this is

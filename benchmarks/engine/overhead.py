@@ -27,7 +27,9 @@ from benchmarks.harness.machine import describe, one_line
 from benchmarks.harness.tables import print_rows, say, write_json
 from mlxd.types import Limits, MemoryFigures, ResolvedLimits, SamplingParams
 from mlxd.wire.framing import worker_codec
-from mlxd.wire.messages import Events, Generate, OutputSpec, TokenPrompt
+from mlxd.wire.messages import Events, Generate
+from mlxd.wire.output_spec import OutputSpec
+from mlxd.wire.prompts import TokenPrompt
 from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt
 from mlxd.worker.engine.engine import Engine
 from mlxd.worker.engine.events import StepOutput

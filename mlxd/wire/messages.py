@@ -6,7 +6,8 @@ Worker to daemon: ``Hello`` (first), ``Progress`` while loading, ``NeedsMemory``
 ``LogRecord`` at any time.
 
 Every ``Generate`` is answered by exactly one of ``Finished`` or ``Failed``, unless it is aborted: an
-aborted request is answered by nothing more. ``Started`` comes at most once, before its first ``Delta``.
+aborted request is answered by nothing more. ``Started`` comes at most once, before its first ``Delta``; ``Echo``, where it is asked for,
+between them.
 """
 
 from typing import Any, Literal, Self
@@ -15,9 +16,9 @@ import msgspec
 
 from mlxd.errors import MlxdError
 from mlxd.types import (
+    Ability,
     CacheFigures,
     CacheOutcome,
-    ChatMessage,
     FinishReason,
     Limits,
     LoadStage,
@@ -25,11 +26,15 @@ from mlxd.types import (
     ResolvedLimits,
     RunnerKind,
     SamplingParams,
+    Stopping,
     Timings,
     Usage,
 )
+from mlxd.wire.logprobs import TokenLogprobs
 from mlxd.wire.model_facts import ModelFacts
+from mlxd.wire.output_spec import OutputSpec
 from mlxd.wire.parts import Part, content_of
+from mlxd.wire.prompts import Prompt
 
 
 class _Message(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -75,35 +80,6 @@ class Proceed(_Message, frozen=True, kw_only=True):
     cache_bytes: int | None = None
 
 
-class ChatPrompt(_Message, frozen=True, kw_only=True):
-    """Messages that the model's chat template is to render."""
-
-    messages: list[ChatMessage]
-    continue_final_message: bool = False  # the answer goes on where the last message ends, instead of being the next one
-    special_tokens: bool = False  # the spelling of a control token in a message is that token, not text
-
-
-class TextPrompt(_Message, frozen=True, kw_only=True):
-    """A text that is to be tokenized as it is, with the tokenizer's special tokens."""
-
-    text: str
-
-
-class TokenPrompt(_Message, frozen=True, kw_only=True):
-    """Token ids, checked against the vocabulary by the worker."""
-
-    token_ids: list[int]
-
-
-Prompt = ChatPrompt | TextPrompt | TokenPrompt
-
-
-class OutputSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is to be made of the generated tokens."""
-
-    stop: list[str] = []  # content ends before the first of these
-
-
 class Generate(_Message, frozen=True, kw_only=True):
     """One request. ``id`` is unique among the requests of this worker."""
 
@@ -111,6 +87,7 @@ class Generate(_Message, frozen=True, kw_only=True):
     prompt: Prompt
     sampling: SamplingParams
     max_tokens: int | None  # None: up to the end of the context
+    stopping: Stopping = Stopping()
     output: OutputSpec = OutputSpec()
     priority: int = 0  # lower goes first
 
@@ -183,6 +160,7 @@ class Ready(_Message, frozen=True, kw_only=True):
     weight_bytes: int
     load_seconds: float
     versions: dict[str, str]  # mlx, mlx_lm
+    abilities: list[Ability] = []  # of its runner
     facts: ModelFacts = ModelFacts()
 
 
@@ -214,12 +192,21 @@ class Started(_Message, frozen=True, kw_only=True):
     cache: CacheOutcome | None  # None: this model has no prefix cache
 
 
-class Delta(_Message, frozen=True, kw_only=True):
+class Echo(_Message, frozen=True, kw_only=True):
+    """The prompt itself, for an answer that begins with it. ``tokens`` are empty unless log-probabilities are wanted."""
+
+    id: str
+    text: str
+    tokens: list[TokenLogprobs] = []
+
+
+class Delta(_Message, frozen=True, kw_only=True, omit_defaults=True):
     """What ``tokens`` more tokens say. It may be nothing while a character or a stop string is undecided."""
 
     id: str
     parts: list[Part]
     tokens: int
+    logprobs: list[TokenLogprobs] = []  # of these tokens, where they are wanted
 
     @property
     def text(self) -> str:
@@ -227,7 +214,7 @@ class Delta(_Message, frozen=True, kw_only=True):
         return content_of(self.parts)
 
 
-class Finished(_Message, frozen=True, kw_only=True):
+class Finished(_Message, frozen=True, kw_only=True, omit_defaults=True):
     """The end of a request; ``parts`` are what no ``Delta`` carried yet, ``tokens`` how many tokens they stand for."""
 
     id: str
@@ -237,6 +224,10 @@ class Finished(_Message, frozen=True, kw_only=True):
     usage: Usage
     timings: Timings
     matched_stop: str | None = None  # the stop string that ended it
+    matched_token: int | None = None  # of ``Stopping.token_ids``, the one that ended it
+    logprobs: list[TokenLogprobs] = []  # of the tokens that no ``Delta`` carried, where they are wanted
+    cumulative_logprob: float | None = None  # the sum over all generated tokens, where they are wanted
+    warnings: list[str] = []  # what a client should know of the answer, such as a call that could not be read
 
     @property
     def text(self) -> str:
@@ -251,7 +242,7 @@ class Failed(_Message, frozen=True, kw_only=True):
     error: ErrorInfo
 
 
-RequestEvent = Started | Delta | Finished | Failed
+RequestEvent = Started | Echo | Delta | Finished | Failed
 
 
 class StepStats(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,8 +10,9 @@ from mlxd.control.model.status import ModelStatus
 from mlxd.control.telemetry import RequestRecord
 from mlxd.errors import MlxdError, ModelNotFoundError
 from mlxd.types import CacheOutcome, FinishReason, ModelState, ResolvedLimits, Timings, Usage
-from mlxd.wire.messages import ChatPrompt, Delta, ErrorInfo, Failed, Finished, Generate, Ready, Started, TextPrompt
+from mlxd.wire.messages import Delta, ErrorInfo, Failed, Finished, Generate, Ready, Started
 from mlxd.wire.parts import text_parts
+from mlxd.wire.prompts import ChatPrompt, TextPrompt
 from tests.support.patience import PATIENCE
 
 CREATED = 1_700_000_000

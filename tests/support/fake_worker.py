@@ -59,7 +59,6 @@ from mlxd.wire.framing import worker_codec
 from mlxd.wire.messages import (
     Abort,
     CacheEvicted,
-    ChatPrompt,
     Delta,
     ErrorInfo,
     Events,
@@ -81,9 +80,9 @@ from mlxd.wire.messages import (
     Started,
     StepStats,
     Stop,
-    TextPrompt,
 )
 from mlxd.wire.parts import Text
+from mlxd.wire.prompts import ChatPrompt, TextPrompt
 from tests.support.wire_requests import resolved
 
 COMMAND = (sys.executable, str(Path(__file__).resolve()))

@@ -1,7 +1,8 @@
 """Messages for a worker, short to write."""
 
 from mlxd.types import Limits, ResolvedLimits, SamplingParams
-from mlxd.wire.messages import Generate, Load, TextPrompt
+from mlxd.wire.messages import Generate, Load
+from mlxd.wire.prompts import TextPrompt
 
 
 def load(source: str = "fake/ok", *, heartbeat_interval: float = 0.05) -> Load:

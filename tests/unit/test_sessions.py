@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from mlxd.types import FinishReason, Limits, SamplingParams, Timings
-from mlxd.wire.messages import Failed, Finished, Generate, Started, TokenPrompt
+from mlxd.wire.messages import Failed, Finished, Generate, Started
+from mlxd.wire.prompts import TokenPrompt
 from mlxd.worker import sessions as module
 from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt
 from mlxd.worker.engine.events import Ended, StepOutput

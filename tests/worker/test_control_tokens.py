@@ -5,7 +5,7 @@ from mlx_lm.utils import load_tokenizer
 from transformers import AddedToken
 
 from mlxd.types import ChatMessage, FinishReason
-from mlxd.wire.messages import ChatPrompt
+from mlxd.wire.prompts import ChatPrompt
 from mlxd.worker.text.token_kinds import token_kinds
 from tests.support.tiny_model import EOS, IM_START, SPECIALS
 from tests.worker.conftest import SCRIPT

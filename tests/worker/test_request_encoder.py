@@ -7,7 +7,8 @@ import pytest
 
 from mlxd.errors import InvalidRequestError
 from mlxd.types import SamplingParams
-from mlxd.wire.messages import Generate, TokenPrompt
+from mlxd.wire.messages import Generate
+from mlxd.wire.prompts import TokenPrompt
 from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt
 from mlxd.worker.kv.block_chain import BlockChain, BlockKey
 from mlxd.worker.request_encoder import RequestEncoder

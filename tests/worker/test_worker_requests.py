@@ -8,7 +8,8 @@ import pytest
 import pytest_asyncio
 
 from mlxd.types import BlockFigures, CacheOutcome, ChatMessage, EntryFigures, FinishReason, Limits
-from mlxd.wire.messages import Abort, ChatPrompt, Delta, Events, Failed, Finished, Heartbeat, Reconfigure, Reconfigured, Started
+from mlxd.wire.messages import Abort, Delta, Events, Failed, Finished, Heartbeat, Reconfigure, Reconfigured, Started
+from mlxd.wire.prompts import ChatPrompt
 from tests.support.tiny_model import EOS, VOCAB
 from tests.support.wire_requests import resolved
 from tests.worker.conftest import SCRIPT

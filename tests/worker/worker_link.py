@@ -9,23 +9,9 @@ from collections import defaultdict
 
 from mlxd.types import ChatMessage, Limits, SamplingParams
 from mlxd.wire.framing import daemon_codec
-from mlxd.wire.messages import (
-    ChatPrompt,
-    Delta,
-    Events,
-    Failed,
-    Finished,
-    Generate,
-    Load,
-    LoadFailed,
-    NeedsMemory,
-    OutputSpec,
-    Proceed,
-    Ready,
-    Started,
-    TextPrompt,
-    TokenPrompt,
-)
+from mlxd.wire.messages import Delta, Events, Failed, Finished, Generate, Load, LoadFailed, NeedsMemory, Proceed, Ready, Started
+from mlxd.wire.output_spec import OutputSpec
+from mlxd.wire.prompts import ChatPrompt, TextPrompt, TokenPrompt
 from mlxd.worker.main import run_worker
 from tests.support.patience import PATIENCE
 

@@ -13,7 +13,7 @@ from mlxd.api.openai.unsupported import CHAT
 from mlxd.api.openai.validation import validated, whole
 from mlxd.errors import InvalidRequestError
 from mlxd.listener.errors import openai_error_body
-from mlxd.wire.messages import ChatPrompt
+from mlxd.wire.prompts import ChatPrompt
 
 _ONE_OF_BOTH = "the answer either continues the last message (continue_final_message) or follows it (add_generation_prompt), not both"
 _LAST_IS_ANSWER = (

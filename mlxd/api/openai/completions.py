@@ -13,7 +13,7 @@ from mlxd.api.openai.validation import problem, validated
 from mlxd.errors import UnsupportedParameterError
 from mlxd.listener.errors import openai_error_body
 from mlxd.listener.json_text import json_type
-from mlxd.wire.messages import TextPrompt, TokenPrompt
+from mlxd.wire.prompts import TextPrompt, TokenPrompt
 
 
 def _prompt(value: object) -> TextPrompt | TokenPrompt:

@@ -16,7 +16,9 @@ from mlxd.config.values import LEAST_REPETITION_PENALTY
 from mlxd.errors import InvalidRequestError, excerpt
 from mlxd.listener.json_text import json_type
 from mlxd.types import SamplingParams
-from mlxd.wire.messages import ChatPrompt, Generate, OutputSpec, Prompt, TokenPrompt
+from mlxd.wire.messages import Generate
+from mlxd.wire.output_spec import OutputSpec
+from mlxd.wire.prompts import ChatPrompt, Prompt, TokenPrompt
 
 INT32 = 2**31 - 1
 _INT64 = 2**63 - 1

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from mlxd.wire.messages import OutputSpec
+from mlxd.wire.output_spec import OutputSpec
 from mlxd.worker.text.output import Reading, TextOutput
 from mlxd.worker.text.parsers import harmony
 from mlxd.worker.text.parsers.harmony import HarmonyParser

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from mlxd.errors import ContextLengthError, InvalidRequestError
 from mlxd.types import ChatMessage
-from mlxd.wire.messages import ChatPrompt, Prompt, TextPrompt, TokenPrompt
+from mlxd.wire.prompts import ChatPrompt, Prompt, TextPrompt, TokenPrompt
 from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt
 from mlxd.worker.text.chat_template import ChatRenderer
 from mlxd.worker.text.framed_tokenizer import END, FramedTokenizer, Tokenizer

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mlxd.wire.messages import TextPrompt, TokenPrompt
+from mlxd.wire.prompts import TextPrompt, TokenPrompt
 from tests.support.fake_registry import echo
 from tests.unit.api.conftest import sse_data
 

@@ -9,8 +9,9 @@ from mlxd.api.dialect import Dialect
 from mlxd.api.sse import SseEvent
 from mlxd.errors import InvalidRequestError, QueueFullError
 from mlxd.types import ChatMessage, SamplingParams
-from mlxd.wire.messages import ChatPrompt, Delta, Finished, Generate, Started
+from mlxd.wire.messages import Delta, Finished, Generate, Started
 from mlxd.wire.parts import Reasoning, ToolCallArguments, ToolCallBegun, content_of
+from mlxd.wire.prompts import ChatPrompt
 from tests.support.fake_registry import echo
 from tests.unit.api.conftest import serve
 

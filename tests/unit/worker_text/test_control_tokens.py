@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlxd.wire.messages import OutputSpec
+from mlxd.wire.output_spec import OutputSpec
 from mlxd.wire.parts import Reasoning, Text, joined
 from mlxd.worker.text.answers import AnswerReader
 from mlxd.worker.text.token_kinds import TokenKinds

@@ -9,7 +9,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 
 from mlxd.errors import InvalidRequestError
 from mlxd.types import ChatMessage
-from mlxd.wire.messages import ChatPrompt, TextPrompt
+from mlxd.wire.prompts import ChatPrompt, TextPrompt
 from mlxd.worker.encoded_prompt import CacheRoot
 from mlxd.worker.text.chat_template import ChatTemplate
 from mlxd.worker.text.framed_tokenizer import FramedTokenizer

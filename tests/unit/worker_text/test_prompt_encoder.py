@@ -2,7 +2,7 @@ import pytest
 
 from mlxd.errors import ContextLengthError, InvalidRequestError
 from mlxd.types import ChatMessage
-from mlxd.wire.messages import ChatPrompt, TextPrompt, TokenPrompt
+from mlxd.wire.prompts import ChatPrompt, TextPrompt, TokenPrompt
 from mlxd.worker.encoded_prompt import CacheRoot
 from mlxd.worker.text.chat_template import ChatTemplate
 from mlxd.worker.text.prompt import PromptEncoder

@@ -1,0 +1,37 @@
+"""What a request generates from."""
+
+from typing import Any
+
+import msgspec
+
+from mlxd.types import ChatMessage
+
+
+class _Prompt(msgspec.Struct, frozen=True, kw_only=True, tag=True, omit_defaults=True):
+    """A prompt, tagged by its class name."""
+
+
+class ChatPrompt(_Prompt, frozen=True, kw_only=True):
+    """Messages that the model's chat template is to render."""
+
+    messages: list[ChatMessage]
+    tools: list[dict[str, Any]] = []  # as OpenAI writes them: {"type": "function", "function": {...}}
+    variables: dict[str, Any] = {}  # for the template, from the client
+    reasoning_effort: str | None = None
+    continue_final_message: bool = False  # the answer goes on where the last message ends, instead of being the next one
+    special_tokens: bool = False  # the spelling of a control token in a message is that token, not text
+
+
+class TextPrompt(_Prompt, frozen=True, kw_only=True):
+    """A text that is to be tokenized as it is, with the tokenizer's special tokens."""
+
+    text: str
+
+
+class TokenPrompt(_Prompt, frozen=True, kw_only=True):
+    """Token ids, checked against the vocabulary by the worker."""
+
+    token_ids: list[int]
+
+
+Prompt = ChatPrompt | TextPrompt | TokenPrompt
