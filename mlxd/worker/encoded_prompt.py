@@ -1,6 +1,16 @@
 """A prompt as the engine computes it: what text and media become, and what the cache may find again."""
 
+from enum import StrEnum
+
 import msgspec
+
+
+class Opening(StrEnum):
+    """What a prompt leaves open for its answer to go on with."""
+
+    NONE = "none"  # the answer may begin with reasoning
+    REASONING = "reasoning"  # the prompt has opened a block of reasoning, in which the answer begins
+    CONTENT = "content"  # reasoning is behind it, or switched off: all of the answer is content
 
 
 class MediaSpan(msgspec.Struct, frozen=True):
@@ -25,7 +35,7 @@ class CacheRoot(msgspec.Struct, frozen=True, kw_only=True):
 
 class EncodedPrompt(msgspec.Struct, frozen=True):
     """A prompt whose ``tokens`` are computed, then at most ``max_tokens`` generated. ``media`` spans lie in the tokens, in order, and do
-    not overlap.
+    not overlap. ``opening`` is told by the text that the chat template wrote, never by what a message says.
 
     Raises ``ValueError`` for spans that do.
     """
@@ -34,6 +44,7 @@ class EncodedPrompt(msgspec.Struct, frozen=True):
     max_tokens: int
     root: CacheRoot
     media: tuple[MediaSpan, ...] = ()
+    opening: Opening = Opening.NONE
 
     def __post_init__(self) -> None:
         end = 0

@@ -10,6 +10,7 @@ from mlxd.worker.text.parsers.harmony import HarmonyParser
 from mlxd.worker.text.parsers.parser import OutputParser
 from mlxd.worker.text.parsers.plain import PlainParser
 from mlxd.worker.text.parsers.sections import REASONING, SectionsParser
+from mlxd.worker.text.shapes import Shapes
 from mlxd.worker.text.token_kinds import TokenKinds
 
 
@@ -21,6 +22,7 @@ class AnswerReader:
 
     decode: Callable[[Sequence[int]], str]
     kinds: TokenKinds = field(default_factory=TokenKinds)
+    shapes: Shapes = field(default_factory=Shapes)
 
     def output(self, prompt: Sequence[int], spec: OutputSpec, interval: int) -> TextOutput:
         """Returns the output of an answer to ``prompt``, which may have opened a part of it. ``interval`` is in tokens."""
