@@ -1,7 +1,8 @@
 """From a request as it arrives to one the engine can compute: everything that takes the longer the longer a prompt is."""
 
+from collections.abc import Iterable
+
 from mlxd.errors import InvalidRequestError
-from mlxd.types import SamplingParams
 from mlxd.wire.messages import Generate
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.kv.block_chain import BlockChain
@@ -19,13 +20,25 @@ class RequestEncoder:
         """Returns the request with its prompt's tokens, and the names of their blocks. Raises a ``MlxdError`` for everything that
         can be wrong with it before it is queued.
         """
-        self._check(generate.sampling)
+        self._check(generate.sampling.logit_bias, "logit_bias")
+        self._check(generate.stopping.token_ids, "stop_token_ids")
         prompt = self._prompts.encode(generate.prompt, generate.max_tokens)
-        chain = None if self._block_size is None else BlockChain.of(prompt, self._block_size)
-        return EngineRequest(generate.id, prompt, generate.sampling, chain, priority=generate.priority, arrived=arrived)
+        output = generate.output
+        return EngineRequest(
+            generate.id,
+            prompt,
+            generate.sampling,
+            chain=None if self._block_size is None else BlockChain.of(prompt, self._block_size),
+            stopping=generate.stopping,
+            logprobs=output.logprobs,
+            prompt_logprobs=output.echo and output.logprobs is not None,
+            priority=generate.priority,
+            arrived=arrived,
+        )
 
-    def _check(self, sampling: SamplingParams) -> None:
+    def _check(self, tokens: Iterable[int], field: str) -> None:
+        """Refuses ids that are no tokens: MLX does not check indices, and would write past the end."""
         size = self._prompts.vocab_size
-        for token in sampling.logit_bias:
-            if not 0 <= token < size:  # MLX does not check indices: it would write past the end
-                raise InvalidRequestError(f"token {token} of logit_bias is outside the vocabulary of {size}", param="logit_bias")
+        for token in tokens:
+            if not 0 <= token < size:
+                raise InvalidRequestError(f"token {token} of {field} is outside the vocabulary of {size}", param=field)

@@ -6,8 +6,9 @@ from collections import Counter
 import pytest
 
 from mlxd.errors import InvalidRequestError
-from mlxd.types import SamplingParams
+from mlxd.types import SamplingParams, Stopping
 from mlxd.wire.messages import Generate
+from mlxd.wire.output_spec import OutputSpec
 from mlxd.wire.prompts import TokenPrompt
 from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt
 from mlxd.worker.kv.block_chain import BlockChain, BlockKey
@@ -27,8 +28,15 @@ class Prompts:
         return EncodedPrompt(prompt.token_ids, max_tokens, CacheRoot(model="tiny"))
 
 
-def request(**sampling):
-    return Generate(id="a", prompt=TokenPrompt(token_ids=list(range(9))), sampling=SamplingParams(**sampling), max_tokens=5)
+def request(*, stopping=None, output=None, **sampling):
+    return Generate(
+        id="a",
+        prompt=TokenPrompt(token_ids=list(range(9))),
+        sampling=SamplingParams(**sampling),
+        max_tokens=5,
+        stopping=stopping or Stopping(),
+        output=output or OutputSpec(),
+    )
 
 
 def test_a_request_comes_with_the_names_of_its_blocks():
@@ -46,6 +54,27 @@ def test_without_a_paged_cache_there_are_no_blocks_to_name():
 def test_a_bias_on_no_token_is_refused(token):
     with pytest.raises(InvalidRequestError, match="logit_bias"):
         RequestEncoder(Prompts(), BLOCK).encode(request(logit_bias={token: 1.0}), arrived=0.0)
+
+
+@pytest.mark.parametrize("token", [-1, 10])
+def test_an_end_that_is_no_token_is_refused(token):
+    with pytest.raises(InvalidRequestError, match="stop_token_ids") as refused:
+        RequestEncoder(Prompts(), BLOCK).encode(request(stopping=Stopping(token_ids=[3, token])), arrived=0.0)
+    assert refused.value.param == "stop_token_ids"
+
+
+@pytest.mark.parametrize(
+    ("output", "wanted", "of_prompt"),
+    [
+        (OutputSpec(), None, False),
+        (OutputSpec(echo=True), None, False),
+        (OutputSpec(logprobs=0), 0, False),
+        (OutputSpec(echo=True, logprobs=3), 3, True),
+    ],
+)
+def test_log_probabilities_of_a_prompt_come_with_an_echo_only(output, wanted, of_prompt):
+    made = RequestEncoder(Prompts(), BLOCK).encode(request(output=output), arrived=0.0)
+    assert (made.logprobs, made.prompt_logprobs) == (wanted, of_prompt)
 
 
 async def test_the_engine_thread_never_hashes_a_prompt(tiny, monkeypatch):

@@ -3,8 +3,9 @@
 import time
 from dataclasses import dataclass, field
 
-from mlxd.types import SamplingParams
+from mlxd.types import SamplingParams, Stopping
 from mlxd.worker.encoded_prompt import EncodedPrompt
+from mlxd.worker.engine.constraint import TokenConstraint
 from mlxd.worker.kv.block_chain import BlockChain
 
 
@@ -14,12 +15,19 @@ class EngineRequest:
 
     Where a paged cache is asked for the prompt, ``chain`` names its blocks: hashed where it was encoded, for the engine thread has
     other things to do.
+
+    ``logprobs`` are wanted of each generated token, and of so many that were the most likely in its place; None: of none. With
+    ``prompt_logprobs`` also of the prompt's. ``constraint`` limits what is generated, and is the engine's alone from then on.
     """
 
     id: str
     prompt: EncodedPrompt
     sampling: SamplingParams
     chain: BlockChain | None = None
+    stopping: Stopping = field(default_factory=Stopping)
+    logprobs: int | None = None
+    prompt_logprobs: bool = False
+    constraint: TokenConstraint | None = None
     priority: int = 0  # lower goes first, as ``WaitingLine`` ranks
     arrived: float = field(default_factory=time.monotonic)
     aborted: bool = False
