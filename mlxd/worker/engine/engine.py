@@ -77,6 +77,7 @@ class Engine:
     def reconfigure(self, limits: ResolvedLimits) -> None:
         """Passes new limits on; called on the engine thread, between two steps."""
         self._runner.reconfigure(limits)
+        self._look_at_memory()
 
     def evict_cached(self) -> int:
         """Returns how many blocks, or entries, were dropped. It is called on the engine thread, between two steps."""

@@ -41,6 +41,9 @@ class Executor(Protocol):
         Raises what MLX raises; then neither step has a result, nothing is in flight, and ``reset`` is due.
         """
 
+    def trim(self, plan: StepPlan) -> None:
+        """Gives the memory back that a plan without chunks lets go of. It is for when no step is pending, nor any to come that would."""
+
     def not_finite(self, cached: Sequence[CachedBlock]) -> frozenset[int]:
         """Returns those of ``cached`` whose keys, values or recurrent state are NaN or infinite anywhere; waits for the device."""
 

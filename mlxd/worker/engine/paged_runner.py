@@ -125,6 +125,7 @@ class PagedRunner(Runner):
             self._evicted = self._manager.pool.evicted  # not for want of room
         self._limits = bounded
         self._scheduler.reconfigure(bounded)
+        self._trim()
 
     def _bounded(self, limits: ResolvedLimits) -> ResolvedLimits:
         """Returns limits by which no more sequences run at once than have room for their recurrent states in the cache."""
@@ -134,7 +135,13 @@ class PagedRunner(Runner):
     def evict_cached(self) -> int:
         freed = self._manager.evict_cached()
         self._evicted = self._manager.pool.evicted  # not for want of room
+        self._trim()
         return freed
+
+    def _trim(self) -> None:
+        """Gives memory back at once where nobody runs: the next step, which would, may be hours away."""
+        if self.is_idle:
+            self._executor.trim(self._scheduler.schedule().plan)
 
     @override
     def memory(self) -> MemoryFigures:

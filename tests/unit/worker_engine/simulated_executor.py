@@ -92,6 +92,13 @@ class SimulatedExecutor:
             before, self.pending = self.pending, None
         return before
 
+    def trim(self, plan):
+        assert not plan.chunks
+        assert self.pending is None
+        self._keep(plan.arenas)
+        for snapshot in plan.dropped:
+            self.snapshots.pop(snapshot, None)
+
     def memory(self):
         return MemoryFigures()
 

@@ -16,15 +16,14 @@ from mlx_lm.generate import BatchGenerator, GenerationBatch, PromptProcessingBat
 from typing_extensions import override
 
 from mlxd.errors import NotFiniteError
-from mlxd.types import CacheFigures, FinishReason, MemoryFigures, ResolvedLimits
+from mlxd.types import FinishReason, ResolvedLimits
 from mlxd.wire.messages import Started
 from mlxd.worker.engine.request import EngineRequest
-from mlxd.worker.engine.runner import Runner, StepReport, as_failure
+from mlxd.worker.engine.runner import StepReport, as_failure
 from mlxd.worker.engine.sampled import Sampled, SampledToken
-from mlxd.worker.engine.step_budget import StepBudget
 from mlxd.worker.engine.step_cost import StepShape
-from mlxd.worker.engine.waiting_line import WaitingLine
-from mlxd.worker.runtime.entries.prompt_cache import PromptCache, always_rewinds, outcome
+from mlxd.worker.runtime.entries.entry_runner import EntryRunner
+from mlxd.worker.runtime.entries.prompt_cache import PromptCache, always_rewinds
 from mlxd.worker.runtime.loading import LoadedModel, leave_memory_unwired
 from mlxd.worker.runtime.sampling.finite import checked
 from mlxd.worker.runtime.sampling.logits_processors import MlxLmProcessor, make_processors
@@ -51,20 +50,15 @@ class _Row:
         return self.prefilled >= len(self.request.tokens)
 
 
-class ContiguousRunner(Runner):
-    """A batch with a cache of its own for each sequence. Without a ``cache`` nothing is reused. Prompts are computed one after the
-    other, chunk by chunk, each chunk in one step with the next token of every sequence that decodes.
+class ContiguousRunner(EntryRunner[_Row]):
+    """A batch with a cache of its own for each sequence. Prompts are computed one after the other, chunk by chunk, each chunk in one
+    step with the next token of every sequence that decodes.
     """
 
     def __init__(self, loaded: LoadedModel, cache: PromptCache | None, limits: ResolvedLimits) -> None:
-        self._loaded = loaded
-        self._cache = cache
-        self._limits = limits
-        self._budget = StepBudget(largest=_LARGEST_CHUNK[loaded.device])
+        super().__init__(loaded, cache, limits, largest_chunk=_LARGEST_CHUNK[loaded.device])
         self._planned_seconds = 0.0
-        self._waiting: WaitingLine[_Row] = WaitingLine(limits.priority_ageing)
         self._rows: dict[int, _Row] = {}  # by uid
-        self._joining: _Row | None = None  # neither waiting nor among the rows for sure
         self._owed = StepReport()  # what the next step has to report beside its own
         self._generator = make_generator(loaded.model, loaded.end_tokens)
 
@@ -123,35 +117,10 @@ class ContiguousRunner(Runner):
         if report.tokens:
             self._budget.observe(report.seconds, StepShape(decode_rows=decode_rows, prompts=len(computed), prefill_tokens=sum(computed)))
 
+    @property
     @override
-    def reconfigure(self, limits: ResolvedLimits) -> None:
-        self._limits = limits
-        self._waiting.ageing = limits.priority_ageing
-        if self._cache is not None:
-            self._cache.resize(max_entries=limits.cache_entries, max_bytes=limits.cache_bytes)
-
-    @override
-    def evict_cached(self) -> int:
-        return self._cache.clear() if self._cache is not None else 0
-
-    @override
-    def memory(self) -> MemoryFigures:
-        """Counts as KV what kept prompts and running requests hold."""
-        figures = self.cache()
-        return MemoryFigures(
-            weights=self._loaded.weight_bytes,
-            kv=figures.bytes_used + figures.bytes_cached,
-            mlx_active=mx.get_active_memory(),
-            mlx_cache=mx.get_cache_memory(),
-            mlx_peak=mx.get_peak_memory(),
-        )
-
-    @override
-    def cache(self) -> CacheFigures:
-        used = self._generator.prompt_cache_nbytes if self._rows else 0
-        if self._cache is None:
-            return CacheFigures(bytes_used=used)
-        return self._cache.figures(used)
+    def _running_bytes(self) -> int:
+        return self._generator.prompt_cache_nbytes if self._rows else 0
 
     # ---- before the step ----
 
@@ -170,17 +139,13 @@ class ContiguousRunner(Runner):
         """Admits one prompt at a time, so that who comes next is decided as late as can be."""
         if len(self._rows) >= self._limits.max_sequences or any(not row.decodes for row in self._rows.values()):
             return
-        row = next(iter(self._waiting), None)
-        if row is None:
-            return
-        self._joining = row
-        self._waiting.remove(row)
-        self._insert(row, report)
-        self._joining = None
+        if (row := self._take_first()) is not None:
+            self._insert(row, report)
+            self._joining = None
 
     def _insert(self, row: _Row, report: StepReport) -> None:
         request = row.request
-        found = self._cache.find(request.tokens) if self._cache is not None else None
+        found = self._find(request.tokens)
         cached = found.tokens if found else 0
         processors = make_processors(request.sampling, request.tokens, self._loaded.vocab_size)
         row.process = MlxLmProcessor(processors) if processors else None
@@ -194,7 +159,7 @@ class ContiguousRunner(Runner):
         )
         row.prefilled = cached
         self._rows[row.uid] = row
-        cache = outcome(request.tokens, found) if self._cache is not None else None
+        cache = self._outcome(request.tokens, found)
         report.started.append(Started(id=request.id, prompt_tokens=len(request.tokens), cached_tokens=cached, cache=cache))
 
     # ---- after the step ----
@@ -261,13 +226,8 @@ class ContiguousRunner(Runner):
             _log.exception("what a request computed could not be kept")
 
     def _fail_all(self, error: Exception, report: StepReport) -> None:
-        """Ends whoever runs, or was about to, but for those whose end is in ``report`` already; those that wait go on."""
-        _log.error("a step failed", exc_info=error)
-        struck = [*self._rows.values(), *([self._joining] if self._joining is not None else [])]
-        report.fail([row.request.id for row in struck], error)
-        for row in [row for row in struck if row in self._waiting]:
-            self._waiting.remove(row)
-        self._rows, self._joining = {}, None
+        self._strike(self._rows.values(), error, report)
+        self._rows = {}
         self._generator = make_generator(self._loaded.model, self._loaded.end_tokens)
 
 

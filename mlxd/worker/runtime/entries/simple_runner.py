@@ -14,15 +14,14 @@ from mlx_lm.models.cache import make_prompt_cache
 from typing_extensions import override
 
 from mlxd.errors import NotFiniteError
-from mlxd.types import CacheFigures, FinishReason, Limits, MemoryFigures, ResolvedLimits
+from mlxd.types import FinishReason, Limits, ResolvedLimits
 from mlxd.wire.messages import Started
 from mlxd.worker.engine.request import EngineRequest
-from mlxd.worker.engine.runner import Runner, StepReport
+from mlxd.worker.engine.runner import StepReport
 from mlxd.worker.engine.sampled import Sampled, SampledToken
-from mlxd.worker.engine.step_budget import StepBudget
 from mlxd.worker.engine.step_cost import StepShape
-from mlxd.worker.engine.waiting_line import WaitingLine
-from mlxd.worker.runtime.entries.prompt_cache import Found, PromptCache, always_rewinds, outcome
+from mlxd.worker.runtime.entries.entry_runner import EntryRunner
+from mlxd.worker.runtime.entries.prompt_cache import Found, PromptCache, always_rewinds
 from mlxd.worker.runtime.loading import LoadedModel
 from mlxd.worker.runtime.sampling.finite import checked
 from mlxd.worker.runtime.sampling.logits_processors import MlxLmProcessor, make_processors
@@ -39,19 +38,15 @@ class _Waiting:
     request: EngineRequest
 
 
-class SimpleRunner(Runner):
-    """Runs one request at a time. Without a ``cache`` nothing is reused."""
+class SimpleRunner(EntryRunner[_Waiting]):
+    """A runner of one request at a time."""
 
     def __init__(self, loaded: LoadedModel, cache: PromptCache | None, limits: ResolvedLimits) -> None:
-        self._loaded = loaded
-        self._cache = cache
-        self._budget = StepBudget(largest=_LARGEST_CHUNK[loaded.device])
+        super().__init__(loaded, cache, limits, largest_chunk=_LARGEST_CHUNK[loaded.device])
         self._chunks = Limits(step_tokens=self._budget.largest)
         self._shape = StepShape()  # of the present step
         self._stream = mx.default_stream(mx.default_device())
-        self._waiting: WaitingLine[_Waiting] = WaitingLine(limits.priority_ageing)
         self._session: _Session | None = None  # of the running request
-        self._joining: _Waiting | None = None  # neither waiting nor running for sure
 
     @override
     def add(self, request: EngineRequest) -> None:
@@ -116,50 +111,19 @@ class SimpleRunner(Runner):
             _log.exception("what request %s computed could not be kept", session.request.id)
 
     def _fail(self, error: Exception, report: StepReport) -> StepReport:
-        """Ends whoever runs, or was about to; those that wait go on."""
-        struck = self._session or self._joining
-        if self._joining is not None and self._joining in self._waiting:
-            self._waiting.remove(self._joining)
-        self._session = self._joining = None
-        if struck is not None:
-            _log.error("computing request %s failed", struck.request.id, exc_info=error)
-            report.fail([struck.request.id], error)
+        running, self._session = self._session, None
+        self._strike([] if running is None else [_Waiting(running.request)], error, report)
         return report
 
-    @override
-    def reconfigure(self, limits: ResolvedLimits) -> None:
-        self._waiting.ageing = limits.priority_ageing
-        if self._cache is not None:
-            self._cache.resize(max_entries=limits.cache_entries, max_bytes=limits.cache_bytes)
-
-    @override
-    def evict_cached(self) -> int:
-        return self._cache.clear() if self._cache is not None else 0
-
-    @override
-    def memory(self) -> MemoryFigures:
-        """Counts as KV what the prompt cache and the running request hold."""
-        return MemoryFigures(
-            weights=self._loaded.weight_bytes,
-            kv=(self._cache.nbytes if self._cache is not None else 0) + self._running_bytes,
-            mlx_active=mx.get_active_memory(),
-            mlx_cache=mx.get_cache_memory(),
-            mlx_peak=mx.get_peak_memory(),
-        )
-
-    @override
-    def cache(self) -> CacheFigures:
-        if self._cache is None:
-            return CacheFigures(bytes_used=self._running_bytes)
-        return self._cache.figures(self._running_bytes)
-
     @property
+    @override
     def _running_bytes(self) -> int:
         return sum(layer.nbytes for layer in self._session.layers) if self._session is not None else 0
 
     def _begin(self) -> "_Session":
-        self._joining = waiting = next(iter(self._waiting))
-        self._waiting.remove(waiting)
+        waiting = self._take_first()
+        if waiting is None:
+            raise RuntimeError("nobody waits")
         session = _Session(waiting.request)
         session.steps = self._run(session)
         self._session, self._joining = session, None
@@ -170,9 +134,9 @@ class SimpleRunner(Runner):
         some layers may hold more tokens than others.
         """
         request = session.request
-        found = self._cache.find(request.tokens) if self._cache is not None else None
+        found = self._find(request.tokens)
         session.begin(found or Found(make_prompt_cache(self._loaded.model), 0))
-        cache = outcome(request.tokens, found) if self._cache is not None else None
+        cache = self._outcome(request.tokens, found)
         started = Started(id=request.id, prompt_tokens=len(request.tokens), cached_tokens=found.tokens if found else 0, cache=cache)
         yield StepReport(started=[started])
         try:

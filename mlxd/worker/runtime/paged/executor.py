@@ -76,6 +76,12 @@ class PagedExecutor(Executor):
         return None if before is None else self._collect(before)
 
     @override
+    def trim(self, plan: StepPlan) -> None:
+        self._model.keep(plan.arenas)
+        self._model.states.drop(plan.dropped)
+        mx.clear_cache()
+
+    @override
     def not_finite(self, cached: Sequence[CachedBlock]) -> frozenset[int]:
         return self._model.not_finite(cached)
 

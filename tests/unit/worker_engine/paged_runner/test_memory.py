@@ -1,6 +1,7 @@
 """The cache full, shrunk and grown, and what is told of it."""
 
 import msgspec
+import pytest
 
 from mlxd.errors import CacheTooSmallError
 from mlxd.types import CacheOutcome, FinishReason
@@ -62,6 +63,27 @@ def test_evicting_drops_what_nobody_holds_and_is_no_eviction_for_want_of_room():
     rig.run()
     assert sum(report.evicted_blocks for report in rig.reports) == 0
     assert rig.started["b"].cache is CacheOutcome.MISS
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_an_idle_device_lets_go_of_what_is_evicted_at_once(ahead):
+    rig = Rig(snapshots=4, ahead=ahead)
+    rig.add("a", range(1, 30))
+    rig.run()
+    assert rig.executor.slots
+    assert rig.executor.snapshots
+    rig.runner.evict_cached()
+    assert not rig.executor.slots
+    assert not rig.executor.snapshots
+
+
+def test_an_idle_device_lets_go_of_what_a_smaller_cache_has_no_room_for():
+    rig = Rig(blocks=8, arenas=4)
+    rig.add("a", range(1, 100))
+    rig.run()
+    assert len(rig.executor.arenas) > 1
+    rig.runner.reconfigure(msgspec.structs.replace(rig.limits, cache_bytes=8 * BLOCK))
+    assert len(rig.executor.arenas) == 1
 
 
 def test_evictions_for_want_of_room_are_counted():
