@@ -16,15 +16,17 @@ PASSED_ON = (
     "PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TMP", "TEMP", "TZ", "LANG", "LANGUAGE", "LC_*", "TERM", "XDG_*",
     # the interpreter, and how the system links what it loads
     "PYTHON*", "VIRTUAL_ENV", "LD_*", "DYLD_*", "MALLOC_*",
-    # models: where they are, and how they are fetched
-    "MLXD_HOME", "HF_*", "HUGGINGFACE_*", "HUGGING_FACE_*", "TRANSFORMERS_*", "TOKENIZERS_*", "PIP_*", "NETRC",
-    "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_*", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
+    # models: where they are, and how their libraries behave
+    "MLXD_HOME", "HF_*", "HUGGINGFACE_*", "HUGGING_FACE_*", "TRANSFORMERS_*", "TOKENIZERS_*",
     # devices, their libraries, and the compiler that MLX's CPU backend calls
     "MLX_*", "MTL_*", "METAL_*", "CUDA_*", "NVIDIA_*", "NCCL_*", "OMP_*", "OPENBLAS_*", "VECLIB_*", "MKL_*", "GOTO_*",
     "CC", "CXX", "CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "LIBRARY_PATH", "SDKROOT", "DEVELOPER_DIR",
 )  # fmt: skip
+# Proxies and indexes are often written with a password in them: whoever fetches nothing gets none.
+FETCHING = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_*", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NETRC")
+FETCHING_BUILTIN = ("PIP_*",)
+FETCHING_FROM_THE_HUB = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")  # private models need one of them
 _SECRET = re.compile(r"(KEY|KEYS|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)$")
-_OF_THE_HUB = frozenset({"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"})  # private models need one of them
 
 
 def command(module: str) -> tuple[str, ...]:
@@ -32,19 +34,27 @@ def command(module: str) -> tuple[str, ...]:
     return (sys.executable, "-P", "-m", module)
 
 
-def environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """What of ``environ`` such a process gets. A name that ends as secrets do is none of it, but for the hub's own token."""
-    passed = {name: value for name, value in environ.items() if _is_passed_on(name)}
+def environment(environ: Mapping[str, str], source: str) -> dict[str, str]:
+    """Returns what of ``environ`` a process gets for the model at ``source``. A name that ends as secrets do is none of it, but for the
+    hub's own token where the model is of the hub.
+    """
+    patterns = (*PASSED_ON, *_for_fetching(source))
+    passed = {name: value for name, value in environ.items() if _is_passed_on(name.upper(), patterns)}  # proxies are written both ways
     if "PYTHONPATH" in passed:
         passed["PYTHONPATH"] = _without_relative(passed["PYTHONPATH"])
     return passed
 
 
-def _is_passed_on(name: str) -> bool:
-    upper = name.upper()  # proxies are written both ways
-    if _SECRET.search(upper):
-        return upper in _OF_THE_HUB
-    return any(upper.startswith(each[:-1]) if each.endswith("*") else upper == each for each in PASSED_ON)
+def _for_fetching(source: str) -> tuple[str, ...]:
+    if source.startswith(("/", "./", "../", "~")):
+        return ()
+    return (*FETCHING, *(FETCHING_BUILTIN if source.startswith("builtin:") else FETCHING_FROM_THE_HUB))
+
+
+def _is_passed_on(name: str, patterns: tuple[str, ...]) -> bool:
+    if _SECRET.search(name):
+        return name in patterns
+    return any(name.startswith(each[:-1]) if each.endswith("*") else name == each for each in patterns)
 
 
 def _without_relative(path: str) -> str:

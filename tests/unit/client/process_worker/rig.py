@@ -33,7 +33,7 @@ class Log:
 
 
 def make(*, hang_timeout=30.0, load_timeout=30.0, log=None, command=fake_worker.COMMAND):
-    return ProcessWorker("tiny", hang_timeout=hang_timeout, load_timeout=load_timeout, log=log or Log(), command=command)
+    return ProcessWorker("tiny", "fake/ok", hang_timeout=hang_timeout, load_timeout=load_timeout, log=log or Log(), command=command)
 
 
 @asynccontextmanager

@@ -97,7 +97,7 @@ async def test_a_daemon_killed_hard_leaves_no_worker(tmp_path):
             from tests.support.wire_requests import Watcher, load
 
             async def main():
-                worker = ProcessWorker("tiny", hang_timeout=30, load_timeout=30, log=print, command=fake_worker.COMMAND)
+                worker = ProcessWorker("tiny", "fake/ok", hang_timeout=30, load_timeout=30, log=print, command=fake_worker.COMMAND)
                 await worker.start(load(), Watcher())
                 print(worker.pid, flush=True)
                 await asyncio.Event().wait()

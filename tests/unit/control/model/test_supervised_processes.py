@@ -22,7 +22,12 @@ QUICK = {"restart_backoff": "1ms", "restart_backoff_max": "5ms", "heartbeat_inte
 def make_worker(name, config):
     watch = config.worker
     return ProcessWorker(
-        name, hang_timeout=watch.hang_timeout, load_timeout=watch.load_timeout, log=lambda *_: None, command=fake_worker.COMMAND
+        name,
+        config.source,
+        hang_timeout=watch.hang_timeout,
+        load_timeout=watch.load_timeout,
+        log=lambda *_: None,
+        command=fake_worker.COMMAND,
     )
 
 
