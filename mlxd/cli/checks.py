@@ -16,7 +16,7 @@ import psutil
 from mlxd.config.schema import Config
 from mlxd.config.source import is_local
 from mlxd.control.ledger import memory_limit
-from mlxd.terminal.values import size
+from mlxd.quantities import size
 
 _PACKAGES = ("mlx", "mlx-lm")
 _OPENBLAS = "libopenblas.so.0"  # what workers load before MLX

@@ -95,7 +95,7 @@ def _sizes_are_of_this_machine(config: Config, document: Document) -> Iterator[P
     for key, size in sizes.items():
         if size is not None and size > ram:
             found = f"found {shown(format_size(size))}, more than this machine's memory"
-            yield Problem(key, f"{found}; must be at most {shown(format_size(ram))}", (key,))
+            yield Problem(key, f"{found}; must be at most {shown(format_size(ram >> 20 << 20))}", (key,))
 
 
 def machine_memory() -> int:

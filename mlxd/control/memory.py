@@ -14,7 +14,7 @@ import msgspec
 import psutil
 import structlog
 
-from mlxd.config.units import format_size
+from mlxd import quantities
 from mlxd.control.auto_cache import AUTO_FRACTION, Member, shares
 from mlxd.control.ledger import Ledger
 from mlxd.wire.messages import NeedsMemory
@@ -236,8 +236,8 @@ class ModelMemory:
         return [one for one in self._holders() if one.name != model and one.gives_way_in is not None and reserved.get(one.name)]
 
     def describe(self) -> str:
-        held = ", ".join(f"{model} {format_size(size)}" for model, size in self.by_model().items())
-        return f"memory.limit is {format_size(self.ledger.limit)}, of which {held or 'nothing'} is reserved"
+        held = ", ".join(f"{model} {quantities.size(reserved)}" for model, reserved in self.by_model().items())
+        return f"memory.limit is {quantities.size(self.ledger.limit)}, of which {held or 'nothing'} is reserved"
 
     def by_model(self) -> dict[str, int]:
         """Returns the bytes that each model has reserved, all its workers together."""

@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from mlxd.config.keys import dotted
-from mlxd.terminal.values import printable, size
+from mlxd.quantities import size
+from mlxd.terminal.values import printable
 
 _DONE = {
     "applied": ("applied", "green", "this is what runs now"),

@@ -10,8 +10,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from mlxd.quantities import size
 from mlxd.terminal.ranked_table import Column, lines
-from mlxd.terminal.values import NOTHING, ago, counted, on_one_line, printable, size, time_of
+from mlxd.terminal.values import NOTHING, ago, counted, on_one_line, printable, time_of
 
 _STATE_STYLES = {"ready": "green", "loading": "yellow", "draining": "yellow", "failed": "bold red", "stopped": "dim"}
 

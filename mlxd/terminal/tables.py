@@ -8,7 +8,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mlxd.terminal.values import NOTHING, ago, counted, printable, size
+from mlxd.quantities import size
+from mlxd.terminal.values import NOTHING, ago, counted, printable
 
 _TEXTS = ("MODEL", "REQUEST", "STAGE")  # columns of words; the others are of numbers
 

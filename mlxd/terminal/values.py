@@ -1,4 +1,4 @@
-"""How values of the admin API are written for people: times, spans, sizes, and text that is not ours."""
+"""How values of the admin API are written for people: times, spans, and text that is not ours."""
 
 from datetime import datetime
 
@@ -22,15 +22,6 @@ def span(seconds: float) -> str:
     parts = [(whole // 86400, "d"), (whole // 3600 % 24, "h"), (whole // 60 % 60, "m"), (whole % 60, "s")]
     first = next((index for index, (count, _) in enumerate(parts) if count), 3)
     return " ".join(f"{count}{unit}" for count, unit in parts[first : first + 2])
-
-
-def size(count: float) -> str:
-    """Returns bytes in three digits or four: ``"812 MiB"``, ``"1.2 GiB"``."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1000:
-            return f"{count:.1f} {unit}" if count < 10 and unit != "B" else f"{count:.0f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"
 
 
 def per_second(rate: float | None) -> str:

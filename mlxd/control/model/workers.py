@@ -11,9 +11,9 @@ from typing import Any, Protocol
 import msgspec
 import structlog
 
+from mlxd import quantities
 from mlxd.client.worker_client import WorkerClient, WorkerExit
 from mlxd.config.schema import ModelTable
-from mlxd.config.units import format_size
 from mlxd.control.model.worker_run import WorkerRun
 from mlxd.control.telemetry import Telemetry
 from mlxd.errors import InsufficientMemoryError, MlxdError
@@ -299,8 +299,8 @@ class Workers:
     def insufficient(self, needs: NeedsMemory) -> InsufficientMemoryError:
         """Returns the error that says why there is no room for ``needs``, as things are now."""
         return InsufficientMemoryError(
-            f'the model "{self._name}" needs {format_size(needs.total)} ({format_size(needs.weights)} of weights, '
-            f"{format_size(needs.cache)} of cache, {format_size(needs.transients)} to compute), but {self._memory.describe()}",
+            f'the model "{self._name}" needs {quantities.size(needs.total)} ({quantities.size(needs.weights)} of weights, '
+            f"{quantities.size(needs.cache)} of cache, {quantities.size(needs.transients)} to compute), but {self._memory.describe()}",
             retry_after=30.0,
         )
 

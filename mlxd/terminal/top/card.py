@@ -4,13 +4,14 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
+from mlxd.quantities import size
 from mlxd.terminal.status_table import model_name, process_bytes
 from mlxd.terminal.top.charts import curve, fitting_bar
 from mlxd.terminal.top.frame import Frame, Model
 from mlxd.terminal.top.history import NOW, WINDOW, Kind, Recent
 from mlxd.terminal.top.kv import kv_figures, kv_parts
 from mlxd.terminal.top.line import GAP, line, rule
-from mlxd.terminal.values import NOT_MEASURED, NOTHING, counted, latency, on_one_line, per_second, share, size
+from mlxd.terminal.values import NOT_MEASURED, NOTHING, counted, latency, on_one_line, per_second, share
 
 FACTS = 5  # lines that are not curves: the title, and one fact each
 LEAST = FACTS + 2

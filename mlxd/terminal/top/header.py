@@ -7,11 +7,12 @@ from typing import Any
 
 from rich.text import Text
 
+from mlxd.quantities import size
 from mlxd.terminal.top.charts import Part, fitting_bar
 from mlxd.terminal.top.frame import Frame
 from mlxd.terminal.top.history import NOW
 from mlxd.terminal.top.line import line, spread
-from mlxd.terminal.values import NOTHING, ago, on_one_line, per_second, share, size, span
+from mlxd.terminal.values import NOTHING, ago, on_one_line, per_second, share, span
 
 _BAR = 40  # characters
 _KEYS = (("q", "quit"), ("?", "help"), ("↑↓", "model"), ("⏎", "only this model"), ("s", "sort"), ("p", "pause"))

@@ -5,8 +5,8 @@ from typing import Any
 
 from rich.text import Text
 
+from mlxd.quantities import size
 from mlxd.terminal.top.charts import Part
-from mlxd.terminal.values import size
 
 
 def kv_parts(cache: Mapping[str, Any]) -> list[Part]:

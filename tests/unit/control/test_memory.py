@@ -121,11 +121,11 @@ async def test_a_model_with_two_workers_is_one_holder(rig):
     rig.holds("one", 30)
     rig.memory.reserve("one#2", 20)
     assert rig.memory.by_model() == {"one": 50}
-    assert rig.memory.describe() == "memory.limit is 100B, of which one 50B is reserved"
+    assert rig.memory.describe() == "memory.limit is 100 B, of which one 50 B is reserved"
 
 
 async def test_an_empty_account_is_described(rig):
-    assert rig.memory.describe() == "memory.limit is 100B, of which nothing is reserved"
+    assert rig.memory.describe() == "memory.limit is 100 B, of which nothing is reserved"
 
 
 async def test_a_name_may_hold_any_sign(rig):

@@ -4,24 +4,6 @@ import pytest
 
 from mlxd.terminal import values
 
-MIB = 2**20
-
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [
-        (0, "0 B"),
-        (999, "999 B"),
-        (1024, "1.0 KiB"),
-        (812 * MIB, "812 MiB"),
-        (1000 * MIB, "1.0 GiB"),
-        (48 * 2**30, "48 GiB"),
-        (2**41, "2.0 TiB"),
-    ],
-)
-def test_sizes(count, text):
-    assert values.size(count) == text
-
 
 @pytest.mark.parametrize(
     ("since", "text"),

@@ -121,7 +121,7 @@ def test_no_pip(resolve, monkeypatch):
 def test_disk_too_full_is_seen_before_anything_is_fetched(resolve, monkeypatch, served):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1 << 20))
     before = len(served[2].completed)
-    with pytest.raises(ModelSourceError, match=r"builtin:tiny needs \d+ MiB of disk .* has 1 MiB free"):
+    with pytest.raises(ModelSourceError, match=r"builtin:tiny needs \d+ MiB of disk .* has 1.0 MiB free"):
         resolve()
     assert len(served[2].completed) == before
 

@@ -39,8 +39,8 @@ async def test_a_model_that_never_fits_says_what_it_needs_and_who_has_it(make, f
     await (await factory.next()).need(2**30)
     await reach(second, ModelState.FAILED)
     assert second.status().last_error == (
-        'the model "second" needs 1GiB (1GiB of weights, 0B of cache, 0B to compute), '
-        "but memory.limit is 1GiB, of which first 512MiB is reserved"
+        'the model "second" needs 1.0 GiB (1.0 GiB of weights, 0 B of cache, 0 B to compute), '
+        "but memory.limit is 1.0 GiB, of which first 512 MiB is reserved"
     )
     assert first.state is ModelState.READY  # what loads by itself pushes nobody out
 

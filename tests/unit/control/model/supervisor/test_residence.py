@@ -86,7 +86,7 @@ async def test_a_pinned_or_busy_one_is_not_waited_for(make, factory, lifecycle):
         client.streams.open("r1")
     asking = asyncio.create_task(two.become_ready())
     await (await factory.next()).need(60)
-    with pytest.raises(Exception, match="one 60B is reserved"):
+    with pytest.raises(Exception, match="one 60 B is reserved"):
         await asyncio.wait_for(asking, PATIENCE)
 
 
