@@ -9,16 +9,20 @@ from aiohttp import HttpVersion11, web
 
 from mlxd.errors import ForbiddenError, InvalidRequestError, excerpt
 
+# A proxy in front may look at the first of two, and we at the other.
+_SINGLE = ("Authorization", "Content-Type", "Expect")
 _CONTINUED = web.RequestKey("mlxd.continued", bool)
 
 
 def check_framing(request: web.Request) -> None:
-    """Raises ``InvalidRequestError`` for a transfer coding other than ``chunked`` and an expectation other than to continue, and
-    ``ForbiddenError`` for a target on another host.
+    """Raises ``InvalidRequestError`` for a transfer coding other than ``chunked``, an expectation other than to continue, and a header
+    twice of which there can be one; and ``ForbiddenError`` for a target on another host.
     """
     if _has_odd_codings(request):
         codings = excerpt(", ".join(request.headers.getall("Transfer-Encoding")))
         raise InvalidRequestError(f'the Transfer-Encoding "{codings}" is not understood; only "chunked" is, in HTTP/1.1')
+    if twice := [name for name in _SINGLE if len(request.headers.getall(name, ())) > 1]:
+        raise InvalidRequestError(f"the header {twice[0]} is sent more than once, and may be sent once")
     if request.headers.get("Expect") and request.version >= HttpVersion11 and not _expects_continue(request):
         raise InvalidRequestError('the only expectation understood is "Expect: 100-continue"')
     if "://" in request.raw_path.partition("?")[0] and request.url.raw_authority.lower() != request.headers.get("Host", "").lower():
@@ -48,7 +52,7 @@ async def close_where_unsure(request: web.Request, response: web.StreamResponse)
 
 
 def _expects_continue(request: web.BaseRequest) -> bool:
-    return request.headers.get("Expect", "").lower() == "100-continue"
+    return any(expected.lower() == "100-continue" for expected in request.headers.getall("Expect", ()))
 
 
 def _holds_its_body_back(request: web.Request) -> bool:

@@ -119,6 +119,8 @@ REFUSED = {
     "coding": (POST + b"Content-Encoding: br\r\nContent-Length: 2\r\n\r\n{}", 415),
     "expectation": (POST + b"Expect: miracles\r\nContent-Length: 2\r\n\r\n{}", 400),
     "json": (POST + b"Content-Length: 2\r\n\r\n{x", 400),
+    "two keys": (POST + b"Authorization: Bearer a\r\nauthorization: Bearer a\r\nContent-Length: 2\r\n\r\n{}", 400),
+    "two types": (POST + b"Content-Type: text/plain\r\nContent-Length: 2\r\n\r\n{}", 400),
     "another host in the target": (b"GET http://evil.example/health HTTP/1.1\r\nHost: localhost\r\n\r\n", 403),
 }
 
@@ -147,6 +149,8 @@ REFUSED_BY_HEADERS = {
     "type": (POST.replace(b"json", b"xml"), 415),
     "coding": (POST + b"Content-Encoding: zstd\r\n", 415),
     "size": (POST, 413),
+    "two expectations": (POST + b"Expect: miracles\r\n", 400),
+    "two keys": (POST + b"Authorization: Bearer right\r\nAuthorization: Bearer right\r\n", 400),
     "key": (POST + b"Authorization: Bearer wrong\r\n", 401),
 }
 
