@@ -12,6 +12,7 @@ from mlxd.worker.facts.checks import check_values
 from mlxd.worker.facts.context import Context, find_context
 from mlxd.worker.facts.end_tokens import EndTokens, find_end_tokens
 from mlxd.worker.facts.json_document import AGAIN, JsonDocument, is_there
+from mlxd.worker.facts.packing import check_packing
 from mlxd.worker.facts.sources import Sources
 from mlxd.worker.facts.weights import PATTERN, Weights, find_weights
 
@@ -57,6 +58,7 @@ class DirectoryFacts:
         whole = WholeDirectory.check(directory)
         with _named_errors(directory):
             check_values(whole.sources)
+            check_packing(whole.sources, whole.weights)
             return cls(
                 directory,
                 whole.sources.config,

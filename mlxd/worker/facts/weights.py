@@ -27,11 +27,14 @@ _MOST_SHARDS = 10_000
 
 @dataclass(frozen=True)
 class Weights:
-    """The weights of a model, of which ``files`` are read; ``ignored`` look like weights too. All are names in the model's directory."""
+    """The weights of a model, of which ``files`` are read; ``ignored`` look like weights too. Both are names in the model's directory, and
+    ``tensors`` those of what ``files`` hold.
+    """
 
     files: tuple[str, ...]
     origin: str
     ignored: tuple[str, ...] = ()
+    tensors: frozenset[str] = frozenset()
 
 
 def find_weights(directory: Path) -> Weights:
@@ -41,7 +44,7 @@ def find_weights(directory: Path) -> Weights:
     chosen, origin = _choose(directory, index, present)
     tensors = {name: read_tensor_names(directory / name) for name in sorted(chosen)}
     _check_disjoint(directory, tensors)
-    return Weights(tuple(tensors), origin, tuple(sorted(present - chosen)))
+    return Weights(tuple(tensors), origin, tuple(sorted(present - chosen)), frozenset().union(*tensors.values()))
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,11 @@ def _choose(directory: Path, index: _Index | None, present: AbstractSet[str]) ->
         if not missing:
             others = [found for found in sets if not found <= index.files]
             if others:
-                raise _ambiguous(directory, index.files, others[0])
+                raise (
+                    _left_out(directory, index.files, others[0])
+                    if others[0] & index.files
+                    else _ambiguous(directory, index.files, others[0])
+                )
             return index.files, INDEX
     if len(sets) > 1:
         raise _ambiguous(directory, *sets[:2])
@@ -130,6 +137,12 @@ def _ambiguous(directory: Path, one: Iterable[str], other: Iterable[str]) -> Mod
     return ModelSourceError(
         f"{directory} holds two sets of weights, {_named(one)} and {_named(other)}; move one of them out of the directory"
     )
+
+
+def _left_out(directory: Path, indexed: AbstractSet[str], whole: AbstractSet[str]) -> ModelSourceError:
+    """Returns the error for an index that names a part of a whole set."""
+    found, left = sorted(indexed & whole), sorted(whole - indexed)
+    return ModelSourceError(f"{directory / INDEX} names {_named(found)}, but not {_named(left)}, of one set of files; {AGAIN}")
 
 
 def _named(files: Iterable[str]) -> str:

@@ -94,6 +94,13 @@ def test_two_whole_sets_are_refused_by_name(sharded, indexed):
     assert f"{SHARDS[0]} and 2 more" in refusal(sharded)
 
 
+def test_an_index_of_a_part_of_its_set_says_what_it_leaves_out(sharded):
+    index = json.loads((sharded / INDEX).read_text())
+    index["weight_map"] = {tensor: name for tensor, name in index["weight_map"].items() if name != SHARDS[1]}
+    (sharded / INDEX).write_text(json.dumps(index))
+    assert f"{INDEX} names {SHARDS[0]} and 1 more, but not {SHARDS[1]}, of one set of files" in refusal(sharded)
+
+
 def test_one_file_of_any_name_will_do_and_two_will_not(whole):
     (whole / WHOLE).rename(whole / "model-4bit.safetensors")
     assert find_weights(whole).files == ("model-4bit.safetensors",)
