@@ -10,7 +10,7 @@ from aiohttp import HttpVersion11, web
 from mlxd.errors import ForbiddenError, InvalidRequestError, excerpt
 
 # A proxy in front may look at the first of two, and we at the other.
-_SINGLE = ("Authorization", "Content-Type", "Expect")
+_SINGLE = ("Authorization", "Expect")
 _CONTINUED = web.RequestKey("mlxd.continued", bool)
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from mlxd import quantities
+from mlxd.config.units import parse_size
 
 MIB = 2**20
 
@@ -21,3 +22,9 @@ MIB = 2**20
 )
 def test_sizes(count, text):
     assert quantities.size(count) == text
+
+
+@pytest.mark.parametrize("count", [0, 1, 999, 1000, 1025, 32769, 5 * MIB, 5 * MIB + 1, 10 * MIB + 1, 201798272, 999 * MIB + 1, 2**41 + 1])
+def test_what_somebody_has_to_write_down_suffices(count):
+    text = quantities.least_size(count)
+    assert count <= parse_size(text) <= 1.1 * count

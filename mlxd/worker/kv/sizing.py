@@ -44,9 +44,8 @@ class CacheSizing:
         blocks, snapshots = self._divide(max(0, limit - running * self.state_bytes))
         if blocks < _LEAST_BLOCKS or (self.state_bytes and not snapshots):
             least = max(_LEAST_BLOCKS * self.block_bytes, self.state_bytes) * (4 if self.state_bytes else 1) + self.state_bytes
-            raise ConfigError(
-                [f"cache.memory is {quantities.size(limit)}, but the cache of this model needs at least {quantities.size(least)}; raise it"]
-            )
+            needed = f"the cache of this model needs at least {quantities.least_size(least)}"
+            raise ConfigError([f"cache.memory is {quantities.size(limit)}, but {needed}; raise it"])
         arena_blocks = min(blocks, max(-(-_LEAST_ARENA // self.block_size), blocks // _ARENAS))
         return CacheSizes(arena_blocks, blocks // arena_blocks, snapshots, running)
 

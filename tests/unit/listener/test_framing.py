@@ -73,6 +73,7 @@ SMUGGLING = {
     "line feed in a chunk extension": POST + CHUNKED + b"\r\n2;a\n{}\r\n0\r\n\r\n",
     "chunk longer than its size": POST + CHUNKED + b"\r\n2\r\n{}x\r\n0\r\n\r\n",
     "length in a trailer": POST + CHUNKED + b"\r\n2\r\n{}\r\n0\r\nContent-Length: 5\r\n\r\n",
+    "two types": POST + b"Content-Type: text/plain\r\nContent-Length: 2\r\n\r\n{}",
     "two hosts": b"GET /echo HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n",
     "no host": b"GET /echo HTTP/1.1\r\n\r\n",
     "version": b"GET /echo HTTP/1.2\r\nHost: localhost\r\n\r\n",
@@ -120,7 +121,6 @@ REFUSED = {
     "expectation": (POST + b"Expect: miracles\r\nContent-Length: 2\r\n\r\n{}", 400),
     "json": (POST + b"Content-Length: 2\r\n\r\n{x", 400),
     "two keys": (POST + b"Authorization: Bearer a\r\nauthorization: Bearer a\r\nContent-Length: 2\r\n\r\n{}", 400),
-    "two types": (POST + b"Content-Type: text/plain\r\nContent-Length: 2\r\n\r\n{}", 400),
     "another host in the target": (b"GET http://evil.example/health HTTP/1.1\r\nHost: localhost\r\n\r\n", 403),
 }
 

@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlxd.config.units import parse_size
 from mlxd.errors import ConfigError
 from mlxd.worker.kv.sizing import CacheSizing
 
@@ -50,5 +51,5 @@ def test_another_limit_changes_the_number_of_arenas_not_their_size():
 def test_the_error_says_how_much_it_takes(state_bytes):
     with pytest.raises(ConfigError, match="at least") as caught:
         CacheSizing(16, 1024, state_bytes).sizes(1000)
-    least = int(caught.value.problems[0].split("at least ")[1].split(";")[0])
+    least = parse_size(caught.value.problems[0].split("at least ")[1].split(";")[0])
     CacheSizing(16, 1024, state_bytes).sizes(least)

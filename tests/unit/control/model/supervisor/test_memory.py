@@ -92,7 +92,7 @@ async def test_a_request_for_what_does_not_fit_is_told_so_and_the_next_one_start
     lazy = make(lifecycle={"load": "lazy"})
     asking = asyncio.create_task(lazy.become_ready())
     await (await factory.next()).need(101)
-    with pytest.raises(InsufficientMemoryError, match="needs 101B") as caught:
+    with pytest.raises(InsufficientMemoryError, match="needs 101 B") as caught:
         await asyncio.wait_for(asking, PATIENCE)
     assert caught.value.retry_after > 0
     await reach(lazy, ModelState.STOPPED)
@@ -160,7 +160,7 @@ async def test_and_where_the_new_one_cannot_load_the_old_one_is_put_back(make, f
     assert back.load.source == "org/tiny"
     await back.need(60)
     back.become_ready()
-    assert "needs 101B" in await settled(supervisor)
+    assert "needs 101 B" in await settled(supervisor)
     assert supervisor.require_ready().client is back
 
 
@@ -173,7 +173,7 @@ async def test_a_cache_that_grows_beyond_the_limit_is_refused(make, factory):
     client.become_ready()
     await reach(supervisor, ModelState.READY)
     supervisor.apply(make.table(cache={"memory": "600B"}))
-    assert "memory.limit is 1KB" in await settled(supervisor)
+    assert "memory.limit is 1.0 KiB" in await settled(supervisor)
     assert supervisor.status().limits.cache_bytes == 300
     assert make.memory.by_model() == {"tiny": 800}
     make.memory.set_limit(2000)
