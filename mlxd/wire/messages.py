@@ -206,7 +206,7 @@ class Delta(_Message, frozen=True, kw_only=True, omit_defaults=True):
     id: str
     parts: list[Part]
     tokens: int
-    logprobs: list[TokenLogprobs] = []  # of these tokens, where they are wanted
+    logprobs: list[TokenLogprobs] = []  # where they are wanted: of tokens that no stop string can cut off any more
 
     @property
     def text(self) -> str:
@@ -225,7 +225,7 @@ class Finished(_Message, frozen=True, kw_only=True, omit_defaults=True):
     timings: Timings
     matched_stop: str | None = None  # the stop string that ended it
     matched_token: int | None = None  # of ``Stopping.token_ids``, the one that ended it
-    logprobs: list[TokenLogprobs] = []  # of the tokens that no ``Delta`` carried, where they are wanted
+    logprobs: list[TokenLogprobs] = []  # those that no ``Delta`` carried: together, of all tokens whose text is shown
     cumulative_logprob: float | None = None  # the sum over all generated tokens, where they are wanted
     warnings: list[str] = []  # what a client should know of the answer, such as a call that could not be read
 

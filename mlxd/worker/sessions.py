@@ -9,13 +9,17 @@ from dataclasses import dataclass
 
 from mlxd.errors import GenerationError, MlxdError
 from mlxd.types import FinishReason, Limits, Timings, Usage
-from mlxd.wire.messages import Delta, ErrorInfo, Events, Failed, Finished, Generate, Load, RequestEvent, Started
-from mlxd.worker.engine.events import Ended, EngineEvent, StepOutput
+from mlxd.wire.logprobs import TokenLogprobs
+from mlxd.wire.messages import Delta, Echo, ErrorInfo, Events, Failed, Finished, Generate, Load, RequestEvent, Started
+from mlxd.wire.output_spec import OutputSpec
+from mlxd.wire.prompts import TextPrompt
+from mlxd.worker.engine.events import Ended, EngineEvent, PromptScored, StepOutput
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.request_queue import RequestQueue
 from mlxd.worker.engine.sampled import Sampled, SampledToken
 from mlxd.worker.request_encoder import RequestEncoder
 from mlxd.worker.text.answers import AnswerReader
+from mlxd.worker.text.logprobs import AnswerLogprobs, TokenTexts, prompt_logprobs
 from mlxd.worker.text.output import Piece, TextOutput
 
 _log = logging.getLogger(__name__)
@@ -23,11 +27,19 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class _Session:
-    """A request that is not over, and has ``started`` once it left the queue."""
+    """A request that is not over, and has ``started`` once it left the queue. ``echo`` is its prompt's text, where that is wanted."""
 
     request: EngineRequest
     output: TextOutput
+    spec: OutputSpec
+    logprobs: AnswerLogprobs | None
+    echo: str | None
     started: Started | None = None
+    matched_token: int | None = None
+
+    def take_logprobs(self) -> list[TokenLogprobs]:
+        """Returns those that can be told by now."""
+        return [] if self.logprobs is None else self.logprobs.take()
 
 
 class Sessions:
@@ -46,6 +58,7 @@ class Sessions:
         self._interval = load.limits.stream_interval
         self._encoder = encoder
         self._answers = answers
+        self._texts = TokenTexts(answers.decode, answers.kinds)
         self._queue = queue
         self._send = send
         self._open: dict[str, _Session] = {}
@@ -98,11 +111,21 @@ class Sessions:
             self._fail(request_id, error)
 
     async def _tokenize(self, generate: Generate, arrived: float) -> None:
-        request = await asyncio.get_running_loop().run_in_executor(self._tokenizing, self._encoder.encode, generate, arrived)
+        run = asyncio.get_running_loop().run_in_executor
+        request = await run(self._tokenizing, self._encoder.encode, generate, arrived)
         output = self._answers.output(request.tokens, generate.output, self._interval)
-        self._open[generate.id] = _Session(request, output)
+        logprobs = None if request.logprobs is None else AnswerLogprobs(self._texts, self._answers.kinds.controls, generate.output)
+        echo = await run(self._tokenizing, self._echo_text, generate, request) if generate.output.echo else None
+        self._open[generate.id] = _Session(request, output, generate.output, logprobs, echo)
         if not self._queue.put(request):
             del self._open[generate.id]  # aborted meanwhile
+
+    def _echo_text(self, generate: Generate, request: EngineRequest) -> str:
+        """Returns the prompt as the client wrote it, or what its tokens say, control tokens included."""
+        if isinstance(generate.prompt, TextPrompt):
+            return generate.prompt.text
+        first, *others = request.tokens
+        return b"".join([self._texts.first(first), *map(self._texts.raw, others)]).decode(errors="replace")
 
     def abort(self, request_id: str) -> None:
         """Ends a request of which nothing more is said; the engine stops within one step or prefill chunk."""
@@ -133,7 +156,10 @@ class Sessions:
         match event:
             case Started():
                 session.started = event
-                return [event]
+                return [event, *self._echo(session)]
+            case PromptScored():
+                tokens = prompt_logprobs(self._texts, session.request.tokens[0], event.tokens)
+                return [Echo(id=event.id, text=session.echo or "", tokens=tokens)]
             case Sampled():
                 return self._take(session, event, timings[event.id])
             case Ended():
@@ -142,6 +168,12 @@ class Sessions:
                 del self._open[event.id]
                 return [event]
 
+    def _echo(self, session: _Session) -> list[RequestEvent]:
+        """Returns the echo of a prompt whose log-probabilities are not waited for."""
+        if session.echo is None or session.request.prompt_logprobs:
+            return []
+        return [Echo(id=session.request.id, text=session.echo)]
+
     def _take(self, session: _Session, event: Sampled, timings: Timings) -> list[RequestEvent]:
         told: list[RequestEvent] = []
         for token in event.with_text:
@@ -149,13 +181,26 @@ class Sessions:
             if session.output.matched_stop is not None:
                 self._queue.withdraw(event.id)  # the engine need not go on
                 return [*told, self._finish(session, FinishReason.STOP, timings)]
-        if event.is_end:
-            session.output.push_end_token(event.tokens[-1].id)
-        return told
+        return told + self._end_token(session, event.tokens[-1]) if event.is_end else told
 
     def _token(self, session: _Session, token: SampledToken) -> list[RequestEvent]:
+        if session.logprobs is not None:
+            session.logprobs.push(token)
         piece = session.output.push(token.id)
-        return [Delta(id=session.request.id, parts=piece.parts, tokens=piece.tokens)] if piece else []
+        if piece is None:
+            return []
+        return [Delta(id=session.request.id, parts=piece.parts, tokens=piece.tokens, logprobs=session.take_logprobs())]
+
+    def _end_token(self, session: _Session, token: SampledToken) -> list[RequestEvent]:
+        """Takes the token that ends the answer, which is shown only if it is one that the client named, and wants to see."""
+        if token.id in session.request.stopping.token_ids:
+            session.matched_token = token.id
+            if session.spec.include_stop:
+                return self._token(session, token)
+        if session.logprobs is not None:
+            session.logprobs.push_end(token)
+        session.output.push_end_token(token.id)
+        return []
 
     def _finish(self, session: _Session, reason: FinishReason, timings: Timings) -> Finished:
         del self._open[session.request.id]
@@ -171,6 +216,9 @@ class Sessions:
             usage=usage,
             timings=timings,
             matched_stop=session.output.matched_stop,
+            matched_token=session.matched_token,
+            logprobs=[] if session.logprobs is None else session.logprobs.finish(session.output.matched_stop),
+            cumulative_logprob=None if session.logprobs is None else session.logprobs.cumulative,
         )
 
     def _fail(self, request_id: str, error: MlxdError) -> None:

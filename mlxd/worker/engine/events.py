@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from mlxd.types import FinishReason, Timings
 from mlxd.wire.messages import Failed, Started, StepStats
-from mlxd.worker.engine.sampled import Sampled
+from mlxd.worker.engine.sampled import Sampled, SampledToken
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,15 @@ class Ended:
     reason: FinishReason
 
 
-EngineEvent = Started | Sampled | Ended | Failed
+@dataclass(frozen=True)
+class PromptScored:
+    """The log-probabilities of a prompt's tokens, from its second on. It comes once, before anything is sampled, where they are wanted."""
+
+    id: str
+    tokens: tuple[SampledToken, ...]
+
+
+EngineEvent = Started | PromptScored | Sampled | Ended | Failed
 
 
 @dataclass

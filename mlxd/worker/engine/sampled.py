@@ -11,7 +11,10 @@ class TokenLogprob(msgspec.Struct, frozen=True):
 
 
 class SampledToken(msgspec.Struct, frozen=True):
-    """The id of a sampled token; where the request asked for them, its log-probability, and the most likely tokens of its position."""
+    """The id of a sampled token, or of a prompt's; where the request asked for them, its log-probability, and the most likely tokens of its
+    position, in falling order. Log-probabilities are natural, of the model's own logits: before bias, penalties, temperature and
+    constraints (vLLM's "raw"); and finite.
+    """
 
     id: int
     logprob: float | None = None
