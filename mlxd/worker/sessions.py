@@ -113,7 +113,7 @@ class Sessions:
     async def _tokenize(self, generate: Generate, arrived: float) -> None:
         run = asyncio.get_running_loop().run_in_executor
         request = await run(self._tokenizing, self._encoder.encode, generate, arrived)
-        output = self._answers.output(request.tokens, generate.output, self._interval)
+        output = self._answers.output(request.prompt, generate.output, self._interval)
         logprobs = None if request.logprobs is None else AnswerLogprobs(self._texts, self._answers.kinds.controls, generate.output)
         echo = await run(self._tokenizing, self._echo_text, generate, request) if generate.output.echo else None
         self._open[generate.id] = _Session(request, output, generate.output, logprobs, echo)
@@ -219,6 +219,7 @@ class Sessions:
             matched_token=session.matched_token,
             logprobs=[] if session.logprobs is None else session.logprobs.finish(session.output.matched_stop),
             cumulative_logprob=None if session.logprobs is None else session.logprobs.cumulative,
+            warnings=[*session.output.warnings],
         )
 
     def _fail(self, request_id: str, error: MlxdError) -> None:

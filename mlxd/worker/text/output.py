@@ -60,6 +60,11 @@ class TextOutput:
         """Returns the stop string that was found: the request is over then, whatever the engine still computes. None until one is found."""
         return self._stops.matched
 
+    @property
+    def warnings(self) -> Sequence[str]:
+        """Returns what a client should know of the answer so far."""
+        return self._parser.warnings
+
     def push(self, token: int) -> Piece | None:
         """Takes one generated token, and returns what is to be delivered now, if anything. Is not called after a stop string matched."""
         self._read(token)

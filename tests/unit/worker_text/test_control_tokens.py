@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from mlxd.wire.output_spec import OutputSpec
 from mlxd.wire.parts import Reasoning, Text, joined
+from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt, Opening
 from mlxd.worker.text.answers import AnswerReader
 from mlxd.worker.text.token_kinds import TokenKinds
 
@@ -38,10 +39,11 @@ class Tokens:
         return [ord(character) for character in text]
 
 
-def answer(kind, written, *, prompt="", stop=(), interval=1, end=None):
+def answer(kind, written, *, prompt="", opening=Opening.NONE, stop=(), interval=1, end=None):
     """The parts of an answer, and the stop string that ended it. ``written``: text with control tokens, or ids."""
     tokens = Tokens(kind)
-    output = tokens.reader.output(tokens.encode(prompt), OutputSpec(stop=list(stop)), interval)
+    encoded = EncodedPrompt(tokens.encode(prompt), 100, CacheRoot(model="m"), opening=opening)
+    output = tokens.reader.output(encoded, OutputSpec(stop=list(stop)), interval)
     parts = []
     for token in tokens.encode(written) if isinstance(written, str) else written:
         piece = output.push(token)
@@ -106,8 +108,8 @@ def test_reasoning_between_control_tokens_is_apart_from_content():
 
 
 def test_a_prompt_may_have_opened_the_reasoning():
-    assert answer("thinking", "hm[/THINK]yes", prompt="[/THINK]a[THINK]") == ([*thought("hm"), *text("yes")], None)
-    assert answer("thinking", "yes", prompt="[THINK]a[/THINK]b") == (text("yes"), None)
+    assert answer("thinking", "hm[/THINK]yes", opening=Opening.REASONING) == ([*thought("hm"), *text("yes")], None)
+    assert answer("thinking", "yes", opening=Opening.CONTENT) == (text("yes"), None)
 
 
 def test_stop_strings_end_content_not_reasoning():

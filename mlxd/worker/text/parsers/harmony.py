@@ -36,6 +36,7 @@ class HarmonyParser(OutputParser):
     """
 
     begins = frozenset({"<|start|>"})
+    warnings = ()
 
     def __init__(self) -> None:
         self._place = _Place.BODY

@@ -1,5 +1,6 @@
 """What an output parser is."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,19 +14,30 @@ class Hidden:
     text: str
 
 
+@dataclass(frozen=True)
+class Marker(Hidden):
+    """The marker of a section or a call: a stop string may hold it whole, but none begins or ends inside it."""
+
+
 Parsed = Part | Hidden
 
 
 class OutputParser(Protocol):
-    """A parser turns one answer into parts. However its text is cut into pieces, the parts say the same when joined."""
+    """A parser turns one answer into parts. However its text is cut into pieces, the parts say the same when joined. Whatever a model
+    writes, a parser raises nothing, and what it cannot read is content.
+    """
 
-    begins: frozenset[str]  # control tokens after which nothing before them counts
+    begins: frozenset[str]  # markers in a prompt before which nothing counts
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """Returns what a client should know of the answer so far, such as calls that could not be read."""
 
     def push(self, text: str) -> list[Parsed]:
         """Returns what ``text``, which may be empty, adds; what is undecided is held back."""
 
     def control(self, token: str) -> list[Parsed]:
-        """Returns what the control token spelled ``token`` adds. Text that only looks like it comes by ``push``."""
+        """Returns what the control token spelled ``token`` adds; ``Hidden`` where it says nothing to this parser."""
 
     def finish(self) -> list[Parsed]:
         """Returns what was held back, at the end of the answer."""

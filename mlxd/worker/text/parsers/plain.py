@@ -10,6 +10,7 @@ class PlainParser(OutputParser):
     """A parser that passes text through and hides control tokens."""
 
     begins = frozenset()
+    warnings = ()
 
     @override
     def push(self, text: str) -> list[Parsed]:

@@ -1,0 +1,40 @@
+"""The parser of calls in tags: Hermes 2 Pro and later, Qwen 2.5 and 3, and many that follow them.
+
+``<tool_call>{"name": "f", "arguments": {"a": 1}}</tool_call>``, once for each call.
+"""
+
+from typing_extensions import override
+
+from mlxd.worker.text.parsers.json_calls import JsonCallsParser
+from mlxd.worker.text.parsers.script import Steps
+
+
+class HermesParser(JsonCallsParser):
+    """A parser of JSON objects in tags. A tag may hold several objects or an array of them, and may lack its end where the next begins or
+    the answer ends. Braces too many behind an object are dropped.
+    """
+
+    openings = ("<tool_call>",)
+    closings = ("</tool_call>",)
+    markers = frozenset({*openings, *closings})
+
+    @override
+    def _call(self, opening: str) -> Steps[None]:
+        yield from self._space()
+        yield from self._calls_json(opening)
+        while not (yield from self._closes()):
+            yield from self._calls_json()
+
+    def _closes(self) -> Steps[bool]:
+        """Returns whether the tag ends here, which it reads; false where another object follows."""
+        yield from self._while(lambda one: one.isspace() or one == "}")
+        if (yield from self._next_is(*self.closings)) or not self._source.text:
+            return True
+        if self._source.is_ended and self.closings[0].startswith(self._source.text):
+            self._source.read(len(self._source.text))
+            return True
+        if self._source.text[0] not in "{[":
+            if not self._source.text.startswith(self.openings):
+                self._warn("text between a call and the end of its tag is content")
+            return True
+        return False

@@ -1,0 +1,74 @@
+"""The text of an answer as a parser reads it: what came, and what of it is read but not decided."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Found:
+    """A marker in the unread text, ``at`` so many characters in."""
+
+    at: int
+    marker: str
+
+
+class Source:
+    """The text of one answer. ``text`` is unread. What is read is ``held`` until somebody releases it: as content, or because it was part
+    of something else.
+    """
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.held = ""
+        self.is_ended = False  # nothing comes any more
+        self.is_settled = False  # what comes next is not the rest of a marker
+        self._controls: list[int] = []  # where in ``text`` the control tokens begin
+
+    def feed(self, text: str) -> None:
+        self.text += text
+
+    def feed_control(self, spelling: str) -> None:
+        """Adds a control token by its spelling."""
+        self._controls.append(len(self.text))
+        self.text += spelling
+
+    def is_control(self, at: int) -> bool:
+        """Returns whether a control token begins at ``at`` of the unread text."""
+        return at in self._controls
+
+    def next_control(self) -> int | None:
+        """Returns where in the unread text the next control token begins."""
+        return next(iter(self._controls), None)
+
+    def read(self, size: int) -> str:
+        """Reads and holds so many characters."""
+        taken, self.text = self.text[:size], self.text[size:]
+        self.held += taken
+        self._controls = [at - size for at in self._controls if at >= size]
+        return taken
+
+    def release(self) -> str:
+        """Returns what is held, which is held no longer."""
+        held, self.held = self.held, ""
+        return held
+
+    def find(self, markers: Iterable[str], start: int = 0) -> Found | None:
+        """Returns the first of ``markers`` in the unread text from ``start`` on, of several in one place the longest."""
+        found = [Found(at, marker) for marker in markers if (at := self.text.find(marker, start)) >= 0]
+        return min(found, key=lambda one: (one.at, -len(one.marker)), default=None)
+
+    def sure(self, markers: Iterable[str]) -> int:
+        """Returns how many unread characters are before anything that may become one of ``markers``, of which none is there yet."""
+        if self.is_ended or self.is_settled:
+            return len(self.text)
+        return len(self.text) - max((_overlap(self.text, marker) for marker in markers), default=0)
+
+    def may_become(self, marker: str) -> bool:
+        """Returns whether the unread text is the beginning of ``marker`` and more may come."""
+        is_open = not self.is_ended and not (self.is_settled and self.text)
+        return is_open and len(self.text) < len(marker) and marker.startswith(self.text)
+
+
+def _overlap(text: str, marker: str) -> int:
+    """Returns the length of the longest end of ``text`` that begins ``marker`` and is not all of it."""
+    return next((size for size in range(min(len(marker) - 1, len(text)), 0, -1) if marker.startswith(text[-size:])), 0)
