@@ -30,7 +30,7 @@ def _describe(live: LiveRequest) -> answers.Request:
         streamed=live.streamed,
         stage=live.stage,
         arrived=answers.timestamp(live.arrived),
-        prompt_tokens=live.started.prompt_tokens if live.started else None,
-        cached_tokens=live.started.cached_tokens if live.started else None,
-        completion_tokens=live.tokens,
+        prompt_tokens=live.usage.prompt_tokens if live.usage else None,
+        cached_tokens=live.usage.cached_tokens if live.usage else None,
+        completion_tokens=live.usage.completion_tokens if live.usage else 0,
     )

@@ -1,6 +1,6 @@
 """From a worker's events to an HTTP answer, whole or streamed, in whatever shape an API wants it.
 
-However it ends, the worker is told: leaving ``with client.submit(...)`` before the end aborts the request. A client that
+However it ends, the worker is told: leaving ``with ChoiceEvents(...)`` before the end aborts every job that is not over. A client that
 goes away cancels its handler (``listener/server.py``), and that leaves the block.
 """
 
@@ -12,16 +12,19 @@ from typing import Any
 import structlog
 from aiohttp import web
 
+from mlxd.api.answer import AnswerBuilder
+from mlxd.api.choice_events import ChoiceEvent, ChoiceEvents
 from mlxd.api.deadline import Deadline
 from mlxd.api.dialect import AnswerShape, Dialect
+from mlxd.api.jobs import Jobs
 from mlxd.api.keys import TELEMETRY
 from mlxd.api.sse import SseWriter, with_ticks
 from mlxd.api.trace import RequestTrace
-from mlxd.client.worker_client import RequestStream, WorkerClient
-from mlxd.errors import GenerationError, MlxdError, SlowClientError
+from mlxd.client.worker_client import WorkerClient
+from mlxd.errors import MlxdError, SlowClientError
 from mlxd.listener.errors import internal_error
-from mlxd.wire.messages import Delta, Finished, Generate, RequestEvent, Started
-from mlxd.wire.parts import Part, joined
+from mlxd.types import Usage
+from mlxd.wire.messages import Started
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +36,7 @@ class Assignment:
     """What a ready model makes of a request: who works on what, and how the answer is written."""
 
     client: WorkerClient
-    generate: Generate
+    jobs: Jobs
     shape: AnswerShape
 
 
@@ -51,9 +54,9 @@ class Delivery:
         """Answers with one document at the end. Raises what ``assign`` raises, the worker's typed errors and ``DeadlineError``."""
         async with self.deadline.guard():
             assigned = await self.assign()
-            with assigned.client.submit(assigned.generate) as stream:
-                self.trace.submitted(assigned.generate)
-                return await self._collect(stream, assigned.shape)
+            with ChoiceEvents(assigned.client, assigned.jobs.all) as events:
+                self.trace.submitted(assigned.jobs)
+                return await self._collect(events, assigned)
 
     async def streamed(self, keep_alive: float) -> web.StreamResponse:
         """Sends events as they come, and a comment after ``keep_alive`` seconds of silence, also while the model loads.
@@ -65,12 +68,13 @@ class Delivery:
         try:
             async with self.deadline.guard():
                 assigned = await sse.alive_during(self.assign())
-                with assigned.client.submit(assigned.generate) as stream:
-                    self.trace.submitted(assigned.generate)
-                    stream.on_overflow = lambda: self._cut_off(sse)
-                    async with aclosing(with_ticks(stream, sse.until_keep_alive)) as events:
+                with ChoiceEvents(assigned.client, assigned.jobs.all, on_overflow=lambda: self._cut_off(sse)) as choices:
+                    self.trace.submitted(assigned.jobs)
+                    async with aclosing(with_ticks(choices, sse.until_keep_alive)) as events:
                         async for event in events:
                             await self._pass_on(event, assigned.shape, sse)
+                for told in assigned.shape.end(self._usage):
+                    await sse.send(told)
                 await sse.end()
         except MlxdError as error:
             if not sse.started:
@@ -85,26 +89,27 @@ class Delivery:
             await self._fail(sse, internal_error())
         return sse.response
 
-    async def _collect(self, stream: RequestStream, shape: AnswerShape) -> web.Response:
-        parts: list[Part] = []
-        async for event in stream:
-            self.trace.observe(event)
-            if isinstance(event, Delta | Finished):
-                parts += event.parts
-            if isinstance(event, Finished):
-                body = shape.whole(joined(parts), event)
-                return web.Response(body=body, content_type="application/json", headers=self._cache_header())
-        raise GenerationError("the worker ended the request without an answer")
+    async def _collect(self, events: ChoiceEvents, assigned: Assignment) -> web.Response:
+        building = [AnswerBuilder() for _ in assigned.jobs.all]
+        async for told in events:
+            self.trace.observe(told.choice, told.event)
+            building[told.choice].take(told.event)
+        body = assigned.shape.whole([each.answer() for each in building], self._usage)
+        return web.Response(body=body, content_type="application/json", headers=self._cache_header())
 
-    async def _pass_on(self, event: RequestEvent | None, shape: AnswerShape, sse: SseWriter) -> None:
-        if event is None:
+    async def _pass_on(self, told: ChoiceEvent | None, shape: AnswerShape, sse: SseWriter) -> None:
+        if told is None:
             await sse.keep_alive()
             return
-        self.trace.observe(event)
-        if isinstance(event, Started):
+        self.trace.observe(told.choice, told.event)
+        if isinstance(told.event, Started):
             await sse.start(self._cache_header())
-        for told in shape.on(event):
-            await sse.send(told)
+        for event in shape.on(told.choice, told.event):
+            await sse.send(event)
+
+    @property
+    def _usage(self) -> Usage:
+        return self.trace.usage or Usage(prompt_tokens=0, completion_tokens=0)
 
     def _cache_header(self) -> dict[str, str]:
         return {CACHE_HEADER: self.trace.cache.value} if self.trace.cache else {}

@@ -9,12 +9,14 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
+from mlxd.api.answer import Answer
+from mlxd.api.jobs import Jobs
 from mlxd.api.keys import ReadyModel
 from mlxd.api.sse import SseEvent
 from mlxd.errors import MlxdError
 from mlxd.listener.errors import ErrorBody
-from mlxd.wire.messages import Finished, Generate, RequestEvent
-from mlxd.wire.parts import Part
+from mlxd.types import Usage
+from mlxd.wire.messages import RequestEvent
 
 
 class GenerationRequest(Protocol):
@@ -24,20 +26,25 @@ class GenerationRequest(Protocol):
     def streamed(self) -> bool:
         """Tells whether the answer goes out while it is generated."""
 
-    def to_wire(self, identity: str, model: ReadyModel) -> Generate:
-        """Returns the worker's job, with the model's defaults where the request is silent. Raises ``InvalidRequestError`` for what
+    def to_wire(self, identity: str, model: ReadyModel) -> Jobs:
+        """Returns the worker's jobs, with the model's defaults where the request is silent. Raises ``InvalidRequestError`` for what
         this model lacks.
         """
 
 
 class AnswerShape(Protocol):
-    """How a dialect writes one answer. It may remember what it wrote, and serves either of its methods, not both."""
+    """How a dialect writes the answer to one request. It may remember what it wrote, and is asked for a whole answer or for a stream."""
 
-    def whole(self, parts: Sequence[Part], end: Finished) -> bytes:
-        """Returns the only document of an answer that does not stream; ``parts`` are all of its parts."""
+    def whole(self, answers: Sequence[Answer], usage: Usage) -> bytes:
+        """Returns the only document of what does not stream, from the answers to all jobs, in their order. ``usage`` is of all of them."""
 
-    def on(self, event: RequestEvent) -> Iterable[SseEvent]:
-        """Returns what a stream says of the worker's ``event``; of ``Finished``, everything to the stream's end."""
+    def on(self, choice: int, event: RequestEvent) -> Iterable[SseEvent]:
+        """Returns what a stream says of the worker's ``event`` about the job of this number; of ``Finished``, everything to the end of that
+        choice.
+        """
+
+    def end(self, usage: Usage) -> Iterable[SseEvent]:
+        """Returns what ends the stream once every choice is over; ``usage`` is of all of them."""
 
 
 R = TypeVar("R", bound=GenerationRequest)

@@ -16,13 +16,13 @@ from mlxd.api.caller import caller
 from mlxd.api.deadline import Deadline
 from mlxd.api.delivery import Assignment, Delivery
 from mlxd.api.dialect import Dialect, GenerationRequest
+from mlxd.api.jobs import Jobs
 from mlxd.api.keys import CONFIG, MODEL, MODELS, REQUESTS, TELEMETRY, TRACER, ReadyModel
 from mlxd.api.trace import RequestTrace
 from mlxd.errors import InvalidRequestError
 from mlxd.listener.body import BodyLimits, aside, read_body
 from mlxd.listener.json_text import json_type, parse_json_object
 from mlxd.listener.request_id import request_id
-from mlxd.wire.messages import Generate
 
 
 def handler_of(dialect: Dialect[Any]) -> Handler:
@@ -51,20 +51,27 @@ async def generate(request: web.Request, dialect: Dialect[Any]) -> web.StreamRes
 
         async def assign() -> Assignment:
             model = await request.app[MODELS].ensure_ready(trace.model)
-            job = await aside(len(sent), _to_wire, accepted, live.id, model)
+            jobs = await aside(len(sent), _to_wire, accepted, live.id, model)
             if config.log.content:
-                trace.prompt = msgspec.to_builtins(job.prompt)
-            return Assignment(client=model.client, generate=job, shape=dialect.shape(live.id, model, accepted))
+                trace.prompt = _logged(jobs)
+            return Assignment(client=model.client, jobs=jobs, shape=dialect.shape(live.id, model, accepted))
 
         with request.app[REQUESTS].track(live):
             delivery = Delivery(request=request, assign=assign, dialect=dialect, trace=trace, deadline=deadline)
             return await (delivery.streamed(config.server.sse_keepalive) if accepted.streamed else delivery.whole())
 
 
-def _to_wire(accepted: GenerationRequest, identity: str, model: ReadyModel) -> Generate:
-    job = accepted.to_wire(identity, model)
-    msgspec.msgpack.encode(job.prompt)  # its UTF-8 form is kept with the text; to make it when the job is sent would hold up the loop
-    return job
+def _to_wire(accepted: GenerationRequest, identity: str, model: ReadyModel) -> Jobs:
+    jobs = accepted.to_wire(identity, model)
+    for prompt in jobs.prompts:
+        msgspec.msgpack.encode(prompt)  # its UTF-8 form is kept with the text; to make it when a job is sent would hold up the loop
+    return jobs
+
+
+def _logged(jobs: Jobs) -> Any:
+    """Returns the prompt as the log shows it; a list where there are several."""
+    prompts = msgspec.to_builtins(jobs.prompts)
+    return prompts if len(prompts) > 1 else prompts[0]
 
 
 def _model_name(body: Mapping[str, Any]) -> str:

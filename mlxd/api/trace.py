@@ -9,11 +9,13 @@ from typing import Any, Literal, Self
 
 import structlog
 
+from mlxd.api.jobs import Jobs
+from mlxd.api.tally import Tally
 from mlxd.control.live_requests import LiveRequest, Stage
 from mlxd.control.telemetry import UNKNOWN_MODEL, Caller, Outcome, Phase, RequestRecord, Telemetry, Tracer
 from mlxd.errors import MlxdError, RequestError, SlowClientError
 from mlxd.types import CacheOutcome, Usage
-from mlxd.wire.messages import Delta, Finished, Generate, RequestEvent, Started
+from mlxd.wire.messages import Delta, Finished, RequestEvent, Started
 
 log = structlog.get_logger(__name__)
 
@@ -38,14 +40,12 @@ class RequestTrace:
         self._caller = caller
         self._arrived_at = time.time()
         self._arrived = time.monotonic()
-        self._job: Generate | None = None
+        self._jobs: Jobs | None = None
         self._reached: list[float] = []  # seconds after arrival: handed to the worker, begun, first token
         self._first_token: float | None = None
         self._live: LiveRequest | None = None
-        self._started: Started | None = None
-        self._finished: Finished | None = None
-        self._tokens = 0
-        self._text: list[str] = []
+        self._tally = Tally()
+        self._texts: list[list[str]] = []  # of each choice
         self._outcome: Outcome = "ok"
         self._error: str | None = None
         self._param: str | None = None
@@ -67,31 +67,30 @@ class RequestTrace:
         )
         return self._live
 
-    def submitted(self, job: Generate) -> None:
-        """Takes note that the job is the worker's now."""
-        self._job = job
+    def submitted(self, jobs: Jobs) -> None:
+        """Takes note that the jobs are the worker's now."""
+        self._jobs, self._tally = jobs, Tally(len(jobs.all), jobs.per_prompt)
+        self._texts = [[] for _ in jobs.all]
         self._reached.append(self._age)
         if self._live is not None:
             self._live.stage = Stage.WAITING
 
-    def observe(self, event: RequestEvent) -> None:
-        """Takes note of what the worker said."""
-        if isinstance(event, Started):
-            self._started = event
+    def observe(self, choice: int, event: RequestEvent) -> None:
+        """Takes note of what the worker said of a choice."""
+        is_first = self._tally.started is None
+        self._tally.take(choice, event)
+        if isinstance(event, Started) and is_first:
             self._reached.append(self._age)
             if self._live is not None:
-                self._live.started, self._live.stage = event, Stage.RUNNING
+                self._live.stage = Stage.RUNNING
         elif isinstance(event, Delta | Finished):
-            self._tokens += event.tokens
-            if self._live is not None:
-                self._live.tokens = self._tokens
-            if self._first_token is None and self._tokens:
+            if self._first_token is None and self._tally.tokens:
                 self._first_token = self._age
                 self._reached.append(self._first_token)
             if self.prompt is not None:
-                self._text.append(event.text)
-            if isinstance(event, Finished):
-                self._finished = event
+                self._texts[choice].append(event.text)
+        if self._live is not None:
+            self._live.usage = self._tally.usage
 
     def fail(self, error: BaseException) -> None:
         """Takes note of how the request ended, if not well. The first failure counts: what follows is its consequence."""
@@ -103,36 +102,29 @@ class RequestTrace:
     @property
     def cache(self) -> CacheOutcome | None:
         """Returns what the cache gave; None before the worker started, or without a prefix cache."""
-        return self._started.cache if self._started else None
+        return self._tally.started.cache if self._tally.started else None
+
+    @property
+    def usage(self) -> Usage | None:
+        """Returns the tokens of all choices so far; None before any was begun."""
+        return self._tally.usage
 
     @property
     def _age(self) -> float:
         return time.monotonic() - self._arrived
-
-    @property
-    def _usage(self) -> Usage | None:
-        if self._finished:
-            return self._finished.usage
-        if self._started:
-            return Usage(
-                prompt_tokens=self._started.prompt_tokens,
-                completion_tokens=self._tokens,
-                cached_tokens=self._started.cached_tokens,
-            )
-        return None
 
     def _phases(self, duration: float) -> tuple[Phase, ...]:
         """Returns the worker's times once it has told them; else what was seen of it until the end."""
         if not self._reached:
             return ()
         bounds = [*self._reached, duration]
-        if self._finished:
-            timings = self._finished.timings
+        if timings := self._tally.timings:
             bounds = list(accumulate((timings.queue, timings.prefill, timings.decode), initial=self._reached[0]))
         return tuple(Phase(name, begin, end) for name, (begin, end) in zip(_PHASES, pairwise(bounds), strict=False))
 
     def _record(self) -> RequestRecord:
-        usage, duration = self._usage, self._age
+        usage, duration = self.usage, self._age
+        job = self._jobs.all[0] if self._jobs else None
         return RequestRecord(
             request_id=self.request_id,
             model=self.model,
@@ -141,20 +133,22 @@ class RequestTrace:
             duration=duration,
             streamed=self.streamed,
             error=self._error,
-            finish_reason=self._finished.reason if self._finished else None,
+            finish_reasons=self._tally.reasons,
             prompt_tokens=usage.prompt_tokens if usage else None,
             cached_tokens=usage.cached_tokens if usage else None,
             completion_tokens=usage.completion_tokens if usage else 0,
+            longest_completion=self._tally.longest,
             cache=self.cache,
             time_to_first_token=self._first_token,
-            timings=self._finished.timings if self._finished else None,
+            timings=self._tally.timings,
             phases=self._phases(duration),
             arrived=self._arrived_at,
             caller=self._caller,
             requested_model=self.requested_model,
-            response_id=self._job.id if self._job else None,
-            sampling=self._job.sampling if self._job else None,
-            max_tokens=self._job.max_tokens if self._job else None,
+            response_id=self._live.id if self._live and job else None,
+            choices=len(self._jobs.all) if self._jobs else 1,
+            sampling=job.sampling if job else None,
+            max_tokens=job.max_tokens if job else None,
         )
 
     def _log(self, record: RequestRecord, trace_id: str | None) -> None:
@@ -173,10 +167,15 @@ class RequestTrace:
             **{phase.name: round(phase.duration, 4) for phase in record.phases},
             "trace_id": trace_id,
             "prompt": self.prompt,
-            "completion": None if self.prompt is None else "".join(self._text),
+            "completion": None if self.prompt is None else self._completion,
         }
         present = {name: value for name, value in fields.items() if value is not None}
         log.info("request_finished", model=record.model, streamed=record.streamed, **present)
+
+    @property
+    def _completion(self) -> str | list[str]:
+        texts = ["".join(text) for text in self._texts]
+        return texts if len(texts) > 1 else "".join(texts)
 
 
 def outcome_of(error: BaseException) -> Outcome:

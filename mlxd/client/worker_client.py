@@ -55,6 +55,7 @@ class RequestStream:
         self.started = False
         self.done = False  # the worker will say nothing more of it
         self.on_overflow: Callable[[], None] = lambda: None
+        self._on_arrival: Callable[[], None] = lambda: None
         self._abort = abort
         self._events: deque[RequestEvent | MlxdError] = deque()
         self._arrived = asyncio.Event()
@@ -80,6 +81,12 @@ class RequestStream:
             self.done = True
             self._deliver(error)
 
+    def listen(self, on_arrival: Callable[[], None]) -> None:
+        """Calls ``on_arrival`` once for each event, or error, that can be taken without waiting: now, and whenever another one comes."""
+        self._on_arrival = on_arrival
+        for _ in self._events:
+            on_arrival()
+
     def cancel(self) -> None:
         """Tells the worker to stop; it has no effect after the end."""
         if not self.done:
@@ -95,6 +102,7 @@ class RequestStream:
     def _deliver(self, event: RequestEvent | MlxdError) -> None:
         self._events.append(event)
         self._arrived.set()
+        self._on_arrival()
 
     def __enter__(self) -> Self:
         return self

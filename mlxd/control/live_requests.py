@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from mlxd.errors import MlxdError, NotFoundError, RequestCancelledError, excerpt
-from mlxd.wire.messages import Started
+from mlxd.types import Usage
 
 
 class Stage(StrEnum):
@@ -30,8 +30,7 @@ class LiveRequest:
     stop: Callable[[MlxdError], None]
     arrived: float = field(default_factory=time.time)  # Unix time
     stage: Stage = Stage.LOADING
-    started: Started | None = None
-    tokens: int = 0
+    usage: Usage | None = None  # so far; None before it runs
 
 
 class LiveRequests:

@@ -45,10 +45,11 @@ class RequestRecord:
     duration: float
     streamed: bool = False
     error: str | None = None  # an MlxdError's code
-    finish_reason: FinishReason | None = None
+    finish_reasons: tuple[FinishReason, ...] = ()  # of its choices, once all are over
     prompt_tokens: int | None = None
     cached_tokens: int | None = None
-    completion_tokens: int = 0
+    completion_tokens: int = 0  # of all choices
+    longest_completion: int = 0  # of these, the tokens of the choice that has most
     cache: CacheOutcome | None = None
     time_to_first_token: float | None = None
     timings: Timings | None = None  # by the worker, of a request that it finished
@@ -57,8 +58,14 @@ class RequestRecord:
     caller: Caller = Caller()
     requested_model: str | None = None  # as the client calls it; None where nothing is called that
     response_id: str | None = None
+    choices: int = 1  # answers to one or several prompts
     sampling: SamplingParams | None = None  # what held for it, with the model's defaults
     max_tokens: int | None = None
+
+    @property
+    def finish_reason(self) -> FinishReason | None:
+        """Returns why its first choice ended."""
+        return self.finish_reasons[0] if self.finish_reasons else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -106,6 +106,7 @@ def _request_attributes(record: RequestRecord) -> Iterator[tuple[str, AttributeV
     optional: dict[str, AttributeValue | None] = {
         "gen_ai.request.model": record.requested_model,
         "gen_ai.request.max_tokens": record.max_tokens,
+        "gen_ai.request.choice.count": record.choices if record.choices != 1 else None,
         "server.address": record.caller.address,
         "server.port": record.caller.port,
     }
@@ -123,7 +124,7 @@ def _response_attributes(record: RequestRecord) -> Iterator[tuple[str, Attribute
     optional: dict[str, AttributeValue | None] = {
         "error.type": record.error,
         "gen_ai.response.id": record.response_id,
-        "gen_ai.response.finish_reasons": record.finish_reason and (record.finish_reason.value,),
+        "gen_ai.response.finish_reasons": tuple(reason.value for reason in record.finish_reasons) or None,
         "gen_ai.response.time_to_first_chunk": record.time_to_first_token if record.streamed else None,
         "mlxd.cache": record.cache and record.cache.value,
     }

@@ -43,7 +43,7 @@ class VllmMetrics:
         )
         self._prompt = self._lengths("request_prompt_tokens", "Tokens of a request's prompt.")
         self._generation = self._lengths("request_generation_tokens", "Tokens generated for a request.")
-        self._longest = self._lengths("request_max_num_generation_tokens", "The same: a request has one answer.")
+        self._longest = self._lengths("request_max_num_generation_tokens", "Tokens of a request's longest choice.")
         self.registry.register(_Renaming(tuple(renamed)))
         self.registry.register(_Load(statuses))
 
@@ -63,8 +63,8 @@ class VllmMetrics:
             return
         self._success.labels(model, ENGINE, _finished_reason(record)).inc()
         self._prompt.labels(model, ENGINE).observe(record.prompt_tokens or 0)
-        for generated in (self._generation, self._longest):
-            generated.labels(model, ENGINE).observe(record.completion_tokens)
+        self._generation.labels(model, ENGINE).observe(record.completion_tokens)
+        self._longest.labels(model, ENGINE).observe(record.longest_completion)
 
 
 class _Renaming(Collector):

@@ -90,6 +90,7 @@ class Generate(_Message, frozen=True, kw_only=True):
     stopping: Stopping = Stopping()
     output: OutputSpec = OutputSpec()
     priority: int = 0  # lower goes first
+    behind: int = 0  # jobs of the same HTTP request that come right behind this one: it is refused unless there is room for them, too
 
 
 class Abort(_Message, frozen=True, kw_only=True):

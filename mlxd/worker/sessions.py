@@ -73,7 +73,7 @@ class Sessions:
         """
         arrived = time.monotonic()
         try:
-            self._queue.announce(generate.id)
+            self._queue.announce(generate.id, generate.behind)
         except MlxdError as error:
             self._fail(generate.id, error)
             return

@@ -10,12 +10,13 @@ import msgspec
 from typing_extensions import override
 
 import mlxd
+from mlxd.api.answer import Answer
 from mlxd.api.dialect import AnswerShape
 from mlxd.api.keys import ReadyModel
 from mlxd.api.sse import SseEvent
 from mlxd.types import FinishReason, Usage
 from mlxd.wire.messages import Delta, Finished, RequestEvent
-from mlxd.wire.parts import Part, Reasoning, Text, content_of
+from mlxd.wire.parts import Reasoning, Text, content_of
 
 _DONE = SseEvent(b"[DONE]")  # the end mark of every stream that did not fail
 
@@ -48,22 +49,25 @@ class _Shape(AnswerShape):
         self._no_usage_yet = None if with_usage else msgspec.UNSET
 
     @override
-    def on(self, event: RequestEvent) -> Iterator[SseEvent]:
+    def on(self, choice: int, event: RequestEvent) -> Iterator[SseEvent]:
         if isinstance(event, Delta | Finished):
-            yield from (SseEvent(self._delta(part)) for part in event.parts if isinstance(part, Text | Reasoning))
+            yield from (SseEvent(self._delta(choice, part)) for part in event.parts if isinstance(part, Text | Reasoning))
         if isinstance(event, Finished):
-            yield SseEvent(self._end(event.reason))
-            if self._no_usage_yet is None:
-                yield SseEvent(self._document(self.chunk_kind, [], usage_body(event.usage)))
-            yield _DONE
+            yield SseEvent(self._last(choice, event.reason))
+
+    @override
+    def end(self, usage: Usage) -> Iterator[SseEvent]:
+        if self._no_usage_yet is None:
+            yield SseEvent(self._document(self.chunk_kind, [], usage_body(usage)))
+        yield _DONE
 
     @abstractmethod
-    def _delta(self, part: Text | Reasoning) -> bytes:
+    def _delta(self, choice: int, part: Text | Reasoning) -> bytes:
         """Returns a chunk with more text."""
 
     @abstractmethod
-    def _end(self, reason: FinishReason) -> bytes:
-        """Returns the chunk after the last text."""
+    def _last(self, choice: int, reason: FinishReason) -> bytes:
+        """Returns the chunk after a choice's last text."""
 
     def _document(
         self, kind: str, choices: Sequence[dict[str, Any]], usage: dict[str, Any] | msgspec.UnsetType | None = msgspec.UNSET
@@ -81,36 +85,36 @@ class _Shape(AnswerShape):
 
 
 class ChatShape(_Shape):
-    """The shape of ``chat.completion`` and ``chat.completion.chunk``. The first delta names the role. What the model thought is
+    """The shape of ``chat.completion`` and ``chat.completion.chunk``. A choice's first delta names the role. What the model thought is
     ``reasoning_content``, as vLLM, llama.cpp and DeepSeek call it.
     """
 
     chunk_kind = "chat.completion.chunk"
-    _role_sent = False
+
+    def __init__(self, identity: str, model: ReadyModel, *, with_usage: bool) -> None:
+        super().__init__(identity, model, with_usage=with_usage)
+        self._begun: set[int] = set()  # choices whose role is sent
 
     @override
-    def whole(self, parts: Sequence[Part], end: Finished) -> bytes:
-        reasoning = "".join(part.text for part in parts if isinstance(part, Reasoning))
-        thought = {"reasoning_content": reasoning} if reasoning else {}
-        message = {"role": "assistant", "content": content_of(parts), **thought, "refusal": None}
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": end.reason}
-        return self._document("chat.completion", [choice], usage_body(end.usage))
+    def whole(self, answers: Sequence[Answer], usage: Usage) -> bytes:
+        choices = [_chat_choice(index, answer) for index, answer in enumerate(answers)]
+        return self._document("chat.completion", choices, usage_body(usage))
 
     @override
-    def _delta(self, part: Text | Reasoning) -> bytes:
-        return self._chunk({"content" if isinstance(part, Text) else "reasoning_content": part.text}, None)
+    def _delta(self, choice: int, part: Text | Reasoning) -> bytes:
+        return self._chunk(choice, {"content" if isinstance(part, Text) else "reasoning_content": part.text}, None)
 
     @override
-    def _end(self, reason: FinishReason) -> bytes:
+    def _last(self, choice: int, reason: FinishReason) -> bytes:
         """Returns the last chunk, which has the role of an answer without any text."""
-        return self._chunk({} if self._role_sent else {"content": ""}, reason)
+        return self._chunk(choice, {} if choice in self._begun else {"content": ""}, reason)
 
-    def _chunk(self, delta: dict[str, str], reason: FinishReason | None) -> bytes:
-        if not self._role_sent:
+    def _chunk(self, choice: int, delta: dict[str, str], reason: FinishReason | None) -> bytes:
+        if choice not in self._begun:
             delta = {"role": "assistant", **delta}
-            self._role_sent = True
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
-        return self._document(self.chunk_kind, [choice], self._no_usage_yet)
+            self._begun.add(choice)
+        body = {"index": choice, "delta": delta, "logprobs": None, "finish_reason": reason}
+        return self._document(self.chunk_kind, [body], self._no_usage_yet)
 
 
 class CompletionShape(_Shape):
@@ -119,21 +123,29 @@ class CompletionShape(_Shape):
     chunk_kind = "text_completion"
 
     @override
-    def whole(self, parts: Sequence[Part], end: Finished) -> bytes:
-        text = "".join(part.text for part in parts if isinstance(part, Text | Reasoning))
-        return self._document(self.chunk_kind, [_text_choice(text, end.reason)], usage_body(end.usage))
+    def whole(self, answers: Sequence[Answer], usage: Usage) -> bytes:
+        texts = ["".join(part.text for part in answer.parts if isinstance(part, Text | Reasoning)) for answer in answers]
+        choices = [_text_choice(index, texts[index], answer.end.reason) for index, answer in enumerate(answers)]
+        return self._document(self.chunk_kind, choices, usage_body(usage))
 
     @override
-    def _delta(self, part: Text | Reasoning) -> bytes:
-        return self._document(self.chunk_kind, [_text_choice(part.text, None)], self._no_usage_yet)
+    def _delta(self, choice: int, part: Text | Reasoning) -> bytes:
+        return self._document(self.chunk_kind, [_text_choice(choice, part.text, None)], self._no_usage_yet)
 
     @override
-    def _end(self, reason: FinishReason) -> bytes:
-        return self._document(self.chunk_kind, [_text_choice("", reason)], self._no_usage_yet)
+    def _last(self, choice: int, reason: FinishReason) -> bytes:
+        return self._document(self.chunk_kind, [_text_choice(choice, "", reason)], self._no_usage_yet)
 
 
-def _text_choice(text: str, reason: FinishReason | None) -> dict[str, Any]:
-    return {"index": 0, "text": text, "logprobs": None, "finish_reason": reason}
+def _chat_choice(index: int, answer: Answer) -> dict[str, Any]:
+    reasoning = "".join(part.text for part in answer.parts if isinstance(part, Reasoning))
+    thought = {"reasoning_content": reasoning} if reasoning else {}
+    message = {"role": "assistant", "content": content_of(answer.parts), **thought, "refusal": None}
+    return {"index": index, "message": message, "logprobs": None, "finish_reason": answer.end.reason}
+
+
+def _text_choice(index: int, text: str, reason: FinishReason | None) -> dict[str, Any]:
+    return {"index": index, "text": text, "logprobs": None, "finish_reason": reason}
 
 
 def usage_body(usage: Usage) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from pydantic import BeforeValidator, Field
 
+from mlxd.api.jobs import Jobs, fanned_out
 from mlxd.api.keys import ReadyModel
 from mlxd.api.openai.unsupported import STREAM_OPTIONS, Neutral, without_neutral
 from mlxd.api.openai.validation import Strict, problem, whole
@@ -105,15 +106,15 @@ class GenerationFields(Strict):
         if self.stream_options is not None and not self.stream:
             raise InvalidRequestError("stream_options needs stream = true", param="stream_options")
 
-    def to_wire(self, identity: str, model: ReadyModel) -> Generate:
-        """Returns the worker's job. Raises ``InvalidRequestError`` for token ids that this model lacks."""
+    def to_wire(self, identity: str, model: ReadyModel) -> Jobs:
+        """Returns the worker's jobs. Raises ``InvalidRequestError`` for token ids that this model lacks."""
         defaults, vocab_size = model.config.sampling, model.ready.vocab_size
         prompt = self.wire_prompt
         if isinstance(prompt, TokenPrompt):
             _check_tokens(prompt.token_ids, vocab_size)
         elif isinstance(prompt, ChatPrompt):
             prompt = msgspec.structs.replace(prompt, special_tokens=model.config.input.special_tokens)
-        return Generate(
+        job = Generate(
             id=identity,
             prompt=prompt,
             sampling=self.sampling(defaults, vocab_size),
@@ -121,6 +122,7 @@ class GenerationFields(Strict):
             output=OutputSpec(stop=self.stop or []),
             priority=self.priority or 0,
         )
+        return fanned_out(job, [prompt], 1)
 
     def sampling(self, defaults: SamplingTable, vocab_size: int) -> SamplingParams:
         """Returns the parameters, with the model's defaults where the request is silent. Raises ``InvalidRequestError`` for token ids the

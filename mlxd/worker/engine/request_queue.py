@@ -45,14 +45,16 @@ class RequestQueue:
 
     # ---- for the I/O thread ----
 
-    def announce(self, request_id: str) -> None:
-        """Takes a place. Raises ``QueueFullError`` with the time after which there should be one."""
+    def announce(self, request_id: str, behind: int = 0) -> None:
+        """Takes a place, where there are as many more for those that come right ``behind``. Raises ``QueueFullError`` with the time after
+        which there should be one.
+        """
         with self._condition:
             # Those for whom there is a place to run, or one about to be left, are not waiting for anybody.
             places = self.capacity - sum(not request.aborted for request in self._running.values())
-            if len(self._waiting) - max(0, places) >= self.max_queue:
+            if len(self._waiting) + behind - max(0, places) >= self.max_queue:
                 raise QueueFullError(
-                    f"{len(self._waiting)} requests are waiting for this model already; try again later",
+                    f"{len(self._waiting)} requests are waiting for this model already{_beside(behind)}; try again later",
                     retry_after=round(self._average * (len(self._waiting) + 1) / self.capacity, 1),
                 )
             self._waiting[request_id] = None
@@ -126,3 +128,7 @@ class RequestQueue:
             self._waiting.pop(request_id, None)
             if seconds is not None:
                 self._average += _SMOOTHING * (seconds - self._average)
+
+
+def _beside(behind: int) -> str:
+    return f", too many for {behind + 1} more" if behind else ""

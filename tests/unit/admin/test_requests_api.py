@@ -5,8 +5,7 @@ import contextlib
 import pytest
 
 from mlxd.control.live_requests import LiveRequest, Stage
-from mlxd.types import CacheOutcome
-from mlxd.wire.messages import Started
+from mlxd.types import Usage
 from tests.support.statuses import SINCE
 from tests.unit.admin.conftest import call
 
@@ -33,8 +32,7 @@ def live(daemon):
             )
             stack.enter_context(daemon.requests.track(request))
             if identity == "chatcmpl-2":
-                request.stage, request.tokens = Stage.RUNNING, 7
-                request.started = Started(id="2", prompt_tokens=100, cached_tokens=60, cache=CacheOutcome.PREFIX_HIT)
+                request.stage, request.usage = Stage.RUNNING, Usage(prompt_tokens=100, completion_tokens=7, cached_tokens=60)
         yield ended
 
 

@@ -307,7 +307,7 @@ async def test_a_bug_of_ours_tells_the_client_nothing_of_it(server):
 
 
 async def test_a_bug_in_the_middle_of_a_stream_ends_it_with_an_error(server, monkeypatch):
-    monkeypatch.setattr("mlxd.api.openai.answers.ChatShape._end", lambda *_: 1 / 0)
+    monkeypatch.setattr("mlxd.api.openai.answers.ChatShape._last", lambda *_: 1 / 0)
     server.worker.script = echo
     async with server.post(HELLO | {"stream": True}) as response:
         *_, last = sse_data(await response.text())

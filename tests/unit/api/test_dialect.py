@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from mlxd.api.dialect import Dialect
+from mlxd.api.jobs import fanned_out
 from mlxd.api.sse import SseEvent
 from mlxd.errors import InvalidRequestError, QueueFullError
 from mlxd.types import ChatMessage, SamplingParams
@@ -26,17 +27,19 @@ class Whisper:
     def to_wire(self, identity, model):
         assert model.name == "tiny"
         prompt = ChatPrompt(messages=[ChatMessage(role="user", content=self.text)])
-        return Generate(id=identity, prompt=prompt, sampling=SamplingParams(), max_tokens=5)
+        return fanned_out(Generate(id=identity, prompt=prompt, sampling=SamplingParams(), max_tokens=5), [prompt], 1)
 
 
 class WhisperShape:
     def __init__(self, identity, model, request):
         self.id = identity
 
-    def whole(self, parts, end):
-        return json.dumps({"id": self.id, "heard": content_of(parts), "why": end.reason}).encode()
+    def whole(self, answers, usage):
+        [answer] = answers
+        return json.dumps({"id": self.id, "heard": content_of(answer.parts), "why": answer.end.reason}).encode()
 
-    def on(self, event):
+    def on(self, choice, event):
+        assert choice == 0
         match event:
             case Started():
                 yield SseEvent(b"{}", name="begin")
@@ -45,6 +48,9 @@ class WhisperShape:
                     yield SseEvent(json.dumps(type(part).__name__).encode(), name="part")
             case Finished():
                 yield SseEvent(b"{}", name="over")
+
+    def end(self, usage):
+        yield SseEvent(json.dumps(usage.completion_tokens).encode(), name="used")
 
 
 def read(body):
@@ -92,7 +98,7 @@ async def test_a_whole_answer_is_in_its_shape(whispering):
 
 async def test_a_stream_has_its_events_from_beginning_to_end_and_no_other_s_end_mark(whispering):
     whispering.worker.script = echo
-    assert await events(whispering) == [("begin", "{}"), ("part", '"Text"'), ("part", '"Text"'), ("over", "{}")]
+    assert await events(whispering) == [("begin", "{}"), ("part", '"Text"'), ("part", '"Text"'), ("over", "{}"), ("used", "2")]
 
 
 async def test_parts_of_every_kind_reach_the_shape_in_order(whispering):

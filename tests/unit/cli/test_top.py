@@ -10,8 +10,7 @@ import pytest
 from mlxd.config.schema import AdminTable
 from mlxd.control.live_requests import LiveRequest, Stage
 from mlxd.control.telemetry import HistogramCounts, TokenCounters
-from mlxd.types import ModelState
-from mlxd.wire.messages import Started
+from mlxd.types import ModelState, Usage
 from tests.support.statuses import model_status
 
 ALTERNATE_SCREEN, BACK = "\x1b[?1049h", "\x1b[?1049l"
@@ -24,10 +23,13 @@ def top(terminal, tmp_path):
 
 
 def live_request(identity, model, **fields):
-    started = Started(id=identity, prompt_tokens=50, cached_tokens=48, cache=None)
     return LiveRequest(
         id=identity, request_id="r", endpoint="completions", model=model, streamed=True, stop=lambda _: None, stage=Stage.RUNNING, **fields
-    ), started
+    )
+
+
+def used(tokens):
+    return Usage(prompt_tokens=50, completion_tokens=tokens, cached_tokens=48)
 
 
 async def test_it_shows_what_the_daemon_computes_now(listen, top, daemon):
@@ -41,14 +43,13 @@ async def test_it_shows_what_the_daemon_computes_now(listen, top, daemon):
 
 async def test_requests_are_those_of_the_chosen_model(listen, top, daemon):
     await listen()
-    request, started = live_request("chatcmpl-1", "org/Name-4bit", tokens=7)
+    request = live_request("chatcmpl-1", "org/Name-4bit", usage=used(7))
     with daemon.requests.track(request):
-        request.started = started
         screen = top()
         await screen.until("no requests")
         screen.type("j")
         await screen.until("chatcmpl-1  running")
-        request.tokens = 1234
+        request.usage = used(1234)
         await screen.until("1,234")
         screen.type("k")
         await screen.until("no requests")

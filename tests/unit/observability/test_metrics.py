@@ -23,6 +23,7 @@ FINISHED = RequestRecord(
     prompt_tokens=100,
     cached_tokens=60,
     completion_tokens=7,
+    longest_completion=7,
     cache=CacheOutcome.PREFIX_HIT,
     time_to_first_token=0.3,
     timings=Timings(queue=0.1, prefill=0.2, decode=2.7),

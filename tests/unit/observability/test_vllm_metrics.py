@@ -22,7 +22,7 @@ from tests.support.vllm_dashboard import GATEWAYS, PANELS
 from tests.unit.observability.test_metrics import FINISHED, REFUSED
 
 EXPRESSIONS = [*(expression for panel in PANELS.values() for expression in panel), *GATEWAYS]
-DONE = dataclasses.replace(FINISHED, finish_reason=FinishReason.STOP)
+DONE = dataclasses.replace(FINISHED, finish_reasons=(FinishReason.STOP,))
 SELECTOR = re.compile(r"(vllm:\w+)(\{[^}]*\})?")
 
 
@@ -117,9 +117,9 @@ def test_counters_and_histograms_say_what_ours_say(metrics, value):
 
 def test_lengths_and_finish_reasons(metrics, value):
     metrics.request_finished(DONE)
-    metrics.request_finished(dataclasses.replace(DONE, finish_reason=FinishReason.LENGTH))
-    metrics.request_finished(dataclasses.replace(DONE, outcome="aborted", finish_reason=None))
-    metrics.request_finished(dataclasses.replace(DONE, outcome="error", finish_reason=None))
+    metrics.request_finished(dataclasses.replace(DONE, finish_reasons=(FinishReason.LENGTH,)))
+    metrics.request_finished(dataclasses.replace(DONE, outcome="aborted", finish_reasons=()))
+    metrics.request_finished(dataclasses.replace(DONE, outcome="error", finish_reasons=()))
     metrics.request_finished(REFUSED)
     ended = {reason: value("request_success_total", finished_reason=reason) for reason in ("stop", "length", "abort", "error")}
     assert ended == {"stop": 1, "length": 1, "abort": 1, "error": 1}

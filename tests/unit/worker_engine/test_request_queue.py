@@ -67,6 +67,17 @@ def test_with_a_larger_capacity_as_many_may_come_at_once():
     queue.announce("d")
 
 
+def test_several_of_one_request_have_room_together_or_not_at_all():
+    queue = RequestQueue(2, capacity=1)
+    add(queue, "running")
+    start(queue, "running")
+    with pytest.raises(QueueFullError, match="too many for 3 more"):
+        queue.announce("a", behind=2)
+    for behind, name in reversed(list(enumerate("ba"))):
+        queue.announce(name, behind=behind)
+    assert queue.waiting == 2
+
+
 def test_a_request_that_is_being_tokenized_counts():
     queue = RequestQueue(1)
     add(queue, "running")

@@ -1,0 +1,56 @@
+"""What one request asks a worker to do: a job for each choice of its answer."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from mlxd.types import SamplingParams
+from mlxd.wire.messages import Generate
+from mlxd.wire.prompts import Prompt
+
+_SEED_BYTES = 8
+_LARGEST_SEED = 2**63 - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Jobs:
+    """The jobs of one request in the order of their choices: ``per_prompt`` for its first prompt, as many for the next."""
+
+    all: Sequence[Generate]
+    per_prompt: int = 1
+
+    @property
+    def prompts(self) -> list[Prompt]:
+        """Returns the prompts, each once."""
+        return [job.prompt for job in self.all[:: self.per_prompt]]
+
+
+def fanned_out(job: Generate, prompts: Sequence[Prompt], per_prompt: int) -> Jobs:
+    """Returns ``job`` for each of the prompts, so many times. Their ids are its own and a number, where there are several.
+
+    A prompt's first job has the seed that is asked for, so that it says what it says alone; the others' seeds come from that.
+    """
+    total = len(prompts) * per_prompt
+    if total == 1:
+        return Jobs(all=[msgspec.structs.replace(job, prompt=prompts[0])])
+    made = [
+        msgspec.structs.replace(
+            job,
+            id=f"{job.id}-{choice}",
+            prompt=prompts[choice // per_prompt],
+            sampling=_seeded(job.sampling, choice % per_prompt),
+            behind=total - 1 - choice,
+        )
+        for choice in range(total)
+    ]
+    return Jobs(all=made, per_prompt=per_prompt)
+
+
+def _seeded(sampling: SamplingParams, number: int) -> SamplingParams:
+    if sampling.seed is None or number == 0:
+        return sampling
+    # Not seed + number: whoever asks again with the next seed wants other answers than these.
+    digest = hashlib.blake2b(f"{sampling.seed}/{number}".encode(), digest_size=_SEED_BYTES).digest()
+    return msgspec.structs.replace(sampling, seed=int.from_bytes(digest) & _LARGEST_SEED)
