@@ -32,6 +32,8 @@ class Calls:
         self._is_parallel = rules.parallel
         self._new_id = new_id
         self._count = 0
+        self._proposed: str | None = None
+        self._ids: set[str] = set()
 
     @property
     def count(self) -> int:
@@ -51,11 +53,22 @@ class Calls:
         """Returns whether ``text`` may grow into the name of a tool that was offered."""
         return any(name.startswith(text) for name in self._tools)
 
+    def propose_id(self, call_id: str | None) -> None:
+        """Takes the id that the model gives the next call, if it gives one. No two calls of an answer have the same."""
+        self._proposed = call_id
+
     def begin(self, name: str) -> ToolCallBegun:
         """Returns the beginning of the next call."""
         self._count += 1
-        return ToolCallBegun(index=self._count - 1, id=self._new_id(), name=name)
+        return ToolCallBegun(index=self._count - 1, id=self._next_id(), name=name)
 
     def arguments(self, text: str) -> ToolCallArguments:
         """Returns more of the arguments of the call that was begun last."""
         return ToolCallArguments(index=self._count - 1, text=text)
+
+    def _next_id(self) -> str:
+        proposed, self._proposed = self._proposed, None
+        if proposed is None or proposed in self._ids:
+            return self._new_id()
+        self._ids.add(proposed)
+        return proposed

@@ -1,15 +1,19 @@
 """The parser of gpt-oss's output, OpenAI's harmony format (github.com/openai/harmony).
 
 An answer is messages, ``<|start|>ROLE<|channel|>CHANNEL<|constrain|>TYPE<|message|>BODY<|end|>``; the first ``<|start|>assistant`` is
-in the prompt. Markers are control tokens.
+in the prompt. Markers are control tokens. A message to ``functions.NAME``, which role or channel may say, calls that function.
 """
 
 import re
+from collections.abc import Sequence
 from enum import Enum
 
 from typing_extensions import override
 
+from mlxd.wire.output_spec import ToolRules
 from mlxd.wire.parts import Reasoning, text_parts
+from mlxd.worker.text.parsers.calls import Calls
+from mlxd.worker.text.parsers.harmony_calls import HarmonyCall, function_of, recipient_of
 from mlxd.worker.text.parsers.parser import Hidden, OutputParser, Parsed
 
 MARKERS = frozenset({"<|start|>", "<|channel|>", "<|message|>", "<|end|>"})
@@ -32,17 +36,27 @@ class _Place(Enum):
 
 class HarmonyParser(OutputParser):
     """A parser for which the channel "analysis" is reasoning and all others are content. Headers are never shown; text that stands where a
-    header should be and is none is content: what is malformed is not lost.
+    header should be and is none is content: what is malformed is not lost. A message to a function that was not offered is content, too.
+
+    Without ``rules`` nothing is a call.
     """
 
     begins = frozenset({"<|start|>"})
-    warnings = ()
 
-    def __init__(self) -> None:
+    def __init__(self, rules: ToolRules | None = None) -> None:
+        self._calls = None if rules is None else Calls(rules)
+        self._call: HarmonyCall | None = None  # whose arguments the body is
         self._place = _Place.BODY
         self._channel = ""
         self._after = "<|start|>"  # the marker in the header that the text follows
+        self._header: list[str] = []  # its texts that were read
         self._held = ""
+        self._warnings: list[str] = []
+
+    @property
+    @override
+    def warnings(self) -> Sequence[str]:
+        return [*self._warnings, *(self._call.warnings if self._call else ())]
 
     @override
     def push(self, text: str) -> list[Parsed]:
@@ -63,37 +77,70 @@ class HarmonyParser(OutputParser):
 
     @override
     def finish(self) -> list[Parsed]:
-        return self._give_up()
+        return [*self._give_up(), *self._end_call(self._call.cut_off() if self._call else [])]
 
     def _body(self, text: str) -> list[Parsed]:
+        if self._call is not None:
+            return self._call.push(text)
         if self._channel == "analysis":
             return [Reasoning(text=text)] if text else []
         return [*text_parts(text)]
 
     def _header_goes_on(self, marker: str) -> list[Parsed]:
+        ended = self._end_call(self._call.end() if self._call else [])
         shown = self._give_up() if marker == "<|start|>" else self._read_header()
         self._place, self._after, self._held = _Place.HEADER, marker, ""
         if marker == "<|start|>":
             self._channel = ""
-        return shown
+            self._header = []
+        return [*ended, *shown]
 
     def _header_ends(self) -> list[Parsed]:
+        ended = self._end_call(self._call.end() if self._call else [])
         shown = self._read_header()
         self._place = _Place.BODY
-        return shown
+        self._call = self._addressed()
+        self._header = []
+        return [*ended, *shown]
 
     def _message_ends(self) -> list[Parsed]:
         shown = self._give_up()
+        ended = self._end_call(self._call.end() if self._call else [])
         self._channel = ""
-        return shown
+        self._header = []
+        return [*shown, *ended]
+
+    # ---- calls ----
+
+    def _addressed(self) -> HarmonyCall | None:
+        """Returns the call that the message is whose header was read; None where it is none."""
+        recipient = recipient_of(*self._header)
+        if recipient is None or self._calls is None:
+            return None
+        name = function_of(recipient, self._calls)
+        if name is not None and not self._calls.is_full:
+            return HarmonyCall(self._calls, name)
+        self._channel = ""  # whatever it is, it was not meant for nobody
+        why = "is none of the request's tools" if name is None else "is called after another call, and the request allows one"
+        self._warnings.append(f"a tool call of the answer could not be read and is content: {recipient!r} {why}")
+        return None
+
+    def _end_call(self, told: list[Parsed]) -> list[Parsed]:
+        self._warnings = [*self.warnings]
+        self._call = None
+        return told
+
+    # ---- headers ----
 
     def _read_header(self) -> list[Parsed]:
-        """Reads the header's text so far, which tells the channel, and lets stop strings see it."""
+        """Reads the header's text so far, which tells channel and recipient, and lets stop strings see it."""
         text, self._held = self._held, ""
         if self._place is _Place.BODY:
             return []
+        self._header.append(text)
         if self._after == "<|channel|>":
-            self._channel = next(iter(text.split()), "")
+            found = _HEADER[self._after].match(text)
+            self._channel = (found and found[1]) or next(iter(text.split()), "")
         return [Hidden(text)] if text else []
 
     def _give_up(self) -> list[Parsed]:

@@ -6,27 +6,48 @@ from mlxd.types import ReasoningShape, ToolShape
 from mlxd.wire.output_spec import ToolRules
 from mlxd.worker.encoded_prompt import Opening
 from mlxd.worker.text.parsers.blocks import BlockParser
+from mlxd.worker.text.parsers.cohere import CohereParser, CohereTextParser
 from mlxd.worker.text.parsers.composed import ComposedParser
+from mlxd.worker.text.parsers.deepseek import DeepseekParser
+from mlxd.worker.text.parsers.gemma import GemmaChannelParser, GemmaParser
+from mlxd.worker.text.parsers.glm import GlmParser
 from mlxd.worker.text.parsers.harmony import HarmonyParser
 from mlxd.worker.text.parsers.hermes import HermesParser
+from mlxd.worker.text.parsers.kimi import KimiParser
+from mlxd.worker.text.parsers.minimax import MinimaxParser
 from mlxd.worker.text.parsers.parser import OutputParser
 from mlxd.worker.text.parsers.plain import PlainParser
+from mlxd.worker.text.parsers.pythonic import PythonicParser
+from mlxd.worker.text.parsers.qwen_xml import QwenXmlParser
 from mlxd.worker.text.parsers.tools import ToolsParser
 from mlxd.worker.text.shape_rules import THINKING
 from mlxd.worker.text.shapes import Shapes
 
 TOOLS: Mapping[ToolShape, Callable[[ToolRules], ToolsParser]] = {
     ToolShape.HERMES: HermesParser,
+    ToolShape.QWEN_XML: QwenXmlParser,
+    ToolShape.GLM: GlmParser,
+    ToolShape.PYTHONIC: PythonicParser,
+    ToolShape.DEEPSEEK: DeepseekParser,
+    ToolShape.KIMI: KimiParser,
+    ToolShape.GEMMA: GemmaParser,
+    ToolShape.COHERE: CohereParser,
+    ToolShape.MINIMAX: MinimaxParser,
 }
 
 
 def parser_for(shapes: Shapes, rules: ToolRules | None, opening: Opening) -> OutputParser:
     """Returns the parser of one answer. Without ``rules`` nothing in it is a call."""
     if ReasoningShape.HARMONY in {shapes.reasoning, shapes.tools}:
-        return HarmonyParser()
+        return HarmonyParser(rules)
     tools = TOOLS[shapes.tools](rules) if rules is not None and shapes.tools in TOOLS else None
+    inner = tools or (CohereTextParser() if shapes.tools is ToolShape.COHERE else PlainParser())
+    reasoning = _reasoning(shapes, opening, tools.interrupts if tools else frozenset())
+    return ComposedParser(reasoning, inner) if reasoning else inner
+
+
+def _reasoning(shapes: Shapes, opening: Opening, interrupts: frozenset[str]) -> OutputParser | None:
+    if shapes.reasoning is ReasoningShape.GEMMA:
+        return GemmaChannelParser(opening, interrupts)
     block = shapes.thinking or next(iter(THINKING[shapes.reasoning]), None)
-    if block is None:
-        return tools or PlainParser()
-    reasoning = BlockParser(block, opening, tools.interrupts if tools else frozenset())
-    return ComposedParser(reasoning, tools or PlainParser())
+    return BlockParser(block, opening, interrupts) if block else None
