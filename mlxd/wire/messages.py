@@ -86,7 +86,7 @@ class Generate(_Message, frozen=True, kw_only=True):
     id: str
     prompt: Prompt
     sampling: SamplingParams
-    max_tokens: int | None  # None: up to the end of the context
+    max_tokens: int | None  # None: up to the end of the context; 0: the prompt is computed, and nothing said but its echo
     stopping: Stopping = Stopping()
     output: OutputSpec = OutputSpec()
     priority: int = 0  # lower goes first

@@ -8,6 +8,7 @@ import pytest
 
 from mlxd.types import FinishReason, Limits, SamplingParams, Timings
 from mlxd.wire.messages import Failed, Finished, Generate, Started
+from mlxd.wire.output_spec import OutputSpec
 from mlxd.wire.prompts import TokenPrompt
 from mlxd.worker import sessions as module
 from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt
@@ -28,7 +29,7 @@ class Encoder:
         return EngineRequest(generate.id, EncodedPrompt([1], 4, CacheRoot(model="m")), generate.sampling, arrived=arrived)
 
 
-async def play(decode=lambda tokens: "x" * len(tokens)):
+async def play(decode=lambda tokens: "x" * len(tokens), **fields):
     """Two requests beside each other, from ``Generate`` to their ends; what was said to each."""
     queue, said = RequestQueue(8, capacity=2), {name: [] for name in NAMES}
 
@@ -38,7 +39,7 @@ async def play(decode=lambda tokens: "x" * len(tokens)):
 
     sessions = Sessions(SimpleNamespace(limits=Limits()), Encoder(), AnswerReader(decode), queue, send)
     for name in NAMES:
-        sessions.open(Generate(id=name, prompt=TokenPrompt(token_ids=[1]), sampling=SamplingParams(), max_tokens=4))
+        sessions.open(Generate(id=name, prompt=TokenPrompt(token_ids=[1]), sampling=SamplingParams(), **{"max_tokens": 4} | fields))
     await asyncio.gather(*sessions._tasks)
     arrived = [request.id for request in queue.arrivals()]
     deliver = [
@@ -66,6 +67,14 @@ def test_a_fault_at_any_line_leaves_no_request_without_an_answer(caplog):
             said = asyncio.run(play())
         assert [len(answers(said[name])) for name in NAMES] == [1, 1], passage
         assert sum(isinstance(one, Failed) for name in NAMES for one in said[name]) == 1, passage
+
+
+def test_of_no_tokens_nothing_is_told_but_the_prompt():
+    said = asyncio.run(play(max_tokens=0, output=OutputSpec(echo=True)))
+    for name in NAMES:
+        _, echo, finished = said[name]
+        assert (echo.text, finished.parts, finished.tokens, finished.reason) == ("x", [], 0, FinishReason.LENGTH)
+        assert (finished.usage.prompt_tokens, finished.usage.completion_tokens) == (1, 0)
 
 
 @pytest.mark.parametrize("when", [1, 3])

@@ -77,6 +77,12 @@ def test_one_token_of_room_is_enough():
     assert encoder(context=10).encode(TokenPrompt(token_ids=[1] * 9), 50).max_tokens == 1
 
 
+def test_a_prompt_of_which_nothing_is_generated_may_fill_the_context():
+    assert encoder(context=10).encode(TokenPrompt(token_ids=[1] * 10), 0).max_tokens == 1
+    with pytest.raises(ContextLengthError):
+        encoder(context=10).encode(TokenPrompt(token_ids=[1] * 11), 0)
+
+
 @pytest.mark.parametrize(("asked", "given"), [(None, 7), (3, 3), (7, 7), (8, 7)])
 def test_max_tokens_is_cut_to_what_is_left(asked, given):
     assert encoder(context=10).encode(TokenPrompt(token_ids=[1, 2, 3]), asked).max_tokens == given
