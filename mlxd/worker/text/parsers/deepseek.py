@@ -62,7 +62,7 @@ class DeepseekParser(NamedCallsParser, DsmlParser):
         name = yield from self._while(lambda one: one not in "\n`<{")
         yield from self._space()
         if (yield from self._next_is(_FENCE)):
-            yield from self._while(str.isalpha)
+            yield from self._next_is("json")
         yield from self._object(name.strip(), *markers)
         yield from self._space()
         yield from self._next_is(_FENCE)

@@ -69,12 +69,12 @@ class TypedValue:
         if self._json is None and start[:1] in {"{", "["} and self._kinds & CONTAINERS:
             self._json = _Json()
             self._json.push(start)
+        if self._json is not None and self._json.is_sure:
+            self._form = _Form.JSON
+            return self._json.take()
         if "string" in self._kinds and not self._may_be_other(start):
             self._form = _Form.STRING
             return '"' + quoted(self._held)
-        if self._json and not self._json.is_broken and len(self._held) > _HELD:
-            self._form = _Form.JSON
-            return self._json.take()
         return ""
 
     def _may_be_other(self, start: str) -> bool:
@@ -126,6 +126,8 @@ class _Json:
     def __init__(self) -> None:
         self._scanner = JsonScanner()
         self._ready = ""
+        self._size = 0
+        self.is_sure = False  # so much of it was JSON that it is passed on whatever follows
         self.is_broken = False
 
     @property
@@ -134,10 +136,16 @@ class _Json:
         return self._scanner.is_done and not self.is_broken
 
     def push(self, text: str) -> None:
-        if not self.is_broken:
-            size, ready = self._scanner.push(text)
-            self.is_broken = self._scanner.is_broken or bool(text[size:].strip())
-            self._ready += ready + (text[size:] if self.is_broken else "")
+        first, rest = text[: max(0, _HELD - self._size)], text[max(0, _HELD - self._size) :]
+        self._size += len(text)
+        self._scan(first)
+        self.is_sure |= bool(rest) and not self.is_broken
+        self._scan(rest)
+
+    def _scan(self, text: str) -> None:
+        size, ready = (0, "") if self.is_broken else self._scanner.push(text)
+        self.is_broken |= self._scanner.is_broken or bool(text[size:].strip())
+        self._ready += ready + (text[size:] if self.is_broken else "")
 
     def end(self) -> None:
         self.is_broken = not self.is_whole

@@ -1,0 +1,26 @@
+"""Answers of every shape mean the same however they are cut, and what they should."""
+
+import pytest
+
+from mlxd.types import ToolShape
+from mlxd.worker.text.parsers.registry import TOOLS
+from tests.unit.worker_text.shapes import qwen_xml
+from tests.unit.worker_text.shapes.case import RULES, check, cut, read
+
+CORPORA = {
+    ToolShape.QWEN_XML: qwen_xml.CASES,
+}
+ALL = [pytest.param(shape, case, id=f"{shape}: {case.name}") for shape, cases in CORPORA.items() for case in cases]
+
+
+@pytest.mark.parametrize(("shape", "case"), ALL)
+def test_an_answer_means_what_it_should_however_it_is_cut(shape, case):
+    whole = read(TOOLS[shape](RULES), [case.written])
+    check(case, whole)
+    for size in (1, 2, 3, 5, 7):
+        assert read(TOOLS[shape](RULES), cut(case.written, size)) == whole
+
+
+@pytest.mark.parametrize("shape", CORPORA)
+def test_there_are_enough_answers(shape):
+    assert len(CORPORA[shape]) >= 25
