@@ -3,13 +3,14 @@
 import asyncio
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
 import msgspec
 
 from mlxd import __version__
+from mlxd.client.question_table import QuestionTable
 from mlxd.client.stream_table import StreamTable
 from mlxd.client.worker_client import RequestStream
 from mlxd.errors import BodyTooLargeError, InvalidRequestError, MlxdError, QueueFullError, VersionMismatchError, WorkerLostError, from_code
@@ -18,6 +19,8 @@ from mlxd.wire.framing import FramingError, daemon_codec
 from mlxd.wire.messages import (
     Abort,
     CacheEvicted,
+    Detokenize,
+    Detokenized,
     Events,
     EvictCache,
     FromDaemon,
@@ -34,7 +37,12 @@ from mlxd.wire.messages import (
     Reconfigure,
     Reconfigured,
     StepStats,
+    TokenAnswer,
+    Tokenize,
+    Tokenized,
+    Unreadable,
 )
+from mlxd.wire.prompts import Prompt
 
 T = TypeVar("T")
 
@@ -70,6 +78,7 @@ class Connection:
         self._sent = 0  # bytes, since the start
         self._reconfigurations: deque[asyncio.Future[ResolvedLimits]] = deque()  # sent and not answered, oldest first
         self._evictions: deque[asyncio.Future[CacheEvicted]] = deque()
+        self._questions = QuestionTable()
 
     @classmethod
     async def open(cls, sock: socket.socket, load: Load, sinks: Sinks) -> Self:
@@ -93,6 +102,7 @@ class Connection:
     def submit(self, request: Generate) -> RequestStream:
         """Sends a request. What is wrong with it comes out of the stream."""
         try:
+            self._check_id(request.id)
             frame = self._encode(request)
         except MlxdError as error:
             return failed_stream(request.id, error)
@@ -107,6 +117,26 @@ class Connection:
     def evict_cache(self) -> "asyncio.Future[CacheEvicted]":
         """Returns a future of what the worker answers, which fails as that of ``reconfigure`` does."""
         return self._ask(EvictCache(), self._evictions)
+
+    async def tokenize(self, prompt: Prompt, *, with_pieces: bool) -> Tokenized:
+        """Returns the tokens of a prompt. Raises what is wrong with it, and ``WorkerLostError`` when the connection ends first."""
+        answer = await self._ask_of_tokens(Tokenize(id=self._questions.new_id(), prompt=prompt, with_pieces=with_pieces))
+        if not isinstance(answer, Tokenized):
+            raise FramingError(f"{type(answer).__name__} came in answer to Tokenize")
+        return answer
+
+    async def detokenize(self, token_ids: Sequence[int]) -> str:
+        """Returns the text of tokens. Raises as ``tokenize``."""
+        answer = await self._ask_of_tokens(Detokenize(id=self._questions.new_id(), token_ids=list(token_ids)))
+        if not isinstance(answer, Detokenized):
+            raise FramingError(f"{type(answer).__name__} came in answer to Detokenize")
+        return answer.text
+
+    async def _ask_of_tokens(self, question: Tokenize | Detokenize) -> TokenAnswer:
+        frame = self._encode(question)
+        answer = self._questions.open(question.id)
+        self._write(frame)
+        return await answer
 
     def _ask(self, question: FromDaemon, waiting: "deque[asyncio.Future[T]]") -> "asyncio.Future[T]":
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
@@ -135,11 +165,14 @@ class Connection:
         for answer in unanswered:
             if not answer.done():
                 answer.set_exception(WorkerLostError("the worker was lost before it answered"))
+        self._questions.fail_all(lambda: WorkerLostError("the worker was lost before it answered"))
         self._writer.transport.abort()
 
-    def _encode(self, request: Generate) -> memoryview:
-        if request.id in self.streams:
-            raise InvalidRequestError(f'a request with the id "{request.id}" is running already; choose another')
+    def _check_id(self, request_id: str) -> None:
+        if request_id in self.streams:
+            raise InvalidRequestError(f'a request with the id "{request_id}" is running already; choose another')
+
+    def _encode(self, request: Generate | Tokenize | Detokenize) -> memoryview:
         if self.unread > UNREAD_LIMIT:
             raise QueueFullError("the worker is behind with reading requests; try again", retry_after=1.0)
         try:
@@ -175,6 +208,8 @@ class Connection:
                 _answer(self._reconfigurations, limits)
             case CacheEvicted():
                 _answer(self._evictions, message)
+            case Tokenized() | Detokenized() | Unreadable():
+                self._questions.settle(message)
             case _:
                 self._dispatch_loading(message)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import structlog
@@ -12,7 +13,8 @@ from mlxd.client.worker_client import LoadWatcher, RequestStream, WorkerExit, Wo
 from mlxd.errors import MlxdError, ModelLoadingError, ShuttingDownError, VersionMismatchError, WorkerLostError
 from mlxd.types import Limits, ResolvedLimits
 from mlxd.wire.framing import FramingError
-from mlxd.wire.messages import CacheEvicted, Generate, Heartbeat, Load, LogRecord, NeedsMemory, Proceed, Ready, Stop
+from mlxd.wire.messages import CacheEvicted, Generate, Heartbeat, Load, LogRecord, NeedsMemory, Proceed, Ready, Stop, Tokenized
+from mlxd.wire.prompts import Prompt
 
 # Seconds allowed for ...
 STOP_GRACE = 5.0  # ending after a Stop frame, or after it closed the socket; a step of a big model takes its time
@@ -90,16 +92,19 @@ class SocketWorker:
         return self._connection.submit(request)
 
     async def reconfigure(self, limits: Limits) -> ResolvedLimits:
-        if self._connection is None or self._lost.is_set() or self._stopping is not None:
-            raise self._lost_error()
-        if self._connection.limits is None:
+        connection = self._connected()
+        if connection.limits is None:
             raise ModelLoadingError(f'the model "{self._model}" is loading', retry_after=1.0)
-        return await self._connection.reconfigure(limits)
+        return await connection.reconfigure(limits)
 
     async def evict_cache(self) -> CacheEvicted:
-        if self._connection is None or self._lost.is_set() or self._stopping is not None:
-            raise self._lost_error()
-        return await self._connection.evict_cache()
+        return await self._connected().evict_cache()
+
+    async def tokenize(self, prompt: Prompt, *, with_pieces: bool = False) -> Tokenized:
+        return await self._connected().tokenize(prompt, with_pieces=with_pieces)
+
+    async def detokenize(self, token_ids: Sequence[int]) -> str:
+        return await self._connected().detokenize(token_ids)
 
     def watch(self, *, hang_timeout: float, load_timeout: float) -> None:
         self._watch.hang_timeout, self._watch.load_timeout = hang_timeout, load_timeout
@@ -140,6 +145,11 @@ class SocketWorker:
     @property
     def waiting(self) -> int:
         return self._connection.streams.waiting if self._connection else 0
+
+    def _connected(self) -> Connection:
+        if self._connection is None or self._lost.is_set() or self._stopping is not None:
+            raise self._lost_error()
+        return self._connection
 
     # ---- start and stop ----
 

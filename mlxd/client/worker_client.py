@@ -5,7 +5,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
@@ -26,7 +26,9 @@ from mlxd.wire.messages import (
     RequestEvent,
     Started,
     StepStats,
+    Tokenized,
 )
+from mlxd.wire.prompts import Prompt
 
 STREAM_EVENTS = 4096  # undelivered events of one request before its client counts as stalled
 
@@ -161,6 +163,16 @@ class WorkerClient(Protocol):
 
     async def evict_cache(self) -> CacheEvicted:
         """Drops what the worker's cache keeps for later requests. Raises as ``reconfigure``."""
+
+    async def tokenize(self, prompt: Prompt, *, with_pieces: bool = False) -> Tokenized:
+        """Returns the tokens of a prompt, and, on demand, the text of each. Raises ``InvalidRequestError`` for a prompt that cannot be
+        rendered, and otherwise as ``reconfigure``.
+        """
+
+    async def detokenize(self, token_ids: Sequence[int]) -> str:
+        """Returns the text of tokens, with the spelling of control tokens. Raises ``InvalidRequestError`` for ids that are no tokens, and
+        otherwise as ``reconfigure``.
+        """
 
     def watch(self, *, hang_timeout: float, load_timeout: float) -> None:
         """Sets other times, in seconds, after which the worker counts as hung."""

@@ -1,6 +1,7 @@
 """Messages between the daemon and a worker, declared once.
 
-Daemon to worker: ``Load`` (first, once), ``Proceed``, ``Generate``, ``Abort``, ``Reconfigure``, ``EvictCache``, ``Stop``.
+Daemon to worker: ``Load`` (first, once), ``Proceed``, ``Generate``, ``Abort``, ``Tokenize``, ``Detokenize``, ``Reconfigure``,
+``EvictCache``, ``Stop``.
 Worker to daemon: ``Hello`` (first), ``Progress`` while loading, ``NeedsMemory`` (once, then it waits for ``Proceed``), ``Ready`` or
 ``LoadFailed``, then ``Events`` (one frame per engine step, for all rows), ``Reconfigured``, ``CacheEvicted``, ``Heartbeat`` and
 ``LogRecord`` at any time.
@@ -8,6 +9,8 @@ Worker to daemon: ``Hello`` (first), ``Progress`` while loading, ``NeedsMemory``
 Every ``Generate`` is answered by exactly one of ``Finished`` or ``Failed``, unless it is aborted: an
 aborted request is answered by nothing more. ``Started`` comes at most once, before its first ``Delta``; ``Echo``, where it is asked for,
 between them.
+
+Every ``Tokenize`` and ``Detokenize`` is answered by exactly one of ``Tokenized``, ``Detokenized`` or ``Unreadable``, in any order.
 """
 
 from typing import Any, Literal, Self
@@ -99,6 +102,21 @@ class Abort(_Message, frozen=True, kw_only=True):
     id: str
 
 
+class Tokenize(_Message, frozen=True, kw_only=True):
+    """The tokens of a prompt are to be told, and nothing to be generated. ``id`` is unique among the questions of this kind."""
+
+    id: str
+    prompt: Prompt
+    with_pieces: bool = False  # also the text of each token
+
+
+class Detokenize(_Message, frozen=True, kw_only=True):
+    """The text of tokens is to be told, with the spelling of control tokens."""
+
+    id: str
+    token_ids: list[int]
+
+
 class Reconfigure(_Message, frozen=True, kw_only=True):
     """Other limits, from the next request or step on. They are answered by ``Reconfigured``; of several, the last one counts."""
 
@@ -113,7 +131,7 @@ class Stop(_Message, frozen=True, kw_only=True):
     """The process is to end; requests that still run are forgotten."""
 
 
-FromDaemon = Load | Proceed | Generate | Abort | Reconfigure | EvictCache | Stop
+FromDaemon = Load | Proceed | Generate | Abort | Tokenize | Detokenize | Reconfigure | EvictCache | Stop
 
 
 # ---- worker to daemon ----
@@ -176,6 +194,28 @@ class CacheEvicted(_Message, frozen=True, kw_only=True):
 
     entries: int
     bytes: int
+
+
+class Tokenized(_Message, frozen=True, kw_only=True):
+    """The tokens of a prompt, in answer to ``Tokenize``. A prompt may be longer than the context here."""
+
+    id: str
+    tokens: list[int]
+    pieces: list[str] = []  # the text of each, where it is asked for; U+FFFD stands for bytes that are no character by themselves
+
+
+class Detokenized(_Message, frozen=True, kw_only=True):
+    """The text of tokens, in answer to ``Detokenize``."""
+
+    id: str
+    text: str
+
+
+class Unreadable(_Message, frozen=True, kw_only=True):
+    """A prompt that cannot be tokenized, or tokens that are none of the model's; the code says which."""
+
+    id: str
+    error: ErrorInfo
 
 
 class LoadFailed(_Message, frozen=True, kw_only=True):
@@ -287,4 +327,7 @@ class LogRecord(_Message, frozen=True, kw_only=True):
     fields: dict[str, Any] = {}
 
 
-FromWorker = Hello | Progress | NeedsMemory | Ready | Reconfigured | CacheEvicted | LoadFailed | Events | Heartbeat | LogRecord
+TokenAnswer = Tokenized | Detokenized | Unreadable
+FromWorker = (
+    Hello | Progress | NeedsMemory | Ready | Reconfigured | CacheEvicted | LoadFailed | Events | TokenAnswer | Heartbeat | LogRecord
+)

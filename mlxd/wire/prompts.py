@@ -19,13 +19,15 @@ class ChatPrompt(_Prompt, frozen=True, kw_only=True):
     variables: dict[str, Any] = {}  # for the template, from the client
     reasoning_effort: str | None = None
     continue_final_message: bool = False  # the answer goes on where the last message ends, instead of being the next one
+    add_generation_prompt: bool = True  # the template opens the answer, unless it goes on with the last message
     special_tokens: bool = False  # the spelling of a control token in a message is that token, not text
 
 
 class TextPrompt(_Prompt, frozen=True, kw_only=True):
-    """A text that is to be tokenized as it is, with the tokenizer's special tokens."""
+    """A text that is to be tokenized as it is."""
 
     text: str
+    add_special_tokens: bool = True  # the tokenizer's own, such as the one that begins a sequence
 
 
 class TokenPrompt(_Prompt, frozen=True, kw_only=True):

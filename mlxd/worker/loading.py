@@ -10,6 +10,7 @@ from mlxd.types import LoadStage, MemoryFigures
 from mlxd.wire.messages import (
     Abort,
     CacheEvicted,
+    Detokenize,
     ErrorInfo,
     Events,
     EvictCache,
@@ -24,6 +25,8 @@ from mlxd.wire.messages import (
     Progress,
     Ready,
     Reconfigure,
+    Tokenize,
+    Unreadable,
 )
 from mlxd.worker.cache_limit import CacheLimit
 from mlxd.worker.engine.engine import Engine
@@ -34,6 +37,7 @@ from mlxd.worker.request_encoder import RequestEncoder
 from mlxd.worker.serving import Serving
 from mlxd.worker.sessions import Sessions
 from mlxd.worker.stage import Stage, StageMessage
+from mlxd.worker.token_questions import TokenQuestions
 
 EX_LOAD_FAILED = 1
 EX_ENGINE_DIED = 70
@@ -74,6 +78,8 @@ class Loading(Stage):
                 self._may_load.set()
             case Generate(id=request_id):
                 self._outbox.send(Events(events=[Failed(id=request_id, error=_still_loading())]))
+            case Tokenize(id=question_id) | Detokenize(id=question_id):
+                self._outbox.send(Unreadable(id=question_id, error=_still_loading()))
             case Abort():
                 pass  # what it was about has been refused
             case Reconfigure():
@@ -114,7 +120,8 @@ class Loading(Stage):
             self._outbox.on_io_thread(lambda: sessions.deliver(output))
 
         engine = Engine(model.runner, self._queue, emit)
-        serving = Serving(engine, self._queue, sessions, self._cache_limit, self._outbox)
+        questions = TokenQuestions(model.encoder, sessions.texts, sessions.tokenizing, self._outbox.send)
+        serving = Serving(engine, self._queue, sessions, questions, self._cache_limit, self._outbox)
         self._outbox.on_io_thread(lambda: self._ready(serving, model.ready))
         engine.run()
         return True

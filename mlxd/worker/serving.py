@@ -4,22 +4,43 @@ import msgspec
 from typing_extensions import override
 
 from mlxd.types import ResolvedLimits
-from mlxd.wire.messages import Abort, CacheEvicted, EvictCache, Generate, Heartbeat, Proceed, Reconfigure, Reconfigured
+from mlxd.wire.messages import (
+    Abort,
+    CacheEvicted,
+    Detokenize,
+    EvictCache,
+    Generate,
+    Heartbeat,
+    Proceed,
+    Reconfigure,
+    Reconfigured,
+    Tokenize,
+)
 from mlxd.worker.cache_limit import CacheLimit
 from mlxd.worker.engine.engine import Engine
 from mlxd.worker.engine.request_queue import RequestQueue
 from mlxd.worker.outbox import Outbox
 from mlxd.worker.sessions import Sessions
 from mlxd.worker.stage import Stage, StageMessage
+from mlxd.worker.token_questions import TokenQuestions
 
 
 class Serving(Stage):
     """A stage that passes requests on to its sessions, and what concerns the engine to the engine's thread, between two steps."""
 
-    def __init__(self, engine: Engine, queue: RequestQueue, sessions: Sessions, cache_limit: CacheLimit, outbox: Outbox) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917  # the parts of a worker, put together once
+        self,
+        engine: Engine,
+        queue: RequestQueue,
+        sessions: Sessions,
+        questions: TokenQuestions,
+        cache_limit: CacheLimit,
+        outbox: Outbox,
+    ) -> None:
         self._engine = engine
         self._queue = queue
         self._sessions = sessions
+        self._questions = questions
         self._cache_limit = cache_limit
         self._outbox = outbox
 
@@ -30,6 +51,8 @@ class Serving(Stage):
                 self._sessions.open(message)
             case Abort(id=request_id):
                 self._sessions.abort(request_id)
+            case Tokenize() | Detokenize():
+                self._questions.ask(message)
             case Reconfigure(limits=limits):
                 self._reconfigure(self._cache_limit.resolve(limits))
             case EvictCache():
@@ -52,6 +75,7 @@ class Serving(Stage):
     @override
     def close(self) -> None:
         self._queue.close()
+        self._questions.close()
         self._sessions.close()
 
     def _reconfigure(self, limits: ResolvedLimits) -> None:

@@ -61,13 +61,13 @@ class Sessions:
         self._interval = load.limits.stream_interval
         self._encoder = encoder
         self._answers = answers
-        self._texts = TokenTexts(answers.decode, answers.kinds)
+        self.texts = TokenTexts(answers.decode, answers.kinds)
         self._queue = queue
         self._send = send
         self._open: dict[str, _Session] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         # Our own, and never waited for: a loop's default pool would hold up the end of the process.
-        self._tokenizing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tokenize")
+        self.tokenizing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tokenize")
 
     def open(self, generate: Generate) -> None:
         """Queues a request. What is wrong with it is answered by ``Failed``.
@@ -94,7 +94,7 @@ class Sessions:
         """Forgets all requests."""
         for task in self._tasks:
             task.cancel()
-        self._tokenizing.shutdown(wait=False, cancel_futures=True)
+        self.tokenizing.shutdown(wait=False, cancel_futures=True)
 
     async def _enter(self, generate: Generate, arrived: float) -> None:
         try:
@@ -115,10 +115,10 @@ class Sessions:
 
     async def _tokenize(self, generate: Generate, arrived: float) -> None:
         run = asyncio.get_running_loop().run_in_executor
-        request = await run(self._tokenizing, self._encoder.encode, generate, arrived)
+        request = await run(self.tokenizing, self._encoder.encode, generate, arrived)
         output = self._answers.output(request.prompt, generate.output, self._interval)
-        logprobs = None if request.logprobs is None else AnswerLogprobs(self._texts, self._answers.kinds.controls, generate.output)
-        echo = await run(self._tokenizing, self._echo_text, generate, request) if generate.output.echo else None
+        logprobs = None if request.logprobs is None else AnswerLogprobs(self.texts, self._answers.kinds.controls, generate.output)
+        echo = await run(self.tokenizing, self._echo_text, generate, request) if generate.output.echo else None
         self._open[generate.id] = _Session(request, output, generate.output, logprobs, echo, only_prompt=generate.max_tokens == 0)
         if not self._queue.put(request):
             del self._open[generate.id]  # aborted meanwhile
@@ -128,7 +128,7 @@ class Sessions:
         if isinstance(generate.prompt, TextPrompt):
             return generate.prompt.text
         first, *others = request.tokens
-        return b"".join([self._texts.first(first), *map(self._texts.raw, others)]).decode(errors="replace")
+        return b"".join([self.texts.first(first), *map(self.texts.raw, others)]).decode(errors="replace")
 
     def abort(self, request_id: str) -> None:
         """Ends a request of which nothing more is said; the engine stops within one step or prefill chunk."""
@@ -161,7 +161,7 @@ class Sessions:
                 session.started = event
                 return [event, *self._echo(session)]
             case PromptScored():
-                tokens = prompt_logprobs(self._texts, session.request.tokens[0], event.tokens)
+                tokens = prompt_logprobs(self.texts, session.request.tokens[0], event.tokens)
                 return [Echo(id=event.id, text=session.echo or "", tokens=tokens)]
             case Sampled():
                 return self._take(session, event, timings[event.id])

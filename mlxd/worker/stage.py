@@ -2,9 +2,9 @@
 
 from typing import Protocol
 
-from mlxd.wire.messages import Abort, EvictCache, Generate, Heartbeat, Proceed, Reconfigure
+from mlxd.wire.messages import Abort, Detokenize, EvictCache, Generate, Heartbeat, Proceed, Reconfigure, Tokenize
 
-StageMessage = Proceed | Generate | Abort | Reconfigure | EvictCache
+StageMessage = Proceed | Generate | Abort | Tokenize | Detokenize | Reconfigure | EvictCache
 
 
 class Stage(Protocol):

@@ -60,6 +60,8 @@ from mlxd.wire.messages import (
     Abort,
     CacheEvicted,
     Delta,
+    Detokenize,
+    Detokenized,
     ErrorInfo,
     Events,
     EvictCache,
@@ -80,10 +82,12 @@ from mlxd.wire.messages import (
     Started,
     StepStats,
     Stop,
+    Tokenize,
+    Tokenized,
+    Unreadable,
 )
 from mlxd.wire.parts import Text
-from mlxd.wire.prompts import ChatPrompt, TextPrompt
-from tests.support.wire_requests import resolved
+from tests.support.wire_requests import prompt_text, resolved
 
 COMMAND = (sys.executable, str(Path(__file__).resolve()))
 OLD_COMMAND = (*COMMAND, "old")
@@ -96,16 +100,6 @@ NATIVE_MESSAGE = "libc++abi: terminating due to uncaught exception of type std::
 def run(sock: socket.socket) -> None:
     """Until Stop or end of file. Runs in any thread."""
     asyncio.run(FakeWorker().serve(sock))
-
-
-def prompt_text(request: Generate) -> str:
-    match request.prompt:
-        case ChatPrompt(messages=messages):
-            return messages[-1].content
-        case TextPrompt(text=text):
-            return text
-        case tokens:
-            return " ".join(str(token) for token in tokens.token_ids)
 
 
 class FakeWorker:
@@ -169,6 +163,8 @@ class FakeWorker:
                 self.granted.set()
             case Reconfigure(limits=limits):
                 self.reconfigure(limits)
+            case Tokenize() | Detokenize():
+                self.tell_of_tokens(message)
             case EvictCache():
                 self.send(CacheEvicted(entries=len(self.seen), bytes=100 * len(self.seen)))
                 self.seen.clear()
@@ -179,6 +175,20 @@ class FakeWorker:
             self.die("exit")
         elif limits.max_queue != 14:
             self.send(Reconfigured(limits=resolved(limits)))
+
+    def tell_of_tokens(self, question):
+        """A token is a Unicode character. A text of "die" kills it; of "wait", it never answers; one that begins with "bad" is refused."""
+        if isinstance(question, Detokenize):
+            self.send(Detokenized(id=question.id, text="".join(map(chr, question.token_ids))))
+            return
+        text = prompt_text(question.prompt)
+        if text == "die":
+            self.die("exit")
+        elif text.startswith("bad"):
+            error = ErrorInfo(code="invalid_request", message="the chat template refuses this", param="messages")
+            self.send(Unreadable(id=question.id, error=error))
+        elif text != "wait":
+            self.send(Tokenized(id=question.id, tokens=list(map(ord, text)), pieces=list(text) if question.with_pieces else []))
 
     def greet(self):
         match self.greeting:
@@ -280,7 +290,7 @@ class FakeWorker:
             self.started.discard(request.id)
 
     async def generate_by(self, request):
-        text = prompt_text(request)
+        text = prompt_text(request.prompt)
         verb, *words = text.split() or [""]
         match "fail" if self.faulty else verb:
             case "queue":
@@ -330,7 +340,7 @@ class FakeWorker:
         for word in cut:
             await permit()
             self.step(Delta(id=request.id, parts=[Text(text=word + " ")], tokens=1))
-        self.finish(request, prompt_text(request), len(cut), FinishReason.STOP if len(cut) == len(words) else FinishReason.LENGTH)
+        self.finish(request, prompt_text(request.prompt), len(cut), FinishReason.STOP if len(cut) == len(words) else FinishReason.LENGTH)
 
     def finish(self, request, text, tokens, reason):
         self.event(

@@ -6,9 +6,9 @@ from mlxd.client.stream_table import StreamTable
 from mlxd.client.worker_client import WorkerExit
 from mlxd.errors import MlxdError
 from mlxd.types import FinishReason, MemoryFigures, ResolvedLimits, Timings, Usage
-from mlxd.wire.messages import CacheEvicted, Finished, Heartbeat, NeedsMemory, Ready
+from mlxd.wire.messages import CacheEvicted, Finished, Heartbeat, NeedsMemory, Ready, Tokenized
 from tests.support.patience import PATIENCE
-from tests.support.wire_requests import resolved
+from tests.support.wire_requests import prompt_text, resolved
 
 READY = Ready(
     runner="simple", runner_reason="", device="cpu", dtype="float32", context_length=2048, vocab_size=1000,
@@ -86,6 +86,14 @@ class ScriptedClient:
 
     async def evict_cache(self):
         return CacheEvicted(entries=3, bytes=300)
+
+    async def tokenize(self, prompt, *, with_pieces=False):
+        """A token is a Unicode character of the last message, or of the text."""
+        text = prompt_text(prompt)
+        return Tokenized(id="0", tokens=list(map(ord, text)), pieces=list(text) if with_pieces else [])
+
+    async def detokenize(self, token_ids):
+        return "".join(map(chr, token_ids))
 
     def watch(self, *, hang_timeout, load_timeout):
         self.watched = (hang_timeout, load_timeout)

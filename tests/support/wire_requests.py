@@ -2,7 +2,7 @@
 
 from mlxd.types import Limits, ResolvedLimits, SamplingParams
 from mlxd.wire.messages import Generate, Load
-from mlxd.wire.prompts import TextPrompt
+from mlxd.wire.prompts import ChatPrompt, Prompt, TextPrompt
 
 
 def load(source: str = "fake/ok", *, heartbeat_interval: float = 0.05) -> Load:
@@ -22,6 +22,17 @@ def load(source: str = "fake/ok", *, heartbeat_interval: float = 0.05) -> Load:
 def resolved(limits: Limits) -> ResolvedLimits:
     """As a worker without memory would have them."""
     return ResolvedLimits.of(limits, limits.cache_bytes or 0)
+
+
+def prompt_text(prompt: Prompt) -> str:
+    """The last message, or the text, or the token ids as words."""
+    match prompt:
+        case ChatPrompt(messages=messages):
+            return messages[-1].content
+        case TextPrompt(text=text):
+            return text
+        case tokens:
+            return " ".join(str(token) for token in tokens.token_ids)
 
 
 class Watcher:

@@ -6,6 +6,7 @@ from mlxd.types import Limits
 from mlxd.wire.messages import (
     Abort,
     CacheEvicted,
+    Detokenize,
     EvictCache,
     Failed,
     Finished,
@@ -15,7 +16,10 @@ from mlxd.wire.messages import (
     Ready,
     Reconfigure,
     Reconfigured,
+    Tokenize,
+    Unreadable,
 )
+from mlxd.wire.prompts import TextPrompt
 from tests.worker.worker_link import LIMITS, generate, in_thread, load_message
 
 
@@ -45,6 +49,12 @@ async def test_a_request_that_comes_early_is_refused_by_name(loading):
     await finish_loading(loading)
     assert isinstance(await loading.ask("later", "hi"), Finished)
     assert loading.events["early"] == [refused]
+
+
+async def test_a_question_about_tokens_that_comes_early_is_refused_by_name(loading):
+    loading.send(Tokenize(id="q", prompt=TextPrompt(text="a")), Detokenize(id="r", token_ids=[1]))
+    await loading.until(lambda: len(loading.of(Unreadable)) == 2)
+    assert {(refused.id, refused.error.code) for refused in loading.of(Unreadable)} == {("q", "model_loading"), ("r", "model_loading")}
 
 
 async def test_a_request_before_the_order_to_load_is_refused_too(scripted):

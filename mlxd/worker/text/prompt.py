@@ -33,8 +33,7 @@ class PromptEncoder:
         ``ContextLengthError`` for one that leaves no room for a single token. ``max_tokens`` is cut to what the context has left; where
         it is 0, the prompt may fill the context, and the token behind it, which comes with its computation, is one that nobody is told of.
         """
-        self._check_length(prompt)
-        tokens = self._tokenize(prompt)
+        tokens = self.tokenize(prompt)
         if not tokens:
             raise InvalidRequestError("the prompt has no tokens", param=_field(prompt))
         self._check_known(tokens, prompt)
@@ -46,6 +45,13 @@ class PromptEncoder:
                 param=_field(prompt),
             )
         return EncodedPrompt(tokens, room if max_tokens is None else min(max(1, max_tokens), room), self._root)
+
+    def tokenize(self, prompt: Prompt) -> list[int]:
+        """Returns the prompt's tokens, which may be none, or more than the context holds. Raises ``InvalidRequestError`` for a prompt that
+        cannot be rendered, and ``ContextLengthError`` for a text that is too long whatever its tokens are.
+        """
+        self._check_length(prompt)
+        return self._tokenize(prompt)
 
     def _check_length(self, prompt: Prompt) -> None:
         """Refuses what cannot fit whatever its tokens are: tokenizing megabytes would hold everybody up for nothing."""
@@ -71,7 +77,7 @@ class PromptEncoder:
                 if not text:
                     return []  # not BOS alone
                 has_bos = self._bos is not None and text.startswith(self._bos)
-                return self._tokenizer.encode_text(text, add_special_tokens=not has_bos)
+                return self._tokenizer.encode_text(text, add_special_tokens=prompt.add_special_tokens and not has_bos)
             case TokenPrompt(token_ids=ids):
                 return list(ids)
 
@@ -80,7 +86,7 @@ class PromptEncoder:
             raise InvalidRequestError("this model has no chat template: use /v1/completions", param="messages")
         messages = [self._shown(message, prompt) for message in prompt.messages]
         if not prompt.continue_final_message:
-            text = self._renderer.render(messages, add_generation_prompt=True)
+            text = self._renderer.render(messages, add_generation_prompt=prompt.add_generation_prompt)
         else:
             messages[-1]["content"] += END
             text = _up_to_end(self._renderer.render(messages, add_generation_prompt=False))
