@@ -30,8 +30,7 @@ class CohereParser(JsonCallsParser):
             return
         yield from self._space()
         yield from self._calls_json(opening)
-        yield from self._space()
-        yield from self._next_is(*self.closings)
+        yield from self._next_behind_space(*self.closings)
 
 
 class CohereTextParser(CohereParser):

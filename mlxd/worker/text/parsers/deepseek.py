@@ -38,11 +38,9 @@ class DeepseekParser(NamedCallsParser, DsmlParser):
             if not (yield from self._next_is(CALL_OPENS)):
                 raise MalformedCallError("no call follows")
         yield from self._one(opening)
-        yield from self._space()
-        while (yield from self._next_is(CALL_OPENS)):
+        while (yield from self._next_behind_space(CALL_OPENS)):
             yield from self._one()
-            yield from self._space()
-        yield from self._next_is(SECTION_CLOSES)
+        yield from self._next_behind_space(SECTION_CLOSES)
 
     def _one(self, *markers: str) -> Steps[None]:
         """Reads one call, the beginning of which is read, and its end, which may lack."""
@@ -54,8 +52,7 @@ class DeepseekParser(NamedCallsParser, DsmlParser):
             yield from self._object(kind.strip(), *markers)
         else:
             yield from self._fenced(*markers)
-        yield from self._space()
-        yield from self._next_is(CALL_CLOSES)
+        yield from self._next_behind_space(CALL_CLOSES)
 
     def _fenced(self, *markers: str) -> Steps[None]:
         """Reads a name, and arguments in a code block."""
@@ -64,5 +61,4 @@ class DeepseekParser(NamedCallsParser, DsmlParser):
         if (yield from self._next_is(_FENCE)):
             yield from self._next_is("json")
         yield from self._object(name.strip(), *markers)
-        yield from self._space()
-        yield from self._next_is(_FENCE)
+        yield from self._next_behind_space(_FENCE)

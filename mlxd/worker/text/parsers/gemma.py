@@ -17,6 +17,7 @@ from mlxd.worker.text.parsers.tools import MalformedCallError, ToolsParser
 from mlxd.worker.text.shape_rules import Markers
 
 _CHANNEL = Markers("<|channel>", "<channel|>")
+_CALL = "call:"
 _NAME = re.compile(r"[\w.\-]", re.ASCII)
 _RESPONSES = ("<start_function_response>", "<|tool_response>")  # with which the result would begin: the models write them, and stop
 
@@ -35,22 +36,15 @@ class GemmaParser(ToolsParser):
 
     @override
     def _call(self, opening: str) -> Steps[None]:
+        if not (yield from self._next_behind_space(_CALL)):
+            raise MalformedCallError("no name follows")
         yield from self._function(opening)
-        yield from self._space()
-        while (yield from self._is_call()):
+        while (yield from self._next_behind_space(_CALL)):
             yield from self._function()
-            yield from self._space()
-        yield from self._next_is(*self.closings)
-        yield from self._space()
-        yield from self._next_is(*_RESPONSES)
-
-    def _is_call(self) -> Steps[bool]:
-        return (yield from self._cursor.is_next("call:"))
+        yield from self._next_behind_space(*self.closings)
+        yield from self._next_behind_space(*_RESPONSES)
 
     def _function(self, *markers: str) -> Steps[None]:
-        yield from self._space()
-        if not (yield from self._next_is("call:")):
-            raise MalformedCallError("no name follows")
         yield from self._space()
         name = yield from self._while(lambda one: _NAME.match(one) is not None)
         yield from self._space()

@@ -43,11 +43,9 @@ class KimiParser(NamedCallsParser):
             if not (yield from self._next_is(_CALL_OPENS)):
                 raise MalformedCallError("no call follows")
         yield from self._one(opening)
-        yield from self._space()
-        while (yield from self._next_is(_CALL_OPENS)):
+        while (yield from self._next_behind_space(_CALL_OPENS)):
             yield from self._one()
-            yield from self._space()
-        yield from self._next_is(*_SECTION_CLOSES)
+        yield from self._next_behind_space(*_SECTION_CLOSES)
 
     def _one(self, *markers: str) -> Steps[None]:
         """Reads one call, the beginning of which is read, and its end, which may lack."""
@@ -60,5 +58,4 @@ class KimiParser(NamedCallsParser):
             name = self._only
         self._calls.propose_id(call_id if match and match["index"] else None)
         yield from self._object(name, *markers)
-        yield from self._space()
-        yield from self._next_is(_CALL_CLOSES)
+        yield from self._next_behind_space(_CALL_CLOSES)

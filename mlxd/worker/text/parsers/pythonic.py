@@ -46,8 +46,7 @@ class PythonicParser(JsonCallsParser):
             yield from self._list(*markers)
         self._is_line_start = True
         if markers:
-            yield from self._space()
-            yield from self._next_is(*self.closings)
+            yield from self._next_behind_space(*self.closings)
 
     def _is_json_list(self) -> Steps[bool]:
         return (yield from self._cursor.peek(1, 1 + (yield from self._cursor.space(1)))) == "{"

@@ -105,6 +105,17 @@ class ScriptParser(OutputParser, ABC):
         self._source.read(len(found or ""))
         return found
 
+    def _next_behind_space(self, *literals: str) -> Steps[str | None]:
+        """Returns which of the literals comes next, maybe behind white space, and reads both; None where none does, and reads nothing."""
+        while not (rest := self._source.text.lstrip()) or any(len(rest) < len(one) and one.startswith(rest) for one in literals):
+            if self._source.is_ended:
+                break
+            yield
+        found = max((literal for literal in literals if rest.startswith(literal)), key=len, default=None)
+        if found is not None:
+            self._source.read(len(self._source.text) - len(rest) + len(found))
+        return found
+
     def _while(self, belongs: Callable[[str], bool]) -> Steps[str]:
         """Reads and returns the characters up to the first that does not belong."""
         taken = ""

@@ -49,12 +49,11 @@ class TaggedParser(ToolsParser):
 
     def _more_functions(self) -> Steps[None]:
         """Reads the further functions of a section, and its end, which may lack."""
-        yield from self._space()
-        while head := (yield from self._head(self.function_opens, self.function_tail, ">")):
+        while (yield from self._next_behind_space(self.function_opens)):
+            head = yield from self._tail(self.function_tail, ">")
             yield from self._parameters(head["name"])
-            yield from self._space()
-        if not (yield from self._next_is(self.section_closes)) and self._is_cut_off(0):
-            self._source.read(len(self._source.text))
+        if not (yield from self._next_behind_space(self.section_closes)) and self._source.is_ended:
+            self._read_cut_off()
 
     def _parameters(self, name: str, *markers: str) -> Steps[None]:
         """Reads the parameters of the function ``name``, and its end. A call is told when its first parameter or its end is there."""
@@ -169,6 +168,12 @@ class TaggedParser(ToolsParser):
         while ends not in self._source.text[ahead:] and len(self._source.text) - ahead < _LONGEST_HEAD and not self._source.is_ended:
             yield
         return tail.match(self._source.text, ahead)
+
+    def _read_cut_off(self) -> None:
+        """Reads the end of the answer where it is inside a tag."""
+        rest = self._source.text.lstrip()
+        if self._is_cut_off(len(self._source.text) - len(rest)):
+            self._source.read(len(self._source.text))
 
     def _is_cut_off(self, ahead: int) -> bool:
         """Returns whether the answer ends inside a tag there."""

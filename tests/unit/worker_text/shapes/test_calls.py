@@ -4,10 +4,17 @@ import pytest
 
 from mlxd.types import ToolShape
 from mlxd.worker.text.parsers.registry import TOOLS
-from tests.unit.worker_text.shapes import qwen_xml
+from tests.unit.worker_text.shapes import cohere, deepseek, gemma, glm, kimi, minimax, pythonic, qwen_xml
 from tests.unit.worker_text.shapes.case import RULES, check, cut, read
 
 CORPORA = {
+    ToolShape.COHERE: cohere.CASES,
+    ToolShape.DEEPSEEK: deepseek.CASES,
+    ToolShape.GEMMA: gemma.CASES,
+    ToolShape.GLM: glm.CASES,
+    ToolShape.KIMI: kimi.CASES,
+    ToolShape.MINIMAX: minimax.CASES,
+    ToolShape.PYTHONIC: pythonic.CASES,
     ToolShape.QWEN_XML: qwen_xml.CASES,
 }
 ALL = [pytest.param(shape, case, id=f"{shape}: {case.name}") for shape, cases in CORPORA.items() for case in cases]
