@@ -13,6 +13,7 @@ from mlxd.api.answer import Answer
 from mlxd.api.jobs import Jobs
 from mlxd.api.keys import ReadyModel
 from mlxd.api.sse import SseEvent
+from mlxd.config.values import UnknownFields
 from mlxd.errors import MlxdError
 from mlxd.listener.errors import ErrorBody
 from mlxd.types import Usage
@@ -57,7 +58,7 @@ class Dialect(Generic[R]):
     path: str  # of its route
     endpoint: str  # its name in logs, metrics and traces
     answer_prefix: str  # of its answers' ids
-    read: Callable[[Mapping[str, Any]], R]  # raises ``InvalidRequestError`` naming the field that is wrong
+    read: Callable[[Mapping[str, Any], UnknownFields], R]  # raises ``InvalidRequestError`` naming the field that is wrong
     shape: Callable[[str, ReadyModel, R], AnswerShape]  # of an answer with this id
     error: ErrorBody
     error_event: str | None = None  # the name of a stream's event that says ``error``

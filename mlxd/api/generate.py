@@ -45,7 +45,7 @@ async def generate(request: web.Request, dialect: Dialect[Any]) -> web.StreamRes
             name = _model_name(body)
             request[MODEL] = trace.model = request.app[MODELS].resolve(name)
             trace.requested_model = name
-            accepted = await aside(len(sent), dialect.read, body)
+            accepted = await aside(len(sent), dialect.read, body, config.server.unknown_fields)
             trace.streamed = accepted.streamed
         live = trace.live(f"{dialect.answer_prefix}-{uuid.uuid4().hex}", deadline.stop)
 

@@ -27,6 +27,7 @@ from mlxd.config.values import (
     ServiceName,
     StepTokens,
     Texts,
+    UnknownFields,
 )
 
 
@@ -64,6 +65,11 @@ class ServerTable(Table):
         "A stream that has nothing to say (queue, long prompt) sends a comment this often, so that proxies keep it open.",
         reload=Reload.LIVE,
         gt=0,
+    )
+    unknown_fields: UnknownFields = setting(
+        "refuse",
+        'A field of a request that no API has: "refuse" it with its name, or "ignore" it, which the answer\'s "warnings" and the log tell.',
+        reload=Reload.LIVE,
     )
     drain_timeout: Duration = setting(30.0, "On shutdown, how long running requests may take to finish.", reload=Reload.LIVE, ge=0)
 

@@ -83,6 +83,8 @@ Names = Annotated[tuple[ModelName, ...], _Array]
 Endpoint = Annotated[str, AfterValidator(_check_endpoint)]
 ServiceName = Annotated[str, AfterValidator(_check_service_name)]
 
+UnknownFields = Literal["refuse", "ignore"]
+
 MOST = 1_000_000  # no count needs more; larger ones are mistakes
 MOST_TOKENS = 2**31 - 1
 LEAST_REPETITION_PENALTY = 0.01  # a logit is divided by it, and must stay a number in every type

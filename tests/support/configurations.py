@@ -33,6 +33,7 @@ TOP_TABLES = {
         "request_timeout": _texts,
         "max_body": _sizes,
         "sse_keepalive": _texts,
+        "unknown_fields": st.sampled_from(["refuse", "ignore"]),
         "drain_timeout": _texts,
     },
     "admin": {"allowed_hosts": _hosts},

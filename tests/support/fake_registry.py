@@ -9,7 +9,7 @@ from mlxd.config.schema import ModelTable
 from mlxd.control.model.status import ModelStatus
 from mlxd.control.telemetry import RequestRecord
 from mlxd.errors import MlxdError, ModelNotFoundError
-from mlxd.types import CacheOutcome, FinishReason, ModelState, ResolvedLimits, Timings, Usage
+from mlxd.types import Ability, CacheOutcome, FinishReason, ModelState, ResolvedLimits, Timings, Usage
 from mlxd.wire.messages import Delta, ErrorInfo, Failed, Finished, Generate, Ready, Started
 from mlxd.wire.parts import text_parts
 from mlxd.wire.prompts import ChatPrompt, TextPrompt
@@ -27,6 +27,7 @@ READY = Ready(
     limits=ResolvedLimits(cache_bytes=0),
     load_seconds=0.1,
     versions={"mlx": "0", "mlx_lm": "0"},
+    abilities=list(Ability),
 )
 
 

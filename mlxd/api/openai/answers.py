@@ -1,9 +1,10 @@
-"""The bodies of answers: OpenAI's objects, whole and in chunks."""
+"""What OpenAI's answers of every kind have in common, whole and in chunks."""
 
 import hashlib
 import time
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from enum import Enum, auto
 from typing import Any, ClassVar
 
 import msgspec
@@ -14,14 +15,24 @@ from mlxd.api.answer import Answer
 from mlxd.api.dialect import AnswerShape
 from mlxd.api.keys import ReadyModel
 from mlxd.api.sse import SseEvent
-from mlxd.types import FinishReason, Usage
-from mlxd.wire.messages import Delta, Finished, RequestEvent
-from mlxd.wire.parts import Reasoning, Text, content_of
+from mlxd.api.tally import Tally
+from mlxd.types import Usage
+from mlxd.wire.messages import Finished, RequestEvent
 
 _DONE = SseEvent(b"[DONE]")  # the end mark of every stream that did not fail
 
+_UsageBody = dict[str, Any] | msgspec.UnsetType | None
 
-class _Answer(msgspec.Struct, kw_only=True):
+
+class StreamUsage(Enum):
+    """Which chunks of a stream say what was used."""
+
+    NEVER = auto()
+    LAST = auto()  # one of its own; the others have a null in its place
+    ALWAYS = auto()  # and every other, so far
+
+
+class _Document(msgspec.Struct, kw_only=True):
     """What all of an answer's documents share. ``usage`` is absent, or null in chunks before the one that carries it."""
 
     id: str
@@ -30,49 +41,48 @@ class _Answer(msgspec.Struct, kw_only=True):
     model: str
     system_fingerprint: str
     choices: Sequence[dict[str, Any]]
-    usage: dict[str, Any] | msgspec.UnsetType | None = msgspec.UNSET
+    usage: _UsageBody = msgspec.UNSET
+    warnings: Sequence[str] | msgspec.UnsetType = msgspec.UNSET  # ours: what is worth knowing of an answer that is given all the same
 
 
-class _Shape(AnswerShape):
-    """What both endpoints have in common: an answer's identity, its chunks' order, and its usage.
+class Documents(AnswerShape):
+    """What the answers of both endpoints have in common: their identity, the order of their chunks, and their usage.
 
-    A stream ``with_usage`` has a last chunk of usage, and the chunks before it a null in its place.
+    ``warnings`` of the request are told with those of its answers: in a stream, with the last chunk of the first choice.
     """
 
     chunk_kind: ClassVar[str]
 
-    def __init__(self, identity: str, model: ReadyModel, *, with_usage: bool) -> None:
+    def __init__(self, identity: str, model: ReadyModel, stream_usage: StreamUsage, warnings: Sequence[str] = ()) -> None:
         self.id = identity
         self._created = int(time.time())
         self._model = model.name
         self._fingerprint = fingerprint(model)
-        self._no_usage_yet = None if with_usage else msgspec.UNSET
+        self._stream_usage = stream_usage
+        self._used: dict[int, Tally] = {}  # by choice, so far
+        self._warnings = warnings
 
     @override
     def on(self, choice: int, event: RequestEvent) -> Iterator[SseEvent]:
-        if isinstance(event, Delta | Finished):
-            yield from (SseEvent(self._delta(choice, part)) for part in event.parts if isinstance(part, Text | Reasoning))
-        if isinstance(event, Finished):
-            yield SseEvent(self._last(choice, event.reason))
+        self._used.setdefault(choice, Tally()).take(0, event)
+        for body in self.bodies(choice, event):
+            yield SseEvent(self.document(self.chunk_kind, [body], self._used_so_far(choice), self._told_with(choice, body, event)))
 
     @override
     def end(self, usage: Usage) -> Iterator[SseEvent]:
-        if self._no_usage_yet is None:
-            yield SseEvent(self._document(self.chunk_kind, [], usage_body(usage)))
+        if self._stream_usage is not StreamUsage.NEVER:
+            yield SseEvent(self.document(self.chunk_kind, [], usage_body(usage)))
         yield _DONE
 
     @abstractmethod
-    def _delta(self, choice: int, part: Text | Reasoning) -> bytes:
-        """Returns a chunk with more text."""
+    def bodies(self, choice: int, event: RequestEvent) -> Iterable[dict[str, Any]]:
+        """Returns what the chunks have in ``choices`` that tell of the event; the last one of a choice has its ``finish_reason``."""
 
-    @abstractmethod
-    def _last(self, choice: int, reason: FinishReason) -> bytes:
-        """Returns the chunk after a choice's last text."""
-
-    def _document(
-        self, kind: str, choices: Sequence[dict[str, Any]], usage: dict[str, Any] | msgspec.UnsetType | None = msgspec.UNSET
+    def document(
+        self, kind: str, choices: Sequence[dict[str, Any]], usage: _UsageBody = msgspec.UNSET, warnings: Sequence[str] = ()
     ) -> bytes:
-        answer = _Answer(
+        """Returns a document of this answer, of OpenAI's ``kind`` of object."""
+        document = _Document(
             id=self.id,
             object=kind,
             created=self._created,
@@ -80,72 +90,25 @@ class _Shape(AnswerShape):
             system_fingerprint=self._fingerprint,
             choices=choices,
             usage=usage,
+            warnings=warnings or msgspec.UNSET,
         )
-        return msgspec.json.encode(answer)
+        return msgspec.json.encode(document)
 
+    def whole_document(self, kind: str, choices: Sequence[dict[str, Any]], answers: Sequence[Answer], usage: Usage) -> bytes:
+        """Returns the only document of an answer that does not stream."""
+        warnings = [*self._warnings, *(warning for answer in answers for warning in answer.end.warnings)]
+        return self.document(kind, choices, usage_body(usage), warnings)
 
-class ChatShape(_Shape):
-    """The shape of ``chat.completion`` and ``chat.completion.chunk``. A choice's first delta names the role. What the model thought is
-    ``reasoning_content``, as vLLM, llama.cpp and DeepSeek call it.
-    """
+    def _used_so_far(self, choice: int) -> _UsageBody:
+        if self._stream_usage is StreamUsage.NEVER:
+            return msgspec.UNSET
+        used = self._used[choice].usage if self._stream_usage is StreamUsage.ALWAYS else None
+        return None if used is None else usage_body(used)
 
-    chunk_kind = "chat.completion.chunk"
-
-    def __init__(self, identity: str, model: ReadyModel, *, with_usage: bool) -> None:
-        super().__init__(identity, model, with_usage=with_usage)
-        self._begun: set[int] = set()  # choices whose role is sent
-
-    @override
-    def whole(self, answers: Sequence[Answer], usage: Usage) -> bytes:
-        choices = [_chat_choice(index, answer) for index, answer in enumerate(answers)]
-        return self._document("chat.completion", choices, usage_body(usage))
-
-    @override
-    def _delta(self, choice: int, part: Text | Reasoning) -> bytes:
-        return self._chunk(choice, {"content" if isinstance(part, Text) else "reasoning_content": part.text}, None)
-
-    @override
-    def _last(self, choice: int, reason: FinishReason) -> bytes:
-        """Returns the last chunk, which has the role of an answer without any text."""
-        return self._chunk(choice, {} if choice in self._begun else {"content": ""}, reason)
-
-    def _chunk(self, choice: int, delta: dict[str, str], reason: FinishReason | None) -> bytes:
-        if choice not in self._begun:
-            delta = {"role": "assistant", **delta}
-            self._begun.add(choice)
-        body = {"index": choice, "delta": delta, "logprobs": None, "finish_reason": reason}
-        return self._document(self.chunk_kind, [body], self._no_usage_yet)
-
-
-class CompletionShape(_Shape):
-    """The shape of ``text_completion``, whole and in chunks: all the model wrote, in order, for there is no field for reasoning."""
-
-    chunk_kind = "text_completion"
-
-    @override
-    def whole(self, answers: Sequence[Answer], usage: Usage) -> bytes:
-        texts = ["".join(part.text for part in answer.parts if isinstance(part, Text | Reasoning)) for answer in answers]
-        choices = [_text_choice(index, texts[index], answer.end.reason) for index, answer in enumerate(answers)]
-        return self._document(self.chunk_kind, choices, usage_body(usage))
-
-    @override
-    def _delta(self, choice: int, part: Text | Reasoning) -> bytes:
-        return self._document(self.chunk_kind, [_text_choice(choice, part.text, None)], self._no_usage_yet)
-
-    @override
-    def _last(self, choice: int, reason: FinishReason) -> bytes:
-        return self._document(self.chunk_kind, [_text_choice(choice, "", reason)], self._no_usage_yet)
-
-
-def _chat_choice(index: int, answer: Answer) -> dict[str, Any]:
-    reasoning = "".join(part.text for part in answer.parts if isinstance(part, Reasoning))
-    thought = {"reasoning_content": reasoning} if reasoning else {}
-    message = {"role": "assistant", "content": content_of(answer.parts), **thought, "refusal": None}
-    return {"index": index, "message": message, "logprobs": None, "finish_reason": answer.end.reason}
-
-
-def _text_choice(index: int, text: str, reason: FinishReason | None) -> dict[str, Any]:
-    return {"index": index, "text": text, "logprobs": None, "finish_reason": reason}
+    def _told_with(self, choice: int, body: dict[str, Any], event: RequestEvent) -> list[str]:
+        if not isinstance(event, Finished) or body["finish_reason"] is None:
+            return []
+        return [*(self._warnings if choice == 0 else ()), *event.warnings]
 
 
 def usage_body(usage: Usage) -> dict[str, Any]:
@@ -155,6 +118,7 @@ def usage_body(usage: Usage) -> dict[str, Any]:
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.prompt_tokens + usage.completion_tokens,
         "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
     }
 
 
@@ -163,3 +127,9 @@ def fingerprint(model: ReadyModel) -> str:
     ready = model.ready
     parts = [mlxd.__version__, model.config.source, ready.runner, ready.device, ready.dtype, *sorted(ready.versions.items())]
     return f"fp_{hashlib.sha256(repr(parts).encode()).hexdigest()[:12]}"
+
+
+def stop_reason(end: Finished) -> dict[str, str | int]:
+    """Returns which stop string, or token of ``stop_token_ids``, ended a choice, as vLLM tells it; nothing where none did."""
+    reason = end.matched_token if end.matched_stop is None else end.matched_stop
+    return {} if reason is None else {"stop_reason": reason}

@@ -1,18 +1,28 @@
 """``POST /v1/chat/completions``: here a chat completion begins. What all endpoints share is in ``api/generate.py``."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator, Field
+import msgspec
+from pydantic import Field
+from typing_extensions import override
 
 from mlxd.api.dialect import Dialect
-from mlxd.api.openai.answers import ChatShape
-from mlxd.api.openai.fields import INT32, GenerationFields, supported
-from mlxd.api.openai.messages import Message, without_unsupported
-from mlxd.api.openai.unsupported import CHAT
-from mlxd.api.openai.validation import validated, whole
+from mlxd.api.keys import ReadyModel
+from mlxd.api.openai.abilities import Need, can
+from mlxd.api.openai.chat_answers import ChatShape, ChatStyle
+from mlxd.api.openai.fields import GenerationFields
+from mlxd.api.openai.leniency import CHAT, Rules
+from mlxd.api.openai.messages import AssistantMessage, Messages, conversation
+from mlxd.api.openai.reasoning import ReasoningFields
+from mlxd.api.openai.sampling import INT32, Whole, one_of
+from mlxd.api.openai.tools import ToolFields
+from mlxd.api.openai.validation import lenient
+from mlxd.config.values import UnknownFields
 from mlxd.errors import InvalidRequestError
 from mlxd.listener.errors import openai_error_body
+from mlxd.types import Ability
+from mlxd.wire.output_spec import OutputSpec
 from mlxd.wire.prompts import ChatPrompt
 
 _ONE_OF_BOTH = "the answer either continues the last message (continue_final_message) or follows it (add_generation_prompt), not both"
@@ -20,60 +30,129 @@ _LAST_IS_ANSWER = (
     "the last message is the assistant's: set continue_final_message to true to have it continued, or add_generation_prompt to true for an "
     "answer of its own after it"
 )
+_MOST_CANDIDATES = 20  # for a token, as OpenAI has it
+
+_TokenLimit = Annotated[int, Whole, Field(ge=-1, le=INT32)]  # -1 and 0: no limit, as front ends mean them
 
 
-class ChatRequest(GenerationFields):
+class ChatRequest(GenerationFields, ToolFields, ReasoningFields):
     """The body of a request for a chat completion."""
 
-    messages: Annotated[list[Message], Field(min_length=1)]
-    # -1 and 0: no limit, as front ends mean them
-    max_tokens: Annotated[int, BeforeValidator(whole), Field(ge=-1, le=INT32)] | None = None
-    max_completion_tokens: Annotated[int, BeforeValidator(whole), Field(ge=-1, le=INT32)] | None = None
+    tolerated: ClassVar[Rules] = CHAT
+
+    messages: Messages
+    max_tokens: _TokenLimit | None = None
+    max_completion_tokens: _TokenLimit | None = None
     add_generation_prompt: bool | None = None
     continue_final_message: bool | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Whole, Field(ge=0, le=_MOST_CANDIDATES)] | None = None
 
-    @property
-    def wire_prompt(self) -> ChatPrompt:
-        """Returns the messages for the model's chat template."""
-        return ChatPrompt(
-            messages=[message.to_wire() for message in self.messages], continue_final_message=bool(self.continue_final_message)
+    @override
+    def prompts(self, model: ReadyModel) -> list[ChatPrompt]:
+        prompt = ChatPrompt(
+            messages=conversation(self.messages),
+            tools=self.shown_tools(),
+            variables=self.variables(),
+            reasoning_effort=self.effort(),
+            continue_final_message=self._continues,
+            special_tokens=model.config.input.special_tokens,
         )
+        return [prompt]
 
     @property
+    @override
     def token_limit(self) -> int | None:
         """Returns ``max_tokens`` by either of its names; None where neither sets a limit."""
         limits = (self.max_completion_tokens, self.max_tokens)
         return next((limit for limit in limits if limit is not None and limit > 0), None)
 
-    def check_last_message(self) -> None:
-        """Raises ``InvalidRequestError`` where it is not clear whether the answer continues the last message or follows it."""
-        is_answer = self.messages[-1].role == "assistant"
-        if self.continue_final_message:
-            if not is_answer:
-                raise InvalidRequestError("continue_final_message needs an assistant message last", param="continue_final_message")
+    @override
+    def needs(self) -> Iterator[Need]:
+        yield from super().needs()
+        rules, budget = self.tool_rules(), self.budget()
+        if self.logprobs:
+            yield Need(Ability.LOGPROBS, "logprobs")
+        if rules is not None and rules.required:
+            yield Need(Ability.CONSTRAINTS, "tool_choice")
+        if budget is not None:
+            yield Need(Ability.CONSTRAINTS, budget[0])
+
+    @override
+    def output(self, model: ReadyModel) -> OutputSpec:
+        rules, budget = self.tool_rules(), self.budget()
+        if rules is not None and not can(model, Ability.CONSTRAINTS):  # strict is a wish then: many clients send it with every tool
+            rules = msgspec.structs.replace(rules, tools=[msgspec.structs.replace(tool, strict=False) for tool in rules.tools])
+        output = super().output(model)
+        return msgspec.structs.replace(
+            output,
+            logprobs=(self.top_logprobs or 0) if self.logprobs else None,
+            tools=rules,
+            constraint=None if rules is not None and rules.required else output.constraint,  # an answer of calls has no content
+            thinking_budget=None if budget is None else budget[1],
+        )
+
+    def check(self) -> None:
+        """Raises ``InvalidRequestError`` for what no field alone can tell."""
+        self.check_stream_options()
+        self.check_tools()
+        self._check_last_message()
+        self._check_constraints()
+        one_of("max_tokens", self.max_tokens, "max_completion_tokens", self.max_completion_tokens)
+        self.check_reasoning()
+        if self.top_logprobs and not self.logprobs:
+            raise InvalidRequestError("top_logprobs needs logprobs = true", param="top_logprobs")
+
+    @property
+    def _last_answer(self) -> AssistantMessage | None:
+        last = self.messages[-1]
+        return last if isinstance(last, AssistantMessage) else None
+
+    @property
+    def _continues(self) -> bool:
+        return bool(self.continue_final_message or (self._last_answer and self._last_answer.prefix))
+
+    def _check_last_message(self) -> None:
+        where, last = f"messages[{len(self.messages) - 1}]", self._last_answer
+        early = next((index for index, message in enumerate(self.messages[:-1]) if getattr(message, "prefix", False)), None)
+        if early is not None:
+            raise InvalidRequestError(f"messages[{early}].prefix is for the last message", param=f"messages[{early}].prefix")
+        if self._continues:
+            if last is None or last.calls:
+                raise InvalidRequestError(
+                    "continue_final_message needs an assistant message last, without calls", param="continue_final_message"
+                )
             if self.add_generation_prompt:
                 raise InvalidRequestError(_ONE_OF_BOTH, param="add_generation_prompt")
         elif self.add_generation_prompt is False:
             raise InvalidRequestError(
                 "add_generation_prompt = false is supported together with continue_final_message = true only", param="add_generation_prompt"
             )
-        elif is_answer and self.add_generation_prompt is None:
-            raise InvalidRequestError(_LAST_IS_ANSWER, param=f"messages[{len(self.messages) - 1}].role")
+        elif last is not None and self.add_generation_prompt is None:
+            raise InvalidRequestError(_LAST_IS_ANSWER, param=f"{where}.role")
+
+    def _check_constraints(self) -> None:
+        """Refuses an answer that must be a call and must be something else. ``response_format`` is about content, of which such an answer
+        has none.
+        """
+        rules, asked = self.tool_rules(), self.constraint()
+        if rules is not None and rules.required and asked is not None and not asked.field.startswith("response_format"):
+            message = f"{asked.field} says what the answer must be, and tool_choice that it must be a call; give one of them"
+            raise InvalidRequestError(message, param=asked.field)
 
 
-def chat_request(body: Mapping[str, Any]) -> ChatRequest:
+def chat_request(body: Mapping[str, Any], unknown: UnknownFields) -> ChatRequest:
     """Reads the body. Raises ``InvalidRequestError`` naming the field that is wrong, unknown or not supported yet."""
-    fields = supported(body, CHAT)
-    if "messages" in fields:
-        fields["messages"] = without_unsupported(fields["messages"])
-    request = validated(ChatRequest, fields, CHAT)
-    request.check_stream_options()
-    request.check_last_message()
-    old, new = request.max_tokens, request.max_completion_tokens
-    if old is not None and new is not None and old != new:
-        message = f"max_tokens ({old}) and max_completion_tokens ({new}) differ; give one of them"
-        raise InvalidRequestError(message, param="max_completion_tokens")
+    request, ignored = lenient(ChatRequest, body, unknown)
+    request.note_ignored(ignored)
+    request.check()
     return request
+
+
+def chat_shape(identity: str, model: ReadyModel, request: ChatRequest) -> ChatShape:
+    """Returns the shape of the answer to the request."""
+    style = ChatStyle(shows_reasoning=request.shows_reasoning, by_old_names=request.by_old_names)
+    return ChatShape(identity, model, request.stream_usage, style, request.warnings)
 
 
 CHAT_COMPLETIONS = Dialect(
@@ -81,6 +160,6 @@ CHAT_COMPLETIONS = Dialect(
     endpoint="chat_completions",
     answer_prefix="chatcmpl",
     read=chat_request,
-    shape=lambda identity, model, request: ChatShape(identity, model, with_usage=request.wants_usage),
+    shape=chat_shape,
     error=openai_error_body,
 )

@@ -1,15 +1,20 @@
 """``POST /v1/completions``: here a text completion begins. What all endpoints share is in ``api/generate.py``."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator, InstanceOf
+from pydantic import BeforeValidator, Field, InstanceOf
+from typing_extensions import override
 
 from mlxd.api.dialect import Dialect
-from mlxd.api.openai.answers import CompletionShape
-from mlxd.api.openai.fields import INT32, GenerationFields, supported
-from mlxd.api.openai.unsupported import COMPLETIONS
-from mlxd.api.openai.validation import problem, validated
+from mlxd.api.keys import ReadyModel
+from mlxd.api.openai.completion_answers import CompletionShape
+from mlxd.api.openai.fields import GenerationFields
+from mlxd.api.openai.leniency import COMPLETIONS, Rules
+from mlxd.api.openai.sampling import INT32, Whole
+from mlxd.api.openai.stopping import check_tokens
+from mlxd.api.openai.validation import lenient, problem
+from mlxd.config.values import UnknownFields
 from mlxd.errors import UnsupportedParameterError
 from mlxd.listener.errors import openai_error_body
 from mlxd.listener.json_text import json_type
@@ -38,21 +43,28 @@ def _prompt(value: object) -> TextPrompt | TokenPrompt:
 class CompletionRequest(GenerationFields):
     """The body of a request for a text completion."""
 
+    tolerated: ClassVar[Rules] = COMPLETIONS
+
     prompt: Annotated[InstanceOf[TextPrompt] | InstanceOf[TokenPrompt], BeforeValidator(_prompt)]
+    max_tokens: Annotated[int, Whole, Field(ge=-1, le=INT32)] | None = None
+
+    @override
+    def prompts(self, model: ReadyModel) -> list[TextPrompt | TokenPrompt]:
+        if isinstance(self.prompt, TokenPrompt):
+            check_tokens("prompt", self.prompt.token_ids, model.ready.vocab_size)
+        return [self.prompt]
 
     @property
-    def wire_prompt(self) -> TextPrompt | TokenPrompt:
-        return self.prompt
-
-    @property
+    @override
     def token_limit(self) -> int | None:
         """Returns ``max_tokens``; None where it is unset or -1: up to the model's default."""
         return None if self.max_tokens == -1 else self.max_tokens
 
 
-def completion_request(body: Mapping[str, Any]) -> CompletionRequest:
+def completion_request(body: Mapping[str, Any], unknown: UnknownFields) -> CompletionRequest:
     """Reads the body. Raises ``InvalidRequestError`` naming the field that is wrong, unknown or not supported yet."""
-    request = validated(CompletionRequest, supported(body, COMPLETIONS), COMPLETIONS)
+    request, ignored = lenient(CompletionRequest, body, unknown)
+    request.note_ignored(ignored)
     request.check_stream_options()
     if request.max_tokens == 0:  # asks for log-probabilities of the prompt, and for no answer
         message = "max_tokens of 0 is not supported yet; it must be at least 1, or -1 for no limit"
@@ -65,6 +77,6 @@ TEXT_COMPLETIONS = Dialect(
     endpoint="completions",
     answer_prefix="cmpl",
     read=completion_request,
-    shape=lambda identity, model, request: CompletionShape(identity, model, with_usage=request.wants_usage),
+    shape=lambda identity, model, request: CompletionShape(identity, model, request.stream_usage, request.warnings),
     error=openai_error_body,
 )

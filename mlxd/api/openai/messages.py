@@ -1,81 +1,155 @@
 """A chat's messages: from OpenAI's shape to the wire's."""
 
-from typing import Annotated, Any, Literal
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, InstanceOf
+from typing_extensions import override
 
-from mlxd.api.openai.unsupported import ANSWERED, MESSAGE, without_neutral
+from mlxd.api.openai.content import Answers, Results, Texts, content_text, thought_text
+from mlxd.api.openai.leniency import ANSWERED, MESSAGE, RESULT, Rules
+from mlxd.api.openai.past_calls import MAX_CALLS, CalledFunction, OpenCalls, PastCall
 from mlxd.api.openai.validation import Strict, problem
-from mlxd.errors import InvalidRequestError, UnknownParameterError, UnsupportedParameterError, excerpt
+from mlxd.errors import excerpt
 from mlxd.listener.json_text import json_type
 from mlxd.types import ChatMessage
 
 MAX_MESSAGES = 10_000
 
-_LATER_ROLES = ("tool", "function")
-_PART_FIELDS = frozenset({"type", "text", "cache_control"})
-_LATER_PARTS = ("image_url", "image", "input_image", "input_audio", "audio", "video_url", "video", "file", "refusal")
+_Name = Annotated[str, Field(min_length=1, max_length=64)]
 
 
-def _joined(content: object) -> str:
-    """Returns a string, or the text parts of a list joined without a separator (they are one text that was cut)."""
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        raise problem(f"must be a string or an array of text parts, not {json_type(content)}")
-    if not content:
-        raise problem("must not be an empty array")
-    return "".join(_part(part, f"[{index}]") for index, part in enumerate(content))
+class AnyMessage(Strict):
+    """A message of whatever role."""
+
+    role: str
+    name: _Name | None = None
+
+    @abstractmethod
+    def to_wire(self, calls: OpenCalls, turn: int) -> ChatMessage:
+        """Returns the message as the chat template sees it; ``turn`` is its place, and ``calls`` are those made so far."""
 
 
-def _part(part: object, at: str) -> str:
-    if not isinstance(part, dict):
-        raise problem(f"must be an object, not {json_type(part)}", at=at)
-    kind, text = part.get("type"), part.get("text")
-    if kind in _LATER_PARTS:
-        raise problem(f'"{kind}" is not supported yet; only parts of type "text" are', at=f"{at}.type", error=UnsupportedParameterError)
-    if kind != "text":
-        raise problem('must be "text"', at=f"{at}.type")
-    if not isinstance(text, str):
-        raise problem(f"must be a string, not {json_type(text)}", at=f"{at}.text")
-    unknown = next((name for name in part if name not in _PART_FIELDS), None)
-    if unknown is not None:
-        raise problem("is an unknown field", at=f"{at}.{excerpt(unknown)}", error=UnknownParameterError)
-    return text
+class AskingMessage(AnyMessage):
+    """A message of the user, or of who instructs the model: ``developer`` is OpenAI's newer name of ``system``."""
+
+    tolerated: ClassVar[Rules] = MESSAGE
+
+    role: Literal["system", "developer", "user"]
+    content: Texts
+
+    @override
+    def to_wire(self, calls: OpenCalls, turn: int) -> ChatMessage:
+        return ChatMessage(role="user" if self.role == "user" else "system", content=content_text(self.content), name=self.name)
 
 
-class Message(Strict):
-    """A message of a chat. ``developer`` is OpenAI's newer name of ``system``."""
+class AssistantMessage(AnyMessage):
+    """An answer so far. What was thought for it is under one of four names, or among the parts of its content."""
 
-    role: Literal["system", "developer", "user", "assistant"]
-    content: Annotated[str, BeforeValidator(_joined)]
-    name: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    tolerated: ClassVar[Rules] = ANSWERED
 
-    def to_wire(self) -> ChatMessage:
-        """Returns the message as the chat template sees it."""
-        return ChatMessage(role="system" if self.role == "developer" else self.role, content=self.content, name=self.name)
+    role: Literal["assistant"]
+    content: Answers
+    tool_calls: Annotated[list[PastCall], Field(max_length=MAX_CALLS)] | None = None
+    function_call: CalledFunction | None = None
+    refusal: str | None = None
+    prefix: bool | None = None  # it is to be continued: how DeepSeek and Mistral write continue_final_message
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    thinking_blocks: list[dict[str, Any]] | None = None
+    reasoning_details: list[dict[str, Any]] | None = None
+
+    @property
+    def calls(self) -> list[PastCall]:
+        """Returns the calls it made, by the old field or the new one."""
+        if self.function_call is not None and not self.tool_calls:
+            return [PastCall(function=self.function_call)]
+        return self.tool_calls or []
+
+    @property
+    def thought(self) -> str:
+        """Returns what was thought; empty where nobody knows."""
+        return (
+            self.reasoning_content
+            or self.reasoning
+            or thought_text(self.content)
+            or _texts(self.thinking_blocks, "thinking")
+            or _texts(self.reasoning_details, "text", "summary")
+        )
+
+    @override
+    def to_wire(self, calls: OpenCalls, turn: int) -> ChatMessage:
+        return ChatMessage(
+            role="assistant",
+            content=content_text(self.content) or self.refusal or "",
+            name=self.name,
+            reasoning=self.thought or None,
+            tool_calls=calls.made(self.calls, turn),
+        )
 
 
-def without_unsupported(messages: object) -> object:
-    """Returns the messages without fields that ask for nothing; anything of another shape is left for ``Message`` to refuse.
+class ResultMessage(AnyMessage):
+    """What a tool said; ``function`` is the old name of the role ``tool``."""
 
-    Raises ``InvalidRequestError`` naming the message and field that is not supported yet.
-    """
-    if not isinstance(messages, list):
-        return messages
-    if len(messages) > MAX_MESSAGES:
-        raise InvalidRequestError(f"messages may have at most {MAX_MESSAGES} items, not {len(messages)}", param="messages")
-    return [_message(message, f"messages[{index}].") for index, message in enumerate(messages)]
+    tolerated: ClassVar[Rules] = RESULT
+
+    role: Literal["tool", "function"]
+    content: Results
+    name: Annotated[str, Field(max_length=256)] | None = None
+    tool_call_id: str | None = None
+
+    @override
+    def to_wire(self, calls: OpenCalls, turn: int) -> ChatMessage:
+        call = calls.answered(self.tool_call_id, self.name)
+        return ChatMessage(
+            role="tool",
+            content=content_text(self.content),
+            name=call.name if call else self.name or None,
+            tool_call_id=call.id if call else self.tool_call_id or None,
+        )
 
 
-def _message(message: object, where: str) -> Any:
-    if not isinstance(message, dict):
-        return message
-    if message.get("role") in _LATER_ROLES:
-        raise UnsupportedParameterError(f'{where}role: "{message["role"]}" messages are not supported yet', param=f"{where}role")
-    if message.get("role") != "assistant":
-        return without_neutral(message, MESSAGE, where)
-    answered = without_neutral(message, ANSWERED, where)
-    if answered.get("content") in (None, []):  # of an answer that was nothing but calls, or nothing at all
-        answered["content"] = ""
-    return answered
+_KINDS: dict[object, type[AnyMessage]] = {
+    **dict.fromkeys(("system", "developer", "user"), AskingMessage),
+    "assistant": AssistantMessage,
+    **dict.fromkeys(("tool", "function"), ResultMessage),
+}
+_ROLES = ", ".join(f'"{role}"' for role in _KINDS)
+
+
+def _message(value: object) -> AnyMessage:
+    if not isinstance(value, dict):
+        raise problem(f"must be an object, not {_shown(value)}")
+    if "role" not in value:
+        raise problem("is required", at=".role")
+    role = value["role"]
+    kind = _KINDS.get(role) if isinstance(role, str) else None
+    if kind is None:
+        raise problem(f"must be one of {_ROLES}, not {_shown(role)}", at=".role")
+    return kind.model_validate(value)
+
+
+def _shown(value: object) -> str:
+    return f'"{excerpt(value)}"' if isinstance(value, str) else json_type(value)
+
+
+def _texts(blocks: Sequence[dict[str, Any]] | None, *names: str) -> str:
+    found = (block.get(name) for block in blocks or () for name in names)
+    return "".join(text for text in found if isinstance(text, str))
+
+
+def _few_enough(value: object) -> object:
+    if isinstance(value, list) and len(value) > MAX_MESSAGES:
+        raise problem(f"may have at most {MAX_MESSAGES} items, not {len(value)}")
+    return value
+
+
+Message = Annotated[InstanceOf[AnyMessage], BeforeValidator(_message)]
+Messages = Annotated[list[Message], BeforeValidator(_few_enough), Field(min_length=1)]
+
+
+def conversation(messages: Sequence[AnyMessage]) -> list[ChatMessage]:
+    """Returns the messages as the chat template sees them."""
+    calls = OpenCalls()
+    return [message.to_wire(calls, turn) for turn, message in enumerate(messages)]

@@ -3,12 +3,15 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from mlxd.errors import InvalidRequestError, UnknownParameterError, excerpt
+from mlxd.api.openai.leniency import Rules, without_tolerated
+from mlxd.api.openai.pruning import Location, without
+from mlxd.config.values import UnknownFields
+from mlxd.errors import InvalidRequestError, UnknownParameterError, UnsupportedParameterError, excerpt
 
 # pydantic speaks of Python; these are JSON's names, by the type of the error.
 _WORDS = {
@@ -30,25 +33,60 @@ _WORDS = {
 
 
 class Strict(BaseModel):
-    """The base of request bodies, which coerces nothing and takes no unknown field."""
+    """The base of request bodies, and of objects in them, which coerces nothing and takes no field but its own and ``tolerated`` ones."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
+    tolerated: ClassVar[Rules] = {}
 
-M = TypeVar("M", bound=BaseModel)
+    @model_validator(mode="before")
+    @classmethod
+    def _tolerate(cls, value: object) -> object:
+        return tolerant(value, cls.tolerated)
 
 
-def validated(kind: type[M], body: Mapping[str, Any], also_known: Iterable[str] = ()) -> M:
-    """Returns the body as a ``kind``. Raises ``InvalidRequestError`` with one problem; ``also_known`` are names to suggest beside the
-    fields of ``kind``.
+def tolerant(value: object, rules: Rules) -> object:
+    """Returns an object without the fields that ask for nothing; anything else as it is. To be raised by validators: a problem that names
+    a field whose value asks for something.
     """
+    if not isinstance(value, dict):
+        return value
+    rest, asking = without_tolerated(value, rules)
+    if asking is not None:
+        rule = rules[asking]
+        also = f", or set it to {rule.values}" if rule.values else ""
+        raise problem(f"is not supported yet with this value; leave it out{also}", at=f".{asking}", error=UnsupportedParameterError)
+    return rest
+
+
+M = TypeVar("M", bound=Strict)
+
+
+def validated(kind: type[M], body: Mapping[str, Any]) -> M:
+    """Returns the body as a ``kind``. Raises ``InvalidRequestError`` with one problem."""
     try:
-        return kind.model_validate(dict(body))
+        return kind.model_validate(body)
     except ValidationError as found:
         problems = found.errors(include_url=False)
     # A misspelt field is often why another one is missing: it explains more.
-    problem = next((one for one in problems if one["type"] == "extra_forbidden"), problems[0])
-    raise _explained(problem, kind.model_fields, also_known)
+    first = next((one for one in problems if one["type"] == "extra_forbidden"), problems[0])
+    raise _explained(first, kind)
+
+
+def lenient(kind: type[M], body: Mapping[str, Any], unknown: UnknownFields) -> tuple[M, list[str]]:
+    """Returns the body as a ``kind``, and which of its fields no API has, where these are to be ignored. Raises as ``validated`` does."""
+    if unknown == "refuse":
+        return validated(kind, body), []
+    found = _unknown(kind, body)
+    return validated(kind, without(body, found)), [field_path(location) for location in found]
+
+
+def _unknown(kind: type[M], body: Mapping[str, Any]) -> list[Location]:
+    try:
+        kind.model_validate(body)
+    except ValidationError as found:
+        return [one["loc"] for one in found.errors(include_url=False) if one["type"] == "extra_forbidden"]
+    return []
 
 
 def problem(message: str, *, at: str = "", error: type[InvalidRequestError] = InvalidRequestError) -> PydanticCustomError:
@@ -71,21 +109,31 @@ def field_path(location: Sequence[str | int]) -> str:
     return path
 
 
-def _explained(found: ErrorDetails, known: Iterable[str], also_known: Iterable[str]) -> InvalidRequestError:
+def _explained(found: ErrorDetails, kind: type[Strict]) -> InvalidRequestError:
     path, context = field_path(found["loc"]), found.get("ctx", {})
     if found["type"] == "mlxd":
-        path += context["at"]
+        path = (path + context["at"]).removeprefix(".")
         refusal: type[InvalidRequestError] = context["error"]
         return refusal(f"{path} {context['message']}", param=path)
     if found["type"] == "extra_forbidden":
-        name = excerpt(path).lower()  # of a field below another one, no name of ours comes near
-        near = get_close_matches(name, known, n=1) or get_close_matches(name, also_known, n=1)
-        hint = f"; did you mean {near[0]}?" if near and len(found["loc"]) == 1 else ""
+        hint = _suggestion(path, kind) if len(found["loc"]) == 1 else ""  # of a field below another one, no name of ours comes near
         return UnknownParameterError(f"unknown field {excerpt(path)}{hint}", param=path)
     words, bounds = _WORDS.get(found["type"]), {name: _bound(value) for name, value in context.items()}
     said = words.format(**bounds) if words else found["msg"].replace("Input should be", "must be")
     got = "" if found["type"] in ("missing", "string_too_short") else f", not {_shown(found['input'])}"
     return InvalidRequestError(f"{path} {said}{got}", param=path)
+
+
+def _suggestion(path: str, kind: type[Strict]) -> str:
+    name = excerpt(path).lower()
+    known: Iterable[Iterable[str]] = (kind.model_fields, kind.tolerated)
+    near = next((found for names in known if (found := get_close_matches(name, names))), [])
+    return f"; did you mean {max(near, key=lambda one: _common(one, name))}?" if near else ""
+
+
+def _common(one: str, other: str) -> int:
+    """Returns how many characters both begin with."""
+    return next((at for at, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), min(len(one), len(other)))
 
 
 def _bound(value: object) -> object:

@@ -7,6 +7,14 @@ from mlxd.types import CacheOutcome, ChatMessage, FinishReason, SamplingParams
 from tests.support.fake_registry import CREATED, echo
 from tests.unit.api.conftest import HELLO, sse_data
 
+USAGE = {
+    "prompt_tokens": 7,
+    "completion_tokens": 2,
+    "total_tokens": 9,
+    "prompt_tokens_details": {"cached_tokens": 0},
+    "completion_tokens_details": {"reasoning_tokens": 0},
+}
+
 
 async def test_whole_answer(server):
     server.worker.script = echo
@@ -18,9 +26,8 @@ async def test_whole_answer(server):
     assert body.pop("system_fingerprint").startswith("fp_")
     assert body.pop("created") > CREATED
     message = {"role": "assistant", "content": "hello there ", "refusal": None}
-    usage = {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9, "prompt_tokens_details": {"cached_tokens": 0}}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
-    assert body == {"object": "chat.completion", "model": "tiny", "choices": [choice], "usage": usage}
+    assert body == {"object": "chat.completion", "model": "tiny", "choices": [choice], "usage": USAGE}
 
 
 async def test_cached_tokens_and_outcome_are_reported(server):
@@ -73,7 +80,7 @@ async def test_stream_with_usage(server):
     assert done == "[DONE]"
     assert all(chunk["usage"] is None for chunk in chunks)
     assert last["choices"] == []
-    assert last["usage"] == {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9, "prompt_tokens_details": {"cached_tokens": 0}}
+    assert last["usage"] == USAGE
 
 
 async def test_text_held_back_to_the_end_is_delivered(server):
@@ -307,7 +314,7 @@ async def test_a_bug_of_ours_tells_the_client_nothing_of_it(server):
 
 
 async def test_a_bug_in_the_middle_of_a_stream_ends_it_with_an_error(server, monkeypatch):
-    monkeypatch.setattr("mlxd.api.openai.answers.ChatShape._last", lambda *_: 1 / 0)
+    monkeypatch.setattr("mlxd.api.openai.chat_answers.ChatShape._reasons", lambda *_: 1 / 0)
     server.worker.script = echo
     async with server.post(HELLO | {"stream": True}) as response:
         *_, last = sse_data(await response.text())

@@ -53,7 +53,7 @@ class WhisperShape:
         yield SseEvent(json.dumps(usage.completion_tokens).encode(), name="used")
 
 
-def read(body):
+def read(body, unknown):
     if "whisper" not in body:
         raise InvalidRequestError("whisper is required", param="whisper")
     return Whisper(body["whisper"], body.get("live", False))

@@ -81,8 +81,8 @@ async def test_synchronous_client(server):
     [
         ({"temperature": 3}, openai.BadRequestError, "temperature"),
         ({"model": "nope"}, openai.NotFoundError, "model"),
-        ({"n": 2}, openai.BadRequestError, "n"),
-        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, openai.BadRequestError, "tools"),
+        ({"n": 0}, openai.BadRequestError, "n"),
+        ({"tools": [{"type": "function", "function": {"name": "a tool"}}]}, openai.BadRequestError, "tools[0].function.name"),
     ],
 )
 async def test_client_errors(server, fields, error, param):

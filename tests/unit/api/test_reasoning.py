@@ -36,8 +36,8 @@ async def test_a_stream_has_both_in_order(server):
     server.worker.script = thinking
     deltas = [choice["delta"] for choice in await stream(server, HELLO)]
     expected = [
-        {"role": "assistant", "reasoning_content": "Hm, "},
-        {"reasoning_content": "France."},
+        {"role": "assistant", "reasoning_content": "Hm, ", "reasoning": "Hm, "},
+        {"reasoning_content": "France.", "reasoning": "France."},
         {"content": "Paris"},
         {"content": "."},
         {},

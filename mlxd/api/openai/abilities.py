@@ -1,0 +1,35 @@
+"""What a request needs of the runner that computes its model, refused by name where it is lacking, before anything is computed."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mlxd.api.keys import ReadyModel
+from mlxd.errors import UnsupportedParameterError
+from mlxd.types import Ability
+
+_WORDS = {
+    Ability.CONSTRAINTS: "limits on what tokens an answer may have",
+    Ability.LOGPROBS: "log-probabilities",
+    Ability.PROMPT_LOGPROBS: "log-probabilities of prompts",
+}
+
+
+@dataclass(frozen=True)
+class Need:
+    """An ability, and the field of the request that asks for it."""
+
+    ability: Ability
+    field: str
+
+
+def can(model: ReadyModel, ability: Ability) -> bool:
+    """Tells whether the model's runner has the ability."""
+    return ability in model.ready.abilities
+
+
+def check_abilities(needs: Iterable[Need], model: ReadyModel) -> None:
+    """Raises ``UnsupportedParameterError`` naming the first field that asks for what the model's runner lacks."""
+    for need in needs:
+        if not can(model, need.ability):
+            reason = f"the model {model.name!r} runs on the {model.ready.runner} runner, which has no {_WORDS[need.ability]}"
+            raise UnsupportedParameterError(f"{need.field} is not supported with this model: {reason}", param=need.field)

@@ -1,0 +1,126 @@
+"""A message's content: a string, or a list of parts that are one text which was cut."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field, InstanceOf
+from typing_extensions import override
+
+from mlxd.api.openai.leniency import REASONING_PART, TEXT_PART, Rules
+from mlxd.api.openai.validation import Strict, problem
+from mlxd.errors import UnsupportedParameterError
+from mlxd.listener.json_text import json_type
+
+_LATER = ("image_url", "image", "input_image", "input_audio", "audio", "video_url", "video", "file", "input_file")
+
+
+class ContentPart(Strict):
+    """A part of a message."""
+
+    @property
+    def content(self) -> str:
+        """Returns the text that is content."""
+        return ""
+
+    @property
+    def thought(self) -> str:
+        """Returns the text that is reasoning."""
+        return ""
+
+
+class TextPart(ContentPart):
+    """A part of content. Two of its types are how the Responses API writes it."""
+
+    tolerated: ClassVar[Rules] = TEXT_PART
+
+    type: Literal["text", "input_text", "output_text"]
+    text: str
+
+    @property
+    @override
+    def content(self) -> str:
+        return self.text
+
+
+class RefusalPart(ContentPart):
+    """What a model said instead of an answer."""
+
+    type: Literal["refusal"]
+    refusal: str
+
+    @property
+    @override
+    def content(self) -> str:
+        return self.refusal
+
+
+def _joined(value: object) -> object:
+    texts = [part.get("text") for part in value if isinstance(part, dict)] if isinstance(value, list) else []
+    return "".join(text for text in texts if isinstance(text, str)) if isinstance(value, list) else value
+
+
+class ReasoningPart(ContentPart):
+    """What a model thought, as Anthropic, Mistral (a list of text parts) and client libraries write it among the parts of an answer."""
+
+    tolerated: ClassVar[Rules] = REASONING_PART
+
+    type: Literal["thinking", "reasoning"]
+    thinking: Annotated[str, BeforeValidator(_joined)] | None = None
+    reasoning: str | None = None
+    text: str | None = None
+
+    @property
+    @override
+    def thought(self) -> str:
+        return self.thinking or self.reasoning or self.text or ""
+
+
+_TEXTS = dict.fromkeys(("text", "input_text", "output_text"), TextPart)
+_ANSWERS = {**_TEXTS, "refusal": RefusalPart, "thinking": ReasoningPart, "reasoning": ReasoningPart}
+
+
+def _part(value: object, kinds: Mapping[str, type[ContentPart]]) -> ContentPart:
+    if not isinstance(value, dict):
+        raise problem(f"must be an object, not {json_type(value)}")
+    kind = value.get("type")
+    if kind in _LATER:
+        raise problem(f'"{kind}" is not supported yet; only parts of type "text" are', at=".type", error=UnsupportedParameterError)
+    if not isinstance(kind, str) or kind not in kinds:
+        raise problem('must be "text"', at=".type")
+    return kinds[kind].model_validate(value)
+
+
+def _listed(value: object) -> object:
+    if isinstance(value, str):
+        return [{"type": "text", "text": value}]
+    if not isinstance(value, list):
+        raise problem(f"must be a string or an array of text parts, not {json_type(value)}")
+    return value
+
+
+def _something(value: object) -> object:
+    if value == []:
+        raise problem("must not be an empty array")
+    return _listed(value)
+
+
+def _perhaps_nothing(value: object) -> object:
+    return [] if value is None else _listed(value)
+
+
+_TextPart = Annotated[InstanceOf[ContentPart], BeforeValidator(lambda value: _part(value, _TEXTS))]
+_AnswerPart = Annotated[InstanceOf[ContentPart], BeforeValidator(lambda value: _part(value, _ANSWERS))]
+
+Texts = Annotated[list[_TextPart], BeforeValidator(_something)]  # of who asks
+Results = Annotated[list[_TextPart], Field(default_factory=list), BeforeValidator(_perhaps_nothing)]  # of a tool, which may say nothing
+Answers = Annotated[list[_AnswerPart], Field(default_factory=list), BeforeValidator(_perhaps_nothing)]  # of a model that only called tools
+
+
+def content_text(parts: Sequence[ContentPart]) -> str:
+    """Returns the content of the parts, joined without a separator."""
+    return "".join(part.content for part in parts)
+
+
+def thought_text(parts: Sequence[ContentPart]) -> str:
+    """Returns what was thought, joined without a separator."""
+    return "".join(part.thought for part in parts)
