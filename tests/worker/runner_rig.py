@@ -33,19 +33,26 @@ class RunnerRig:
         self.runner = runner
         self.check = check
         self.reports, self.tokens, self.started, self.ended, self.failed = [], {}, {}, {}, {}
+        self.sampled, self.scored = {}, {}
 
-    def add(self, name, prompt, *, max_tokens=12, priority=0, **sampling):
-        """Greedy, unless ``sampling`` says otherwise; nothing ends early."""
+    def add(self, name, prompt, *, max_tokens=12, priority=0, asks=None, **sampling):
+        """Greedy, unless ``sampling`` says otherwise; nothing ends early. ``asks`` are more fields of the request."""
         options = {"temperature": 0.0, "logit_bias": NEVER_ENDS} | sampling
-        self.runner.add(EngineRequest(name, EncodedPrompt(list(prompt), max_tokens, ROOT), SamplingParams(**options), priority=priority))
+        encoded = EncodedPrompt(list(prompt), max_tokens, ROOT)
+        self.runner.add(EngineRequest(name, encoded, SamplingParams(**options), priority=priority, **(asks or {})))
 
     def step(self):
         report = self.runner.step()
         self.reports.append(report)
         for event in report.started:
             self.started[event.id] = event
+        for event in report.scored:
+            assert event.id not in self.scored, "a prompt's scores came twice"
+            assert event.id not in self.tokens, "its scores came too late"
+            self.scored[event.id] = event.tokens
         for event in report.sampled:
             self.tokens.setdefault(event.id, []).extend(token.id for token in event.tokens)
+            self.sampled.setdefault(event.id, []).extend(event.tokens)
         for name in (*report.ended, *report.failed):
             assert name not in self.ended, "a request ended twice"
             assert name not in self.failed, "a request ended twice"

@@ -33,6 +33,10 @@ def operations(tmp_path, *arrays):
     return len(re.findall(r"label", path.read_text()))
 
 
+def request(penalties):
+    return EngineRequest("a", EncodedPrompt([1, 2], 99, CacheRoot(model="m")), SamplingParams(temperature=0, **penalties))
+
+
 def state(processor):
     return [value for value in vars(processor).values() if isinstance(value, mx.array)]
 
@@ -40,7 +44,7 @@ def state(processor):
 @pytest.mark.parametrize("penalties", ALL_OF_THEM, ids="+".join)
 def test_penalties_leave_no_graph_that_grows(tmp_path, penalties):
     sampler = RowSampler(VOCAB)
-    sampler.open(EngineRequest("a", EncodedPrompt([1, 2], 99, CacheRoot(model="m")), SamplingParams(temperature=0, **penalties)))
+    sampler.open(request(penalties))
     (processor,) = sampler._rows["a"].processors
     sizes = []
     for position in range(60):
@@ -52,7 +56,7 @@ def test_penalties_leave_no_graph_that_grows(tmp_path, penalties):
 
 @pytest.mark.parametrize("penalties", ALL_OF_THEM, ids="+".join)
 def test_nor_do_they_in_mlx_lm_s_batches(tmp_path, penalties):
-    (processor,) = made = make_processors(SamplingParams(**penalties), [1, 2], VOCAB)
+    (processor,) = made = make_processors(request(penalties), VOCAB, ())
     process, tokens, sizes = MlxLmProcessor(made), [1, 2], []
     for position in range(60):
         logits = process(mx.array(tokens), mx.random.normal((1, VOCAB), key=mx.random.key(position)))

@@ -8,7 +8,7 @@ import pytest
 from mlxd.errors import GenerationError
 from mlxd.types import CacheOutcome, FinishReason, ResolvedLimits
 from mlxd.worker.runtime import loading
-from mlxd.worker.runtime.entries import contiguous_runner
+from mlxd.worker.runtime.entries import token_stream
 from mlxd.worker.runtime.entries.contiguous_runner import ContiguousRunner
 from mlxd.worker.runtime.entries.prompt_cache import PromptCache
 from mlxd.worker.runtime.entries.simple_runner import SimpleRunner
@@ -122,9 +122,9 @@ class Broken:
 
 
 def test_a_fault_of_one_row_s_processor_ends_that_row_only(llama, monkeypatch):
-    made = contiguous_runner.make_processors
+    made = token_stream.make_processors
     monkeypatch.setattr(
-        contiguous_runner, "make_processors", lambda params, *more: [Broken()] if params.seed == 13 else made(params, *more)
+        token_stream, "make_processors", lambda asked, *more: [Broken()] if asked.sampling.seed == 13 else made(asked, *more)
     )
     rig = batch(llama)
     for name in "abc":

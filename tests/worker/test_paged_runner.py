@@ -183,6 +183,10 @@ def test_sampled_tokens_and_penalties_are_those_of_simple_mode_whoever_shares_th
         assert rig.tokens[name] == simple.ask(b"the same prompt", **sampling)[0], name
 
 
+def broken_for_seed_13(made):
+    return lambda request, *more: [Broken()] if request.sampling.seed == 13 else made(request, *more)
+
+
 class Broken:
     """A logits processor that raises at the third token."""
 
@@ -201,7 +205,7 @@ class Broken:
 
 def test_a_fault_of_one_row_s_processor_ends_that_row_only(llama, monkeypatch):
     made = row_sampler.make_processors
-    monkeypatch.setattr(row_sampler, "make_processors", lambda params, *more: [Broken()] if params.seed == 13 else made(params, *more))
+    monkeypatch.setattr(row_sampler, "make_processors", broken_for_seed_13(made))
     rig = PagedRig(llama)
     prompts = {name: name.encode() * 5 for name in "abc"}
     for name, prompt in prompts.items():

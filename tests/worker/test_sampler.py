@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlxd.config.values import LEAST_REPETITION_PENALTY
-from mlxd.types import SamplingParams
+from mlxd.types import SamplingParams, Stopping
+from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt
+from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.runtime.sampling import sampler
 from mlxd.worker.runtime.sampling.logits_processors import Penalties, make_processors
 from mlxd.worker.runtime.sampling.sampler import row_key, sample
@@ -132,10 +134,17 @@ def test_logit_bias_is_added():
     assert (changed[4], changed[6], changed[5]) == (3.0, -100.0, 0.0)
 
 
+def request(stopping=None, **sampling):
+    return EngineRequest("a", EncodedPrompt([1, 2], 9, CacheRoot(model="m")), SamplingParams(**sampling), stopping=stopping or Stopping())
+
+
 def test_nothing_is_needed_where_nothing_is_asked():
-    assert make_processors(SamplingParams(), [1, 2], 10) == []
+    assert make_processors(request(), 10, {3}) == []
+    assert make_processors(request(stopping=Stopping(ignore_end=True, token_ids=[4])), 10, {3}) == []
+    assert make_processors(request(stopping=Stopping(ignore_end=True, min_tokens=4)), 10, {3}) == []
+    assert make_processors(request(stopping=Stopping(min_tokens=4)), 10, {3})
     for field in ({"logit_bias": {1: 1.0}}, {"repetition_penalty": 1.1}, {"presence_penalty": 0.1}, {"frequency_penalty": 0.1}):
-        assert make_processors(SamplingParams(**field), [1, 2], 10)
+        assert make_processors(request(**field), 10, {3})
 
 
 def test_what_top_p_wants_is_there_also_where_the_most_likely_are_not_enough(monkeypatch):

@@ -164,7 +164,7 @@ class Engine:
         request at once.
         """
         now = time.monotonic()
-        events += [*report.started, *report.sampled]
+        events += [*report.started, *report.scored, *report.sampled]
         for request_id, reason in report.ended.items():
             clock = self._clocks[request_id]
             events.append(Ended(request_id, reason))

@@ -1,7 +1,7 @@
 """What the paged runner asks of the device."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from mlxd.types import MemoryFigures
@@ -13,7 +13,8 @@ from mlxd.worker.kv.manager import CachedBlock
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a step computed: the tokens sampled for each sequence whose chunk asked for one, and sequences that failed alone.
+    """What a step computed: the tokens sampled for each sequence whose chunk asked for one, and sequences that failed alone. ``scored`` are
+    the targets of its chunks, sequence by sequence, in order.
 
     There may be several of a sequence only where no step is launched before they are read.
     """
@@ -21,6 +22,7 @@ class StepResult:
     plan: StepPlan
     sampled: Mapping[str, tuple[SampledToken, ...]]
     failed: Mapping[str, Exception]
+    scored: Mapping[str, tuple[SampledToken, ...]] = field(default_factory=dict)
 
 
 class Executor(Protocol):
@@ -57,6 +59,10 @@ class Executor(Protocol):
     @property
     def end_tokens(self) -> frozenset[int]:
         """Returns the tokens of which each ends a sequence."""
+
+    @property
+    def most_scored(self) -> int:
+        """Returns how many targets one step may have: each takes a row of logits."""
 
     def memory(self) -> MemoryFigures:
         """Returns what weights, keys, values and MLX hold; ``rss`` is left to others."""

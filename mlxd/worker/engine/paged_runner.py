@@ -7,7 +7,7 @@ import msgspec
 from typing_extensions import override
 
 from mlxd.errors import NotFiniteError
-from mlxd.types import BlockFigures, CacheFigures, MemoryFigures, ResolvedLimits
+from mlxd.types import Ability, BlockFigures, CacheFigures, MemoryFigures, ResolvedLimits
 from mlxd.worker.engine.executor import Executor, StepResult
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.runner import Runner, StepReport
@@ -50,6 +50,11 @@ class PagedRunner(Runner):
             self._owed.failed.pop(request_id, None)
             self._scheduler.forget(request_id)
             self._executor.close(request_id)
+
+    @property
+    @override
+    def abilities(self) -> frozenset[Ability]:
+        return frozenset(Ability)
 
     @property
     @override

@@ -14,6 +14,8 @@ from mlxd.worker.kv.manager import Move
 class Chunk(msgspec.Struct, frozen=True):
     """The part of one sequence that a step computes: ``count`` tokens after the ``start`` that have keys and values already.
 
+    ``targets`` are the tokens that come after its first ones: their log-probabilities are wanted. The prompt's last token has none.
+
     ``resume`` and ``keep`` are snapshots of recurrent state: the one to begin with (None: what the sequence's last chunk left, or
     nothing at its start), and the one to take at the end of the chunk.
     """
@@ -26,6 +28,7 @@ class Chunk(msgspec.Struct, frozen=True):
     samples: bool  # its last token's logits are sampled
     resume: int | None = None
     keep: int | None = None
+    targets: tuple[int, ...] = ()
 
 
 class StepPlan(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,6 +1,7 @@
 """A request inside the engine: tokens in, tokens out."""
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from mlxd.types import SamplingParams, Stopping
@@ -31,6 +32,11 @@ class EngineRequest:
     priority: int = 0  # lower goes first, as ``WaitingLine`` ranks
     arrived: float = field(default_factory=time.monotonic)
     aborted: bool = False
+
+    def ends(self, end_tokens: Collection[int]) -> Collection[int]:
+        """Returns the tokens of which each ends it; ``end_tokens`` are the model's own."""
+        own = () if self.stopping.ignore_end else end_tokens
+        return frozenset([*own, *self.stopping.token_ids]) if self.stopping.token_ids else own
 
     @property
     def tokens(self) -> list[int]:

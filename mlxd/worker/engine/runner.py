@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from mlxd.errors import GenerationError, MlxdError
-from mlxd.types import CacheFigures, FinishReason, MemoryFigures, ResolvedLimits
+from mlxd.types import Ability, CacheFigures, FinishReason, MemoryFigures, ResolvedLimits
 from mlxd.wire.messages import Started
+from mlxd.worker.engine.events import PromptScored
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.sampled import Sampled
 
@@ -20,6 +21,7 @@ class StepReport:
     """What one step did. What ``ended`` or ``failed`` is forgotten by the runner already, and its memory free."""
 
     started: list[Started] = field(default_factory=list)
+    scored: list[PromptScored] = field(default_factory=list)
     sampled: list[Sampled] = field(default_factory=list)
     ended: dict[str, FinishReason] = field(default_factory=dict)
     failed: dict[str, MlxdError] = field(default_factory=dict)
@@ -47,6 +49,10 @@ class Runner(Protocol):
 
     def step(self) -> StepReport:
         """Computes something. A fault ends the requests it concerns, and is no exception. It is not called while idle."""
+
+    @property
+    def abilities(self) -> frozenset[Ability]:
+        """Returns what it can do of what only some runners can."""
 
     @property
     def capacity(self) -> int:

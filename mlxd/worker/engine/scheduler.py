@@ -9,8 +9,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from mlxd.errors import CacheTooSmallError
-from mlxd.types import FinishReason, Limits
+from mlxd.types import CacheOutcome, FinishReason, Limits
 from mlxd.wire.messages import Started
+from mlxd.worker.engine.events import PromptScored
 from mlxd.worker.engine.executor import StepResult
 from mlxd.worker.engine.plan import Chunk, StepPlan
 from mlxd.worker.engine.prompt_budget import PromptBudget
@@ -24,6 +25,8 @@ from mlxd.worker.kv.block_chain import BlockChain
 from mlxd.worker.kv.block_table import Run
 from mlxd.worker.kv.manager import Lookup, Manager, Move
 
+MOST_SCORED = 64  # targets of one step, where nobody knows how large a row of logits is
+NOTHING_FOUND = Lookup((), 0, CacheOutcome.MISS)
 WATERMARK = 0.02  # of the pool's blocks stay free at admission, so that a newcomer is not preempted at its first token
 _MANY_RUNS = 2  # a sequence in more pieces has its blocks moved together
 
@@ -31,7 +34,7 @@ _MANY_RUNS = 2  # a sequence in more pieces has its blocks moved together
 @dataclass
 class Schedule:
     """The decisions of one step. ``planned`` sequences have chunks. ``out_of_room`` cannot go on, alone in a full pool; ``too_large``
-    cannot even begin.
+    cannot even begin, and of those with ``nothing_to_do`` nothing is to be computed.
     """
 
     chunks: list[Chunk] = field(default_factory=list)
@@ -42,6 +45,8 @@ class Schedule:
     preempted: list[Sequence] = field(default_factory=list)
     out_of_room: list[Sequence] = field(default_factory=list)
     too_large: list[Sequence] = field(default_factory=list)
+    nothing_to_do: list[Sequence] = field(default_factory=list)
+    scored: int = 0  # targets of its chunks
     plan: StepPlan = field(default_factory=StepPlan)
     seconds: float = 0.0  # it is expected to take
 
@@ -49,13 +54,16 @@ class Schedule:
 class Scheduler:
     """The scheduler owns the order of sequences and their blocks."""
 
-    def __init__(self, manager: Manager, limits: Limits, budget: StepBudget, *, end_tokens: Collection[int]) -> None:
+    def __init__(
+        self, manager: Manager, limits: Limits, budget: StepBudget, *, end_tokens: Collection[int], most_scored: int = MOST_SCORED
+    ) -> None:
         self.waiting: WaitingLine[Sequence] = WaitingLine(limits.priority_ageing)
         self.running: dict[str, Sequence] = {}  # by admission
         self._limits = limits
         self._manager = manager
         self._budget = budget
         self._end_tokens = end_tokens
+        self._most_scored = most_scored
         self._known: dict[str, Sequence] = {}  # running or waiting
         self._added = 0  # sequences, ever
 
@@ -119,6 +127,8 @@ class Scheduler:
 
     def _prefill(self, sequence: Sequence, most: int, decision: Schedule) -> int:
         """Plans up to ``most`` tokens of a prompt, and returns how many it were."""
+        if sequence.lacks_scores:
+            most = min(most, self._most_scored - decision.scored)
         planned = self._plan(sequence, min(most, sequence.to_compute), decision)
         decision.prefill_tokens += planned
         return planned
@@ -131,7 +141,10 @@ class Scheduler:
         for sequence in heapq.merge(prefilling, list(self.waiting), key=self.waiting.rank):
             if budget.is_spent:
                 return
-            if not (left := budget.left_for(sequence)):
+            if sequence.request.max_tokens == 0 and sequence.id not in self.running and not sequence.to_compute:
+                decision.nothing_to_do.append(sequence)
+                continue
+            if not (left := budget.left_for(sequence)) or (sequence.lacks_scores and decision.scored >= self._most_scored):
                 continue
             if sequence.id not in self.running:
                 if not admitting or self._waits_for_a_prefix(sequence) or sequence.in_flight:  # its last token is on its way
@@ -149,7 +162,7 @@ class Scheduler:
         """
         if len(self.running) >= self._limits.max_sequences or decision.preempted:
             return False
-        lookup = self._manager.lookup(sequence.chain, sequence.tokens)
+        lookup = NOTHING_FOUND if sequence.lacks_scores else self._manager.lookup(sequence.chain, sequence.tokens)
         sequence.awaited = lookup.computing
         if lookup.computing is not None:
             return True
@@ -197,7 +210,7 @@ class Scheduler:
             return 0
         runs = self._manager.runs(sequence.id)
         for stop in stops:
-            decision.chunks.append(self._chunk(sequence, stop, runs))
+            decision.chunks.append(self._chunk(sequence, stop, runs, decision))
         decision.planned.add(sequence.id)
         return stops[-1] - start
 
@@ -214,7 +227,7 @@ class Scheduler:
             return [stop]
         return [boundary, stop] if is_end else [boundary]
 
-    def _chunk(self, sequence: Sequence, stop: int, runs: tuple[Run, ...]) -> Chunk:
+    def _chunk(self, sequence: Sequence, stop: int, runs: tuple[Run, ...], decision: Schedule) -> Chunk:
         """Returns the next chunk. What is planned will be computed, in the order of the plan: whoever is planned behind it may use its
         blocks already. If the step fails, everything that is cached is dropped.
         """
@@ -222,10 +235,11 @@ class Scheduler:
         tokens = tuple(sequence.tokens[start:stop]) if stop <= sequence.verified else None
         samples = stop == sequence.length
         keep = self._manager.plan_snapshot(sequence.id, stop)
-        chunk = Chunk(sequence.id, start, stop - start, tokens, runs, samples, sequence.resume, keep)
+        chunk = Chunk(sequence.id, start, stop - start, tokens, runs, samples, sequence.resume, keep, sequence.targets(stop))
         self._manager.commit(sequence.id, sequence.tokens, min(stop, sequence.verified))
         sequence.computed, sequence.resume = stop, None
         sequence.in_flight += samples
+        decision.scored += len(chunk.targets)
         return chunk
 
     def _reserve(self, sequence: Sequence, tokens: int, decision: Schedule) -> bool:
@@ -273,6 +287,8 @@ class Scheduler:
         for sequence in schedule.started:
             sequence.is_announced = True
             report.started.append(_started(sequence))
+        for sequence in schedule.nothing_to_do:
+            self._end_without_tokens(sequence, report)
         for sequence in schedule.too_large:
             report.fail([sequence.id], self._too_large(sequence))
             self.forget(sequence.id)
@@ -309,14 +325,40 @@ class Scheduler:
                 continue
             if sequence.id in self.running:
                 self._manager.commit(sequence.id, sequence.tokens, min(chunk.start + chunk.count, sequence.verified))
+            self._take_scores(sequence, chunk, result, report)
             if chunk.samples:
                 self._take_tokens(sequence, result.sampled[chunk.sequence], report)
+
+    def _take_scores(self, sequence: Sequence, chunk: Chunk, result: StepResult, report: StepReport) -> None:
+        """Takes in what a chunk says of the prompt's tokens, and tells it once it is known of them all."""
+        if not sequence.request.prompt_logprobs or sequence.is_scored:
+            return
+        if chunk.targets:
+            before = sum(len(one.targets) for one in result.plan.chunks if one.sequence == sequence.id and one.start < chunk.start)
+            sequence.take_scores(chunk.start, result.scored[sequence.id][before : before + len(chunk.targets)])
+        if not sequence.lacks_scores:
+            self._tell_scores(sequence, report)
+            if sequence.request.max_tokens == 0:
+                self._end(sequence, FinishReason.LENGTH, report)
+
+    def _tell_scores(self, sequence: Sequence, report: StepReport) -> None:
+        sequence.is_scored = True
+        report.scored.append(PromptScored(sequence.id, tuple(sequence.scores)))
+
+    def _end_without_tokens(self, sequence: Sequence, report: StepReport) -> None:
+        """Ends a sequence of which no token is wanted."""
+        sequence.cache = CacheOutcome.MISS
+        report.started.append(_started(sequence))
+        if sequence.request.prompt_logprobs:
+            self._tell_scores(sequence, report)
+        self._end(sequence, FinishReason.LENGTH, report)
 
     def _take_tokens(self, sequence: Sequence, tokens: tuple[SampledToken, ...], report: StepReport) -> None:
         """Takes in what was sampled. What is behind an end token, or beyond ``max_tokens``, is nobody's."""
         sequence.in_flight -= 1
         room = sequence.request.max_tokens - (len(sequence.tokens) - len(sequence.request.tokens))
-        end = next((at for at, token in enumerate(tokens[:room], start=1) if token.id in self._end_tokens), None)
+        ends = sequence.request.ends(self._end_tokens)
+        end = next((at for at, token in enumerate(tokens[:room], start=1) if token.id in ends), None)
         taken = tokens[: room if end is None else end]
         sequence.tokens += [token.id for token in taken]
         report.sampled.append(Sampled(sequence.id, taken, is_end=end is not None))

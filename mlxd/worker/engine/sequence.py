@@ -1,9 +1,11 @@
 """One request inside the paged runner: its tokens, and how many of them are computed."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from mlxd.types import CacheOutcome
 from mlxd.worker.engine.request import EngineRequest
+from mlxd.worker.engine.sampled import SampledToken
 from mlxd.worker.kv.block_chain import BlockChain
 
 
@@ -29,6 +31,8 @@ class Sequence:
     awaited: bytes | None = None  # the block that another sequence computes for it, while it waits for that
     resume: int | None = None  # the snapshot its first chunk begins with
     compact_at: int = 0  # runs from which on moving its blocks together is tried
+    is_scored: bool = False  # that they are known is reported
+    scores: list[SampledToken] = field(default_factory=list)  # of the prompt's tokens from its second on, where they are wanted
 
     def __post_init__(self) -> None:
         self.tokens = self.tokens or list(self.request.tokens)
@@ -63,9 +67,25 @@ class Sequence:
 
         It is 0 when everything, up to ``max_tokens``, is computed or in flight: the last token's keys are never needed.
         """
+        if self.request.max_tokens == 0:
+            return len(self.request.tokens) - 1 - self.computed if self.request.prompt_logprobs else 0
         if self.generated >= self.request.max_tokens:
             return 0
         return self.length - self.computed
+
+    @property
+    def lacks_scores(self) -> bool:
+        """Tells whether log-probabilities of its prompt are wanted, and not all are known: what others computed is of no use to it then."""
+        return self.request.prompt_logprobs and len(self.scores) < len(self.request.tokens) - 1
+
+    def targets(self, stop: int) -> tuple[int, ...]:
+        """Returns the tokens behind those up to ``stop`` that are computed next, as far as their log-probabilities are wanted."""
+        return tuple(self.request.tokens[self.computed + 1 : stop + 1]) if self.lacks_scores else ()
+
+    def take_scores(self, start: int, scores: Iterable[SampledToken]) -> None:
+        """Takes those of the tokens behind ``start``; after a preemption they may be known already."""
+        found = list(scores)
+        self.scores[start : start + len(found)] = found
 
     @property
     def decodes(self) -> bool:

@@ -28,6 +28,7 @@ class BlockTable:
         self._arena_blocks = arena_blocks
         self._runs: list[range] = []
         self._length = 0
+        self._shown: tuple[Run, ...] | None = ()  # as ``runs``; None: to be made anew
 
     def __len__(self) -> int:
         return self._length
@@ -39,7 +40,9 @@ class BlockTable:
     @property
     def runs(self) -> tuple[Run, ...]:
         """Returns the table's blocks, as few runs as they make."""
-        return tuple(Run(run.start, run.stop) for run in self._runs)
+        if self._shown is None:
+            self._shown = tuple(Run(run.start, run.stop) for run in self._runs)
+        return self._shown
 
     @property
     def last(self) -> int | None:
@@ -48,6 +51,7 @@ class BlockTable:
 
     def extend(self, ranges: Iterable[range]) -> None:
         """Appends blocks; a range that continues the last run joins it."""
+        self._shown = None
         for new in ranges:
             if not new:
                 continue
@@ -71,6 +75,7 @@ class BlockTable:
 
     def truncate(self, length: int) -> list[int]:
         """Cuts the table to ``length`` blocks, and returns the blocks cut off, in order."""
+        self._shown = None
         cut: list[range] = []
         while self._length > length:
             run = self._runs.pop()

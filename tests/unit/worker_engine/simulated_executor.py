@@ -21,6 +21,10 @@ def next_token(tokens, ends_after):
     return END if len(tokens) >= ends_after else 1 + hash(tuple(tokens)) % 5
 
 
+def prompt_score(tokens, at):
+    return -1.0 - hash(tuple(tokens[: at + 1])) % 7
+
+
 class SimulatedExecutor:
     """Implements ``Executor``. ``has_state``: the model is recurrent, so what was computed last must be the token before.
 
@@ -29,6 +33,7 @@ class SimulatedExecutor:
     """
 
     end_tokens = frozenset({END})
+    most_scored = 6
 
     def __init__(self, block_size, *, arena_blocks=None, burst=1, ends_after=10**9, fail_at=frozenset(), has_state=False, ahead=True):
         self.ahead = ahead
@@ -81,9 +86,13 @@ class SimulatedExecutor:
             self._keep(plan.arenas)
             for move in plan.moves:
                 self._move(move)
+            assert sum(len(chunk.targets) for chunk in plan.chunks) <= self.most_scored
+            scored = {}
+            for chunk in plan.chunks:
+                scored[chunk.sequence] = scored.get(chunk.sequence, ()) + self._score(chunk)
             sampled = {chunk.sequence: tokens for chunk in plan.chunks if (tokens := self._compute(chunk))}
             failed = {name: ValueError("its constraint failed") for name in self.faulty & sampled.keys()}
-            self.pending = StepResult(plan, sampled, failed)
+            self.pending = StepResult(plan, sampled, failed, scored)
         for sequence in plan.released:
             self.states.pop(sequence, None)
         for snapshot in plan.dropped:
@@ -148,3 +157,9 @@ class SimulatedExecutor:
         for _ in range(self.burst):
             tokens.append(next_token(tokens, self.ends_after))
         return tuple(map(SampledToken, tokens[stop:]))
+
+    def _score(self, chunk):
+        """Any fixed function of a token and those before it."""
+        tokens = self.tokens[chunk.sequence]
+        assert list(chunk.targets) == tokens[chunk.start + 1 : chunk.start + 1 + len(chunk.targets)]
+        return tuple(SampledToken(target, prompt_score(tokens, chunk.start + at)) for at, target in enumerate(chunk.targets, start=1))

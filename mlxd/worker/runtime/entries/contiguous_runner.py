@@ -12,21 +12,20 @@ from time import monotonic
 from typing import Any
 
 import mlx.core as mx
-from mlx_lm.generate import BatchGenerator, GenerationBatch, PromptProcessingBatch
+from mlx_lm.generate import BatchGenerator, GenerationBatch, PromptProcessingBatch, StopSequences
 from typing_extensions import override
 
-from mlxd.errors import NotFiniteError
-from mlxd.types import FinishReason, ResolvedLimits
+from mlxd.errors import UnsupportedParameterError
+from mlxd.types import Ability, FinishReason, ResolvedLimits
 from mlxd.wire.messages import Started
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.runner import StepReport, as_failure
-from mlxd.worker.engine.sampled import Sampled, SampledToken
+from mlxd.worker.engine.sampled import Sampled
 from mlxd.worker.engine.step_cost import StepShape
 from mlxd.worker.runtime.entries.entry_runner import EntryRunner
 from mlxd.worker.runtime.entries.prompt_cache import PromptCache, always_rewinds
+from mlxd.worker.runtime.entries.token_stream import TokenStream
 from mlxd.worker.runtime.loading import LoadedModel, leave_memory_unwired
-from mlxd.worker.runtime.sampling.finite import checked
-from mlxd.worker.runtime.sampling.logits_processors import MlxLmProcessor, make_processors
 from mlxd.worker.runtime.sampling.sampler import RequestSampler, greedy, is_greedy
 
 _log = logging.getLogger(__name__)
@@ -39,7 +38,7 @@ class _Row:
     """One request. It has a ``uid`` once mlx-lm has it; ``prefilled`` of its prompt's tokens are computed or were cached."""
 
     request: EngineRequest
-    process: MlxLmProcessor | None = None
+    stream: TokenStream
     uid: int | None = None
     prefilled: int = 0
     generated: int = 0
@@ -64,7 +63,10 @@ class ContiguousRunner(EntryRunner[_Row]):
 
     @override
     def add(self, request: EngineRequest) -> None:
-        self._waiting.add(_Row(request))
+        """Raises ``UnsupportedParameterError`` where log-probabilities of the prompt are wanted: mlx-lm shows nobody its logits."""
+        if request.prompt_logprobs:
+            raise UnsupportedParameterError("this model's runner gives no log-probabilities of prompts", param="echo")
+        self._waiting.add(_Row(request, TokenStream(request, self._loaded, self._masks)))
 
     @override
     def abort(self, request_id: str) -> None:
@@ -75,6 +77,11 @@ class ContiguousRunner(EntryRunner[_Row]):
             self._fail_all(error, self._owed)
             self._owed.failed.pop(request_id, None)
             self._forget(request_id)
+
+    @property
+    @override
+    def abilities(self) -> frozenset[Ability]:
+        return frozenset({Ability.CONSTRAINTS, Ability.LOGPROBS})
 
     @property
     @override
@@ -145,17 +152,21 @@ class ContiguousRunner(EntryRunner[_Row]):
 
     def _insert(self, row: _Row, report: StepReport) -> None:
         request = row.request
+        if not request.max_tokens:
+            cache = self._outcome(request.tokens, None)
+            report.started.append(Started(id=request.id, prompt_tokens=len(request.tokens), cached_tokens=0, cache=cache))
+            report.ended[request.id] = FinishReason.LENGTH
+            return
         found = self._find(request.tokens)
         cached = found.tokens if found else 0
-        processors = make_processors(request.sampling, request.tokens, self._loaded.vocab_size)
-        row.process = MlxLmProcessor(processors) if processors else None
         (row.uid,) = self._generator.insert(
             [request.tokens[cached:]],
             max_tokens=[request.max_tokens],
             caches=[found.layers] if found else None,
             all_tokens=[request.tokens[:cached]],
             samplers=[None if is_greedy(request.sampling) else RequestSampler(request.sampling)],
-            logits_processors=[[row.process] if row.process else []],
+            logits_processors=[row.stream.processors],
+            stop_sequences=[StopSequences([[token] for token in row.stream.ends] or None)],
         )
         row.prefilled = cached
         self._rows[row.uid] = row
@@ -185,21 +196,17 @@ class ContiguousRunner(EntryRunner[_Row]):
     def _take_token(self, response: GenerationBatch.Response, report: StepReport) -> None:
         row = self._rows[response.uid]
         request_id = row.request.id
-        if row.process is not None and row.process.error is not None:
-            report.failed[request_id] = as_failure(row.process.error)
-            self._remove(row, keep=False)
-            return
         try:
-            token = checked(response.token)
-        except NotFiniteError as error:
-            report.failed[request_id] = error
+            token = row.stream.take(response.token)
+        except Exception as error:  # noqa: BLE001 - whatever a processor has raised, or ``NotFiniteError``
+            report.failed[request_id] = as_failure(error)
             if response.finish_reason is None:
                 self._remove(row, keep=False)
             else:
                 del self._rows[response.uid]
             return
-        is_end = token in self._loaded.end_tokens
-        report.sampled.append(Sampled(request_id, (SampledToken(token),), is_end))
+        is_end = token.id in row.stream.ends
+        report.sampled.append(Sampled(request_id, (token,), is_end))
         if response.finish_reason is not None:
             report.ended[request_id] = FinishReason.STOP if is_end else FinishReason.LENGTH
             del self._rows[response.uid]

@@ -9,6 +9,7 @@ import mlx.core as mx
 from typing_extensions import override
 
 from mlxd.types import CacheFigures, CacheOutcome, MemoryFigures, ResolvedLimits
+from mlxd.worker.engine.mask_thread import MaskThread
 from mlxd.worker.engine.runner import Runner, StepReport
 from mlxd.worker.engine.step_budget import StepBudget
 from mlxd.worker.engine.waiting_line import Ranked, WaitingLine
@@ -32,6 +33,7 @@ class EntryRunner(Runner, Generic[T]):
         self._budget = StepBudget(largest=largest_chunk)
         self._waiting: WaitingLine[T] = WaitingLine(limits.priority_ageing)
         self._joining: T | None = None  # neither waiting nor running for sure
+        self._masks = MaskThread()
 
     @property
     @abstractmethod

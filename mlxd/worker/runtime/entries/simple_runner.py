@@ -14,18 +14,19 @@ from mlx_lm.models.cache import make_prompt_cache
 from typing_extensions import override
 
 from mlxd.errors import NotFiniteError
-from mlxd.types import FinishReason, Limits, ResolvedLimits
+from mlxd.types import Ability, FinishReason, Limits, ResolvedLimits
 from mlxd.wire.messages import Started
+from mlxd.worker.engine.events import PromptScored
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.runner import StepReport
 from mlxd.worker.engine.sampled import Sampled, SampledToken
 from mlxd.worker.engine.step_cost import StepShape
 from mlxd.worker.runtime.entries.entry_runner import EntryRunner
 from mlxd.worker.runtime.entries.prompt_cache import Found, PromptCache, always_rewinds
+from mlxd.worker.runtime.entries.token_stream import TokenStream
 from mlxd.worker.runtime.loading import LoadedModel
-from mlxd.worker.runtime.sampling.finite import checked
-from mlxd.worker.runtime.sampling.logits_processors import MlxLmProcessor, make_processors
 from mlxd.worker.runtime.sampling.sampler import RequestSampler
+from mlxd.worker.runtime.sampling.scores import ScoredRow, checked_scores, score
 
 _log = logging.getLogger(__name__)
 
@@ -60,6 +61,11 @@ class SimpleRunner(EntryRunner[_Waiting]):
             return
         for waiting in [waiting for waiting in self._waiting if waiting.request.id == request_id]:
             self._waiting.remove(waiting)
+
+    @property
+    @override
+    def abilities(self) -> frozenset[Ability]:
+        return frozenset(Ability)
 
     @property
     @override
@@ -134,14 +140,15 @@ class SimpleRunner(EntryRunner[_Waiting]):
         some layers may hold more tokens than others.
         """
         request = session.request
-        found = self._find(request.tokens)
+        found = self._find(request.tokens) if request.max_tokens and not request.prompt_logprobs else None
         session.begin(found or Found(make_prompt_cache(self._loaded.model), 0))
         cache = self._outcome(request.tokens, found)
         started = Started(id=request.id, prompt_tokens=len(request.tokens), cached_tokens=found.tokens if found else 0, cache=cache)
         yield StepReport(started=[started])
         try:
-            yield from self._prefill(session)
-            yield from self._decode(session)
+            if request.max_tokens or request.prompt_logprobs:
+                yield from self._prefill(session)
+            yield from self._decode(session) if request.max_tokens else [StepReport(ended={request.id: FinishReason.LENGTH})]
         except GeneratorExit:
             self._keep(session)
             raise
@@ -154,11 +161,16 @@ class SimpleRunner(EntryRunner[_Waiting]):
             count = self._budget.undisturbed(self._chunks)
             chunk, remaining = remaining[:count], remaining[count:]
             self._shape = StepShape(prompts=1, prefill_tokens=len(chunk))
-            self._loaded.model(mx.array(chunk)[None], cache=session.layers)
+            logits = self._loaded.model(mx.array(chunk)[None], cache=session.layers)
             mx.eval([layer.state for layer in session.layers])
-            mx.clear_cache()
             session.fed += chunk
+            if session.request.prompt_logprobs:
+                session.score(logits[0])
+            del logits
+            mx.clear_cache()
             yield StepReport(tokens=len(chunk), rows=1)
+        if session.request.prompt_logprobs:
+            yield StepReport(scored=[PromptScored(session.request.id, tuple(session.scores))])
         if self._cache is not None and len(session.fed) > cached and not always_rewinds(session.layers):
             # The answer cannot be cut off these layers again, so the prompt gets an entry of its own.
             self._cache.store(session.fed, copy.deepcopy(session.layers))
@@ -166,26 +178,23 @@ class SimpleRunner(EntryRunner[_Waiting]):
     def _decode(self, session: "_Session") -> Iterator[StepReport]:
         self._shape = StepShape(decode_rows=1)
         request = session.request
-        processors = make_processors(request.sampling, request.tokens, self._loaded.vocab_size)
-        process = MlxLmProcessor(processors)
+        stream = TokenStream(request, self._loaded, self._masks)
         tokens = generate_step(
             mx.array(request.tokens[-1:]),
             self._loaded.model,
             self._stream,
             max_tokens=request.max_tokens,
             sampler=RequestSampler(request.sampling),
-            logits_processors=[process] if processors else [],
+            logits_processors=stream.processors,
             prompt_cache=session.layers,
         )
         session.fed.append(request.tokens[-1])
         with contextlib.closing(tokens):
             for count, (sampled, _) in enumerate(tokens, start=1):
-                if process.error is not None:
-                    raise process.error
-                token = checked(sampled)
-                session.generated.append(token)
-                is_end = token in self._loaded.end_tokens
-                report = StepReport(sampled=[Sampled(request.id, (SampledToken(token),), is_end)], tokens=1, rows=1)
+                token = stream.take(sampled)
+                session.generated.append(token.id)
+                is_end = token.id in stream.ends
+                report = StepReport(sampled=[Sampled(request.id, (token,), is_end)], tokens=1, rows=1)
                 if is_end or count == request.max_tokens:
                     report.ended[request.id] = FinishReason.STOP if is_end else FinishReason.LENGTH
                 yield report
@@ -210,9 +219,17 @@ class _Session:
         self.layers: list[Any] = []
         self.fed: list[int] = []
         self.generated: list[int] = []
+        self.scores: list[SampledToken] = []  # of the prompt's tokens from its second on, where they are wanted
         self.steps: Generator[StepReport, None, None]
 
     def begin(self, start: Found) -> None:
         """Begins with layer caches that hold the first tokens of the prompt."""
         self.layers = start.layers
         self.fed = self.request.tokens[: start.tokens]
+
+    def score(self, logits: mx.array) -> None:
+        """Takes the logits ``[n, vocab]`` of the ``n`` tokens fed last. Raises ``NotFiniteError``."""
+        known = len(self.scores)
+        targets = self.request.tokens[known + 1 : known + 1 + logits.shape[0]]
+        rows = [ScoredRow(self.request.id, self.request.logprobs or 0)] * len(targets)
+        self.scores += checked_scores(score(logits, mx.array(targets), rows).read())

@@ -1,31 +1,49 @@
 """The paged executor: a step's forward pass and its sampling, on a GPU one step ahead of what is read."""
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import mlx.core as mx
 from typing_extensions import override
 
+from mlxd.errors import NotFiniteError
 from mlxd.types import MemoryFigures
 from mlxd.worker.engine.executor import Executor, StepResult
 from mlxd.worker.engine.plan import StepPlan
 from mlxd.worker.engine.request import EngineRequest
+from mlxd.worker.engine.sampled import SampledToken
 from mlxd.worker.kv.manager import CachedBlock
 from mlxd.worker.runtime.loading import LoadedModel
-from mlxd.worker.runtime.paged.model import Logits, PagedModel
-from mlxd.worker.runtime.sampling.row_sampler import Draws, RowSampler
+from mlxd.worker.runtime.paged.model import Logits, PagedModel, TargetLogits
+from mlxd.worker.runtime.sampling.draws import Draws
+from mlxd.worker.runtime.sampling.row_sampler import RowSampler
+from mlxd.worker.runtime.sampling.scores import ScoredRow, Scores, checked_scores, score
 
 _CLEAR_EVERY = 64  # steps between giving MLX's cached buffers back
 _LONG_PREFILL = 2048  # prompt tokens after which decoding has no use for the buffers that computed them
+
+_SCORED_BYTES = 64 * 2**20  # of logits of targets, float32, in one step
+_FEWEST_SCORED, _MOST_SCORED = 16, 512
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class _Launched:
+    """A step, of which nothing need be evaluated yet. ``targets`` are the scores of its chunks' targets."""
+
     plan: StepPlan
-    draws: Draws  # possibly not evaluated
+    draws: Draws
+    targets: tuple[Scores, ...]
+
+    def read_targets(self) -> dict[str, tuple[SampledToken, ...]]:
+        """Returns them by sequence; waits for the device."""
+        read: dict[str, list[SampledToken]] = {}
+        for scores in self.targets:
+            for row, token in zip(scores.rows, scores.read(), strict=True):
+                read.setdefault(row.sequence, []).append(token)
+        return {sequence: tuple(tokens) for sequence, tokens in read.items()}
 
 
 class PagedExecutor(Executor):
@@ -33,13 +51,16 @@ class PagedExecutor(Executor):
 
     With ``ahead`` a step is launched before the tokens of the one before it are read, so that the device never waits for Python. On a CPU,
     where launching a step blocks until it is nearly done, that would only delay every token by a step.
+
+    A sequence with a constraint is sampled when the mask behind its last token is there, which is worked out while the device computes:
+    ahead, that is when the next step is about to be launched.
     """
 
     def __init__(self, loaded: LoadedModel, model: PagedModel, *, ahead: bool) -> None:
         self._ahead = ahead
         self._loaded = loaded
         self._model = model
-        self._sampler = RowSampler(loaded.vocab_size)
+        self._sampler = RowSampler(loaded.vocab_size, loaded.end_tokens)
         self._launched: _Launched | None = None
         self._steps = 0
         self._prefilled = 0  # prompt tokens since buffers were given back
@@ -60,19 +81,24 @@ class PagedExecutor(Executor):
 
     @property
     @override
+    def most_scored(self) -> int:
+        return max(_FEWEST_SCORED, min(_MOST_SCORED, _SCORED_BYTES // (4 * self._loaded.vocab_size)))
+
+    @property
+    @override
     def is_pending(self) -> bool:
         return self._launched is not None
 
     @override
     def run(self, plan: StepPlan) -> StepResult | None:
-        before, self._launched = self._launched, None
+        before, self._launched = self._complete(self._launched), None
         if plan.chunks:
             self._launched = self._launch(plan, before)
         for sequence in plan.released:
             self._model.states.forget(sequence)
         self._model.states.drop(plan.dropped)
         if not self._ahead:
-            before, self._launched = self._launched, None
+            before, self._launched = self._complete(self._launched), None
         return None if before is None else self._collect(before)
 
     @override
@@ -103,7 +129,10 @@ class PagedExecutor(Executor):
         )
 
     def _collect(self, step: _Launched) -> StepResult:
-        result = StepResult(step.plan, step.draws.read(), step.draws.failures())
+        sampled, scored = step.draws.read(), step.read_targets()
+        failed = step.draws.failures() | _not_finite(scored)
+        self._sampler.accept({name: tokens for name, tokens in sampled.items() if name not in failed})
+        result = StepResult(step.plan, sampled, failed, scored)
         self._give_back_buffers(step.plan.prefill_tokens)
         return result
 
@@ -119,8 +148,34 @@ class PagedExecutor(Executor):
         self._model.keep(plan.arenas)
         logits: Logits = self._model.forward(plan, _inputs(plan, before))
         draws = self._sampler.sample(logits.rows, logits.sequences)
-        mx.async_eval(*draws.tensors(), *self._model.tensors())  # type: ignore[no-untyped-call]  # mlx ships no types
-        return _Launched(plan, draws)
+        targets = tuple(self._score(one) for one in logits.targets)
+        scores = [tensor for one in targets for tensor in one.tensors()]
+        mx.async_eval(*draws.tensors(), *scores, *self._model.tensors())  # type: ignore[no-untyped-call]  # mlx ships no types
+        return _Launched(plan, draws, targets)
+
+    def _complete(self, step: _Launched | None) -> _Launched | None:
+        """Samples what waited for masks."""
+        if step is None or step.draws.undrawn is None:
+            return step
+        draws = self._sampler.complete(step.draws)
+        mx.async_eval(*draws.tensors())  # type: ignore[no-untyped-call]  # as above
+        return replace(step, draws=draws)
+
+    def _score(self, logits: TargetLogits) -> Scores:
+        targets = [target for chunk in logits.chunks for target in chunk.targets]
+        names = [chunk.sequence for chunk in logits.chunks for _ in chunk.targets]
+        return score(logits.rows, mx.array(targets), [ScoredRow(name, self._sampler.top(name)) for name in names])
+
+
+def _not_finite(scored: Mapping[str, tuple[SampledToken, ...]]) -> dict[str, Exception]:
+    """Returns the sequences of which a log-probability is no number."""
+    failed: dict[str, Exception] = {}
+    for sequence, tokens in scored.items():
+        try:
+            checked_scores(tokens)
+        except NotFiniteError as error:
+            failed[sequence] = error
+    return failed
 
 
 def _inputs(plan: StepPlan, before: _Launched | None) -> mx.array:

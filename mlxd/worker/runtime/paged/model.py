@@ -19,11 +19,20 @@ from mlxd.worker.runtime.paged.state_cache import SequenceStates, StateLayerCach
 
 
 @dataclass(frozen=True)
+class TargetLogits:
+    """The logits ``[N, vocab]`` of the ``N`` targets of ``chunks``, one chunk after the other."""
+
+    chunks: tuple[Chunk, ...]
+    rows: mx.array
+
+
+@dataclass(frozen=True)
 class Logits:
-    """The logits of the sampled rows: ``sequences[i]`` is sampled from ``rows[i]``, of ``[S, vocab]``."""
+    """The logits of the sampled rows: ``sequences[i]`` is sampled from ``rows[i]``, of ``[S, vocab]``; and those of targets."""
 
     sequences: tuple[str, ...]
     rows: mx.array
+    targets: tuple[TargetLogits, ...] = ()
 
 
 class PagedModel:
@@ -59,13 +68,12 @@ class PagedModel:
         for move in plan.moves:
             self._move(move)
         outputs = [self._call(call, tokens) for call in self._calls(plan.chunks)]
+        if len(outputs) == 1:
+            return outputs[0]
+        targets = tuple(one for output in outputs for one in output.targets)
         sampled = [output for output in outputs if output.sequences]
-        if len(sampled) == 1:
-            return sampled[0]
-        if not sampled:
-            return Logits((), mx.zeros((0, 1)))
         sequences = tuple(sequence for output in sampled for sequence in output.sequences)
-        return Logits(sequences, mx.concatenate([output.rows for output in sampled], axis=0))
+        return Logits(sequences, _concatenated([output.rows for output in sampled]), targets)
 
     def tensors(self) -> list[mx.array]:
         """Returns whatever the last call changed, to be evaluated with its results."""
@@ -130,25 +138,25 @@ class PagedModel:
         self._step.begin(plan_attention(call.chunks, self.geometry, one_row=call.one_row))
         everything = len(call.rows) == tokens.shape[0]
         inputs = tokens if everything else tokens[mx.array(call.rows)]
-        sampled, row = [], 0
-        for chunk in call.chunks:
-            row += chunk.count
-            if chunk.samples:
-                sampled.append(row - 1)
-        logits = self._select(self._model_call(inputs[None] if call.one_row else inputs[:, None], sampled, row), sampled, row)
+        rows = _Rows.of(call.chunks)
+        logits = self._select(self._model_call(inputs[None] if call.one_row else inputs[:, None], rows), rows)
         self._end_states(call)
-        return Logits(tuple(chunk.sequence for chunk in call.chunks if chunk.samples), logits)
+        sequences = tuple(chunk.sequence for chunk in call.chunks if chunk.samples)
+        if not rows.targets:
+            return Logits(sequences, logits)
+        asking = tuple(chunk for chunk in call.chunks if chunk.targets)
+        return Logits(sequences, _taken(logits, rows.sampled), (TargetLogits(asking, _taken(logits, rows.targets)),))
 
-    def _model_call(self, inputs: mx.array, sampled: list[int], rows: int) -> mx.array:
-        self._selection.rows = None if len(sampled) == rows else mx.array(sampled or [0])
+    def _model_call(self, inputs: mx.array, rows: "_Rows") -> mx.array:
+        self._selection.rows = None if len(rows.selected) == rows.count else mx.array(rows.selected or [0])
         logits: mx.array = self._model(inputs, cache=self._caches)
         return logits.reshape(-1, logits.shape[-1])
 
-    def _select(self, logits: mx.array, sampled: list[int], rows: int) -> mx.array:
-        """Returns the sampled rows ``[S, vocab]``, whether or not the model's output projection was found and has selected them."""
-        if not sampled:
+    def _select(self, logits: mx.array, rows: "_Rows") -> mx.array:
+        """Returns the selected rows ``[S, vocab]``, whether or not the model's output projection was found and has selected them."""
+        if not rows.selected:
             return logits[:0]  # never computed: nobody uses them
-        return logits[mx.array(sampled)] if logits.shape[0] == rows != len(sampled) else logits
+        return logits[mx.array(rows.selected)] if logits.shape[0] == rows.count != len(rows.selected) else logits
 
     def _begin_states(self, call: "_Call") -> None:
         if not self.states.exist:
@@ -188,6 +196,45 @@ class PagedModel:
 def _decodes(chunk: Chunk) -> bool:
     """Tells whether the chunk is one more token after a state that is there before the step begins."""
     return chunk.count == 1 and chunk.start > 0 and chunk.resume is None
+
+
+def _concatenated(parts: list[mx.array]) -> mx.array:
+    return mx.concatenate(parts, axis=0) if parts else mx.zeros((0, 1))
+
+
+def _taken(logits: mx.array, places: list[int]) -> mx.array:
+    """Returns the rows at ``places``; where they lie side by side, without a copy."""
+    if not places:
+        return logits[:0]
+    first, last = places[0], places[-1]
+    return logits[first : last + 1] if last - first + 1 == len(places) else logits[mx.array(places)]
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Which of the ``count`` rows of a call have logits that somebody wants: ``selected``. ``sampled`` and ``targets`` are places among
+    these: the rows that are sampled, and those of targets.
+    """
+
+    count: int
+    selected: list[int]
+    sampled: list[int]
+    targets: list[int]
+
+    @classmethod
+    def of(cls, chunks: Sequence[Chunk]) -> "_Rows":
+        """Returns the rows of the chunks' tokens, one chunk after the other."""
+        rows = cls(sum(chunk.count for chunk in chunks), [], [], [])
+        first = 0
+        for chunk in chunks:
+            wanted = range(first, first + len(chunk.targets))
+            rows.targets.extend(range(len(rows.selected), len(rows.selected) + len(wanted)))
+            rows.selected.extend(wanted)
+            first += chunk.count
+            if chunk.samples:
+                rows.sampled.append(len(rows.selected))
+                rows.selected.append(first - 1)
+        return rows
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,16 @@
 """What changes a sequence's logits before they are sampled, one row at a time."""
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
 import mlx.core as mx
 from typing_extensions import override
 
 from mlxd.types import SamplingParams
+from mlxd.worker.engine.request import EngineRequest
+from mlxd.worker.engine.sampled import SampledToken
+from mlxd.worker.runtime.sampling.scores import ScoredRow, score
 
 
 class LogitsProcessor(Protocol):
@@ -19,10 +23,15 @@ class LogitsProcessor(Protocol):
         """Takes note of one generated token, ``[1]``, possibly not evaluated yet."""
 
 
-def make_processors(params: SamplingParams, prompt: Sequence[int], vocab: int) -> list[LogitsProcessor]:
-    """Returns the processors a request asks for, in the order in which they apply."""
+def make_processors(request: EngineRequest, vocab: int, end_tokens: Collection[int]) -> list[LogitsProcessor]:
+    """Returns the processors a request asks for, in the order in which they apply; its constraint, if it has one, comes before them.
+    ``end_tokens`` are the model's.
+    """
+    params, stopping = request.sampling, request.stopping
     penalised = (params.repetition_penalty, params.presence_penalty, params.frequency_penalty) != (1, 0, 0)
-    return [Penalties(params, prompt, vocab)] if params.logit_bias or penalised else []
+    processors: list[LogitsProcessor] = [Penalties(params, request.tokens, vocab)] if params.logit_bias or penalised else []
+    ends = request.ends(end_tokens) if stopping.min_tokens else ()
+    return [*processors, NoEnd(ends, stopping.min_tokens, vocab)] if ends else processors
 
 
 class MlxLmProcessor:
@@ -52,6 +61,24 @@ class MlxLmProcessor:
             logits = processor.apply(logits)
         self._began = True
         return logits
+
+
+class RawLogits:
+    """The logits of one sequence as the model computed them, in mlx-lm's batch: kept until the token sampled from them is read."""
+
+    def __init__(self, top: int) -> None:
+        self._top = top
+        self._rows: deque[mx.array] = deque()
+
+    def __call__(self, _tokens: mx.array, logits: mx.array) -> mx.array:
+        self._rows.append(logits)
+        return logits
+
+    def score(self, token: int) -> SampledToken:
+        """Returns the token, which is the next one of the sequence, with its log-probability; waits for the device."""
+        rows = [ScoredRow("", self._top)]
+        (scored,) = score(self._rows.popleft(), mx.array([token]), rows).read()
+        return scored
 
 
 class Penalties(LogitsProcessor):
@@ -89,6 +116,26 @@ class Penalties(LogitsProcessor):
         if self._counts_output:
             logits = logits - params.frequency_penalty * self._output - params.presence_penalty * (self._output > 0)
         return logits
+
+
+class NoEnd(LogitsProcessor):
+    """No token that ends the answer comes among its first ``min_tokens``, but where nothing else may: what a constraint asks goes first."""
+
+    def __init__(self, ends: Collection[int], min_tokens: int, vocab: int) -> None:
+        self._ends = mx.zeros((vocab,), dtype=mx.bool_)
+        self._ends[mx.array(list(ends))] = True
+        self._left = min_tokens
+
+    @override
+    def add(self, token: mx.array) -> None:
+        self._left -= 1
+
+    @override
+    def apply(self, logits: mx.array) -> mx.array:
+        if self._left <= 0:
+            return logits
+        others = mx.where(self._ends, -mx.inf, logits)
+        return mx.where(mx.max(others, axis=-1, keepdims=True) == -mx.inf, logits, others)
 
 
 def _bias(biases: dict[int, float], vocab: int) -> mx.array | None:

@@ -1,89 +1,134 @@
 """The next tokens of the sequences of a batch, with what sampling remembers of each."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import cast
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import mlx.core as mx
 
 from mlxd.types import SamplingParams
+from mlxd.worker.engine.mask_thread import MaskThread, NextMask
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.sampled import SampledToken
-from mlxd.worker.runtime.sampling.finite import is_finite, not_finite
+from mlxd.worker.runtime.sampling.draws import Draws, Undrawn, no_draws
+from mlxd.worker.runtime.sampling.finite import is_finite
 from mlxd.worker.runtime.sampling.logits_processors import LogitsProcessor, make_processors
+from mlxd.worker.runtime.sampling.masks import masked
 from mlxd.worker.runtime.sampling.sampler import draw_seed, row_key, sample
+from mlxd.worker.runtime.sampling.scores import ScoredRow, Scores, score
 
 
 @dataclass
 class _Row:
-    """One sequence. ``position`` counts the tokens sampled so far."""
+    """One sequence. ``position`` counts the tokens sampled so far; ``top`` is as ``EngineRequest.logprobs``."""
 
     params: SamplingParams
     seed: int
+    top: int | None
     processors: list[LogitsProcessor] = field(default_factory=list)
+    mask: NextMask | None = None
     position: int = 0
 
 
-@dataclass(frozen=True)
-class Draws:
-    """One token of each of ``sequences``, ``tokens`` ``[S]``, and whether its logits could be sampled from, ``finite`` ``[S]``; neither
-    need be evaluated yet. What went wrong with single sequences before is in ``failed``; their tokens mean nothing.
+class RowSampler:
+    """Samples the sequences of a batch. ``vocab`` is how many ids the model has, ``end_tokens`` are those that end what it says. Nothing is
+    evaluated here.
+
+    A sequence with a constraint is sampled apart, once the mask behind its last token is there: others do not wait for it.
     """
 
-    sequences: tuple[str, ...]
-    tokens: mx.array
-    finite: mx.array
-    failed: Mapping[str, Exception] = field(default_factory=dict)
-
-    def tensors(self) -> list[mx.array]:
-        """Returns all that ``read`` and ``failures`` read, to be evaluated with the step."""
-        return [self.tokens, self.finite]
-
-    def read(self) -> dict[str, tuple[SampledToken, ...]]:
-        """Returns the tokens by sequence; waits for the device."""
-        values = cast("list[int]", self.tokens.tolist())
-        return {sequence: (SampledToken(value),) for sequence, value in zip(self.sequences, values, strict=True)}
-
-    def failures(self) -> dict[str, Exception]:
-        """Returns the sequences whose tokens mean nothing, and why; waits for the device."""
-        finite = cast("list[bool]", self.finite.tolist())
-        garbage = {name: not_finite() for name, good in zip(self.sequences, finite, strict=True) if not good}
-        return {**garbage, **self.failed}
-
-
-class RowSampler:
-    """Samples the sequences of a batch. ``vocab`` is how many ids the model has. Nothing is evaluated here."""
-
-    def __init__(self, vocab: int) -> None:
+    def __init__(self, vocab: int, end_tokens: Collection[int] = ()) -> None:
         self._vocab = vocab
+        self._end_tokens = end_tokens
+        self._masks = MaskThread()
         self._rows: dict[str, _Row] = {}
+        self._constrained: set[str] = set()
 
     def open(self, request: EngineRequest) -> None:
         """Begins with a sequence that will be sampled."""
-        params = request.sampling
-        seed = draw_seed() if params.seed is None else params.seed
-        self._rows[request.id] = _Row(params, seed, make_processors(params, request.tokens, self._vocab))
+        seed = draw_seed() if request.sampling.seed is None else request.sampling.seed
+        row = _Row(request.sampling, seed, request.logprobs, make_processors(request, self._vocab, self._end_tokens))
+        if request.constraint is not None:
+            row.mask = self._masks.begin(request.constraint)
+            self._constrained.add(request.id)
+        self._rows[request.id] = row
 
     def close(self, sequence: str) -> None:
         """Forgets a sequence that will not be sampled any more."""
         self._rows.pop(sequence, None)
+        self._constrained.discard(sequence)
+
+    def top(self, sequence: str) -> int:
+        """Returns how many of the most likely tokens the sequence asks for in each place."""
+        return self._rows[sequence].top or 0
 
     def sample(self, logits: mx.array, sequences: Sequence[str]) -> Draws:
-        """Samples one token for each of ``sequences`` from ``logits`` ``[S, vocab]``."""
+        """Samples one token for each of ``sequences`` from ``logits`` ``[S, vocab]``; those with constraints are ``undrawn``."""
+        if self._constrained.isdisjoint(sequences):
+            return self._draw(logits, sequences)
+        free = [at for at, name in enumerate(sequences) if name not in self._constrained]
+        others = [at for at, name in enumerate(sequences) if name in self._constrained]
+        draws = self._draw(logits[mx.array(free)], [sequences[at] for at in free]) if free else no_draws()
+        names = tuple(sequences[at] for at in others)
+        return replace(draws, undrawn=Undrawn(names, logits[mx.array(others)] if free else logits))
+
+    def complete(self, draws: Draws) -> Draws:
+        """Returns ``draws`` with those that were undrawn, but for the sequences that are closed meanwhile. Waits for their masks: the
+        tokens before must have been accepted.
+        """
+        if draws.undrawn is None:
+            return draws
+        places = [at for at, name in enumerate(draws.undrawn.sequences) if name in self._rows]
+        names, logits = draws.undrawn.sequences, draws.undrawn.logits
+        if len(places) < len(names):
+            names = tuple(names[at] for at in places)
+            logits = logits[mx.array(places)] if places else logits
+        drawn = replace(draws, undrawn=None)
+        return drawn.joined(self._draw(logits, names)) if names else drawn
+
+    def accept(self, tokens: Mapping[str, tuple[SampledToken, ...]]) -> None:
+        """Lets constraints know which tokens came, each once."""
+        for name in self._constrained.intersection(tokens):
+            mask = self._rows[name].mask
+            if mask is not None:
+                mask.accept([token.id for token in tokens[name]])
+
+    def _draw(self, logits: mx.array, sequences: Sequence[str]) -> Draws:
         if not sequences:
-            return Draws((), mx.zeros((0,), mx.int32), mx.zeros((0,), mx.bool_))
+            return no_draws()
         rows = [self._rows[sequence] for sequence in sequences]
         failed: dict[str, Exception] = {}
-        finite = is_finite(logits)
+        finite, raw = is_finite(logits), logits
+        if any(row.mask for row in rows):
+            logits = masked(logits, [_mask(name, row, failed) for name, row in zip(sequences, rows, strict=True)])
         if any(row.processors for row in rows):
             logits = mx.concatenate([_process(name, self._rows[name], logits[at : at + 1], failed) for at, name in enumerate(sequences)])
+        if logits is not raw:
             finite = finite & is_finite(logits)  # a processor may hide what is no number, and may overflow itself
         tokens = sample(logits, [row.params for row in rows], [row_key(row.seed, row.position) for row in rows])
         for at, (name, row) in enumerate(zip(sequences, rows, strict=True)):
             row.position += 1
             if name not in failed:
                 _add(name, row, tokens[at : at + 1], failed)
-        return Draws(tuple(sequences), tokens, finite, failed)
+        return Draws(tuple(sequences), tokens, finite, failed, _scores(raw, tokens, sequences, rows))
+
+
+def _scores(raw: mx.array, tokens: mx.array, sequences: Sequence[str], rows: Sequence[_Row]) -> tuple[Scores, ...]:
+    """Scores the rows that ask for it, by the logits as the model computed them."""
+    asking = [at for at, row in enumerate(rows) if row.top is not None]
+    if not asking:
+        return ()
+    if len(asking) < len(rows):
+        raw, tokens = raw[mx.array(asking)], tokens[mx.array(asking)]
+    return (score(raw, tokens, [ScoredRow(sequences[at], rows[at].top or 0) for at in asking]),)
+
+
+def _mask(sequence: str, row: _Row, failed: dict[str, Exception]) -> bytes | None:
+    """Returns a mask that allows everything where the constraint raises: then the sequence has failed, and no other."""
+    try:
+        return None if row.mask is None else row.mask.wait()
+    except Exception as error:  # noqa: BLE001 - whatever a constraint raises
+        failed[sequence] = error
+        return None
 
 
 def _process(sequence: str, row: _Row, logits: mx.array, failed: dict[str, Exception]) -> mx.array:
@@ -92,7 +137,7 @@ def _process(sequence: str, row: _Row, logits: mx.array, failed: dict[str, Excep
     try:
         for processor in row.processors:
             processed = processor.apply(processed)
-    except Exception as error:  # noqa: BLE001 - whatever a processor raises
+    except Exception as error:  # noqa: BLE001 - as above
         failed[sequence] = error
         return logits
     return processed

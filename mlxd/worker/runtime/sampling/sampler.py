@@ -12,6 +12,7 @@ import mlx.core as mx
 
 from mlxd.types import SamplingParams
 from mlxd.worker.runtime.sampling.finite import mark
+from mlxd.worker.runtime.sampling.scores import log_sum_exp
 from mlxd.worker.runtime.x86 import exp
 
 _CANDIDATES = 1024  # of the vocabulary, most likely: top-p seldom wants more
@@ -51,7 +52,7 @@ def _draw(logits: mx.array, rows: Sequence[SamplingParams], keys: mx.array) -> m
         least = mx.log(mx.array([row.min_p for row in rows]))[:, None]  # relative to the most likely
         logits = mx.where(logits >= mx.max(logits, axis=-1, keepdims=True) + least, logits, -mx.inf)
     if any(_is_ranked(row) for row in rows):
-        total = _total(logits)
+        total = log_sum_exp(logits)
         order = _most_likely(logits, total, rows)
         ranked = _filter(mx.take_along_axis(logits, order, axis=-1), total, rows)
         # Back in the vocabulary's order, so that a row draws as it does alone, however many others have to be ranked.
@@ -83,12 +84,6 @@ def _most_likely(logits: mx.array, total: mx.array, rows: Sequence[SamplingParam
     return mx.argsort(-logits, axis=-1)
 
 
-def _total(logits: mx.array) -> mx.array:
-    """Returns the log-sum-exp of each row, ``[B, 1]``."""
-    highest = mx.max(logits, axis=-1, keepdims=True)
-    return highest + mx.log(mx.sum(exp(logits - highest), axis=-1, keepdims=True))
-
-
 def _filter(ranked: mx.array, total: mx.array, rows: Sequence[SamplingParams]) -> mx.array:
     """Turns what is filtered out of ``ranked`` ``[B, N]``, most likely first, into -inf. The first of a row always stays.
 
@@ -99,7 +94,7 @@ def _filter(ranked: mx.array, total: mx.array, rows: Sequence[SamplingParams]) -
     top_p = mx.array([row.top_p for row in rows])[:, None]
     rank = mx.arange(ranked.shape[-1])[None]
     ranked = mx.where(has_top_k & (rank >= top_k), -mx.inf, ranked)
-    probabilities = exp(ranked - mx.where(has_top_k, _total(ranked), total))
+    probabilities = exp(ranked - mx.where(has_top_k, log_sum_exp(ranked), total))
     before = mx.cumsum(probabilities, axis=-1) - probabilities
     return mx.where((before < top_p) | (rank == 0) | (top_p == 1), ranked, -mx.inf)
 

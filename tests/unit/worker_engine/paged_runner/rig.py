@@ -25,15 +25,15 @@ class Rig:
             block_size=BLOCK, arena_blocks=blocks, max_arenas=arenas, snapshots=None if snapshots is None else StateSnapshots(snapshots)
         )
         self.executor = SimulatedExecutor(BLOCK, arena_blocks=blocks, has_state=snapshots is not None, **executor)
-        self.scheduler = Scheduler(self.manager, self.limits, StepBudget(largest=32), end_tokens=self.executor.end_tokens)
+        self.scheduler = Scheduler(self.manager, self.limits, StepBudget(largest=32), end_tokens=self.executor.end_tokens, most_scored=6)
         self.runner = PagedRunner(self.scheduler, self.manager, self.executor, CacheSizing(BLOCK, 1, 0), self.limits)
         self.reports, self.tokens, self.started, self.ended, self.failed, self.requests = [], {}, {}, {}, {}, {}
-        self.preemptions = 0
+        self.preemptions, self.scored = 0, {}
 
-    def add(self, name, prompt, max_tokens=5, *, media=(), priority=0, arrived=None):
+    def add(self, name, prompt, max_tokens=5, *, media=(), priority=0, arrived=None, asks=None):
         arrived = len(self.requests) if arrived is None else arrived
         encoded = EncodedPrompt(list(prompt), max_tokens, ROOT, tuple(media))
-        request = EngineRequest(name, encoded, SamplingParams(temperature=0), priority=priority, arrived=arrived)
+        request = EngineRequest(name, encoded, SamplingParams(temperature=0), priority=priority, arrived=arrived, **(asks or {}))
         self.requests[name] = request
         try:
             self.runner.add(request)
@@ -47,7 +47,12 @@ class Rig:
         for event in report.started:
             assert event.id not in self.started
             self.started[event.id] = event
+        for event in report.scored:
+            assert event.id not in self.scored
+            assert event.id not in self.tokens
+            self.scored[event.id] = event.tokens
         for event in report.sampled:
+            assert event.id in self.scored or not self.requests[event.id].prompt_logprobs
             self.tokens.setdefault(event.id, []).extend(token.id for token in event.tokens)
         for name in (*report.ended, *report.failed):
             assert name not in self.ended
