@@ -50,8 +50,10 @@ class DeepseekParser(NamedCallsParser, DsmlParser):
         yield from self._space()
         if (yield from self._more()) and self._source.text[0] == "{":
             yield from self._object(kind.strip(), *markers)
-        else:
+        elif kind.strip() in {"function", ""}:
             yield from self._fenced(*markers)
+        else:
+            raise MalformedCallError("its arguments are no JSON object")
         yield from self._next_behind_space(CALL_CLOSES)
 
     def _fenced(self, *markers: str) -> Steps[None]:

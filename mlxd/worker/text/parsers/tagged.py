@@ -106,6 +106,7 @@ class TaggedParser(ToolsParser):
         while True:
             found = yield from self._pass_until(value, self.value_closes, self.function_opens, self.function_closes)
             if found is None:
+                self._argue(value.cut_off())
                 raise MalformedCallError("it is cut off")
             if found == self.value_closes and (yield from self._ends(depth, given)):
                 self._source.read(len(found))

@@ -64,6 +64,10 @@ class TypedValue:
         self.is_odd = converted is None and "string" not in self._kinds
         return f'"{quoted(self._held)}"' if converted is None else converted
 
+    def cut_off(self) -> str:
+        """Returns what is held back of a value that has no end, as it is written."""
+        return self._held if self._form is _Form.UNDECIDED else ""
+
     def _decide(self) -> str:
         start = self._held.lstrip()
         if self._json is None and start[:1] in {"{", "["} and self._kinds & CONTAINERS:
@@ -118,6 +122,11 @@ class FramedValue(TypedValue):
         text = self._newline + text
         self._newline = "\n" if text.endswith("\n") else ""
         return super().push(text.removesuffix("\n"))
+
+    @override
+    def cut_off(self) -> str:
+        newline, self._newline = self._newline, ""
+        return super().push(newline) + super().cut_off()
 
 
 class _Json:

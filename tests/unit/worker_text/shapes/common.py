@@ -15,7 +15,7 @@ VALUES = {
     "a command": ("city", SHELL),
     "markers": ("city", MARKERS),
     "a path with backslashes": ("city", "C:\\new\\table\\u00e9"),
-    "a long string": ("city", "word " * 2000),
+    "a long string": ("city", "word " * 400),
     "an integer": ("days", 7),
     "a negative integer": ("days", -3),
     "a float": ("scale", 1.5),
@@ -25,7 +25,7 @@ VALUES = {
     "a text that may be null": ("note", "nullable"),
     "an object": ("options", {"a": {"b c": [1, "x }", None, True]}, "d": {}}),
     "an empty list": ("tags", []),
-    "a long list": ("tags", ["tag " * 200, "b"]),
+    "a long list": ("tags", ["tag " * 100, "b"]),
 }
 
 
