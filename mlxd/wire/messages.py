@@ -26,11 +26,13 @@ from mlxd.types import (
     Limits,
     LoadStage,
     MemoryFigures,
+    ReasoningShape,
     ResolvedLimits,
     RunnerKind,
     SamplingParams,
     Stopping,
     Timings,
+    ToolShape,
     Usage,
 )
 from mlxd.wire.logprobs import TokenLogprobs
@@ -73,6 +75,8 @@ class Load(_Message, frozen=True, kw_only=True):
     block_size: int  # tokens, of a paged cache
     limits: Limits
     heartbeat_interval: float  # seconds
+    tools: ToolShape | None = None  # how it writes calls; None: as its files show
+    reasoning: ReasoningShape | None = None  # how it marks what it thinks; likewise
 
 
 class Proceed(_Message, frozen=True, kw_only=True):

@@ -2,6 +2,8 @@
 
 import msgspec
 
+from mlxd.types import ReasoningShape, ToolShape
+
 
 class EndToken(msgspec.Struct, frozen=True, kw_only=True):
     """A token that ends an answer, and who says so."""
@@ -20,6 +22,10 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     vocabulary_origin: str = ""
     end_tokens: list[EndToken] = []
     chat_template: str | None = None  # None: there is none, and the model only completes text
+    tools: ToolShape = ToolShape.NONE  # how it writes calls
+    tools_origin: str = ""
+    reasoning: ReasoningShape = ReasoningShape.NONE  # how it marks what it thinks
+    reasoning_origin: str = ""
     weight_files: list[str] = []  # names in the model's directory
     weights_origin: str = ""
     warnings: list[str] = []

@@ -7,7 +7,7 @@
     chat_template.json "chat_template"         the same
     additional_chat_templates/NAME.jinja       others, of which none takes the place of those above
 
-A model that has no default but exactly one named template uses that one.
+A model that has no default but exactly one named template uses that one. One named "tool_use" is for conversations with tools.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,6 +18,7 @@ from mlxd.worker.facts.json_document import JsonDocument, is_there, read_text
 from mlxd.worker.facts.sources import Sources
 
 _DEFAULT = "default"
+_FOR_TOOLS = "tool_use"
 _FILE = "chat_template.jinja"
 _FOLDER = "additional_chat_templates"
 
@@ -33,12 +34,13 @@ class TemplateSource:
 @dataclass(frozen=True)
 class FoundTemplates:
     """The templates that were found. Where ``chosen`` is None, the model cannot chat; ``warning`` says why, where that is not for want of a
-    template.
+    template. ``for_tools`` is the one for conversations with tools, where that is another one.
     """
 
     chosen: TemplateSource | None
     named: tuple[str, ...] = ()  # the others
     warning: str | None = None
+    for_tools: TemplateSource | None = None
 
 
 def find_chat_template(sources: Sources) -> FoundTemplates:
@@ -48,7 +50,7 @@ def find_chat_template(sources: Sources) -> FoundTemplates:
         found.setdefault(name, source)
     found = {name: source for name, source in found.items() if source.text.strip()}
     if _DEFAULT in found:
-        return FoundTemplates(found.pop(_DEFAULT), tuple(found))
+        return FoundTemplates(found.pop(_DEFAULT), tuple(found), for_tools=found.get(_FOR_TOOLS))
     if len(found) == 1:
         (only,) = found.values()
         return FoundTemplates(only)

@@ -19,7 +19,8 @@ from mlxd.worker.runtime.first_logits import check_weights, first_logits
 from mlxd.worker.runtime.library_errors import check_flags, configuration_causes, library_errors
 from mlxd.worker.runtime.tokenizing import OpenTokenizer, open_tokenizer
 from mlxd.worker.runtime.x86 import install_activations
-from mlxd.worker.text.chat_template import ChatRenderer
+from mlxd.worker.text.conversation import ChatFormat
+from mlxd.worker.text.shapes import AS_SHOWN, Shapes, WishedShapes
 
 _DTYPES = {"float32": mx.float32, "bfloat16": mx.bfloat16, "float16": mx.float16}
 
@@ -49,7 +50,7 @@ class LoadedModel:
     weight_bytes: int
     device: str  # "cpu" | "gpu"
     dtype: str  # of the first floating-point weight
-    renderer: ChatRenderer | None = None  # None: without a chat template
+    chat: ChatFormat | None = None  # None: without a chat template
     facts: ModelFacts = field(default_factory=ModelFacts)
 
 
@@ -69,9 +70,10 @@ def load(path: Path, *, dtype: str, context_limit: int | None) -> LoadedModel:
     return read_weights(open_model(path, dtype=dtype, context_limit=context_limit))
 
 
-def open_model(path: Path, *, dtype: str, context_limit: int | None) -> OpenedModel:
+def open_model(path: Path, *, dtype: str, context_limit: int | None, wished: WishedShapes = AS_SHOWN) -> OpenedModel:
     """Finds out everything about the model, but leaves its weights out of memory. ``dtype`` "auto" means as stored on a GPU, and on a CPU
-    dequantized to float32, where anything else is unusably slow. ``context_limit`` is the context that is wished for.
+    dequantized to float32, where anything else is unusably slow. ``context_limit`` is the context that is wished for, and
+    ``wished`` are shapes of answers that an operator has set.
 
     Raises ``ModelSourceError`` for a directory that mlx-lm cannot load, and ``ConfigError`` for a context it cannot have.
     """
@@ -83,7 +85,7 @@ def open_model(path: Path, *, dtype: str, context_limit: int | None) -> OpenedMo
         model, _ = load_model(view, lazy=True)
         _cast(model, dtype if dtype != "auto" or device == "gpu" else "float32", dequantize=dtype == "auto" and device == "cpu")
         install_activations(model)
-    tokenizer = open_tokenizer(facts)
+    tokenizer = open_tokenizer(facts, wished)
     weights = [value for _, value in tree_flatten(model.parameters())]
     floating = next((value.dtype for value in weights if mx.issubdtype(value.dtype, mx.floating)), mx.float32)
     return OpenedModel(
@@ -104,6 +106,7 @@ def read_weights(opened: OpenedModel) -> LoadedModel:
         check_weights(opened.model, opened.dtype, directory.directory)
         vocab_size = first_logits(opened.model, opened.tokenizer.greeting, opened.dtype, directory.config)
     settled = settle(opened.tokenizer.end_tokens, opened.tokenizer.vocabulary.values(), vocab_size)
+    shapes = opened.tokenizer.chat.shapes if opened.tokenizer.chat else Shapes()
     return LoadedModel(
         model=opened.model,
         tokenizer=opened.tokenizer.tokenizer,
@@ -113,7 +116,7 @@ def read_weights(opened: OpenedModel) -> LoadedModel:
         weight_bytes=opened.weight_bytes,
         device=opened.device,
         dtype=opened.dtype,
-        renderer=opened.tokenizer.renderer,
+        chat=opened.tokenizer.chat,
         facts=ModelFacts(
             context_origin=opened.context.origin,
             vocabulary_origin="the width of the model's logits",
@@ -121,6 +124,10 @@ def read_weights(opened: OpenedModel) -> LoadedModel:
             chat_template=opened.tokenizer.template_origin,
             weight_files=list(directory.weights.files),
             weights_origin=directory.weights.origin,
+            tools=shapes.tools,
+            tools_origin=shapes.tools_origin,
+            reasoning=shapes.reasoning,
+            reasoning_origin=shapes.reasoning_origin,
             warnings=[*_doubts(opened, vocab_size), *opened.tokenizer.warnings, *settled.warnings],
         ),
     )

@@ -26,6 +26,7 @@ from mlxd.worker.runtime.loading import LoadedModel, OpenedModel, open_model, re
 from mlxd.worker.runtime.source import fetch_model  # noqa: E402
 from mlxd.worker.text.answers import AnswerReader  # noqa: E402
 from mlxd.worker.text.prompt import PromptEncoder  # noqa: E402
+from mlxd.worker.text.shapes import WishedShapes  # noqa: E402
 from mlxd.worker.text.token_kinds import token_kinds  # noqa: E402
 
 _log = logging.getLogger(__name__)
@@ -55,7 +56,8 @@ def start_model(
     began = time.monotonic()
     path = fetch_model(order.source, progress)
     progress(LoadStage.LOADING, 0, 0)
-    opened = open_model(path, dtype=order.dtype, context_limit=order.context_length)
+    wished = WishedShapes(order.tools, order.reasoning)
+    opened = open_model(path, dtype=order.dtype, context_limit=order.context_length, wished=wished)
     needs = _needs(order, limits, opened)
     granted = permit(needs)
     if order.cache_kind != "none":
@@ -83,10 +85,9 @@ def start_model(
         facts=loaded.facts,
         versions={"mlx": version("mlx"), "mlx_lm": version("mlx-lm")} | ({"blas": "openblas"} if _HAS_OPENBLAS else {}),
     )
-    encoder = PromptEncoder(
-        loaded.tokenizer, loaded.renderer, vocab_size=loaded.vocab_size, context_length=loaded.context_length, root=root
-    )
-    answers = AnswerReader(_decoder(loaded), token_kinds(loaded.tokenizer))
+    encoder = PromptEncoder(loaded.tokenizer, loaded.chat, vocab_size=loaded.vocab_size, context_length=loaded.context_length, root=root)
+    shapes = loaded.chat.shapes if loaded.chat else None
+    answers = AnswerReader(_decoder(loaded), token_kinds(loaded.tokenizer), shapes)
     return ServableModel(choice.runner, choice.block_size, encoder, answers, ready)
 
 

@@ -1,8 +1,11 @@
 """A model's tokenizer, its chat template, and the tokens that end an answer: what there is to know before its weights are read."""
 
+import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from mlx_lm.utils import load_tokenizer
@@ -16,6 +19,8 @@ from mlxd.worker.facts.settle import end_of_turn, unite
 from mlxd.worker.facts.view import tokenizer_view
 from mlxd.worker.runtime.library_errors import library_errors
 from mlxd.worker.text.chat_template import BrokenTemplate, BrokenTemplateError, ChatRenderer, ChatTemplate, Message, refusal
+from mlxd.worker.text.conversation import ChatFormat
+from mlxd.worker.text.shapes import AS_SHOWN, Evidence, WishedShapes, find_shapes
 
 _BESIDE = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 _ANSWER = "Paris"
@@ -29,21 +34,22 @@ _TURN: Sequence[Message] = ({"role": "user", "content": "Which city?"}, {"role":
 
 @dataclass(frozen=True)
 class OpenTokenizer:
-    """What is known of a tokenizer: ``tokenizer`` is mlx-lm's wrapper, ``renderer`` None means that the model has no chat template, and
+    """What is known of a tokenizer: ``tokenizer`` is mlx-lm's wrapper, ``chat`` None means that the model has no chat template, and
     ``greeting`` is a short conversation in tokens, empty where none can be rendered.
     """
 
     tokenizer: Any
     vocabulary: Mapping[str, int]
-    renderer: ChatRenderer | None
+    chat: ChatFormat | None
     template_origin: str | None
     end_tokens: list[EndToken]
     greeting: list[int]
     warnings: list[str]
 
 
-def open_tokenizer(facts: DirectoryFacts) -> OpenTokenizer:
-    """Reads the tokenizer of a model's directory. Raises ``ModelSourceError`` where it cannot be read.
+def open_tokenizer(facts: DirectoryFacts, wished: WishedShapes = AS_SHOWN) -> OpenTokenizer:
+    """Reads the tokenizer of a model's directory. ``wished`` are shapes that an operator has set. Raises ``ModelSourceError`` where it
+    cannot be read.
 
     A template that cannot render a plain conversation is a warning, and the model then only completes text.
     """
@@ -62,8 +68,10 @@ def open_tokenizer(facts: DirectoryFacts) -> OpenTokenizer:
             warnings += _doubts(rendered)
         except InvalidRequestError as error:
             warnings.append(f"chat requests may be refused, for a plain conversation is: {error.message}")
+    chat = None if renderer is None else _chat_format(tokenizer, renderer, found, wished)
+    warnings += chat.shapes.warnings if chat else []
     end_tokens = unite(facts.end_tokens, _own_end_tokens(tokenizer, renderer, origin), vocabulary)
-    return OpenTokenizer(tokenizer, vocabulary, renderer, origin, end_tokens, list(greeting), warnings)
+    return OpenTokenizer(tokenizer, vocabulary, chat, origin, end_tokens, list(greeting), warnings)
 
 
 def _what(directory: Path) -> str:
@@ -79,11 +87,29 @@ def _renderer(tokenizer: Any, found: FoundTemplates) -> tuple[ChatRenderer | Non
         return _LibraryRenderer(tokenizer), _LibraryRenderer.origin
     if found.chosen is None:
         return None, None
-    variables = {**tokenizer.special_tokens_map, "enable_thinking": tokenizer.has_thinking}
     try:
-        return ChatTemplate(found.chosen.text, found.chosen.origin, variables), found.chosen.origin
+        return ChatTemplate(found.chosen.text, found.chosen.origin, _variables(tokenizer)), found.chosen.origin
     except BrokenTemplateError as error:
         return BrokenTemplate(str(error)), found.chosen.origin
+
+
+def _variables(tokenizer: Any) -> dict[str, Any]:
+    return {**tokenizer.special_tokens_map, "enable_thinking": tokenizer.has_thinking}
+
+
+def _chat_format(tokenizer: Any, renderer: ChatRenderer, found: FoundTemplates, wished: WishedShapes) -> ChatFormat:
+    """Probes the templates, and finds out which shapes their model speaks."""
+    for_tools = None
+    if isinstance(renderer, ChatTemplate) and found.for_tools is not None:
+        with suppress(BrokenTemplateError):
+            for_tools = ChatTemplate(found.for_tools.text, found.for_tools.origin, _variables(tokenizer))
+    chat = ChatFormat.of(renderer, for_tools)
+    used = chat.with_tools or chat
+    origin = used.renderer.origin
+    templates = {f"a call by {origin}": used.traits.example, origin: used.renderer.spells, renderer.origin: renderer.spells}
+    vocabulary = frozenset(tokenizer.get_vocab())
+    evidence = Evidence(templates, vocabulary, tokenizer.init_kwargs.get("tool_parser_type"), tells_tools=chat.tells_tools)
+    return replace(chat, shapes=find_shapes(evidence, wished))
 
 
 def _rendered(renderer: ChatRenderer) -> str:
@@ -122,14 +148,24 @@ class _LibraryRenderer(ChatRenderer):
     """Renders by the tokenizer's own code."""
 
     origin = "code of the tokenizer's library"
+    spells = ""
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
+        self.reads = frozenset(inspect.signature(tokenizer.apply_chat_template).parameters)
 
     @override
-    def render(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> str:
+    def render(
+        self,
+        messages: Sequence[Message],
+        *,
+        add_generation_prompt: bool,
+        tools: Sequence[Mapping[str, Any]] = (),
+        variables: Mapping[str, Any] = MappingProxyType({}),
+    ) -> str:
+        plain = [dict(message) for message in messages]
+        given = dict(variables) | ({"tools": list(tools)} if tools else {})
         try:
-            plain = [dict(message) for message in messages]
-            return str(self._tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=add_generation_prompt))
+            return str(self._tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=add_generation_prompt, **given))
         except Exception as error:
             raise refusal(self.origin, error) from error

@@ -1,6 +1,7 @@
 """A model's chat template: messages in, one text out; and whatever goes wrong in it, said in a typed error."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from jinja2.exceptions import TemplateError
@@ -17,9 +18,24 @@ _ENVIRONMENT = TemplateEnvironment()
 
 
 class ChatRenderer(Protocol):
-    """A renderer writes messages as the model wants them. It may be called from several threads at once."""
+    """A renderer writes messages as the model wants them. It may be called from several threads at once.
 
-    def render(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> str:
+    ``origin`` says where it was read, ``reads`` are the names of the variables it looks at, and ``spells`` is its source, or nothing where
+    that is no text.
+    """
+
+    origin: str
+    reads: frozenset[str]
+    spells: str
+
+    def render(
+        self,
+        messages: Sequence[Message],
+        *,
+        add_generation_prompt: bool,
+        tools: Sequence[Mapping[str, Any]] = (),
+        variables: Mapping[str, Any] = MappingProxyType({}),
+    ) -> str:
         """Returns the text. Raises ``InvalidRequestError`` where these messages cannot be rendered."""
 
 
@@ -29,18 +45,32 @@ class ChatTemplate(ChatRenderer):
     def __init__(self, text: str, origin: str, variables: Mapping[str, Any]) -> None:
         """Compiles the template. Raises ``BrokenTemplateError`` for a text that is no template."""
         self.origin = origin
+        self.spells = text
         self._variables = dict(variables)
         try:
             self._template = _ENVIRONMENT.bounded(text)
+            self.reads = _ENVIRONMENT.variables(text)
         except Exception as error:  # Jinja's own errors, and what Python says of the code made from it
             raise BrokenTemplateError(f"the model's chat template ({origin}) is broken: {said(error)}") from error
 
+    @property
+    def own(self) -> frozenset[str]:
+        """Returns the names of the variables that the model's files set."""
+        return frozenset(self._variables)
+
     @override
-    def render(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> str:
+    def render(
+        self,
+        messages: Sequence[Message],
+        *,
+        add_generation_prompt: bool,
+        tools: Sequence[Mapping[str, Any]] = (),
+        variables: Mapping[str, Any] = MappingProxyType({}),
+    ) -> str:
         budget = Budget(seconds=_SECONDS, characters=_CHARACTERS)
-        variables = self._variables | {"messages": list(messages), "add_generation_prompt": add_generation_prompt}
+        given = {"messages": list(messages), "tools": list(tools) or None, "add_generation_prompt": add_generation_prompt}
         try:
-            return "".join(budget.passed(self._template.generate(variables | budget.variables)))
+            return "".join(budget.passed(self._template.generate(self._variables | dict(variables) | given | budget.variables)))
         except Exception as error:
             raise refusal(self.origin, error) from error
 
@@ -48,11 +78,22 @@ class ChatTemplate(ChatRenderer):
 class BrokenTemplate(ChatRenderer):
     """A stand-in for a template that cannot render anything: the model completes text, and refuses to chat."""
 
+    origin = "a broken chat template"
+    reads = frozenset()
+    spells = ""
+
     def __init__(self, reason: str) -> None:
         self._reason = reason
 
     @override
-    def render(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> str:
+    def render(
+        self,
+        messages: Sequence[Message],
+        *,
+        add_generation_prompt: bool,
+        tools: Sequence[Mapping[str, Any]] = (),
+        variables: Mapping[str, Any] = MappingProxyType({}),
+    ) -> str:
         raise InvalidRequestError(f"{self._reason}; use /v1/completions", param="messages")
 
 

@@ -2,26 +2,26 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
 from mlxd.errors import ContextLengthError, InvalidRequestError
-from mlxd.types import ChatMessage
 from mlxd.wire.prompts import ChatPrompt, Prompt, TextPrompt, TokenPrompt
-from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt
-from mlxd.worker.text.chat_template import ChatRenderer
-from mlxd.worker.text.framed_tokenizer import END, FramedTokenizer, Tokenizer
+from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt, Opening
+from mlxd.worker.text.chat_encoder import ChatEncoder, EncodedChat
+from mlxd.worker.text.conversation import ChatFormat
+from mlxd.worker.text.framed_tokenizer import FramedTokenizer, Tokenizer
 
 
 class PromptEncoder:
-    """An encoder of the prompts of one model, which is the cache's ``root``; ``renderer`` is None where it has no chat template.
+    """An encoder of the prompts of one model, which is the cache's ``root``; ``chat`` is None where it has no chat template.
 
     It may be called from several threads at once.
     """
 
-    def __init__(
-        self, tokenizer: Tokenizer, renderer: ChatRenderer | None, *, vocab_size: int, context_length: int, root: CacheRoot
-    ) -> None:
+    def __init__(self, tokenizer: Tokenizer, chat: ChatFormat | None, *, vocab_size: int, context_length: int, root: CacheRoot) -> None:
         self._tokenizer = FramedTokenizer(tokenizer)
         self._bos = tokenizer.bos_token
-        self._renderer = renderer
+        self._chat = None if chat is None else ChatEncoder(self._tokenizer, chat)
         self._root = root
         self.vocab_size = vocab_size
         self._context_length = context_length
@@ -33,7 +33,9 @@ class PromptEncoder:
         ``ContextLengthError`` for one that leaves no room for a single token. ``max_tokens`` is cut to what the context has left; where
         it is 0, the prompt may fill the context, and the token behind it, which comes with its computation, is one that nobody is told of.
         """
-        tokens = self.tokenize(prompt)
+        self._check_length(prompt)
+        encoded = self._encode(prompt)
+        tokens = encoded.tokens
         if not tokens:
             raise InvalidRequestError("the prompt has no tokens", param=_field(prompt))
         self._check_known(tokens, prompt)
@@ -44,20 +46,20 @@ class PromptEncoder:
                 "at least one of them for the answer; shorten the prompt",
                 param=_field(prompt),
             )
-        return EncodedPrompt(tokens, room if max_tokens is None else min(max(1, max_tokens), room), self._root)
+        return EncodedPrompt(tokens, room if max_tokens is None else min(max(1, max_tokens), room), self._root, opening=encoded.opening)
 
     def tokenize(self, prompt: Prompt) -> list[int]:
         """Returns the prompt's tokens, which may be none, or more than the context holds. Raises ``InvalidRequestError`` for a prompt that
         cannot be rendered, and ``ContextLengthError`` for a text that is too long whatever its tokens are.
         """
         self._check_length(prompt)
-        return self._tokenize(prompt)
+        return self._encode(prompt).tokens
 
     def _check_length(self, prompt: Prompt) -> None:
         """Refuses what cannot fit whatever its tokens are: tokenizing megabytes would hold everybody up for nothing."""
         match prompt:
-            case ChatPrompt(messages=messages):
-                characters = sum(len(message.content) for message in messages)
+            case ChatPrompt():
+                characters = _characters(prompt)
             case TextPrompt(text=text):
                 characters = len(text)
             case TokenPrompt():
@@ -69,37 +71,22 @@ class PromptEncoder:
                 param=_field(prompt),
             )
 
-    def _tokenize(self, prompt: Prompt) -> list[int]:
+    def _encode(self, prompt: Prompt) -> EncodedChat:
         match prompt:
             case ChatPrompt():
-                return self._render(prompt)
-            case TextPrompt(text=text):
-                if not text:
-                    return []  # not BOS alone
-                has_bos = self._bos is not None and text.startswith(self._bos)
-                return self._tokenizer.encode_text(text, add_special_tokens=prompt.add_special_tokens and not has_bos)
+                if self._chat is None:
+                    raise InvalidRequestError("this model has no chat template: use /v1/completions", param="messages")
+                return self._chat.encode(prompt)
+            case TextPrompt():
+                return EncodedChat(self._tokenize(prompt), Opening.NONE)
             case TokenPrompt(token_ids=ids):
-                return list(ids)
+                return EncodedChat(list(ids), Opening.NONE)
 
-    def _render(self, prompt: ChatPrompt) -> list[int]:
-        if self._renderer is None:
-            raise InvalidRequestError("this model has no chat template: use /v1/completions", param="messages")
-        messages = [self._shown(message, prompt) for message in prompt.messages]
-        if not prompt.continue_final_message:
-            text = self._renderer.render(messages, add_generation_prompt=prompt.add_generation_prompt)
-        else:
-            messages[-1]["content"] += END
-            text = _up_to_end(self._renderer.render(messages, add_generation_prompt=False))
-        if prompt.special_tokens:
-            return self._tokenizer.encode_text(text, add_special_tokens=False)
-        return self._tokenizer.encode(text)
-
-    def _shown(self, message: ChatMessage, prompt: ChatPrompt) -> dict[str, str]:
-        """Returns a message as the template sees it."""
-        strings = {"content": message.content} | ({} if message.name is None else {"name": message.name})
-        if not prompt.special_tokens:
-            strings = {key: self._tokenizer.guarded(text) for key, text in strings.items()}
-        return {"role": message.role} | strings
+    def _tokenize(self, prompt: TextPrompt) -> list[int]:
+        if not prompt.text:
+            return []  # not BOS alone
+        has_bos = self._bos is not None and prompt.text.startswith(self._bos)
+        return self._tokenizer.encode_text(prompt.text, add_special_tokens=prompt.add_special_tokens and not has_bos)
 
     def _check_known(self, tokens: Sequence[int], prompt: Prompt) -> None:
         """Refuses tokens that the model does not know, though its tokenizer may: nobody checks the index, so it would read past the end of
@@ -111,14 +98,11 @@ class PromptEncoder:
         raise InvalidRequestError(f"token {token} at position {index} is outside the vocabulary of {self.vocab_size}", param=_field(prompt))
 
 
-def _up_to_end(rendered: str) -> str:
-    """Returns the text up to where the last message ends, and the model is to go on. Raises ``InvalidRequestError`` where that is not
-    shown.
-    """
-    at = rendered.rfind(END)
-    if at < 0:
-        raise InvalidRequestError("the model's chat template does not show the last message, so it cannot be continued", param="messages")
-    return rendered[:at]
+def _characters(prompt: ChatPrompt) -> int:
+    """Returns how many characters of a conversation its prompt will have at least."""
+    spoken = sum(len(message.content) + len(message.reasoning or "") for message in prompt.messages)
+    called = sum(len(call.arguments) for message in prompt.messages for call in message.tool_calls)
+    return spoken + called + (len(msgspec.json.encode(prompt.tools)) if prompt.tools else 0)
 
 
 def _field(prompt: Prompt) -> str:

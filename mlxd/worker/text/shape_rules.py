@@ -49,6 +49,7 @@ TOOL_RULES: Sequence[Rule[ToolShape]] = (
     Rule(ToolShape.JSON, ("<|python_tag|>",)),
     Rule(ToolShape.JSON, ('{"name": function name',)),
     Rule(ToolShape.JSON, ("<|tool_call|>",)),
+    Rule(ToolShape.JSON, ('{"name": "',)),
 )
 
 REASONING_RULES: Sequence[Rule[ReasoningShape]] = (

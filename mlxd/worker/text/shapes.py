@@ -26,12 +26,13 @@ class Shapes:
 @dataclass(frozen=True)
 class Evidence:
     """What tells a model's shapes. ``templates`` are texts that show how it writes, by their origin, the most telling first;
-    ``parser_type`` is ``tool_parser_type`` of mlx-lm's conversions.
+    ``parser_type`` is ``tool_parser_type`` of mlx-lm's conversions; ``tells_tools`` is whether the chat template tells the model of tools.
     """
 
     templates: Mapping[str, str]
     vocabulary: Collection[str]
     parser_type: str | None = None
+    tells_tools: bool = True
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,9 @@ class WishedShapes:
 
     tools: ToolShape | None = None
     reasoning: ReasoningShape | None = None
+
+
+AS_SHOWN = WishedShapes()
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,8 @@ def find_shapes(evidence: Evidence, wished: WishedShapes) -> Shapes:
 
 def _tools_shown(evidence: Evidence) -> _Tools:
     """Returns what a model's template asks for, which it will write whatever else it could."""
+    if not evidence.tells_tools:
+        return _Tools(ToolShape.HERMES, "the chat template shows no tools, so mlxd's own prompt does")
     for origin, text in evidence.templates.items():
         if rule := _fitting(TOOL_RULES, text):
             return _Tools(rule.shape, f"{origin} has {rule.texts[0]}")
@@ -107,8 +113,12 @@ def _parser_doubts(evidence: Evidence, tools: _Tools) -> Iterator[str]:
 
 
 def _tool_doubts(evidence: Evidence, wished: WishedShapes, shown: _Tools) -> Iterator[str]:
-    if wished.tools not in (None, ToolShape.NONE, shown.shape):
+    if wished.tools in (None, ToolShape.NONE, shown.shape):
+        return
+    if evidence.tells_tools:
         yield from _unsupported("tools", wished.tools, texts_of(TOOL_RULES, wished.tools), evidence, f"{shown.shape}, for {shown.origin}")
+    else:
+        yield f'output.tools is "{wished.tools}", but {shown.origin}, which asks for {shown.shape}'
 
 
 def _reasoning_doubts(evidence: Evidence, wished: WishedShapes, shown: _Reasoning) -> Iterator[str]:

@@ -5,24 +5,29 @@ and macros report to a ``Budget`` each time they go round, ``range`` ends at 100
 """
 
 import json
+import re
 import time
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any, NoReturn
 
-from jinja2 import Template, nodes
+from jinja2 import Environment, Template, nodes
 from jinja2.exceptions import SecurityError, TemplateError
 from jinja2.ext import Extension, loopcontrols
+from jinja2.meta import find_undeclared_variables
 from jinja2.parser import Parser
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
+from jinja2.visitor import NodeTransformer
 from typing_extensions import override
 
 _TICK = "_mlxd_tick"
 _LOOK_EVERY = 64  # ticks
 _LONGEST = 50_000_000  # elements of a repeated string or list
 _LARGEST = 2.0**64  # of a power
+_ESCAPED_MARK = re.compile(r"(?<!\\)((?:\\\\)*)\\u(fdd[01])")  # of ``framed_tokenizer``, as JSON in ASCII writes it
+_METHODS = frozenset(name for name in dir(dict) if not name.startswith("_"))
 
 
 class TemplateLimitError(Exception):
@@ -71,11 +76,15 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
 
     def bounded(self, text: str) -> Template:
         """Returns a template that reports to its budget. Raises what Jinja raises for one that cannot be compiled."""
-        tree = self.parse(text)
+        tree: nodes.Template = _KeysBeforeMethods(self).visit(self.parse(text))
         for node in tree.find_all(nodes.Stmt):
             if isinstance(node, nodes.For | nodes.Macro | nodes.CallBlock):
                 node.body.insert(0, self._tick(node.lineno))
         return self.from_string(tree)
+
+    def variables(self, text: str) -> frozenset[str]:
+        """Returns the names of the variables that a template reads and does not set itself."""
+        return frozenset(find_undeclared_variables(self.parse(text)) - self.globals.keys())
 
     def _tick(self, line: int) -> nodes.Node:
         call = nodes.Call(nodes.Name(_TICK, "load"), [], [], None, None)
@@ -103,6 +112,24 @@ def _product(left: Any, right: Any) -> Any:
     return left * right
 
 
+class _KeysBeforeMethods(NodeTransformer):
+    """Makes ``schema.items`` read a key, unless it is called: a property may have the name of a method."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._called: set[int] = set()
+
+    def visit_Call(self, node: nodes.Call) -> nodes.Node:  # noqa: N802 - named by Jinja
+        self._called.add(id(node.node))
+        return self.generic_visit(node)
+
+    def visit_Getattr(self, node: nodes.Getattr) -> nodes.Node:  # noqa: N802 - named by Jinja
+        self.generic_visit(node)
+        if id(node) in self._called or node.attr not in _METHODS:
+            return node
+        return nodes.Getitem(node.node, nodes.Const(node.attr), node.ctx).set_lineno(node.lineno).set_environment(self._environment)
+
+
 class _Generation(Extension):
     """The tag ``{% generation %}``, which marks what the assistant says, for training; here it is only what it encloses."""
 
@@ -126,7 +153,8 @@ class _Namespace(Namespace):
 
 def _to_json(value: Any, ensure_ascii: bool = False, indent: int | None = None, separators: Any = None, sort_keys: bool = False) -> str:  # noqa: FBT001, FBT002 - called by templates
     """Writes JSON without Jinja's own escapes for HTML."""
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+    text = json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+    return _ESCAPED_MARK.sub(lambda found: found[1] + chr(int(found[2], 16)), text) if ensure_ascii else text
 
 
 def _refuse(message: str) -> NoReturn:

@@ -12,6 +12,7 @@ from mlxd.types import ChatMessage
 from mlxd.wire.prompts import ChatPrompt, TextPrompt
 from mlxd.worker.encoded_prompt import CacheRoot
 from mlxd.worker.text.chat_template import ChatTemplate
+from mlxd.worker.text.conversation import ChatFormat
 from mlxd.worker.text.framed_tokenizer import FramedTokenizer
 from mlxd.worker.text.prompt import PromptEncoder
 from tests.support.prompt_tokenizer import PromptTokenizer
@@ -53,7 +54,8 @@ def encoder(tokenizer=None, template=CHAT_TEMPLATE):
     tokenizer = tokenizer or PromptTokenizer()
     size = len(tokenizer.get_vocab())
     root = CacheRoot(model="tiny")
-    return PromptEncoder(tokenizer, ChatTemplate(template, "x.jinja", {}), vocab_size=size, context_length=10_000, root=root)
+    chat = ChatFormat.of(ChatTemplate(template, "x.jinja", {}))
+    return PromptEncoder(tokenizer, chat, vocab_size=size, context_length=10_000, root=root)
 
 
 def message(content, role="user", name=None):

@@ -5,6 +5,7 @@ from mlxd.types import ChatMessage
 from mlxd.wire.prompts import ChatPrompt, TextPrompt, TokenPrompt
 from mlxd.worker.encoded_prompt import CacheRoot
 from mlxd.worker.text.chat_template import ChatTemplate
+from mlxd.worker.text.conversation import ChatFormat
 from mlxd.worker.text.prompt import PromptEncoder
 from tests.support.prompt_tokenizer import PromptTokenizer
 from tests.support.tiny_model import BOS, CHAT_TEMPLATE, SPECIALS, VOCAB, make_tokenizer
@@ -13,8 +14,8 @@ ROOT = CacheRoot(model="tiny")
 
 
 def encoder(*, context=100, template=CHAT_TEMPLATE):
-    renderer = None if template is None else ChatTemplate(template, "chat_template.jinja", {})
-    return PromptEncoder(PromptTokenizer(), renderer, vocab_size=VOCAB, context_length=context, root=ROOT)
+    chat = None if template is None else ChatFormat.of(ChatTemplate(template, "chat_template.jinja", {}))
+    return PromptEncoder(PromptTokenizer(), chat, vocab_size=VOCAB, context_length=context, root=ROOT)
 
 
 def chat(*messages):

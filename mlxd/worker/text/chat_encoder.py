@@ -1,0 +1,143 @@
+"""Conversations to token ids, by a model's own template."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mlxd.errors import InvalidRequestError, UnsupportedParameterError
+from mlxd.types import ToolShape
+from mlxd.wire.prompts import ChatPrompt
+from mlxd.worker.encoded_prompt import Opening
+from mlxd.worker.text.chat_template import ChatRenderer
+from mlxd.worker.text.conversation import ChatFormat, Conversation, conversation_of
+from mlxd.worker.text.framed_tokenizer import END, MARK, FramedTokenizer
+from mlxd.worker.text.plain_schema import plain_tool
+
+_BLAMING = 5.0  # seconds of processor time to find the tool that cannot be rendered
+
+
+@dataclass(frozen=True)
+class EncodedChat:
+    """The tokens of a conversation, and what it leaves open."""
+
+    tokens: list[int]
+    opening: Opening
+
+
+class ChatEncoder:
+    """An encoder of the conversations of one model. It may be called from several threads at once."""
+
+    def __init__(self, tokenizer: FramedTokenizer, chat: ChatFormat) -> None:
+        self._tokenizer = tokenizer
+        self._chat = chat
+        self._shapes = chat.shapes
+
+    def encode(self, prompt: ChatPrompt) -> EncodedChat:
+        """Returns the tokens. Raises ``InvalidRequestError`` where the model's template refuses the conversation."""
+        if prompt.tools and self._shapes.tools is ToolShape.NONE:
+            raise UnsupportedParameterError(f"this model calls no tools: {self._shapes.tools_origin}", param="tools")
+        chat = self._chat.fitting(prompt)
+        conversation = conversation_of(prompt, chat.traits, self._guard(prompt))
+        if prompt.continue_final_message:
+            opening = self._open_last(prompt, conversation, chat)
+            text = _up_to_end(_rendered(chat.renderer, conversation, add_generation_prompt=False))
+        else:
+            text = _rendered(chat.renderer, conversation, add_generation_prompt=prompt.add_generation_prompt)
+            opening = self._opened(text)
+        if prompt.special_tokens:
+            return EncodedChat(self._tokenizer.encode_text(text.replace(MARK, ""), add_special_tokens=False), opening)
+        return EncodedChat(self._tokenizer.encode(text), opening)
+
+    def _guard(self, prompt: ChatPrompt) -> Callable[[str], str]:
+        """Returns what marks a client's string: it spells no control token, and opens and closes no reasoning at the prompt's end."""
+        if prompt.special_tokens:
+            return str
+        thinking = self._shapes.thinking
+        markers = () if thinking is None else (thinking.opens, thinking.closes)
+
+        def guard(text: str) -> str:
+            guarded = self._tokenizer.guarded(text)
+            return guarded + MARK if markers and text.rstrip().endswith(markers) else guarded
+
+        return guard
+
+    def _opened(self, rendered: str) -> Opening:
+        """Tells what the template has opened or closed behind the last message."""
+        thinking, end = self._shapes.thinking, rendered.rstrip()
+        if thinking is None:
+            return Opening.NONE
+        if end.endswith(thinking.opens):
+            return Opening.REASONING
+        return Opening.CONTENT if end.endswith(thinking.closes) else Opening.NONE
+
+    def _open_last(self, prompt: ChatPrompt, conversation: Conversation, chat: ChatFormat) -> Opening:
+        """Marks where the last message ends, and tells what it is in the middle of."""
+        last, shown = prompt.messages[-1], conversation.messages[-1]
+        if last.tool_calls:
+            raise InvalidRequestError("a message that calls tools is complete, and cannot be continued", param="messages")
+        if last.content or not last.reasoning:
+            shown["content"] += END
+            return self._inside(last.content)
+        if not chat.traits.reasoning:
+            raise InvalidRequestError("the model's chat template shows no earlier reasoning, so it cannot be continued", param="messages")
+        for key in chat.traits.reasoning:
+            shown[key] += END
+        return Opening.REASONING
+
+    def _inside(self, content: str) -> Opening:
+        thinking = self._shapes.thinking
+        is_inside = thinking is not None and content.rfind(thinking.opens) > content.rfind(thinking.closes)
+        return Opening.REASONING if is_inside else Opening.CONTENT
+
+
+def _rendered(renderer: ChatRenderer, conversation: Conversation, *, add_generation_prompt: bool) -> str:
+    """Renders a conversation. Where the template fails on its tools, they are made plainer; the one that it cannot render is named."""
+
+    def render(tools: Sequence[Mapping[str, Any]]) -> str:
+        return renderer.render(
+            conversation.messages, add_generation_prompt=add_generation_prompt, tools=tools, variables=conversation.variables
+        )
+
+    try:
+        return render(conversation.tools)
+    except InvalidRequestError as error:
+        if not conversation.tools:
+            raise
+        try:
+            return render([plain_tool(tool) for tool in conversation.tools])
+        except InvalidRequestError:
+            raise _blamed(render, conversation.tools, error) from None
+
+
+def _blamed(
+    render: Callable[[Sequence[Mapping[str, Any]]], str], tools: Sequence[Mapping[str, Any]], error: InvalidRequestError
+) -> InvalidRequestError:
+    """Returns the error that names the first tool that fails alone; ``error`` where the conversation fails without any."""
+    until = time.thread_time() + _BLAMING
+    if not _renders(render, []):
+        return error
+    for index, tool in enumerate(tools):
+        if time.thread_time() > until:
+            break
+        if not _renders(render, [tool]):
+            return InvalidRequestError(f"tools[{index}] cannot be shown to the model: {error.message}", param=f"tools[{index}]")
+    return InvalidRequestError(error.message, param="tools")
+
+
+def _renders(render: Callable[[Sequence[Mapping[str, Any]]], str], tools: Sequence[Mapping[str, Any]]) -> bool:
+    try:
+        render(tools)
+    except InvalidRequestError:
+        return False
+    return True
+
+
+def _up_to_end(rendered: str) -> str:
+    """Returns the text up to where the last message ends, and the model is to go on. Raises ``InvalidRequestError`` where that is not
+    shown.
+    """
+    at = rendered.rfind(END)
+    if at < 0:
+        raise InvalidRequestError("the model's chat template does not show the last message, so it cannot be continued", param="messages")
+    return rendered[:at]

@@ -1,0 +1,187 @@
+"""A conversation as its template sees it: messages, tools and variables, every string of a client's guarded."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mlxd.errors import InvalidRequestError
+from mlxd.types import ChatMessage, ToolCall
+from mlxd.wire.prompts import ChatPrompt
+from mlxd.worker.text.call_ids import CallIds
+from mlxd.worker.text.chat_template import ChatRenderer
+from mlxd.worker.text.shapes import Shapes
+from mlxd.worker.text.template_probe import EFFORTS, ArgumentForm, TemplateTraits, probe
+from mlxd.worker.text.tool_prompt import with_tool_prompt, without_calls
+
+_RESERVED = frozenset({"messages", "tools", "add_generation_prompt", "continue_final_message", "tokenize", "chat_template"})
+_THINKING = ("enable_thinking", "thinking")  # variables that switch it
+_OFF = frozenset({"none", "minimal"})
+
+
+@dataclass(frozen=True)
+class ChatFormat:
+    """How a model is talked to, and how it speaks. ``with_tools`` is another one for conversations with tools, where the model has one."""
+
+    renderer: ChatRenderer
+    traits: TemplateTraits
+    shapes: Shapes = field(default_factory=Shapes)
+    with_tools: "ChatFormat | None" = None
+
+    @classmethod
+    def of(cls, renderer: ChatRenderer, for_tools: ChatRenderer | None = None) -> "ChatFormat":
+        """Probes the renderer, and the one for conversations with tools, if there is another one."""
+        return cls(renderer, probe(renderer), with_tools=None if for_tools is None else cls(for_tools, probe(for_tools)))
+
+    def fitting(self, prompt: ChatPrompt) -> "ChatFormat":
+        """Returns the one that renders ``prompt``."""
+        has_calls = any(message.tool_calls or message.role == "tool" for message in prompt.messages)
+        return self.with_tools if self.with_tools is not None and (prompt.tools or has_calls) else self
+
+    @property
+    def tells_tools(self) -> bool:
+        """Tells whether a template of the model's own shows tools; else they are told in its place."""
+        return (self.with_tools or self).traits.shows_tools
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """What a template renders."""
+
+    messages: list[dict[str, Any]]
+    tools: list[dict[str, Any]] = field(default_factory=list)
+    variables: dict[str, Any] = field(default_factory=dict)
+
+
+def conversation_of(prompt: ChatPrompt, traits: TemplateTraits, guard: Callable[[str], str]) -> Conversation:
+    """Returns what the template is to render of ``prompt``. Raises ``InvalidRequestError`` for what it cannot show."""
+    _check_order(prompt, traits)
+    messages = list(prompt.messages) if traits.takes_two_systems else _one_system(prompt.messages)
+    messages = messages if traits.shows_calls else without_calls(messages)
+    messages = messages if traits.shows_tools else with_tool_prompt(messages, prompt.tools, takes_system=traits.takes_system)
+    shown = [*_Shown(traits).messages(messages)]
+    tools = [_completed(tool) for tool in prompt.tools] if traits.shows_tools else []
+    return Conversation(_guarded(shown, guard), _guarded(tools, guard), _guarded(_variables(prompt, traits), guard))
+
+
+class _Shown:
+    """The messages of one conversation as templates read them."""
+
+    def __init__(self, traits: TemplateTraits) -> None:
+        self._traits = traits
+        self._ids = CallIds(traits.ids)
+
+    def messages(self, messages: Sequence[ChatMessage]) -> Iterator[dict[str, Any]]:
+        for message in messages:
+            match message.role:
+                case "assistant" if message.tool_calls:
+                    yield from self._calling(message)
+                case "tool":
+                    yield self._result(message)
+                case _:
+                    yield self._plain(message) | self._thoughts(message)
+
+    def _calling(self, message: ChatMessage) -> Iterator[dict[str, Any]]:
+        calls = [self._call(call) for call in message.tool_calls]
+        thoughts = self._thoughts(message) if self._traits.reasoning_beside_text or not message.content else {}
+        plain = self._plain(message) | thoughts
+        if not message.content:
+            yield plain | {"content": self._traits.empty, "tool_calls": calls}
+        elif self._traits.calls_beside_text:
+            yield plain | {"tool_calls": calls}
+        else:  # the template shows one or the other
+            yield plain
+            yield {"role": "assistant", "content": self._traits.empty, "tool_calls": calls}
+
+    def _call(self, call: ToolCall) -> dict[str, Any]:
+        arguments: Any = call.arguments or "{}"
+        if self._traits.arguments is ArgumentForm.OBJECT:
+            arguments = _object(arguments)
+        return {"id": self._ids.of_call(call), "type": "function", "function": {"name": call.name, "arguments": arguments}}
+
+    def _result(self, message: ChatMessage) -> dict[str, Any]:
+        known = {"name": self._ids.name_of(message), "tool_call_id": self._ids.of_result(message)}
+        return self._plain(message) | {key: value for key, value in known.items() if value is not None}
+
+    def _thoughts(self, message: ChatMessage) -> dict[str, Any]:
+        return dict.fromkeys(self._traits.reasoning, message.reasoning) if message.reasoning else {}
+
+    @staticmethod
+    def _plain(message: ChatMessage) -> dict[str, Any]:
+        name = {} if message.name is None else {"name": message.name}
+        return {"role": message.role, "content": message.content} | name
+
+
+def _object(arguments: str) -> Any:
+    """Returns arguments as the object they should be. What is none is shown as the value of a single one: a template would fail on it."""
+    try:
+        value = json.loads(arguments)
+    except (ValueError, RecursionError):
+        value = None
+    return value if isinstance(value, dict) else {"arguments": arguments}
+
+
+def _completed(tool: dict[str, Any]) -> dict[str, Any]:
+    """Returns a tool with what templates read unasked: a description, and parameters that are an object with properties."""
+    function = tool.get("function")
+    if not isinstance(function, dict):
+        return tool
+    parameters = function.get("parameters") or {}
+    if isinstance(parameters, dict):
+        parameters = {"type": "object", "properties": {}} | {key: value for key, value in parameters.items() if value is not None}
+    said = {key: value for key, value in function.items() if value is not None}
+    return tool | {"function": {"name": "", "description": ""} | said | {"parameters": parameters}}
+
+
+def _check_order(prompt: ChatPrompt, traits: TemplateTraits) -> None:
+    """Refuses what a template would pass over in silence."""
+    if not traits.drops_late_system:
+        return
+    roles = [message.role for message in prompt.messages]
+    head = next((at for at, role in enumerate(roles) if role != "system"), len(roles))
+    late = next((at for at in range(head, len(roles)) if roles[at] == "system"), None)
+    if late is not None:
+        raise InvalidRequestError(
+            f"the model's chat template shows a system message in first place only, and would pass over messages[{late}]", param="messages"
+        )
+
+
+def _one_system(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
+    """Returns the conversation with the system messages at its head as one, for a template that takes one."""
+    head = next((at for at, message in enumerate(messages) if message.role != "system"), len(messages))
+    if head < 2:
+        return list(messages)
+    return [ChatMessage(role="system", content="\n\n".join(message.content for message in messages[:head])), *messages[head:]]
+
+
+def _variables(prompt: ChatPrompt, traits: TemplateTraits) -> dict[str, Any]:
+    """Returns the client's variables, which count before what its ``reasoning_effort`` sets."""
+    for name in prompt.variables:
+        if name in _RESERVED or name.endswith("_token") or name.startswith("_"):
+            raise InvalidRequestError(f'"{name}" is not for a request to set', param=f"chat_template_kwargs.{name}")
+    return _of_effort(prompt.reasoning_effort, traits) | prompt.variables
+
+
+def _of_effort(effort: str | None, traits: TemplateTraits) -> dict[str, Any]:
+    """Returns the variables that an effort sets: the template's own, with the nearest value that it takes, and what switches thinking. A
+    template that has neither is not asked.
+    """
+    if effort not in EFFORTS:
+        return {}
+    switches = {name: effort not in _OFF for name in _THINKING if name in traits.variables}
+    if not traits.efforts:
+        return switches
+    nearest = min(traits.efforts, key=lambda taken: abs(EFFORTS.index(taken) - EFFORTS.index(effort)))
+    return switches | {"reasoning_effort": nearest}
+
+
+def _guarded(value: Any, guard: Callable[[str], str]) -> Any:
+    """Returns a value with every string in it guarded, keys included."""
+    match value:
+        case str():
+            return guard(value)
+        case dict():
+            return {guard(key): _guarded(one, guard) for key, one in value.items()}
+        case list():
+            return [_guarded(one, guard) for one in value]
+    return value

@@ -1,0 +1,186 @@
+"""What a chat template wants of a conversation with tools, found out by rendering one in every form that is in use."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import product
+from typing import Any
+
+from mlxd.errors import InvalidRequestError
+from mlxd.worker.text.chat_template import ChatRenderer, Message
+
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")  # of reasoning, rising
+
+_NAME, _KEY, _VALUE, _RESULT = "find_probe", "city_probe", "Oslo_probe", "sunny_probe"
+_ARGUMENTS = {_KEY: _VALUE}
+_TEXT, _LATE, _THOUGHT = "spoken_probe", "late_probe", "thought_probe"
+_LONG_ID, _SHORT_ID = "call_probe0123456789abcdef", "probe0123"
+_PARAMETERS = {"type": "object", "properties": {_KEY: {"type": "string", "description": "A city."}}, "required": [_KEY]}
+_TOOLS = ({"type": "function", "function": {"name": _NAME, "description": "Finds.", "parameters": _PARAMETERS}},)
+_USER: Message = {"role": "user", "content": "Hello"}
+_SYSTEM: Message = {"role": "system", "content": "Be brief."}
+_KEYS_OF_REASONING = ("reasoning_content", "thinking", "reasoning")
+
+
+class ArgumentForm(StrEnum):
+    """How a call's arguments are given to a template."""
+
+    TEXT = "text"  # the JSON text as the client sent it
+    OBJECT = "object"
+
+
+class IdForm(StrEnum):
+    """Which ids of calls a template can use."""
+
+    ANY = "any"
+    SHORT = "short"  # nine letters and digits: Mistral
+    FUNCTION = "function"  # functions.NAME:NUMBER, which is all that names the function: Kimi
+
+
+@dataclass(frozen=True)
+class TemplateTraits:
+    """What a template does with a conversation. By default, everything it is given.
+
+    ``empty`` is the content of a message that is nothing but calls. ``efforts`` are the values of ``reasoning_effort`` that it takes.
+    """
+
+    shows_tools: bool = True
+    shows_calls: bool = True
+    arguments: ArgumentForm = ArgumentForm.OBJECT
+    ids: IdForm = IdForm.ANY
+    empty: str | None = ""
+    calls_beside_text: bool = True  # a message may have both
+    reasoning: frozenset[str] = frozenset()  # the keys under which it looks for an earlier turn's
+    reasoning_beside_text: bool = True  # also where that turn has text and calls
+    variables: frozenset[str] = frozenset()  # that it reads
+    efforts: tuple[str, ...] = ()
+    takes_system: bool = True
+    takes_two_systems: bool = True
+    drops_late_system: bool = False
+    example: str = ""  # a conversation with a call, as it was rendered
+
+
+@dataclass(frozen=True)
+class _CallForm:
+    """One way to give a call to a template, and what became of it."""
+
+    arguments: ArgumentForm
+    empty: str | None
+    call_id: str
+    rendered: str
+
+
+def probe(renderer: ChatRenderer) -> TemplateTraits:
+    """Returns what ``renderer`` does. It is rendered some twenty times; what it refuses is no error here."""
+    return _Probe(renderer).traits()
+
+
+class _Probe:
+    def __init__(self, renderer: ChatRenderer) -> None:
+        self._renderer = renderer
+
+    def traits(self) -> TemplateTraits:
+        plain = self._try([_USER])
+        if plain is None and self._try([_SYSTEM, _USER]) is None:
+            return TemplateTraits(shows_tools=False, shows_calls=False)
+        form = self._call_form()
+        return TemplateTraits(
+            shows_tools=self._shows_tools(),
+            shows_calls=form is not None,
+            arguments=form.arguments if form else ArgumentForm.TEXT,
+            ids=_id_form(form) if form else IdForm.ANY,
+            empty=form.empty if form else "",
+            calls_beside_text=form is not None and self._shows_both(form),
+            reasoning=self._keys_of_reasoning(),
+            reasoning_beside_text=form is not None and self._takes_reasoning(form),
+            variables=self._renderer.reads,
+            efforts=tuple(self._efforts()),
+            takes_system=self._try([_SYSTEM, _USER]) is not None,
+            takes_two_systems=_has(self._try([_SYSTEM, {"role": "system", "content": _LATE}, _USER]), _LATE),
+            drops_late_system=self._drops_late_system(),
+            example=form.rendered if form else "",
+        )
+
+    def _shows_tools(self) -> bool:
+        return any(_has(self._try(messages, tools=_TOOLS), _NAME) for messages in ([_USER], [_SYSTEM, _USER]))
+
+    def _call_form(self) -> _CallForm | None:
+        """Returns the first form of a call that is shown rightly. Text comes before an object where both are shown alike: it is what the
+        model wrote.
+        """
+        for call_id in (_LONG_ID, _SHORT_ID):
+            forms = [form for tools in ((), _TOOLS) for form in self._forms(call_id, tools)]
+            objects = [form for form in forms if form.arguments is ArgumentForm.OBJECT and _is_right(form)]
+            texts = [form for form in forms if form.arguments is ArgumentForm.TEXT and _is_right(form)]
+            as_json = not objects or json.dumps(_ARGUMENTS) in objects[0].rendered
+            if found := next(iter([*texts, *objects] if as_json else objects), None):
+                return found
+        return None
+
+    def _forms(self, call_id: str, tools: Sequence[Mapping[str, Any]]) -> Iterator[_CallForm]:
+        for empty, arguments in product(("", None), ArgumentForm):
+            rendered = self._try([_USER, *_turn(call_id, arguments, empty)], tools=tools)
+            if rendered is not None:
+                yield _CallForm(arguments, empty, call_id, rendered)
+
+    def _shows_both(self, form: _CallForm) -> bool:
+        rendered = self._try([_USER, *_turn(form.call_id, form.arguments, _TEXT)], tools=_TOOLS)
+        return _has(rendered, _VALUE) and _has(rendered, _TEXT)
+
+    def _keys_of_reasoning(self) -> frozenset[str]:
+        return frozenset(key for key in _KEYS_OF_REASONING if key in self._renderer.spells)
+
+    def _takes_reasoning(self, form: _CallForm) -> bool:
+        call, result = _turn(form.call_id, form.arguments, _TEXT)
+        thoughts = dict.fromkeys(self._keys_of_reasoning(), _THOUGHT)
+        return self._try([_USER, {**call, **thoughts}, result], tools=_TOOLS) is not None
+
+    def _efforts(self) -> Iterator[str]:
+        if "reasoning_effort" not in self._renderer.reads:
+            return
+        known = ("low", "medium", "high") if "<|channel|>" in self._renderer.spells else EFFORTS
+        for effort in known:
+            if self._try([_USER], variables={"reasoning_effort": effort}) is not None:
+                yield effort
+
+    def _drops_late_system(self) -> bool:
+        turns: list[Message] = [_USER, {"role": "assistant", "content": "Hi"}, _USER, {"role": "system", "content": _LATE}]
+        rendered = self._try(turns)
+        return rendered is not None and not _has(rendered, _LATE)
+
+    def _try(
+        self, messages: Sequence[Message], *, tools: Sequence[Mapping[str, Any]] = (), variables: Mapping[str, Any] | None = None
+    ) -> str | None:
+        try:
+            return self._renderer.render(messages, add_generation_prompt=True, tools=tools, variables=variables or {})
+        except InvalidRequestError:
+            return None
+
+
+def _turn(call_id: str, arguments: ArgumentForm, content: str | None) -> list[Message]:
+    """Returns a message that calls, and the call's result."""
+    given = _ARGUMENTS if arguments is ArgumentForm.OBJECT else json.dumps(_ARGUMENTS)
+    call = {"id": call_id, "type": "function", "function": {"name": _NAME, "arguments": given}}
+    result = {"role": "tool", "content": _RESULT, "tool_call_id": call_id, "name": _NAME}
+    return [{"role": "assistant", "content": content, "tool_calls": [call]}, result]
+
+
+def _is_right(form: _CallForm) -> bool:
+    """Tells whether the call and its result are shown, neither as Python writes them nor as JSON in JSON."""
+    text = form.rendered
+    if "None" in text and form.empty is None:
+        return False
+    if _VALUE not in text or _RESULT not in text or not (_NAME in text or form.call_id in text):
+        return False
+    return repr(_ARGUMENTS) not in text and json.dumps(json.dumps(_ARGUMENTS)) not in text
+
+
+def _id_form(form: _CallForm) -> IdForm:
+    if form.call_id == _SHORT_ID:
+        return IdForm.SHORT
+    return IdForm.ANY if _NAME in form.rendered else IdForm.FUNCTION
+
+
+def _has(rendered: str | None, text: str) -> bool:
+    return rendered is not None and text in rendered
