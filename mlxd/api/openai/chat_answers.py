@@ -48,7 +48,8 @@ class ChatShape(Documents):
     def __init__(self, identity: str, model: ReadyModel, stream_usage: StreamUsage, style: ChatStyle, warnings: Sequence[str] = ()) -> None:
         super().__init__(identity, model, stream_usage, warnings)
         self._style = style
-        self._begun: defaultdict[int, bool] = defaultdict(bool)  # by choice, whether its role is sent
+        self._begun: set[int] = set()  # choices whose role is sent
+        self._told: set[int] = set()  # choices with content or calls so far
 
     @override
     def whole(self, answers: Sequence[Answer], usage: Usage) -> bytes:
@@ -66,17 +67,16 @@ class ChatShape(Documents):
                 yield self._chunk(choice, delta, chat_logprobs(logprobs), None)
                 logprobs = []
             if isinstance(event, Finished):
-                nothing = {} if self._begun[choice] else {"content": ""}
+                nothing = {} if choice in self._told else {"content": ""}
                 yield self._chunk(choice, nothing, chat_logprobs(logprobs), event)
 
     def _chunk(self, choice: int, delta: dict[str, Any], logprobs: dict[str, Any] | None, end: Finished | None) -> dict[str, Any]:
-        if not self._begun[choice]:
-            delta = {
-                "role": "assistant",
-                **({} if delta.keys() <= {"content", "reasoning_content", "reasoning"} else {"content": None}),
-                **delta,
-            }
-            self._begun[choice] = True
+        calls = delta.keys() & {"tool_calls", "function_call"}
+        if choice not in self._begun:
+            delta = {"role": "assistant", **({"content": None} if calls else {}), **delta}
+            self._begun.add(choice)
+        if calls or "content" in delta:
+            self._told.add(choice)
         body = {"index": choice, "delta": delta, "logprobs": logprobs}
         return {**body, "finish_reason": None} if end is None else {**body, **self._reasons(end)}
 

@@ -20,7 +20,6 @@ from mlxd.wire.output_spec import OutputSpec
 from mlxd.wire.prompts import Prompt
 
 _MOST_PRIORITY = 100
-_MOST_TOLD = 20  # names of fields that were ignored
 
 
 class GenerationFields(ChoiceFields, SamplingFields, StoppingFields, ConstraintFields, StreamFields):
@@ -43,7 +42,7 @@ class GenerationFields(ChoiceFields, SamplingFields, StoppingFields, ConstraintF
 
     def note_ignored(self, fields: Sequence[str]) -> None:
         """Remembers which fields of the body no API has, for ``warnings``."""
-        self._ignored[:] = fields[:_MOST_TOLD]
+        self._ignored[:] = fields
 
     @property
     def warnings(self) -> list[str]:

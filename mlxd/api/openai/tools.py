@@ -55,10 +55,12 @@ class FunctionTool(Strict):
         return Tool(name=self.name, parameters=self.parameters, strict=bool(self.strict))
 
 
-def _kind(value: object) -> object:
-    if value != "function":
-        kind = f'"{excerpt(value)}"' if isinstance(value, str) else json_type(value)
-        raise problem(f'must be "function": {kind} is not supported', error=UnsupportedParameterError)
+def _of_known_kind(value: object) -> object:
+    """Looks at the type of a tool before its other fields, which each kind has of its own."""
+    kind = value.get("type") if isinstance(value, dict) else None
+    if kind not in (None, "function"):
+        shown = f'"{excerpt(kind)}"' if isinstance(kind, str) else json_type(kind)
+        raise problem(f'must be "function": {shown} is not supported', at=".type", error=UnsupportedParameterError)
     return value
 
 
@@ -67,7 +69,7 @@ class OfferedTool(Strict):
 
     tolerated: ClassVar[Rules] = TOOL
 
-    type: Annotated[Literal["function"], BeforeValidator(_kind)] = "function"
+    type: Literal["function"] | None = None
     function: FunctionTool
     strict: bool | None = None  # some write it here
 
@@ -80,7 +82,7 @@ class OfferedTool(Strict):
 class ToolFields(Strict):
     """The fields about tools. ``functions`` and ``function_call`` are what they were called before there were tools of other kinds."""
 
-    tools: Annotated[list[OfferedTool], Field(max_length=MAX_TOOLS)] | None = None
+    tools: Annotated[list[Annotated[OfferedTool, BeforeValidator(_of_known_kind)]], Field(max_length=MAX_TOOLS)] | None = None
     tool_choice: Choice | None = None
     parallel_tool_calls: bool | None = None
     functions: Annotated[list[FunctionTool], Field(max_length=MAX_TOOLS)] | None = None

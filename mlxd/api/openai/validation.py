@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, ClassVar, TypeVar
 
+import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
@@ -12,6 +13,10 @@ from mlxd.api.openai.leniency import Rules, without_tolerated
 from mlxd.api.openai.pruning import Location, without
 from mlxd.config.values import UnknownFields
 from mlxd.errors import InvalidRequestError, UnknownParameterError, UnsupportedParameterError, excerpt
+
+log = structlog.get_logger(__name__)
+
+MOST_TOLD = 20  # names of fields that were ignored
 
 # pydantic speaks of Python; these are JSON's names, by the type of the error.
 _WORDS = {
@@ -78,7 +83,9 @@ def lenient(kind: type[M], body: Mapping[str, Any], unknown: UnknownFields) -> t
     if unknown == "refuse":
         return validated(kind, body), []
     found = _unknown(kind, body)
-    return validated(kind, without(body, found)), [field_path(location) for location in found]
+    if found:
+        log.warning("unknown_fields_ignored", fields=[excerpt(field_path(location)) for location in found[:MOST_TOLD]])
+    return validated(kind, without(body, found)), [excerpt(field_path(location)) for location in found[:MOST_TOLD]]
 
 
 def _unknown(kind: type[M], body: Mapping[str, Any]) -> list[Location]:
