@@ -114,7 +114,8 @@ class Loading(Stage):
             self._outbox.send_from_any_thread(LoadFailed(error=_load_error(order.source, error)))
             return False
         self._queue.capacity = model.runner.capacity
-        sessions = Sessions(order, RequestEncoder(model.encoder, model.block_size), model.answers, self._queue, self._outbox.send)
+        encoder = RequestEncoder(model.encoder, model.block_size, model.constraints)
+        sessions = Sessions(order, encoder, model.answers, self._queue, self._outbox.send)
 
         def emit(output: StepOutput) -> None:
             self._outbox.on_io_thread(lambda: sessions.deliver(output))

@@ -19,6 +19,7 @@ from mlxd.worker.engine.request_queue import RequestQueue
 from mlxd.worker.engine.sampled import Sampled, SampledToken
 from mlxd.worker.request_encoder import RequestEncoder
 from mlxd.worker.text.answers import AnswerReader
+from mlxd.worker.text.constraints.answer import is_constrained
 from mlxd.worker.text.logprobs import AnswerLogprobs, TokenTexts, prompt_logprobs
 from mlxd.worker.text.output import Piece, TextOutput
 
@@ -68,6 +69,7 @@ class Sessions:
         self._tasks: set[asyncio.Task[None]] = set()
         # Our own, and never waited for: a loop's default pool would hold up the end of the process.
         self.tokenizing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tokenize")
+        self._compiling = ThreadPoolExecutor(max_workers=2, thread_name_prefix="grammar")  # nobody else waits for a large one
 
     def open(self, generate: Generate) -> None:
         """Queues a request. What is wrong with it is answered by ``Failed``.
@@ -95,6 +97,7 @@ class Sessions:
         for task in self._tasks:
             task.cancel()
         self.tokenizing.shutdown(wait=False, cancel_futures=True)
+        self._compiling.shutdown(wait=False, cancel_futures=True)
 
     async def _enter(self, generate: Generate, arrived: float) -> None:
         try:
@@ -116,6 +119,8 @@ class Sessions:
     async def _tokenize(self, generate: Generate, arrived: float) -> None:
         run = asyncio.get_running_loop().run_in_executor
         request = await run(self.tokenizing, self._encoder.encode, generate, arrived)
+        if is_constrained(generate.output):
+            await run(self._compiling, self._encoder.constrain, request, generate.output)
         output = self._answers.output(request.prompt, generate.output, self._interval)
         logprobs = None if request.logprobs is None else AnswerLogprobs(self.texts, self._answers.kinds.controls, generate.output)
         echo = await run(self.tokenizing, self._echo_text, generate, request) if generate.output.echo else None

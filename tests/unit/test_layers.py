@@ -27,6 +27,7 @@ ALLOWED = {
     "terminal": {"child_process", "config", "quantities", "errors", "types"},
     "worker.encoded_prompt": set(),
     "worker.text": {"worker.encoded_prompt", "wire", "errors", "types"},
+    "worker.text.constraints": {"worker.encoded_prompt", "worker.engine.constraint", "worker.text", "wire", "errors", "types"},
     "worker.facts": {"wire", "errors", "types"},
     "worker.fetch": {"worker.facts", "quantities", "errors", "types"},
     "worker.engine": {"worker.encoded_prompt", "worker.kv", "wire", "errors", "types"},
@@ -42,6 +43,7 @@ EVERYTHING_BUT_THE_WORKER = {"daemon", "takeover", "cli", "__main__", "__init__"
 MLX = {"mlx", "mlx_lm"}
 HTTP = {"aiohttp", "prometheus_client"}
 MAY_IMPORT = {
+    "llguidance": {"worker.text.constraints"},
     "opentelemetry": {"observability.otlp"},  # an extra: nobody else may need it
     **{name: {"worker.runtime"} for name in MLX},
     **{name: {"listener", "api", "admin", "observability", "daemon", "takeover", "cli"} for name in HTTP},

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -15,7 +16,7 @@ import_library()  # before anything else does
 import mlx.core as mx  # noqa: E402
 
 from mlxd.errors import ModelSourceError  # noqa: E402
-from mlxd.types import LoadStage, ResolvedLimits, SamplingParams  # noqa: E402
+from mlxd.types import Ability, LoadStage, ResolvedLimits, SamplingParams  # noqa: E402
 from mlxd.wire.messages import Load, NeedsMemory, Ready  # noqa: E402
 from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt  # noqa: E402
 from mlxd.worker.engine.request import EngineRequest  # noqa: E402
@@ -25,8 +26,10 @@ from mlxd.worker.runtime.library_errors import configuration_causes  # noqa: E40
 from mlxd.worker.runtime.loading import LoadedModel, OpenedModel, open_model, read_weights  # noqa: E402
 from mlxd.worker.runtime.source import fetch_model  # noqa: E402
 from mlxd.worker.text.answers import AnswerReader  # noqa: E402
+from mlxd.worker.text.constraints.answer import AnswerConstraints  # noqa: E402
+from mlxd.worker.text.constraints.vocabulary import UnknownVocabularyError, Vocabulary, open_vocabulary  # noqa: E402
 from mlxd.worker.text.prompt import PromptEncoder  # noqa: E402
-from mlxd.worker.text.shapes import WishedShapes  # noqa: E402
+from mlxd.worker.text.shapes import Shapes, WishedShapes  # noqa: E402
 from mlxd.worker.text.token_kinds import token_kinds  # noqa: E402
 
 _log = logging.getLogger(__name__)
@@ -36,12 +39,15 @@ _TRANSIENTS = 128 * 2**20  # bytes: activations, logits and what MLX keeps to us
 
 @dataclass(frozen=True)
 class ServableModel:
-    """A loaded model with everything a worker needs to serve it. ``block_size`` is that of a paged cache, if it has one."""
+    """A loaded model with everything a worker needs to serve it. ``block_size`` is that of a paged cache, if it has one; ``constraints``
+    None means that nothing can be enforced of its answers.
+    """
 
     runner: Runner
     block_size: int | None
     encoder: PromptEncoder
     answers: AnswerReader
+    constraints: AnswerConstraints | None
     ready: Ready
 
 
@@ -67,9 +73,14 @@ def start_model(
     for warning in loaded.facts.warnings:
         _log.warning("%s: %s", order.model, warning)
     progress(LoadStage.WARMING, 0, 0)
+    vocabulary = _begin_vocabulary(loaded)
     choice = choose_runner(order, limits, loaded)
     root = CacheRoot(model=order.source)
     _warm(choice.runner, root, opened, loaded)
+    shapes = loaded.chat.shapes if loaded.chat else None
+    answers = AnswerReader(_decoder(loaded), token_kinds(loaded.tokenizer), shapes)
+    constraints = _constraints(order, vocabulary, shapes)
+    lacking = set() if constraints else {Ability.CONSTRAINTS}
     ready = Ready(
         runner=choice.name,
         runner_reason=choice.reason,
@@ -81,14 +92,28 @@ def start_model(
         vocab_size=loaded.vocab_size,
         weight_bytes=loaded.weight_bytes,
         load_seconds=time.monotonic() - began,
-        abilities=sorted(choice.runner.abilities),
+        abilities=sorted(choice.runner.abilities - lacking),
         facts=loaded.facts,
         versions={"mlx": version("mlx"), "mlx_lm": version("mlx-lm")} | ({"blas": "openblas"} if _HAS_OPENBLAS else {}),
     )
     encoder = PromptEncoder(loaded.tokenizer, loaded.chat, vocab_size=loaded.vocab_size, context_length=loaded.context_length, root=root)
-    shapes = loaded.chat.shapes if loaded.chat else None
-    answers = AnswerReader(_decoder(loaded), token_kinds(loaded.tokenizer), shapes)
-    return ServableModel(choice.runner, choice.block_size, encoder, answers, ready)
+    return ServableModel(choice.runner, choice.block_size, encoder, answers, constraints, ready)
+
+
+def _begin_vocabulary(loaded: LoadedModel) -> Future[Vocabulary]:
+    """Opens the vocabulary for grammars in a thread of its own: up to seconds, while the model warms up."""
+    pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="vocabulary")
+    opening = pool.submit(open_vocabulary, loaded.tokenizer, width=loaded.vocab_size, ends=loaded.end_tokens)
+    pool.shutdown(wait=False)
+    return opening
+
+
+def _constraints(order: Load, vocabulary: Future[Vocabulary], shapes: Shapes | None) -> AnswerConstraints | None:
+    try:
+        return AnswerConstraints(vocabulary.result(), shapes or Shapes())
+    except UnknownVocabularyError as error:
+        _log.warning("%s: nothing can be enforced of its answers: %s", order.model, error)
+        return None
 
 
 def _needs(order: Load, limits: ResolvedLimits, opened: OpenedModel) -> NeedsMemory:

@@ -1,0 +1,87 @@
+"""Grammars to matchers, in bounded time and memory; those that were compiled before are copied."""
+
+import re
+import threading
+from collections import OrderedDict
+
+from llguidance import LLMatcher, LLParserLimits
+
+from mlxd.worker.text.constraints.grammar import Rule, grammar_text
+from mlxd.worker.text.constraints.vocabulary import Vocabulary
+
+_KEPT = 32  # grammars
+_LONGEST = 1_000_000  # characters of a grammar
+_LIMITS = LLParserLimits(
+    max_items_in_row=4_000,  # each optional property of an object takes two
+    step_lexer_fuel=1_000_000,  # 70 ms of one mask at worst
+    initial_lexer_fuel=1_000_000,
+    max_lexer_states=100_000,  # a kilobyte each
+    max_grammar_size=200_000,
+    verbose_errors=False,
+)
+
+
+_SHOWN = re.compile(r"\s*\d+ \||<")
+_WHERE = re.compile(r"^at \d+\(\d+\): failed to compile JSON schema: ")
+
+
+class GrammarError(Exception):
+    """A grammar that cannot be compiled, or has no text; the message says why."""
+
+
+class GrammarCompiler:
+    """A compiler for one vocabulary, for any thread. A grammar takes milliseconds, and the worst that is let through less than a second."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.vocabulary = vocabulary
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[str, LLMatcher] = OrderedDict()  # never used, only copied
+
+    def matcher(self, rule: Rule) -> LLMatcher:
+        """Returns a new matcher. Raises ``GrammarError``."""
+        text = grammar_text(rule)
+        if len(text) > _LONGEST:
+            raise GrammarError(f"it is too large: {len(text)} characters of grammar, where {_LONGEST} are the most")
+        if self.vocabulary.has_marker(text):
+            text = grammar_text(rule, is_forcing=False)
+        with self._lock:
+            found = self._kept.get(text)
+            if found is not None:
+                self._kept.move_to_end(text)
+                return found.deep_copy()
+        made = self._made(text)
+        with self._lock:
+            self._kept[text] = made.deep_copy()
+            while len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        return made
+
+    def check(self, rule: Rule) -> None:
+        """Compiles a grammar for nothing. Raises ``GrammarError``."""
+        self._made(grammar_text(rule))
+
+    def _made(self, text: str) -> LLMatcher:
+        try:
+            matcher = LLMatcher(self.vocabulary.tokenizer, text, log_level=0, limits=_LIMITS)
+            _require(matcher)
+            probe = matcher.deep_copy()
+            probe.compute_bitmask()  # some faults show only here
+            _require(probe)
+        except (GrammarError, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # a panic of the library is no Exception
+            raise GrammarError(f"it cannot be compiled: {error}") from error
+        return matcher
+
+
+def _require(matcher: LLMatcher) -> None:
+    if matcher.is_error():
+        raise GrammarError(_said(matcher.get_error()))
+    if matcher.is_stopped() and not matcher.is_accepting():
+        raise GrammarError("no text is right by it")
+
+
+def _said(error: str) -> str:
+    """Returns what the library says of a fault, in one line, without the grammar that it shows around it."""
+    lines = [line for line in error.splitlines() if line.strip(" ^") and not _SHOWN.match(line)]
+    return _WHERE.sub("", " ".join(" ".join(lines).split()))[:300] or "no text is right by it"

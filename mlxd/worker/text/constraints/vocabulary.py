@@ -1,0 +1,113 @@
+"""A model's vocabulary as grammars need it."""
+
+import json
+import re
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from llguidance import LLTokenizer
+
+_WORD = 32  # bits
+
+
+class UnknownVocabularyError(Exception):
+    """A tokenizer whose tokens' bytes are not known; the message says why. Its model answers without grammars."""
+
+
+class Vocabulary:
+    """The tokens of one model, ``width`` of them as its logits count, of which ``ends`` end an answer. It may be used by several threads
+    at once.
+
+    Markers of calls and of reasoning are single tokens in some vocabularies, and text in others: ``written`` knows.
+    """
+
+    def __init__(self, tokenizer: LLTokenizer, *, width: int, ends: Collection[int], controls: Sequence[str] = ()) -> None:
+        self.tokenizer = tokenizer
+        self.width = width
+        self.ends = frozenset(ends)
+        self._tokens = {spelling: token for spelling in controls if (token := self._token(spelling)) is not None}
+        spellings = sorted(self._tokens, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, spellings)) or r"(?!)")
+
+    @property
+    def mask_bytes(self) -> int:
+        """Returns the size of a mask."""
+        return -(-self.width // _WORD) * (_WORD // 8)
+
+    def token(self, text: str) -> int | None:
+        """Returns the token that is spelled like this and stands for no other text; None where there is none."""
+        return self._tokens.get(text)
+
+    def tokens(self, text: str) -> list[int]:
+        """Returns the tokens of a text, of its markers those that are spelled like them."""
+        return list(self.tokenizer.tokenize_str(text, parse_special=True))
+
+    def text(self, token: int) -> str:
+        """Returns what a token stands for, the spelling where it is a marker; U+FFFD where it is a part of a character."""
+        return self.tokenizer.decode_str([token])
+
+    def written(self, text: str) -> str:
+        """Returns the expression of a grammar for a text of the model's own format, whose markers are tokens where they can be."""
+        parts, begin = [], 0
+        for found in self._pattern.finditer(text):
+            parts += [quoted(text[begin : found.start()]), f"<[{self._tokens[found[0]]}]>"]
+            begin = found.end()
+        return " ".join(part for part in [*parts, quoted(text[begin:])] if part != quoted(""))
+
+    def has_marker(self, text: str) -> bool:
+        """Returns whether the spelling of a token that stands for no other text is in ``text``."""
+        return self._pattern.search(text) is not None
+
+    def mask(self, tokens: Collection[int]) -> bytes:
+        """Returns the mask that allows these tokens only."""
+        bits = bytearray(self.mask_bytes)
+        for token in tokens:
+            bits[token // 8] |= 1 << token % 8
+        return bytes(bits)
+
+    def mask_without(self, tokens: Collection[int]) -> bytes:
+        """Returns the mask that allows all tokens but these."""
+        bits = bytearray(b"\xff" * self.mask_bytes)
+        for token in tokens:
+            bits[token // 8] &= ~(1 << token % 8)
+        return bytes(bits)
+
+    def _token(self, spelling: str) -> int | None:
+        tokens = self.tokens(spelling)
+        if len(tokens) != 1 or not self.tokenizer.is_special_token(tokens[0]) or tokens[0] >= self.width:
+            return None
+        return tokens[0]
+
+
+def open_vocabulary(tokenizer: Any, *, width: int, ends: Collection[int]) -> Vocabulary:
+    """Returns the vocabulary of one of transformers' tokenizers, or of a wrapper around one; it takes up to seconds.
+
+    Raises ``UnknownVocabularyError`` where the tokenizer is none of the library's fast ones, or llguidance cannot read it.
+    """
+    inner = getattr(tokenizer, "backend_tokenizer", None)
+    if inner is None:
+        raise UnknownVocabularyError("its tokenizer is none of the tokenizers library's, so the bytes of its tokens are not known")
+    known = [end for end in ends if end < width]
+    if not known:
+        raise UnknownVocabularyError("no token is known that ends an answer")
+    try:
+        made = LLTokenizer(_plain(inner), n_vocab=max(width, inner.get_vocab_size()), eos_token=sorted(known))
+    except BaseException as error:  # a panic of the library is no Exception
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            raise
+        raise UnknownVocabularyError(f"its tokenizer cannot be used for grammars: {error}") from error
+    added = [entry.content for entry in inner.get_added_tokens_decoder().values()]
+    return Vocabulary(made, width=width, ends=known, controls=added)
+
+
+def _plain(inner: Any) -> str:
+    """Returns the serialized tokenizer without what only batches need."""
+    text = str(inner.to_str())
+    if inner.padding is None and inner.truncation is None:
+        return text
+    return json.dumps(json.loads(text) | {"padding": None, "truncation": None}, ensure_ascii=False)
+
+
+def quoted(text: str) -> str:
+    """Returns a text as a literal of a grammar."""
+    return json.dumps(text, ensure_ascii=False)

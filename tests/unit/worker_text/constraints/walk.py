@@ -1,0 +1,73 @@
+"""Random walks through what constraints allow: answers as the worst of models would give them."""
+
+import random
+from types import SimpleNamespace
+
+from mlxd.types import ReasoningShape
+from mlxd.worker.encoded_prompt import Opening
+from mlxd.worker.text.constraints.answer import AnswerConstraints
+from mlxd.worker.text.constraints.vocabulary import open_vocabulary
+from mlxd.worker.text.shape_rules import Markers
+from mlxd.worker.text.shapes import Shapes
+from tests.support.tiny_model import EOS, VOCAB, make_tokenizer
+
+THINKS = Shapes(reasoning=ReasoningShape.THINK, thinking=Markers("<think>", "</think>"))
+_CLOSING = '"}]'
+
+
+class EndlessError(Exception):
+    """An answer that did not end in as many tokens as it may have."""
+
+
+def tiny_vocabulary(*markers, special=True, width=None):
+    """The tiny model's, one token a byte, with tokens for ``markers``."""
+    inner = make_tokenizer()
+    add = inner.add_special_tokens if special else inner.add_tokens
+    if markers:
+        add(list(markers))
+    return open_vocabulary(SimpleNamespace(backend_tokenizer=inner), width=width or VOCAB + len(markers), ends=[EOS, 256])
+
+
+def constraint_of(spec, shapes=None, opening=Opening.NONE, vocabulary=None):
+    return AnswerConstraints(vocabulary or _TINY, shapes or Shapes()).of(spec, opening)
+
+
+def walked(constraint, vocabulary=None, *, seed=0, most=3_000, hurry=0.3):
+    """The text of a random answer, without its end token. It hurries to an end, for strings and lists have none of their own."""
+    vocabulary = vocabulary or _TINY
+    chance, text = random.Random(seed), []  # noqa: S311
+    closing = {vocabulary.tokens(mark)[0] for mark in _CLOSING}
+    for _ in range(most):
+        token = _next(allowed_tokens(constraint, vocabulary), chance, closing, vocabulary.ends, hurry)
+        constraint.accept(token)
+        if token in vocabulary.ends:
+            return vocabulary.tokenizer.decode_str(text)
+        text.append(token)
+    raise EndlessError(vocabulary.tokenizer.decode_str(text))
+
+
+def allowed_tokens(constraint, vocabulary=None):
+    mask = constraint.allowed()
+    if mask is None:
+        return [*range((vocabulary or _TINY).width)]
+    bits = int.from_bytes(mask, "little")
+    return [token for token in range(bits.bit_length()) if bits >> token & 1]
+
+
+def fed(constraint, vocabulary, text):
+    """Feeds the tokens of ``text``, each of which must be allowed."""
+    for token in vocabulary.tokens(text):
+        assert token in allowed_tokens(constraint, vocabulary), (text, vocabulary.text(token))
+        constraint.accept(token)
+
+
+def _next(allowed, chance, closing, ends, hurry):
+    final = [token for token in allowed if token in ends]
+    if final and (len(final) == len(allowed) or chance.random() < 0.5):
+        return chance.choice(final)
+    allowed = [token for token in allowed if token not in ends]
+    closes = [token for token in allowed if token in closing]
+    return chance.choice(closes) if closes and chance.random() < hurry else chance.choice(allowed)
+
+
+_TINY = tiny_vocabulary()
