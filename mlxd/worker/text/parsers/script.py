@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from typing_extensions import override
 
-from mlxd.wire.parts import Reasoning, text_parts
+from mlxd.wire.parts import Reasoning, Text
 from mlxd.worker.text.parsers.parser import Hidden, OutputParser, Parsed
 from mlxd.worker.text.parsers.source import Source
 
@@ -68,12 +68,11 @@ class ScriptParser(OutputParser, ABC):
         self._out += parsed
 
     def _show(self) -> None:
-        """Shows what is held as content."""
-        self._emit(*text_parts(self._source.release()))
+        """Shows what is held as content, of which control tokens are none."""
+        self._emit(*(Hidden(span.text) if span.is_control else Text(text=span.text) for span in self._source.release()))
 
     def _show_reasoning(self) -> None:
-        if held := self._source.release():
-            self._emit(Reasoning(text=held))
+        self._emit(*(Hidden(span.text) if span.is_control else Reasoning(text=span.text) for span in self._source.release()))
 
     def _drop(self) -> None:
         """Drops what is held, which is part of something that is told otherwise."""

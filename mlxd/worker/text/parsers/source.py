@@ -12,6 +12,14 @@ class Found:
     marker: str
 
 
+@dataclass(frozen=True)
+class Span:
+    """A stretch of text, or the spelling of a control token."""
+
+    text: str
+    is_control: bool
+
+
 class Source:
     """The text of one answer. ``text`` is unread. What is read is ``held`` until somebody releases it: as content, or because it was part
     of something else.
@@ -22,35 +30,43 @@ class Source:
         self.held = ""
         self.is_ended = False  # nothing comes any more
         self.is_settled = False  # what comes next is not the rest of a marker
-        self._controls: list[int] = []  # where in ``text`` the control tokens begin
+        self._controls: list[range] = []  # of ``text``, what is control tokens
+        self._held_controls: list[range] = []  # of ``held``
 
     def feed(self, text: str) -> None:
         self.text += text
 
     def feed_control(self, spelling: str) -> None:
         """Adds a control token by its spelling."""
-        self._controls.append(len(self.text))
+        self._controls.append(range(len(self.text), len(self.text) + len(spelling)))
         self.text += spelling
 
     def is_control(self, at: int) -> bool:
         """Returns whether a control token begins at ``at`` of the unread text."""
-        return at in self._controls
+        return any(one.start == at for one in self._controls)
 
     def next_control(self) -> int | None:
         """Returns where in the unread text the next control token begins."""
-        return next(iter(self._controls), None)
+        return next((one.start for one in self._controls), None)
 
     def read(self, size: int) -> str:
         """Reads and holds so many characters."""
         taken, self.text = self.text[:size], self.text[size:]
+        before = len(self.held)
         self.held += taken
-        self._controls = [at - size for at in self._controls if at >= size]
+        self._held_controls += [range(before + one.start, before + min(one.stop, size)) for one in self._controls if one.start < size]
+        self._controls = [range(max(0, one.start - size), one.stop - size) for one in self._controls if one.stop > size]
         return taken
 
-    def release(self) -> str:
+    def release(self) -> list[Span]:
         """Returns what is held, which is held no longer."""
-        held, self.held = self.held, ""
-        return held
+        held, controls = self.held, self._held_controls
+        self.held, self._held_controls = "", []
+        spans, at = [], 0
+        for one in controls:
+            spans += [Span(held[at : one.start], is_control=False), Span(held[one.start : one.stop], is_control=True)]
+            at = one.stop
+        return [span for span in [*spans, Span(held[at:], is_control=False)] if span.text]
 
     def find(self, markers: Iterable[str], start: int = 0) -> Found | None:
         """Returns the first of ``markers`` in the unread text from ``start`` on, of several in one place the longest."""

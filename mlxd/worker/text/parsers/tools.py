@@ -92,8 +92,7 @@ class ToolsParser(ScriptParser):
             return
         self._warn(f"the arguments of the call of {self._name!r} are not valid JSON: {reason}")
         marker = yield from self._until(*self.closings)
-        if self._source.held:
-            self._argue(self._source.held)
+        self._argue("".join(span.text for span in self._source.release() if not span.is_control))
         self._end()
         self._source.read(len(marker or ""))
         self._drop()

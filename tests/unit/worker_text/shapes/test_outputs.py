@@ -1,5 +1,8 @@
 """Answers of every shape on their way out, token by token, with markers that are control tokens and such that are text."""
 
+import re
+from dataclasses import replace
+
 import pytest
 
 from mlxd.types import ReasoningShape, ToolShape
@@ -50,7 +53,17 @@ def test_every_delta_together_is_the_answer(shape, controls):
     markers = TOOLS[shape].markers if controls == "control tokens" else frozenset()
     for case in CORPORA[shape]:
         if len(case.written) <= _LONGEST and not _is_example(case, markers):
-            replay(Shapes(tools=shape), case, markers)
+            replay(Shapes(tools=shape), shown(case, markers), markers)
+
+
+def shown(case, controls):
+    """The case as it is told where ``controls`` are control tokens, which are never shown."""
+
+    def hide(text):
+        return re.sub("|".join(map(re.escape, controls)), "", text) if controls else text
+
+    calls = [(name, hide(arguments) if isinstance(arguments, str) else arguments) for name, arguments in case.calls]
+    return replace(case, content=hide(case.content), calls=calls)
 
 
 def _is_example(case, markers):
