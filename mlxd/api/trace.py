@@ -46,6 +46,7 @@ class RequestTrace:
         self._live: LiveRequest | None = None
         self._tally = Tally()
         self._texts: list[list[str]] = []  # of each choice
+        self._warnings: list[str] = []
         self._outcome: Outcome = "ok"
         self._error: str | None = None
         self._param: str | None = None
@@ -89,6 +90,8 @@ class RequestTrace:
                 self._reached.append(self._first_token)
             if self.prompt is not None:
                 self._texts[choice].append(event.text)
+            if isinstance(event, Finished):
+                self._warnings += event.warnings
         if self._live is not None:
             self._live.usage = self._tally.usage
 
@@ -165,6 +168,7 @@ class RequestTrace:
             "duration": round(record.duration, 4),
             "ttft": record.time_to_first_token and round(record.time_to_first_token, 4),
             **{phase.name: round(phase.duration, 4) for phase in record.phases},
+            "warnings": self._warnings or None,
             "trace_id": trace_id,
             "prompt": self.prompt,
             "completion": None if self.prompt is None else self._completion,

@@ -3,6 +3,7 @@
 import hashlib
 import time
 from abc import abstractmethod
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum, auto
 from typing import Any, ClassVar
@@ -59,12 +60,13 @@ class Documents(AnswerShape):
         self._model = model.name
         self._fingerprint = fingerprint(model)
         self._stream_usage = stream_usage
-        self._used: dict[int, Tally] = {}  # by choice, so far
+        self._used: defaultdict[int, Tally] = defaultdict(Tally)  # by choice, so far
         self._warnings = warnings
 
     @override
     def on(self, choice: int, event: RequestEvent) -> Iterator[SseEvent]:
-        self._used.setdefault(choice, Tally()).take(0, event)
+        if self._stream_usage is StreamUsage.ALWAYS:
+            self._used[choice].take(0, event)
         for body in self.bodies(choice, event):
             yield SseEvent(self.document(self.chunk_kind, [body], self._used_so_far(choice), self._told_with(choice, body, event)))
 

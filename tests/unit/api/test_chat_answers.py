@@ -3,6 +3,7 @@
 from collections import defaultdict
 
 import pytest
+from structlog.testing import capture_logs
 
 from mlxd.types import FinishReason, Timings, Usage
 from mlxd.wire.logprobs import Candidate, TokenLogprobs
@@ -172,7 +173,9 @@ async def test_what_ended_it(server, end, told):
 
 async def test_warnings_are_told_at_the_end(server):
     server.worker.script = script([Text(text="<tool_call>{")], warnings=["a call could not be read"])
-    _, body, _ = await server.answer(HELLO)
+    with capture_logs() as logs:
+        _, body, _ = await server.answer(HELLO)
+    assert [line["warnings"] for line in logs if line["event"] == "request_finished"] == [["a call could not be read"]]
     *before, last = await chunks(server)
     assert body["warnings"] == last["warnings"] == ["a call could not be read"]
     assert not any("warnings" in chunk for chunk in before)
