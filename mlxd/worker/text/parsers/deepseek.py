@@ -49,7 +49,7 @@ class DeepseekParser(NamedCallsParser, DsmlParser):
             raise MalformedCallError("no name and separator follow")
         yield from self._space()
         if (yield from self._more()) and self._source.text[0] == "{":
-            yield from self._object(kind.strip(), *markers)
+            yield from self._arguments_object(kind.strip(), *markers)
         elif kind.strip() in {"function", ""}:
             yield from self._fenced(*markers)
         else:
@@ -62,5 +62,5 @@ class DeepseekParser(NamedCallsParser, DsmlParser):
         yield from self._space()
         if (yield from self._next_is(_FENCE)):
             yield from self._next_is("json")
-        yield from self._object(name.strip(), *markers)
+        yield from self._arguments_object(name.strip(), *markers)
         yield from self._next_behind_space(_FENCE)

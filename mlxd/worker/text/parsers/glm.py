@@ -32,7 +32,9 @@ class GlmParser(TaggedParser):
 
     @override
     def _call(self, opening: str) -> Steps[None]:
-        yield from self._space()
+        if (yield from self._cursor.skip_space()) in ["{", "["]:
+            yield from self._json_section(opening)
+            return
         name = yield from self._while(lambda one: not one.isspace() and one != "<")
         if not name:
             raise MalformedCallError("it has no name")

@@ -57,5 +57,5 @@ class KimiParser(NamedCallsParser):
         if name.isdigit() and self._only:
             name = self._only
         self._calls.propose_id(call_id if match and match["index"] else None)
-        yield from self._object(name, *markers)
+        yield from self._arguments_object(name, *markers)
         yield from self._next_behind_space(_CALL_CLOSES)

@@ -8,7 +8,7 @@ from mlxd.worker.text.parsers.tools import MalformedCallError, ToolsParser
 class NamedCallsParser(ToolsParser):
     """A parser of names with JSON objects. A call is told once its arguments begin to be an object, and then streams."""
 
-    def _object(self, name: str, *markers: str) -> Steps[None]:
+    def _arguments_object(self, name: str, *markers: str) -> Steps[None]:
         """Reads the arguments of the call of ``name``, to which ``markers`` led, and tells the call."""
         self._require_offered(name)
         yield from self._space()

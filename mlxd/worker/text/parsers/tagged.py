@@ -5,16 +5,18 @@ import re
 
 from mlxd.wire.output_spec import Tool, ToolRules
 from mlxd.worker.text.parsers.cursor import Cursor
+from mlxd.worker.text.parsers.json_calls import JsonCallsParser
 from mlxd.worker.text.parsers.schema_kinds import CONTAINERS, STRING, Kinds, parameter_kinds
 from mlxd.worker.text.parsers.script import Steps
-from mlxd.worker.text.parsers.tools import MalformedCallError, ToolsParser
+from mlxd.worker.text.parsers.tools import MalformedCallError
 from mlxd.worker.text.parsers.typed_values import TypedValue
 
 _LONGEST_HEAD = 512  # characters of a tag with its name
 
 
-class TaggedParser(ToolsParser):
-    """A parser of functions with parameters, each between tags. Values have no quotes: the tool's schema says what they are.
+class TaggedParser(JsonCallsParser):
+    """A parser of functions with parameters, each between tags. Values have no quotes: the tool's schema says what they are. Where the
+    first tag is followed by JSON, as models write at times that have learned both, that is read.
 
     What ends a value may also stand in it, for example where a file is written that shows a call. It ends it only where the next parameter
     or the end of the function follows; and inside a function that the value itself shows, only where no more of the value can follow.
@@ -40,12 +42,19 @@ class TaggedParser(ToolsParser):
 
     def _section(self, opening: str) -> Steps[None]:
         """Reads the functions of a section, which ``opening`` began and which has one at least."""
-        yield from self._space()
+        if (yield from self._cursor.skip_space()) in ["{", "["]:
+            yield from self._json_section(opening)
+            return
         head = yield from self._head(self.function_opens, self.function_tail, ">")
         if head is None:
             raise MalformedCallError("no function follows")
         yield from self._parameters(head["name"], opening)
         yield from self._more_functions()
+
+    def _json_section(self, opening: str) -> Steps[None]:
+        """Reads JSON up to the end of its section, which may lack."""
+        yield from self._calls_json(opening)
+        yield from self._next_behind_space(self.section_closes)
 
     def _more_functions(self) -> Steps[None]:
         """Reads the further functions of a section, and its end, which may lack."""
@@ -111,6 +120,8 @@ class TaggedParser(ToolsParser):
             if found == self.value_closes and (yield from self._ends(depth, given)):
                 self._source.read(len(found))
                 return
+            if found == self.function_closes and depth == 0 and (yield from self._is_last(len(found))):
+                return  # the models forget to close the last value
             depth = max(0, depth + (found == self.function_opens) - (found == self.function_closes))
             self._tell(value.push(self._source.read(len(found))))
 

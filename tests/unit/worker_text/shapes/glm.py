@@ -54,6 +54,7 @@ CASES = [
         content=" and ",
         calls=[("now", {}), ("now", {})],
     ),
+    Case("JSON in its tag", '<tool_call>{"name": "weather", "arguments": {"city": "a"}}</tool_call>', calls=[("weather", {"city": "a"})]),
     text("a call in a code block", f"```\n{SHOWN}\n```"),
     text("a tool that was not offered", call("weathers", {"city": "a"}), warns=True),
     text("a key without its tag", "<tool_call>weather\ncity</arg_key>\n<arg_value>a</arg_value>\n</tool_call>", warns=True),

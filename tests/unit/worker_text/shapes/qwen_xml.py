@@ -108,7 +108,15 @@ CASES = [
     text("a call in a code block", f"So:\n```xml\n{SHOWN}\n```\n"),
     text("a marker between back quotes", "Write `<tool_call>` and `<function=now>`."),
     text("no function behind a marker", "<tool_call> is a tag", warns=True),
-    text("JSON behind a marker", '<tool_call>{"name": "now"}</tool_call>', warns=True),
+    Case(
+        "JSON in its tag", '<tool_call>\n{"name": "weather", "arguments": {"city": "a"}}\n</tool_call>', calls=[("weather", {"city": "a"})]
+    ),
+    text("JSON that is no call, in its tag", '<tool_call>{"city": "a"}</tool_call>', warns=True),
+    Case(
+        "a value that is not closed",
+        call("weather", days="1", city="a </function> b").replace("</parameter>\n</function>", "</function>"),
+        calls=[("weather", {"days": 1, "city": "a </function> b"})],
+    ),
     text("half a marker at the end", "a <tool_c"),
     text("a name that is cut off", "<tool_call>\n<function=wea", warns=True),
     text("a function that is cut off", "<tool_call>\n<function=now>\n", warns=True),
