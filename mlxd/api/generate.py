@@ -16,7 +16,7 @@ from mlxd.api.caller import caller
 from mlxd.api.deadline import Deadline
 from mlxd.api.delivery import Assignment, Delivery
 from mlxd.api.dialect import Dialect, GenerationRequest
-from mlxd.api.jobs import Jobs
+from mlxd.api.jobs import Jobs, check_room
 from mlxd.api.keys import CONFIG, MODEL, MODELS, REQUESTS, TELEMETRY, TRACER, ReadyModel
 from mlxd.api.trace import RequestTrace
 from mlxd.errors import InvalidRequestError
@@ -52,6 +52,7 @@ async def generate(request: web.Request, dialect: Dialect[Any]) -> web.StreamRes
         async def assign() -> Assignment:
             model = await request.app[MODELS].ensure_ready(trace.model)
             jobs = await aside(len(sent), _to_wire, accepted, live.id, model)
+            check_room(jobs, model)
             if config.log.content:
                 trace.prompt = _logged(jobs)
             return Assignment(client=model.client, jobs=jobs, shape=dialect.shape(live.id, model, accepted))

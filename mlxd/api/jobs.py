@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import msgspec
 
-from mlxd.types import SamplingParams
+from mlxd.api.keys import ReadyModel
+from mlxd.errors import InvalidRequestError
+from mlxd.types import RunnerKind, SamplingParams
 from mlxd.wire.messages import Generate
 from mlxd.wire.prompts import Prompt
 
@@ -46,6 +48,18 @@ def fanned_out(job: Generate, prompts: Sequence[Prompt], per_prompt: int) -> Job
         for choice in range(total)
     ]
     return Jobs(all=made, per_prompt=per_prompt)
+
+
+def check_room(jobs: Jobs, model: ReadyModel) -> None:
+    """Raises ``InvalidRequestError`` for more jobs than the model takes at once, even when nobody else asks anything of it."""
+    limits = model.client.limits or model.ready.limits
+    most = limits.max_queue + (1 if model.ready.runner == RunnerKind.SIMPLE else limits.max_sequences)
+    if len(jobs.all) > most:
+        raise InvalidRequestError(
+            f"the request asks for {len(jobs.all)} answers, but the model {model.name!r} takes {most} at once, running and waiting ones; "
+            "ask for fewer, or raise batching.max_queue",
+            param="prompt" if jobs.per_prompt == 1 else "n",
+        )
 
 
 def _seeded(sampling: SamplingParams, number: int) -> SamplingParams:

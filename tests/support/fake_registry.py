@@ -1,7 +1,7 @@
 """What the API stands on, in memory: a registry, workers whose answers the test writes, and telemetry that remembers."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from mlxd.client.worker_client import RequestStream, WorkerExit
@@ -10,9 +10,10 @@ from mlxd.control.model.status import ModelStatus
 from mlxd.control.telemetry import RequestRecord
 from mlxd.errors import MlxdError, ModelNotFoundError
 from mlxd.types import Ability, CacheOutcome, FinishReason, ModelState, ResolvedLimits, Timings, Usage
-from mlxd.wire.messages import Delta, ErrorInfo, Failed, Finished, Generate, Ready, Started
+from mlxd.wire.logprobs import TokenLogprobs
+from mlxd.wire.messages import Delta, Echo, ErrorInfo, Failed, Finished, Generate, Ready, Started, Tokenized
 from mlxd.wire.parts import text_parts
-from mlxd.wire.prompts import ChatPrompt, TextPrompt
+from mlxd.wire.prompts import ChatPrompt, Prompt, TextPrompt
 from tests.support.patience import PATIENCE
 
 CREATED = 1_700_000_000
@@ -46,15 +47,28 @@ class FakeRequest:
         self._prompt_tokens, self._cached = prompt_tokens, cached_tokens
         self.stream.push(Started(id=self.generate.id, prompt_tokens=prompt_tokens, cached_tokens=cached_tokens, cache=cache))
 
-    def delta(self, text: str, tokens: int = 1) -> None:
-        self._tokens += tokens
-        self.stream.push(Delta(id=self.generate.id, parts=text_parts(text), tokens=tokens))
+    def echoed(self, text: str, tokens: Sequence[TokenLogprobs] = ()) -> None:
+        self.stream.push(Echo(id=self.generate.id, text=text, tokens=list(tokens)))
 
-    def finish(self, text: str = "", tokens: int = 0, reason: FinishReason = FinishReason.STOP) -> None:
+    def delta(self, text: str, tokens: int = 1, logprobs: Sequence[TokenLogprobs] = ()) -> None:
+        self._tokens += tokens
+        self.stream.push(Delta(id=self.generate.id, parts=text_parts(text), tokens=tokens, logprobs=list(logprobs)))
+
+    def finish(self, text: str = "", tokens: int = 0, reason: FinishReason = FinishReason.STOP, *, cumulative: float | None = None) -> None:
         self._tokens += tokens
         usage = Usage(prompt_tokens=self._prompt_tokens, completion_tokens=self._tokens, cached_tokens=self._cached)
         timings = Timings(queue=0.1, prefill=0.2, decode=0.3)
-        self.stream.push(Finished(id=self.generate.id, parts=text_parts(text), tokens=tokens, reason=reason, usage=usage, timings=timings))
+        self.stream.push(
+            Finished(
+                id=self.generate.id,
+                parts=text_parts(text),
+                tokens=tokens,
+                reason=reason,
+                usage=usage,
+                timings=timings,
+                cumulative_logprob=cumulative,
+            )
+        )
 
     def fail(self, error: MlxdError) -> None:
         """As a worker's refusal arrives: over the wire."""
@@ -81,10 +95,12 @@ class FakeWorker:
 
     pid = 4242
     heartbeat = None
+    limits = None
 
     def __init__(self) -> None:
         self.script: Callable[[FakeRequest], None] | None = None
         self.submitted: list[FakeRequest] = []
+        self.tokenized: list[Prompt] = []
         self._new: asyncio.Queue[FakeRequest] = asyncio.Queue()
 
     def submit(self, request: Generate) -> RequestStream:
@@ -98,6 +114,15 @@ class FakeWorker:
 
     async def next_request(self) -> FakeRequest:
         return await asyncio.wait_for(self._new.get(), PATIENCE)
+
+    async def tokenize(self, prompt, *, with_pieces: bool = False) -> Tokenized:
+        """The letters of a text, or of all messages."""
+        self.tokenized.append(prompt)
+        text = "".join(message.content for message in prompt.messages) if isinstance(prompt, ChatPrompt) else prompt.text
+        return Tokenized(id="1", tokens=[ord(letter) for letter in text], pieces=list(text) if with_pieces else [])
+
+    async def detokenize(self, token_ids) -> str:
+        return "".join(map(chr, token_ids))
 
     async def start(self, load, watcher) -> Ready:
         raise NotImplementedError

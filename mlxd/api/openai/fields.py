@@ -54,7 +54,7 @@ class GenerationFields(ChoiceFields, SamplingFields, StoppingFields, ConstraintF
         for what its runner cannot do.
         """
         defaults, vocab_size = model.config.sampling, model.ready.vocab_size
-        max_tokens = self.token_limit or defaults.max_tokens
+        max_tokens = defaults.max_tokens if self.token_limit is None else self.token_limit
         self.check_least(max_tokens)
         check_abilities(self.needs(), model)
         prompts = self.prompts(model)

@@ -166,11 +166,7 @@ CHAT: Rules = {
 
 COMPLETIONS: Rules = {
     **_COMMON,
-    "best_of": _only(1),
-    "logprobs": _only(),
-    "echo": _OFF,
     "suffix": _only(""),
-    "add_special_tokens": _only(True),  # noqa: FBT003
 }
 
 STREAM_OPTIONS: Rules = {

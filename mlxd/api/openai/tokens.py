@@ -1,0 +1,140 @@
+"""``POST /tokenize`` and ``/detokenize``: a prompt's tokens, and the text of tokens, in the words of vLLM and of llama.cpp."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import msgspec
+from aiohttp import web
+from pydantic import Field
+
+from mlxd.api.deadline import Deadline
+from mlxd.api.keys import CONFIG, MODEL, MODELS, ReadyModel
+from mlxd.api.openai.chat import chat_request
+from mlxd.api.openai.stopping import TokenId
+from mlxd.api.openai.validation import Strict, validated
+from mlxd.config.values import UnknownFields
+from mlxd.errors import InvalidRequestError
+from mlxd.listener.body import BodyLimits, aside, read_body
+from mlxd.listener.json_text import parse_json_object
+from mlxd.wire.messages import Tokenized
+from mlxd.wire.prompts import ChatPrompt, TextPrompt
+
+_ONE_OF = "needs one of prompt, content and messages"
+_MOST_TOKENS = 1_048_576
+
+
+class TextTokens(Strict):
+    """A text whose tokens are asked for: vLLM's ``prompt``, which gets the tokenizer's own tokens unless it is told otherwise, or
+    llama.cpp's ``content``, which gets them on demand only.
+    """
+
+    model: str | None = None
+    prompt: str | None = None
+    content: str | None = None
+    add_special_tokens: bool | None = None
+    add_special: bool | None = None
+    parse_special: Literal[True] | None = None  # the spelling of a control token is that token, as in every text completion
+    return_token_strs: bool | None = None
+    with_pieces: bool | None = None
+
+    def wire_prompt(self) -> TextPrompt:
+        """Returns the text. Raises ``InvalidRequestError`` unless there is one."""
+        if (self.prompt is None) == (self.content is None):
+            raise InvalidRequestError(f"the request {_ONE_OF}", param="prompt")
+        if self.prompt is not None:
+            return TextPrompt(text=self.prompt, add_special_tokens=self.add_special_tokens is not False)
+        return TextPrompt(text=self.content or "", add_special_tokens=bool(self.add_special))
+
+
+class Told(Strict):
+    """How tokens are told: with ``with_pieces`` each as an object, with ``return_token_strs`` their texts in a list of their own."""
+
+    add_generation_prompt: bool | None = None
+    return_token_strs: bool | None = None
+    with_pieces: bool | None = None
+
+
+class IdsOfText(Strict):
+    """Tokens whose text is asked for."""
+
+    model: str | None = None
+    tokens: Annotated[list[TokenId], Field(max_length=_MOST_TOKENS)]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of a model's tokenizer."""
+
+    prompt: TextPrompt | ChatPrompt
+    told: Told | TextTokens
+
+    def answer(self, found: Tokenized, model: ReadyModel) -> dict[str, Any]:
+        """Returns the body of the answer."""
+        tokens: Sequence[Any] = found.tokens
+        if self.told.with_pieces:
+            tokens = [{"id": token, "piece": piece} for token, piece in zip(found.tokens, found.pieces, strict=True)]
+        texts = found.pieces if self.told.return_token_strs else None
+        return {"count": len(tokens), "max_model_len": model.ready.context_length, "tokens": tokens, "token_strs": texts}
+
+
+def question(body: Mapping[str, Any], model: ReadyModel, unknown: UnknownFields) -> Question:
+    """Reads what is asked. A chat may have every field that a request for its answer has, so that the same body can be sent before it.
+    Raises ``InvalidRequestError`` naming the field that is wrong or unknown.
+    """
+    if "messages" not in body:
+        asked = validated(TextTokens, body)
+        return Question(asked.wire_prompt(), asked)
+    told = validated(Told, {name: body[name] for name in Told.model_fields if name in body})
+    chat = {name: value for name, value in body.items() if name not in Told.model_fields} | {"model": model.name}
+    request = chat_request(chat if _continues(chat) else chat | {"add_generation_prompt": True}, unknown)
+    [prompt] = request.prompts(model)
+    return Question(msgspec.structs.replace(prompt, add_generation_prompt=told.add_generation_prompt is not False), told)
+
+
+def _continues(chat: Mapping[str, Any]) -> bool:
+    """Tells whether the chat says that its last message goes on; what is wrong with its messages is said later."""
+    messages = chat.get("messages")
+    last = messages[-1] if isinstance(messages, list) and messages else None
+    return bool(chat.get("continue_final_message") or (isinstance(last, dict) and last.get("prefix")))
+
+
+async def tokenize(request: web.Request) -> web.Response:
+    """Answers with the tokens of a text, or of a conversation as the model's chat template renders it. Raises ``InvalidRequestError`` for
+    what is wrong with it, and ``UnavailableError`` of every kind.
+    """
+    async with Deadline(request.app[CONFIG]().server.request_timeout).guard():
+        body, size = await _read(request)
+        model = await _model(request, body)
+        asked = await aside(size, question, body, model, request.app[CONFIG]().server.unknown_fields)
+        with_pieces = bool(asked.told.with_pieces or asked.told.return_token_strs)
+        found = await model.client.tokenize(asked.prompt, with_pieces=with_pieces)
+        return web.Response(body=msgspec.json.encode(asked.answer(found, model)), content_type="application/json")
+
+
+async def detokenize(request: web.Request) -> web.Response:
+    """Answers with the text of tokens, control tokens as they are spelled. Raises as ``tokenize``."""
+    async with Deadline(request.app[CONFIG]().server.request_timeout).guard():
+        body, size = await _read(request)
+        asked = await aside(size, validated, IdsOfText, body)
+        model = await _model(request, body)
+        text = await model.client.detokenize(asked.tokens)
+        return web.json_response({"prompt": text, "content": text})
+
+
+async def _read(request: web.Request) -> tuple[dict[str, Any], int]:
+    config = request.app[CONFIG]()
+    sent = await read_body(request, BodyLimits(max_size=config.server.max_body, setting="server.max_body"))
+    return await aside(len(sent), parse_json_object, sent), len(sent)
+
+
+async def _model(request: web.Request, body: Mapping[str, Any]) -> ReadyModel:
+    """Returns the model that is named; where none is, the only one there is, for llama.cpp's clients name none."""
+    models, name = request.app[MODELS], body.get("model")
+    configured = [status.name for status in models.statuses()]
+    if name is None and len(configured) == 1:
+        name = configured[0]
+    if not isinstance(name, str):
+        raise InvalidRequestError("model is required, and a string; GET /v1/models lists the names", param="model")
+    request[MODEL] = models.resolve(name)
+    return await models.ensure_ready(request[MODEL])
