@@ -28,16 +28,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class _Session:
-    """A request that is not over, and has ``started`` once it left the queue. ``echo`` is its prompt's text, where that is wanted; with
-    ``only_prompt`` nothing of an answer is.
-    """
+    """A request that is not over, and has ``started`` once it left the queue. ``echo`` is its prompt's text, where that is wanted."""
 
     request: EngineRequest
     output: TextOutput
     spec: OutputSpec
     logprobs: AnswerLogprobs | None
     echo: str | None
-    only_prompt: bool
     started: Started | None = None
     matched_token: int | None = None
 
@@ -124,7 +121,7 @@ class Sessions:
         output = self._answers.output(request.prompt, generate.output, self._interval)
         logprobs = None if request.logprobs is None else AnswerLogprobs(self.texts, self._answers.kinds.controls, generate.output)
         echo = await run(self.tokenizing, self._echo_text, generate, request) if generate.output.echo else None
-        self._open[generate.id] = _Session(request, output, generate.output, logprobs, echo, only_prompt=generate.max_tokens == 0)
+        self._open[generate.id] = _Session(request, output, generate.output, logprobs, echo)
         if not self._queue.put(request):
             del self._open[generate.id]  # aborted meanwhile
 
@@ -183,9 +180,6 @@ class Sessions:
         return [Echo(id=session.request.id, text=session.echo)]
 
     def _take(self, session: _Session, event: Sampled, timings: Timings) -> list[RequestEvent]:
-        if session.only_prompt:
-            self._queue.withdraw(event.id)
-            return [self._finish(session, FinishReason.LENGTH, timings)]
         told: list[RequestEvent] = []
         for token in event.with_text:
             told += self._token(session, token)

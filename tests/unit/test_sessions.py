@@ -42,9 +42,10 @@ async def play(decode=lambda tokens: "x" * len(tokens), **fields):
         sessions.open(Generate(id=name, prompt=TokenPrompt(token_ids=[1]), sampling=SamplingParams(), **{"max_tokens": 4} | fields))
     await asyncio.gather(*sessions._tasks)
     arrived = [request.id for request in queue.arrivals()]
+    tokens = 0 if fields.get("max_tokens") == 0 else 3
     deliver = [
         [Started(id=name, prompt_tokens=1, cached_tokens=0, cache=None) for name in arrived],
-        *([Sampled(name, (SampledToken(id=7),), is_end=False) for name in arrived] for _ in range(3)),
+        *([Sampled(name, (SampledToken(id=7),), is_end=False) for name in arrived] for _ in range(tokens)),
         [Ended(name, FinishReason.LENGTH) for name in arrived],
     ]
     for events in deliver:

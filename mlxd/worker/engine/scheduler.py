@@ -34,7 +34,7 @@ _MANY_RUNS = 2  # a sequence in more pieces has its blocks moved together
 @dataclass
 class Schedule:
     """The decisions of one step. ``planned`` sequences have chunks. ``out_of_room`` cannot go on, alone in a full pool; ``too_large``
-    cannot even begin, and of those with ``nothing_to_do`` nothing is to be computed.
+    cannot even begin, and of those with ``nothing_to_do`` the cache has all that is wanted.
     """
 
     chunks: list[Chunk] = field(default_factory=list)
@@ -141,15 +141,15 @@ class Scheduler:
         for sequence in heapq.merge(prefilling, list(self.waiting), key=self.waiting.rank):
             if budget.is_spent:
                 return
-            if sequence.request.max_tokens == 0 and sequence.id not in self.running and not sequence.to_compute:
-                decision.nothing_to_do.append(sequence)
-                continue
             if not (left := budget.left_for(sequence)) or (sequence.lacks_scores and decision.scored >= self._most_scored):
                 continue
             if sequence.id not in self.running:
                 if not admitting or self._waits_for_a_prefix(sequence) or sequence.in_flight:  # its last token is on its way
                     continue
                 admitting = self._admit(sequence, decision)
+                if sequence.id in self.running and not sequence.to_compute:
+                    decision.nothing_to_do.append(sequence)
+                    continue
             budget.spent += self._prefill(sequence, left, decision)
 
     def _waits_for_a_prefix(self, sequence: Sequence) -> bool:
@@ -288,7 +288,7 @@ class Scheduler:
             sequence.is_announced = True
             report.started.append(_started(sequence))
         for sequence in schedule.nothing_to_do:
-            self._end_without_tokens(sequence, report)
+            self._end_prompt(sequence, report)
         for sequence in schedule.too_large:
             report.fail([sequence.id], self._too_large(sequence))
             self.forget(sequence.id)
@@ -326,31 +326,26 @@ class Scheduler:
             if sequence.id in self.running:
                 self._manager.commit(sequence.id, sequence.tokens, min(chunk.start + chunk.count, sequence.verified))
             self._take_scores(sequence, chunk, result, report)
+            if not sequence.request.max_tokens and chunk.start + chunk.count == sequence.length - 1:
+                self._end_prompt(sequence, report)
             if chunk.samples:
                 self._take_tokens(sequence, result.sampled[chunk.sequence], report)
 
     def _take_scores(self, sequence: Sequence, chunk: Chunk, result: StepResult, report: StepReport) -> None:
         """Takes in what a chunk says of the prompt's tokens, and tells it once it is known of them all."""
-        if not sequence.request.prompt_logprobs or sequence.is_scored:
-            return
         if chunk.targets:
             before = sum(len(one.targets) for one in result.plan.chunks if one.sequence == sequence.id and one.start < chunk.start)
             sequence.take_scores(chunk.start, result.scored[sequence.id][before : before + len(chunk.targets)])
-        if not sequence.lacks_scores:
-            self._tell_scores(sequence, report)
-            if sequence.request.max_tokens == 0:
-                self._end(sequence, FinishReason.LENGTH, report)
+        self._tell_scores(sequence, report)
 
     def _tell_scores(self, sequence: Sequence, report: StepReport) -> None:
-        sequence.is_scored = True
-        report.scored.append(PromptScored(sequence.id, tuple(sequence.scores)))
+        if sequence.request.prompt_logprobs and not sequence.lacks_scores and not sequence.is_scored:
+            sequence.is_scored = True
+            report.scored.append(PromptScored(sequence.id, tuple(sequence.scores)))
 
-    def _end_without_tokens(self, sequence: Sequence, report: StepReport) -> None:
-        """Ends a sequence of which no token is wanted."""
-        sequence.cache = CacheOutcome.MISS
-        report.started.append(_started(sequence))
-        if sequence.request.prompt_logprobs:
-            self._tell_scores(sequence, report)
+    def _end_prompt(self, sequence: Sequence, report: StepReport) -> None:
+        """Ends a sequence behind whose prompt nothing is wanted."""
+        self._tell_scores(sequence, report)
         self._end(sequence, FinishReason.LENGTH, report)
 
     def _take_tokens(self, sequence: Sequence, tokens: tuple[SampledToken, ...], report: StepReport) -> None:

@@ -65,10 +65,11 @@ class Sequence:
     def to_compute(self) -> int:
         """Returns how many tokens are to be computed.
 
-        It is 0 when everything, up to ``max_tokens``, is computed or in flight: the last token's keys are never needed.
+        It is 0 when everything, up to ``max_tokens``, is computed or in flight: the last token's keys are never needed. Where nothing is
+        to be generated, that is the prompt's last one.
         """
         if self.request.max_tokens == 0:
-            return len(self.request.tokens) - 1 - self.computed if self.request.prompt_logprobs else 0
+            return len(self.request.tokens) - 1 - self.computed
         if self.generated >= self.request.max_tokens:
             return 0
         return self.length - self.computed

@@ -31,7 +31,7 @@ class PromptEncoder:
     def encode(self, prompt: Prompt, max_tokens: int | None) -> EncodedPrompt:
         """Returns the prompt's tokens. Raises ``InvalidRequestError`` for a prompt that cannot be rendered or is empty, and
         ``ContextLengthError`` for one that leaves no room for a single token. ``max_tokens`` is cut to what the context has left; where
-        it is 0, the prompt may fill the context, and the token behind it, which comes with its computation, is one that nobody is told of.
+        it is 0, the prompt may fill the context.
         """
         self._check_length(prompt)
         encoded = self._encode(prompt)
@@ -39,14 +39,14 @@ class PromptEncoder:
         if not tokens:
             raise InvalidRequestError("the prompt has no tokens", param=_field(prompt))
         self._check_known(tokens, prompt)
-        room = self._context_length - len(tokens) + (max_tokens == 0)
-        if room < 1:
+        room = self._context_length - len(tokens)
+        if room < (0 if max_tokens == 0 else 1):
             raise ContextLengthError(
                 f"the prompt has {len(tokens)} tokens, but the model's context holds {self._context_length}, "
                 "at least one of them for the answer; shorten the prompt",
                 param=_field(prompt),
             )
-        return EncodedPrompt(tokens, room if max_tokens is None else min(max(1, max_tokens), room), self._root, opening=encoded.opening)
+        return EncodedPrompt(tokens, room if max_tokens is None else min(max_tokens, room), self._root, opening=encoded.opening)
 
     def tokenize(self, prompt: Prompt) -> list[int]:
         """Returns the prompt's tokens, which may be none, or more than the context holds. Raises ``InvalidRequestError`` for a prompt that

@@ -79,7 +79,7 @@ def test_one_token_of_room_is_enough():
 
 
 def test_a_prompt_of_which_nothing_is_generated_may_fill_the_context():
-    assert encoder(context=10).encode(TokenPrompt(token_ids=[1] * 10), 0).max_tokens == 1
+    assert encoder(context=10).encode(TokenPrompt(token_ids=[1] * 10), 0).max_tokens == 0
     with pytest.raises(ContextLengthError):
         encoder(context=10).encode(TokenPrompt(token_ids=[1] * 11), 0)
 

@@ -152,16 +152,11 @@ class ContiguousRunner(EntryRunner[_Row]):
 
     def _insert(self, row: _Row, report: StepReport) -> None:
         request = row.request
-        if not request.max_tokens:
-            cache = self._outcome(request.tokens, None)
-            report.started.append(Started(id=request.id, prompt_tokens=len(request.tokens), cached_tokens=0, cache=cache))
-            report.ended[request.id] = FinishReason.LENGTH
-            return
         found = self._find(request.tokens)
         cached = found.tokens if found else 0
         (row.uid,) = self._generator.insert(
             [request.tokens[cached:]],
-            max_tokens=[request.max_tokens],
+            max_tokens=[max(1, request.max_tokens)],  # mlx-lm takes no fewer; one too many is nobody's
             caches=[found.layers] if found else None,
             all_tokens=[request.tokens[:cached]],
             samplers=[None if is_greedy(request.sampling) else RequestSampler(request.sampling)],
@@ -205,8 +200,9 @@ class ContiguousRunner(EntryRunner[_Row]):
             else:
                 del self._rows[response.uid]
             return
-        is_end = token.id in row.stream.ends
-        report.sampled.append(Sampled(request_id, (token,), is_end))
+        is_end = token.id in row.stream.ends and row.request.max_tokens > 0
+        if row.request.max_tokens:
+            report.sampled.append(Sampled(request_id, (token,), is_end))
         if response.finish_reason is not None:
             report.ended[request_id] = FinishReason.STOP if is_end else FinishReason.LENGTH
             del self._rows[response.uid]

@@ -140,14 +140,13 @@ class SimpleRunner(EntryRunner[_Waiting]):
         some layers may hold more tokens than others.
         """
         request = session.request
-        found = self._find(request.tokens) if request.max_tokens and not request.prompt_logprobs else None
+        found = self._find(request.tokens) if not request.prompt_logprobs else None
         session.begin(found or Found(make_prompt_cache(self._loaded.model), 0))
         cache = self._outcome(request.tokens, found)
         started = Started(id=request.id, prompt_tokens=len(request.tokens), cached_tokens=found.tokens if found else 0, cache=cache)
         yield StepReport(started=[started])
         try:
-            if request.max_tokens or request.prompt_logprobs:
-                yield from self._prefill(session)
+            yield from self._prefill(session)
             yield from self._decode(session) if request.max_tokens else [StepReport(ended={request.id: FinishReason.LENGTH})]
         except GeneratorExit:
             self._keep(session)

@@ -21,6 +21,7 @@ class TokenStream:
         self._request = request
         self._loaded = loaded
         self._masks = masks
+        self._taken = 0
         self._raw = None if request.logprobs is None else RawLogits(request.logprobs)
 
     @property
@@ -29,8 +30,11 @@ class TokenStream:
         return [one for one in (self._raw, self._process) if one is not None]
 
     def take(self, token: int) -> SampledToken:
-        """Returns the next token, as mlx-lm hands it out. Raises what a processor has raised, and ``NotFiniteError``."""
-        if self._process is not None and self._process.error is not None:
+        """Returns the next token, as mlx-lm hands it out: when it has computed the one behind it. Raises what a processor has raised before
+        it was sampled, and ``NotFiniteError``.
+        """
+        self._taken += 1
+        if self._process is not None and self._process.error is not None and self._taken > self._process.good:
             raise self._process.error
         number = checked(token)
         return SampledToken(number) if self._raw is None else self._raw.score(number)

@@ -36,11 +36,12 @@ def make_processors(request: EngineRequest, vocab: int, end_tokens: Collection[i
 
 class MlxLmProcessor:
     """The processors of one sequence as mlx-lm calls them: once per position, with all tokens so far. A fault is kept in
-    ``error``, for in mlx-lm's batch it would end every row; from then on logits pass unchanged.
+    ``error``, for in mlx-lm's batch it would end every row; from then on logits pass unchanged. ``good`` tokens come before it.
     """
 
     def __init__(self, processors: Sequence[LogitsProcessor]) -> None:
         self.error: Exception | None = None
+        self.good = 0
         self._processors = processors
         self._began = False
 
@@ -49,10 +50,12 @@ class MlxLmProcessor:
         if self.error is not None:
             return logits
         try:
-            return self._apply(tokens, logits)
+            processed = self._apply(tokens, logits)
         except Exception as error:  # noqa: BLE001 - whatever a processor raises is its sequence's business
             self.error = error
             return logits
+        self.good += 1
+        return processed
 
     def _apply(self, tokens: Any, logits: mx.array) -> mx.array:
         for processor in self._processors:

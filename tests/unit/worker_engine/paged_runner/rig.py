@@ -74,7 +74,7 @@ class Rig:
         tokens, request = list(self.requests[name].tokens), self.requests[name]
         while len(tokens) - len(request.tokens) < request.max_tokens:
             tokens.append(next_token(tokens, self.executor.ends_after))
-            if tokens[-1] in self.executor.end_tokens:
+            if tokens[-1] in request.ends(self.executor.end_tokens):
                 break
         return tokens[len(request.tokens) :]
 

@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from mlxd.errors import CacheTooSmallError
-from mlxd.types import FinishReason
+from mlxd.types import FinishReason, Stopping
 from tests.unit.worker_engine.paged_runner.rig import BLOCK, Rig
+from tests.unit.worker_engine.simulated_executor import prompt_score
 from tests.unit.worker_kv.media import spans
 
 
@@ -35,12 +36,14 @@ class Traffic(RuleBasedStateMachine):
     @rule(
         prompt=st.lists(st.integers(1, 2), min_size=1, max_size=24),
         pictures=st.lists(st.tuples(st.integers(0, 12), st.integers(1, 6), st.sampled_from([b"cat", b"dog"])), max_size=2),
-        max_tokens=st.integers(1, 12),
+        max_tokens=st.integers(0, 12),
         priority=st.integers(-2, 2),
+        prompt_logprobs=st.booleans(),
+        stopping=st.builds(Stopping, ignore_end=st.booleans(), token_ids=st.lists(st.integers(1, 6), max_size=1)),
     )
-    def arrive(self, prompt, pictures, max_tokens, priority):
+    def arrive(self, prompt, pictures, max_tokens, priority, **asks):
         self.names += 1
-        self.rig.add(str(self.names), prompt, max_tokens, media=spans(len(prompt), pictures), priority=priority)
+        self.rig.add(str(self.names), prompt, max_tokens, media=spans(len(prompt), pictures), priority=priority, asks=asks)
 
     @rule(steps=st.integers(1, 5))
     def step(self, steps):
@@ -82,6 +85,10 @@ class Traffic(RuleBasedStateMachine):
         for name, reason in self.rig.ended.items():
             got, want = self.rig.tokens.get(name, []), self.rig.expected(name)
             assert got == want or (got == want[: len(got)] and reason is FinishReason.LENGTH)
+            request = self.rig.requests[name]
+            scores = [prompt_score(request.tokens, at) for at in range(1, len(request.tokens))]
+            is_complete = name in self.rig.scored or got == want
+            assert [token.logprob for token in self.rig.scored.get(name, ())] == (scores if request.prompt_logprobs and is_complete else [])
         assert self.rig.manager.counts().used == 0
 
 
