@@ -86,7 +86,7 @@ def test_the_proof_holds_for_any_block_size(block_size):
 
 
 def test_a_cache_too_small_for_anything_is_an_error_of_the_configuration():
-    with pytest.raises(ConfigError, match=r"cache\.memory is 1000 bytes"):
+    with pytest.raises(ConfigError, match=r"cache\.memory is 1.0 KiB"):
         choose("llama", **PAGED, cache_bytes=1000)
 
 
