@@ -33,8 +33,16 @@ setup: $(VENV)/.installed openblas
 run: setup
 	@exec $(BIN)/mlxd --config $(CONFIG)
 
-test: $(VENV)/.dev setup prometheus lint types
-	@$(PYTEST)
+# Types are checked beside the tests, and told of behind them.
+test: $(VENV)/.dev setup prometheus lint
+	@told=$$(mktemp)
+	trap 'rm -f "$$told"' EXIT
+	$(BIN)/mypy > "$$told" 2>&1 & checking=$$!
+	failed=0
+	$(PYTEST) || failed=$$?
+	wait $$checking || failed=$$?
+	cat "$$told"
+	exit $$failed
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check .

@@ -28,37 +28,36 @@ def passages(modules, play, *, but=frozenset()):
     ``but``: names of functions that are left out, with all that is defined in them.
     """
     counts = Counter()
-    with _tracing(modules, lambda line: counts.update([line])):
+    files = {module.__file__ for module in modules}
+    with _tracing(lambda code: code.co_filename in files, lambda line: counts.update([line])):
         play()
     found = [Passage(*line, (count + 1) // 2) for line, count in counts.items()]
     return sorted(one for one in found if but.isdisjoint(one.function.split(".")))
 
 
 @contextmanager
-def fault_at(modules, passage):
-    """The line raises ``InjectedError`` once."""
-    seen = Counter()
+def fault_at(passage):
+    """The line raises ``InjectedError`` once. Only calls of its function are traced: scenarios are played hundreds of times."""
+    place, seen = (passage.file, passage.line, passage.function), Counter()
 
     def strike(line):
         seen.update([line])
-        if line == (passage.file, passage.line, passage.function) and seen[line] == passage.nth:
+        if line == place and seen[line] == passage.nth:
             raise InjectedError(str(passage))
 
-    with _tracing(modules, strike):
+    with _tracing(lambda code: (code.co_qualname, code.co_filename) == (passage.function, passage.file), strike):
         yield
 
 
 @contextmanager
-def _tracing(modules, on_line):
-    files = {module.__file__ for module in modules}
-
+def _tracing(is_traced, on_line):
     def local(frame, event, _):
         if event == "line":
             on_line((frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname))
         return local
 
     before = sys.gettrace()
-    sys.settrace(lambda frame, *_: local if frame.f_code.co_filename in files else None)
+    sys.settrace(lambda frame, *_: local if is_traced(frame.f_code) else None)
     try:
         yield
     finally:

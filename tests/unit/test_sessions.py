@@ -64,7 +64,7 @@ def test_a_fault_at_any_line_leaves_no_request_without_an_answer(caplog):
     found = passages([module], lambda: asyncio.run(play()), but=frozenset({"__init__", "open", "close", "deliver", "_try", "_enter"}))
     assert len(found) > 20
     for passage in found:
-        with fault_at([module], passage):
+        with fault_at(passage):
             said = asyncio.run(play())
         assert [len(answers(said[name])) for name in NAMES] == [1, 1], passage
         assert sum(isinstance(one, Failed) for name in NAMES for one in said[name]) == 1, passage

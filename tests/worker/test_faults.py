@@ -108,7 +108,7 @@ def test_a_fault_at_any_line_leaves_no_request_without_an_answer_and_nothing_beh
     assert len(found) > 60
     for passage in found:
         runner = make(loaded)
-        with fault_at(make.modules, passage):
+        with fault_at(passage):
             play(runner.stage)
         try:
             check(runner, expected)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 from mlxd.worker.runtime.blas import load_openblas
-from mlxd.worker.runtime.open_files import import_library
+from mlxd.worker.runtime.library_import import import_library
 
 _HAS_OPENBLAS = load_openblas()  # before anything imports MLX
 import_library()  # before anything else does

@@ -79,7 +79,7 @@ def test_a_fault_at_any_line_leaves_no_request_without_an_answer_and_nothing_beh
     assert len(found) > 150
     for passage in found:
         rig, stage = make(kind)
-        with fault_at(modules, passage):
+        with fault_at(passage):
             play(stage)
         try:
             check(rig, stage)

@@ -1,0 +1,44 @@
+"""What importing mlx_lm does to the process: it may set no limit of open files, which may be fewer than it wants, and read files once."""
+
+import subprocess
+import sys
+
+import pytest
+
+CODE = """
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))
+import mlxd.worker.runtime.start
+print(*resource.getrlimit(resource.RLIMIT_NOFILE))
+"""
+
+
+def limits_after_import(soft, hard):
+    code = CODE.format(soft=soft, hard=hard)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True).stdout.split()
+
+
+@pytest.mark.parametrize(("soft", "hard"), [(256, 1024), (3000, 4000)])
+def test_the_limit_stays_as_it_was(soft, hard):
+    assert limits_after_import(soft, hard) == [str(soft), str(hard)]
+
+
+ONCE = """
+import builtins, collections
+opened, open_file = collections.Counter(), builtins.open
+def counting(file, *arguments, **options):
+    opened.update([str(file)])
+    return open_file(file, *arguments, **options)
+builtins.open = counting
+import mlxd.worker.runtime.start, functools
+of_models = [count for file, count in opened.items() if "/transformers/models/" in file and file.count("/models/") == 1]
+print(len(of_models), sum(count > 1 for count in of_models), functools.lru_cache.__module__)
+"""
+
+
+def test_the_files_of_transformers_are_read_once():
+    done = subprocess.run([sys.executable, "-c", ONCE], capture_output=True, text=True, timeout=120, check=True)
+    files, twice, module = done.stdout.split()
+    assert int(files) > 500
+    assert int(twice) <= 0.02 * int(files)
+    assert module == "functools"
