@@ -7,7 +7,6 @@ tokens stand around both, and around all calls of an answer. V3.2 and later writ
 from typing_extensions import override
 
 from mlxd.worker.text.parsers.dsml import DsmlParser
-from mlxd.worker.text.parsers.named_calls import NamedCallsParser
 from mlxd.worker.text.parsers.script import Steps
 from mlxd.worker.text.parsers.tools import MalformedCallError
 
@@ -20,7 +19,7 @@ SEPARATOR = "<\uff5ctool\u2581sep\uff5c>"
 _FENCE = "```"
 
 
-class DeepseekParser(NamedCallsParser, DsmlParser):
+class DeepseekParser(DsmlParser):
     """A parser of sections of calls, in any of DeepSeek's forms. A call without its section is one, too."""
 
     openings = (SECTION_OPENS, CALL_OPENS, *DsmlParser.openings)

@@ -1,15 +1,15 @@
 """The parser of calls in tags: Hermes 2 Pro and later, Qwen 2.5 and 3, and many that follow them.
 
-``<tool_call>{"name": "f", "arguments": {"a": 1}}</tool_call>``, once for each call.
+``<tool_call>{"name": "f", "arguments": {"a": 1}}</tool_call>``, once for each call. Qwen2.5-Coder often leaves the tags out.
 """
 
 from typing_extensions import override
 
-from mlxd.worker.text.parsers.json_calls import JsonCallsParser
+from mlxd.worker.text.parsers.bare_calls import BareCallsParser
 from mlxd.worker.text.parsers.script import Steps
 
 
-class HermesParser(JsonCallsParser):
+class HermesParser(BareCallsParser):
     """A parser of JSON objects in tags. A tag may hold several objects or an array of them, and may lack its end where the next begins or
     the answer ends. Braces too many behind an object are dropped.
     """
@@ -33,8 +33,10 @@ class HermesParser(JsonCallsParser):
         if self._source.is_ended and self.closings[0].startswith(self._source.text):
             self._source.read(len(self._source.text))
             return True
-        if self._source.text[0] not in "{[":
-            if not self._source.text.startswith(self.openings):
-                self._warn("text between a call and the end of its tag is content")
-            return True
-        return False
+        if self._source.text[0] in "{[":
+            return False
+        while any(self._source.may_become(opening) for opening in self.openings):
+            yield
+        if not self._source.text.startswith(self.openings):
+            self._warn("text between a call and the end of its tag is content")
+        return True

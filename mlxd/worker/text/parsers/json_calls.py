@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlxd.worker.text.parsers.json_scanner import JsonScanner
+from mlxd.worker.text.parsers.named_calls import NamedCallsParser
 from mlxd.worker.text.parsers.script import Steps
-from mlxd.worker.text.parsers.tools import MalformedCallError, ToolsParser
+from mlxd.worker.text.parsers.tools import MalformedCallError
+
+_OTHER_KEYS = ("type", "id", "tool_call_id")  # that a call may have and say nothing here
 
 
 @dataclass
@@ -18,26 +21,27 @@ class _Draft:
     is_told: bool = False
 
 
-class JsonCallsParser(ToolsParser):
-    """A parser of calls that are JSON objects. Their members may come in any order; those that say nothing of the call are skipped.
-
-    A call is told once its arguments begin to be a JSON object, and then streams.
-    """
+class JsonCallsParser(NamedCallsParser):
+    """A parser of calls that are JSON objects. Their members may come in any order; those that say nothing of the call are skipped."""
 
     names: tuple[str, ...] = ("name", "function")
     keys: tuple[str, ...] = ("arguments", "parameters")
+    allows_other_keys = True  # and objects without arguments
 
     def _calls_json(self, *markers: str) -> Steps[None]:
         """Reads one call's object or an array of them, which follow ``markers``."""
-        if not (yield from self._next_is("[")):
+        if (yield from self._next_is("[")):
+            yield from self._array(*markers)
+        else:
             yield from self._object(markers)
-            return
+
+    def _array(self, *markers: str) -> Steps[None]:
+        """Reads an array whose bracket is read. One without its end loses nothing, as every call in it is whole."""
         yield from self._space()
-        while not (yield from self._next_is("]")):
+        while True:
             yield from self._object(markers)
-            yield from self._space()
-            if not (yield from self._next_is(",")):
-                yield from self._next_is("]")  # every call is whole, so an array without its end loses nothing
+            if not (yield from self._next_behind_space(",")):
+                yield from self._next_behind_space("]")
                 return
             yield from self._space()
 
@@ -48,9 +52,8 @@ class JsonCallsParser(ToolsParser):
         yield from self._space()
         while not (yield from self._next_is("}")):
             yield from self._member(draft, markers)
-            yield from self._space()
-            if not (yield from self._next_is(",")):
-                if not (yield from self._next_is("}")) and not draft.is_told:
+            if not (yield from self._next_behind_space(",")):
+                if not (yield from self._next_behind_space("}")) and not draft.is_told:
                     raise MalformedCallError("its JSON is malformed, or cut off")
                 break
             yield from self._space()
@@ -59,63 +62,56 @@ class JsonCallsParser(ToolsParser):
     def _finish_object(self, draft: _Draft, markers: tuple[str, ...]) -> None:
         if draft.name is None:
             raise MalformedCallError("it has no name")
+        if draft.arguments is None and not draft.is_told and not self.allows_other_keys:
+            raise MalformedCallError("it has no arguments")
         if not draft.is_told:
             self._begin(draft.name, *markers)
             self._argue(draft.arguments or "")
-        self._end()
+            self._end()
+        self._drop()
 
     def _member(self, draft: _Draft, markers: tuple[str, ...]) -> Steps[None]:
-        key = yield from self._json_value()
-        if not isinstance(key, str):
+        key = yield from self._json_text()
+        if not key.startswith('"'):
             raise MalformedCallError("its JSON is malformed")
         yield from self._space()
         yield from self._require(":")
         yield from self._space()
-        is_object = yield from self._is_object()
+        yield from self._read_member(draft, _loads(key), markers)
+
+    def _read_member(self, draft: _Draft, key: str, markers: tuple[str, ...]) -> Steps[None]:
+        is_object = (yield from self._more()) and self._source.text[0] == "{"
+        if not self.allows_other_keys and key not in {*self.names, *self.keys, *_OTHER_KEYS}:
+            raise MalformedCallError(f"{key!r} is no part of a call")
         if is_object and key in self.keys and draft.name is not None and draft.arguments is None and not draft.is_told:
-            yield from self._stream(draft, draft.name, markers)
+            yield from self._arguments_object(draft.name, *markers)
+            draft.is_told = True
         else:
-            yield from self._keep(draft, key)
+            self._keep(draft, key, (yield from self._json_text()))
 
-    def _is_object(self) -> Steps[bool]:
-        return (yield from self._more()) and self._source.text[0] == "{"
-
-    def _keep(self, draft: _Draft, key: str) -> Steps[None]:
-        """Reads a member that does not stream."""
-        value = yield from self._json_value()
-        if key in self.names and isinstance(value, dict):
-            self._keep_function(draft, value)
-        elif key in self.names and draft.name is None and isinstance(value, str):
-            self._require_offered(value)
-            draft.name = value
+    def _keep(self, draft: _Draft, key: str, text: str) -> None:
+        """Takes a member that does not stream."""
+        if key in self.names and text.startswith("{"):
+            self._keep_function(draft, _loads(text))
+        elif key in self.names and draft.name is None:
+            draft.name = self._name_in(text)
         elif key in self.keys and draft.arguments is None and not draft.is_told:
-            draft.arguments = _arguments(value)
+            draft.arguments = _arguments(text)
+
+    def _name_in(self, text: str) -> str:
+        name = _loads(text)
+        if not isinstance(name, str):
+            raise MalformedCallError("its name is no string")
+        self._require_offered(name)
+        return name
 
     def _keep_function(self, draft: _Draft, function: dict[str, Any]) -> None:
         """Takes a call in OpenAI's own form, {"function": {"name": …, "arguments": …}}."""
         for key, value in function.items():
-            if key == "name" and draft.name is None and isinstance(value, str):
+            if key in self.names and draft.name is None and isinstance(value, str):
                 draft.name = value
             elif key in self.keys and draft.arguments is None:
-                draft.arguments = _arguments(value)
-
-    def _stream(self, draft: _Draft, name: str, markers: tuple[str, ...]) -> Steps[None]:
-        """Reads the arguments of a call whose name is known, and tells them as they come."""
-        scanner, ready = JsonScanner(), ""
-        while not scanner.is_done:
-            if not (yield from self._more()):
-                raise MalformedCallError("they are cut off")
-            size, text = scanner.push(self._source.text)
-            self._source.read(size)
-            ready += text
-            if not draft.is_told and ready[1:].strip():
-                draft.is_told = True
-                self._begin(name, *markers)
-            if draft.is_told:
-                self._argue(ready)
-                ready = ""
-            if scanner.is_broken:
-                raise MalformedCallError("its JSON is malformed")
+                draft.arguments = _arguments(json.dumps(value, ensure_ascii=False))
 
     # ---- JSON ----
 
@@ -123,29 +119,26 @@ class JsonCallsParser(ToolsParser):
         if not (yield from self._next_is(literal)):
             raise MalformedCallError(f"{literal!r} is missing" if self._source.text else "it is cut off")
 
-    def _json_value(self) -> Steps[Any]:
-        """Reads a whole JSON value and returns it."""
+    def _json_text(self) -> Steps[str]:
+        """Reads a whole JSON value and returns it as it is to be told."""
         scanner, written = JsonScanner(), ""
         while not scanner.is_done:
-            if not (yield from self._more()):
-                raise MalformedCallError("it is cut off")
-            size, text = scanner.push(self._source.text)
-            self._source.read(size)
-            written += text
             if scanner.is_broken:
                 raise MalformedCallError("its JSON is malformed")
-        return _loads(written)
+            written += yield from self._scan(scanner)
+        return written
 
 
-def _arguments(value: Any) -> str:
+def _arguments(text: str) -> str:
     """Returns the JSON text of a call's arguments, which may be an object, the text of one, or nothing."""
+    value = _loads(text)
     if value is None or value == "":
         return "{}"
     if isinstance(value, str):
-        value = _loads(value)
+        text, value = value, _loads(value)
     if not isinstance(value, dict):
         raise MalformedCallError("its arguments are no JSON object")
-    return json.dumps(value, ensure_ascii=False)
+    return text
 
 
 def _loads(text: str) -> Any:

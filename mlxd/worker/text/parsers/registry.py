@@ -13,8 +13,11 @@ from mlxd.worker.text.parsers.gemma import GemmaChannelParser, GemmaParser
 from mlxd.worker.text.parsers.glm import GlmParser
 from mlxd.worker.text.parsers.harmony import HarmonyParser
 from mlxd.worker.text.parsers.hermes import HermesParser
+from mlxd.worker.text.parsers.json_bare import JsonParser
 from mlxd.worker.text.parsers.kimi import KimiParser
+from mlxd.worker.text.parsers.longcat import LongcatParser
 from mlxd.worker.text.parsers.minimax import MinimaxParser
+from mlxd.worker.text.parsers.mistral import MistralParser
 from mlxd.worker.text.parsers.parser import OutputParser
 from mlxd.worker.text.parsers.plain import PlainParser
 from mlxd.worker.text.parsers.pythonic import PythonicParser
@@ -25,6 +28,9 @@ from mlxd.worker.text.shapes import Shapes
 
 TOOLS: Mapping[ToolShape, Callable[[ToolRules], ToolsParser]] = {
     ToolShape.HERMES: HermesParser,
+    ToolShape.JSON: JsonParser,
+    ToolShape.MISTRAL: MistralParser,
+    ToolShape.LONGCAT: LongcatParser,
     ToolShape.QWEN_XML: QwenXmlParser,
     ToolShape.GLM: GlmParser,
     ToolShape.PYTHONIC: PythonicParser,

@@ -53,6 +53,11 @@ def text(name, written, **rest):
     return Case(name, written, content=written, **rest)
 
 
+def broken(name, written, arguments):
+    """An answer that is a call of "weather" whose arguments never become JSON."""
+    return Case(name, written, calls=[("weather", arguments)], warns=True)
+
+
 @dataclass(frozen=True)
 class Told:
     """What a parser told, joined."""

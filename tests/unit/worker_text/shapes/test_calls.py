@@ -4,7 +4,20 @@ import pytest
 
 from mlxd.types import ToolShape
 from mlxd.worker.text.parsers.registry import TOOLS
-from tests.unit.worker_text.shapes import cohere, deepseek, gemma, glm, kimi, minimax, pythonic, qwen_xml
+from tests.unit.worker_text.shapes import (
+    cohere,
+    deepseek,
+    gemma,
+    glm,
+    hermes,
+    json_bare,
+    kimi,
+    longcat,
+    minimax,
+    mistral,
+    pythonic,
+    qwen_xml,
+)
 from tests.unit.worker_text.shapes.case import RULES, check, cut, read
 
 CORPORA = {
@@ -12,8 +25,12 @@ CORPORA = {
     ToolShape.DEEPSEEK: deepseek.CASES,
     ToolShape.GEMMA: gemma.CASES,
     ToolShape.GLM: glm.CASES,
+    ToolShape.HERMES: hermes.CASES,
+    ToolShape.JSON: json_bare.CASES,
     ToolShape.KIMI: kimi.CASES,
+    ToolShape.LONGCAT: longcat.CASES,
     ToolShape.MINIMAX: minimax.CASES,
+    ToolShape.MISTRAL: mistral.CASES,
     ToolShape.PYTHONIC: pythonic.CASES,
     ToolShape.QWEN_XML: qwen_xml.CASES,
 }
