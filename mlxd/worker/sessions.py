@@ -210,15 +210,12 @@ class Sessions:
     def _finish(self, session: _Session, reason: FinishReason, timings: Timings) -> Finished:
         del self._open[session.request.id]
         last: Piece = session.output.finish()
-        reason = FinishReason.STOP if session.output.matched_stop is not None else reason
-        cached = session.started.cached_tokens if session.started else 0
-        usage = Usage(prompt_tokens=len(session.request.tokens), completion_tokens=session.output.tokens, cached_tokens=cached)
         return Finished(
             id=session.request.id,
             parts=last.parts,
             tokens=last.tokens,
-            reason=reason,
-            usage=usage,
+            reason=_reason(session.output, reason),
+            usage=_usage(session),
             timings=timings,
             matched_stop=session.output.matched_stop,
             matched_token=session.matched_token,
@@ -229,3 +226,19 @@ class Sessions:
 
     def _fail(self, request_id: str, error: MlxdError) -> None:
         self._send(Events(events=[Failed(id=request_id, error=ErrorInfo.of(error))]))
+
+
+def _reason(output: TextOutput, reason: FinishReason) -> FinishReason:
+    """Returns why an answer ended of which the engine says ``reason``."""
+    if output.matched_stop is not None:
+        return FinishReason.STOP
+    return FinishReason.TOOL_CALLS if reason is FinishReason.STOP and output.has_calls else reason
+
+
+def _usage(session: _Session) -> Usage:
+    return Usage(
+        prompt_tokens=len(session.request.tokens),
+        completion_tokens=session.output.tokens,
+        cached_tokens=session.started.cached_tokens if session.started else 0,
+        reasoning_tokens=session.output.reasoning_tokens,
+    )

@@ -12,6 +12,7 @@ from mlxd.worker.text.parsers.plain import PlainParser
 from mlxd.worker.text.parsers.registry import parser_for
 from mlxd.worker.text.shape_rules import REASONING_RULES
 from mlxd.worker.text.shapes import Shapes
+from mlxd.worker.text.stop_strings import Include
 from mlxd.worker.text.token_kinds import TokenKinds
 
 
@@ -28,7 +29,8 @@ class AnswerReader:
     def output(self, prompt: EncodedPrompt, spec: OutputSpec, interval: int) -> TextOutput:
         """Returns the output of an answer to ``prompt``, which may have opened a part of it. ``interval`` is in tokens."""
         parser = PlainParser() if spec.is_raw else self._parser(prompt, spec)
-        return TextOutput(self.decode, prompt.tokens, spec.stop, interval, Reading(parser, self.kinds))
+        include = Include.BEHIND if spec.include_stop else Include.BEFORE
+        return TextOutput(self.decode, prompt.tokens, spec.stop, interval, Reading(parser, self.kinds, include, spec.special_tokens))
 
     def _parser(self, prompt: EncodedPrompt, spec: OutputSpec) -> OutputParser:
         shapes = _shapes_of(self.kinds.controls.values()) if self.shapes is None else self.shapes

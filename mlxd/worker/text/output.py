@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from mlxd.wire.parts import Part, Text, content_of, joined, text_parts
+from mlxd.wire.parts import Part, Text, ToolCallBegun, content_of, joined, text_parts
 from mlxd.worker.text.detokenizer import Detokenizer
-from mlxd.worker.text.parsers.parser import Hidden, OutputParser, Parsed
+from mlxd.worker.text.parsers.parser import Hidden, Marker, OutputParser, Parsed
 from mlxd.worker.text.parsers.plain import PlainParser
-from mlxd.worker.text.stop_strings import StopStrings
+from mlxd.worker.text.reasoning_tokens import ReasoningTokens
+from mlxd.worker.text.stop_strings import Include, StopStrings
 from mlxd.worker.text.token_kinds import TokenKinds
 
 
@@ -30,6 +31,8 @@ class Reading:
 
     parser: OutputParser = field(default_factory=PlainParser)
     kinds: TokenKinds = field(default_factory=TokenKinds)
+    include_stop: Include = Include.BEFORE
+    shows_controls: bool = False  # the spelling of control tokens that mean nothing to the parser is content
 
 
 class TextOutput:
@@ -51,14 +54,27 @@ class TextOutput:
         self._kinds = reading.kinds
         self._parser = reading.parser
         self._detokenizer = Detokenizer(decode, prompt, self._kinds)
-        self._stops = StopStrings(stops)
+        self._shows_controls = reading.shows_controls
+        self._stops = StopStrings(stops, reading.include_stop)
+        self._reasoning = ReasoningTokens()
         self._parts: list[Part] = []
+        self._has_calls = False
         self._pending = 0  # tokens not delivered yet
 
     @property
     def matched_stop(self) -> str | None:
         """Returns the stop string that was found: the request is over then, whatever the engine still computes. None until one is found."""
         return self._stops.matched
+
+    @property
+    def has_calls(self) -> bool:
+        """Returns whether the answer calls a tool."""
+        return self._has_calls
+
+    @property
+    def reasoning_tokens(self) -> int:
+        """Returns how many of the tokens so far were reasoning, as ``ReasoningTokens`` counts them."""
+        return self._reasoning.count
 
     @property
     def warnings(self) -> Sequence[str]:
@@ -80,23 +96,31 @@ class TextOutput:
         self._count()
 
     def finish(self) -> Piece:
-        """Returns everything not delivered yet. Nothing is lost, and nothing of a stop string is shown."""
-        self._add(self._parser.push(self._detokenizer.flush()))
-        self._add(self._parser.finish())
+        """Returns everything not delivered yet. Nothing is lost, and nothing of a stop string is shown that was not asked for."""
+        parsed = self._parser.push(self._detokenizer.flush())
+        self._add(parsed)
+        if self.matched_stop is None:
+            last = self._parser.finish()
+            self._add(last)
+            parsed += last
+        self._reasoning.push_rest(parsed)
         self._parts += text_parts(self._stops.flush())
         return self._take()
 
     def _read(self, token: int) -> None:
         spelling = self._kinds.controls.get(token)
-        if spelling is None:
-            self._add(self._parser.push(self._detokenizer.push(token)))
-        else:
-            self._read_control(spelling)
+        parsed = self._parser.push(self._detokenizer.push(token) if spelling is None else self._detokenizer.flush())
+        if spelling is not None:
+            parsed += self._control(spelling)
+        self._reasoning.push(parsed)
+        self._add(parsed)
 
-    def _read_control(self, spelling: str) -> None:
+    def _control(self, spelling: str) -> list[Parsed]:
         """Passes on a control token, behind which no character goes on."""
-        self._add(self._parser.push(self._detokenizer.flush()))
-        self._add(self._parser.control(spelling))
+        parsed = self._parser.control(spelling)
+        if self._shows_controls and parsed[-1:] == [Hidden(spelling)]:
+            return [*parsed[:-1], *self._parser.push(spelling)]
+        return parsed
 
     def _add(self, parsed: Iterable[Parsed]) -> None:
         """Adds parts. Stop strings end content only, and no part of another kind overtakes content that was held back."""
@@ -105,10 +129,13 @@ class TextOutput:
                 return
             if isinstance(one, Text):
                 self._parts += text_parts(self._stops.push(one.text))
+            elif isinstance(one, Marker):
+                self._parts += text_parts(self._stops.push_marker(one.text))
             elif isinstance(one, Hidden):
                 self._parts += text_parts(self._stops.push_hidden(one.text))
             else:
                 self._parts += [*text_parts(self._stops.flush()), one]
+                self._has_calls = self._has_calls or isinstance(one, ToolCallBegun)
 
     def _count(self) -> None:
         self.tokens += 1

@@ -1,20 +1,31 @@
 """Stop strings: found wherever they lie across tokens, and never shown."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from enum import Enum
+
+
+class Include(Enum):
+    """What of a stop string an answer has."""
+
+    BEFORE = "it ends before the stop string"
+    BEHIND = "it ends behind it"
 
 
 class StopStrings:
     """A filter that is fed what the model wrote, and gives back what surely belongs to the answer. ``matched`` is the stop string that
     ended it.
 
-    A stop string may lie in text that is not shown, such as the spelling of control tokens, or across it.
+    A stop string may lie in text that is not shown, such as the spelling of control tokens, or across it; of a section's marker it holds
+    all or nothing. ``include`` says whether it is part of the answer.
     """
 
-    def __init__(self, stops: Sequence[str]) -> None:
+    def __init__(self, stops: Sequence[str], include: Include = Include.BEFORE) -> None:
         self._stops = tuple(stop for stop in stops if stop)
+        self._include = include
         self._longest = max((len(stop) for stop in self._stops), default=1)
         self._held = ""  # could be the beginning of a stop string
         self._hidden: list[range] = []  # of ``_held``, what is not shown
+        self._whole: list[range] = []  # of ``_held``, in what no stop string begins or ends
         self.matched: str | None = None
 
     def push(self, text: str) -> str:
@@ -23,14 +34,10 @@ class StopStrings:
             return ""
         self._held += text
         # The first to be complete wins, of these the longest: so the answer does not depend on how the text is cut into tokens.
-        found = min(
-            ((at, stop) for stop in self._stops if (at := self._held.find(stop)) >= 0),
-            default=None,
-            key=lambda item: (item[0] + len(item[1]), item[0]),
-        )
+        found = min(self._found(), default=None, key=lambda one: (one.stop, one.start))
         if found is not None:
-            at, self.matched = found
-            return self._take(at)
+            self.matched = self._held[found.start : found.stop]
+            return self._take(found.stop if self._include is Include.BEHIND else found.start)
         return self._take(len(self._held) - self._undecided())
 
     def push_hidden(self, text: str) -> str:
@@ -40,9 +47,25 @@ class StopStrings:
             return self.push(text)
         return ""
 
+    def push_marker(self, text: str) -> str:
+        """Takes a section's marker, which is not shown, and returns what may be shown now of the text before it."""
+        if self.matched is None and self._stops:
+            self._whole.append(range(len(self._held), len(self._held) + len(text)))
+        return self.push_hidden(text)
+
     def flush(self) -> str:
         """Returns what was held back, which at the end was no stop string after all."""
         return self._take(len(self._held)) if self.matched is None else ""
+
+    def _found(self) -> Iterator[range]:
+        for stop in self._stops:
+            at = self._held.find(stop)
+            while at >= 0:
+                found = range(at, at + len(stop))
+                if not any(_cuts(found, whole) for whole in self._whole):
+                    yield found
+                    break
+                at = self._held.find(stop, at + 1)
 
     def _take(self, size: int) -> str:
         """Returns the shown part of the first ``size`` characters of what is held; they are held no longer."""
@@ -52,7 +75,8 @@ class StopStrings:
             begin = min(size, hidden.stop)
         shown += self._held[begin:size]
         self._held = self._held[size:]
-        self._hidden = [range(max(0, one.start - size), one.stop - size) for one in self._hidden if one.stop > size]
+        self._hidden = [range(max(0, one.start), one.stop) for one in _behind(self._hidden, size)]
+        self._whole = _behind(self._whole, size)
         return shown
 
     def _undecided(self) -> int:
@@ -61,3 +85,12 @@ class StopStrings:
             if any(stop.startswith(self._held[-size:]) for stop in self._stops):
                 return size
         return 0
+
+
+def _cuts(found: range, whole: range) -> bool:
+    """Returns whether ``found`` begins or ends inside ``whole``."""
+    return whole.start < found.start < whole.stop or whole.start < found.stop < whole.stop
+
+
+def _behind(ranges: Sequence[range], size: int) -> list[range]:
+    return [range(one.start - size, one.stop - size) for one in ranges if one.stop > size]

@@ -3,7 +3,7 @@
 from typing_extensions import override
 
 from mlxd.worker.encoded_prompt import Opening
-from mlxd.worker.text.parsers.parser import Marker, Parsed
+from mlxd.worker.text.parsers.parser import Parsed, ReasoningMarker
 from mlxd.worker.text.parsers.script import ScriptParser, Steps
 from mlxd.worker.text.shape_rules import Markers
 
@@ -53,7 +53,7 @@ class BlockParser(ScriptParser):
     def _mark(self, marker: str) -> Steps[None]:
         """Drops a marker that was read, with the new lines behind it."""
         self._drop()
-        self._emit(Marker(marker))
+        self._emit(ReasoningMarker(marker))
         yield from self._while(lambda one: one in "\r\n")
         self._drop()
 

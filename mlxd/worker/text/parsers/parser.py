@@ -22,6 +22,11 @@ class Marker(Hidden):
 Parsed = Part | Hidden
 
 
+@dataclass(frozen=True)
+class ReasoningMarker(Marker):
+    """The marker before or behind reasoning."""
+
+
 class OutputParser(Protocol):
     """A parser turns one answer into parts. However its text is cut into pieces, the parts say the same when joined. Whatever a model
     writes, a parser raises nothing, and what it cannot read is content.
