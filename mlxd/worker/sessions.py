@@ -232,7 +232,7 @@ def _reason(output: TextOutput, reason: FinishReason) -> FinishReason:
     """Returns why an answer ended of which the engine says ``reason``."""
     if output.matched_stop is not None:
         return FinishReason.STOP
-    return FinishReason.TOOL_CALLS if reason is FinishReason.STOP and output.has_calls else reason
+    return FinishReason.TOOL_CALLS if reason is FinishReason.STOP and output.calls_tools else reason
 
 
 def _usage(session: _Session) -> Usage:

@@ -58,7 +58,7 @@ class TextOutput:
         self._stops = StopStrings(stops, reading.include_stop)
         self._reasoning = ReasoningTokens()
         self._parts: list[Part] = []
-        self._has_calls = False
+        self._calls_tools = False
         self._pending = 0  # tokens not delivered yet
 
     @property
@@ -67,9 +67,9 @@ class TextOutput:
         return self._stops.matched
 
     @property
-    def has_calls(self) -> bool:
+    def calls_tools(self) -> bool:
         """Returns whether the answer calls a tool."""
-        return self._has_calls
+        return self._calls_tools
 
     @property
     def reasoning_tokens(self) -> int:
@@ -135,7 +135,7 @@ class TextOutput:
                 self._parts += text_parts(self._stops.push_hidden(one.text))
             else:
                 self._parts += [*text_parts(self._stops.flush()), one]
-                self._has_calls = self._has_calls or isinstance(one, ToolCallBegun)
+                self._calls_tools = self._calls_tools or isinstance(one, ToolCallBegun)
 
     def _count(self) -> None:
         self.tokens += 1

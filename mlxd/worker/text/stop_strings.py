@@ -82,7 +82,9 @@ class StopStrings:
     def _undecided(self) -> int:
         """Returns the length of the longest end of what is held that begins a stop string."""
         for size in range(min(self._longest - 1, len(self._held)), 0, -1):
-            if any(stop.startswith(self._held[-size:]) for stop in self._stops):
+            begin = len(self._held) - size
+            is_inside = any(whole.start < begin < whole.stop for whole in self._whole)
+            if not is_inside and any(stop.startswith(self._held[begin:]) for stop in self._stops):
                 return size
         return 0
 
