@@ -9,6 +9,8 @@ from aiohttp import web
 
 from mlxd.api.keys import MODEL, MODELS
 from mlxd.control.model.status import ModelStatus
+from mlxd.types import Ability, ReasoningShape, ToolShape
+from mlxd.wire.messages import Ready
 
 
 async def list_models(request: web.Request) -> web.Response:
@@ -25,7 +27,10 @@ async def show_model(request: web.Request) -> web.Response:
 
 
 def _body(status: ModelStatus, name: str) -> dict[str, Any]:
-    """Returns OpenAI's model object, and what operators like to know (``state``, ``aliases``, ``context_length``) beside it."""
+    """Returns OpenAI's model object, and beside it what operators and front ends like to know: ``max_model_len`` is vLLM's name of the
+    context's length. What only a loaded model knows is null before.
+    """
+    context = status.ready.context_length if status.ready else status.config.context_length
     return {
         "id": name,
         "object": "model",
@@ -34,5 +39,20 @@ def _body(status: ModelStatus, name: str) -> dict[str, Any]:
         "root": status.name,
         "state": status.state.value,
         "aliases": list(status.config.aliases),
-        "context_length": status.ready.context_length if status.ready else status.config.context_length,
+        "context_length": context,
+        "max_model_len": context,
+        "capabilities": _capabilities(status.ready) if status.ready else None,
+    }
+
+
+def _capabilities(ready: Ready) -> dict[str, Any]:
+    """Returns what can be asked of the model; of tools and reasoning, how it writes them."""
+    facts, abilities = ready.facts, ready.abilities
+    return {
+        "chat": facts.chat_template is not None,
+        "tools": None if facts.tools is ToolShape.NONE else facts.tools.value,
+        "reasoning": None if facts.reasoning is ReasoningShape.NONE else facts.reasoning.value,
+        "structured_output": Ability.CONSTRAINTS in abilities,
+        "logprobs": Ability.LOGPROBS in abilities,
+        "prompt_logprobs": Ability.PROMPT_LOGPROBS in abilities,
     }

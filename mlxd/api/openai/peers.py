@@ -112,8 +112,8 @@ _LLAMA_SAMPLING = frozenset(
 
 LLAMA_CPP = Peer(
     name="llama.cpp",
-    source="`tools/server` and its README",
-    others=IGNORED,
+    source="`tools/server/server-task.cpp` and `utils.hpp`; what else it takes was not read",
+    others=UNKNOWN,
     chat={
         *_EVERYWHERE,
         *_PENALTIES,
@@ -126,9 +126,7 @@ LLAMA_CPP = Peer(
         "best_of": REFUSED,
         "suffix": REFUSED,
         "echo": REFUSED,
-        "n": "1 only before 2026",
-        "max_completion_tokens": UNKNOWN,
-        "reasoning_effort": UNKNOWN,
+        "n": "1 only in older versions",
         "logprobs": "in a shape of its own for completions",
         "id_slot": "which slot computes it",
     },

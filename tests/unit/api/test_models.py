@@ -1,9 +1,20 @@
 """The list of models, one model, and the health of the listener."""
 
+import msgspec
 import pytest
 
-from mlxd.types import ModelState
+from mlxd.types import Ability, ModelState, ReasoningShape, ToolShape
+from mlxd.wire.model_facts import ModelFacts
 from tests.support.fake_registry import CREATED
+
+CAPABILITIES = {
+    "chat": False,
+    "tools": None,
+    "reasoning": None,
+    "structured_output": True,
+    "logprobs": True,
+    "prompt_logprobs": True,
+}
 
 
 async def get(server, path):
@@ -27,6 +38,8 @@ async def test_list(server):
                 "state": "ready",
                 "aliases": ["small"],
                 "context_length": 2048,
+                "max_model_len": 2048,
+                "capabilities": CAPABILITIES,
             },
             {
                 "id": "small",
@@ -37,6 +50,8 @@ async def test_list(server):
                 "state": "ready",
                 "aliases": ["small"],
                 "context_length": 2048,
+                "max_model_len": 2048,
+                "capabilities": CAPABILITIES,
             },
             {
                 "id": "org/big",
@@ -47,8 +62,23 @@ async def test_list(server):
                 "state": "loading",
                 "aliases": [],
                 "context_length": 512,
+                "max_model_len": 512,
+                "capabilities": None,
             },
         ],
+    }
+
+
+async def test_what_a_loaded_model_can_do(server):
+    facts = ModelFacts(chat_template="chat_template.jinja", tools=ToolShape.HERMES, reasoning=ReasoningShape.THINK)
+    server.model.ready = msgspec.structs.replace(server.model.ready, facts=facts, abilities=[Ability.LOGPROBS])
+    _, body = await get(server, "/v1/models/small")
+    assert body["capabilities"] == CAPABILITIES | {
+        "chat": True,
+        "tools": "hermes",
+        "reasoning": "think",
+        "structured_output": False,
+        "prompt_logprobs": False,
     }
 
 
