@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from mlxd.wire.output_spec import ToolRules
 from mlxd.worker.encoded_prompt import Opening
-from mlxd.worker.text.parsers.blocks import BlockParser
+from mlxd.worker.text.parsers.blocks import BlockParser, CallsInside
 from mlxd.worker.text.parsers.cursor import Cursor
 from mlxd.worker.text.parsers.gemma_values import DELIMITERS, GemmaValues
 from mlxd.worker.text.parsers.script import Steps
@@ -64,8 +64,8 @@ class GemmaParser(ToolsParser):
 class GemmaChannelParser(BlockParser):
     """A parser of reasoning in the channel "thought" of Gemma 4."""
 
-    def __init__(self, opening: Opening = Opening.NONE, interrupts: frozenset[str] = frozenset()) -> None:
-        super().__init__(_CHANNEL, opening, interrupts)
+    def __init__(self, opening: Opening = Opening.NONE, calls: CallsInside | None = None) -> None:
+        super().__init__(_CHANNEL, opening, calls)
 
     @override
     def _mark(self, marker: str) -> Steps[None]:

@@ -23,6 +23,7 @@ class MistralParser(JsonCallsParser):
 
     openings = ("[TOOL_CALLS]",)
     markers = frozenset({*openings, _ARGUMENTS, _ID})
+    interrupts = frozenset(openings)
     new_id = staticmethod(short_id)
 
     @override

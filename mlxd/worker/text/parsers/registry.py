@@ -1,11 +1,12 @@
 """Which parser reads which shape."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from mlxd.types import ReasoningShape, ToolShape
 from mlxd.wire.output_spec import ToolRules
 from mlxd.worker.encoded_prompt import Opening
-from mlxd.worker.text.parsers.blocks import BlockParser
+from mlxd.worker.text.parsers.blocks import BlockParser, CallsInside
 from mlxd.worker.text.parsers.cohere import CohereParser, CohereTextParser
 from mlxd.worker.text.parsers.composed import ComposedParser
 from mlxd.worker.text.parsers.deepseek import DeepseekParser
@@ -46,14 +47,16 @@ def parser_for(shapes: Shapes, rules: ToolRules | None, opening: Opening) -> Out
     """Returns the parser of one answer. Without ``rules`` nothing in it is a call."""
     if ReasoningShape.HARMONY in {shapes.reasoning, shapes.tools}:
         return HarmonyParser(rules)
-    tools = TOOLS[shapes.tools](rules) if rules is not None and shapes.tools in TOOLS else None
+    new_tools = partial(TOOLS[shapes.tools], rules) if rules is not None and shapes.tools in TOOLS else None
+    tools = new_tools() if new_tools else None
     inner = tools or (CohereTextParser() if shapes.tools is ToolShape.COHERE else PlainParser())
-    reasoning = _reasoning(shapes, opening, tools.interrupts if tools else frozenset())
+    calls = CallsInside(tools.openings, tools.interrupts, new_tools) if tools and new_tools else None
+    reasoning = _reasoning(shapes, opening, calls)
     return ComposedParser(reasoning, inner) if reasoning else inner
 
 
-def _reasoning(shapes: Shapes, opening: Opening, interrupts: frozenset[str]) -> OutputParser | None:
+def _reasoning(shapes: Shapes, opening: Opening, calls: CallsInside | None) -> OutputParser | None:
     if shapes.reasoning is ReasoningShape.GEMMA:
-        return GemmaChannelParser(opening, interrupts)
+        return GemmaChannelParser(opening, calls)
     block = shapes.thinking or next(iter(THINKING[shapes.reasoning]), None)
-    return BlockParser(block, opening, interrupts) if block else None
+    return BlockParser(block, opening, calls) if block else None

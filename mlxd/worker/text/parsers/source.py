@@ -41,6 +41,11 @@ class Source:
         self._controls.append(range(len(self.text), len(self.text) + len(spelling)))
         self.text += spelling
 
+    def truncate(self, size: int) -> None:
+        """Takes away the unread text behind the first ``size`` characters."""
+        self.text = self.text[:size]
+        self._controls = [one for one in self._controls if one.start < size]
+
     def is_control(self, at: int) -> bool:
         """Returns whether a control token begins at ``at`` of the unread text."""
         return any(one.start == at for one in self._controls)

@@ -8,7 +8,21 @@ from mlxd.types import ToolShape
 from mlxd.wire.parts import ToolCallArguments, ToolCallBegun
 from mlxd.worker.text.parsers.harmony import HarmonyParser
 from mlxd.worker.text.parsers.registry import TOOLS
-from tests.unit.worker_text.shapes import cohere, deepseek, gemma, glm, harmony, kimi, minimax, pythonic, qwen_xml
+from tests.unit.worker_text.shapes import (
+    cohere,
+    deepseek,
+    gemma,
+    glm,
+    harmony,
+    hermes,
+    json_bare,
+    kimi,
+    longcat,
+    minimax,
+    mistral,
+    pythonic,
+    qwen_xml,
+)
 from tests.unit.worker_text.shapes.case import RULES, cut
 
 TEXT = "All work and no play. " * 100
@@ -20,6 +34,12 @@ def qwen_call(name, arguments):
 
 
 WRITERS = {
+    "hermes": (ToolShape.HERMES, hermes.call),
+    "qwen 2.5": (ToolShape.HERMES, json_bare.call),
+    "llama 3": (ToolShape.JSON, lambda *one: json_bare.marked(json_bare.call(*one))),
+    "mistral": (ToolShape.MISTRAL, mistral.call),
+    "older mistral": (ToolShape.MISTRAL, lambda *one: mistral.array(mistral.older(*one))),
+    "longcat": (ToolShape.LONGCAT, longcat.call),
     "qwen_xml": (ToolShape.QWEN_XML, qwen_call),
     "glm": (ToolShape.GLM, glm.call),
     "minimax": (ToolShape.MINIMAX, lambda *one: minimax.section(minimax.call(*one))),
