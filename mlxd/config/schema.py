@@ -24,9 +24,11 @@ from mlxd.config.values import (
     ModelName,
     Names,
     Origins,
+    ReasoningShapeName,
     ServiceName,
     StepTokens,
     Texts,
+    ToolShapeName,
     UnknownFields,
 )
 
@@ -275,6 +277,28 @@ class InputTable(Table):
     )
 
 
+class OutputTable(Table):
+    """How what models write is read."""
+
+    tools: ToolShapeName = setting(
+        "auto",
+        'The shape in which the model writes calls; "none": it calls no tools, and requests that carry any are refused. "auto": what '
+        'its chat template, its tokenizer or its vocabulary shows; "mlxd status MODEL" says which.',
+        reload=Reload.MODEL,
+    )
+    reasoning: ReasoningShapeName = setting(
+        "auto",
+        'The shape in which the model marks what it thinks before it answers; "none": all that it writes is the answer. "auto": as '
+        "for tools.",
+        reload=Reload.MODEL,
+    )
+    strict_tools: bool = setting(
+        False,
+        "true: the arguments of every call are valid against their tool's schema, by grammar, as if each request said strict.",
+        reload=Reload.LIVE,
+    )
+
+
 class DefaultsTable(Table):
     """What every model inherits; each model may override any of it."""
 
@@ -284,6 +308,7 @@ class DefaultsTable(Table):
     worker: WorkerTable = table(WorkerTable, "How worker processes are watched.")
     sampling: SamplingTable = table(SamplingTable, "Defaults for requests that say nothing.")
     input: InputTable = table(InputTable, "How what clients send is read.")
+    output: OutputTable = table(OutputTable, "How what models write is read.")
 
 
 class ModelTable(DefaultsTable):

@@ -121,3 +121,22 @@ Idle = Annotated[
     PlainSerializer(lambda value: "never" if value is None else format_duration(value), return_type=str),
     WithJsonSchema({"type": "string", "pattern": r"^(never|[0-9]+(\.[0-9]+)?\s*(ms|s|m|h|d))$"}),
 ]
+
+ToolShapeName = Literal[
+    "auto",
+    "none",
+    "hermes",
+    "json",
+    "qwen_xml",
+    "glm",
+    "pythonic",
+    "mistral",
+    "deepseek",
+    "kimi",
+    "gemma",
+    "cohere",
+    "minimax",
+    "longcat",
+    "harmony",
+]
+ReasoningShapeName = Literal["auto", "none", "think", "mistral", "cohere", "thought", "gemma", "harmony"]

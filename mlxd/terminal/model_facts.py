@@ -33,6 +33,8 @@ def _rows(model: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:
         yield "vocabulary", f"{counted(model['vocabulary_size'], 'token')}: {facts['vocabulary_origin']}"
         yield "end tokens", "\n".join(map(_end_token, facts["end_tokens"])) or "none"
         yield "template", facts["chat_template_origin"] or "none: the model only completes text"
+        yield "tools", f"{facts['tools']}: {facts['tools_origin']}"
+        yield "reasoning", f"{facts['reasoning']}: {facts['reasoning_origin']}"
         yield "weights", f"{', '.join(facts['weight_files'])}: {facts['weights_origin']}"
 
 

@@ -6,11 +6,13 @@ and differ in little. Secrets all contain ``SECRET``.
 
 import copy
 from pathlib import Path
+from typing import get_args
 
 import tomli_w
 from hypothesis import strategies as st
 
 from mlxd.config.loader import parse_config
+from mlxd.config.values import ReasoningShapeName, ToolShapeName
 
 SECRET = "sesame"
 PATH = Path("/etc/mlxd/mlxd.toml")
@@ -88,6 +90,11 @@ MODEL_TABLES = {
         "max_tokens": _counts,
     },
     "input": {"special_tokens": st.booleans()},
+    "output": {
+        "tools": st.sampled_from(get_args(ToolShapeName)),
+        "reasoning": st.sampled_from(get_args(ReasoningShapeName)),
+        "strict_tools": st.booleans(),
+    },
 }
 MODEL_FIELDS = {
     "dtype": st.sampled_from(["auto", "float32", "bfloat16"]),

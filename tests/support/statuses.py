@@ -11,7 +11,7 @@ from mlxd.control.operations import Operations
 from mlxd.control.reload import Outcome, Result
 from mlxd.control.telemetry import CacheCounters, HistogramCounts, TokenCounters
 from mlxd.errors import ConfigError, ModelLoadingError, ModelNotFoundError
-from mlxd.types import BlockFigures, CacheFigures, EntryFigures, MemoryFigures, ModelState, ResolvedLimits
+from mlxd.types import BlockFigures, CacheFigures, EntryFigures, MemoryFigures, ModelState, ResolvedLimits, ToolShape
 from mlxd.wire.messages import CacheEvicted, Heartbeat, Ready
 from mlxd.wire.model_facts import EndToken, ModelFacts
 
@@ -40,6 +40,9 @@ READY = Ready(
         vocabulary_origin="the width of the model's logits",
         end_tokens=[EndToken(id=2, text="<|im_end|>", origins=['config.json "eos_token_id"'])],
         chat_template="chat_template.jinja",
+        tools=ToolShape.HERMES,
+        tools_origin="chat_template.jinja has <tool_call>",
+        reasoning_origin="nothing shows it",
         weight_files=["model.safetensors"],
         weights_origin="the one whole set of files",
     ),

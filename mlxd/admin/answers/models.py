@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from mlxd.admin.answers.document import Bytes, Count, Document, Seconds, Time
-from mlxd.types import LoadStage, ModelState, RunnerKind
+from mlxd.types import LoadStage, ModelState, ReasoningShape, RunnerKind, ToolShape
 
 
 class LoadProgress(Document, frozen=True, kw_only=True):
@@ -120,6 +120,10 @@ class Facts(Document, frozen=True, kw_only=True):
     vocabulary_origin: str
     end_tokens: Sequence[EndToken]
     chat_template_origin: Annotated[str | None, Meta(description="Null: the model has none, and only completes text.")]
+    tools: Annotated[ToolShape, Meta(description="How it writes calls of tools.")]
+    tools_origin: str
+    reasoning: Annotated[ReasoningShape, Meta(description="How it marks what it thinks before it answers.")]
+    reasoning_origin: str
     weight_files: Annotated[Sequence[str], Meta(description="Those that are read, in the model's directory.")]
     weights_origin: Annotated[str, Meta(description="How they were chosen.")]
     warnings: Annotated[Sequence[str], Meta(description="What is doubtful about the model's files.")]

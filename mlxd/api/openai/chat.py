@@ -81,6 +81,8 @@ class ChatRequest(GenerationFields, ToolFields, ReasoningFields):
     @override
     def output(self, model: ReadyModel) -> OutputSpec:
         rules, budget = self.tool_rules(), self.budget()
+        if rules is not None and model.config.output.strict_tools:
+            rules = msgspec.structs.replace(rules, tools=[msgspec.structs.replace(tool, strict=True) for tool in rules.tools])
         if rules is not None and not can(model, Ability.CONSTRAINTS):  # strict is a wish then: many clients send it with every tool
             rules = msgspec.structs.replace(rules, tools=[msgspec.structs.replace(tool, strict=False) for tool in rules.tools])
         output = super().output(model)

@@ -5,7 +5,7 @@ from typing import Literal
 import msgspec
 
 from mlxd.config.schema import ModelTable
-from mlxd.types import Limits
+from mlxd.types import Limits, ReasoningShape, ToolShape
 from mlxd.wire.messages import Load
 
 
@@ -21,6 +21,8 @@ def load_spec(name: str, model: ModelTable) -> Load:
         block_size=model.cache.block_size,
         limits=limits(model),
         heartbeat_interval=model.worker.heartbeat_interval,
+        tools=None if model.output.tools == "auto" else ToolShape(model.output.tools),
+        reasoning=None if model.output.reasoning == "auto" else ReasoningShape(model.output.reasoning),
     )
 
 

@@ -41,9 +41,9 @@ class ChatEncoder:
         conversation = conversation_of(prompt, chat.traits, self._guard(prompt))
         if prompt.continue_final_message:
             opening = self._open_last(prompt, conversation, chat)
-            text = _up_to_end(_rendered(chat.renderer, conversation, add_generation_prompt=False))
+            text = _up_to_end(rendered(chat.renderer, conversation, add_generation_prompt=False))
         else:
-            text = _rendered(chat.renderer, conversation, add_generation_prompt=prompt.add_generation_prompt)
+            text = rendered(chat.renderer, conversation, add_generation_prompt=prompt.add_generation_prompt)
             opening = self._opened(text)
         if prompt.special_tokens:
             return EncodedChat(self._tokenizer.encode_text(text.replace(MARK, ""), add_special_tokens=False), opening)
@@ -91,7 +91,7 @@ class ChatEncoder:
         return Opening.REASONING if is_inside else Opening.CONTENT
 
 
-def _rendered(renderer: ChatRenderer, conversation: Conversation, *, add_generation_prompt: bool) -> str:
+def rendered(renderer: ChatRenderer, conversation: Conversation, *, add_generation_prompt: bool) -> str:
     """Renders a conversation. Where the template fails on its tools, they are made plainer; the one that it cannot render is named."""
 
     def render(tools: Sequence[Mapping[str, Any]]) -> str:

@@ -5,14 +5,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from mlxd.errors import InvalidRequestError
 from mlxd.types import ChatMessage, ToolCall
 from mlxd.wire.prompts import ChatPrompt
 from mlxd.worker.text.call_ids import CallIds
 from mlxd.worker.text.chat_template import ChatRenderer
 from mlxd.worker.text.shapes import Shapes
-from mlxd.worker.text.template_probe import EFFORTS, ArgumentForm, TemplateTraits, probe
-from mlxd.worker.text.tool_prompt import with_tool_prompt, without_calls
+from mlxd.worker.text.template_probe import EFFORTS, ArgumentForm, TemplateTraits, TextBesideCalls, probe
+from mlxd.worker.text.tool_prompt import one_call_each, with_tool_prompt, without_calls
 
 _RESERVED = frozenset({"messages", "tools", "add_generation_prompt", "continue_final_message", "tokenize", "chat_template"})
 _THINKING = ("enable_thinking", "thinking")  # variables that switch it
@@ -55,8 +57,9 @@ class Conversation:
 
 def conversation_of(prompt: ChatPrompt, traits: TemplateTraits, guard: Callable[[str], str]) -> Conversation:
     """Returns what the template is to render of ``prompt``. Raises ``InvalidRequestError`` for what it cannot show."""
-    _check_order(prompt, traits)
     messages = list(prompt.messages) if traits.takes_two_systems else _one_system(prompt.messages)
+    messages = _late_system_as_user(messages) if traits.drops_late_system else messages
+    messages = messages if traits.takes_many_calls else one_call_each(messages)
     messages = messages if traits.shows_calls else without_calls(messages)
     messages = messages if traits.shows_tools else with_tool_prompt(messages, prompt.tools, takes_system=traits.takes_system)
     shown = [*_Shown(traits).messages(messages)]
@@ -87,10 +90,11 @@ class _Shown:
         plain = self._plain(message) | thoughts
         if not message.content:
             yield plain | {"content": self._traits.empty, "tool_calls": calls}
-        elif self._traits.calls_beside_text:
+        elif self._traits.text_beside_calls is TextBesideCalls.SHOWN:
             yield plain | {"tool_calls": calls}
-        else:  # the template shows one or the other
-            yield plain
+        else:
+            if self._traits.text_beside_calls is TextBesideCalls.APART:
+                yield plain
             yield {"role": "assistant", "content": self._traits.empty, "tool_calls": calls}
 
     def _call(self, call: ToolCall) -> dict[str, Any]:
@@ -133,17 +137,11 @@ def _completed(tool: dict[str, Any]) -> dict[str, Any]:
     return tool | {"function": {"name": "", "description": ""} | said | {"parameters": parameters}}
 
 
-def _check_order(prompt: ChatPrompt, traits: TemplateTraits) -> None:
-    """Refuses what a template would pass over in silence."""
-    if not traits.drops_late_system:
-        return
-    roles = [message.role for message in prompt.messages]
-    head = next((at for at, role in enumerate(roles) if role != "system"), len(roles))
-    late = next((at for at in range(head, len(roles)) if roles[at] == "system"), None)
-    if late is not None:
-        raise InvalidRequestError(
-            f"the model's chat template shows a system message in first place only, and would pass over messages[{late}]", param="messages"
-        )
+def _late_system_as_user(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
+    """Returns the conversation in which system messages behind others are what a user says, for a template that would pass over them."""
+    head = next((at for at, message in enumerate(messages) if message.role != "system"), len(messages))
+    late = (msgspec.structs.replace(message, role="user") if message.role == "system" else message for message in messages[head:])
+    return [*messages[:head], *late]
 
 
 def _one_system(messages: Sequence[ChatMessage]) -> list[ChatMessage]:

@@ -91,6 +91,12 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
         return nodes.ExprStmt(call).set_lineno(line).set_environment(self)
 
     @override
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        if isinstance(obj, dict) and isinstance(argument, str) and argument in _METHODS and argument not in obj:
+            return self.undefined(obj=obj, name=argument)  # not the method, which Jinja would fall back to
+        return super().getitem(obj, argument)
+
+    @override
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         return _power(left, right) if operator == "**" else _product(left, right)
 

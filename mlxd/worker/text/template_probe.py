@@ -1,6 +1,7 @@
 """What a chat template wants of a conversation with tools, found out by rendering one in every form that is in use."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,6 +14,8 @@ from mlxd.worker.text.chat_template import ChatRenderer, Message
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")  # of reasoning, rising
 
 _NAME, _KEY, _VALUE, _RESULT = "find_probe", "city_probe", "Oslo_probe", "sunny_probe"
+_SENDER = "sender_probe"  # of the result: else nobody could tell whether the call shows the name
+_OTHER = "Bergen_probe"
 _ARGUMENTS = {_KEY: _VALUE}
 _TEXT, _LATE, _THOUGHT = "spoken_probe", "late_probe", "thought_probe"
 _LONG_ID, _SHORT_ID = "call_probe0123456789abcdef", "probe0123"
@@ -28,6 +31,14 @@ class ArgumentForm(StrEnum):
 
     TEXT = "text"  # the JSON text as the client sent it
     OBJECT = "object"
+
+
+class TextBesideCalls(StrEnum):
+    """What becomes of the text of a message that calls."""
+
+    SHOWN = "shown"
+    APART = "apart"  # in a message of its own, before the one that calls
+    LOST = "lost"  # the template shows either, and a call counts for more
 
 
 class IdForm(StrEnum):
@@ -50,7 +61,8 @@ class TemplateTraits:
     arguments: ArgumentForm = ArgumentForm.OBJECT
     ids: IdForm = IdForm.ANY
     empty: str | None = ""
-    calls_beside_text: bool = True  # a message may have both
+    text_beside_calls: TextBesideCalls = TextBesideCalls.SHOWN
+    takes_many_calls: bool = True  # a message may have several
     reasoning: frozenset[str] = frozenset()  # the keys under which it looks for an earlier turn's
     reasoning_beside_text: bool = True  # also where that turn has text and calls
     variables: frozenset[str] = frozenset()  # that it reads
@@ -84,14 +96,16 @@ class _Probe:
         plain = self._try([_USER])
         if plain is None and self._try([_SYSTEM, _USER]) is None:
             return TemplateTraits(shows_tools=False, shows_calls=False)
-        form = self._call_form()
+        shows_tools = self._shows_tools()
+        form = self._call_form() if shows_tools else None  # else all of it is told by a prompt that asks for another form
         return TemplateTraits(
-            shows_tools=self._shows_tools(),
+            shows_tools=shows_tools,
             shows_calls=form is not None,
             arguments=form.arguments if form else ArgumentForm.TEXT,
             ids=_id_form(form) if form else IdForm.ANY,
             empty=form.empty if form else "",
-            calls_beside_text=form is not None and self._shows_both(form),
+            text_beside_calls=self._text_beside(form) if form else TextBesideCalls.SHOWN,
+            takes_many_calls=form is not None and self._takes_many(form),
             reasoning=self._keys_of_reasoning(),
             reasoning_beside_text=form is not None and self._takes_reasoning(form),
             variables=self._renderer.reads,
@@ -124,12 +138,24 @@ class _Probe:
             if rendered is not None:
                 yield _CallForm(arguments, empty, call_id, rendered)
 
-    def _shows_both(self, form: _CallForm) -> bool:
+    def _text_beside(self, form: _CallForm) -> TextBesideCalls:
         rendered = self._try([_USER, *_turn(form.call_id, form.arguments, _TEXT)], tools=_TOOLS)
-        return _has(rendered, _VALUE) and _has(rendered, _TEXT)
+        if _has(rendered, _VALUE) and _has(rendered, _TEXT):
+            return TextBesideCalls.SHOWN
+        text: Message = {"role": "assistant", "content": _TEXT}
+        turn = _turn(form.call_id, form.arguments, form.empty)
+        rendered = self._try([_USER, text, *turn, {"role": "assistant", "content": "Done."}, _USER], tools=_TOOLS)
+        return TextBesideCalls.APART if _has(rendered, _VALUE) and _has(rendered, _TEXT) else TextBesideCalls.LOST
+
+    def _takes_many(self, form: _CallForm) -> bool:
+        call, result = _turn(form.call_id, form.arguments, form.empty)
+        other = json.loads(json.dumps(call["tool_calls"]).replace(_VALUE, _OTHER).replace("probe01", "probe10"))
+        both = {**call, "tool_calls": [*call["tool_calls"], *other]}
+        rendered = self._try([_USER, both, result, {**result, "tool_call_id": other[0]["id"]}], tools=_TOOLS)
+        return _has(rendered, _VALUE) and _has(rendered, _OTHER)
 
     def _keys_of_reasoning(self) -> frozenset[str]:
-        return frozenset(key for key in _KEYS_OF_REASONING if key in self._renderer.spells)
+        return frozenset(key for key in _KEYS_OF_REASONING if re.search(rf"""['".]{key}\b""", self._renderer.spells))
 
     def _takes_reasoning(self, form: _CallForm) -> bool:
         call, result = _turn(form.call_id, form.arguments, _TEXT)
@@ -162,7 +188,7 @@ def _turn(call_id: str, arguments: ArgumentForm, content: str | None) -> list[Me
     """Returns a message that calls, and the call's result."""
     given = _ARGUMENTS if arguments is ArgumentForm.OBJECT else json.dumps(_ARGUMENTS)
     call = {"id": call_id, "type": "function", "function": {"name": _NAME, "arguments": given}}
-    result = {"role": "tool", "content": _RESULT, "tool_call_id": call_id, "name": _NAME}
+    result = {"role": "tool", "content": _RESULT, "tool_call_id": call_id, "name": _SENDER}
     return [{"role": "assistant", "content": content, "tool_calls": [call]}, result]
 
 

@@ -6,6 +6,7 @@ model: it is what a model that was never told of tools can follow, and what ``to
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
 from typing import Any
 
 import msgspec
@@ -67,3 +68,31 @@ def _spoken(message: ChatMessage) -> ChatMessage:
 def _written(calls: Sequence[ToolCall]) -> Iterator[str]:
     for call in calls:
         yield f'<tool_call>\n{{"name": {json.dumps(call.name, ensure_ascii=False)}, "arguments": {call.arguments or "{}"}}}\n</tool_call>'
+
+
+def one_call_each(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
+    """Returns the conversation in which no message calls more than once: each further call follows the result of the one before it. What
+    a message says and thinks comes with its first call.
+    """
+    single: list[ChatMessage] = []
+    rest = list(messages)
+    while rest:
+        message = rest.pop(0)
+        if len(message.tool_calls) < 2:
+            single.append(message)
+            continue
+        results = list(takewhile(lambda one: one.role == "tool", rest))
+        del rest[: len(results)]
+        first, *others = message.tool_calls
+        single += [msgspec.structs.replace(message, tool_calls=[first]), *_results_of(first, results)]
+        for call in others:
+            single += [ChatMessage(role="assistant", content="", tool_calls=[call]), *_results_of(call, results)]
+        single += results
+    return single
+
+
+def _results_of(call: ToolCall, results: list[ChatMessage]) -> list[ChatMessage]:
+    """Takes a call's results out of ``results``, and returns them."""
+    own = [result for result in results if result.tool_call_id == call.id]
+    results[:] = [result for result in results if result.tool_call_id != call.id]
+    return own

@@ -28,6 +28,8 @@ def test_every_fact_stands_beside_its_origin():
         "vocabulary  49152 tokens: the width of the model's logits",
         'end tokens  2 <|im_end|>: config.json "eos_token_id"',
         "template    chat_template.jinja",
+        "tools       hermes: chat_template.jinja has <tool_call>",
+        "reasoning   none: nothing shows it",
         "weights     model.safetensors: the one whole set of files",
     ]
 

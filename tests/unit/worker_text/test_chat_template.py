@@ -25,6 +25,10 @@ def rendered(text, messages=MESSAGES, **variables):
         ("{% macro twice(x) %}{{ x * 2 }}{% endmacro %}{{ twice('ab') }}{{ 3 * 2 ** 3 }}", "abab24"),
         ("{% macro box() %}[{{ caller() }}]{% endmacro %}{% call box() %}x{% endcall %}", "[x]"),
         ("{{ strftime_now('%%') }}", "%"),
+        ("{% set s = {'items': {'type': 'x'}, 'get': 1} %}{{ s.items.type }}{{ s.get }}{{ s['items']['type'] }}", "x1x"),
+        ("{% set s = {'items': 1} %}{% for k, v in s.items() %}{{ k }}{{ v }}{% endfor %}{{ s.get('items') }}", "items11"),
+        ("{% set s = {'a': 1} %}{{ s.items is defined }}{{ s['values'] is defined }}{{ s.keys() | list }}", "FalseFalse['a']"),
+        ("{{ messages[0].content.upper() }}{{ 'a b'.split()[1] }}{{ messages[0].items() | list | length }}", "Ab2"),
     ],
 )
 def test_the_dialect_of_chat_templates(text, said):

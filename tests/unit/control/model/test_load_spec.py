@@ -75,6 +75,7 @@ LIVE = {
     "lifecycle": {"load": "lazy", "idle_unload": "1m", "pin": True},
     "worker": {"hang_timeout": "5s", "crash_limit": 3},
     "sampling": {"temperature": 0},
+    "output": {"strict_tools": True},
     "aliases": ["other"],
 }
 
@@ -93,6 +94,8 @@ def test_live_settings_need_no_new_worker():
         {"cache": {"kind": "none"}},
         {"cache": {"block_size": 32}},
         {"worker": {"heartbeat_interval": "250ms"}},
+        {"output": {"tools": "qwen_xml"}},
+        {"output": {"reasoning": "none"}},
     ],
 )
 def test_others_do(change):
@@ -110,6 +113,8 @@ def test_the_schemas_classes_say_the_same():
         ("cache", "kind"),
         ("cache", "block_size"),
         ("worker", "heartbeat_interval"),
+        ("output", "tools"),
+        ("output", "reasoning"),
     }
 
 
