@@ -8,6 +8,7 @@ by ``promtool``, which has a clock of its own (``tests/unit/deploy/test_promethe
 import os
 import signal
 import threading
+import time
 
 import pytest
 
@@ -34,6 +35,20 @@ LONG = {"model": "tiny", "prompt": "Once", "temperature": 0, "max_tokens": 500, 
 
 def ask(daemon, model, prompt):
     return post(daemon, "/v1/completions", {"model": model, "prompt": prompt})[0]
+
+
+def held_back(daemon):
+    """Lets a model's worker compute for a quarter of the time: it is to be full, not to take the machine."""
+    pid = daemon.model("tiny")["pid"]
+
+    def hold():
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            time.sleep(0.15)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    return hold
 
 
 class Trouble:
@@ -164,7 +179,7 @@ def test_a_queue_that_grows(prometheus, daemon):
 
 
 def test_a_cache_that_is_too_small(prometheus, daemon, small):
-    with Trouble(*[lambda: post(small, "/v1/completions", LONG)] * 6, pause=0.0):
+    with Trouble(*[lambda: post(small, "/v1/completions", LONG)] * 6, pause=0.0), Trouble(held_back(small), pause=0.05):
         wait_firing(prometheus, small, "MlxdKVNearlyFull", "tiny")
 
 

@@ -19,6 +19,18 @@ def shared(tmp_path_factory, tiny_model):
         yield daemon
 
 
+@pytest.fixture
+def reloaded(shared):
+    """The same daemon with another file; at the end as it was."""
+
+    def reload(toml, **options):
+        assert shared.reload(toml, **options)[0] == 200
+        return shared
+
+    yield reload
+    assert shared.reload(TINY)[0] == 200
+
+
 def idle(daemon):
     model = daemon.model()
     return model["requests"]["running"] == 0 and model["requests"]["waiting"] == 0
@@ -73,9 +85,8 @@ def test_requests_wait_their_turn_and_all_finish(shared):
         connection.close()
 
 
-def test_leaving_the_queue_frees_the_place(start_daemon):
-    daemon = start_daemon(TINY + "[models.tiny.batching]\nmax_queue = 1\nmax_sequences = 1\n")
-    daemon.wait_ready()
+def test_leaving_the_queue_frees_the_place(reloaded):
+    daemon = reloaded(TINY + "[models.tiny.batching]\nmax_queue = 1\nmax_sequences = 1\n")
     with stream(daemon, ENDLESS) as answer:
         answer.first()
         waiting = send(daemon, ENDLESS)
@@ -91,9 +102,8 @@ def test_leaving_the_queue_frees_the_place(start_daemon):
     daemon.until(lambda: worker_idle(daemon), "idle")
 
 
-def test_the_deadline_ends_a_request_and_a_stream(start_daemon):
-    daemon = start_daemon(server='request_timeout = "700ms"')
-    daemon.wait_ready()
+def test_the_deadline_ends_a_request_and_a_stream(reloaded):
+    daemon = reloaded(TINY, server='request_timeout = "700ms"')
     status, _, body = post(daemon, "/v1/completions", ENDLESS)
     assert (status, body["error"]["code"]) == (504, "request_timeout")
     with stream(daemon, ENDLESS) as answer:
