@@ -26,6 +26,8 @@ class StepBudget:
         self.largest = largest
         self._cost = StepCost()
         self._tried = _FIRST // _GROWTH  # tokens of the largest chunk observed
+        self._pace = 0.0  # seconds of the largest chunk observed that was alone in its step, for each of its tokens
+        self._paced = 0  # how many they were
         self._unmeasured = 0  # steps since the last one of streams alone
 
     def observe(self, seconds: float, shape: StepShape) -> None:
@@ -33,20 +35,27 @@ class StepBudget:
         expected = self._cost.seconds(shape)
         self._cost.observe(seconds, shape)
         self._tried = max(self._tried, shape.prefill_tokens)
+        if shape.prefill_tokens and not shape.decode_rows and shape.prefill_tokens >= self._paced:
+            self._pace, self._paced = seconds / shape.prefill_tokens, shape.prefill_tokens
         if shape.decode_rows and shape.prefill_tokens:
             self._unmeasured += 1
         elif shape.decode_rows:
             self._unmeasured = 0 if abs(seconds - expected) < _SURPRISE * expected else _MEASURE_EVERY - _MEASURE_AGAIN
 
     def seconds(self, shape: StepShape) -> float:
-        """Returns the time a step of this shape is expected to take."""
-        return self._cost.seconds(shape)
+        """Returns the time a step of this shape may well take: what was learned, which follows a surprise from step to step, and no less
+        than the tokens of its prompts took in the largest chunk.
+        """
+        return max(self._cost.seconds(shape), self._pace * shape.prefill_tokens)
 
     def undisturbed(self, limits: Limits, *, decode_rows: int = 0) -> int:
         """Returns the prompt tokens for the next step when none of its streams is to be protected."""
         if limits.step_tokens is not None:
             return self._fixed(limits.step_tokens, decode_rows)
-        return self._chunk(LONGEST)
+        chunk = self._chunk(LONGEST)
+        if chunk > self._paced > 0:  # of which nothing is known for sure
+            chunk = min(chunk, max(LEAST, self._paced, int(LONGEST / self._pace)))
+        return chunk
 
     def beside(self, limits: Limits, *, decode_rows: int) -> int:
         """Returns the prompt tokens for the next step beside so many streams; 0 for a step that shows what these take alone."""
