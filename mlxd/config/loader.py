@@ -122,17 +122,16 @@ def _merged(below: Any, above: Any) -> Any:
 def _independent(found: list[Problem], known: list[Problem]) -> list[Problem]:
     """Returns the problems that are no consequence of one that is known."""
     broken = {problem.key for problem in known}
+    around_broken = {key[:length] for key in broken for length in range(len(key) + 1)}
 
     def stands_broken(key: Key) -> bool:
-        around = any(key[:length] in broken for length in range(1, len(key) + 1))
-        return around or any(other[: len(key)] == key for other in broken)
+        return key in around_broken or any(key[:length] in broken for length in range(1, len(key) + 1))
 
     return [problem for problem in found if not any(stands_broken(key) for key in problem.rests_on)]
 
 
 def _provenance(config: Config, document: Document) -> dict[str, int]:
     lines = {key: line for key, line in document.lines.items() if not any(isinstance(part, int) for part in key)}
-    inherited = {
-        ("models", name, *key[1:]): line for name in config.models for key, line in lines.items() if key[0] == "defaults" and len(key) > 1
-    }
+    defaults = {key[1:]: line for key, line in lines.items() if key[0] == "defaults" and len(key) > 1}
+    inherited = {("models", name, *key): line for name in config.models for key, line in defaults.items()}
     return {dotted(key): line for key, line in (inherited | lines).items()}

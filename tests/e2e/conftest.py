@@ -10,16 +10,7 @@ from tests.support.tiny_model import EOS, make_tiny_model
 TINY = '[defaults.batching]\nmode = "continuous"\n[models.tiny]\nsource = "{dir}/model"\naliases = ["default"]\n'
 
 # Of the real model, whose load takes longer than most tests.
-CONTINUOUS = """
-[models.smollm2]
-source = "builtin:smollm2-135m"
-aliases = ["default"]
-[models.smollm2.batching]
-mode = "continuous"
-target_itl = "10s"
-[models.smollm2.cache]
-memory = "1GiB"
-"""
+CONTINUOUS = '[defaults.batching]\nmode = "continuous"\n[models.smollm2]\nsource = "builtin:smollm2-135m"\naliases = ["default"]\n'
 
 # A request that runs until it is stopped: no end token, and a context that holds tens of thousands of tokens.
 ENDLESS = {"model": "tiny", "prompt": "Once", "temperature": 0, "logit_bias": {str(EOS): -100}}
@@ -32,7 +23,7 @@ def tiny_model(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def continuous(tmp_path_factory):
-    """A daemon that has the real model loaded, in continuous mode, for every test that harms neither."""
+    """A daemon that has the real model loaded, in continuous mode, for every test that leaves it ready and with this file."""
     with DaemonProcess(tmp_path_factory.mktemp("continuous"), CONTINUOUS) as started:
         started.wait_ready()
         yield started

@@ -1,3 +1,5 @@
+import hashlib
+
 import pytest
 
 from mlxd.worker.runtime import start  # noqa: F401  first of all: OpenBLAS has to be in the process before MLX
@@ -34,8 +36,19 @@ def slow(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def _batched():
-    """The sizes of the models that mlx-lm was seen to batch rightly."""
+    """The digests of the models that mlx-lm was seen to batch rightly."""
     return set()
+
+
+def digest_of(loaded):
+    """Of all that decides what the model computes: its kind and its weights, with their names, shapes and types."""
+    from mlx.utils import tree_flatten  # noqa: PLC0415  it imports MLX
+
+    digest = hashlib.sha256(repr((type(loaded.model), loaded.dtype, loaded.end_tokens)).encode())
+    for name, weight in tree_flatten(loaded.model.parameters()):
+        digest.update(repr((name, weight.shape, weight.dtype)).encode())
+        digest.update(memoryview(weight))
+    return digest.digest()
 
 
 @pytest.fixture
@@ -43,8 +56,9 @@ def proved_once(monkeypatch, _batched):
     """The proof of mlx-lm's batches is given once for each of the models above, not at every load: it takes longer than most requests."""
 
     def once(loaded):
-        if loaded.weight_bytes not in _batched:
+        digest = digest_of(loaded)
+        if digest not in _batched:
             prove_batching(loaded)
-            _batched.add(loaded.weight_bytes)
+            _batched.add(digest)
 
     monkeypatch.setattr("mlxd.worker.runtime.choose.prove_batching", once)

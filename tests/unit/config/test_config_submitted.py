@@ -102,6 +102,29 @@ def test_what_would_take_long_is_refused_at_once(name):
     assert time.process_time() - began < 5
 
 
+OFTEN = MAX_ITEMS // 5
+MANY_TIMES_THE_SAME = {
+    "models with a mistake each": "".join(f"[models.m{n}]\nsource = 'nowhere'\n" for n in range(OFTEN)),
+    "unknown keys": "".join(f"k{n} = 1\n" for n in range(OFTEN)) + MODEL,
+    "unknown keys of models": "".join(f"[models.m{n}]\nsorce = 'a/b'\n" for n in range(OFTEN)),
+}
+
+
+@pytest.mark.parametrize("name", MANY_TIMES_THE_SAME)
+def test_what_is_allowed_takes_seconds_at_most(name):
+    """All of it takes time by its length; by its square, it would be a minute."""
+    began = time.process_time()
+    assert len(problems(MANY_TIMES_THE_SAME[name])) == 100
+    assert time.process_time() - began < 8
+
+
+def test_thousands_of_models_take_seconds_at_most():
+    text = "[defaults.sampling]\ntemperature = 0.5\n" + "".join(f"[models.m{n}]\nsource = 'org/name'\n" for n in range(OFTEN))
+    began = time.process_time()
+    assert len(parse_submitted(text, PATH).config.models) == OFTEN
+    assert time.process_time() - began < 8
+
+
 HARMLESS = {
     "comments": "# a.b.c = [[[[[[[[[[[[[[[[[[[[[\n" * 50_000,
     "basic": 'x = "' + "a.[{=," * 100_000 + '"',
