@@ -112,13 +112,13 @@ class ChatRequest(GenerationFields, ToolFields, ReasoningFields):
 
     @property
     def _continues(self) -> bool:
-        return bool(self.continue_final_message or (self._last_answer and self._last_answer.prefix))
+        return bool(self.continue_final_message or (self._last_answer and self._last_answer.is_begun))
 
     def _check_last_message(self) -> None:
         where, last = f"messages[{len(self.messages) - 1}]", self._last_answer
-        early = next((index for index, message in enumerate(self.messages[:-1]) if getattr(message, "prefix", False)), None)
+        early = next((index for index, message in enumerate(self.messages[:-1]) if getattr(message, "is_begun", False)), None)
         if early is not None:
-            raise InvalidRequestError(f"messages[{early}].prefix is for the last message", param=f"messages[{early}].prefix")
+            raise InvalidRequestError(f"messages[{early}]: prefix is for the last message", param=f"messages[{early}].prefix")
         if self._continues:
             if last is None or last.calls:
                 raise InvalidRequestError(

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field
 
 from mlxd.api.openai.leniency import NAMED_SCHEMA, STRUCTURED_OUTPUTS, Rules
-from mlxd.api.openai.validation import Strict, problem
+from mlxd.api.openai.validation import Strict, nothing_if_empty, problem
 from mlxd.errors import InvalidRequestError
 from mlxd.listener.json_text import json_type, parse_json_object
 from mlxd.wire.output_spec import Choice, Constraint, Grammar, JsonObject, JsonSchema, Regex
@@ -100,7 +100,7 @@ class StructuredOutputs(Strict):
 class ConstraintFields(Strict):
     """The fields that say what an answer must be. At most one of them may."""
 
-    response_format: ResponseFormat | None = None
+    response_format: Annotated[ResponseFormat | None, BeforeValidator(nothing_if_empty)] = None
     structured_outputs: StructuredOutputs | None = None
     guided_json: Schema | None = None
     guided_regex: _Text | None = None

@@ -83,6 +83,7 @@ HINTS: Rules = {
     "session_id": _hint(_TEXT, _WHOSE),
     "trace": _hint(_OBJECT, _WHOSE),
     "litellm_metadata": _hint(_OBJECT, _WHOSE),
+    "ttl": _hint(_NUMBER, "How long a model stays loaded is in the configuration."),
     "keep_alive": _hint(_ANY, "How long a model stays loaded is in the configuration."),
     "id_slot": _hint(_NUMBER, _CACHING),
     "timings_per_token": _hint(_BOOLEAN, "Timings are in metrics and traces."),
@@ -142,6 +143,11 @@ _COMMON: Rules = {
     "draft_model": _only(),
     "num_draft_tokens": _only(),
     "lora_request": _only(),
+    "lora_path": _only(),
+    "return_logprob": _OFF,
+    "add_bos_token": _only(True),  # noqa: FBT003
+    "ban_eos_token": _OFF,
+    "n_keep": _only(0),
 }
 
 CHAT: Rules = {

@@ -55,10 +55,16 @@ class AssistantMessage(AnyMessage):
     function_call: CalledFunction | None = None
     refusal: str | None = None
     prefix: bool | None = None  # it is to be continued: how DeepSeek and Mistral write continue_final_message
+    partial: bool | None = None  # how Kimi and Qwen write it
     reasoning_content: str | None = None
     reasoning: str | None = None
     thinking_blocks: list[dict[str, Any]] | None = None
     reasoning_details: list[dict[str, Any]] | None = None
+
+    @property
+    def is_begun(self) -> bool:
+        """Tells whether the message itself says that it is to be continued."""
+        return bool(self.prefix or self.partial)
 
     @property
     def calls(self) -> list[PastCall]:

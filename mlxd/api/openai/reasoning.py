@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field
 
 from mlxd.api.openai.leniency import REASONING, THINKING, Rules
 from mlxd.api.openai.sampling import INT32, Whole
-from mlxd.api.openai.validation import Strict, problem
+from mlxd.api.openai.validation import Strict, nothing_if_empty, problem
 from mlxd.errors import InvalidRequestError, excerpt
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
@@ -58,10 +58,11 @@ class Thinking(Strict):
 class ReasoningFields(Strict):
     """The fields about reasoning, which have many names, and about the template."""
 
-    reasoning_effort: Effort | None = None
+    reasoning_effort: Annotated[Effort | None, BeforeValidator(nothing_if_empty)] = None
     reasoning: Reasoning | None = None
     thinking: Thinking | None = None
     enable_thinking: bool | None = None
+    think: bool | None = None  # Ollama's name of it
     thinking_budget: _Budget | None = None  # tokens, as of Qwen
     thinking_token_budget: _Budget | None = None  # vLLM's name of it
     thinking_budget_tokens: _Budget | None = None  # llama.cpp's
@@ -113,6 +114,7 @@ class ReasoningFields(Strict):
 
     def _switches(self) -> Iterator[tuple[str, bool | None]]:
         yield "enable_thinking", self.enable_thinking
+        yield "think", self.think
         if self.reasoning is not None:
             yield "reasoning.enabled", self.reasoning.enabled
         if self.thinking is not None and self.thinking.type in ("enabled", "disabled"):

@@ -40,5 +40,5 @@ class StreamFields(Strict):
 
     def check_stream_options(self) -> None:
         """Raises ``InvalidRequestError`` where there are any and nothing streams."""
-        if self.stream_options is not None and not self.stream:
+        if self.stream_options not in (None, StreamOptions()) and not self.stream:
             raise InvalidRequestError("stream_options needs stream = true", param="stream_options")

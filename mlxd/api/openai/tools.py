@@ -56,11 +56,15 @@ class FunctionTool(Strict):
 
 
 def _of_known_kind(value: object) -> object:
-    """Looks at the type of a tool before its other fields, which each kind has of its own."""
+    """Looks at the type of a tool before its other fields, which each kind has of its own. The Responses API writes a function's fields
+    beside it.
+    """
     kind = value.get("type") if isinstance(value, dict) else None
     if kind not in (None, "function"):
         shown = f'"{excerpt(kind)}"' if isinstance(kind, str) else json_type(kind)
         raise problem(f'must be "function": {shown} is not supported', at=".type", error=UnsupportedParameterError)
+    if isinstance(value, dict) and "name" in value and "function" not in value:
+        return {"type": "function", "function": {name: inner for name, inner in value.items() if name != "type"}}
     return value
 
 

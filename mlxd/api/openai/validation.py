@@ -108,6 +108,11 @@ def whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def nothing_if_empty(value: object) -> object:
+    """Makes null of ``""`` and ``{}``, as forms send them where nothing was chosen."""
+    return None if value in ("", {}) else value
+
+
 def field_path(location: Sequence[str | int]) -> str:
     """Writes ``("messages", 2, "role")`` as ``messages[2].role``."""
     path = ""

@@ -20,6 +20,7 @@ def constraint(**fields):
 
 ASKED = [
     ({"response_format": None}, None),
+    ({"response_format": {}}, None),
     ({"response_format": {"type": "text"}}, None),
     ({"response_format": {"type": "json_object"}}, JsonObject()),
     ({"response_format": {"type": "json_object", "schema": SCHEMA}}, JsonSchema(field="response_format.schema", schema=SCHEMA)),
@@ -58,7 +59,7 @@ def test_spellings(fields, expected):
 
 WRONG = [
     ({"response_format": "json"}, "response_format", "must be an object"),
-    ({"response_format": {}}, "response_format.type", "is required"),
+    ({"response_format": {"schema": SCHEMA}}, "response_format.type", "is required"),
     ({"response_format": {"type": "xml"}}, "response_format.type", 'not "xml"'),
     ({"response_format": {"type": "json_schema"}}, "response_format.json_schema", "is required"),
     ({"response_format": {"type": "json_schema", "json_schema": {"schema": [1]}}}, "response_format.json_schema.schema", "an array"),

@@ -127,8 +127,9 @@ def test_a_refusal_comes_back_as_what_was_said(fields):
     assert seen(USER, {"role": "assistant", "content": None} | fields, USER)[1].content == "No."
 
 
-def test_prefix_continues_the_last_message():
-    assert job(chat(messages=[USER, {"role": "assistant", "content": "So", "prefix": True}])).prompt.continue_final_message
+@pytest.mark.parametrize("name", ["prefix", "partial"])
+def test_a_message_may_say_that_it_is_to_be_continued(name):
+    assert job(chat(messages=[USER, {"role": "assistant", "content": "So", name: True}])).prompt.continue_final_message
 
 
 TOLERATED = [

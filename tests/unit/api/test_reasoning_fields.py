@@ -41,6 +41,7 @@ def test_a_budget_of_nothing_and_none(given, budget):
 
 SWITCHES = [
     {"enable_thinking": False},
+    {"think": False},
     {"thinking": {"type": "disabled"}},
     {"reasoning": {"enabled": False}},
     {"chat_template_kwargs": {"enable_thinking": False}},

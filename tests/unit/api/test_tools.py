@@ -51,6 +51,11 @@ def test_choices(choice, names, required):
     assert len(shown(tools=[F, G], tool_choice=choice)) == 2  # the prompt, and its cache, is the same whatever is chosen
 
 
+def test_a_function_as_the_responses_api_writes_it():
+    flat = {"type": "function", **F["function"], "strict": True}
+    assert (rules(tools=[flat]).tools[0].strict, shown(tools=[flat])) == (True, shown(tools=[F]))
+
+
 def test_none_leaves_the_tools_out():
     assert (rules(tools=[F], tool_choice="none"), shown(tools=[F], tool_choice="none")) == (None, [])
 
