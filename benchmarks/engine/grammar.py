@@ -2,8 +2,8 @@
 
 Rounds take turns. The rows of a round have prompts of the same length and never end; a step is one pass of the paged runner, with all that
 is ahead of and behind the model: masks are worked out on their own thread, applied to the rows that have one, and each token is taken in.
-"waiting" is what the engine's thread waited for masks in a step. Medians over the steps; exit code 1 if the ratio of the two is above the
-target of 1.1.
+"waiting" is what the engine's thread waited for masks in a step. Medians over each kind's quicker half, for other work on the machine only
+adds; "CPU" is the process's own time, by all its threads. Exit code 1 if the ratio of the two is above the target of 1.1.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from mlxd.worker.runtime import start  # noqa: F401  first of all: OpenBLAS has to be in the process before MLX
 
@@ -34,8 +35,8 @@ from mlxd.worker.text.constraints.vocabulary import open_vocabulary
 from mlxd.worker.text.shapes import Shapes
 
 TARGET = 1.1
-PROMPT, BLOCK_SIZE = 64, 16  # tokens
-SCHEMA = {
+PROMPT, BLOCK_SIZE = 24, 16  # tokens
+SCHEMA: dict[str, Any] = {
     "type": "array",
     "minItems": 1000,
     "items": {
@@ -55,16 +56,21 @@ SCHEMA = {
 
 @dataclass
 class Found:
-    """Seconds of the steps of one kind, and of their waiting for masks."""
+    """Seconds of the steps of one kind, those of the process in them, and those of waiting for masks."""
 
     steps: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
 
     def row(self, name: str) -> list[str]:
         """Its cells."""
-        worst = sorted(self.steps)[int(0.95 * len(self.steps))]
         waiting = 1e6 * statistics.median(self.waits)
-        return [name, str(len(self.steps)), f"{1e3 * statistics.median(self.steps):.1f}", f"{1e3 * worst:.1f}", f"{waiting:.0f}"]
+        return [name, str(len(self.steps)), f"{1e3 * quick(self.steps):.1f}", f"{1e3 * quick(self.cpu):.1f}", f"{waiting:.0f}"]
+
+
+def quick(values: list[float]) -> float:
+    """Returns the median of the lower half."""
+    return statistics.median(sorted(values)[: -(-len(values) // 2)])
 
 
 class Waiting:
@@ -105,13 +111,14 @@ class Rig:
             sampled = len(self.runner.step().sampled)
         for number in range(steps + 2):
             self.waiting.seconds = 0.0
-            began = time.perf_counter()
+            began, cpu = time.perf_counter(), time.process_time()
             report = self.runner.step()
-            seconds = time.perf_counter() - began
+            seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
             if len(report.sampled) != self.rows:
                 raise RuntimeError(f"a row has ended: {report.failed}")
             if number >= 2:
                 found.steps.append(seconds)
+                found.cpu.append(cpu)
                 found.waits.append(self.waiting.seconds)
         for name in names:
             self.runner.abort(name)
@@ -135,8 +142,8 @@ def main() -> int:
     parser.add_argument("--model", default="builtin:smollm2-135m")
     parser.add_argument("--rows", type=int, default=16)
     parser.add_argument("--constrained", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=24, help="of each kind and round")
-    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=10, help="of each kind and round")
+    parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     facts = describe()
@@ -146,10 +153,10 @@ def main() -> int:
     for _ in range(args.rounds):
         rig.measure(plain, constrained=0, steps=args.steps)
         rig.measure(mixed, constrained=args.constrained, steps=args.steps)
-    ratio = statistics.median(mixed.steps) / statistics.median(plain.steps)
-    columns = ["rows", "steps", "ms", "ms, 95 % within", "waiting, µs"]
+    ratio, of_cpu = quick(mixed.steps) / quick(plain.steps), quick(mixed.cpu) / quick(plain.cpu)
+    columns = ["rows", "steps", "ms", "CPU, ms", "waiting, µs"]
     rows = [plain.row(f"{args.rows} without a grammar"), mixed.row(f"{args.rows}, of which {args.constrained} have one")]
-    print_rows(f"a decode step (lower is better); ratio {ratio:.3f}, target {TARGET}", columns, rows)
+    print_rows(f"a decode step (lower is better); ratio {ratio:.3f}, of CPU {of_cpu:.3f}, target {TARGET}", columns, rows)
     if args.json is not None:
         write_json(args.json, {**facts, "ratio": ratio, "plain": plain.steps, "mixed": mixed.steps, "waiting": mixed.waits})
     return int(ratio > TARGET)

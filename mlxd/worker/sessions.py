@@ -119,6 +119,7 @@ class Sessions:
         if is_constrained(generate.output):
             await run(self._compiling, self._encoder.constrain, request, generate.output)
         output = self._answers.output(request.prompt, generate.output, self._interval)
+        output.min_tokens = request.stopping.min_tokens
         logprobs = None if request.logprobs is None else AnswerLogprobs(self.texts, self._answers.kinds.controls, generate.output)
         echo = await run(self.tokenizing, self._echo_text, generate, request) if generate.output.echo else None
         self._open[generate.id] = _Session(request, output, generate.output, logprobs, echo)

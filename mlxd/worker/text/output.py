@@ -37,7 +37,7 @@ class Reading:
 
 class TextOutput:
     """The text of one answer, of which the first token is delivered at once, then every ``interval`` tokens; ``interval`` may change at any
-    time.
+    time. No stop string begins in the text of its first ``min_tokens`` tokens.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class TextOutput:
     ) -> None:
         reading = reading or Reading()
         self.interval = interval
+        self.min_tokens = 0
         self.tokens = 0  # generated so far
         self._kinds = reading.kinds
         self._parser = reading.parser
@@ -108,6 +109,7 @@ class TextOutput:
         return self._take()
 
     def _read(self, token: int) -> None:
+        self._stops.is_armed = self.tokens >= self.min_tokens
         spelling = self._kinds.controls.get(token)
         parsed = self._parser.push(self._detokenizer.push(token) if spelling is None else self._detokenizer.flush())
         if spelling is not None:

@@ -27,11 +27,14 @@ class StopStrings:
         self._hidden: list[range] = []  # of ``_held``, what is not shown
         self._whole: list[range] = []  # of ``_held``, in what no stop string begins or ends
         self.matched: str | None = None
+        self.is_armed = True  # while it is not, no stop string begins
 
     def push(self, text: str) -> str:
         """Returns the text that may be shown now. After a match, nothing more is."""
         if self.matched is not None:
             return ""
+        if not self.is_armed:
+            return text
         self._held += text
         # The first to be complete wins, of these the longest: so the answer does not depend on how the text is cut into tokens.
         found = min(self._found(), default=None, key=lambda one: (one.stop, one.start))
@@ -42,14 +45,14 @@ class StopStrings:
 
     def push_hidden(self, text: str) -> str:
         """Takes text that is not shown, and returns what may be shown now of the text before it."""
-        if self.matched is None and self._stops:
+        if self.matched is None and self._stops and self.is_armed:
             self._hidden.append(range(len(self._held), len(self._held) + len(text)))
             return self.push(text)
         return ""
 
     def push_marker(self, text: str) -> str:
         """Takes a section's marker, which is not shown, and returns what may be shown now of the text before it."""
-        if self.matched is None and self._stops:
+        if self.matched is None and self._stops and self.is_armed:
             self._whole.append(range(len(self._held), len(self._held) + len(text)))
         return self.push_hidden(text)
 

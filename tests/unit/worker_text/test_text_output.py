@@ -36,6 +36,14 @@ def run(out, text):
     return [*delivered, out.finish()]
 
 
+def test_no_stop_string_begins_among_the_tokens_that_are_asked_for_at_least():
+    out = output(stops=["b", "cd"])
+    out.min_tokens = 3
+    pieces = run(out, "abcdbx")
+    assert shown(pieces) == "abcd"
+    assert out.matched_stop == "b"
+
+
 def test_interval_one_delivers_every_token():
     assert run(output(), "abc") == [piece("a", 1), piece("b", 1), piece("c", 1), piece("", 0)]
 
