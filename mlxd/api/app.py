@@ -12,7 +12,7 @@ from mlxd.api.keys import CONFIG, MODEL, MODELS, REQUESTS, TELEMETRY, TRACER, Mo
 from mlxd.api.openai.chat import CHAT_COMPLETIONS
 from mlxd.api.openai.completions import TEXT_COMPLETIONS
 from mlxd.api.openai.models import list_models, show_model
-from mlxd.api.openai.tokens import detokenize, tokenize
+from mlxd.api.openai.tokens import detokenize, tokenize, tokenizer_info
 from mlxd.config.schema import Config
 from mlxd.control.live_requests import LiveRequests
 from mlxd.control.telemetry import UNKNOWN_MODEL, Telemetry, Tracer
@@ -49,6 +49,7 @@ def build_app(
             web.get("/v1/models", list_models, expect_handler=expect_continue),
             web.get("/v1/models/", list_models, expect_handler=expect_continue),
             web.get("/v1/models/{id:.+}", show_model, expect_handler=expect_continue),
+            web.get("/tokenizer_info", tokenizer_info, expect_handler=expect_continue),
             web.post("/tokenize", tokenize, expect_handler=expect_continue),
             web.post("/detokenize", detokenize, expect_handler=expect_continue),
             *(web.post(dialect.path, handler_of(dialect), expect_handler=expect_continue) for dialect in DIALECTS),

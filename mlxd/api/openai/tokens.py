@@ -1,4 +1,6 @@
-"""``POST /tokenize`` and ``/detokenize``: a prompt's tokens, and the text of tokens, in the words of vLLM and of llama.cpp."""
+"""``POST /tokenize`` and ``/detokenize``: a prompt's tokens, and the text of tokens, in the words of vLLM and of llama.cpp; and
+``GET /tokenizer_info``, as vLLM has it.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ from mlxd.wire.prompts import ChatPrompt, TextPrompt
 
 _ONE_OF = "needs one of prompt, content and messages"
 _MOST_TOKENS = 1_048_576
+_A_WORD = "a"
 
 
 class TextTokens(Strict):
@@ -120,6 +123,29 @@ async def detokenize(request: web.Request) -> web.Response:
         model = await _model(request, body)
         text = await model.client.detokenize(asked.tokens)
         return web.json_response({"prompt": text, "content": text})
+
+
+async def tokenizer_info(request: web.Request) -> web.Response:
+    """Answers with the tokens that begin and end texts, which harnesses ask for that score texts without a tokenizer of their own. Raises
+    as ``tokenize``.
+    """
+    async with Deadline(request.app[CONFIG]().server.request_timeout).guard():
+        model = await _model(request, request.query)
+        ends = model.ready.facts.end_tokens
+        return web.json_response(
+            {
+                "bos_token": await _first_token(model),
+                "eos_token": ends[0].text if ends else None,
+                "model_max_length": model.ready.context_length,
+            }
+        )
+
+
+async def _first_token(model: ReadyModel) -> str | None:
+    """Returns the token that the tokenizer puts before every text, if it does."""
+    text = await model.client.tokenize(TextPrompt(text=_A_WORD, add_special_tokens=False))
+    framed = await model.client.tokenize(TextPrompt(text=_A_WORD))
+    return await model.client.detokenize(framed.tokens[:1]) if framed.tokens[:1] != text.tokens[:1] else None
 
 
 async def _read(request: web.Request) -> tuple[dict[str, Any], int]:

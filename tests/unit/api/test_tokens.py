@@ -1,8 +1,10 @@
 """``/tokenize`` and ``/detokenize``, as vLLM's clients ask and as llama.cpp's do."""
 
 import pytest
+from msgspec.structs import replace
 
 from mlxd.errors import InvalidRequestError
+from mlxd.wire.model_facts import EndToken, ModelFacts
 from mlxd.wire.prompts import TextPrompt
 
 HI = [{"role": "user", "content": "Hi"}]
@@ -90,6 +92,21 @@ async def test_the_text_of_tokens_by_both_names(server):
     assert await tokens(server, "/detokenize", model="tiny", tokens=[]) == (200, {"prompt": "", "content": ""})
     assert (await tokens(server, "/detokenize", tokens=["a"]))[1]["error"]["param"] == "tokens[0]"
     assert (await tokens(server, "/detokenize", model="tiny"))[1]["error"]["param"] == "tokens"
+
+
+async def test_what_harnesses_ask_of_a_tokenizer(server):
+    end = EndToken(id=2, text="</s>", origins=[])
+    server.model.ready = replace(server.model.ready, facts=ModelFacts(end_tokens=[end]))
+    really_tokenize = server.worker.tokenize
+
+    async def tokenize(prompt, *, with_pieces=False):
+        found = await really_tokenize(prompt)
+        return replace(found, tokens=[ord("^"), *found.tokens]) if prompt.add_special_tokens else found
+
+    for expected in (None, "^"):
+        async with server.session.get(server.url + "/tokenizer_info") as response:
+            assert await response.json() == {"bos_token": expected, "eos_token": "</s>", "model_max_length": 2048}
+        server.worker.tokenize = tokenize
 
 
 async def test_what_the_worker_finds_wrong_is_told(server):
