@@ -23,6 +23,7 @@ async def cancel(request: web.Request) -> web.Response:
 
 
 def _describe(live: LiveRequest) -> answers.Request:
+    usage = live.usage()
     return answers.Request(
         id=live.id,
         request_id=live.request_id,
@@ -30,7 +31,7 @@ def _describe(live: LiveRequest) -> answers.Request:
         streamed=live.streamed,
         stage=live.stage,
         arrived=answers.timestamp(live.arrived),
-        prompt_tokens=live.usage.prompt_tokens if live.usage else None,
-        cached_tokens=live.usage.cached_tokens if live.usage else None,
-        completion_tokens=live.usage.completion_tokens if live.usage else 0,
+        prompt_tokens=usage.prompt_tokens if usage else None,
+        cached_tokens=usage.cached_tokens if usage else None,
+        completion_tokens=usage.completion_tokens if usage else 0,
     )

@@ -2,15 +2,17 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Self
 
+from mlxd.api.jobs import Jobs
 from mlxd.client.worker_client import RequestStream, WorkerClient
-from mlxd.wire.messages import Finished, Generate, RequestEvent
+from mlxd.errors import MlxdError
+from mlxd.wire.messages import Finished, RequestEvent
 
 
 @dataclass(frozen=True)
@@ -28,19 +30,19 @@ class ChoiceEvents:
     ``on_overflow`` is told when the consumer fell too far behind.
     """
 
-    def __init__(self, client: WorkerClient, jobs: Sequence[Generate], on_overflow: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, client: WorkerClient, jobs: Jobs, on_overflow: Callable[[], None] = lambda: None) -> None:
         self._client = client
         self._jobs = jobs
         self._on_overflow = on_overflow
         self._streams: list[RequestStream] = []
         self._order: deque[int] = deque()  # choices, one for each event that can be taken
         self._arrived = asyncio.Event()
-        self._unfinished = len(jobs)
+        self._unfinished = len(jobs.all)
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
         with ExitStack() as opening:
-            for choice, job in enumerate(self._jobs):
+            for choice, job in enumerate(self._jobs.all):
                 stream = opening.enter_context(self._client.submit(job))
                 self._streams.append(stream)
                 stream.on_overflow = self._on_overflow
@@ -61,7 +63,10 @@ class ChoiceEvents:
             self._arrived.clear()
             await self._arrived.wait()
         choice = self._order.popleft()
-        event = await anext(self._streams[choice])
+        try:
+            event = await anext(self._streams[choice])
+        except MlxdError as error:
+            raise self._jobs.located(error, choice) from None
         self._unfinished -= isinstance(event, Finished)
         return ChoiceEvent(choice, event)
 

@@ -54,7 +54,7 @@ class Delivery:
         """Answers with one document at the end. Raises what ``assign`` raises, the worker's typed errors and ``DeadlineError``."""
         async with self.deadline.guard():
             assigned = await self.assign()
-            with ChoiceEvents(assigned.client, assigned.jobs.all) as events:
+            with ChoiceEvents(assigned.client, assigned.jobs) as events:
                 self.trace.submitted(assigned.jobs)
                 return await self._collect(events, assigned)
 
@@ -68,7 +68,7 @@ class Delivery:
         try:
             async with self.deadline.guard():
                 assigned = await sse.alive_during(self.assign())
-                with ChoiceEvents(assigned.client, assigned.jobs.all, on_overflow=lambda: self._cut_off(sse)) as choices:
+                with ChoiceEvents(assigned.client, assigned.jobs, on_overflow=lambda: self._cut_off(sse)) as choices:
                     self.trace.submitted(assigned.jobs)
                     async with aclosing(with_ticks(choices, sse.until_keep_alive)) as events:
                         async for event in events:

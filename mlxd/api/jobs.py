@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import msgspec
 
 from mlxd.api.keys import ReadyModel
-from mlxd.errors import InvalidRequestError
+from mlxd.errors import InvalidRequestError, MlxdError
 from mlxd.types import RunnerKind, SamplingParams
 from mlxd.wire.messages import Generate
 from mlxd.wire.prompts import Prompt
@@ -27,6 +27,12 @@ class Jobs:
     def prompts(self) -> list[Prompt]:
         """Returns the prompts, each once."""
         return [job.prompt for job in self.all[:: self.per_prompt]]
+
+    def located(self, error: MlxdError, choice: int) -> MlxdError:
+        """Returns the error of a choice, which names its prompt where there are several."""
+        if len(self.all) > self.per_prompt and error.param == "prompt":
+            error.param = f"prompt[{choice // self.per_prompt}]"
+        return error
 
 
 def fanned_out(job: Generate, prompts: Sequence[Prompt], per_prompt: int) -> Jobs:

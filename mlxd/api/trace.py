@@ -72,6 +72,8 @@ class RequestTrace:
         """Takes note that the jobs are the worker's now."""
         self._jobs, self._tally = jobs, Tally(len(jobs.all), jobs.per_prompt)
         self._texts = [[] for _ in jobs.all]
+        if self._live is not None:
+            self._live.usage = lambda: self.usage
         self._reached.append(self._age)
         if self._live is not None:
             self._live.stage = Stage.WAITING
@@ -92,8 +94,6 @@ class RequestTrace:
                 self._texts[choice].append(event.text)
             if isinstance(event, Finished):
                 self._warnings += event.warnings
-        if self._live is not None:
-            self._live.usage = self._tally.usage
 
     def fail(self, error: BaseException) -> None:
         """Takes note of how the request ended, if not well. The first failure counts: what follows is its consequence."""

@@ -30,7 +30,7 @@ class LiveRequest:
     stop: Callable[[MlxdError], None]
     arrived: float = field(default_factory=time.time)  # Unix time
     stage: Stage = Stage.LOADING
-    usage: Usage | None = None  # so far; None before it runs
+    usage: Callable[[], Usage | None] = lambda: None  # so far; None before it runs
 
 
 class LiveRequests:

@@ -44,6 +44,19 @@ def test_answers_of_a_seed_differ_and_are_the_same_again_whole_and_streamed(clie
     assert [len(reasons) for reasons in ends] == [1, 1, 1]
 
 
+def test_a_prompt_of_several_answers_is_computed_once(continuous, client):
+    def computed():
+        return continuous.metrics()['mlxd_step_tokens_sum{model="smollm2"}']
+
+    before = computed()
+    messages = [{"role": "user", "content": "Tell me of rivers, " + "of lakes and of seas, " * 40 + "briefly."}]
+    used = client.chat.completions.create(model="smollm2", messages=messages, max_tokens=1, temperature=1, n=8).usage
+    assert used.prompt_tokens > 200
+    assert used.prompt_tokens_details.cached_tokens < 32  # the template's own beginning
+    block = 16
+    assert computed() - before <= used.prompt_tokens + 8 * block + used.completion_tokens
+
+
 def test_a_list_of_prompts_with_log_probabilities(client):
     prompts = ["The capital of France is", "Once upon a time"]
     asked = {"model": "smollm2", "max_tokens": 4, "temperature": 0, "logprobs": 2}

@@ -32,7 +32,8 @@ def live(daemon):
             )
             stack.enter_context(daemon.requests.track(request))
             if identity == "chatcmpl-2":
-                request.stage, request.usage = Stage.RUNNING, Usage(prompt_tokens=100, completion_tokens=7, cached_tokens=60)
+                request.stage = Stage.RUNNING
+                request.usage = lambda: Usage(prompt_tokens=100, completion_tokens=7, cached_tokens=60)
         yield ended
 
 

@@ -21,7 +21,7 @@ PROMPT = TextPrompt(text="x")
 
 def jobs(count, **sampling):
     job = Generate(id="r", prompt=PROMPT, sampling=SamplingParams(**sampling), max_tokens=5)
-    return fanned_out(job, [PROMPT], count).all
+    return fanned_out(job, [PROMPT], count)
 
 
 @st.composite
@@ -99,18 +99,18 @@ async def test_one_choice_that_nobody_takes_cuts_its_request_off():
 
 
 def test_jobs_of_one_choice_keep_their_id_and_of_several_are_numbered():
-    assert [(job.id, job.behind) for job in jobs(1)] == [("r", 0)]
-    assert [(job.id, job.behind) for job in jobs(3)] == [("r-0", 2), ("r-1", 1), ("r-2", 0)]
+    assert [(job.id, job.behind) for job in jobs(1).all] == [("r", 0)]
+    assert [(job.id, job.behind) for job in jobs(3).all] == [("r-0", 2), ("r-1", 1), ("r-2", 0)]
 
 
 def test_seeds_differ_but_the_first_is_the_one_that_was_asked_for():
-    seeds = [job.sampling.seed for job in jobs(128, seed=-7)]
+    seeds = [job.sampling.seed for job in jobs(128, seed=-7).all]
     assert seeds[0] == -7
     assert len(set(seeds)) == 128
-    assert seeds == [job.sampling.seed for job in jobs(128, seed=-7)], "the same again"
-    assert not set(seeds) & {job.sampling.seed for job in jobs(128, seed=-6)}
+    assert seeds == [job.sampling.seed for job in jobs(128, seed=-7).all], "the same again"
+    assert not set(seeds) & {job.sampling.seed for job in jobs(128, seed=-6).all}
     assert all(-(2**63) <= seed < 2**63 for seed in seeds)
-    assert [job.sampling.seed for job in jobs(3)] == [None] * 3
+    assert [job.sampling.seed for job in jobs(3).all] == [None] * 3
 
 
 def test_prompts_in_a_list_have_the_seeds_they_would_have_alone():

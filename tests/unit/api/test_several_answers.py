@@ -5,7 +5,7 @@ import asyncio
 import pytest
 import structlog
 
-from mlxd.errors import QueueFullError
+from mlxd.errors import ContextLengthError, QueueFullError
 from mlxd.types import CacheOutcome, ResolvedLimits
 from tests.support.fake_registry import echo
 from tests.support.patience import PATIENCE
@@ -133,6 +133,16 @@ async def test_a_full_queue_refuses_all_of_it(server):
         assert (response.status, response.headers["Retry-After"]) == (429, "2")
     assert [request.aborted.is_set() for request in server.worker.submitted] == [True, False, True]
     assert [request.generate.behind for request in server.worker.submitted] == [2, 1, 0]
+
+
+async def test_what_is_wrong_with_a_prompt_names_it(server):
+    def script(request):
+        if request.generate.id.endswith("-3"):
+            request.fail(ContextLengthError("the prompt has 9000 tokens", param="prompt"))
+
+    server.worker.script = script
+    status, body, _ = await server.answer(ONCE | {"prompt": ["a", "b"], "n": 2}, PATH)
+    assert (status, body["error"]["param"]) == (400, "prompt[1]")
 
 
 async def test_a_client_that_goes_away_ends_all_choices(server):

@@ -29,7 +29,7 @@ def live_request(identity, model, **fields):
 
 
 def used(tokens):
-    return Usage(prompt_tokens=50, completion_tokens=tokens, cached_tokens=48)
+    return lambda: Usage(prompt_tokens=50, completion_tokens=tokens, cached_tokens=48)
 
 
 async def test_it_shows_what_the_daemon_computes_now(listen, top, daemon):

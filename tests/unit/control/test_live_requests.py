@@ -18,7 +18,7 @@ def test_a_request_is_there_as_long_as_its_block():
     requests, (one, _), (other, _) = LiveRequests(), request("a"), request("b")
     with requests.track(one) as tracked:
         assert tracked is one
-        assert (one.stage, one.usage) == (Stage.LOADING, None)
+        assert (one.stage, one.usage()) == (Stage.LOADING, None)
         with requests.track(other):
             assert requests.of("tiny") == [one, other]
         assert requests.of("tiny") == [one]
