@@ -43,6 +43,12 @@ class RequestEncoder:
             arrived=arrived,
         )
 
+    def is_constrained(self, spec: OutputSpec) -> bool:
+        """Tells whether an answer may not be anything, so that ``constrain`` is to be called."""
+        if self._constraints is not None:
+            return self._constraints.is_wanted(spec)
+        return spec.constraint is not None or spec.thinking_budget is not None or (spec.tools is not None and spec.tools.required)
+
     def constrain(self, request: EngineRequest, spec: OutputSpec) -> None:
         """Gives a request the constraint of its answer, if it asks for one; the grammar then says where the answer ends, whatever
         ``Stopping`` does. It takes up to a second. Raises ``InvalidRequestError`` for what cannot be enforced.

@@ -19,7 +19,6 @@ from mlxd.worker.engine.request_queue import RequestQueue
 from mlxd.worker.engine.sampled import Sampled, SampledToken
 from mlxd.worker.request_encoder import RequestEncoder
 from mlxd.worker.text.answers import AnswerReader
-from mlxd.worker.text.constraints.answer import is_constrained
 from mlxd.worker.text.logprobs import AnswerLogprobs, TokenTexts, prompt_logprobs
 from mlxd.worker.text.output import Piece, TextOutput
 
@@ -116,7 +115,7 @@ class Sessions:
     async def _tokenize(self, generate: Generate, arrived: float) -> None:
         run = asyncio.get_running_loop().run_in_executor
         request = await run(self.tokenizing, self._encoder.encode, generate, arrived)
-        if is_constrained(generate.output):
+        if self._encoder.is_constrained(generate.output):
             await run(self._compiling, self._encoder.constrain, request, generate.output)
         output = self._answers.output(request.prompt, generate.output, self._interval)
         output.min_tokens = request.stopping.min_tokens

@@ -1,36 +1,42 @@
 """The constraint of an answer: of its content, its calls and its reasoning, one behind the other."""
 
 from mlxd.errors import InvalidRequestError
-from mlxd.wire.output_spec import OutputSpec
+from mlxd.wire.output_spec import OutputSpec, ToolRules
 from mlxd.worker.encoded_prompt import Opening
 from mlxd.worker.engine.constraint import TokenConstraint
 from mlxd.worker.text.constraints.budget import ThinkingBudget
+from mlxd.worker.text.constraints.calls.answer_calls import AnswerCalls
+from mlxd.worker.text.constraints.calls.registry import call_form
 from mlxd.worker.text.constraints.compiler import GrammarCompiler, GrammarError
 from mlxd.worker.text.constraints.contents import Contents
-from mlxd.worker.text.constraints.grammar import Rule
+from mlxd.worker.text.constraints.grammar import Rule, composed
 from mlxd.worker.text.constraints.matching import GrammarConstraint
 from mlxd.worker.text.constraints.reasoning import content_after, reasoned, reasoning_form
 from mlxd.worker.text.constraints.vocabulary import Vocabulary
 from mlxd.worker.text.shapes import Shapes
 
 
-def is_constrained(spec: OutputSpec) -> bool:
-    """Tells whether an answer may not be anything: whether ``AnswerConstraints`` is to be asked."""
-    return spec.constraint is not None or spec.thinking_budget is not None
-
-
 class AnswerConstraints:
-    """A maker of the constraints of one model's answers, for any thread. A large grammar takes up to a second."""
+    """A maker of the constraints of one model's answers, for any thread. A large grammar takes up to a second. With ``strict_tools`` every
+    tool is strict, whatever a request says.
+    """
 
-    def __init__(self, vocabulary: Vocabulary, shapes: Shapes) -> None:
+    def __init__(self, vocabulary: Vocabulary, shapes: Shapes, *, strict_tools: bool = False) -> None:
         self._vocabulary = vocabulary
-        self._form = reasoning_form(shapes)
+        self._reasoning = reasoning_form(shapes)
         self._compiler = GrammarCompiler(vocabulary)
         self._contents = Contents(self._compiler)
+        form = call_form(shapes.tools, vocabulary)
+        self._calls = None if form is None else AnswerCalls(form, shapes.tools, vocabulary, self._contents)
+        self._strict_tools = strict_tools
+
+    def is_wanted(self, spec: OutputSpec) -> bool:
+        """Tells whether an answer may not be anything."""
+        return self.has_grammar(spec) or spec.thinking_budget is not None
 
     def has_grammar(self, spec: OutputSpec) -> bool:
-        """Tells whether a grammar says where an answer ends."""
-        return spec.constraint is not None
+        """Tells whether a grammar says what an answer is, and where it ends."""
+        return spec.constraint is not None or self._are_enforced(spec.tools)
 
     def of(self, spec: OutputSpec, opening: Opening) -> TokenConstraint | None:
         """Returns the constraint of an answer to a prompt that ends in ``opening``; None for one that may be anything.
@@ -39,20 +45,44 @@ class AnswerConstraints:
         """
         rule = self._rule(spec, opening)
         grammar = None if rule is None else self._matching(rule)
-        if spec.thinking_budget is None or self._form is None or spec.is_raw or opening is Opening.CONTENT:
+        if spec.thinking_budget is None or self._reasoning is None or spec.is_raw or opening is Opening.CONTENT:
             return grammar
         is_inside = opening is Opening.REASONING
-        return ThinkingBudget(spec.thinking_budget, self._form, self._vocabulary, grammar, is_inside=is_inside)
+        return ThinkingBudget(spec.thinking_budget, self._reasoning, self._vocabulary, grammar, is_inside=is_inside)
+
+    def _are_enforced(self, rules: ToolRules | None) -> bool:
+        if rules is None or not rules.tools:
+            return False
+        is_strict = self._strict_tools or any(tool.strict for tool in rules.tools)
+        return rules.required or (is_strict and self._calls is not None and self._calls.has_opening)
 
     def _rule(self, spec: OutputSpec, opening: Opening) -> Rule | None:
-        if spec.constraint is None:
+        if not self.has_grammar(spec):
             return None
-        content = self._contents.rule(spec.constraint)
-        if self._form is None or spec.is_raw:
+        content = None if spec.constraint is None else self._contents.rule(spec.constraint)
+        if spec.is_raw:
             return content
-        if opening is Opening.CONTENT:
+        answer = self._answer(spec, content, opening)
+        return answer if self._reasoning is None else reasoned(self._reasoning, answer, opening, self._vocabulary)
+
+    def _answer(self, spec: OutputSpec, content: Rule | None, opening: Opening) -> Rule:
+        """Returns the rule of what stands behind the reasoning."""
+        if content is not None and self._reasoning is not None and opening is not Opening.CONTENT:
+            content = content_after(self._reasoning, content, self._vocabulary)
+        if spec.tools is None or not spec.tools.tools:
+            assert content is not None  # noqa: S101 - there is a grammar
             return content
-        return reasoned(self._form, content_after(self._form, content, self._vocabulary), opening, self._vocabulary)
+        calls = self._calls
+        if calls is None:
+            if spec.tools.required or content is None:
+                raise InvalidRequestError("this model calls no tools, so that none can be required of it", param="tool_choice")
+            return content
+        if spec.tools.required:
+            return calls.required(spec.tools)
+        if content is None:
+            return calls.free(spec.tools)
+        required = calls.required(spec.tools)
+        return composed(f"({content.expression}) | ({required.expression})", content, required)
 
     def _matching(self, rule: Rule) -> GrammarConstraint:
         try:

@@ -42,6 +42,8 @@ class ThinkingBudget(TokenConstraint):
             self._is_over = not self._forced and not self._form.repeats
             self._is_inside = bool(self._forced)
         elif not self._is_over:
+            if len(self._forced) < len(self._closing):
+                self._forced = []  # the grammar goes on otherwise
             self._watch(self._vocabulary.text(token))
 
     def _watch(self, text: str) -> None:

@@ -1,5 +1,6 @@
 """Grammars to matchers, in bounded time and memory; those that were compiled before are copied."""
 
+import hashlib
 import re
 import threading
 from collections import OrderedDict
@@ -10,6 +11,7 @@ from mlxd.worker.text.constraints.grammar import Rule, grammar_text
 from mlxd.worker.text.constraints.vocabulary import Vocabulary
 
 _KEPT = 32  # grammars
+_CHECKED = 1_000  # grammars whose texts are known to compile
 _LONGEST = 1_000_000  # characters of a grammar
 _LIMITS = LLParserLimits(
     max_items_in_row=4_000,  # each optional property of an object takes two
@@ -36,6 +38,7 @@ class GrammarCompiler:
         self.vocabulary = vocabulary
         self._lock = threading.Lock()
         self._kept: OrderedDict[str, LLMatcher] = OrderedDict()  # never used, only copied
+        self._checked: OrderedDict[bytes, None] = OrderedDict()  # hashes
 
     def matcher(self, rule: Rule) -> LLMatcher:
         """Returns a new matcher. Raises ``GrammarError``."""
@@ -58,7 +61,15 @@ class GrammarCompiler:
 
     def check(self, rule: Rule) -> None:
         """Compiles a grammar for nothing. Raises ``GrammarError``."""
-        self._made(grammar_text(rule))
+        text = grammar_text(rule)
+        name = hashlib.sha256(text.encode(errors="surrogatepass")).digest()
+        if name in self._checked:
+            return
+        self._made(text)
+        with self._lock:
+            self._checked[name] = None
+            while len(self._checked) > _CHECKED:
+                self._checked.popitem(last=False)
 
     def _made(self, text: str) -> LLMatcher:
         try:

@@ -236,7 +236,7 @@ class SchemaReader:
         """Closes an object that lists its properties, and checks what only the whole schema tells."""
         properties, required = result.get("properties"), result.get("required", [])
         combined = result.keys() & {"$ref", "allOf", "anyOf", "oneOf", "patternProperties", "additionalProperties"}
-        if properties and not combined and not at.is_open and set(required) <= properties.keys():
+        if properties is not None and not combined and not at.is_open and set(required) <= properties.keys():
             result["additionalProperties"] = False
         _bound_types(result, is_open=at.is_open)
         if properties and len(properties) - len(required) > _MOST_OPTIONAL:

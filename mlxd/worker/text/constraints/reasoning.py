@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from mlxd.types import ReasoningShape
 from mlxd.worker.encoded_prompt import Opening
 from mlxd.worker.text.constraints.grammar import Rule, composed
-from mlxd.worker.text.constraints.vocabulary import Vocabulary
+from mlxd.worker.text.constraints.vocabulary import Vocabulary, without
 from mlxd.worker.text.shapes import Shapes
 
 _ANY = "/(?s:.*)/"
@@ -75,7 +75,7 @@ def reasoned(form: ReasoningForm, answer: Rule, opening: Opening, vocabulary: Vo
         rules |= {"THOUGHT": f"{_ANY} {vocabulary.written(form.closes)}", "thought[lazy]": "THOUGHT"}
         inside = f"thought {resumes}"
     else:
-        rules |= {"THOUGHT": _ANY}
+        rules |= {"THOUGHT": f"{_ANY} & {without(form.closes)}"}
         inside = f"THOUGHT {vocabulary.written(form.closes)} {resumes}"
     times = "*" if form.repeats else "?"
     more = f"(BLANK? {opens} {inside}){times}" if not form.repeats else f"({opens} {inside})*"

@@ -108,6 +108,11 @@ def _plain(inner: Any) -> str:
     return json.dumps(json.loads(text) | {"padding": None, "truncation": None}, ensure_ascii=False)
 
 
+def without(text: str) -> str:
+    """Returns the expression of texts that do not hold ``text``, which is spelled in codes: no marker's spelling is in the grammar."""
+    return "~/(?s:.*)" + "".join(f"\\x{{{ord(character):x}}}" for character in text) + "(?s:.*)/"
+
+
 def quoted(text: str) -> str:
     """Returns a text as a literal of a grammar."""
     return json.dumps(text, ensure_ascii=False)

@@ -57,15 +57,18 @@ class GemmaValues:
 
     def _key(self) -> Steps[str]:
         delimiter = yield from self._delimiter()
+        is_quoted = True
         if delimiter:
-            key = yield from self._rest_of(delimiter)
-        elif (yield from self._cursor.peek()) in ['"', "'"]:
-            quote = self._cursor.skip()
+            key = yield from self._text_of(self._string(delimiter))
+        elif (quote := (yield from self._cursor.peek())) == '"':
+            key = yield from self._text_of(self._quoted())
+        elif quote == "'":
+            self._cursor.skip()
             key = yield from self._cursor.until(quote, _LONGEST_WORD)
             self._cursor.skip()
         else:
-            key = (yield from self._cursor.until(":,{}[]", _LONGEST_WORD)).strip()
-        if (yield from self._cursor.skip_space()) != ":" or not key:
+            key, is_quoted = (yield from self._cursor.until(":,{}[]", _LONGEST_WORD)).strip(), False
+        if (yield from self._cursor.skip_space()) != ":" or not (key or is_quoted):
             raise MalformedCallError("a key has no value")
         self._cursor.skip()
         return key
@@ -120,10 +123,11 @@ class GemmaValues:
             self._write(quoted(self._cursor.run(delimiter[0]) or self._cursor.skip()))
         self._write('"')
 
-    def _rest_of(self, delimiter: str) -> Steps[str]:
+    def _text_of(self, string: Steps[None]) -> Steps[str]:
+        """Reads a string for itself, and returns what it says."""
         write, pieces = self._write, list[str]()
         self._write = pieces.append
-        yield from self._string(delimiter)
+        yield from string
         self._write = write
         return str(json.loads("".join(pieces)))
 

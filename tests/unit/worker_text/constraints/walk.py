@@ -32,18 +32,37 @@ def constraint_of(spec, shapes=None, opening=Opening.NONE, vocabulary=None):
     return AnswerConstraints(vocabulary or _TINY, shapes or Shapes()).of(spec, opening)
 
 
-def walked(constraint, vocabulary=None, *, seed=0, most=3_000, hurry=0.3):
-    """The text of a random answer, without its end token. It hurries to an end, for strings and lists have none of their own."""
+def walked(constraint, vocabulary=None, **how):
+    """The text of a random answer, without its end token."""
     vocabulary = vocabulary or _TINY
-    chance, text = random.Random(seed), []  # noqa: S311
-    closing = {vocabulary.tokens(mark)[0] for mark in _CLOSING}
+    return vocabulary.tokenizer.decode_str(walked_tokens(constraint, vocabulary, **how))
+
+
+def walked_tokens(constraint, vocabulary, *, seed=0, most=3_000, hurry=0.3, closes=()):
+    """The tokens of a random answer. It hurries to an end, for strings and lists have none of their own: with quotes and brackets, and with
+    the texts or tokens of ``closes``, which it spells out once it has begun to.
+    """
+    chance, tokens, text = random.Random(seed), [], b""  # noqa: S311
+    closing = {vocabulary.tokens(mark)[0] for mark in (*_CLOSING, *closes)}
     for _ in range(most):
-        token = _next(allowed_tokens(constraint, vocabulary), chance, closing, vocabulary.ends, hurry)
+        allowed = allowed_tokens(constraint, vocabulary)
+        token = _spelled(text, allowed, closes) if chance.random() < 0.9 else None
+        token = _next(allowed, chance, closing, vocabulary.ends, hurry) if token is None else token
         constraint.accept(token)
         if token in vocabulary.ends:
-            return vocabulary.tokenizer.decode_str(text)
-        text.append(token)
-    raise EndlessError(vocabulary.tokenizer.decode_str(text))
+            return tokens
+        tokens.append(token)
+        text = (text + vocabulary.tokenizer.decode_bytes([token]))[-40:]
+    raise EndlessError(vocabulary.tokenizer.decode_str(tokens))
+
+
+def _spelled(text, allowed, closes):
+    """The byte with which a closing text goes on that ``text`` ends in the beginning of."""
+    for mark in map(str.encode, closes):
+        for size in range(len(mark) - 1, 0, -1):
+            if text.endswith(mark[:size]) and mark[size] in allowed:
+                return mark[size]
+    return None
 
 
 def allowed_tokens(constraint, vocabulary=None):
