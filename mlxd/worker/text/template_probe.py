@@ -105,7 +105,7 @@ class _Probe:
             ids=_id_form(form) if form else IdForm.ANY,
             empty=form.empty if form else "",
             text_beside_calls=self._text_beside(form) if form else TextBesideCalls.SHOWN,
-            takes_many_calls=form is not None and self._takes_many(form),
+            takes_many_calls=form is None or self._takes_many(form),
             reasoning=self._keys_of_reasoning(),
             reasoning_beside_text=form is not None and self._takes_reasoning(form),
             variables=self._renderer.reads,

@@ -1,0 +1,79 @@
+"""The shapes of a model's answers, found in a directory of files and told to the daemon."""
+
+import json
+import shutil
+
+import pytest
+
+from mlxd.types import ReasoningShape, ToolShape
+from mlxd.wire.messages import Ready
+from mlxd.worker.facts.directory import DirectoryFacts
+from mlxd.worker.runtime.tokenizing import open_tokenizer
+from mlxd.worker.text.shapes import AS_SHOWN, WishedShapes
+from tests.unit.worker_text.conversations import TEMPLATES
+from tests.worker.worker_link import in_thread
+
+
+@pytest.fixture
+def model(tiny, tmp_path):
+    return shutil.copytree(tiny, tmp_path / "model")
+
+
+def opened(model, wished=AS_SHOWN):
+    return open_tokenizer(DirectoryFacts.read(model), wished)
+
+
+def edit(model, **changes):
+    path = model / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_a_template_without_tools_has_them_told(model):
+    shapes = opened(model).chat.shapes
+    assert (shapes.tools, shapes.reasoning) == (ToolShape.HERMES, ReasoningShape.NONE)
+    assert shapes.tools_origin == "the chat template shows no tools, so mlxd's own prompt does"
+
+
+def test_a_template_with_tools_says_how(model):
+    shutil.copy(TEMPLATES / "qwen3_coder.jinja", model / "chat_template.jinja")
+    shapes = opened(model).chat.shapes
+    assert (shapes.tools, shapes.tools_origin) == (ToolShape.QWEN_XML, "a call by chat_template.jinja has <function=")
+
+
+@pytest.mark.parametrize("form", ["list", "folder"])
+def test_a_template_for_conversations_with_tools_counts_for_them(model, form):
+    plain = json.loads((model / "tokenizer_config.json").read_text())["chat_template"]
+    for_tools = (TEMPLATES / "glm4.5.jinja").read_text(encoding="utf-8")
+    if form == "list":
+        edit(model, chat_template=[{"name": "default", "template": plain}, {"name": "tool_use", "template": for_tools}])
+    else:
+        (model / "additional_chat_templates").mkdir()
+        (model / "additional_chat_templates" / "tool_use.jinja").write_text(for_tools, encoding="utf-8")
+    chat = opened(model).chat
+    assert chat.shapes.tools is ToolShape.GLM
+    assert chat.renderer is not chat.with_tools.renderer
+
+
+def test_a_parser_that_disagrees_with_the_template_is_warned_of(model):
+    shutil.copy(TEMPLATES / "qwen3.jinja", model / "chat_template.jinja")
+    edit(model, tool_parser_type="mistral")
+    found = opened(model)
+    assert found.chat.shapes.tools is ToolShape.HERMES
+    assert any("tool_parser_type" in warning and "mistral" in warning for warning in found.warnings)
+
+
+def test_a_shape_that_nothing_of_the_model_supports_is_warned_of(model):
+    shutil.copy(TEMPLATES / "qwen3.jinja", model / "chat_template.jinja")
+    found = opened(model, WishedShapes(ToolShape.MISTRAL, ReasoningShape.COHERE))
+    assert (found.chat.shapes.tools, found.chat.shapes.reasoning) == (ToolShape.MISTRAL, ReasoningShape.COHERE)
+    assert any('output.tools is "mistral"' in warning and "[TOOL_CALLS]" in warning for warning in found.warnings)
+    assert any('output.reasoning is "cohere"' in warning for warning in found.warnings)
+
+
+async def test_the_daemon_is_told(tiny):
+    async with in_thread() as link:
+        ready = await link.load(tiny, tools=ToolShape.JSON)
+        assert isinstance(ready, Ready)
+        assert (ready.facts.tools, ready.facts.reasoning) == (ToolShape.JSON, ReasoningShape.NONE)
+        assert ready.facts.tools_origin == 'set in the configuration: output.tools = "json"'
+        assert any('output.tools is "json"' in warning for warning in ready.facts.warnings)
