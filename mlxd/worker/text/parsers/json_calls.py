@@ -18,6 +18,7 @@ class _Draft:
 
     name: str | None = None
     arguments: str | None = None  # read, not told yet
+    other_key: str | None = None  # of a member that may be arguments under another name
     is_told: bool = False
 
 
@@ -62,13 +63,19 @@ class JsonCallsParser(NamedCallsParser):
     def _finish_object(self, draft: _Draft, markers: tuple[str, ...]) -> None:
         if draft.name is None:
             raise MalformedCallError("it has no name")
-        if draft.arguments is None and not draft.is_told and not self.allows_other_keys:
-            raise MalformedCallError("it has no arguments")
+        if draft.arguments is None and not draft.is_told:
+            self._require_no_arguments(draft)
         if not draft.is_told:
             self._begin(draft.name, *markers)
             self._argue(draft.arguments or "")
             self._end()
         self._drop()
+
+    def _require_no_arguments(self, draft: _Draft) -> None:
+        if draft.other_key is not None:
+            raise MalformedCallError(f"{draft.other_key!r} is no part of a call")
+        if not self.allows_other_keys:
+            raise MalformedCallError("it has no arguments")
 
     def _member(self, draft: _Draft, markers: tuple[str, ...]) -> Steps[None]:
         key = yield from self._json_text()
@@ -97,6 +104,8 @@ class JsonCallsParser(NamedCallsParser):
             draft.name = self._name_in(text)
         elif key in self.keys and draft.arguments is None and not draft.is_told:
             draft.arguments = _arguments(text)
+        elif key not in {*self.names, *self.keys, *_OTHER_KEYS}:
+            draft.other_key = key
 
     def _name_in(self, text: str) -> str:
         name = _loads(text)
@@ -112,6 +121,8 @@ class JsonCallsParser(NamedCallsParser):
                 draft.name = value
             elif key in self.keys and draft.arguments is None:
                 draft.arguments = _arguments(json.dumps(value, ensure_ascii=False))
+            elif key not in {*self.names, *self.keys, *_OTHER_KEYS}:
+                draft.other_key = key
 
     # ---- JSON ----
 

@@ -12,6 +12,7 @@ CONTAINERS: Kinds = frozenset({"object", "array"})
 ANY: Kinds = frozenset({"string", "null", "boolean", "integer", "number"}) | CONTAINERS
 
 _DEEPEST = 16  # schemas in each other
+_MOST = 256  # schemas that one is put together from
 _KINDS = {type(None): "null", bool: "boolean", int: "integer", float: "number", str: "string", list: "array"}  # a bool is an int, too
 _IMPLIED = {  # by a keyword, where no type is given
     "properties": "object",
@@ -34,37 +35,51 @@ def parameter_kinds(tool: Tool | None, name: str) -> Kinds | None:
     the tool has no such parameter.
     """
     root = tool.parameters if tool and isinstance(tool.parameters, Mapping) else {}
-    properties = _properties(root, root, 0)
+    schemas = _Schemas(root)
+    properties = schemas.properties(root)
     if name in properties:
-        return _kinds(properties[name], root, 0)
+        return schemas.kinds(properties[name])
     others = root.get("additionalProperties")
-    return _kinds(others, root, 0) if isinstance(others, Mapping) else None
+    return schemas.kinds(others) if isinstance(others, Mapping) else None
 
 
-def _properties(schema: Any, root: Mapping[str, Any], depth: int) -> Mapping[str, Any]:
-    """Returns the properties of an object's schema, and of those that it is put together from."""
-    schema = _resolved(schema, root)
-    if depth > _DEEPEST:
+class _Schemas:
+    """A reader of the schemas in ``root``. Of schemas that are put together from too many others, it reads some."""
+
+    def __init__(self, root: Mapping[str, Any]) -> None:
+        self._root = root
+        self._left = _MOST
+
+    def properties(self, schema: Any, depth: int = 0) -> Mapping[str, Any]:
+        """Returns the properties of an object's schema, and of those that it is put together from."""
+        schema = self._resolved(schema, depth)
+        parts = [part for word in ("allOf", "anyOf", "oneOf") for part in _list(schema.get(word))]
+        found = {name: each for part in parts for name, each in self.properties(part, depth + 1).items()}
+        own = schema.get("properties")
+        return found | dict(own) if isinstance(own, Mapping) else found
+
+    def kinds(self, schema: Any, depth: int = 0) -> Kinds:
+        """Returns the kinds of values that a schema allows."""
+        schema = self._resolved(schema, depth)
+        found = _own_kinds(schema)
+        for word in ("anyOf", "oneOf"):
+            found |= frozenset().union(*(self.kinds(part, depth + 1) for part in _list(schema.get(word))))
+        for part in _list(schema.get("allOf")):
+            kinds = self.kinds(part, depth + 1)
+            found = (found & kinds or found) if found else kinds
+        return found | {"integer"} if "number" in found else found
+
+    def _resolved(self, schema: Any, depth: int) -> Mapping[str, Any]:
+        """Returns the schema that ``schema`` is, or refers to."""
+        for _ in range(_DEEPEST):
+            self._left -= 1
+            if not isinstance(schema, Mapping) or self._left < 0 or depth > _DEEPEST:
+                return {}
+            reference = schema.get("$ref")
+            if not isinstance(reference, str):
+                return schema
+            schema = _at(self._root, reference)
         return {}
-    parts = [part for word in ("allOf", "anyOf", "oneOf") for part in _list(schema.get(word))]
-    found = {name: each for part in parts for name, each in _properties(part, root, depth + 1).items()}
-    own = schema.get("properties")
-    return found | dict(own) if isinstance(own, Mapping) else found
-
-
-def _kinds(schema: Any, root: Mapping[str, Any], depth: int) -> Kinds:
-    schema = _resolved(schema, root)
-    if depth > _DEEPEST:
-        return frozenset()
-    found = _own_kinds(schema)
-    for word in ("anyOf", "oneOf"):
-        found |= frozenset().union(*(_kinds(part, root, depth + 1) for part in _list(schema.get(word))))
-    for part in _list(schema.get("allOf")):
-        kinds = _kinds(part, root, depth + 1)
-        found = (found & kinds or found) if found else kinds
-    if "number" in found:
-        found |= {"integer"}
-    return found
 
 
 def _own_kinds(schema: Mapping[str, Any]) -> Kinds:
@@ -78,18 +93,6 @@ def _own_kinds(schema: Mapping[str, Any]) -> Kinds:
     if values := _list(schema.get("enum")):
         return frozenset(map(_kind, values))
     return frozenset(kind for word, kind in _IMPLIED.items() if word in schema)
-
-
-def _resolved(schema: Any, root: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Returns the schema that ``schema`` is, or refers to."""
-    for _ in range(_DEEPEST):
-        if not isinstance(schema, Mapping):
-            return {}
-        reference = schema.get("$ref")
-        if not isinstance(reference, str):
-            return schema
-        schema = _at(root, reference)
-    return {}
 
 
 def _at(root: Mapping[str, Any], reference: str) -> Any:

@@ -10,6 +10,8 @@ from mlxd.worker.text.parsers.fences import Fences
 from mlxd.worker.text.parsers.parser import Marker
 from mlxd.worker.text.parsers.script import ScriptParser, Steps
 
+_MOST_WARNINGS = 16  # of one answer: a model that goes in circles says the same for ever
+
 
 class MalformedCallError(Exception):
     """What the model wrote is no call, or no longer one. It never leaves the parser."""
@@ -131,4 +133,5 @@ class ToolsParser(ScriptParser):
         self._name = ""
 
     def _warn(self, warning: str) -> None:
-        self._warnings.append(warning)
+        if warning not in self._warnings and len(self._warnings) < _MOST_WARNINGS:
+            self._warnings.append(warning)
