@@ -54,12 +54,13 @@ def test_a_template_for_conversations_with_tools_counts_for_them(model, form):
     assert chat.renderer is not chat.with_tools.renderer
 
 
-def test_a_parser_that_disagrees_with_the_template_is_warned_of(model):
+@pytest.mark.parametrize("parser", ["mistral", "of_next_year"])
+def test_a_parser_that_is_not_the_template_s_is_warned_of(model, parser):
     shutil.copy(TEMPLATES / "qwen3.jinja", model / "chat_template.jinja")
-    edit(model, tool_parser_type="mistral")
+    edit(model, tool_parser_type=parser)
     found = opened(model)
     assert found.chat.shapes.tools is ToolShape.HERMES
-    assert any("tool_parser_type" in warning and "mistral" in warning for warning in found.warnings)
+    assert any("tool_parser_type" in warning and parser in warning for warning in found.warnings)
 
 
 def test_a_shape_that_nothing_of_the_model_supports_is_warned_of(model):

@@ -15,6 +15,7 @@ from mlxd.errors import InvalidRequestError
 from mlxd.wire.model_facts import EndToken
 from mlxd.worker.facts.chat_template import FoundTemplates
 from mlxd.worker.facts.directory import DirectoryFacts, tokenizer_file
+from mlxd.worker.facts.json_document import JsonDocument
 from mlxd.worker.facts.settle import end_of_turn, unite
 from mlxd.worker.facts.view import tokenizer_view
 from mlxd.worker.runtime.library_errors import library_errors
@@ -55,7 +56,8 @@ def open_tokenizer(facts: DirectoryFacts, wished: WishedShapes = AS_SHOWN) -> Op
     """
     found = facts.template
     with tokenizer_view(facts) as view, library_errors(_what(facts.directory), (view, facts.directory)):
-        tokenizer = load_tokenizer(view, {"chat_template": found.chosen.text if found.chosen else None})
+        settings = {"chat_template": found.chosen.text if found.chosen else None, "tool_parser_type": None}  # mlx-lm's parsers are not used
+        tokenizer = load_tokenizer(view, settings)
         vocabulary: Mapping[str, int] = tokenizer.get_vocab()
         tokenizer.encode("Hello", add_special_tokens=True)
     renderer, origin = _renderer(tokenizer, found)
@@ -68,7 +70,7 @@ def open_tokenizer(facts: DirectoryFacts, wished: WishedShapes = AS_SHOWN) -> Op
             warnings += _doubts(rendered)
         except InvalidRequestError as error:
             warnings.append(f"chat requests may be refused, for a plain conversation is: {error.message}")
-    chat = None if renderer is None else _chat_format(tokenizer, renderer, found, wished)
+    chat = None if renderer is None else _chat_format(tokenizer, renderer, facts, wished)
     warnings += chat.shapes.warnings if chat else []
     end_tokens = unite(facts.end_tokens, _own_end_tokens(tokenizer, renderer, origin), vocabulary)
     return OpenTokenizer(tokenizer, vocabulary, chat, origin, end_tokens, list(greeting), warnings)
@@ -97,9 +99,9 @@ def _variables(tokenizer: Any) -> dict[str, Any]:
     return {**tokenizer.special_tokens_map, "enable_thinking": tokenizer.has_thinking}
 
 
-def _chat_format(tokenizer: Any, renderer: ChatRenderer, found: FoundTemplates, wished: WishedShapes) -> ChatFormat:
+def _chat_format(tokenizer: Any, renderer: ChatRenderer, facts: DirectoryFacts, wished: WishedShapes) -> ChatFormat:
     """Probes the templates, and finds out which shapes their model speaks."""
-    for_tools = None
+    found, for_tools = facts.template, None
     if isinstance(renderer, ChatTemplate) and found.for_tools is not None:
         with suppress(BrokenTemplateError):
             for_tools = ChatTemplate(found.for_tools.text, found.for_tools.origin, _variables(tokenizer))
@@ -108,8 +110,12 @@ def _chat_format(tokenizer: Any, renderer: ChatRenderer, found: FoundTemplates, 
     origin = used.renderer.origin
     templates = {f"a call by {origin}": used.traits.example, origin: used.renderer.spells, renderer.origin: renderer.spells}
     vocabulary = frozenset(tokenizer.get_vocab())
-    evidence = Evidence(templates, vocabulary, tokenizer.init_kwargs.get("tool_parser_type"), tells_tools=chat.tells_tools)
+    evidence = Evidence(templates, vocabulary, _parser_type(facts.directory), tells_tools=chat.tells_tools)
     return replace(chat, shapes=find_shapes(evidence, wished))
+
+
+def _parser_type(directory: Path) -> str | None:
+    return JsonDocument.read_if_there(directory / "tokenizer_config.json").text("tool_parser_type")
 
 
 def _rendered(renderer: ChatRenderer) -> str:
