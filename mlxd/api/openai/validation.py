@@ -30,11 +30,15 @@ _WORDS = {
     "dict_type": "must be an object",
     "model_type": "must be an object",
     "string_too_short": "must not be empty",
+    "too_short": "must not be empty",
+    "too_long": "may have at most {max_length} items, not {actual_length}",
     "greater_than": "must be greater than {gt}",
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
     "literal_error": "must be {expected}",
 }
+
+_SAYS_IT_ALL = frozenset({"missing", "string_too_short", "too_short", "too_long"})  # what was found instead is told, or nothing
 
 
 class Strict(BaseModel):
@@ -132,7 +136,7 @@ def _explained(found: ErrorDetails, kind: type[Strict]) -> InvalidRequestError:
         return UnknownParameterError(f"unknown field {excerpt(path)}{hint}", param=path)
     words, bounds = _WORDS.get(found["type"]), {name: _bound(value) for name, value in context.items()}
     said = words.format(**bounds) if words else found["msg"].replace("Input should be", "must be")
-    got = "" if found["type"] in ("missing", "string_too_short") else f", not {_shown(found['input'])}"
+    got = "" if found["type"] in _SAYS_IT_ALL else f", not {_shown(found['input'])}"
     return InvalidRequestError(f"{path} {said}{got}", param=path)
 
 

@@ -69,7 +69,7 @@ WRONG = [
     ({"guided_json": '{"a":' * 1000}, "guided_json", "nested too deeply"),
     ({"guided_json": 5}, "guided_json", "must be a JSON schema"),
     ({"guided_regex": ""}, "guided_regex", "must not be empty"),
-    ({"guided_choice": []}, "guided_choice", "at least 1 item"),
+    ({"guided_choice": []}, "guided_choice", "must not be empty"),
     ({"guided_choice": [1]}, "guided_choice[0]", "must be a string"),
     ({"guided_choice": ["x"] * 10_001}, "guided_choice", "10000"),
     ({"guided_grammar": ""}, "guided_grammar", "must not be empty"),

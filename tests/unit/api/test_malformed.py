@@ -32,7 +32,7 @@ BODIES = [
     (chat(model="nope"), 404, "model", "'nope' does not exist"),
     (chat(model="nope", temperature=9), 404, "model", "does not exist"),
     (chat(messages=None), 400, "messages", "must be an array, not null"),
-    (chat(messages=[]), 400, "messages", "at least 1 item"),
+    (chat(messages=[]), 400, "messages", "messages must not be empty"),
     (chat(messages="hi"), 400, "messages", 'must be an array, not "hi"'),
     (messages("hi"), 400, "messages[0]", 'must be an object, not "hi"'),
     (messages(USER, {"content": "x"}), 400, "messages[1].role", "is required"),
@@ -120,6 +120,7 @@ BODIES = [
     (text(max_tokens=-2), 400, "max_tokens", "must be at least -1"),
     (text(suffix="x"), 400, "suffix", "not supported yet"),
     (text(logprobs=21), 400, "logprobs", "must be at most 20"),
+    (text(stop_token_ids=[1] * 257), 400, "stop_token_ids", "may have at most 256 items, not 257"),
 ]
 
 JSON_TYPE = {"Content-Type": "application/json"}
