@@ -12,6 +12,8 @@ from mlxd.worker.text.parsers.plain import PlainParser
 from mlxd.worker.text.parsers.script import ScriptParser, Steps
 from mlxd.worker.text.shape_rules import Markers
 
+_MOST_NEW_LINES = 16  # that belong to the marker behind them
+
 
 @dataclass(frozen=True)
 class CallsInside:
@@ -53,6 +55,8 @@ class BlockParser(ScriptParser):
 
     @override
     def _script(self) -> Steps[None]:
+        if self._opening is Opening.REASONING:
+            yield from self._new_lines()
         yield from self._space()
         marker = yield from self._next_is(*self.markers)
         if self._opening is Opening.REASONING and marker is None:
@@ -73,6 +77,10 @@ class BlockParser(ScriptParser):
         """Drops a marker that was read, with the new lines behind it."""
         self._drop()
         self._emit(ReasoningMarker(marker))
+        yield from self._new_lines()
+
+    def _new_lines(self) -> Steps[None]:
+        """Drops new lines that are a marker's."""
         yield from self._while(lambda one: one in "\r\n")
         self._drop()
 
@@ -135,9 +143,10 @@ class BlockParser(ScriptParser):
 
     def _think(self, size: int) -> int:
         """Shows so many characters, but not the new lines behind them, which may be a marker's; returns how many it showed."""
-        shown = self._source.read(len(self._source.text[:size].rstrip("\r\n")))
+        held = size - len(self._source.text[max(0, size - _MOST_NEW_LINES) : size].rstrip("\r\n")) - max(0, size - _MOST_NEW_LINES)
+        self._source.read(size - held)
         self._show_reasoning()
-        return len(shown)
+        return size - held
 
     def _content(self) -> Steps[str | None]:
         """Shows content up to the next marker that is a control token, which it reads and returns; None at the end of the answer."""
