@@ -62,7 +62,7 @@ class ToolShape(StrEnum):
     GLM = "glm"  # <tool_call>NAME<arg_key>…</arg_key><arg_value>…: GLM 4.5 and later
     PYTHONIC = "pythonic"  # [NAME(key=value)]: Llama 4, LFM2
     MISTRAL = "mistral"  # [TOOL_CALLS][{…}], or [TOOL_CALLS]NAME[ARGS]{…}
-    DEEPSEEK = "deepseek"  # "tool▁calls▁begin" between fullwidth bars: DeepSeek V3, R1, V3.1
+    DEEPSEEK = "deepseek"  # "tool▁calls▁begin" between fullwidth bars, or DSML: DeepSeek V3, R1, V3.1; V3.2
     KIMI = "kimi"  # <|tool_calls_section_begin|>…: Kimi K2
     GEMMA = "gemma"  # <start_function_call>…, <|tool_call>…: FunctionGemma, Gemma 4
     COHERE = "cohere"  # <|START_ACTION|>[…]<|END_ACTION|>: Command A and R7B
