@@ -141,3 +141,17 @@ async def test_each_lost_stream_gets_an_error_of_its_own(table, aborted):
         errors.append(caught.value)
     assert len({id(error) for error in errors}) == 3
     assert aborted == []
+
+
+async def test_a_listener_hears_once_of_each_event_that_can_be_taken_before_and_after_it_came(table):
+    heard = []
+    with table.open("a") as stream:
+        table.push(started())
+        table.push(delta("x"))
+        stream.listen(lambda: heard.append(1))
+        assert len(heard) == 2
+        table.push(finished())
+        table.push(delta("late"))
+        stream.fail(WorkerLostError("gone"))
+        assert len(heard) == 3
+        assert len([event async for event in stream]) == 3
