@@ -17,18 +17,15 @@ from mlxd.worker.text.shapes import Shapes
 
 
 class AnswerConstraints:
-    """A maker of the constraints of one model's answers, for any thread. A large grammar takes up to a second. With ``strict_tools`` every
-    tool is strict, whatever a request says.
-    """
+    """A maker of the constraints of one model's answers, for any thread. A large grammar takes up to a second."""
 
-    def __init__(self, vocabulary: Vocabulary, shapes: Shapes, *, strict_tools: bool = False) -> None:
+    def __init__(self, vocabulary: Vocabulary, shapes: Shapes) -> None:
         self._vocabulary = vocabulary
         self._reasoning = reasoning_form(shapes)
         self._compiler = GrammarCompiler(vocabulary)
         self._contents = Contents(self._compiler)
         form = call_form(shapes.tools, vocabulary)
         self._calls = None if form is None else AnswerCalls(form, shapes.tools, vocabulary, self._contents)
-        self._strict_tools = strict_tools
 
     def is_wanted(self, spec: OutputSpec) -> bool:
         """Tells whether an answer may not be anything."""
@@ -53,8 +50,8 @@ class AnswerConstraints:
     def _are_enforced(self, rules: ToolRules | None) -> bool:
         if rules is None or not rules.tools:
             return False
-        is_strict = self._strict_tools or any(tool.strict for tool in rules.tools)
-        return rules.required or (is_strict and self._calls is not None and self._calls.has_opening)
+        is_strict = self._calls is not None and self._calls.has_opening and any(tool.strict for tool in rules.tools)
+        return rules.required or is_strict
 
     def _rule(self, spec: OutputSpec, opening: Opening) -> Rule | None:
         if not self.has_grammar(spec):

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from llguidance import LLTokenizer
@@ -21,11 +21,11 @@ class Vocabulary:
     Markers of calls and of reasoning are single tokens in some vocabularies, and text in others: ``written`` knows.
     """
 
-    def __init__(self, tokenizer: LLTokenizer, *, width: int, ends: Collection[int], controls: Sequence[str] = ()) -> None:
+    def __init__(self, tokenizer: LLTokenizer, *, width: int, ends: Collection[int], added: Mapping[str, int]) -> None:
         self.tokenizer = tokenizer
         self.width = width
         self.ends = frozenset(ends)
-        self._tokens = {spelling: token for spelling in controls if (token := self._token(spelling)) is not None}
+        self._tokens = {text: token for text, token in added.items() if token < width and tokenizer.is_special_token(token)}
         spellings = sorted(self._tokens, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, spellings)) or r"(?!)")
 
@@ -72,12 +72,6 @@ class Vocabulary:
             bits[token // 8] &= ~(1 << token % 8)
         return bytes(bits)
 
-    def _token(self, spelling: str) -> int | None:
-        tokens = self.tokens(spelling)
-        if len(tokens) != 1 or not self.tokenizer.is_special_token(tokens[0]) or tokens[0] >= self.width:
-            return None
-        return tokens[0]
-
 
 def open_vocabulary(tokenizer: Any, *, width: int, ends: Collection[int]) -> Vocabulary:
     """Returns the vocabulary of one of transformers' tokenizers, or of a wrapper around one; it takes up to seconds.
@@ -96,8 +90,8 @@ def open_vocabulary(tokenizer: Any, *, width: int, ends: Collection[int]) -> Voc
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             raise
         raise UnknownVocabularyError(f"its tokenizer cannot be used for grammars: {error}") from error
-    added = [entry.content for entry in inner.get_added_tokens_decoder().values()]
-    return Vocabulary(made, width=width, ends=known, controls=added)
+    added = {entry.content: token for token, entry in inner.get_added_tokens_decoder().items()}
+    return Vocabulary(made, width=width, ends=known, added=added)
 
 
 def _plain(inner: Any) -> str:
