@@ -78,3 +78,26 @@ async def test_the_daemon_is_told(tiny):
         assert (ready.facts.tools, ready.facts.reasoning) == (ToolShape.JSON, ReasoningShape.NONE)
         assert ready.facts.tools_origin == 'set in the configuration: output.tools = "json"'
         assert any('output.tools is "json"' in warning for warning in ready.facts.warnings)
+
+
+FAMILIES = [
+    "qwen2.5",
+    "qwen3",
+    "qwen3_coder",
+    "glm4.5",
+    "mistral",
+    "kimi_k2",
+    "deepseek_v3.1",
+    "llama3.1",
+]  # gpt-oss is read by its control tokens
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_calls_are_read_as_their_template_writes_them(model, family):
+    shutil.copy(TEMPLATES / f"{family}.jinja", model / "chat_template.jinja")
+    assert [warning for warning in opened(model).warnings if "calls may stay text" in warning] == []
+
+
+def test_a_shape_that_does_not_read_them_is_warned_of(model):
+    shutil.copy(TEMPLATES / "qwen3_coder.jinja", model / "chat_template.jinja")
+    assert any("is no call of the shape glm" in warning for warning in opened(model, WishedShapes(tools=ToolShape.GLM)).warnings)

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -25,6 +25,7 @@ from mlxd.worker.runtime.choose import choose_runner  # noqa: E402
 from mlxd.worker.runtime.library_errors import configuration_causes  # noqa: E402
 from mlxd.worker.runtime.loading import LoadedModel, OpenedModel, open_model, read_weights  # noqa: E402
 from mlxd.worker.runtime.source import fetch_model  # noqa: E402
+from mlxd.worker.runtime.tokenizing import decoder  # noqa: E402
 from mlxd.worker.text.answers import AnswerReader  # noqa: E402
 from mlxd.worker.text.constraints.answer import AnswerConstraints  # noqa: E402
 from mlxd.worker.text.constraints.vocabulary import UnknownVocabularyError, Vocabulary, open_vocabulary  # noqa: E402
@@ -78,7 +79,7 @@ def start_model(
     root = CacheRoot(model=order.source)
     _warm(choice.runner, root, opened, loaded)
     shapes = loaded.chat.shapes if loaded.chat else None
-    answers = AnswerReader(_decoder(loaded), token_kinds(loaded.tokenizer), shapes)
+    answers = AnswerReader(decoder(loaded.tokenizer), token_kinds(loaded.tokenizer), shapes)
     constraints = _constraints(order, vocabulary, shapes)
     lacking = set() if constraints else {Ability.CONSTRAINTS}
     ready = Ready(
@@ -151,13 +152,3 @@ def _everything(vocab_size: int) -> SamplingParams:
         logit_bias={0: 0.5, vocab_size - 1: -0.5},
         seed=0,
     )
-
-
-def _decoder(loaded: LoadedModel) -> Callable[[Sequence[int]], str]:
-    """Returns a decoder that gives special tokens no text, and leaves spaces as the model wrote them."""
-    tokenizer = loaded.tokenizer
-
-    def decode(tokens: Sequence[int]) -> str:
-        return str(tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False))
-
-    return decode

@@ -1,9 +1,10 @@
 """A model's tokenizer, its chat template, and the tokens that end an answer: what there is to know before its weights are read."""
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -12,6 +13,7 @@ from mlx_lm.utils import load_tokenizer
 from typing_extensions import override
 
 from mlxd.errors import InvalidRequestError
+from mlxd.types import ToolShape
 from mlxd.wire.model_facts import EndToken
 from mlxd.worker.facts.chat_template import FoundTemplates
 from mlxd.worker.facts.directory import DirectoryFacts, tokenizer_file
@@ -19,9 +21,12 @@ from mlxd.worker.facts.json_document import JsonDocument
 from mlxd.worker.facts.settle import end_of_turn, unite
 from mlxd.worker.facts.view import tokenizer_view
 from mlxd.worker.runtime.library_errors import library_errors
+from mlxd.worker.text.answers import AnswerReader
 from mlxd.worker.text.chat_template import BrokenTemplate, BrokenTemplateError, ChatRenderer, ChatTemplate, Message, refusal
 from mlxd.worker.text.conversation import ChatFormat
+from mlxd.worker.text.shape_check import reads_call
 from mlxd.worker.text.shapes import AS_SHOWN, Evidence, WishedShapes, find_shapes
+from mlxd.worker.text.token_kinds import token_kinds
 
 _BESIDE = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 _ANSWER = "Paris"
@@ -73,6 +78,7 @@ def open_tokenizer(facts: DirectoryFacts, wished: WishedShapes = AS_SHOWN) -> Op
     chat = None if renderer is None else _chat_format(tokenizer, renderer, facts, wished)
     warnings += chat.shapes.warnings if chat else []
     end_tokens = unite(facts.end_tokens, _own_end_tokens(tokenizer, renderer, origin), vocabulary)
+    warnings += _unread_calls(tokenizer, chat, {token.id for token in end_tokens}) if chat else []
     return OpenTokenizer(tokenizer, vocabulary, chat, origin, end_tokens, list(greeting), warnings)
 
 
@@ -108,10 +114,31 @@ def _chat_format(tokenizer: Any, renderer: ChatRenderer, facts: DirectoryFacts, 
     chat = ChatFormat.of(renderer, for_tools)
     used = chat.with_tools or chat
     origin = used.renderer.origin
-    templates = {f"a call by {origin}": used.traits.example, origin: used.renderer.spells, renderer.origin: renderer.spells}
+    example = used.traits.example
+    templates = {f"a call by {origin}": example.written if example else "", origin: used.renderer.spells, renderer.origin: renderer.spells}
     vocabulary = frozenset(tokenizer.get_vocab())
     evidence = Evidence(templates, vocabulary, _parser_type(facts.directory), tells_tools=chat.tells_tools)
     return replace(chat, shapes=find_shapes(evidence, wished))
+
+
+def _unread_calls(tokenizer: Any, chat: ChatFormat, ends: Collection[int]) -> Iterator[str]:
+    """Warns where a call as the template writes it is not found in what the model would have written."""
+    example = (chat.with_tools or chat).traits.example
+    if example is None or chat.shapes.tools is ToolShape.NONE:
+        return
+    reader = AnswerReader(decoder(tokenizer), token_kinds(tokenizer), chat.shapes)
+    if not reads_call(example, reader, partial(tokenizer.encode, add_special_tokens=False), ends):
+        shape = f"{chat.shapes.tools} ({chat.shapes.tools_origin})"
+        yield f"a call as the chat template writes it is no call of the shape {shape}: calls may stay text"
+
+
+def decoder(tokenizer: Any) -> Callable[[Sequence[int]], str]:
+    """Returns a decoder that gives special tokens no text, and leaves spaces as the model wrote them."""
+
+    def decode(tokens: Sequence[int]) -> str:
+        return str(tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+    return decode
 
 
 def _parser_type(directory: Path) -> str | None:

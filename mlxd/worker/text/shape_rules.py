@@ -36,6 +36,7 @@ TOOL_RULES: Sequence[Rule[ToolShape]] = (
     Rule(ToolShape.GLM, ("<arg_key>",)),
     Rule(ToolShape.KIMI, ("<|tool_calls_section_begin|>",)),
     Rule(ToolShape.DEEPSEEK, (f"<{_BAR}tool{_SPACE}calls{_SPACE}begin{_BAR}>",)),
+    Rule(ToolShape.DEEPSEEK, (f"<{_BAR}DSML{_BAR}",)),
     Rule(ToolShape.DEEPSEEK, (f"{_BAR}DSML{_BAR}",)),
     Rule(ToolShape.COHERE, ("<|START_ACTION|>",)),
     Rule(ToolShape.HARMONY, ("<|channel|>", "<|message|>", "<|start|>")),

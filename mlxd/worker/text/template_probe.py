@@ -11,6 +11,16 @@ from typing import Any
 from mlxd.errors import InvalidRequestError
 from mlxd.worker.text.chat_template import ChatRenderer, Message
 
+
+@dataclass(frozen=True)
+class Probed:
+    """The tool that conversations call here, and the value of its only argument."""
+
+    name: str
+    parameters: dict[str, Any]
+    value: str
+
+
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")  # of reasoning, rising
 
 _NAME, _KEY, _VALUE, _RESULT = "find_probe", "city_probe", "Oslo_probe", "sunny_probe"
@@ -20,6 +30,7 @@ _ARGUMENTS = {_KEY: _VALUE}
 _TEXT, _LATE, _THOUGHT = "spoken_probe", "late_probe", "thought_probe"
 _LONG_ID, _SHORT_ID = "call_probe0123456789abcdef", "probe0123"
 _PARAMETERS = {"type": "object", "properties": {_KEY: {"type": "string", "description": "A city."}}, "required": [_KEY]}
+PROBED = Probed(_NAME, _PARAMETERS, _VALUE)
 _TOOLS = ({"type": "function", "function": {"name": _NAME, "description": "Finds.", "parameters": _PARAMETERS}},)
 _USER: Message = {"role": "user", "content": "Hello"}
 _SYSTEM: Message = {"role": "system", "content": "Be brief."}
@@ -50,6 +61,16 @@ class IdForm(StrEnum):
 
 
 @dataclass(frozen=True)
+class ExampleCall:
+    """A call of ``PROBED`` as a template writes it: ``prompt`` is the conversation before it with the opening of an answer, and ``written``
+    with the call instead, as the model is to write it.
+    """
+
+    prompt: str
+    written: str
+
+
+@dataclass(frozen=True)
 class TemplateTraits:
     """What a template does with a conversation. By default, everything it is given.
 
@@ -70,7 +91,7 @@ class TemplateTraits:
     takes_system: bool = True
     takes_two_systems: bool = True
     drops_late_system: bool = False
-    example: str = ""  # a conversation with a call, as it was rendered
+    example: ExampleCall | None = None  # None where calls are not shown
 
 
 @dataclass(frozen=True)
@@ -113,8 +134,14 @@ class _Probe:
             takes_system=self._try([_SYSTEM, _USER]) is not None,
             takes_two_systems=_has(self._try([_SYSTEM, {"role": "system", "content": _LATE}, _USER]), _LATE),
             drops_late_system=self._drops_late_system(),
-            example=form.rendered if form else "",
+            example=self._example(form) if form else None,
         )
+
+    def _example(self, form: _CallForm) -> ExampleCall | None:
+        call_id = f"functions.{_NAME}:0" if _id_form(form) is IdForm.FUNCTION else form.call_id
+        call, _ = _turn(call_id, form.arguments, form.empty)
+        prompt, written = self._try([_USER], tools=_TOOLS), self._try([_USER, call], tools=_TOOLS, opens_answer=False)
+        return None if prompt is None or written is None else ExampleCall(prompt, written)
 
     def _shows_tools(self) -> bool:
         return any(_has(self._try(messages, tools=_TOOLS), _NAME) for messages in ([_USER], [_SYSTEM, _USER]))
@@ -176,10 +203,15 @@ class _Probe:
         return rendered is not None and not _has(rendered, _LATE)
 
     def _try(
-        self, messages: Sequence[Message], *, tools: Sequence[Mapping[str, Any]] = (), variables: Mapping[str, Any] | None = None
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        variables: Mapping[str, Any] | None = None,
+        opens_answer: bool = True,
     ) -> str | None:
         try:
-            return self._renderer.render(messages, add_generation_prompt=True, tools=tools, variables=variables or {})
+            return self._renderer.render(messages, add_generation_prompt=opens_answer, tools=tools, variables=variables or {})
         except InvalidRequestError:
             return None
 
