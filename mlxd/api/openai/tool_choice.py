@@ -17,10 +17,13 @@ _KINDS = '"none", "auto", "required", or an object that names a function'
 
 @dataclass(frozen=True)
 class ToolChoice:
-    """A choice: whether the answer may, must or must not call tools. ``names`` are those it may call; None: any."""
+    """A choice: whether the answer may, must or must not call tools, or calls one of them ``once``. ``names`` are those it may call; None:
+    any.
+    """
 
     mode: _Mode
     names: tuple[str, ...] | None = None
+    once: bool = False
 
 
 def _choice(value: object) -> ToolChoice:
@@ -38,7 +41,7 @@ def _object(value: dict[str, Any]) -> ToolChoice:
     if kind == "allowed_tools":
         return _allowed(value.get("allowed_tools", value))
     if kind in ("function", "tool"):
-        return ToolChoice("required", (_named(value),))
+        return ToolChoice("required", (_named(value),), once=True)
     if isinstance(kind, str) and kind in _MODES:
         return ToolChoice(_MODES[kind])
     raise problem('must be "function" or "allowed_tools"', at=".type")

@@ -131,9 +131,8 @@ class ToolFields(Strict):
         tools = [tool.rule() for _, tool in self._offered() if choice.names is None or tool.name in choice.names]
         if choice.mode == "none" or not tools:
             return None
-        return ToolRules(
-            tools=tools, required=choice.mode == "required", parallel=self.parallel_tool_calls is not False and not self.by_old_names
-        )
+        is_one = choice.once or self.by_old_names or self.parallel_tool_calls is False
+        return ToolRules(tools=tools, required=choice.mode == "required", parallel=not is_one)
 
     def _offered(self) -> Iterator[tuple[str, FunctionTool]]:
         """Yields the tools, each with its field."""

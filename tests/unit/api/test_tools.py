@@ -48,6 +48,7 @@ def test_without_tools_nothing_is_parsed(fields):
 def test_choices(choice, names, required):
     found = rules(tools=[F, G], tool_choice=choice)
     assert ([tool.name for tool in found.tools], found.required) == (names, required)
+    assert found.parallel is not (isinstance(choice, dict) and choice.get("type", "function") == "function")  # a named one is called once
     assert len(shown(tools=[F, G], tool_choice=choice)) == 2  # the prompt, and its cache, is the same whatever is chosen
 
 
