@@ -16,7 +16,7 @@ from mlxd.api.caller import caller
 from mlxd.api.deadline import Deadline
 from mlxd.api.delivery import Assignment, Delivery
 from mlxd.api.dialect import Dialect, GenerationRequest
-from mlxd.api.jobs import Jobs, check_room
+from mlxd.api.jobs import Jobs, check_room, check_size
 from mlxd.api.keys import CONFIG, MODEL, MODELS, REQUESTS, TELEMETRY, TRACER, ReadyModel
 from mlxd.api.trace import RequestTrace
 from mlxd.errors import InvalidRequestError
@@ -64,8 +64,8 @@ async def generate(request: web.Request, dialect: Dialect[Any]) -> web.StreamRes
 
 def _to_wire(accepted: GenerationRequest, identity: str, model: ReadyModel) -> Jobs:
     jobs = accepted.to_wire(identity, model)
-    for prompt in jobs.prompts:
-        msgspec.msgpack.encode(prompt)  # its UTF-8 form is kept with the text; to make it when a job is sent would hold up the loop
+    # A text's UTF-8 form is kept with it; to make it when a job is sent would hold up the loop.
+    check_size(jobs, sum(len(msgspec.msgpack.encode(prompt)) for prompt in jobs.prompts))
     return jobs
 
 

@@ -14,6 +14,7 @@ from mlxd.wire.prompts import Prompt
 
 _SEED_BYTES = 8
 _LARGEST_SEED = 2**63 - 1
+_MOST_BYTES = 2**25  # of the prompts of one request's jobs, half of what a worker may be behind with
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +67,15 @@ def check_room(jobs: Jobs, model: ReadyModel) -> None:
             "ask for fewer, or raise batching.max_queue",
             param="prompt" if jobs.per_prompt == 1 else "n",
         )
+
+
+def check_size(jobs: Jobs, size: int) -> None:
+    """Raises ``InvalidRequestError`` where several answers to prompts of ``size`` bytes are more than a worker can be sent at once: each
+    job has its prompt with it.
+    """
+    if jobs.per_prompt > 1 and size * jobs.per_prompt > _MOST_BYTES:
+        most = max(1, _MOST_BYTES // size)
+        raise InvalidRequestError(f"n ({jobs.per_prompt}) is too much for a prompt of {size} bytes; it may be {most} at most", param="n")
 
 
 def _seeded(sampling: SamplingParams, number: int) -> SamplingParams:

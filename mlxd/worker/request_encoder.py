@@ -1,16 +1,28 @@
 """From a request as it arrives to one the engine can compute: everything that takes the longer the longer a prompt is."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import msgspec
 
-from mlxd.errors import InvalidRequestError, UnsupportedParameterError
+from mlxd.errors import InvalidRequestError, MlxdError, UnsupportedParameterError
 from mlxd.wire.messages import Generate
 from mlxd.wire.output_spec import OutputSpec
+from mlxd.wire.prompts import Prompt
+from mlxd.worker.encoded_prompt import EncodedPrompt
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.kv.block_chain import BlockChain
 from mlxd.worker.text.constraints.answer import AnswerConstraints
 from mlxd.worker.text.prompt import PromptEncoder
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """A prompt, and what became of it."""
+
+    prompt: Prompt
+    max_tokens: int | None
+    result: EncodedPrompt | MlxdError
 
 
 class RequestEncoder:
@@ -22,6 +34,7 @@ class RequestEncoder:
         self._prompts = prompts
         self._block_size = block_size
         self._constraints = constraints
+        self._last: _Encoded | None = None
 
     def encode(self, generate: Generate, arrived: float) -> EngineRequest:
         """Returns the request with its prompt's tokens, and the names of their blocks. Raises a ``MlxdError`` for everything that
@@ -29,7 +42,7 @@ class RequestEncoder:
         """
         self._check(generate.sampling.logit_bias, "logit_bias")
         self._check(generate.stopping.token_ids, "stop_token_ids")
-        prompt = self._prompts.encode(generate.prompt, generate.max_tokens)
+        prompt = self._encoded(generate)
         output = generate.output
         return EngineRequest(
             generate.id,
@@ -42,6 +55,24 @@ class RequestEncoder:
             priority=generate.priority,
             arrived=arrived,
         )
+
+    def _encoded(self, generate: Generate) -> EncodedPrompt:
+        """Returns the prompt's tokens, which the job before may have had already: several answers to one prompt are jobs that come right
+        behind each other, and a long prompt takes its time.
+        """
+        known = self._last
+        if known is None or known.max_tokens != generate.max_tokens or known.prompt != generate.prompt:
+            known = _Encoded(generate.prompt, generate.max_tokens, self._result(generate))
+        self._last = known if generate.behind else None
+        if isinstance(known.result, MlxdError):
+            raise known.result
+        return known.result
+
+    def _result(self, generate: Generate) -> EncodedPrompt | MlxdError:
+        try:
+            return self._prompts.encode(generate.prompt, generate.max_tokens)
+        except MlxdError as error:
+            return error
 
     def is_constrained(self, spec: OutputSpec) -> bool:
         """Tells whether an answer may not be anything, so that ``constrain`` is to be called."""

@@ -4,6 +4,7 @@ import threading
 from collections import Counter
 
 import pytest
+from msgspec.structs import replace
 
 from mlxd.errors import InvalidRequestError
 from mlxd.types import SamplingParams, Stopping
@@ -24,7 +25,13 @@ class Prompts:
 
     vocab_size = 10
 
+    def __init__(self):
+        self.encoded = 0
+
     def encode(self, prompt, max_tokens):
+        self.encoded += 1
+        if not prompt.token_ids:
+            raise InvalidRequestError("the prompt has no tokens", param="prompt")
         return EncodedPrompt(prompt.token_ids, max_tokens, CacheRoot(model="tiny"))
 
 
@@ -94,3 +101,32 @@ async def test_the_engine_thread_never_hashes_a_prompt(tiny, monkeypatch):
         for name in "abc":
             await link.ended(name)
     assert hashed == {"tokenize": 3 * (len(prompt) // BLOCK)}
+
+
+def test_jobs_of_one_prompt_have_it_encoded_once():
+    prompts = Prompts()
+    encoder = RequestEncoder(prompts, BLOCK)
+    made = [encoder.encode(replace(request(), id=str(behind), behind=behind), 0.0) for behind in (2, 1, 0)]
+    assert prompts.encoded == 1
+    assert made[0].prompt is made[2].prompt
+    assert made[0].chain is not made[2].chain, "which each goes on with its own answer"
+    encoder.encode(request(), 0.0)
+    assert prompts.encoded == 2, "nothing is kept for another request"
+
+
+def test_a_prompt_that_cannot_be_encoded_is_refused_for_each_of_its_jobs():
+    prompts = Prompts()
+    encoder = RequestEncoder(prompts, BLOCK)
+    for behind in (1, 0):
+        with pytest.raises(InvalidRequestError, match="no tokens"):
+            encoder.encode(replace(request(), prompt=TokenPrompt(token_ids=[]), behind=behind), 0.0)
+    assert prompts.encoded == 1
+
+
+def test_jobs_of_several_prompts_have_theirs():
+    encoder = RequestEncoder(Prompts(), BLOCK)
+    made = [
+        encoder.encode(replace(request(), prompt=TokenPrompt(token_ids=[ids]), behind=behind), 0.0)
+        for ids, behind in ((1, 2), (2, 1), (1, 0))
+    ]
+    assert [one.tokens for one in made] == [[1], [2], [1]]

@@ -123,6 +123,15 @@ async def test_more_answers_than_a_model_takes_at_once_are_refused_at_once(serve
     assert (await server.answer(HELLO | {"n": 4}))[0] == 200
 
 
+async def test_a_long_prompt_has_fewer_answers(server):
+    server.worker.script = echo
+    long = [{"role": "user", "content": "x" * 2**19}]
+    status, body, _ = await server.answer({"model": "tiny", "messages": long, "n": 64})
+    assert (status, body["error"]["param"]) == (400, "n")
+    assert "63 at most" in body["error"]["message"]
+    assert (await server.answer({"model": "tiny", "messages": long, "n": 2}))[0] == 200
+
+
 async def test_a_full_queue_refuses_all_of_it(server):
     def script(request):
         if request.generate.id.endswith("-1"):
