@@ -2,11 +2,29 @@ import hashlib
 
 import pytest
 
-from mlxd.worker.runtime import start  # noqa: F401  first of all: OpenBLAS has to be in the process before MLX
+from mlxd.worker.runtime import start  # first of all: OpenBLAS has to be in the process before MLX
 from mlxd.worker.runtime.entries.contiguous_probe import prove_batching
 from tests.support.tiny_model import make_scripted_model, make_tiny_model
 
 SCRIPT = "ab☃é日cd"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _not_compiled():
+    """What MLX fuses is its own business, and on a CPU it calls a C++ compiler for it: for all architectures that takes longer than their
+    tests. Processes that tests start compile as ever, and so does what asks for ``compiled``.
+    """
+    start.mx.disable_compile()
+    yield
+    start.mx.enable_compile()
+
+
+@pytest.fixture
+def compiled():
+    """MLX compiles what it fuses, as in a worker."""
+    start.mx.enable_compile()
+    yield
+    start.mx.disable_compile()
 
 
 @pytest.fixture(scope="session")

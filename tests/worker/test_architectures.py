@@ -43,6 +43,16 @@ def is_right(loaded, prompt, tokens):
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_tokens_are_those_of_the_plain_model(name):
+    check(name)
+
+
+@pytest.mark.usefixtures("compiled")
+@pytest.mark.parametrize("name", ["gemma3_text", "falcon_h1"])
+def test_and_so_they_are_where_mlx_compiles_what_it_fuses(name):
+    check(name)
+
+
+def check(name):
     loaded, choice = choose(name)
     assert shown(choice) == RUNNERS[name]
     rig = RunnerRig(choice.runner)

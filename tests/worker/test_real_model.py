@@ -12,6 +12,7 @@ pytestmark = pytest.mark.real_model
 
 
 @pytest.mark.timeout(600)  # the first time it is fetched
+@pytest.mark.usefixtures("compiled")
 async def test_the_capital_of_france_and_its_second_asking():
     async with in_process() as (link, _process):
         assert isinstance(await link.load("builtin:smollm2-135m", heartbeat_interval=1.0), Ready)
