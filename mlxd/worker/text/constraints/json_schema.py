@@ -186,8 +186,7 @@ class SchemaReader:
             yield "multipleOf", self._divisor(given["multipleOf"], place / "multipleOf")
         if "pattern" in given:
             yield "pattern", _pattern(given["pattern"], place / "pattern")
-        if given.get("format") in keywords.FORMATS:
-            yield "format", given["format"]
+        yield from _format(given)
         if "required" in given and not (self._is_lenient and isinstance(given["required"], bool)):
             yield "required", _names(given["required"], place / "required")
 
@@ -352,6 +351,18 @@ def _pattern(value: Any, place: Place) -> str:
     if not isinstance(value, str) or len(value) > _LONGEST:
         raise place.refusal(f"it must be a regular expression of at most {_LONGEST} characters")
     return value
+
+
+def _format(given: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    name = given.get("format")
+    if not isinstance(name, str) or name not in keywords.FORMATS:
+        return
+    yield "format", name
+    if name in keywords.FORMAT_PATTERNS and "pattern" not in given:
+        yield "pattern", keywords.FORMAT_PATTERNS[name]
+    longest = keywords.FORMAT_LENGTHS.get(name, 0)
+    if longest and "maxLength" not in given and given.get("minLength", 0) <= longest:
+        yield "maxLength", longest
 
 
 def _names(value: Any, place: Place) -> list[str]:

@@ -8,6 +8,13 @@ TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
 # Formats that are enforced; any other is an annotation, as the standard has it.
 FORMATS = frozenset({"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri"})
 
+# What the library leaves open of them, and readers refuse: the 29th of February of most years, the year 0, second 60, long fractions.
+_DAY = "[1-9][0-9]{3}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))"
+_HOUR = "(?:[01][0-9]|2[0-3]):[0-5][0-9]"
+_TIME = f"{_HOUR}:[0-5][0-9](?:[.][0-9]{{1,6}})?(?:[zZ]|[+-]{_HOUR})"
+FORMAT_PATTERNS = {"date": f"^{_DAY}$", "date-time": f"^{_DAY}[tT]{_TIME}$", "time": f"^{_TIME}$"}
+FORMAT_LENGTHS = {"email": 64, "hostname": 253}
+
 # What a schema without "type" speaks of, where it has one of these: nobody who writes "properties" means a number.
 IMPLIED = {
     "object": ("properties", "required", "additionalProperties", "patternProperties", "minProperties", "maxProperties"),

@@ -60,6 +60,7 @@ MIXED = {
         "referred": {"$ref": "#/$defs/Word"},
         "pattern": {"type": "string", "pattern": "^[a-z]{2,4}$"},
         "length": {"type": "string", "minLength": 2, "maxLength": 6},
+        "day": {"type": "string", "format": "date"},
         "whatever": {},
         "listed": {"enum": ["x", 1, None]},
         "constant": {"const": "k"},

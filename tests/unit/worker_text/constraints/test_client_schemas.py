@@ -1,6 +1,9 @@
 """Schemas as pydantic, zod and others write them."""
 
+import datetime as dt
+import ipaddress
 import json
+import uuid
 
 import jsonschema_rs
 import pytest
@@ -97,3 +100,28 @@ def test_exclusive_bounds_of_draft_4():
     schema = {"type": "integer", "minimum": 3, "exclusiveMinimum": True, "maximum": 5, "exclusiveMaximum": False, "id": "x"}
     constraints = [constraint_of(OutputSpec(constraint=JsonSchema(field="schema", schema=schema))) for _ in range(20)]
     assert {walked(constraint, seed=seed) for seed, constraint in enumerate(constraints)} == {"4", "5"}
+
+
+READERS = {
+    "date": dt.date.fromisoformat,
+    "date-time": lambda text: dt.datetime.fromisoformat(text.upper()),
+    "time": lambda text: dt.time.fromisoformat(text.upper()),
+    "uuid": uuid.UUID,
+    "ipv4": ipaddress.IPv4Address,
+    "ipv6": ipaddress.IPv6Address,
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_format_can_be_read(name):
+    for seed in range(20):
+        constraint = constraint_of(OutputSpec(constraint=JsonSchema(field="schema", schema={"type": "string", "format": name})))
+        READERS[name](json.loads(walked(constraint, seed=seed)))
+
+
+@pytest.mark.parametrize("extra", [{}, {"minLength": 2}, {"pattern": "b"}])
+def test_an_address_is_as_short_as_addresses_are(extra):
+    schema = {"type": "string", "format": "email", **extra}
+    for seed in range(10):
+        text = walked(constraint_of(OutputSpec(constraint=JsonSchema(field="schema", schema=schema))), seed=seed)
+        assert jsonschema_rs.validator_for(schema, validate_formats=True).is_valid(json.loads(text))

@@ -17,7 +17,8 @@ _ANY = "/(?s:.*)/"
 _PLAIN = r"/(?:[^\s\d+\-.({\[](?s:.*))?/"  # begins as no number and no container does
 _WORDS = frozenset({"null", "boolean"})  # whose values a parser finds in a text, too, where they are allowed
 _DEEPEST = 8
-_ANCHOR = re.compile(r"(?<!\\)(?:\\\\)*[\^$]")
+_ESCAPED, _SET, _GROUP = re.compile(r"\\."), re.compile(r"\[[^\]]+\]"), re.compile(r"\([^()]*\)")
+_ANCHOR = re.compile(r"[\^$]")
 
 
 class InexpressibleError(Exception):
@@ -132,6 +133,11 @@ def _searched(schema: Mapping[str, Any]) -> Iterator[str]:
     pattern: str = schema["pattern"]
     before, behind = pattern.startswith("^"), re.search(r"(?<!\\)(?:\\\\)*\$$", pattern) is not None
     core = pattern[1 if before else 0 : -1 if behind else None]
-    if _ANCHOR.search(re.sub(r"\[(?:\\.|[^\]])*\]", "", core)) or ((before or behind) and "|" in core):
+    bare = _SET.sub("", _ESCAPED.sub("", core))
+    while (inner := _GROUP.sub("", bare)) != bare:
+        if _ANCHOR.search(bare):
+            break
+        bare = inner
+    if _ANCHOR.search(bare) or ((before or behind) and "|" in bare):
         raise InexpressibleError("its pattern has anchors inside")
     yield " ".join(["" if before else _ANY, f"/{regex_to_lark(f'(?:{core})', 'dw')}/", "" if behind else _ANY]).strip()
