@@ -27,11 +27,11 @@ class EngineStage:
             if isinstance(event, Sampled | Ended):
                 assert event.id in output.timings
 
-    def add(self, name, prompt, *, max_tokens=4, **sampling):
-        """Greedy, unless ``sampling`` says otherwise."""
+    def add(self, name, prompt, *, max_tokens=4, asks=None, **sampling):
+        """Greedy, unless ``sampling`` says otherwise. ``asks`` are more fields of the request."""
         params = SamplingParams(**({"temperature": 0.0} | sampling))
         self.queue.announce(name)
-        self.queue.put(EngineRequest(name, EncodedPrompt(list(prompt), max_tokens, CacheRoot(model="tiny")), params))
+        self.queue.put(EngineRequest(name, EncodedPrompt(list(prompt), max_tokens, CacheRoot(model="tiny")), params, **(asks or {})))
 
     def run(self):
         for _ in range(_MANY):

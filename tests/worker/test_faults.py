@@ -4,20 +4,21 @@ import logging
 
 import pytest
 
-from mlxd.types import Limits
-from mlxd.worker.runtime.entries import contiguous_runner, prompt_cache, simple_runner
+from mlxd.types import Ability, Limits, Stopping
+from mlxd.worker.runtime.entries import contiguous_runner, prompt_cache, simple_runner, token_stream
 from mlxd.worker.runtime.entries.contiguous_runner import ContiguousRunner
 from mlxd.worker.runtime.entries.prompt_cache import PromptCache
 from mlxd.worker.runtime.entries.simple_runner import SimpleRunner
 from mlxd.worker.runtime.paged import executor, model, state_cache
-from mlxd.worker.runtime.sampling import finite, logits_processors, row_sampler, sampler
+from mlxd.worker.runtime.sampling import draws, finite, logits_processors, masks, row_sampler, sampler, scores
 from tests.support.engine_stage import EngineStage
 from tests.support.fault_injection import fault_at, passages
 from tests.support.tiny_model import EOS
 from tests.worker.runner_rig import NEVER_ENDS, PagedRig, architecture, plain, words
+from tests.worker.token_rules import Digits
 
-SAMPLING = [finite, logits_processors, row_sampler, sampler]
-OUTSIDE = frozenset({"__init__", "step", "memory", "cache", "capacity", "is_idle", "busy_seconds", "not_finite"})
+SAMPLING = [draws, finite, logits_processors, masks, row_sampler, sampler, scores]
+OUTSIDE = frozenset({"__init__", "step", "memory", "cache", "capacity", "abilities", "is_idle", "busy_seconds", "not_finite"})
 SYSTEM = words(1, 12)
 PENALTIES = {"repetition_penalty": 1.3, "frequency_penalty": 0.2, "temperature": 0.8, "top_p": 0.9, "seed": 4}
 
@@ -33,7 +34,7 @@ def cache():
 
 
 class Simple:
-    modules = (simple_runner, prompt_cache)
+    modules = (simple_runner, token_stream, prompt_cache)
 
     def __init__(self, loaded):
         self.stage = EngineStage(SimpleRunner(loaded, cache(), Limits()))
@@ -43,7 +44,7 @@ class Simple:
 
 
 class Contiguous:
-    modules = (contiguous_runner, prompt_cache, finite)
+    modules = (contiguous_runner, token_stream, prompt_cache, finite)
 
     def __init__(self, loaded):
         self.stage = EngineStage(ContiguousRunner(loaded, cache(), Limits(max_sequences=8, step_tokens=16)))
@@ -78,17 +79,22 @@ def play(stage):
     stage.add("gone", words(2, 20), max_tokens=30, logit_bias=NEVER_ENDS)
     for _ in range(3):
         stage.engine.step()
+    constrained = {"constraint": Digits(), "logprobs": 1, "stopping": Stopping(min_tokens=2)}
+    stage.add("constrained", [*SYSTEM, 6], max_tokens=3, asks=constrained)
+    if Ability.PROMPT_LOGPROBS in stage.runner.abilities:
+        stage.add("scored", [*SYSTEM, 5], max_tokens=0, asks={"logprobs": 1, "prompt_logprobs": True})
     stage.add("drawn", [*SYSTEM, 8], max_tokens=3, logit_bias=NEVER_ENDS, **PENALTIES)
     for _ in range(3):
         stage.engine.step()
     stage.queue.withdraw("gone")
     stage.add("late", words(3, 5), max_tokens=1, logit_bias=NEVER_ENDS)
     stage.run()
+    assert stage.events.keys() >= {"long", "ends", "drawn", "late", "constrained"}
 
 
 def check(runner, expected):
     stage = runner.stage
-    for name in ("long", "ends", "drawn", "late"):
+    for name in {"long", "ends", "drawn", "late", "constrained", "scored"} & stage.events.keys():
         assert len(stage.answers(name)) == 1, (name, stage.events[name])
     assert len(stage.answers("gone")) <= 1
     stage.check_all_is_over()

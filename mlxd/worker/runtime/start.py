@@ -124,9 +124,11 @@ def _needs(order: Load, limits: ResolvedLimits, opened: OpenedModel) -> NeedsMem
 
 def _warm(runner: Runner, root: CacheRoot, opened: OpenedModel, loaded: LoadedModel) -> None:
     """Generates real tokens, by every way of sampling: what cannot compute must not become ready. Nothing of them stays in the cache."""
-    for sampling in (SamplingParams(temperature=0), _everything(loaded.vocab_size)):
-        sampled = 0
-        runner.add(EngineRequest("warm-up", EncodedPrompt([0, 0], 2, root), sampling))
+    of_prompt = Ability.PROMPT_LOGPROBS in runner.abilities
+    for sampling, logprobs in ((SamplingParams(temperature=0), None), (_everything(loaded.vocab_size), 2)):
+        sampled, scored = 0, of_prompt and logprobs is not None
+        prompt = EncodedPrompt([0, 0], 2, root)
+        runner.add(EngineRequest("warm-up", prompt, sampling, logprobs=logprobs, prompt_logprobs=scored))
         while not runner.is_idle:
             report = runner.step()
             sampled += len(report.sampled)
