@@ -1,7 +1,8 @@
 """The parser of gpt-oss's output, OpenAI's harmony format (github.com/openai/harmony).
 
 An answer is messages, ``<|start|>ROLE<|channel|>CHANNEL<|constrain|>TYPE<|message|>BODY<|end|>``; the first ``<|start|>assistant`` is
-in the prompt. Markers are control tokens. A message to ``functions.NAME``, which role or channel may say, calls that function.
+in the prompt. Markers are control tokens; in an answer that has none of these, as of a converted model, they are their spelling. A message
+to ``functions.NAME``, which role or channel may say, calls that function.
 """
 
 import re
@@ -15,6 +16,7 @@ from mlxd.wire.parts import Reasoning, text_parts
 from mlxd.worker.text.parsers.calls import Calls
 from mlxd.worker.text.parsers.harmony_calls import HarmonyCall, function_of, recipient_of
 from mlxd.worker.text.parsers.parser import Hidden, OutputParser, Parsed
+from mlxd.worker.text.parsers.source import Source
 
 MARKERS = frozenset({"<|start|>", "<|channel|>", "<|message|>", "<|end|>"})
 
@@ -26,6 +28,7 @@ _HEADER = {  # what may stand in each place of a header
     "<|channel|>": re.compile(r"\s*(analysis|commentary|final)?(\s*to=\S*)?\s*(code|json)?\s*"),
     "<|constrain|>": re.compile(r"\s*\S*\s*"),
 }
+_MARKERS = frozenset({_MESSAGE, *_HEADER, *_ENDS})
 _WORDS = ("assistant", "user", "system", "developer", "tool", "analysis", "commentary", "final")
 
 
@@ -46,12 +49,14 @@ class HarmonyParser(OutputParser):
     def __init__(self, rules: ToolRules | None = None) -> None:
         self._calls = None if rules is None else Calls(rules)
         self._call: HarmonyCall | None = None  # whose arguments the body is
-        self._place = _Place.BODY
+        self._place = _Place.HEADER
         self._channel = ""
         self._after = "<|start|>"  # the marker in the header that the text follows
         self._header: list[str] = []  # its texts that were read
         self._held = ""
         self._warnings: list[str] = []
+        self._source = Source()
+        self._has_controls = False  # markers are control tokens, and their spelling is text
 
     @property
     @override
@@ -60,6 +65,20 @@ class HarmonyParser(OutputParser):
 
     @override
     def push(self, text: str) -> list[Parsed]:
+        self._source.feed(text)
+        return self._read_text()
+
+    def _read_text(self) -> list[Parsed]:
+        """Reads the text that has come, with the markers that it spells out."""
+        read: list[Parsed] = []
+        while found := None if self._has_controls else self._source.find(_MARKERS):
+            read += [*self._text(self._source.read(found.at)), *self._marker(self._source.read(len(found.marker)))]
+        size = len(self._source.text) if self._has_controls else self._source.sure(_MARKERS)
+        read += self._text(self._source.read(size))
+        self._source.release()
+        return read
+
+    def _text(self, text: str) -> list[Parsed]:
         if self._place is _Place.BODY:
             return self._body(text)
         self._held += text
@@ -67,6 +86,13 @@ class HarmonyParser(OutputParser):
 
     @override
     def control(self, token: str) -> list[Parsed]:
+        self._source.is_settled = True
+        read = self._read_text()
+        self._source.is_settled = False
+        self._has_controls |= token in _MARKERS
+        return [*read, *self._marker(token)]
+
+    def _marker(self, token: str) -> list[Parsed]:
         if token == _MESSAGE:
             return [*self._header_ends(), Hidden(token)]
         if token in _HEADER:
@@ -77,7 +103,8 @@ class HarmonyParser(OutputParser):
 
     @override
     def finish(self) -> list[Parsed]:
-        return [*self._give_up(), *self._end_call(self._call.cut_off() if self._call else [])]
+        self._source.is_ended = True
+        return [*self._read_text(), *self._give_up(), *self._end_call(self._call.cut_off() if self._call else [])]
 
     def _body(self, text: str) -> list[Parsed]:
         if self._call is not None:

@@ -16,6 +16,12 @@ def test_an_answer_means_what_it_should_however_it_is_cut(case):
         assert read(HarmonyParser(RULES), [*PROMPT, *cut(case.written, size, CONTROLS)], CONTROLS) == whole
 
 
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_markers_of_a_model_without_control_tokens_are_their_spelling(case):
+    for size in (1, 2, 3, 5, 7, 1000):
+        check(case, read(HarmonyParser(RULES), cut(case.written, size)))
+
+
 def test_without_tools_the_body_of_a_call_is_content():
     found = read(HarmonyParser(), cut(call("now", {"a": 1}), 3, CONTROLS), CONTROLS)
     assert (found.content, found.calls, found.warnings) == ('{"a": 1}', [], [])
