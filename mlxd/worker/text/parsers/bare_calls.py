@@ -25,7 +25,7 @@ class BareCallsParser(JsonCallsParser):
         """Reads the calls that the answer begins with."""
         yield from self._space()
         self.allows_other_keys = False
-        while (yield from self._more()) and self._source.text[0] in "{[`":
+        while (yield from self._may_be_bare()):
             if not (yield from self._is_bare_call()):
                 break
             yield from self._while(lambda one: one.isspace() or one in ";,")
@@ -33,17 +33,28 @@ class BareCallsParser(JsonCallsParser):
         if self._source.held.strip():
             self._read_content(0)
 
+    def _may_be_bare(self) -> Steps[bool]:
+        """Returns whether JSON or a block of code comes next, and no marker."""
+        while any(self._source.may_become(opening) for opening in self.openings):
+            yield
+        return self._source.text[:1] in {"{", "[", "`"} and not self._source.text.startswith(self.openings)
+
     def _is_bare_call(self) -> Steps[bool]:
         """Reads what may be calls, and returns whether they are. What is no call is held."""
         try:
-            fence = yield from self._next_is(_FENCE + "json", _FENCE)
-            yield from self._space()
-            yield from self._calls_json()
-            if fence:
-                yield from self._next_behind_space(_FENCE)
+            yield from self._fenced_json()
         except MalformedCallError as error:
             if self._name:
                 yield from self._degrade(str(error))
             return False
         self._drop()
         return True
+
+    def _fenced_json(self, *markers: str) -> Steps[None]:
+        """Reads calls that may stand in a block of code."""
+        yield from self._space()
+        fence = yield from self._next_is(_FENCE + "json", _FENCE)
+        yield from self._space()
+        yield from self._calls_json(*markers)
+        if fence:
+            yield from self._next_behind_space(_FENCE)

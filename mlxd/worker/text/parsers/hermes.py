@@ -10,8 +10,8 @@ from mlxd.worker.text.parsers.script import Steps
 
 
 class HermesParser(BareCallsParser):
-    """A parser of JSON objects in tags. A tag may hold several objects or an array of them, and may lack its end where the next begins or
-    the answer ends. Braces too many behind an object are dropped.
+    """A parser of JSON objects in tags. A tag may hold several objects, an array of them, or a block of code with them; it may be doubled,
+    and may lack its end where the next begins or the answer ends. Braces too many behind an object are dropped.
     """
 
     openings = ("<tool_call>",)
@@ -20,10 +20,13 @@ class HermesParser(BareCallsParser):
 
     @override
     def _call(self, opening: str) -> Steps[None]:
-        yield from self._space()
-        yield from self._calls_json(opening)
+        while (yield from self._next_behind_space(*self.openings)):
+            pass
+        yield from self._fenced_json(opening)
         while not (yield from self._closes()):
             yield from self._calls_json()
+        while (yield from self._next_behind_space(*self.closings)):
+            pass
 
     def _closes(self) -> Steps[bool]:
         """Returns whether the tag ends here, which it reads; false where another object follows."""

@@ -27,8 +27,7 @@ class JsonParser(BareCallsParser):
         elif opening == _ARRAY:
             yield from self._array(opening)
         else:
-            yield from self._space()
-            yield from self._calls_json(opening)
+            yield from self._fenced_json(opening)
             yield from self._more_objects()
         yield from self._next_behind_space(*self.closings)
 

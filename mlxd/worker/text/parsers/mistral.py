@@ -1,15 +1,15 @@
 """The parser of Mistral's calls.
 
 Until 2024 ``[TOOL_CALLS][{"name": "f", "arguments": {…}, "id": "abc123XYZ"}]``, since then ``[TOOL_CALLS]f[ARGS]{…}``, once for each call;
-some models write ``[CALL_ID]`` and an id between, or leave ``[ARGS]`` out.
+some models write ``[CALL_ID]`` and an id between, or leave ``[ARGS]`` out, or ``[TOOL_CALLS]``.
 """
 
 import re
 
 from typing_extensions import override
 
+from mlxd.worker.text.parsers.bare_calls import BareCallsParser
 from mlxd.worker.text.parsers.calls import short_id
-from mlxd.worker.text.parsers.json_calls import JsonCallsParser
 from mlxd.worker.text.parsers.script import Steps
 from mlxd.worker.text.parsers.tools import MalformedCallError
 
@@ -18,7 +18,7 @@ _NEXT = re.compile(r"\s*[\w.-]+\[ARGS\]")  # a further call without its marker
 _MAY_BE_NEXT = re.compile(r"\s*[\w.-]*(\[|\[A|\[AR|\[ARG|\[ARGS)?")
 
 
-class MistralParser(JsonCallsParser):
+class MistralParser(BareCallsParser):
     """A parser of both forms. Ids have the nine letters and digits that Mistral's templates ask for."""
 
     openings = ("[TOOL_CALLS]",)
@@ -40,6 +40,7 @@ class MistralParser(JsonCallsParser):
     def _header(self, *markers: str) -> Steps[None]:
         """Reads a name, and the arguments behind it."""
         name = yield from self._while(lambda one: one not in "[{\n")
+        yield from self._space()
         if (yield from self._next_is(_ID)):
             self._calls.propose_id((yield from self._while(lambda one: one.isalnum())))
         if not (yield from self._next_is(_ARGUMENTS)) and self._source.text[:1] != "{":

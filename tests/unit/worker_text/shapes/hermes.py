@@ -44,6 +44,8 @@ CASES = [
     Case("a tag without its end", f"<tool_call>{BARE}", calls=[WEATHER]),
     Case("half the end of a tag", f"<tool_call>{BARE}</tool_c", calls=[WEATHER]),
     Case("the next tag before the end", f"<tool_call>{BARE}\n" + call("now", {}), calls=[WEATHER, NOTHING]),
+    Case("a tag in a tag", f"<tool_call>\n<tool_call>\n{BARE}\n</tool_call>\n</tool_call>", calls=[WEATHER]),
+    Case("a block of code in a tag", tag(f"```json\n{BARE}\n```"), calls=[WEATHER]),
     Case("two objects in a tag", tag(BARE + "\n" + BARE), calls=[WEATHER] * 2),
     Case("an array in a tag", tag(f"[{BARE}, {BARE}]"), calls=[WEATHER] * 2),
     Case("prose between", call("now", {}) + "\nand\n" + call("now", {}), content="\nand\n", calls=[NOTHING, NOTHING]),

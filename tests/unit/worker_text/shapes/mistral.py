@@ -34,6 +34,9 @@ CASES = [
     Case("ids in the array", f'{CALLS}[{{"name": "now", "arguments": {{}}, "id": "abcDEF123"}}]', calls=[NOTHING]),
     Case("an array without its end", f"{CALLS}[{older('weather', PARIS)}", calls=[WEATHER]),
     Case("arguments as a string", f'{CALLS}[{{"name": "weather", "arguments": "{{\\"city\\": \\"Paris\\"}}"}}]', calls=[WEATHER]),
+    Case("without a marker", f"[{older('weather', PARIS)}, {older('now', {})}]", calls=[WEATHER, NOTHING]),
+    Case("without a marker, then with one", older("weather", PARIS) + call("now", {}), calls=[WEATHER, NOTHING]),
+    Case("arguments on a line of their own", f'{CALLS}weather\n{{"city": "Paris"}}', calls=[WEATHER]),
     Case("white space", f'{CALLS} weather {ARGS} {{"city": "Paris"}}', calls=[WEATHER]),
     Case("a word behind", f"{call('now', {})}Done", content="Done", calls=[NOTHING]),
     Case(
