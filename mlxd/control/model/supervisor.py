@@ -26,6 +26,7 @@ from mlxd.control.model.failure import is_permanent, is_worth_retrying_beside
 from mlxd.control.model.goal import Goal
 from mlxd.control.model.load_spec import limits
 from mlxd.control.model.recovery import Recovery
+from mlxd.control.model.residence import Residence
 from mlxd.control.model.status import ModelStatus
 from mlxd.control.model.wish import Order, Wish
 from mlxd.control.model.worker_run import WorkerRun
@@ -59,7 +60,7 @@ class ModelSupervisor:
         self._goal = Goal(name, table, self._workers, self._recovery)
         self._lacking: NeedsMemory | None = None  # what it needs, where it failed for want of memory
 
-        self._last_used = time.monotonic()
+        self._residence = Residence(self._goal, self._workers)
         self._task: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
         self._state = ModelState.STOPPED
@@ -96,15 +97,12 @@ class ModelSupervisor:
     @property
     def gives_way_in(self) -> float | None:
         """Returns the seconds until the model may be unloaded for another; None while it is used, pinned or not there."""
-        run, lifecycle = self._workers.serving, self._goal.table.lifecycle
-        if run is None or self._workers.loading is not None or self.is_busy or lifecycle.pin:
-            return None
-        return max(0.0, run.ready_at + lifecycle.residence - time.monotonic())
+        return self._residence.gives_way_in
 
     @property
     def is_busy(self) -> bool:
         """Tells whether requests run on the worker that serves, or wait."""
-        return self._workers.serving is not None and self._workers.serving.is_busy
+        return self._residence.is_busy
 
     @property
     def leaving(self) -> tuple[str, ...]:
@@ -114,7 +112,7 @@ class ModelSupervisor:
     @property
     def last_used(self) -> float:
         """Returns when the model was asked for last, or did something, in monotonic seconds."""
-        return max(self._last_used, self._workers.serving.last_step if self._workers.serving else 0.0)
+        return self._residence.last_used
 
     def status(self) -> ModelStatus:
         """Returns a picture of this moment."""
@@ -151,7 +149,7 @@ class ModelSupervisor:
         ``ModelDrainedError`` or ``ShuttingDownError``.
         """
         if self._workers.serving is not None and self._goal.wish is not Wish.FINISHING:
-            self._last_used = time.monotonic()
+            self._residence.touch()
             return self._workers.serving
         raise self._goal.unavailable()
 
@@ -308,9 +306,9 @@ class ModelSupervisor:
                 self._wake.clear()
                 self._act()
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._idle_left()):
+                    async with asyncio.timeout(self._residence.idle_left()):
                         await self._wake.wait()
-                if self._idle_left() == 0:
+                if self._residence.idle_left() == 0:
                     _log.info("model_idle", model=self.name, idle=self._goal.table.lifecycle.idle_unload)
                     self.unload()
         except Exception as error:  # noqa: BLE001 - the task's last resort
@@ -334,15 +332,6 @@ class ModelSupervisor:
             case Wait():
                 pass
 
-    def _idle_left(self) -> float | None:
-        """Returns the seconds until the model may be unloaded for want of use; None where it never is."""
-        limit, run = self._goal.table.lifecycle.idle_unload, self._workers.serving
-        if run is None or limit is None or not self._goal.wish.wants_worker:
-            return None
-        if run.is_busy or self._workers.loading is not None:
-            self._last_used = time.monotonic()
-        return max(0.0, self.last_used + limit - time.monotonic())
-
     # ---- what the workers do; see ``workers.Owner`` ----
 
     def workers_changed(self) -> None:
@@ -352,7 +341,7 @@ class ModelSupervisor:
         del before
         self._goal.good, self._lacking = run.table, None
         self._nobody_waits()
-        self._last_used = time.monotonic()
+        self._residence.touch()
         self._recovery.succeeded(run.spec)
 
     def load_failed(self, run: WorkerRun, error: MlxdError) -> None:

@@ -271,7 +271,7 @@ class Scheduler:
             if runs <= max(_MANY_RUNS, sequence.compact_at):
                 continue
             move = self._manager.move_private(sequence.id)
-            sequence.compact_at = 2 * runs if move is None else 0  # not again at every step
+            sequence.compact_at = runs + 1 if move is None else 0  # not again at every step
             if move is not None:
                 decision.moves.append(move)
                 return

@@ -66,7 +66,7 @@ class AgedPool:
             if runs <= max(MANY_RUNS, self.compact_at.get(name, 0)):
                 continue
             move = self.manager.move_private(name)
-            self.compact_at[name] = 2 * runs if move is None else 0
+            self.compact_at[name] = runs + 1 if move is None else 0
             self.refused += move is None
             if move is not None:
                 self.moves += 1

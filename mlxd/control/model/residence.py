@@ -1,0 +1,46 @@
+"""How long a model stays in memory: while it is used, and for a while after that."""
+
+import time
+
+from mlxd.control.model.goal import Goal
+from mlxd.control.model.workers import Workers
+
+
+class Residence:
+    """The use that is made of one model. Times are in seconds, of the monotonic clock."""
+
+    def __init__(self, goal: Goal, workers: Workers) -> None:
+        self._goal = goal
+        self._workers = workers
+        self._touched = time.monotonic()
+
+    def touch(self) -> None:
+        """Takes in that the model was asked for, or did something."""
+        self._touched = time.monotonic()
+
+    @property
+    def is_busy(self) -> bool:
+        """Tells whether requests run on the worker that serves, or wait."""
+        return self._workers.serving is not None and self._workers.serving.is_busy
+
+    @property
+    def last_used(self) -> float:
+        """Returns when the model was asked for last, or did something."""
+        return max(self._touched, self._workers.serving.last_step if self._workers.serving else 0.0)
+
+    @property
+    def gives_way_in(self) -> float | None:
+        """Returns how long until the model may be unloaded for another; None while it is used, pinned or not there."""
+        run, lifecycle = self._workers.serving, self._goal.table.lifecycle
+        if run is None or self._workers.loading is not None or self.is_busy or lifecycle.pin:
+            return None
+        return max(0.0, run.ready_at + lifecycle.residence - time.monotonic())
+
+    def idle_left(self) -> float | None:
+        """Returns how long until the model may be unloaded for want of use; None where it never is. One that is busy was used now."""
+        limit, run = self._goal.table.lifecycle.idle_unload, self._workers.serving
+        if run is None or limit is None or not self._goal.wish.wants_worker:
+            return None
+        if run.is_busy or self._workers.loading is not None:
+            self.touch()
+        return max(0.0, self.last_used + limit - time.monotonic())
