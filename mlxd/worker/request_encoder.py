@@ -86,7 +86,7 @@ class RequestEncoder:
         """
         if self._constraints is None:
             raise UnsupportedParameterError("what this model's answers consist of cannot be enforced: the log of its worker says why")
-        request.constraint = self._constraints.of(spec, request.prompt.opening)
+        request.constraint = self._constraints.of(spec, request.prompt.opening, request.max_tokens)
         if self._constraints.has_grammar(spec):
             request.stopping = msgspec.structs.replace(request.stopping, min_tokens=0, ignore_end=False)
 

@@ -6,6 +6,7 @@ from mlxd.worker.encoded_prompt import Opening
 from mlxd.worker.engine.constraint import TokenConstraint
 from mlxd.worker.text.constraints.budget import ThinkingBudget
 from mlxd.worker.text.constraints.calls.answer_calls import AnswerCalls
+from mlxd.worker.text.constraints.calls.in_time import CallsInTime
 from mlxd.worker.text.constraints.calls.registry import call_form
 from mlxd.worker.text.constraints.compiler import GrammarCompiler, GrammarError
 from mlxd.worker.text.constraints.contents import Contents
@@ -35,13 +36,16 @@ class AnswerConstraints:
         """Tells whether a grammar says what an answer is, and where it ends."""
         return spec.constraint is not None or self._are_enforced(spec.tools)
 
-    def of(self, spec: OutputSpec, opening: Opening) -> TokenConstraint | None:
-        """Returns the constraint of an answer to a prompt that ends in ``opening``; None for one that may be anything.
+    def of(self, spec: OutputSpec, opening: Opening, max_tokens: int | None = None) -> TokenConstraint | None:
+        """Returns the constraint of an answer of at most ``max_tokens`` to a prompt that ends in ``opening``; None for one that may be
+        anything.
 
         Raises ``InvalidRequestError`` for what cannot be enforced.
         """
         rule = self._rule(spec, opening)
-        grammar = None if rule is None else self._matching(rule)
+        grammar: TokenConstraint | None = None if rule is None else self._matching(rule)
+        if grammar is not None and max_tokens is not None and spec.tools is not None and spec.tools.required:
+            grammar = CallsInTime(grammar, self._vocabulary, max_tokens)
         if spec.thinking_budget is None or self._reasoning is None or spec.is_raw or opening is Opening.CONTENT:
             return grammar
         is_inside = opening is Opening.REASONING

@@ -7,7 +7,7 @@ from mlxd.worker.text.constraints.calls.offered import Offered
 from mlxd.worker.text.constraints.grammar import Rule, composed
 from mlxd.worker.text.constraints.vocabulary import Vocabulary
 
-MOST_CALLS = 64  # of one answer
+MOST_CALLS = 16  # of one answer; a model that repeats itself would go on for ever
 
 
 class CallForm(Protocol):

@@ -1,0 +1,40 @@
+"""An end to the calls of an answer before it runs out of tokens."""
+
+from collections.abc import Collection
+
+from typing_extensions import override
+
+from mlxd.worker.engine.constraint import TokenConstraint
+from mlxd.worker.text.constraints.vocabulary import Vocabulary
+
+
+class CallsInTime(TokenConstraint):
+    """A constraint on an answer of at most ``max_tokens`` that must be calls: behind a call it lets another begin only where one as long as
+    the longest so far still fits. A small model that repeats itself would else be cut off in the middle of one, whose arguments nobody
+    can read.
+    """
+
+    def __init__(self, inner: TokenConstraint, vocabulary: Vocabulary, max_tokens: int) -> None:
+        self._inner = inner
+        self._vocabulary = vocabulary
+        self._left = max_tokens
+        self._longest = 0  # tokens from one possible end to the next
+        self._since_end = 0
+
+    @override
+    def allowed(self) -> bytes | None:
+        mask = self._inner.allowed()
+        if mask is None or not _allows_any(mask, self._vocabulary.ends):
+            return mask
+        self._longest, self._since_end = max(self._longest, self._since_end), 0
+        return mask if self._left > self._longest else self._vocabulary.mask(self._vocabulary.ends)
+
+    @override
+    def accept(self, token: int) -> None:
+        self._inner.accept(token)
+        self._left -= 1
+        self._since_end += 1
+
+
+def _allows_any(mask: bytes, tokens: Collection[int]) -> bool:
+    return any(mask[token // 8] >> token % 8 & 1 for token in tokens)
