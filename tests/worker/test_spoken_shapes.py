@@ -54,6 +54,14 @@ def test_a_template_for_conversations_with_tools_counts_for_them(model, form):
     assert chat.renderer is not chat.with_tools.renderer
 
 
+def test_a_broken_one_of_them_is_warned_of(model):
+    (model / "additional_chat_templates").mkdir()
+    (model / "additional_chat_templates" / "tool_use.jinja").write_text("{% if %}", encoding="utf-8")
+    found = opened(model)
+    assert found.chat.with_tools is None
+    assert any("additional_chat_templates/tool_use.jinja" in warning for warning in found.warnings)
+
+
 @pytest.mark.parametrize("parser", ["mistral", "of_next_year"])
 def test_a_parser_that_is_not_the_template_s_is_warned_of(model, parser):
     shutil.copy(TEMPLATES / "qwen3.jinja", model / "chat_template.jinja")

@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -108,9 +107,12 @@ def _variables(tokenizer: Any) -> dict[str, Any]:
 def _chat_format(tokenizer: Any, renderer: ChatRenderer, facts: DirectoryFacts, wished: WishedShapes) -> ChatFormat:
     """Probes the templates, and finds out which shapes their model speaks."""
     found, for_tools = facts.template, None
+    warnings: tuple[str, ...] = ()
     if isinstance(renderer, ChatTemplate) and found.for_tools is not None:
-        with suppress(BrokenTemplateError):
+        try:
             for_tools = ChatTemplate(found.for_tools.text, found.for_tools.origin, _variables(tokenizer))
+        except BrokenTemplateError as error:
+            warnings = (f"{error}: conversations with tools have the other one",)
     chat = ChatFormat.of(renderer, for_tools)
     used = chat.with_tools or chat
     origin = used.renderer.origin
@@ -118,7 +120,8 @@ def _chat_format(tokenizer: Any, renderer: ChatRenderer, facts: DirectoryFacts, 
     templates = {f"a call by {origin}": example.written if example else "", origin: used.renderer.spells, renderer.origin: renderer.spells}
     vocabulary = frozenset(tokenizer.get_vocab())
     evidence = Evidence(templates, vocabulary, _parser_type(facts.directory), tells_tools=chat.tells_tools)
-    return replace(chat, shapes=find_shapes(evidence, wished))
+    shapes = find_shapes(evidence, wished)
+    return replace(chat, shapes=replace(shapes, warnings=(*warnings, *shapes.warnings)))
 
 
 def _unread_calls(tokenizer: Any, chat: ChatFormat, ends: Collection[int]) -> Iterator[str]:

@@ -61,6 +61,7 @@ def conversation_of(prompt: ChatPrompt, traits: TemplateTraits, guard: Callable[
     messages = _late_system_as_user(messages) if traits.drops_late_system else messages
     messages = messages if traits.takes_many_calls else one_call_each(messages)
     messages = messages if traits.shows_calls else without_calls(messages)
+    messages = messages if traits.takes_users_in_a_row else _alternating(messages)
     messages = messages if traits.shows_tools else with_tool_prompt(messages, prompt.tools, takes_system=traits.takes_system)
     shown = [*_Shown(traits).messages(messages)]
     tools = [_completed(tool) for tool in prompt.tools] if traits.shows_tools else []
@@ -150,6 +151,22 @@ def _one_system(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
     if head < 2:
         return list(messages)
     return [ChatMessage(role="system", content="\n\n".join(message.content for message in messages[:head])), *messages[head:]]
+
+
+def _alternating(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
+    """Returns the conversation in which what one side says in several messages is one, for a template that wants them to alternate."""
+    merged: list[ChatMessage] = []
+    for message in messages:
+        last = merged[-1] if merged else None
+        if last is not None and _is_speech(last) and _is_speech(message) and (last.role, last.name) == (message.role, message.name):
+            merged[-1] = msgspec.structs.replace(message, content=f"{last.content}\n\n{message.content}")
+        else:
+            merged.append(message)
+    return merged
+
+
+def _is_speech(message: ChatMessage) -> bool:
+    return message.role in {"user", "assistant"} and not message.tool_calls
 
 
 def _variables(prompt: ChatPrompt, traits: TemplateTraits) -> dict[str, Any]:

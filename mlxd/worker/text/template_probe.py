@@ -90,6 +90,7 @@ class TemplateTraits:
     efforts: tuple[str, ...] = ()
     takes_system: bool = True
     takes_two_systems: bool = True
+    takes_users_in_a_row: bool = True
     drops_late_system: bool = False
     example: ExampleCall | None = None  # None where calls are not shown
 
@@ -133,6 +134,7 @@ class _Probe:
             efforts=tuple(self._efforts()),
             takes_system=self._try([_SYSTEM, _USER]) is not None,
             takes_two_systems=_has(self._try([_SYSTEM, {"role": "system", "content": _LATE}, _USER]), _LATE),
+            takes_users_in_a_row=_has(self._try([_USER, {"role": "user", "content": _LATE}]), _LATE),
             drops_late_system=self._drops_late_system(),
             example=self._example(form) if form else None,
         )

@@ -185,7 +185,7 @@ def test_ids_that_name_the_function_are_kept_or_made():
 
 def test_what_a_strict_template_refuses_is_said():
     with pytest.raises(InvalidRequestError, match="must alternate") as caught:
-        render("gemma3", user("a"), user("b"))
+        render("gemma3", says("a"), user("b"))
     assert caught.value.param == "messages"
     with pytest.raises(InvalidRequestError, match="must alternate"):
         render("mistral", user("a"), says("b"), system("c"))
@@ -201,6 +201,14 @@ def test_a_late_system_message_that_a_template_would_pass_over_is_what_a_user_sa
 @pytest.mark.parametrize("family", ["gpt-oss", "mistral", "gemma3"])
 def test_system_messages_in_a_row_are_one_where_a_template_takes_one(family):
     assert "one\n\ntwo" in render(family, system("one"), system("two"), user("a"))
+
+
+@pytest.mark.parametrize("family", ["mistral", "gemma3"])
+def test_messages_of_one_side_in_a_row_are_one_where_a_template_wants_them_to_alternate(family):
+    text = render(family, user("one"), user("two"), says("yes"), says("no"), user("three"))
+    assert "one\n\ntwo" in text
+    assert "yes\n\nno" in text
+    assert "one\n\ntwo" not in render("qwen2.5", user("one"), user("two"))
 
 
 # ---- reasoning ----
