@@ -45,7 +45,7 @@ def _raw_bytes(tokenizer: Any) -> Callable[[int], bytes | None] | None:
         if piece is None:
             return None
         if "ByteLevel" in kinds:
-            return _byte_level(piece)
+            return byte_level(piece)
         match = _BYTE.fullmatch(piece) if "ByteFallback" in kinds else None
         return bytes([int(match[1], 16)]) if match else None
 
@@ -56,7 +56,8 @@ def _kinds(decoder: dict[str, Any]) -> set[str]:
     return {decoder["type"]}.union(*(_kinds(part) for part in decoder.get("decoders", ())))
 
 
-def _byte_level(piece: str) -> bytes | None:
+def byte_level(piece: str) -> bytes | None:
+    """Returns the bytes of a piece that GPT-2's printable characters spell; None where it is spelled as it is."""
     try:
         return bytes(_BYTES[character] for character in piece)
     except KeyError:
