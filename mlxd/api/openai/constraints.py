@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
+from mlxd.api.openai.free_json import portable
 from mlxd.api.openai.leniency import NAMED_SCHEMA, STRUCTURED_OUTPUTS, Rules
 from mlxd.api.openai.validation import Strict, nothing_if_empty, problem
 from mlxd.errors import InvalidRequestError
@@ -19,14 +20,14 @@ _MAX_CHOICES = 10_000
 _GBNF_RULE = re.compile(r"^\s*[\w-]+\s*::=", re.MULTILINE)
 
 
-def _schema(value: object) -> _AnySchema:
+def _schema(value: object) -> Any:
     """Reads a schema, or the JSON text of one."""
     if isinstance(value, dict | bool):
-        return value
+        return portable(value)
     if not isinstance(value, str):
         raise problem(f"must be a JSON schema, which is an object, not {json_type(value)}")
     try:
-        return parse_json_object(value.encode())
+        return portable(parse_json_object(value.encode()))
     except InvalidRequestError as error:
         raise problem(error.message.removeprefix("the body ")) from None
 

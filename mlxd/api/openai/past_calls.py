@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal
 import msgspec
 from pydantic import BeforeValidator, Field
 
+from mlxd.api.openai.free_json import portable
 from mlxd.api.openai.leniency import CALL, CALLED_FUNCTION, Rules
 from mlxd.api.openai.validation import Strict, problem
 from mlxd.errors import UnsupportedParameterError
@@ -23,7 +24,7 @@ def _arguments(value: object) -> str:
     if value is None or (isinstance(value, str) and not value.strip()):
         return "{}"
     if isinstance(value, dict):
-        return msgspec.json.encode(value).decode()
+        return msgspec.json.encode(portable(value)).decode()
     if not isinstance(value, str):
         raise problem(f"must be a string that holds a JSON object, not {json_type(value)}")
     return value

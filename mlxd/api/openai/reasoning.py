@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field
 
+from mlxd.api.openai.free_json import portable
 from mlxd.api.openai.leniency import REASONING, THINKING, Rules
 from mlxd.api.openai.sampling import INT32, Whole
 from mlxd.api.openai.validation import Strict, nothing_if_empty, problem
@@ -32,7 +33,7 @@ def _variables(value: object) -> object:
     for name in value if isinstance(value, dict) else ():
         if name in _RESERVED:
             raise problem(f"is not for a request to set; a template gets {_RESERVED[name]}", at=f".{excerpt(name)}")
-    return value
+    return portable(value)
 
 
 class Reasoning(Strict):

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 from pydantic import BeforeValidator, Field
 
+from mlxd.api.openai.free_json import portable
 from mlxd.api.openai.leniency import FUNCTION, TOOL, Rules
 from mlxd.api.openai.tool_choice import Choice, ToolChoice
 from mlxd.api.openai.validation import Strict, problem
@@ -32,7 +33,7 @@ def _parameters(value: object) -> object:
     kinds = value.get("type", "object")
     if kinds is not None and "object" not in (kinds if isinstance(kinds, list) else [kinds]):
         raise problem('must be "object": arguments are always one', at=".type")
-    return value
+    return portable(value)
 
 
 class FunctionTool(Strict):

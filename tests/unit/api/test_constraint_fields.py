@@ -43,6 +43,7 @@ ASKED = [
     ({"guided_json": SCHEMA}, JsonSchema(field="guided_json", schema=SCHEMA)),
     ({"guided_json": json.dumps(SCHEMA)}, JsonSchema(field="guided_json", schema=SCHEMA)),
     ({"guided_json": True}, JsonSchema(field="guided_json", schema=True)),
+    ({"guided_json": {"maximum": 10**20}}, JsonSchema(field="guided_json", schema={"maximum": 1e20})),  # no wire has wider integers
     ({"guided_regex": "a+", "guided_decoding_backend": "xgrammar"}, Regex(field="guided_regex", pattern="a+")),
     ({"guided_choice": ["a"]}, Choice(field="guided_choice", choices=["a"])),
     ({"guided_grammar": LARK}, Grammar(field="guided_grammar", text=LARK, syntax="lark")),
@@ -67,6 +68,7 @@ WRONG = [
     ({"guided_json": "{broken"}, "guided_json", "is not valid JSON"),
     ({"guided_json": ""}, "guided_json", "is empty"),
     ({"guided_json": '{"a":' * 1000}, "guided_json", "nested too deeply"),
+    ({"guided_json": {"maximum": 10**400}}, "guided_json", "too large"),
     ({"guided_json": 5}, "guided_json", "must be a JSON schema"),
     ({"guided_regex": ""}, "guided_regex", "must not be empty"),
     ({"guided_choice": []}, "guided_choice", "must not be empty"),

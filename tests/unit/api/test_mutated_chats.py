@@ -1,0 +1,107 @@
+"""Real requests with a value replaced or taken out, anywhere in them: read, or refused with the name of a field, and nothing else."""
+
+import copy
+import random
+
+import msgspec
+import pytest
+
+from mlxd.errors import InvalidRequestError
+from tests.support.chat_requests import job
+from tests.support.recorded_requests import recorded
+
+CHATS = list(recorded("/v1/chat/completions").values())
+RICH = {
+    "model": "tiny",
+    "messages": [
+        {"role": "system", "content": [{"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}}]},
+        {"role": "user", "content": "b"},
+        {
+            "role": "assistant",
+            "content": [{"type": "thinking", "thinking": [{"type": "text", "text": "c"}]}, {"type": "refusal", "refusal": "d"}],
+            "tool_calls": [{"id": "e", "type": "function", "index": 0, "function": {"name": "f", "arguments": {"g": 1}}}],
+            "reasoning_details": [{"type": "reasoning.text", "text": "h"}],
+        },
+        {"role": "tool", "tool_call_id": "e", "content": [{"type": "text", "text": "i"}]},
+        {"role": "function", "name": "f", "content": None},
+        {"role": "assistant", "function_call": {"name": "f", "arguments": "{}"}, "prefix": False},
+        {"role": "user", "content": "j"},
+    ],
+    "tools": [{"type": "function", "strict": True, "function": {"name": "f", "parameters": {"type": "object"}, "strict": True}}],
+    "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [{"type": "function", "function": {"name": "f"}}]}},
+    "response_format": {"type": "json_schema", "json_schema": {"name": "k", "schema": {"type": "object"}, "strict": True}},
+    "structured_outputs": {"json": None, "choice": None},
+    "stream": True,
+    "stream_options": {"include_usage": True},
+    "reasoning": {"effort": "low", "max_tokens": 5, "enabled": True},
+    "thinking": {"type": "enabled", "budget_tokens": 5},
+    "chat_template_kwargs": {"enable_thinking": True},
+    "logit_bias": {"5": 1},
+    "logprobs": True,
+    "top_logprobs": 2,
+    "stop_token_ids": [5],
+    "stop": ["l"],
+    "n": 2,
+}
+VALUES = [
+    None,
+    "",
+    "x",
+    [],
+    {},
+    [{}],
+    [None],
+    [[]],
+    {"type": "x"},
+    {"x": {}},
+    0,
+    -1,
+    1.5,
+    10**20,
+    True,
+    False,
+    "😀\u0000",
+    ["x"],
+    "none",
+    "{",
+]
+GONE = object()
+
+
+def places(value, where=()):
+    """Yields where there is something, by the keys that lead there."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield (*where, key)
+        yield from places(inner, (*where, key))
+
+
+def mutated(body, rng):
+    body = copy.deepcopy(body)
+    for _ in range(rng.choice([1, 1, 1, 2, 3])):
+        *path, last = rng.choice([*places(body)])
+        inner = body
+        for key in path:
+            inner = inner[key]
+        chosen = rng.choice([*VALUES, GONE])
+        if chosen is GONE:
+            del inner[last]
+        else:
+            inner[last] = copy.deepcopy(chosen)
+    return body
+
+
+@pytest.mark.parametrize("unknown", ["refuse", "ignore"])
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_is_wrong_has_a_name(seed, unknown):
+    rng = random.Random(seed)  # noqa: S311 - no secret
+    outcomes = {outcome(mutated(body, rng), unknown) for body in [*CHATS, *[RICH] * 400]}
+    assert outcomes == {"read", "refused"}
+
+
+def outcome(body, unknown):
+    try:
+        msgspec.msgpack.encode(job(body, unknown=unknown))
+    except InvalidRequestError as refused:
+        return "refused" if refused.param else f"{refused.message} {body}"
+    return "read"
