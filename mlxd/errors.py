@@ -49,6 +49,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 EXCERPT = 80  # characters of what somebody else wrote, as errors, logs and metrics repeat it
+_PARAM = 300  # characters of a field's name, with a pointer into what it holds
 _MESSAGE = 2_000  # characters of a whole message
 _PROBLEM = 500  # characters of one problem of a configuration
 _PROBLEMS = 100  # of a configuration, that are told
@@ -70,7 +71,7 @@ class MlxdError(Exception):
     def __init__(self, message: str, *, param: str | None = None, retry_after: float | None = None) -> None:
         self.message = excerpt(message, self.longest)
         super().__init__(self.message)
-        self.param = None if param is None else excerpt(param)
+        self.param = None if param is None else excerpt(param, _PARAM)
         self.retry_after = retry_after  # seconds
 
 

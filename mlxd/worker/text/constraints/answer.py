@@ -64,7 +64,10 @@ class AnswerConstraints:
         if spec.is_raw:
             return content
         answer = self._answer(spec, content, opening)
-        return answer if self._reasoning is None else reasoned(self._reasoning, answer, opening, self._vocabulary)
+        if self._reasoning is None:
+            return answer
+        markers = self._calls.markers if self._calls else frozenset[str]()
+        return reasoned(self._reasoning, answer, opening, self._vocabulary, markers)
 
     def _answer(self, spec: OutputSpec, content: Rule | None, opening: Opening) -> Rule:
         """Returns the rule of what stands behind the reasoning."""

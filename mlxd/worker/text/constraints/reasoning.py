@@ -1,12 +1,16 @@
 """What stands around a model's reasoning, and the grammar of an answer that may begin with some."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from mlxd.types import ReasoningShape
 from mlxd.worker.encoded_prompt import Opening
 from mlxd.worker.text.constraints.grammar import Rule, composed
 from mlxd.worker.text.constraints.vocabulary import Vocabulary, without
+from mlxd.worker.text.parsers.harmony import MARKERS
 from mlxd.worker.text.shapes import Shapes
+
+HARMONY = frozenset({*MARKERS, "<|constrain|>", "<|call|>", "<|return|>"})  # the markers of its messages
 
 _ANY = "/(?s:.*)/"
 
@@ -63,9 +67,9 @@ def content_after(form: ReasoningForm, content: Rule, vocabulary: Vocabulary) ->
     return composed(f"({vocabulary.written(before)})? {_grouped(content)} ({vocabulary.written(behind)})?", content)
 
 
-def reasoned(form: ReasoningForm, answer: Rule, opening: Opening, vocabulary: Vocabulary) -> Rule:
+def reasoned(form: ReasoningForm, answer: Rule, opening: Opening, vocabulary: Vocabulary, calls: Collection[str]) -> Rule:
     """Returns the rule of an answer that reasons, as far as the prompt leaves it open, and then is ``answer``, which begins exactly behind
-    the reasoning. New lines between both are the marker's.
+    the reasoning. New lines between both are the marker's. The markers of ``calls`` would end the reasoning.
     """
     if opening is Opening.CONTENT:
         return answer
@@ -76,7 +80,8 @@ def reasoned(form: ReasoningForm, answer: Rule, opening: Opening, vocabulary: Vo
         inside = f"thought {resumes}"
     else:
         rules |= {"THOUGHT": f"{_ANY} & {without(form.closes)}"}
-        inside = f"THOUGHT {vocabulary.written(form.closes)} {resumes}"
+        thought = vocabulary.free("THOUGHT", {form.opens, form.closes, *form.answers, *(HARMONY if form.repeats else ()), *calls})
+        inside = f"{thought} {vocabulary.written(form.closes)} {resumes}"
     times = "*" if form.repeats else "?"
     more = f"(BLANK? {opens} {inside}){times}" if not form.repeats else f"({opens} {inside})*"
     if opening is Opening.REASONING:

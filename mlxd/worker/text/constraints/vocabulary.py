@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from llguidance import LLTokenizer
@@ -54,6 +55,14 @@ class Vocabulary:
             begin = found.end()
         return " ".join(part for part in [*parts, quoted(text[begin:])] if part != quoted(""))
 
+    def free(self, body: str, excluded: Collection[str]) -> str:
+        """Returns the expression of a text in which markers may stand, but those that are ``excluded`` and the end tokens. ``body`` is the
+        name of its texts, which may be empty.
+        """
+        kept = self.ends.union(self._tokens.get(text, -1) for text in excluded)
+        others = ",".join(_ranges(sorted(token for token in self._tokens.values() if token not in kept)))
+        return f"{body} (<[{others}]> {body})*" if others else body
+
     def has_marker(self, text: str) -> bool:
         """Returns whether the spelling of a token that stands for no other text is in ``text``."""
         return self._pattern.search(text) is not None
@@ -100,6 +109,13 @@ def _plain(inner: Any) -> str:
     if inner.padding is None and inner.truncation is None:
         return text
     return json.dumps(json.loads(text) | {"padding": None, "truncation": None}, ensure_ascii=False)
+
+
+def _ranges(tokens: Sequence[int]) -> Iterator[str]:
+    """Yields what of sorted tokens follows one another as "first-last"."""
+    for _, group in groupby(enumerate(tokens), lambda one: one[1] - one[0]):
+        found = [token for _, token in group]
+        yield f"{found[0]}-{found[-1]}" if len(found) > 1 else str(found[0])
 
 
 def without(text: str) -> str:

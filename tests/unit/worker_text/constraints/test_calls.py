@@ -106,7 +106,7 @@ def read(tokens, vocabulary, shapes, rules, opening=Opening.NONE):
     """The calls of an answer, its content and its reasoning, and the parser's warnings."""
     parser, held, parts = parser_for(shapes, rules, opening), b"", []
     for token in tokens:
-        if token > 258:
+        if token > 255:
             parts += [*parser.push(held.decode()), *parser.control(vocabulary.text(token))]
             held = b""
         else:
@@ -190,6 +190,15 @@ def test_an_answer_without_calls_is_free(made, shape, kind):
         assert token in allowed_tokens(constraint, vocabulary)
         constraint.accept(token)
     assert set(allowed_tokens(constraint, vocabulary)) & vocabulary.ends
+
+
+def test_other_control_tokens_may_stand_in_free_text(made):
+    vocabulary, constraints = made(ToolShape.COHERE, "tokens")
+    constraint = constraints.of(OutputSpec(tools=ToolRules(tools=TOOLS)), Opening.NONE)
+    for token in vocabulary.tokens("<|START_RESPONSE|>Hi<|END_RESPONSE|>"):
+        assert token in allowed_tokens(constraint, vocabulary)
+        constraint.accept(token)
+    assert {*allowed_tokens(constraint, vocabulary)} >= {*vocabulary.ends, vocabulary.token("<|START_ACTION|>")}
 
 
 @pytest.mark.parametrize("shape", MARKERS)

@@ -8,7 +8,10 @@ from mlxd.worker.text.constraints.calls.call_form import MOST_CALLS, CallForm
 from mlxd.worker.text.constraints.calls.offered import offered
 from mlxd.worker.text.constraints.contents import Contents
 from mlxd.worker.text.constraints.grammar import Rule, composed
+from mlxd.worker.text.constraints.reasoning import HARMONY
 from mlxd.worker.text.constraints.vocabulary import Vocabulary, quoted, without
+from mlxd.worker.text.parsers.cohere import CohereTextParser
+from mlxd.worker.text.parsers.registry import TOOLS
 
 _ANY = "/(?s:.*)/"
 
@@ -27,6 +30,13 @@ class AnswerCalls:
         """Tells whether something marks the beginning of a call, so that text before it is told from it."""
         return bool(self.form.opening)
 
+    @property
+    def markers(self) -> frozenset[str]:
+        """Returns what begins a call in this shape, or would end reasoning; markers around content do neither."""
+        parser = TOOLS.get(self.shape)
+        begin = () if parser is None else (*getattr(parser, "openings", ()), *getattr(parser, "interrupts", ()))
+        return frozenset({self.form.opening, *begin}).difference(CohereTextParser.openings)
+
     def required(self, rules: ToolRules) -> Rule:
         """Returns the rule of an answer that is calls. Raises ``InvalidRequestError`` where a strict tool cannot be enforced."""
         rest = self._rest(rules)
@@ -39,7 +49,8 @@ class AnswerCalls:
         if self.shape is ToolShape.HARMONY:
             return _harmony(rest, self.vocabulary, written)
         if self.vocabulary.token(opening) is not None:
-            return composed(f"FREE ({written} {rest.expression})?", rest, FREE=f"{_ANY} & {without(opening)}")
+            free = self.vocabulary.free("FREE", self.markers)
+            return composed(f"{free} ({written} {rest.expression})?", rest, FREE=f"{_ANY} & {without(opening)}")
         plain = f"{_ANY} & {without(opening)}"
         return composed(
             f"FREE | before_call {rest.expression}",
@@ -59,4 +70,5 @@ def _harmony(rest: Rule, vocabulary: Vocabulary, opening: str) -> Rule:
     preamble = vocabulary.written("<|channel|>commentary<|message|>")
     then = vocabulary.written("<|end|><|start|>assistant")
     final = vocabulary.written("<|channel|>final<|message|>")
-    return composed(f"({preamble} FREE {then})* ({final} FREE | {opening} {rest.expression})", rest, FREE=_ANY)
+    free = vocabulary.free("FREE", HARMONY)
+    return composed(f"({preamble} {free} {then})* ({final} {free} | {opening} {rest.expression})", rest, FREE=_ANY)
