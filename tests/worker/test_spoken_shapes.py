@@ -40,6 +40,17 @@ def test_a_template_with_tools_says_how(model):
     assert (shapes.tools, shapes.tools_origin) == (ToolShape.QWEN_XML, "a call by chat_template.jinja has <function=")
 
 
+def test_a_template_that_tells_of_tools_in_a_form_that_nobody_knows_has_them_told_instead(model):
+    (model / "chat_template.jinja").write_text(
+        "{{ tools }}{% for m in messages %}[{{ m.role }}]{{ m.content }}"
+        "{% for c in m.tool_calls or [] %}@@{{ c.function.name }} {{ c.function.arguments | tojson }}{% endfor %}{% endfor %}"
+    )
+    found = opened(model)
+    assert found.chat.shapes.tools is ToolShape.HERMES
+    assert not found.chat.traits.shows_tools
+    assert any("in a form that is not known here" in warning for warning in found.warnings)
+
+
 @pytest.mark.parametrize("form", ["list", "folder"])
 def test_a_template_for_conversations_with_tools_counts_for_them(model, form):
     plain = json.loads((model / "tokenizer_config.json").read_text())["chat_template"]

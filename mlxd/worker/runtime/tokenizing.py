@@ -121,6 +121,9 @@ def _chat_format(tokenizer: Any, renderer: ChatRenderer, facts: DirectoryFacts, 
     vocabulary = frozenset(tokenizer.get_vocab())
     evidence = Evidence(templates, vocabulary, _parser_type(facts.directory), tells_tools=chat.tells_tools)
     shapes = find_shapes(evidence, wished)
+    if shapes.tools is ToolShape.NONE and wished.tools is None and chat.tells_tools:
+        warnings += (f"{origin} tells of tools in a form that is not known here: mlxd's own prompt does instead",)
+        chat, shapes = chat.without_tools(), find_shapes(replace(evidence, tells_tools=False), wished)
     return replace(chat, shapes=replace(shapes, warnings=(*warnings, *shapes.warnings)))
 
 
@@ -184,11 +187,12 @@ class _LibraryRenderer(ChatRenderer):
     """Renders by the tokenizer's own code."""
 
     origin = "code of the tokenizer's library"
-    spells = ""
+    reads = frozenset({"enable_thinking"})  # which mlx-lm gives to the code by the name that it has there
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
-        self.reads = frozenset(inspect.signature(tokenizer.apply_chat_template).parameters)
+        module = inspect.getmodule(getattr(tokenizer, "_chat_template", None))
+        self.spells = "" if module is None else inspect.getsource(module)
 
     @override
     def render(

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -40,6 +40,11 @@ class ChatFormat:
         has_calls = any(message.tool_calls or message.role == "tool" for message in prompt.messages)
         return self.with_tools if self.with_tools is not None and (prompt.tools or has_calls) else self
 
+    def without_tools(self) -> "ChatFormat":
+        """Returns the same with tools told in the template's place."""
+        traits = replace(self.traits, shows_tools=False, shows_calls=False, takes_many_calls=True, example=None)
+        return replace(self, traits=traits, with_tools=None)
+
     @property
     def tells_tools(self) -> bool:
         """Tells whether a template of the model's own shows tools; else they are told in its place."""
@@ -63,6 +68,8 @@ def conversation_of(prompt: ChatPrompt, traits: TemplateTraits, guard: Callable[
     messages = messages if traits.shows_calls else without_calls(messages)
     messages = messages if traits.takes_users_in_a_row else _alternating(messages)
     messages = messages if traits.shows_tools else with_tool_prompt(messages, prompt.tools, takes_system=traits.takes_system)
+    if prompt.tools and traits.tools_need_system and messages[:1] and messages[0].role != "system":
+        messages = [ChatMessage(role="system", content=""), *messages]
     shown = [*_Shown(traits).messages(messages)]
     tools = [_completed(tool) for tool in prompt.tools] if traits.shows_tools else []
     return Conversation(_guarded(shown, guard), _guarded(tools, guard), _guarded(_variables(prompt, traits), guard))

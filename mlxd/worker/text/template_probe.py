@@ -34,6 +34,7 @@ PROBED = Probed(_NAME, _PARAMETERS, _VALUE)
 _TOOLS = ({"type": "function", "function": {"name": _NAME, "description": "Finds.", "parameters": _PARAMETERS}},)
 _USER: Message = {"role": "user", "content": "Hello"}
 _SYSTEM: Message = {"role": "system", "content": "Be brief."}
+_NO_SYSTEM: Message = {"role": "system", "content": ""}
 _KEYS_OF_REASONING = ("reasoning_content", "thinking", "reasoning")
 
 
@@ -78,6 +79,7 @@ class TemplateTraits:
     """
 
     shows_tools: bool = True
+    tools_need_system: bool = False  # they are shown beside a system message only
     shows_calls: bool = True
     arguments: ArgumentForm = ArgumentForm.OBJECT
     ids: IdForm = IdForm.ANY
@@ -118,10 +120,12 @@ class _Probe:
         plain = self._try([_USER])
         if plain is None and self._try([_SYSTEM, _USER]) is None:
             return TemplateTraits(shows_tools=False, shows_calls=False)
-        shows_tools = self._shows_tools()
+        tools_alone = _has(self._try([_USER], tools=_TOOLS), _NAME)
+        shows_tools = tools_alone or _has(self._try([_NO_SYSTEM, _USER], tools=_TOOLS), _NAME)
         form = self._call_form() if shows_tools else None  # else all of it is told by a prompt that asks for another form
         return TemplateTraits(
             shows_tools=shows_tools,
+            tools_need_system=shows_tools and not tools_alone,
             shows_calls=form is not None,
             arguments=form.arguments if form else ArgumentForm.TEXT,
             ids=_id_form(form) if form else IdForm.ANY,
@@ -144,9 +148,6 @@ class _Probe:
         call, _ = _turn(call_id, form.arguments, form.empty)
         prompt, written = self._try([_USER], tools=_TOOLS), self._try([_USER, call], tools=_TOOLS, opens_answer=False)
         return None if prompt is None or written is None else ExampleCall(prompt, written)
-
-    def _shows_tools(self) -> bool:
-        return any(_has(self._try(messages, tools=_TOOLS), _NAME) for messages in ([_USER], [_SYSTEM, _USER]))
 
     def _call_form(self) -> _CallForm | None:
         """Returns the first form of a call that is shown rightly. Text comes before an object where both are shown alike: it is what the

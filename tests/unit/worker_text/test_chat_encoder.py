@@ -135,6 +135,13 @@ def test_a_model_that_calls_none_refuses_tools_by_name():
     assert caught.value.param == "tools"
 
 
+def test_a_template_that_tells_of_them_beside_a_system_message_gets_one():
+    template = "{% for m in messages %}[{{ m.role }}]{{ m.content }}{{ tools | tojson if tools and m.role == 'system' }}{% endfor %}"
+    assert shown(encoded(user("a"), template=template, tools=[tool("find")])).startswith('[system][{"type": "function"')
+    assert shown(encoded(system("s"), user("a"), template=template, tools=[tool("find")])).startswith('[system]s[{"type": "function"')
+    assert shown(encoded(user("a"), template=template)) == "[user]a"
+
+
 # ---- tools that a template cannot show ----
 
 PICKY = (
