@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from mlxd.wire.parts import Part, Text, ToolCallBegun, content_of, joined, text_parts
 from mlxd.worker.text.detokenizer import Detokenizer
-from mlxd.worker.text.parsers.parser import Hidden, Marker, OutputParser, Parsed
+from mlxd.worker.text.parsers.parser import Header, Hidden, Marker, OutputParser, Parsed
 from mlxd.worker.text.parsers.plain import PlainParser
 from mlxd.worker.text.reasoning_tokens import ReasoningTokens
 from mlxd.worker.text.stop_strings import Include, StopStrings
@@ -131,6 +131,8 @@ class TextOutput:
                 return
             if isinstance(one, Text):
                 self._parts += text_parts(self._stops.push(one.text))
+            elif isinstance(one, Header):
+                self._parts += text_parts(self._stops.push_header(one.text))
             elif isinstance(one, Marker):
                 self._parts += text_parts(self._stops.push_marker(one.text))
             elif isinstance(one, Hidden):

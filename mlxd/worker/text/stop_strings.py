@@ -26,6 +26,7 @@ class StopStrings:
         self._held = ""  # could be the beginning of a stop string
         self._hidden: list[range] = []  # of ``_held``, what is not shown
         self._whole: list[range] = []  # of ``_held``, in what no stop string begins or ends
+        self._mute: list[range] = []  # of ``_held``, what is no stop string by itself
         self.matched: str | None = None
         self.is_armed = True  # while it is not, no stop string begins
 
@@ -56,6 +57,12 @@ class StopStrings:
             self._whole.append(range(len(self._held), len(self._held) + len(text)))
         return self.push_hidden(text)
 
+    def push_header(self, text: str) -> str:
+        """Takes words of a header, as a marker that is no stop string by itself."""
+        if self.matched is None and self._stops:
+            self._mute.append(range(len(self._held), len(self._held) + len(text)))
+        return self.push_marker(text)
+
     def flush(self) -> str:
         """Returns what was held back, which at the end was no stop string after all."""
         return self._take(len(self._held)) if self.matched is None else ""
@@ -65,7 +72,7 @@ class StopStrings:
             at = self._held.find(stop)
             while at >= 0:
                 found = range(at, at + len(stop))
-                if not any(_cuts(found, whole) for whole in self._whole):
+                if found not in self._mute and not any(_cuts(found, whole) for whole in self._whole):
                     yield found
                     break
                 at = self._held.find(stop, at + 1)
@@ -79,7 +86,7 @@ class StopStrings:
         shown += self._held[begin:size]
         self._held = self._held[size:]
         self._hidden = [range(max(0, one.start), one.stop) for one in _behind(self._hidden, size)]
-        self._whole = _behind(self._whole, size)
+        self._whole, self._mute = _behind(self._whole, size), _behind(self._mute, size)
         return shown
 
     def _undecided(self) -> int:

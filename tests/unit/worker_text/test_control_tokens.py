@@ -13,7 +13,7 @@ from mlxd.worker.text.token_kinds import TokenKinds
 CONTROLS = {
     "plain": ["<|im_start|>", "<|im_end|>"],
     "thinking": ["[THINK]", "[/THINK]", "</s>"],
-    "harmony": ["<|start|>", "<|channel|>", "<|message|>", "<|constrain|>", "<|end|>", "<|return|>", "<|call|>"],
+    "harmony": ["<|start|>", "<|channel|>", "<|message|>", "<|constrain|>", "<|end|>", "<|return|>", "<|call|>", "<|other|>"],
 }
 
 
@@ -39,11 +39,11 @@ class Tokens:
         return [ord(character) for character in text]
 
 
-def answer(kind, written, *, prompt="", opening=Opening.NONE, stop=(), interval=1, end=None):
+def answer(kind, written, *, prompt="", opening=Opening.NONE, stop=(), interval=1, end=None, **spec):
     """The parts of an answer, and the stop string that ended it. ``written``: text with control tokens, or ids."""
     tokens = Tokens(kind)
     encoded = EncodedPrompt(tokens.encode(prompt), 100, CacheRoot(model="m"), opening=opening)
-    output = tokens.reader.output(encoded, OutputSpec(stop=list(stop)), interval)
+    output = tokens.reader.output(encoded, OutputSpec(stop=list(stop), **spec), interval)
     parts = []
     for token in tokens.encode(written) if isinstance(written, str) else written:
         piece = output.push(token)
@@ -161,6 +161,16 @@ def test_malformed_answers_lose_no_content(written, expected):
 @pytest.mark.parametrize("stop", ["<|end|>", "<|channel|>final", "final<|message|>", "<|start|>"])
 def test_stop_strings_of_markers_and_headers(stop):
     assert answer("harmony", BOTH, prompt=ASSISTANT, stop=[stop]) == (thought("Think."), stop)
+
+
+@pytest.mark.parametrize("stop", ["final", "analysis", "assistant", "ss", "|>", "message"])
+def test_a_stop_string_is_no_word_of_a_header(stop):
+    assert answer("harmony", BOTH, prompt=ASSISTANT, stop=[stop]) == ([*thought("Think."), *text("Paris.")], None)
+
+
+def test_control_tokens_of_headers_are_not_shown_to_who_asks_for_others():
+    written = BOTH.replace("Paris", "<|other|>Paris")
+    assert answer("harmony", written, prompt=ASSISTANT, special_tokens=True)[0] == [*thought("Think."), *text("<|other|>Paris.")]
 
 
 def test_a_prompt_may_have_begun_the_message():

@@ -4,7 +4,7 @@ import ast
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from mlxd.worker.text.parsers.literals import literal_text, number
@@ -29,6 +29,7 @@ def test_what_json_writes_is_itself(value):
 
 @given(st.text(alphabet="abnxu0123{}'\"\\ \n,]):", max_size=12))
 def test_where_python_reads_a_literal_its_value_is_the_same(written):
+    assume(not written.rstrip().endswith(","))  # which would be the list's
     try:
         (value,) = ast.literal_eval(f"[{written}]")
         expected = json.loads(json.dumps(value))

@@ -15,7 +15,7 @@ from mlxd.wire.output_spec import ToolRules
 from mlxd.wire.parts import Reasoning, text_parts
 from mlxd.worker.text.parsers.calls import Calls
 from mlxd.worker.text.parsers.harmony_calls import HarmonyCall, function_of, recipient_of
-from mlxd.worker.text.parsers.parser import Hidden, OutputParser, Parsed
+from mlxd.worker.text.parsers.parser import Header, Hidden, Marker, OutputParser, Parsed
 from mlxd.worker.text.parsers.source import Source
 
 MARKERS = frozenset({"<|start|>", "<|channel|>", "<|message|>", "<|end|>"})
@@ -94,11 +94,11 @@ class HarmonyParser(OutputParser):
 
     def _marker(self, token: str) -> list[Parsed]:
         if token == _MESSAGE:
-            return [*self._header_ends(), Hidden(token)]
+            return [*self._header_ends(), Marker(token)]
         if token in _HEADER:
-            return [*self._header_goes_on(token), Hidden(token)]
+            return [*self._header_goes_on(token), Marker(token)]
         if token in _ENDS:
-            return [*self._message_ends(), Hidden(token)]
+            return [*self._message_ends(), Marker(token)]
         return [Hidden(token)]
 
     @override
@@ -168,7 +168,7 @@ class HarmonyParser(OutputParser):
         if self._after == "<|channel|>":
             found = _HEADER[self._after].match(text)
             self._channel = (found and found[1]) or next(iter(text.split()), "")
-        return [Hidden(text)] if text else []
+        return [Header(text)] if text else []
 
     def _give_up(self) -> list[Parsed]:
         """Gives up a header that has no end: what of it belongs to no header is the answer."""
@@ -182,5 +182,5 @@ class HarmonyParser(OutputParser):
             self._channel = found[1] or ""
         rest = text[size:]
         cut_off = any(word.startswith(rest) for word in _WORDS)
-        header: list[Parsed] = [Hidden(text[:size])] if size else []
+        header: list[Parsed] = [Header(text[:size])] if size else []
         return [*header, *([] if cut_off else self._body(rest))]

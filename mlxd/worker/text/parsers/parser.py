@@ -23,6 +23,11 @@ Parsed = Part | Hidden
 
 
 @dataclass(frozen=True)
+class Header(Marker):
+    """Words of a message's header: a stop string may hold them with a marker beside them, but none is such a word alone."""
+
+
+@dataclass(frozen=True)
 class ReasoningMarker(Marker):
     """The marker before or behind reasoning."""
 
