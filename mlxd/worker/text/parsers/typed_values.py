@@ -9,7 +9,7 @@ from mlxd.worker.text.parsers.json_scanner import JsonScanner
 from mlxd.worker.text.parsers.literals import literal_text, number, quoted
 from mlxd.worker.text.parsers.schema_kinds import CONTAINERS, STRING, Kinds
 
-_HELD = 256  # characters of an object or array after which it surely is one
+_HELD = 256  # characters after which an object or array surely is one, and what is none is text
 _CONSTANTS = {"null": ("null", "none"), "boolean": ("true", "false")}  # by their kinds, as JSON or Python spells them, in any case
 _NUMBERS = frozenset({"integer", "number"})
 _NUMERIC = re.compile(r"[-+.\deE_]*", re.ASCII)
@@ -69,10 +69,10 @@ class TypedValue:
         return self._held if self._form is _Form.UNDECIDED else ""
 
     def _decide(self) -> str:
-        start = self._held.lstrip()
+        start = self._held[:_HELD].lstrip()
         if self._json is None and start[:1] in {"{", "["} and self._kinds & CONTAINERS:
             self._json = _Json()
-            self._json.push(start)
+            self._json.push(self._held.lstrip())
         if self._json is not None and self._json.is_sure:
             self._form = _Form.JSON
             return self._json.take()
@@ -86,6 +86,8 @@ class TypedValue:
         if self._json is not None:
             return not self._json.is_broken
         word = start.rstrip()
+        if len(self._held) > _HELD:
+            return False
         if not word:
             return self._kinds != STRING
         if self._kinds & _NUMBERS and _NUMERIC.fullmatch(word):
@@ -135,6 +137,7 @@ class _Json:
     def __init__(self) -> None:
         self._scanner = JsonScanner()
         self._ready = ""
+        self._behind = ""  # white space behind the value
         self._size = 0
         self.is_sure = False  # so much of it was JSON that it is passed on whatever follows
         self.is_broken = False
@@ -153,8 +156,11 @@ class _Json:
 
     def _scan(self, text: str) -> None:
         size, ready = (0, "") if self.is_broken else self._scanner.push(text)
-        self.is_broken |= self._scanner.is_broken or bool(text[size:].strip())
-        self._ready += ready + (text[size:] if self.is_broken else "")
+        self._ready += ready
+        self._behind += text[size:]
+        self.is_broken |= self._scanner.is_broken or bool(self._behind.strip())
+        if self.is_broken:
+            self._ready, self._behind = self._ready + self._behind, ""
 
     def end(self) -> None:
         self.is_broken = not self.is_whole
