@@ -94,6 +94,14 @@ class ChatRequest(GenerationFields, ToolFields, ReasoningFields):
             thinking_budget=None if budget is None else budget[1],
         )
 
+    def unmet_wishes(self, model: ReadyModel) -> list[str]:
+        """Returns what was wished for, and the model's runner cannot see to."""
+        rules = self.tool_rules()
+        if rules is None or can(model, Ability.CONSTRAINTS):
+            return []
+        wishes = [("function.strict", any(tool.strict for tool in rules.tools)), ("parallel_tool_calls", self.parallel_tool_calls is False)]
+        return [f"{field} is not enforced on the {model.ready.runner} runner" for field, is_wished in wishes if is_wished]
+
     def check(self) -> None:
         """Raises ``InvalidRequestError`` for what no field alone can tell."""
         self.check_stream_options()
@@ -154,7 +162,7 @@ def chat_request(body: Mapping[str, Any], unknown: UnknownFields) -> ChatRequest
 def chat_shape(identity: str, model: ReadyModel, request: ChatRequest) -> ChatShape:
     """Returns the shape of the answer to the request."""
     style = ChatStyle(shows_reasoning=request.shows_reasoning, by_old_names=request.by_old_names)
-    return ChatShape(identity, model, request.stream_usage, style, request.warnings)
+    return ChatShape(identity, model, request.stream_usage, style, [*request.warnings, *request.unmet_wishes(model)])
 
 
 CHAT_COMPLETIONS = Dialect(

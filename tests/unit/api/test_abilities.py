@@ -36,6 +36,8 @@ async def test_it_is_refused(server, fields, param, ability):
 async def test_wishes_are_not(server, fields):
     server.worker.script = echo
     server.model.ready = msgspec.structs.replace(READY, abilities=[])
-    assert (await server.answer(HELLO | fields))[0] == 200
+    status, body, _ = await server.answer(HELLO | fields)
+    assert status == 200
+    assert len(body.get("warnings", [])) == ("tools" in fields) + ("parallel_tool_calls" in fields)
     rules = server.worker.submitted[0].generate.output.tools
     assert rules is None or not any(tool.strict for tool in rules.tools)
