@@ -9,7 +9,8 @@ import pytest_asyncio
 
 from mlxd.types import Ability, FinishReason, Stopping
 from mlxd.wire.messages import Failed, Ready
-from mlxd.wire.output_spec import Choice, Grammar, JsonSchema, OutputSpec, Regex
+from mlxd.wire.output_spec import Choice, Grammar, JsonSchema, OutputSpec, Regex, Tool, ToolRules
+from mlxd.wire.parts import ToolCallArguments, ToolCallBegun
 from tests.worker.worker_link import MODES, generate, in_thread
 
 pytestmark = pytest.mark.usefixtures("proved_once")
@@ -76,3 +77,21 @@ async def test_a_grammar_says_where_its_answer_ends(link):
     link.send(asked("a", YES_OR_NO, stopping=Stopping(min_tokens=50, ignore_end=True)))
     assert (await link.ended("a")).reason is FinishReason.STOP
     assert link.text("a") in {"yes", "no"}
+
+
+async def test_required_calls_are_made_with_valid_arguments(link):
+    """By a model that was never told how: its template knows no tools, and the shape is the one in which they are told in its place."""
+    parameters = {
+        "type": "object",
+        "properties": {"unit": {"enum": ["c", "f"]}, "days": {"type": "integer", "minimum": 1}},
+        "required": ["unit"],
+    }
+    rules = ToolRules(tools=[Tool(name="get_weather", parameters=parameters), Tool(name="stop")], required=True, parallel=False)
+    made = [generate(f"a{seed}", "hi", max_tokens=400, temperature=1.0, seed=seed) for seed in range(4)]
+    link.send(*(msgspec.structs.replace(one, output=OutputSpec(tools=rules)) for one in made))
+    for one in made:
+        assert (await link.ended(one.id)).reason is FinishReason.TOOL_CALLS
+        parts = [part for event in link.events[one.id] for part in getattr(event, "parts", ())]
+        (name,) = (part.name for part in parts if isinstance(part, ToolCallBegun))
+        arguments = json.loads("".join(part.text for part in parts if isinstance(part, ToolCallArguments)))
+        assert jsonschema_rs.is_valid(parameters if name == "get_weather" else {"type": "object"}, arguments)
