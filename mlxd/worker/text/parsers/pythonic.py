@@ -120,19 +120,23 @@ class PythonicParser(JsonCallsParser):
 
     @override
     def _opening(self) -> str | None:
-        found = self._source.find(self.openings)
-        at = self._bare(found.at if found else len(self._source.text))
-        if at is None:
-            return super()._opening()
-        if at:
-            self._read_content(at)
-        is_call = self._is_bare_call(0)
-        if is_call is None and not self._source.is_ended and not self._source.is_settled:
-            return None
-        if is_call and not self._fences.is_code:
-            return self._source.text[0]
-        self._read_content(1)
-        return self._opening()
+        while True:
+            found = self._source.find(self.openings)
+            at = self._bare(found.at if found else len(self._source.text))
+            if at is None and found is None:
+                return super()._opening()
+            if at is None and found:
+                if opening := self._unless_example(found):
+                    return opening
+                continue
+            if at:
+                self._read_content(at)
+            is_call = self._is_bare_call(0)
+            if is_call is None and not self._source.is_ended and not self._source.is_settled:
+                return None
+            if is_call and not self._fences.is_code:
+                return self._source.text[0]
+            self._read_content(1)
 
     def _bare(self, end: int) -> int | None:
         """Returns where before ``end`` the first line begins that may be a call."""

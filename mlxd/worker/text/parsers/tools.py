@@ -9,6 +9,7 @@ from mlxd.worker.text.parsers.calls import Calls, openai_id
 from mlxd.worker.text.parsers.fences import Fences
 from mlxd.worker.text.parsers.parser import Marker
 from mlxd.worker.text.parsers.script import ScriptParser, Steps
+from mlxd.worker.text.parsers.source import Found
 
 _MOST_WARNINGS = 16  # of one answer: a model that goes in circles says the same for ever
 
@@ -72,13 +73,19 @@ class ToolsParser(ScriptParser):
     def _opening(self) -> str | None:
         """Shows what is content for sure, and returns the opening that follows it, if there is one."""
         while found := self._source.find(self.openings):
-            if found.at:
-                self._read_content(found.at)
-            if self._source.is_control(0) or not self._fences.is_code:
-                return self._source.read(len(found.marker))
-            self._read_content(len(found.marker))
+            if opening := self._unless_example(found):
+                return opening
         if size := self._source.sure(self.openings):
             self._read_content(size)
+        return None
+
+    def _unless_example(self, found: Found) -> str | None:
+        """Shows what is before an opening, and reads and returns it; one that is an example is shown, too, and None returned."""
+        if found.at:
+            self._read_content(found.at)
+        if self._source.is_control(0) or not self._fences.is_code:
+            return self._source.read(len(found.marker))
+        self._read_content(len(found.marker))
         return None
 
     def _read_content(self, size: int) -> None:

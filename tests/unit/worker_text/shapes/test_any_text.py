@@ -101,3 +101,25 @@ def in_order(part, whole):
 def _hides(shape, written):
     """Markers around content are hidden by nature."""
     return shape is ToolShape.COHERE and re.search(r"<\|(START|END)_(RESPONSE|TEXT)", written)
+
+
+DEEP = ["[" * 3000, '{"a":' * 3000, "(" * 3000, "{'a': " * 3000, "[{" * 1500, "{a:[" * 1500, "[" * 3000 + "]" * 3000]
+
+
+@pytest.mark.parametrize("shape", CORPORA)
+def test_deep_nesting_and_many_examples_are_read(shape):
+    simple = [case.written for case in CORPORA[shape] if case.calls == [("weather", {"city": "Paris"})] or case.name.endswith("a string")]
+    deep = [written.replace("Paris", value, 1).replace(f'"{value}', value, 1) for written in simple[:2] for value in DEEP]
+    openings = [TOOLS[shape].openings[0], "[now()]"]
+    many = [f"```\n{(opening + chr(10)) * 1000}" for opening in openings] + [f"`{opening}` " * 1000 for opening in openings]
+    for written in [*deep, *many]:
+        read(TOOLS[shape](RULES), [written])
+    for written in many:
+        assert read(TOOLS[shape](RULES), [written]).content == written or shape is ToolShape.COHERE
+
+
+def test_a_call_on_the_line_behind_an_example_is_one():
+    written = "See `<|tool_call_start|>`:\n[now()]"
+    found = [read(TOOLS[ToolShape.PYTHONIC](RULES), pieces) for pieces in ([written], list(written))]
+    assert found[0] == found[1]
+    assert found[0].calls == [("now", "{}")]
