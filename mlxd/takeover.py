@@ -109,7 +109,7 @@ class Takeover:
 
     def steps(self, new: LoadedConfig, prepared: Prepared) -> tuple[Step, ...]:
         """Returns what a commit does, in its order."""
-        before, since, limit = self.running, self.since, self._registry.memory.ledger.limit
+        before, since, limit = self.running, self.since, self._registry.memory.limit
         logs, traces, memory, metrics = current_logging(), self._tracing.current(), self._registry.memory, self._metrics
         return (
             Step("snapshot", lambda: self._run(new, time.time()), undo=lambda: self._run(before, since)),

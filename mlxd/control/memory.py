@@ -79,6 +79,8 @@ class ModelMemory:
 
     def __init__(self, ledger: Ledger, holders: Callable[[], Iterable[Holder]], *, available: Callable[[], int] = available_memory) -> None:
         self.ledger = ledger
+        self.limit = ledger.limit  # ``memory.limit``; that of the ledger is lower where the device holds less
+        self._device: int | None = None  # bytes it holds, as the last worker says that knows
         self._holders = holders
         self._available = available
         self._freed = asyncio.Event()
@@ -106,14 +108,28 @@ class ModelMemory:
 
     def set_limit(self, limit: int) -> None:
         """Sets another ``memory.limit``. Nothing reserved is taken back, but caches of the pool shrink or grow by it."""
-        before, self.ledger.limit = self.ledger.limit, limit
-        if limit > before:
+        self.limit = limit
+        self._bound()
+
+    def _bound(self) -> None:
+        before, self.ledger.limit = self.ledger.limit, min(self.limit, self._device or self.limit)
+        if self.ledger.limit > before:
             self._tell_of_freed()
         self._rebalance()
+
+    def _learn_device(self, size: int | None) -> None:
+        """Takes in what a worker knows of its device. A limit beyond that holds no more: models would be paged out under each other."""
+        if size is None or size == self._device:
+            return
+        self._device = size
+        if size < self.limit:
+            _log.warning("memory_limit_beyond_device", limit=self.limit, device=size)
+        self._bound()
 
     # ---- the pool of caches; see ``auto_cache`` ----
 
     def demand(self, holder: str, needs: NeedsMemory, take_share: Callable[[int], None] | None) -> "MemoryDemand":
+        self._learn_device(needs.device)
         if take_share is None:
             self._demands[holder] = needs.total
             self._rebalance()
@@ -237,7 +253,8 @@ class ModelMemory:
 
     def describe(self) -> str:
         held = ", ".join(f"{model} {quantities.size(reserved)}" for model, reserved in self.by_model().items())
-        return f"memory.limit is {quantities.size(self.ledger.limit)}, of which {held or 'nothing'} is reserved"
+        what = "memory.limit is" if self.ledger.limit == self.limit else "the device holds"
+        return f"{what} {quantities.size(self.ledger.limit)}, of which {held or 'nothing'} is reserved"
 
     def by_model(self) -> dict[str, int]:
         """Returns the bytes that each model has reserved, all its workers together."""

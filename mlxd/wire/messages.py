@@ -162,6 +162,7 @@ class NeedsMemory(_Message, frozen=True, kw_only=True):
     weights: int
     cache: int  # the limit of its cache
     transients: int  # what computing takes beside: an estimate
+    device: int | None = None  # what the device holds without loss of speed, whoever wants it, where MLX knows that
 
     @property
     def total(self) -> int:

@@ -9,6 +9,7 @@ from mlxd.types import ResolvedLimits, SamplingParams
 from mlxd.wire.messages import NeedsMemory
 from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt
 from mlxd.worker.engine.request import EngineRequest
+from mlxd.worker.runtime import start
 from mlxd.worker.runtime.sampling.logits_processors import MlxLmProcessor, make_processors
 from mlxd.worker.runtime.sampling.row_sampler import RowSampler
 from mlxd.worker.runtime.start import start_model
@@ -95,3 +96,17 @@ def test_buffers_are_given_back_once_long_prompts_are_computed(monkeypatch, ahea
     rig.run()
     assert len(cleared) == 1
     assert cleared[0] <= 2
+
+
+@pytest.mark.parametrize(
+    ("device", "info", "told"),
+    [
+        ("gpu", {"max_recommended_working_set_size": 2**34}, 2**34),
+        ("gpu", {"max_recommended_working_set_size": 0}, None),
+        ("gpu", {"device_name": "one that does not say"}, None),
+        ("cpu", {"max_recommended_working_set_size": 2**34}, None),
+    ],
+)
+def test_what_a_gpu_holds_is_told_where_mlx_knows_it(monkeypatch, device, info, told):
+    monkeypatch.setattr(start.mx, "device_info", lambda: info)
+    assert start._working_set(device) == told

@@ -119,7 +119,14 @@ def _constraints(order: Load, vocabulary: Future[Vocabulary], shapes: Shapes | N
 
 def _needs(order: Load, limits: ResolvedLimits, opened: OpenedModel) -> NeedsMemory:
     cache = 0 if order.cache_kind == "none" else limits.cache_bytes
-    return NeedsMemory(weights=opened.weight_bytes, cache=cache, transients=_TRANSIENTS + opened.weight_bytes // 10)
+    transients = _TRANSIENTS + opened.weight_bytes // 10
+    return NeedsMemory(weights=opened.weight_bytes, cache=cache, transients=transients, device=_working_set(opened.device))
+
+
+def _working_set(device: str) -> int | None:
+    """Returns the bytes that Metal recommends to use at most, all processes together; None on devices that have no such figure."""
+    recommended = mx.device_info().get("max_recommended_working_set_size") if device == "gpu" else None
+    return int(recommended) if recommended else None
 
 
 def _warm(runner: Runner, root: CacheRoot, opened: OpenedModel, loaded: LoadedModel) -> None:

@@ -7,8 +7,13 @@ import pytest
 from mlxd.control.ledger import Ledger
 from mlxd.control.memory import ModelMemory
 from mlxd.types import ModelState
+from mlxd.wire.messages import NeedsMemory
 from tests.support.patience import PATIENCE
 from tests.support.scripted_client import reach
+
+
+def needs(total, device=None):
+    return NeedsMemory(weights=total, cache=0, transients=0, device=device)
 
 
 class Holder:
@@ -198,3 +203,36 @@ async def test_a_model_that_is_wanted_again_while_it_gives_way_holds_nobody_up(m
     done, _ = await asyncio.wait({answer, again}, timeout=PATIENCE)
     assert done == {answer, again}
     assert sorted(task.exception() is None for task in done) == [False, True]
+
+
+# ---- the device ----
+
+
+async def test_what_the_device_holds_bounds_the_limit_and_a_refusal_says_so(rig):
+    rig.memory.demand("one#1", needs(50, device=80), None)
+    assert rig.memory.ledger.limit == 80
+    assert rig.memory.describe() == "the device holds 80 B, of which nothing is reserved"
+    assert not rig.memory.reserve("one#1", 90)
+
+
+async def test_a_device_that_holds_more_than_the_limit_changes_nothing(rig):
+    rig.memory.demand("one#1", needs(50, device=500), None)
+    assert rig.memory.ledger.limit == 100
+    assert rig.memory.describe() == "memory.limit is 100 B, of which nothing is reserved"
+
+
+async def test_a_worker_that_does_not_know_leaves_what_another_said(rig):
+    rig.memory.demand("one#1", needs(50, device=80), None)
+    rig.memory.demand("two#1", needs(50), None)
+    assert rig.memory.ledger.limit == 80
+
+
+async def test_another_limit_is_bounded_too_and_whoever_waits_hears_of_a_larger_device(rig):
+    rig.holds("one", 10)
+    rig.memory.demand("two#1", needs(50, device=80), None)
+    rig.memory.set_limit(200)
+    assert (rig.memory.limit, rig.memory.ledger.limit) == (200, 80)
+    rig.log.clear()
+    rig.memory.demand("two#1", needs(50, device=150), None)
+    assert rig.memory.ledger.limit == 150
+    assert ("freed", "one", 140) in rig.log
