@@ -307,9 +307,11 @@ class Workers:
     # ---- serving ----
 
     async def _reconfigure(self, run: WorkerRun) -> None:
-        """Makes one change after the other, until the worker has been asked for what is wanted last."""
+        """Makes one change after the other, until the worker has been asked for what is wanted last: again for the same, where that was
+        refused and is wanted anew.
+        """
         told = None
-        while told != run.asked:
+        while told is not run.asked:
             told = run.asked
             try:
                 await self._tell(run, told)
@@ -343,7 +345,7 @@ class Workers:
 
     def _refuse(self, run: WorkerRun, asked: Limits) -> None:
         """Refuses the limits, where they are a size that somebody wrote; a share of the pool waits until others have shrunk."""
-        if run.asked != asked:
+        if run.asked is not asked:
             return
         if asked.cache_bytes is not None and asked.cache_bytes == run.share:
             run.waits_to_grow = True

@@ -4,7 +4,7 @@ has what they have.
 
 import asyncio
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mlxd.config.schema import ModelTable
@@ -123,6 +123,7 @@ class World:
             await model.stop()
 
 
+@example([("apply", "one", 2, "700MiB"), ("limit", 800 * MIB), ("turns", 4), ("limit", 2000 * MIB)])  # wanted again while it is refused
 @settings(max_examples=150, deadline=None)
 @given(steps)
 def test_whatever_comes_the_last_wish_holds_and_the_ledger_is_right(steps):
