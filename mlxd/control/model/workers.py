@@ -333,7 +333,9 @@ class Workers:
             )
         ):
             self._refuse(run, asked)
-            await run.client.reconfigure(msgspec.structs.replace(asked, cache_bytes=before.cache_bytes))
+            kept = msgspec.structs.replace(asked, cache_bytes=before.cache_bytes)
+            await run.client.reconfigure(kept)
+            run.acknowledged = kept
             return
         now = await run.client.reconfigure(asked)
         if self._memory.reserve(run.holder, run.memory_with(now)):

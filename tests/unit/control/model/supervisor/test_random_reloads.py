@@ -123,6 +123,16 @@ class World:
             await model.stop()
 
 
+@example(  # a refusal took over all but the cache
+    [
+        ("answer", "two"),
+        ("limit", 800 * MIB),
+        ("apply", "two", 5, "700MiB"),
+        ("turns", 5),
+        ("apply", "two", 1, "64MiB"),
+        ("limit", 1000 * MIB),
+    ]
+)
 @example([("apply", "one", 2, "700MiB"), ("limit", 800 * MIB), ("turns", 4), ("limit", 2000 * MIB)])  # wanted again while it is refused
 @settings(max_examples=150, deadline=None)
 @given(steps)
