@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from mlxd.control.live_requests import LiveRequest, Stage
-from mlxd.wire.messages import Started
+from mlxd.types import Usage
 
 
 async def test_status(mlxd):
@@ -64,8 +64,8 @@ def live(identity, **fields):
 
 async def test_requests(mlxd, daemon):
     waiting = live(f"chatcmpl-{uuid4().hex}", streamed=False, stage=Stage.WAITING, arrived=time.time())
-    running = live(f"chatcmpl-{uuid4().hex}", streamed=True, stage=Stage.RUNNING, arrived=time.time() - 3725, tokens=17)
-    running.started = Started(id=running.id, prompt_tokens=300, cached_tokens=256, cache="prefix_hit")
+    running = live(f"chatcmpl-{uuid4().hex}", streamed=True, stage=Stage.RUNNING, arrived=time.time() - 3725)
+    running.usage = lambda: Usage(prompt_tokens=300, completion_tokens=17, cached_tokens=256)
     with ExitStack() as there:
         for one in (running, waiting):
             there.enter_context(daemon.requests.track(one))
