@@ -30,7 +30,7 @@ def repeated(max_tokens):
     return VOCABULARY.tokenizer.decode_str(tokens)
 
 
-@pytest.mark.parametrize("max_tokens", range(130, 300, 7))
+@pytest.mark.parametrize("max_tokens", range(190, 360, 7))
 def test_no_call_is_begun_for_which_no_tokens_are_left(max_tokens):
     *calls, rest = repeated(max_tokens).split("</tool_call>")
     assert len(calls) > 1

@@ -7,11 +7,13 @@ from typing_extensions import override
 from mlxd.worker.engine.constraint import TokenConstraint
 from mlxd.worker.text.constraints.vocabulary import Vocabulary
 
+_ROOM = 2  # calls of one answer differ in length
+
 
 class CallsInTime(TokenConstraint):
-    """A constraint on an answer of at most ``max_tokens`` that must be calls: behind a call it lets another begin only where one as long as
-    the longest so far still fits. A small model that repeats itself would else be cut off in the middle of one, whose arguments nobody
-    can read.
+    """A constraint on an answer of at most ``max_tokens`` that must be calls: behind a call it lets another begin only where one twice as
+    long as the longest so far still fits. A small model that repeats itself would else be cut off in the middle of one, and nobody can
+    read its arguments.
     """
 
     def __init__(self, inner: TokenConstraint, vocabulary: Vocabulary, max_tokens: int) -> None:
@@ -27,7 +29,7 @@ class CallsInTime(TokenConstraint):
         if mask is None or not _allows_any(mask, self._vocabulary.ends):
             return mask
         self._longest, self._since_end = max(self._longest, self._since_end), 0
-        return mask if self._left > self._longest else self._vocabulary.mask(self._vocabulary.ends)
+        return mask if self._left > _ROOM * self._longest else self._vocabulary.mask(self._vocabulary.ends)
 
     @override
     def accept(self, token: int) -> None:
