@@ -48,8 +48,6 @@ def test_it_knows_the_capital_of_france_and_the_second_time_is_a_hit(daemon):
     assert second["choices"] == first["choices"]
     usage = second["usage"]
     assert 0 < usage["prompt_tokens"] - usage["prompt_tokens_details"]["cached_tokens"] <= 16
-    cold, warm = (event["ttft"] for event in daemon.events("request_finished")[-2:])
-    assert warm < cold
 
 
 def test_the_sdk_streams(client):
