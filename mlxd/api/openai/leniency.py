@@ -214,14 +214,13 @@ REASONING_PART: Rules = {
     "providerOptions": _hint(_OBJECT, _CARRIED),
 }
 
+_ANSWERS_ONLY = {"tool_calls": _only([]), "function_call": _only(), "refusal": _only(""), "audio": _only()}
+
 # Of system and user.
 MESSAGE: Rules = {
     **_WITHIN,
-    "tool_calls": _only([]),
+    **_ANSWERS_ONLY,
     "tool_call_id": _only(""),
-    "function_call": _only(),
-    "refusal": _only(""),
-    "audio": _only(),
     "annotations": _only([]),
     "reasoning_content": _only(""),
     "reasoning": _only(""),
@@ -247,10 +246,7 @@ ANSWERED: Rules = {
 # Of a tool.
 RESULT: Rules = {
     **_WITHIN,
-    "tool_calls": _only([]),
-    "function_call": _only(),
-    "refusal": _only(""),
-    "audio": _only(),
+    **_ANSWERS_ONLY,
     "id": _hint(_TEXT, _CARRIED),
     "status": _hint(_TEXT, "Some client libraries add it to results."),
     "provider_specific_fields": _hint(_OBJECT, "Some client libraries add it to results."),

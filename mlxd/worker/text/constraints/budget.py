@@ -4,7 +4,7 @@ from typing_extensions import override
 
 from mlxd.worker.engine.constraint import TokenConstraint
 from mlxd.worker.text.constraints.reasoning import ReasoningForm
-from mlxd.worker.text.constraints.vocabulary import Vocabulary
+from mlxd.worker.text.constraints.vocabulary import Vocabulary, allows_any
 
 _TAIL = 64  # characters that the search for a marker begins before
 
@@ -29,7 +29,7 @@ class ThinkingBudget(TokenConstraint):
     @override
     def allowed(self) -> bytes | None:
         mask = None if self._inner is None else self._inner.allowed()
-        if self._forced and (mask is None or _allows(mask, self._forced[0])):
+        if self._forced and (mask is None or allows_any(mask, self._forced[:1])):
             return self._vocabulary.mask(self._forced[:1])
         return mask
 
@@ -67,7 +67,3 @@ class ThinkingBudget(TokenConstraint):
     def _close_if_spent(self) -> None:
         if self._left <= 0 and not self._forced:
             self._forced = list(self._closing)
-
-
-def _allows(mask: bytes, token: int) -> bool:
-    return bool(mask[token // 8] >> token % 8 & 1)

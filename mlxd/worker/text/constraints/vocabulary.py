@@ -118,6 +118,11 @@ def _ranges(tokens: Sequence[int]) -> Iterator[str]:
         yield f"{found[0]}-{found[-1]}" if len(found) > 1 else str(found[0])
 
 
+def allows_any(mask: bytes, tokens: Collection[int]) -> bool:
+    """Tells whether a mask allows one of ``tokens`` at least."""
+    return any(mask[token // 8] >> token % 8 & 1 for token in tokens)
+
+
 def without(text: str) -> str:
     """Returns the expression of texts that do not hold ``text``, which is spelled in codes: no marker's spelling is in the grammar."""
     return "~/(?s:.*)" + "".join(f"\\x{{{ord(character):x}}}" for character in text) + "(?s:.*)/"

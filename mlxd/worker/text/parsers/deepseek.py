@@ -32,14 +32,7 @@ class DeepseekParser(DsmlParser):
         if opening in DsmlParser.openings:
             yield from self._dsml(opening)
             return
-        if opening == SECTION_OPENS:
-            yield from self._space()
-            if not (yield from self._next_is(CALL_OPENS)):
-                raise MalformedCallError("no call follows")
-        yield from self._one(opening)
-        while (yield from self._next_behind_space(CALL_OPENS)):
-            yield from self._one()
-        yield from self._next_behind_space(SECTION_CLOSES)
+        yield from self._marked_calls(self._one, opening, CALL_OPENS, SECTION_CLOSES)
 
     def _one(self, *markers: str) -> Steps[None]:
         """Reads one call, the beginning of which is read, and its end, which may lack."""

@@ -10,12 +10,11 @@ from typing_extensions import override
 
 from mlxd.worker.text.parsers.schema_kinds import ANY, STRING, Kinds
 from mlxd.worker.text.parsers.script import Steps
-from mlxd.worker.text.parsers.tagged import TaggedParser
+from mlxd.worker.text.parsers.tagged import NAME, TaggedParser
 
 MARK = "\uff5cDSML\uff5c"
 
 _SECTIONS = ("function_calls", "tool_calls")  # of V3.2 and of V4
-_NAME = r"\s*[\"']?(?P<name>[^>\"'\n]+?)[\"']?\s*"
 
 
 class DsmlParser(TaggedParser):
@@ -27,10 +26,9 @@ class DsmlParser(TaggedParser):
 
     section_closes = closings[0]
     function_opens = f"<{MARK}invoke name="
-    function_tail = re.compile(f"{_NAME}>")
     function_closes = f"</{MARK}invoke>"
     parameter_opens = f"<{MARK}parameter name="
-    parameter_tail = re.compile(rf"{_NAME}(?:string=[\"']?(?P<string>true|false)[\"']?\s*)?>")
+    parameter_tail = re.compile(rf"{NAME}(?:string=[\"']?(?P<string>true|false)[\"']?\s*)?>")
     value_closes = f"</{MARK}parameter>"
 
     @override

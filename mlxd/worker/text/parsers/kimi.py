@@ -38,14 +38,7 @@ class KimiParser(NamedCallsParser):
 
     @override
     def _call(self, opening: str) -> Steps[None]:
-        if opening != _CALL_OPENS:
-            yield from self._space()
-            if not (yield from self._next_is(_CALL_OPENS)):
-                raise MalformedCallError("no call follows")
-        yield from self._one(opening)
-        while (yield from self._next_behind_space(_CALL_OPENS)):
-            yield from self._one()
-        yield from self._next_behind_space(*_SECTION_CLOSES)
+        yield from self._marked_calls(self._one, opening, _CALL_OPENS, *_SECTION_CLOSES)
 
     def _one(self, *markers: str) -> Steps[None]:
         """Reads one call, the beginning of which is read, and its end, which may lack."""

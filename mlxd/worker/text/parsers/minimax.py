@@ -3,14 +3,10 @@
 ``<minimax:tool_call><invoke name="NAME"><parameter name="KEY">VALUE</parameter></invoke></minimax:tool_call>``, with new lines between.
 """
 
-import re
-
 from typing_extensions import override
 
 from mlxd.worker.text.parsers.script import Steps
 from mlxd.worker.text.parsers.tagged import TaggedParser
-
-_NAME = re.compile(r"\s*[\"']?(?P<name>[^>\"'\n]+?)[\"']?\s*>")
 
 
 class MinimaxParser(TaggedParser):
@@ -22,10 +18,8 @@ class MinimaxParser(TaggedParser):
 
     section_closes = "</minimax:tool_call>"
     function_opens = "<invoke name="
-    function_tail = _NAME
     function_closes = "</invoke>"
     parameter_opens = "<parameter name="
-    parameter_tail = _NAME
     value_closes = "</parameter>"
 
     @override

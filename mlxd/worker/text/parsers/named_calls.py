@@ -1,5 +1,7 @@
 """What the parsers of calls share that write a name, and then the arguments as a JSON object."""
 
+from collections.abc import Callable
+
 from mlxd.worker.text.parsers.json_scanner import JsonScanner
 from mlxd.worker.text.parsers.script import Steps
 from mlxd.worker.text.parsers.tools import MalformedCallError, ToolsParser
@@ -7,6 +9,19 @@ from mlxd.worker.text.parsers.tools import MalformedCallError, ToolsParser
 
 class NamedCallsParser(ToolsParser):
     """A parser of names with JSON objects. A call is told once its arguments begin to be an object, and then streams."""
+
+    def _marked_calls(self, one: Callable[..., Steps[None]], opening: str, call_opens: str, *section_closes: str) -> Steps[None]:
+        """Reads calls of which each has a marker, behind ``opening``, which is that marker or the section's, to the section's end.
+        ``one`` reads a call behind its marker, and takes the markers that led to it.
+        """
+        if opening != call_opens:
+            yield from self._space()
+            if not (yield from self._next_is(call_opens)):
+                raise MalformedCallError("no call follows")
+        yield from one(opening)
+        while (yield from self._next_behind_space(call_opens)):
+            yield from one()
+        yield from self._next_behind_space(*section_closes)
 
     def _arguments_object(self, name: str, *markers: str) -> Steps[None]:
         """Reads the arguments of the call of ``name``, to which ``markers`` led, and tells the call."""

@@ -3,15 +3,11 @@
 ``<tool_call><function=NAME><parameter=KEY>VALUE</parameter></function></tool_call>``, with a new line behind and before every tag.
 """
 
-import re
-
 from typing_extensions import override
 
 from mlxd.worker.text.parsers.script import Steps
 from mlxd.worker.text.parsers.tagged import TaggedParser
 from mlxd.worker.text.parsers.typed_values import FramedValue
-
-_NAME = re.compile(r"\s*[\"']?(?P<name>[^>\"'\n]+?)[\"']?\s*>")
 
 
 class QwenXmlParser(TaggedParser):
@@ -23,10 +19,8 @@ class QwenXmlParser(TaggedParser):
 
     section_closes = "</tool_call>"
     function_opens = "<function="
-    function_tail = _NAME
     function_closes = "</function>"
     parameter_opens = "<parameter="
-    parameter_tail = _NAME
     value_closes = "</parameter>"
     value_type = FramedValue
 

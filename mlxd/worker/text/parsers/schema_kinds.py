@@ -43,6 +43,14 @@ def parameter_kinds(tool: Tool | None, name: str) -> Kinds | None:
     return schemas.kinds(others) if isinstance(others, Mapping) else None
 
 
+def kinds_taken(tool: Tool | None, name: str, *, unknown: Kinds, untyped: Kinds) -> Kinds:
+    """Returns the kinds that a value of the parameter ``name`` is read as: ``unknown`` where the tool has none of that name, ``untyped``
+    where its schema says nothing. Parsers and grammars go by it, so that what is enforced is read back as it was meant.
+    """
+    kinds = parameter_kinds(tool, name)
+    return unknown if kinds is None else kinds or untyped
+
+
 class _Schemas:
     """A reader of the schemas in ``root``. Of schemas that are put together from too many others, it reads some."""
 

@@ -6,10 +6,12 @@ import re
 from mlxd.wire.output_spec import Tool, ToolRules
 from mlxd.worker.text.parsers.cursor import Cursor
 from mlxd.worker.text.parsers.json_calls import JsonCallsParser
-from mlxd.worker.text.parsers.schema_kinds import CONTAINERS, STRING, Kinds, parameter_kinds
+from mlxd.worker.text.parsers.schema_kinds import CONTAINERS, STRING, Kinds, kinds_taken, parameter_kinds
 from mlxd.worker.text.parsers.script import Steps
 from mlxd.worker.text.parsers.tools import MalformedCallError
 from mlxd.worker.text.parsers.typed_values import TypedValue
+
+NAME = r"\s*[\"']?(?P<name>[^>\"'\n]+?)[\"']?\s*"  # in a tag, with or without quotes
 
 _LONGEST_HEAD = 512  # characters of a tag with its name
 
@@ -24,10 +26,10 @@ class TaggedParser(JsonCallsParser):
 
     section_closes: str  # where all of a section of calls ends
     function_opens: str  # what a function's head begins with
-    function_tail: re.Pattern[str]  # the rest of it, with a group "name"
+    function_tail: re.Pattern[str] = re.compile(f"{NAME}>")  # the rest of it, with a group "name"
     function_closes: str
     parameter_opens: str  # what a parameter's head begins with
-    parameter_tail: re.Pattern[str]  # the rest of it, with a group "name"
+    parameter_tail: re.Pattern[str] = function_tail  # the rest of it, with a group "name"
     parameter_tail_ends: str = ">"
     value_closes: str
     unknown: Kinds = STRING  # what parameters are that the tool does not have
@@ -106,8 +108,7 @@ class TaggedParser(JsonCallsParser):
         return self._calls.tool(self._name)
 
     def _kinds(self, head: re.Match[str]) -> Kinds:
-        kinds = parameter_kinds(self._tool(), head["name"])
-        return self.unknown if kinds is None else kinds or self.untyped
+        return kinds_taken(self._tool(), head["name"], unknown=self.unknown, untyped=self.untyped)
 
     def _value(self, value: TypedValue, given: set[str]) -> Steps[None]:
         """Reads a value and what ends it."""

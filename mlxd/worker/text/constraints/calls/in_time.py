@@ -1,11 +1,9 @@
 """An end to the calls of an answer before it runs out of tokens."""
 
-from collections.abc import Collection
-
 from typing_extensions import override
 
 from mlxd.worker.engine.constraint import TokenConstraint
-from mlxd.worker.text.constraints.vocabulary import Vocabulary
+from mlxd.worker.text.constraints.vocabulary import Vocabulary, allows_any
 
 _ROOM = 2  # calls of one answer differ in length
 
@@ -26,7 +24,7 @@ class CallsInTime(TokenConstraint):
     @override
     def allowed(self) -> bytes | None:
         mask = self._inner.allowed()
-        if mask is None or not _allows_any(mask, self._vocabulary.ends):
+        if mask is None or not allows_any(mask, self._vocabulary.ends):
             return mask
         self._longest, self._since_end = max(self._longest, self._since_end), 0
         return mask if self._left > _ROOM * self._longest else self._vocabulary.mask(self._vocabulary.ends)
@@ -36,7 +34,3 @@ class CallsInTime(TokenConstraint):
         self._inner.accept(token)
         self._left -= 1
         self._since_end += 1
-
-
-def _allows_any(mask: bytes, tokens: Collection[int]) -> bool:
-    return any(mask[token // 8] >> token % 8 & 1 for token in tokens)

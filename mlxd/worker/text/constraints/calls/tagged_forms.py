@@ -13,7 +13,7 @@ from mlxd.worker.text.constraints.calls.values import InexpressibleError, RawVal
 from mlxd.worker.text.constraints.grammar import Rule, composed
 from mlxd.worker.text.constraints.json_schema import ANYTHING, ReadSchema
 from mlxd.worker.text.constraints.vocabulary import Vocabulary
-from mlxd.worker.text.parsers.schema_kinds import ANY, CONTAINERS, STRING, Kinds, parameter_kinds
+from mlxd.worker.text.parsers.schema_kinds import ANY, CONTAINERS, STRING, Kinds, kinds_taken
 
 _NAME, _KEY = "{name}", "{key}"
 _ANY_KEY = "/[A-Za-z_][A-Za-z0-9_]{0,63}/"
@@ -81,8 +81,7 @@ class TaggedForm(CallForm):
     def _parameter(self, tool: Offered, vocabulary: Vocabulary, parameter: _Parameter) -> Rule:
         if re.search(r"[<>\"'\n=]|^\s|\s$|^$", parameter.key):
             raise InexpressibleError(f"the name {parameter.key[:40]!r} cannot be written")
-        kinds = parameter_kinds(tool.tool, parameter.key)
-        taken_for = self.unknown if kinds is None else kinds or self.untyped
+        taken_for = self._taken_for(tool, parameter.key)
         value = self._value(vocabulary).rule(parameter.schema, tool.schema, taken_for, parameter.name)
         opens = vocabulary.written(self.key_opens.replace(_KEY, parameter.key))
         return composed(f"{opens} ({value.expression}) {vocabulary.written(self.key_ends)}", value)
@@ -92,11 +91,13 @@ class TaggedForm(CallForm):
         if tool is None or schema in (None, True, {"$ref": ANYTHING}):
             value = self._value(vocabulary).rule({"type": "string"}, ReadSchema({}), ANY, name)
         else:
-            kinds = parameter_kinds(tool.tool, "\0")
-            value = self._value(vocabulary).rule(schema, tool.schema, self.unknown if kinds is None else kinds or self.untyped, name)
+            value = self._value(vocabulary).rule(schema, tool.schema, self._taken_for(tool, "\0"), name)
         before, _, behind = self.key_opens.partition(_KEY)
         key = f"{vocabulary.written(before)} {_ANY_KEY} {vocabulary.written(behind)}"
         return composed(f"({key} ({value.expression}) {vocabulary.written(self.key_ends)}){{0,{_MOST_KEYS}}}", value)
+
+    def _taken_for(self, tool: Offered, key: str) -> Kinds:
+        return kinds_taken(tool.tool, key, unknown=self.unknown, untyped=self.untyped)
 
     def _value(self, vocabulary: Vocabulary) -> RawValue:
         return RawValue(vocabulary, self.value_closes, self.frame, forbidden=self.forbidden)
