@@ -8,22 +8,23 @@ from pydantic import Field
 from typing_extensions import override
 
 from mlxd.api.dialect import Dialect
+from mlxd.api.fields.abilities import Need
+from mlxd.api.fields.conversation import ConversationFields
+from mlxd.api.fields.sampling import INT32, Whole, one_of
+from mlxd.api.fields.tolerance import Rules
+from mlxd.api.fields.validation import lenient
 from mlxd.api.keys import ReadyModel
-from mlxd.api.openai.abilities import Need, can
 from mlxd.api.openai.chat_answers import ChatShape, ChatStyle
-from mlxd.api.openai.fields import GenerationFields
-from mlxd.api.openai.leniency import CHAT, Rules
+from mlxd.api.openai.fields import CompletionFields
+from mlxd.api.openai.leniency import CHAT
 from mlxd.api.openai.messages import AssistantMessage, Messages, conversation
 from mlxd.api.openai.reasoning import ReasoningFields
-from mlxd.api.openai.sampling import INT32, Whole, one_of
 from mlxd.api.openai.tools import ToolFields
-from mlxd.api.openai.validation import lenient
 from mlxd.config.values import UnknownFields
 from mlxd.errors import InvalidRequestError
 from mlxd.listener.errors import openai_error_body
-from mlxd.types import Ability
+from mlxd.types import Ability, ChatMessage
 from mlxd.wire.output_spec import OutputSpec
-from mlxd.wire.prompts import ChatPrompt
 
 _ONE_OF_BOTH = "the answer either continues the last message (continue_final_message) or follows it (add_generation_prompt), not both"
 _LAST_IS_ANSWER = (
@@ -35,7 +36,7 @@ _MOST_CANDIDATES = 20  # for a token, as OpenAI has it
 _TokenLimit = Annotated[int, Whole, Field(ge=-1, le=INT32)]  # -1 and 0: no limit, as front ends mean them
 
 
-class ChatRequest(GenerationFields, ToolFields, ReasoningFields):
+class ChatRequest(ToolFields, ReasoningFields, CompletionFields, ConversationFields):
     """The body of a request for a chat completion."""
 
     tolerated: ClassVar[Rules] = CHAT
@@ -49,16 +50,13 @@ class ChatRequest(GenerationFields, ToolFields, ReasoningFields):
     top_logprobs: Annotated[int, Whole, Field(ge=0, le=_MOST_CANDIDATES)] | None = None
 
     @override
-    def prompts(self, model: ReadyModel) -> list[ChatPrompt]:
-        prompt = ChatPrompt(
-            messages=conversation(self.messages),
-            tools=self.shown_tools(),
-            variables=self.variables(),
-            reasoning_effort=self.effort(),
-            continue_final_message=self._continues,
-            special_tokens=model.config.input.special_tokens,
-        )
-        return [prompt]
+    def conversation(self) -> list[ChatMessage]:
+        return conversation(self.messages)
+
+    @property
+    @override
+    def continues(self) -> bool:
+        return bool(self.continue_final_message or (self._last_answer and self._last_answer.is_begun))
 
     @property
     @override
@@ -70,37 +68,12 @@ class ChatRequest(GenerationFields, ToolFields, ReasoningFields):
     @override
     def needs(self) -> Iterator[Need]:
         yield from super().needs()
-        rules, budget = self.tool_rules(), self.budget()
         if self.logprobs:
             yield Need(Ability.LOGPROBS, "logprobs")
-        if rules is not None and rules.required:
-            yield Need(Ability.CONSTRAINTS, "tool_choice")
-        if budget is not None:
-            yield Need(Ability.CONSTRAINTS, budget[0])
 
     @override
     def output(self, model: ReadyModel) -> OutputSpec:
-        rules, budget = self.tool_rules(), self.budget()
-        if rules is not None and model.config.output.strict_tools:
-            rules = msgspec.structs.replace(rules, tools=[msgspec.structs.replace(tool, strict=True) for tool in rules.tools])
-        if rules is not None and not can(model, Ability.CONSTRAINTS):  # strict is a wish then: many clients send it with every tool
-            rules = msgspec.structs.replace(rules, tools=[msgspec.structs.replace(tool, strict=False) for tool in rules.tools])
-        output = super().output(model)
-        return msgspec.structs.replace(
-            output,
-            logprobs=(self.top_logprobs or 0) if self.logprobs else None,
-            tools=rules,
-            constraint=None if rules is not None and rules.required else output.constraint,  # an answer of calls has no content
-            thinking_budget=None if budget is None else budget[1],
-        )
-
-    def unmet_wishes(self, model: ReadyModel) -> list[str]:
-        """Returns what was wished for, and the model's runner cannot see to."""
-        rules = self.tool_rules()
-        if rules is None or can(model, Ability.CONSTRAINTS):
-            return []
-        wishes = [("function.strict", any(tool.strict for tool in rules.tools)), ("parallel_tool_calls", self.parallel_tool_calls is False)]
-        return [f"{field} is not enforced on the {model.ready.runner} runner" for field, is_wished in wishes if is_wished]
+        return msgspec.structs.replace(super().output(model), logprobs=(self.top_logprobs or 0) if self.logprobs else None)
 
     def check(self) -> None:
         """Raises ``InvalidRequestError`` for what no field alone can tell."""
@@ -118,16 +91,12 @@ class ChatRequest(GenerationFields, ToolFields, ReasoningFields):
         last = self.messages[-1]
         return last if isinstance(last, AssistantMessage) else None
 
-    @property
-    def _continues(self) -> bool:
-        return bool(self.continue_final_message or (self._last_answer and self._last_answer.is_begun))
-
     def _check_last_message(self) -> None:
         where, last = f"messages[{len(self.messages) - 1}]", self._last_answer
         early = next((index for index, message in enumerate(self.messages[:-1]) if getattr(message, "is_begun", False)), None)
         if early is not None:
             raise InvalidRequestError(f"messages[{early}]: prefix is for the last message", param=f"messages[{early}].prefix")
-        if self._continues:
+        if self.continues:
             if last is None or last.calls:
                 raise InvalidRequestError(
                     "continue_final_message needs an assistant message last, without calls", param="continue_final_message"
@@ -145,7 +114,7 @@ class ChatRequest(GenerationFields, ToolFields, ReasoningFields):
         """Refuses an answer that must be a call and must be something else. ``response_format`` is about content, of which such an answer
         has none.
         """
-        rules, asked = self.tool_rules(), self.constraint()
+        rules, asked = self.offer().rules(), self.constraint()
         if rules is not None and rules.required and asked is not None and not asked.field.startswith("response_format"):
             message = f"{asked.field} says what the answer must be, and tool_choice that it must be a call; give one of them"
             raise InvalidRequestError(message, param=asked.field)

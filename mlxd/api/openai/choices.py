@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from mlxd.api.openai.validation import Strict, whole
+from mlxd.api.fields.validation import Strict, whole
 
 MOST_CHOICES = 128  # of one prompt, as in OpenAI's API
 

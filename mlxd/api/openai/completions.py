@@ -8,17 +8,18 @@ from pydantic import BeforeValidator, Field, InstanceOf
 from typing_extensions import override
 
 from mlxd.api.dialect import Dialect
+from mlxd.api.fields.abilities import Need
+from mlxd.api.fields.sampling import INT32, Whole
+from mlxd.api.fields.tolerance import Rules
+from mlxd.api.fields.validation import lenient
 from mlxd.api.jobs import Jobs
 from mlxd.api.keys import ReadyModel
-from mlxd.api.openai.abilities import Need
 from mlxd.api.openai.choices import MOST_CHOICES
 from mlxd.api.openai.completion_answers import CompletionShape, CompletionStyle
-from mlxd.api.openai.fields import GenerationFields
-from mlxd.api.openai.leniency import COMPLETIONS, Rules
-from mlxd.api.openai.sampling import INT32, Whole
+from mlxd.api.openai.fields import CompletionFields
+from mlxd.api.openai.leniency import COMPLETIONS
 from mlxd.api.openai.stopping import check_tokens
 from mlxd.api.openai.text_prompts import read_prompts
-from mlxd.api.openai.validation import lenient
 from mlxd.config.values import UnknownFields
 from mlxd.errors import InvalidRequestError
 from mlxd.listener.errors import openai_error_body
@@ -33,7 +34,7 @@ _MOST_ANSWERS = 2048  # to all prompts
 _TextPrompt = InstanceOf[TextPrompt] | InstanceOf[TokenPrompt]
 
 
-class CompletionRequest(GenerationFields):
+class CompletionRequest(CompletionFields):
     """The body of a request for text completions: ``best_of`` are made for each prompt, the likeliest ``n`` of them answered."""
 
     tolerated: ClassVar[Rules] = COMPLETIONS

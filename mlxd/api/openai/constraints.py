@@ -2,14 +2,15 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
-from mlxd.api.openai.free_json import portable
-from mlxd.api.openai.leniency import NAMED_SCHEMA, STRUCTURED_OUTPUTS, Rules
-from mlxd.api.openai.validation import Strict, nothing_if_empty, problem
+from mlxd.api.fields.free_json import portable
+from mlxd.api.fields.generation import AskedConstraint
+from mlxd.api.fields.tolerance import Rules
+from mlxd.api.fields.validation import Strict, nothing_if_empty, problem
+from mlxd.api.openai.leniency import NAMED_SCHEMA, STRUCTURED_OUTPUTS
 from mlxd.errors import InvalidRequestError
 from mlxd.listener.json_text import json_type, parse_json_object
 from mlxd.wire.output_spec import Choice, Constraint, Grammar, JsonObject, JsonSchema, Regex
@@ -35,14 +36,6 @@ def _schema(value: object) -> Any:
 Schema = Annotated[Any, BeforeValidator(_schema)]
 _Text = Annotated[str, Field(min_length=1)]
 _Choices = Annotated[list[str], Field(min_length=1, max_length=_MAX_CHOICES)]
-
-
-@dataclass(frozen=True)
-class AskedConstraint:
-    """A constraint, and the field that asks for it."""
-
-    field: str
-    constraint: Constraint
 
 
 class NamedSchema(Strict):

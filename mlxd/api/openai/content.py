@@ -6,8 +6,9 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BeforeValidator, Field, InstanceOf
 from typing_extensions import override
 
-from mlxd.api.openai.leniency import REASONING_PART, TEXT_PART, Rules
-from mlxd.api.openai.validation import Strict, problem
+from mlxd.api.fields.tolerance import Rules
+from mlxd.api.fields.validation import Strict, problem
+from mlxd.api.openai.leniency import REASONING_PART, TEXT_PART
 from mlxd.errors import UnsupportedParameterError
 from mlxd.listener.json_text import json_type
 

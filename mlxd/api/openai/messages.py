@@ -7,10 +7,12 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, InstanceOf
 from typing_extensions import override
 
+from mlxd.api.fields.open_calls import MAX_CALLS, OpenCalls
+from mlxd.api.fields.tolerance import Rules
+from mlxd.api.fields.validation import Strict, problem
 from mlxd.api.openai.content import Answers, Results, Texts, content_text, thought_text
-from mlxd.api.openai.leniency import ANSWERED, MESSAGE, RESULT, Rules
-from mlxd.api.openai.past_calls import MAX_CALLS, CalledFunction, OpenCalls, PastCall
-from mlxd.api.openai.validation import Strict, problem
+from mlxd.api.openai.leniency import ANSWERED, MESSAGE, RESULT
+from mlxd.api.openai.past_calls import CalledFunction, PastCall
 from mlxd.errors import excerpt
 from mlxd.listener.json_text import json_type
 from mlxd.types import ChatMessage
@@ -91,7 +93,7 @@ class AssistantMessage(AnyMessage):
             content=content_text(self.content) or self.refusal or "",
             name=self.name,
             reasoning=self.thought or None,
-            tool_calls=calls.made(self.calls, turn),
+            tool_calls=calls.made([call.to_wire() for call in self.calls], turn),
         )
 
 

@@ -1,22 +1,17 @@
-"""Calls of tools in a conversation so far: as clients send them back, and as a chat template wants them.
+"""Calls of tools that clients send back."""
 
-Each call gets an id where it has none, and each result the id and the name of its call, so that every template can tell which is whose.
-"""
-
-from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
 import msgspec
 from pydantic import BeforeValidator, Field
 
-from mlxd.api.openai.free_json import portable
-from mlxd.api.openai.leniency import CALL, CALLED_FUNCTION, Rules
-from mlxd.api.openai.validation import Strict, problem
+from mlxd.api.fields.free_json import portable
+from mlxd.api.fields.tolerance import Rules
+from mlxd.api.fields.validation import Strict, problem
+from mlxd.api.openai.leniency import CALL, CALLED_FUNCTION
 from mlxd.errors import UnsupportedParameterError
 from mlxd.listener.json_text import json_type
 from mlxd.types import ToolCall
-
-MAX_CALLS = 1024  # of one message
 
 
 def _arguments(value: object) -> str:
@@ -54,32 +49,6 @@ class PastCall(Strict):
     type: Annotated[Literal["function"], BeforeValidator(_function)] | None = None
     function: CalledFunction
 
-
-class OpenCalls:
-    """The calls that were made last, for the results that follow. ``turn`` in an id is the place of the message that made the call."""
-
-    def __init__(self) -> None:
-        self._open: list[ToolCall] = []
-        self._known: dict[str, ToolCall] = {}
-
-    def made(self, calls: Sequence[PastCall], turn: int) -> list[ToolCall]:
-        """Returns the calls as a template sees them."""
-        self._open = [
-            ToolCall(id=call.id or f"call_{turn}_{number}", name=call.function.name, arguments=call.function.arguments)
-            for number, call in enumerate(calls)
-        ]
-        self._known |= {call.id: call for call in self._open}
-        return self._open
-
-    def answered(self, identity: str | None, name: str | None) -> ToolCall | None:
-        """Returns the call whose result it is: that with the id, or else the first without a result, of this name if there is one; None
-        where nothing was called.
-        """
-        found = self._known.get(identity) if identity else self._next(name)
-        if found is not None:
-            self._open = [call for call in self._open if call is not found]
-        return found
-
-    def _next(self, name: str | None) -> ToolCall | None:
-        named = [call for call in self._open if call.name == name]
-        return next(iter(named or self._open), None)
+    def to_wire(self) -> ToolCall:
+        """Returns the call; its id is empty where the client sent none."""
+        return ToolCall(id=self.id or "", name=self.function.name, arguments=self.function.arguments)

@@ -5,10 +5,11 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field
 
-from mlxd.api.openai.free_json import portable
-from mlxd.api.openai.leniency import REASONING, THINKING, Rules
-from mlxd.api.openai.sampling import INT32, Whole
-from mlxd.api.openai.validation import Strict, nothing_if_empty, problem
+from mlxd.api.fields.free_json import portable
+from mlxd.api.fields.sampling import INT32, Whole
+from mlxd.api.fields.tolerance import Rules
+from mlxd.api.fields.validation import Strict, nothing_if_empty, problem
+from mlxd.api.openai.leniency import REASONING, THINKING
 from mlxd.errors import InvalidRequestError, excerpt
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]

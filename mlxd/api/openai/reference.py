@@ -9,12 +9,12 @@ from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
+from mlxd.api.fields.tolerance import Rule, Rules
+from mlxd.api.fields.validation import Strict
 from mlxd.api.openai import leniency
 from mlxd.api.openai.chat import ChatRequest
 from mlxd.api.openai.completions import CompletionRequest
-from mlxd.api.openai.leniency import Rule, Rules
 from mlxd.api.openai.peers import PEERS
-from mlxd.api.openai.validation import Strict
 
 _HEAD = """\
 # Compatibility

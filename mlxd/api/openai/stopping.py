@@ -5,8 +5,8 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from mlxd.api.openai.sampling import INT32, Whole
-from mlxd.api.openai.validation import Strict, problem
+from mlxd.api.fields.sampling import INT32, Whole
+from mlxd.api.fields.validation import Strict, problem
 from mlxd.errors import InvalidRequestError
 from mlxd.listener.json_text import json_type
 from mlxd.types import Stopping
@@ -38,6 +38,11 @@ class StoppingFields(Strict):
     ignore_eos: bool | None = None
     include_stop_str_in_output: bool | None = None
     skip_special_tokens: bool | None = None  # None: true
+
+    @property
+    def stop_strings(self) -> list[str]:
+        """Returns what the answer's content ends before."""
+        return self.stop or []
 
     def stopping(self, vocab_size: int) -> Stopping:
         """Returns which tokens end the answer. Raises ``InvalidRequestError`` for token ids the model lacks."""

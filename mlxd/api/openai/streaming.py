@@ -2,9 +2,10 @@
 
 from typing import ClassVar
 
+from mlxd.api.fields.tolerance import Rules
+from mlxd.api.fields.validation import Strict
 from mlxd.api.openai.answers import StreamUsage
-from mlxd.api.openai.leniency import STREAM_OPTIONS, Rules
-from mlxd.api.openai.validation import Strict
+from mlxd.api.openai.leniency import STREAM_OPTIONS
 from mlxd.errors import InvalidRequestError
 
 

@@ -1,6 +1,6 @@
 """``prompt`` of a text completion, in each of its forms: a text, token ids, or several of these."""
 
-from mlxd.api.openai.validation import problem
+from mlxd.api.fields.validation import problem
 from mlxd.listener.json_text import json_type
 from mlxd.wire.prompts import TextPrompt, TokenPrompt
 

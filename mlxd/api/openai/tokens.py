@@ -11,10 +11,10 @@ from aiohttp import web
 from pydantic import Field
 
 from mlxd.api.deadline import Deadline
+from mlxd.api.fields.validation import Strict, validated
 from mlxd.api.keys import CONFIG, MODEL, MODELS, ReadyModel
 from mlxd.api.openai.chat import chat_request
 from mlxd.api.openai.stopping import TokenId
-from mlxd.api.openai.validation import Strict, validated
 from mlxd.config.values import UnknownFields
 from mlxd.errors import InvalidRequestError
 from mlxd.listener.body import BodyLimits, aside, read_body

@@ -1,29 +1,17 @@
 """``tool_choice``: whether an answer calls tools, and which."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, InstanceOf
 
-from mlxd.api.openai.validation import problem
+from mlxd.api.fields.functions import Mode, ToolChoice
+from mlxd.api.fields.validation import problem
 from mlxd.errors import excerpt
 from mlxd.listener.json_text import json_type
 
-_Mode = Literal["none", "auto", "required"]
-_MODES: Mapping[object, _Mode] = {"none": "none", "auto": "auto", "required": "required", "any": "required"}  # Mistral says "any"
+_MODES: Mapping[object, Mode] = {"none": "none", "auto": "auto", "required": "required", "any": "required"}  # Mistral says "any"
 _KINDS = '"none", "auto", "required", or an object that names a function'
-
-
-@dataclass(frozen=True)
-class ToolChoice:
-    """A choice: whether the answer may, must or must not call tools, or calls one of them ``once``. ``names`` are those it may call; None:
-    any.
-    """
-
-    mode: _Mode
-    names: tuple[str, ...] | None = None
-    once: bool = False
 
 
 def _choice(value: object) -> ToolChoice:

@@ -3,7 +3,7 @@
 import pytest
 from structlog.testing import capture_logs
 
-from mlxd.api.openai.pruning import without
+from mlxd.api.fields.pruning import without
 from tests.support.chat_requests import USER, function
 from tests.support.fake_registry import echo
 from tests.unit.api.conftest import HELLO, sse_data

@@ -9,8 +9,8 @@ import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from mlxd.api.openai.leniency import Rules, without_tolerated
-from mlxd.api.openai.pruning import Location, without
+from mlxd.api.fields.pruning import Location, without
+from mlxd.api.fields.tolerance import Rules, without_tolerated
 from mlxd.config.values import UnknownFields
 from mlxd.errors import InvalidRequestError, UnknownParameterError, UnsupportedParameterError, excerpt
 

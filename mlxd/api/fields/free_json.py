@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from mlxd.api.openai.validation import problem
+from mlxd.api.fields.validation import problem
 
 
 def portable(value: Any) -> Any:

@@ -1,0 +1,96 @@
+"""What every request that goes on with a conversation has, whatever API it is of: messages, functions to call, and reasoning."""
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+from typing_extensions import override
+
+from mlxd.api.fields.abilities import Need, can
+from mlxd.api.fields.functions import Offer
+from mlxd.api.fields.generation import GenerationFields
+from mlxd.api.keys import ReadyModel
+from mlxd.types import Ability, ChatMessage
+from mlxd.wire.output_spec import OutputSpec, ToolRules
+from mlxd.wire.prompts import ChatPrompt
+
+
+class ConversationFields(GenerationFields):
+    """The fields of all endpoints that answer a conversation."""
+
+    @abstractmethod
+    def conversation(self) -> list[ChatMessage]:
+        """Returns the messages as the chat template sees them."""
+
+    @abstractmethod
+    def offer(self) -> Offer:
+        """Returns what the answer may call."""
+
+    def effort(self) -> str | None:
+        """Returns how much is to be thought; None leaves it to the model. Raises ``InvalidRequestError`` where two fields differ."""
+        return None
+
+    def budget(self) -> tuple[str, int] | None:
+        """Returns how many tokens of reasoning there may be, and the field that says so; None where there is no limit. Raises
+        ``InvalidRequestError`` where two fields differ.
+        """
+        return None
+
+    def variables(self) -> dict[str, Any]:
+        """Returns variables for the chat template. Raises ``InvalidRequestError`` where two fields differ."""
+        return {}
+
+    @property
+    def continues(self) -> bool:
+        """Tells whether the answer goes on where the last message ends."""
+        return False
+
+    @override
+    def prompts(self, model: ReadyModel) -> Sequence[ChatPrompt]:
+        prompt = ChatPrompt(
+            messages=self.conversation(),
+            tools=self.offer().shown(),
+            variables=self.variables(),
+            reasoning_effort=self.effort(),
+            continue_final_message=self.continues,
+            special_tokens=model.config.input.special_tokens,
+        )
+        return [prompt]
+
+    @override
+    def needs(self) -> Iterator[Need]:
+        yield from super().needs()
+        rules, budget = self.offer().rules(), self.budget()
+        if rules is not None and rules.required:
+            yield Need(Ability.CONSTRAINTS, self.offer().choice_field)
+        if budget is not None:
+            yield Need(Ability.CONSTRAINTS, budget[0])
+
+    @override
+    def output(self, model: ReadyModel) -> OutputSpec:
+        rules, budget = self.offer().rules(), self.budget()
+        if rules is not None and model.config.output.strict_tools:
+            rules = _with_strict(rules, is_strict=True)
+        if rules is not None and not can(model, Ability.CONSTRAINTS):  # strict is a wish then: many clients send it with every tool
+            rules = _with_strict(rules, is_strict=False)
+        output = super().output(model)
+        return msgspec.structs.replace(
+            output,
+            tools=rules,
+            constraint=None if rules is not None and rules.required else output.constraint,  # an answer of calls has no content
+            thinking_budget=None if budget is None else budget[1],
+        )
+
+    def unmet_wishes(self, model: ReadyModel) -> list[str]:
+        """Returns what was wished for, and the model's runner cannot see to."""
+        rules = self.offer().rules()
+        if rules is None or can(model, Ability.CONSTRAINTS):
+            return []
+        is_strict = any(tool.strict for tool in rules.tools)
+        wishes = [("function.strict", is_strict), ("parallel_tool_calls", not self.offer().parallel)]
+        return [f"{field} is not enforced on the {model.ready.runner} runner" for field, is_wished in wishes if is_wished]
+
+
+def _with_strict(rules: ToolRules, *, is_strict: bool) -> ToolRules:
+    return msgspec.structs.replace(rules, tools=[msgspec.structs.replace(tool, strict=is_strict) for tool in rules.tools])
