@@ -11,10 +11,13 @@ from mlxd.wire.parts import Part, joined
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """All that was said of a choice. ``logprobs`` are of all its tokens, where they are wanted; so is ``echo``."""
+    """All that was said of a choice: ``told`` as it came, and put together. ``logprobs`` are of all its tokens, where they are wanted; so
+    is ``echo``.
+    """
 
     parts: Sequence[Part]
     end: Finished
+    told: Sequence[Delta | Finished] = ()
     logprobs: Sequence[TokenLogprobs] = ()
     echo: Echo | None = None
 
@@ -23,8 +26,7 @@ class AnswerBuilder:
     """A collector of one choice's events, until it is finished."""
 
     def __init__(self) -> None:
-        self._parts: list[Part] = []
-        self._logprobs: list[TokenLogprobs] = []
+        self._told: list[Delta | Finished] = []
         self._echo: Echo | None = None
         self._end: Finished | None = None
 
@@ -33,8 +35,7 @@ class AnswerBuilder:
         if isinstance(event, Echo):
             self._echo = event
         elif isinstance(event, Delta | Finished):
-            self._parts += event.parts
-            self._logprobs += event.logprobs
+            self._told.append(event)
         if isinstance(event, Finished):
             self._end = event
 
@@ -42,4 +43,6 @@ class AnswerBuilder:
         """Returns the answer, whose neighbouring parts of one kind are one. Raises ``GenerationError`` before it is finished."""
         if self._end is None:
             raise GenerationError("the worker ended the request without an answer")
-        return Answer(parts=joined(self._parts), end=self._end, logprobs=self._logprobs, echo=self._echo)
+        parts = joined([part for event in self._told for part in event.parts])
+        logprobs = [token for event in self._told for token in event.logprobs]
+        return Answer(parts=parts, end=self._end, told=self._told, logprobs=logprobs, echo=self._echo)

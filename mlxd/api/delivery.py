@@ -4,10 +4,9 @@ However it ends, the worker is told: leaving ``with ChoiceEvents(...)`` before t
 goes away cancels its handler (``listener/server.py``), and that leaves the block.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
 from aiohttp import web
@@ -15,10 +14,10 @@ from aiohttp import web
 from mlxd.api.answer import AnswerBuilder
 from mlxd.api.choice_events import ChoiceEvent, ChoiceEvents
 from mlxd.api.deadline import Deadline
-from mlxd.api.dialect import AnswerShape, Dialect
+from mlxd.api.dialect import AnswerShape
 from mlxd.api.jobs import Jobs
 from mlxd.api.keys import TELEMETRY
-from mlxd.api.sse import SseWriter, with_ticks
+from mlxd.api.sse import SseEvent, SseWriter, with_ticks
 from mlxd.api.trace import RequestTrace
 from mlxd.client.worker_client import WorkerClient
 from mlxd.errors import MlxdError, SlowClientError
@@ -46,7 +45,7 @@ class Delivery:
 
     request: web.Request
     assign: Callable[[], Awaitable[Assignment]]
-    dialect: Dialect[Any]
+    early_failure: Callable[[MlxdError], Iterable[SseEvent]]  # what a stream says that fails before anything is assigned
     trace: RequestTrace
     deadline: Deadline
 
@@ -64,10 +63,11 @@ class Delivery:
         Until the worker starts on the request, or a first comment is due, no status is out: errors so far are raised. Later ones are the
         stream's last event.
         """
-        sse = SseWriter(self.request, keep_alive)
+        sse, failure = SseWriter(self.request, keep_alive), self.early_failure
         try:
             async with self.deadline.guard():
                 assigned = await sse.alive_during(self.assign())
+                failure = assigned.shape.failure
                 with ChoiceEvents(assigned.client, assigned.jobs, on_overflow=lambda: self._cut_off(sse)) as choices:
                     self.trace.submitted(assigned.jobs)
                     async with aclosing(with_ticks(choices, sse.until_keep_alive)) as events:
@@ -79,14 +79,14 @@ class Delivery:
         except MlxdError as error:
             if not sse.started:
                 raise
-            await self._fail(sse, error)
+            await self._fail(sse, error, failure)
         except ConnectionError:
             raise  # the client is gone
         except Exception:
             if not sse.started:
                 raise
             log.exception("request_crashed", method=self.request.method, route=self.trace.endpoint)
-            await self._fail(sse, internal_error())
+            await self._fail(sse, internal_error(), failure)
         return sse.response
 
     async def _collect(self, events: ChoiceEvents, assigned: Assignment) -> web.Response:
@@ -118,7 +118,7 @@ class Delivery:
         self.trace.fail(SlowClientError("the client stopped reading its stream"))
         sse.cut_off()
 
-    async def _fail(self, sse: SseWriter, error: MlxdError) -> None:
+    async def _fail(self, sse: SseWriter, error: MlxdError, told: Callable[[MlxdError], Iterable[SseEvent]]) -> None:
         self.trace.fail(error)
         self.request.app[TELEMETRY].request_rejected(self.trace.model, error.code)
-        await sse.fail(self.dialect.failure(error))
+        await sse.fail(told(error))

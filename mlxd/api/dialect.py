@@ -20,6 +20,11 @@ from mlxd.types import Usage
 from mlxd.wire.messages import RequestEvent
 
 
+def error_event(body: ErrorBody, error: MlxdError, name: str | None = None) -> SseEvent:
+    """Returns an error as an event of a stream, in the shape that it has as an answer."""
+    return SseEvent(msgspec.json.encode(body(error)), name=name)
+
+
 class GenerationRequest(Protocol):
     """A body that its dialect has read, with every field found right."""
 
@@ -47,6 +52,9 @@ class AnswerShape(Protocol):
     def end(self, usage: Usage) -> Iterable[SseEvent]:
         """Returns what ends the stream once every choice is over; ``usage`` is of all of them."""
 
+    def failure(self, error: MlxdError) -> Iterable[SseEvent]:
+        """Returns what ends the stream where it fails, whatever it said before."""
+
 
 R = TypeVar("R", bound=GenerationRequest)
 
@@ -57,12 +65,8 @@ class Dialect(Generic[R]):
 
     path: str  # of its route
     endpoint: str  # its name in logs, metrics and traces
-    answer_prefix: str  # of its answers' ids
+    answer_prefix: str  # of its answers' ids, with what stands between it and the rest
     read: Callable[[Mapping[str, Any], UnknownFields], R]  # raises ``InvalidRequestError`` naming the field that is wrong
     shape: Callable[[str, ReadyModel, R], AnswerShape]  # of an answer with this id
     error: ErrorBody
-    error_event: str | None = None  # the name of a stream's event that says ``error``
-
-    def failure(self, error: MlxdError) -> SseEvent:
-        """Returns the last event of a stream that fails."""
-        return SseEvent(msgspec.json.encode(self.error(error)), name=self.error_event)
+    early_failure: Callable[[str, R, MlxdError], Iterable[SseEvent]]  # all events of a stream that fails before the answer has a shape

@@ -6,6 +6,7 @@ worker checks what needs its tokenizer (a prompt longer than the context: 400) a
 
 import uuid
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -47,7 +48,7 @@ async def generate(request: web.Request, dialect: Dialect[Any]) -> web.StreamRes
             trace.requested_model = name
             accepted = await aside(len(sent), dialect.read, body, config.server.unknown_fields)
             trace.streamed = accepted.streamed
-        live = trace.live(f"{dialect.answer_prefix}-{uuid.uuid4().hex}", deadline.stop)
+        live = trace.live(f"{dialect.answer_prefix}{uuid.uuid4().hex}", deadline.stop)
 
         async def assign() -> Assignment:
             model = await request.app[MODELS].ensure_ready(trace.model)
@@ -58,7 +59,8 @@ async def generate(request: web.Request, dialect: Dialect[Any]) -> web.StreamRes
             return Assignment(client=model.client, jobs=jobs, shape=dialect.shape(live.id, model, accepted))
 
         with request.app[REQUESTS].track(live):
-            delivery = Delivery(request=request, assign=assign, dialect=dialect, trace=trace, deadline=deadline)
+            early_failure = partial(dialect.early_failure, live.id, accepted)
+            delivery = Delivery(request=request, assign=assign, early_failure=early_failure, trace=trace, deadline=deadline)
             return await (delivery.streamed(config.server.sse_keepalive) if accepted.streamed else delivery.whole())
 
 

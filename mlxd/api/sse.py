@@ -5,7 +5,7 @@ Format: WHATWG HTML, 9.2 "Server-sent events".
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -84,13 +84,14 @@ class SseWriter:
         """Ends the response."""
         await self.response.write_eof()
 
-    async def fail(self, event: SseEvent) -> None:
-        """Sends a last event, and ends the response; what it failed of is no fault of the connection, which may be used again. A client
+    async def fail(self, events: Iterable[SseEvent]) -> None:
+        """Sends the last events, and ends the response; what it failed of is no fault of the connection, which may be used again. A client
         that does not even take that is cut off.
         """
         try:
             async with asyncio.timeout(_LAST_WORD):
-                await self.send(event)
+                for event in events:
+                    await self.send(event)
                 await self.response.write_eof()
         except TimeoutError:
             self.cut_off()

@@ -13,10 +13,12 @@ from typing_extensions import override
 
 import mlxd
 from mlxd.api.answer import Answer
-from mlxd.api.dialect import AnswerShape
+from mlxd.api.dialect import AnswerShape, error_event
 from mlxd.api.keys import ReadyModel
 from mlxd.api.sse import SseEvent
 from mlxd.api.tally import Tally
+from mlxd.errors import MlxdError
+from mlxd.listener.errors import openai_error_body
 from mlxd.types import Usage
 from mlxd.wire.messages import Finished, RequestEvent
 
@@ -76,6 +78,10 @@ class Documents(AnswerShape):
             yield SseEvent(self.document(self.chunk_kind, [], usage_body(usage)))
         yield _DONE
 
+    @override
+    def failure(self, error: MlxdError) -> Iterator[SseEvent]:
+        yield error_event(openai_error_body, error)
+
     @abstractmethod
     def bodies(self, choice: int, event: RequestEvent) -> Iterable[dict[str, Any]]:
         """Returns what the chunks have in ``choices`` that tell of the event; the last one of a choice has its ``finish_reason``."""
@@ -111,6 +117,11 @@ class Documents(AnswerShape):
         if not isinstance(event, Finished) or body["finish_reason"] is None:
             return []
         return [*(self._warnings if choice == 0 else ()), *event.warnings]
+
+
+def early_failure(_identity: str, _request: object, error: MlxdError) -> Iterator[SseEvent]:
+    """Yields the only event of a stream that fails before there is anything to say."""
+    yield error_event(openai_error_body, error)
 
 
 def usage_body(usage: Usage) -> dict[str, Any]:

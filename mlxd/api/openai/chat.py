@@ -14,6 +14,7 @@ from mlxd.api.fields.sampling import INT32, Whole, one_of
 from mlxd.api.fields.tolerance import Rules
 from mlxd.api.fields.validation import lenient
 from mlxd.api.keys import ReadyModel
+from mlxd.api.openai.answers import early_failure
 from mlxd.api.openai.chat_answers import ChatShape, ChatStyle
 from mlxd.api.openai.fields import CompletionFields
 from mlxd.api.openai.leniency import CHAT
@@ -137,8 +138,9 @@ def chat_shape(identity: str, model: ReadyModel, request: ChatRequest) -> ChatSh
 CHAT_COMPLETIONS = Dialect(
     path="/v1/chat/completions",
     endpoint="chat_completions",
-    answer_prefix="chatcmpl",
+    answer_prefix="chatcmpl-",
     read=chat_request,
     shape=chat_shape,
     error=openai_error_body,
+    early_failure=early_failure,
 )

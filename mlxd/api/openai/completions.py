@@ -14,6 +14,7 @@ from mlxd.api.fields.tolerance import Rules
 from mlxd.api.fields.validation import lenient
 from mlxd.api.jobs import Jobs
 from mlxd.api.keys import ReadyModel
+from mlxd.api.openai.answers import early_failure
 from mlxd.api.openai.choices import MOST_CHOICES
 from mlxd.api.openai.completion_answers import CompletionShape, CompletionStyle
 from mlxd.api.openai.fields import CompletionFields
@@ -132,8 +133,9 @@ def _shape(identity: str, model: ReadyModel, request: CompletionRequest) -> Comp
 TEXT_COMPLETIONS = Dialect(
     path="/v1/completions",
     endpoint="completions",
-    answer_prefix="cmpl",
+    answer_prefix="cmpl-",
     read=completion_request,
     shape=_shape,
     error=openai_error_body,
+    early_failure=early_failure,
 )

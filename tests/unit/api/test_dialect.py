@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from mlxd.api.dialect import Dialect
+from mlxd.api.dialect import Dialect, error_event
 from mlxd.api.jobs import fanned_out
 from mlxd.api.sse import SseEvent
 from mlxd.errors import InvalidRequestError, QueueFullError
@@ -14,6 +14,7 @@ from mlxd.wire.messages import Delta, Finished, Generate, Started
 from mlxd.wire.parts import Reasoning, ToolCallArguments, ToolCallBegun, content_of
 from mlxd.wire.prompts import ChatPrompt
 from tests.support.fake_registry import echo
+from tests.support.held_registry import HeldRegistry
 from tests.unit.api.conftest import serve
 
 
@@ -49,8 +50,16 @@ class WhisperShape:
             case Finished():
                 yield SseEvent(b"{}", name="over")
 
+    def failure(self, error):
+        yield SseEvent(json.dumps(self.id[:4]).encode(), name="alas")
+        yield error_event(oh, error, "oh")
+
     def end(self, usage):
         yield SseEvent(json.dumps(usage.completion_tokens).encode(), name="used")
+
+
+def oh(error):
+    return {"oh": error.message}
 
 
 def read(body, unknown):
@@ -62,11 +71,11 @@ def read(body, unknown):
 WHISPER = Dialect(
     path="/whisper",
     endpoint="whisper",
-    answer_prefix="wsp",
+    answer_prefix="wsp-",
     read=read,
     shape=WhisperShape,
-    error=lambda error: {"oh": error.message},
-    error_event="oh",
+    error=oh,
+    early_failure=lambda identity, request, error: [error_event(oh, error, "oh")],
 )
 
 
@@ -122,7 +131,18 @@ async def test_errors_before_and_in_a_stream_are_in_its_shape(whispering):
         request.lose(QueueFullError("full", retry_after=1.0))
 
     whispering.worker.script = script
-    assert (await events(whispering))[-1] == ("oh", '{"oh":"full"}')
+    assert (await events(whispering))[-2:] == [("alas", '"wsp-"'), ("oh", '{"oh":"full"}')]
+
+
+async def test_a_stream_that_fails_before_its_model_is_ready_says_so_itself(whispering):
+    whispering.set_server(sse_keepalive=0.01)
+    held = HeldRegistry(whispering.registry)
+    whispering.model.error = QueueFullError("full", retry_after=1.0)
+    async with whispering.post(ask(live=True), "/whisper") as response:
+        assert await response.content.readuntil(b"\n\n") == b": keep-alive\n\n"
+        held.may_go_on.set()
+        told = (await response.content.read()).split(b"\n\n")
+    assert told[-2:] == [b'event: oh\ndata: {"oh":"full"}', b""]
 
 
 async def test_a_refusal_before_the_handler_is_in_its_shape_too(whispering):

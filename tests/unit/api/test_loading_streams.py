@@ -5,36 +5,17 @@ import asyncio
 import pytest
 
 from mlxd.errors import InsufficientMemoryError
+from tests.support.held_registry import HeldRegistry
 from tests.unit.api.conftest import HELLO, sse_data
 
 STREAM = HELLO | {"stream": True}
 COMMENT = b": keep-alive\n\n"
 
 
-class Loading:
-    """Holds up whoever asks for the model, until the test lets them go on."""
-
-    def __init__(self, registry):
-        self.asked = asyncio.Event()
-        self.may_go_on = asyncio.Event()
-        self.given_up = asyncio.Event()
-        self._ensure_ready = registry.ensure_ready
-        registry.ensure_ready = self.ensure_ready
-
-    async def ensure_ready(self, name):
-        self.asked.set()
-        try:
-            await self.may_go_on.wait()
-        except asyncio.CancelledError:
-            self.given_up.set()
-            raise
-        return await self._ensure_ready(name)
-
-
 @pytest.fixture
 def loading(server):
     server.set_server(sse_keepalive=0.02)
-    return Loading(server.registry)
+    return HeldRegistry(server.registry)
 
 
 async def test_comments_come_while_the_model_loads(server, loading):
