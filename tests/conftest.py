@@ -1,6 +1,11 @@
 """What holds for all tests."""
 
+import gc
+import os
 import signal
+
+# Every core has a process of tests: more threads for a product of matrices would only wait for each other.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # Whoever begins the tests in the background, or under nohup, has these ignored, and so would the programs have that we start to see what
 # a signal does to them.
@@ -8,3 +13,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+gc.disable()  # while thousands of tests are collected
+
+
+def pytest_collection_finish(session):
+    """What was imported and collected stays: the garbage collector need not look at it again, some thousand times."""
+    gc.enable()
+    gc.collect()
+    gc.freeze()

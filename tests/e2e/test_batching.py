@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import signal
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import openai
 import pytest
@@ -69,7 +69,7 @@ def test_ten_users_with_one_system_prompt_compute_and_hold_it_once(daemon):
     system = SYSTEM.replace("teacher", "professor")
     with ThreadPoolExecutor(10) as pool:
         running = [pool.submit(ask, daemon, f"the number {number}", system=system, max_tokens=24) for number in range(10)]
-        while not all(one.done() for one in running):
+        while wait(running, timeout=0.05).not_done:
             look()
         answers = [one.result() for one in running]
     after = daemon.metrics()

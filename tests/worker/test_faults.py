@@ -58,7 +58,7 @@ class Contiguous:
 
 
 class Paged:
-    modules = (executor, model, state_cache, *SAMPLING)
+    modules = (executor, model, *SAMPLING)
 
     def __init__(self, loaded):
         self.rig = PagedRig(loaded, ahead=True, step_tokens=16)
@@ -70,6 +70,10 @@ class Paged:
         assert not self.rig.executor._sampler._rows
         assert not self.rig.executor.is_pending
         assert not self.rig.model.states._stack_of
+
+
+class PagedStates(Paged):
+    modules = (executor, model, state_cache)
 
 
 def play(stage):
@@ -104,7 +108,7 @@ def check(runner, expected):
     assert stage.tokens("after") == expected
 
 
-@pytest.mark.parametrize(("make", "name"), [(Simple, "llama"), (Contiguous, "llama"), (Paged, "llama"), (Paged, "mamba2")])
+@pytest.mark.parametrize(("make", "name"), [(Simple, "llama"), (Contiguous, "llama"), (Paged, "llama"), (PagedStates, "mamba2")])
 def test_a_fault_at_any_line_leaves_no_request_without_an_answer_and_nothing_behind(make, name):
     loaded = architecture(name)
     expected = plain(loaded, [*SYSTEM, 8, 9], 4)

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 from pydantic.fields import FieldInfo
@@ -129,7 +130,7 @@ def _summary(kind: type[Table]) -> str:
 
 
 def _row(info: FieldInfo, name: str, kind: type[Table]) -> str:
-    described = Config.model_json_schema()["$defs"][kind.__name__]["properties"][name]
+    described = _schemas()[kind.__name__]["properties"][name]
     default = defaults_as_written(kind)[name]
     shown = "*required*" if info.is_required() else "*unset*" if default is None else f"`{json.dumps(default, ensure_ascii=False)}`"
     text = f"**Not yet available: setting it is refused.** {info.description}" if is_not_yet_available(info) else str(info.description)
@@ -137,6 +138,13 @@ def _row(info: FieldInfo, name: str, kind: type[Table]) -> str:
         text += f" For example `{json.dumps(example(info))}`."
     cells = [f"`{name}`", _value(described, secret=is_secret(info)), shown, f"*{reload_class(info)}*", text]
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |\n"
+
+
+@cache
+def _schemas() -> dict[str, Any]:
+    """Returns the schema of each table, by the table's name."""
+    schemas: dict[str, Any] = Config.model_json_schema()["$defs"]
+    return schemas
 
 
 def _value(schema: dict[str, Any], *, secret: bool = False) -> str:

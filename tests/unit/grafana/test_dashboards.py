@@ -11,6 +11,7 @@ import pytest
 from grafana.generate import DIRECTORY, rendered
 from mlxd.control.ledger import Ledger
 from mlxd.observability.metrics import Metrics
+from tests.support.cases import over
 from tests.support.dashboards import annotations, dashboards, expressions, panels
 from tests.support.prometheus import names, program
 from tests.support.statuses import HEARTBEAT, PAGED_CACHE, READY, running_status
@@ -18,7 +19,6 @@ from tests.support.statuses import HEARTBEAT, PAGED_CACHE, READY, running_status
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 OF_PROMETHEUS = {"up": {}, "ALERTS": {"alertstate": {"firing"}}}
 ALL = [*expressions(), *annotations()]
-EVERY_PANEL = [(dashboard["title"], panel) for dashboard in dashboards() for panel in panels(dashboard)]
 
 # Exported, and on no dashboard; why not.
 NOT_SHOWN = {
@@ -27,10 +27,8 @@ NOT_SHOWN = {
 }
 
 over_dashboards = pytest.mark.parametrize("dashboard", dashboards(), ids=lambda dashboard: dashboard["uid"])
-over_panels = pytest.mark.parametrize(
-    "panel", [panel for _, panel in EVERY_PANEL], ids=[f"{title}-{panel['id']}" for title, panel in EVERY_PANEL]
-)
-over_expressions = pytest.mark.parametrize("expression", ALL, ids=[f"{one.dashboard}-{one.panel_id}{one.ref}" for one in ALL])
+over_panels = over([panel for dashboard in dashboards() for panel in panels(dashboard)], lambda panel: panel["title"])
+over_expressions = over(ALL)
 
 
 def exported():

@@ -41,32 +41,31 @@ def test_a_second_turn_of_the_user(family):
     assert text.index("sunny") < text.index("And tomorrow?")
 
 
+SENT = [
+    [user("a"), says("", call("f", "", "c1")), result("r", "c1")],
+    [user("a"), says("", call("f", "{}", "c1")), result("", "c1", name="f")],
+    [user("a"), says("", call("f", '{"a": ', "c1")), result("broken", "c1")],
+    [user("a"), says("", call("f", "[1]", "c1")), result("r", "c1")],
+    [system("s"), user("a"), says("", call("f", '{"a": 1.5, "items": [1, {"b": "é\\n\\""}]}', "toolu_01A")), result("r", "toolu_01A")],
+    [user("a"), says("Let me look.", call("f", "{}", "functions.f:0")), result("r", "functions.f:0")],
+    [user("a"), says("", call("f", "{}", "1"), call("g", "{}", "2")), result("one", "1"), result("two", "2")],
+    [user("a"), says("", call("f", "{}", "1"), call("g", "{}", "2")), result("two", "2"), result("one", "1")],
+    [user("a"), says("", call("f", "{}", "1")), result("r", None, name="f")],
+    [user("a"), says("", call("f", "{}", "1"), reasoning="hm"), result("r", "1"), says("b", reasoning="so"), user("c")],
+    [user("a"), says("Look:", call("f", "{}", "1"), reasoning="hm"), result("r", "1")],
+    [system("one"), system("two"), user("a")],
+]
+
+
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize(
-    "messages",
-    [
-        [user("a"), says("", call("f", "", "c1")), result("r", "c1")],
-        [user("a"), says("", call("f", "{}", "c1")), result("", "c1", name="f")],
-        [user("a"), says("", call("f", '{"a": ', "c1")), result("broken", "c1")],
-        [user("a"), says("", call("f", "[1]", "c1")), result("r", "c1")],
-        [system("s"), user("a"), says("", call("f", '{"a": 1.5, "items": [1, {"b": "é\\n\\""}]}', "toolu_01A")), result("r", "toolu_01A")],
-        [user("a"), says("Let me look.", call("f", "{}", "functions.f:0")), result("r", "functions.f:0")],
-        [user("a"), says("", call("f", "{}", "1"), call("g", "{}", "2")), result("one", "1"), result("two", "2")],
-        [user("a"), says("", call("f", "{}", "1"), call("g", "{}", "2")), result("two", "2"), result("one", "1")],
-        [user("a"), says("", call("f", "{}", "1")), result("r", None, name="f")],
-        [user("a"), says("", call("f", "{}", "1"), reasoning="hm"), result("r", "1"), says("b", reasoning="so"), user("c")],
-        [user("a"), says("Look:", call("f", "{}", "1"), reasoning="hm"), result("r", "1")],
-        [system("one"), system("two"), user("a")],
-    ],
-    ids=lambda messages: "-".join(f"{one.role[0]}{len(one.tool_calls) or ''}" for one in messages),
-)
 @pytest.mark.parametrize("tools", [[], [tool("f"), tool("g")]], ids=["without", "with"])
-def test_what_clients_send_is_shown(family, messages, tools):
-    text = render(family, *messages, tools=tools)
-    assert "None" not in text
-    results = [message.content for message in messages if message.role == "tool"]
-    assert all(one in text for one in results)
-    assert all(one.content in text for one in messages if one.role in {"system", "user"})
+def test_what_clients_send_is_shown(family, tools):
+    for messages in SENT:
+        text = render(family, *messages, tools=tools)
+        assert "None" not in text, messages
+        results = [message.content for message in messages if message.role == "tool"]
+        assert all(one in text for one in results), messages
+        assert all(one.content in text for one in messages if one.role in {"system", "user"}), messages
 
 
 SCHEMAS = [
@@ -83,38 +82,36 @@ SCHEMAS = [
     {"oneOf": [{"const": "a"}, {"const": 1}]},
     True,
 ]
+METHODS = ["items", "keys", "values", "get", "pop", "update", "copy", "type", "properties", "description", "name"]
+FUNCTIONS = [
+    {"name": "f"},
+    {"name": "f", "description": None, "parameters": None},
+    {"name": "f", "parameters": {}},
+    {"name": "f-g.h__i", "strict": True},
+]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("schema", SCHEMAS, ids=str)
-def test_schemas_as_clients_write_them(family, schema):
-    parameters = {"type": "object", "properties": {"place_of_it": schema}, "$defs": {"City": {"type": "string"}}}
-    assert "place_of_it" in render(family, user("a"), tools=[tool("f", parameters=parameters)])
+def test_schemas_as_clients_write_them(family):
+    for schema in SCHEMAS:
+        parameters = {"type": "object", "properties": {"place_of_it": schema}, "$defs": {"City": {"type": "string"}}}
+        assert "place_of_it" in render(family, user("a"), tools=[tool("f", parameters=parameters)]), schema
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("name", ["items", "keys", "values", "get", "pop", "update", "copy", "type", "properties", "description", "name"])
-def test_properties_with_the_names_of_methods(family, name):
-    parameters = {"type": "object", "properties": {name: {"type": "array", "items": {"type": "string"}}, "last_one": {"type": "string"}}}
-    text = render(family, user("a"), tools=[tool("f", parameters=parameters)])
-    assert name in text
-    assert "last_one" in text
+def test_properties_with_the_names_of_methods(family):
+    for name in METHODS:
+        properties = {name: {"type": "array", "items": {"type": "string"}}, "last_one": {"type": "string"}}
+        text = render(family, user("a"), tools=[tool("f", parameters={"type": "object", "properties": properties})])
+        assert name in text
+        assert "last_one" in text, name
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize(
-    "function",
-    [
-        {"name": "f"},
-        {"name": "f", "description": None, "parameters": None},
-        {"name": "f", "parameters": {}},
-        {"name": "f-g.h__i", "strict": True},
-    ],
-    ids=["name", "nulls", "empty", "strict"],
-)
-def test_tools_that_say_little(family, function):
-    text = render(family, user("a"), tools=[{"type": "function", "function": function}])
-    assert function["name"] in text
+def test_tools_that_say_little(family):
+    for function in FUNCTIONS:
+        text = render(family, user("a"), tools=[{"type": "function", "function": function}])
+        assert function["name"] in text, function
 
 
 # ---- what was found by probing ----

@@ -109,10 +109,10 @@ def cut(written, size, controls=frozenset()):
 
 def check(case, found):
     """Whether what was told is what the case means."""
-    assert found.content == case.content
-    assert found.reasoning == case.reasoning
-    assert [name for name, _ in found.calls] == [name for name, _ in case.calls]
+    assert found.content == case.content, case.name
+    assert found.reasoning == case.reasoning, case.name
+    assert [name for name, _ in found.calls] == [name for name, _ in case.calls], case.name
     for (_, arguments), (_, expected) in zip(found.calls, case.calls, strict=True):
-        assert (arguments if isinstance(expected, str) else json.loads(arguments)) == expected
-    assert bool(found.warnings) == case.warns
-    assert len(set(found.ids)) == len(found.ids)
+        assert (arguments if isinstance(expected, str) else json.loads(arguments)) == expected, case.name
+    assert bool(found.warnings) == case.warns, case.name
+    assert len(set(found.ids)) == len(found.ids), case.name

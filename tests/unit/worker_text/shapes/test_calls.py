@@ -34,15 +34,15 @@ CORPORA = {
     ToolShape.PYTHONIC: pythonic.CASES,
     ToolShape.QWEN_XML: qwen_xml.CASES,
 }
-ALL = [pytest.param(shape, case, id=f"{shape}: {case.name}") for shape, cases in CORPORA.items() for case in cases]
 
 
-@pytest.mark.parametrize(("shape", "case"), ALL)
-def test_an_answer_means_what_it_should_however_it_is_cut(shape, case):
-    whole = read(TOOLS[shape](RULES), [case.written])
-    check(case, whole)
-    for size in (1, 2, 3, 5, 7):
-        assert read(TOOLS[shape](RULES), cut(case.written, size)) == whole
+@pytest.mark.parametrize("shape", CORPORA)
+def test_an_answer_means_what_it_should_however_it_is_cut(shape):
+    for case in CORPORA[shape]:
+        whole = read(TOOLS[shape](RULES), [case.written])
+        check(case, whole)
+        for size in (1, 2, 3, 5, 7):
+            assert read(TOOLS[shape](RULES), cut(case.written, size)) == whole, case.name
 
 
 @pytest.mark.parametrize("shape", CORPORA)

@@ -1,14 +1,13 @@
 """gpt-oss's answers mean the same however they are cut, and what they should."""
 
-import pytest
-
 from mlxd.wire.output_spec import ToolRules
 from mlxd.worker.text.parsers.harmony import HarmonyParser
+from tests.support.cases import over
 from tests.unit.worker_text.shapes.case import RULES, check, cut, read
 from tests.unit.worker_text.shapes.harmony import CASES, CONTROLS, PROMPT, call
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@over(CASES)
 def test_an_answer_means_what_it_should_however_it_is_cut(case):
     whole = read(HarmonyParser(RULES), [*PROMPT, *cut(case.written, 10**6, CONTROLS)], CONTROLS)
     check(case, whole)
@@ -16,7 +15,7 @@ def test_an_answer_means_what_it_should_however_it_is_cut(case):
         assert read(HarmonyParser(RULES), [*PROMPT, *cut(case.written, size, CONTROLS)], CONTROLS) == whole
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@over(CASES)
 def test_markers_of_a_model_without_control_tokens_are_their_spelling(case):
     for size in (1, 2, 3, 5, 7, 1000):
         check(case, read(HarmonyParser(RULES), cut(case.written, size)))
