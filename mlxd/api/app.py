@@ -13,6 +13,7 @@ from mlxd.api.openai.chat import CHAT_COMPLETIONS
 from mlxd.api.openai.completions import TEXT_COMPLETIONS
 from mlxd.api.openai.models import list_models, show_model
 from mlxd.api.openai.tokens import detokenize, tokenize, tokenizer_info
+from mlxd.api.responses.endpoint import RESPONSES
 from mlxd.config.schema import Config
 from mlxd.control.live_requests import LiveRequests
 from mlxd.control.telemetry import UNKNOWN_MODEL, Telemetry, Tracer
@@ -21,7 +22,7 @@ from mlxd.listener.application import new_application
 from mlxd.listener.framing import expect_continue
 from mlxd.listener.security import SecurityRules, inference_rules
 
-DIALECTS: tuple[Dialect[Any], ...] = (CHAT_COMPLETIONS, TEXT_COMPLETIONS)
+DIALECTS: tuple[Dialect[Any], ...] = (CHAT_COMPLETIONS, TEXT_COMPLETIONS, RESPONSES)
 
 
 def build_app(

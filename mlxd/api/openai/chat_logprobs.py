@@ -8,7 +8,12 @@ from mlxd.wire.logprobs import Candidate, TokenLogprobs
 
 def chat_logprobs(tokens: Sequence[TokenLogprobs]) -> dict[str, Any] | None:
     """Returns the log-probabilities of the tokens; None where there are none."""
-    return {"content": [_token(token) for token in tokens], "refusal": None} if tokens else None
+    return {"content": token_logprobs(tokens), "refusal": None} if tokens else None
+
+
+def token_logprobs(tokens: Sequence[TokenLogprobs]) -> list[dict[str, Any]]:
+    """Returns an entry for each token."""
+    return [_token(token) for token in tokens]
 
 
 def _token(token: TokenLogprobs) -> dict[str, Any]:

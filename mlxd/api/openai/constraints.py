@@ -6,13 +6,12 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
-from mlxd.api.fields.free_json import portable
 from mlxd.api.fields.generation import AskedConstraint
+from mlxd.api.fields.json_schemas import Schema
 from mlxd.api.fields.tolerance import Rules
-from mlxd.api.fields.validation import Strict, nothing_if_empty, problem
+from mlxd.api.fields.validation import Strict, nothing_if_empty
 from mlxd.api.openai.leniency import NAMED_SCHEMA, STRUCTURED_OUTPUTS
 from mlxd.errors import InvalidRequestError
-from mlxd.listener.json_text import json_type, parse_json_object
 from mlxd.wire.output_spec import Choice, Constraint, Grammar, JsonObject, JsonSchema, Regex
 
 _AnySchema = dict[str, Any] | bool
@@ -21,19 +20,6 @@ _MAX_CHOICES = 10_000
 _GBNF_RULE = re.compile(r"^\s*[\w-]+\s*::=", re.MULTILINE)
 
 
-def _schema(value: object) -> Any:
-    """Reads a schema, or the JSON text of one."""
-    if isinstance(value, dict | bool):
-        return portable(value)
-    if not isinstance(value, str):
-        raise problem(f"must be a JSON schema, which is an object, not {json_type(value)}")
-    try:
-        return portable(parse_json_object(value.encode()))
-    except InvalidRequestError as error:
-        raise problem(error.message.removeprefix("the body ")) from None
-
-
-Schema = Annotated[Any, BeforeValidator(_schema)]
 _Text = Annotated[str, Field(min_length=1)]
 _Choices = Annotated[list[str], Field(min_length=1, max_length=_MAX_CHOICES)]
 

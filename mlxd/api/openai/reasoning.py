@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field
 
+from mlxd.api.fields.effort import Effort
 from mlxd.api.fields.free_json import portable
 from mlxd.api.fields.sampling import INT32, Whole
 from mlxd.api.fields.tolerance import Rules
@@ -12,7 +13,6 @@ from mlxd.api.fields.validation import Strict, nothing_if_empty, problem
 from mlxd.api.openai.leniency import REASONING, THINKING
 from mlxd.errors import InvalidRequestError, excerpt
 
-Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 _Budget = Annotated[int, Whole, Field(ge=-1, le=INT32)]  # -1: no limit
 
 # What a template gets from the request itself, or from the model.

@@ -1,0 +1,84 @@
+"""The functions that a request offers, under the names that the model knows them by, and what their calls are to the client."""
+
+import hashlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+from mlxd.api.fields.functions import OfferedFunction
+
+_LONGEST = 128  # characters of a name
+_DIGEST = 8  # characters
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A function as the client knows it: its ``name`` within a ``namespace``, if it is in one, and whether its input is free text."""
+
+    name: str
+    namespace: str | None = None
+    is_custom: bool = False
+
+
+class Catalogue:
+    """A catalogue. A function in a namespace is ``namespace__name`` to the model, and has another name where that one is ``taken``, or too
+    long.
+    """
+
+    def __init__(self, taken: Collection[str] = ()) -> None:
+        self._taken = set(taken)
+        self._functions: list[OfferedFunction] = []
+        self._entries: dict[str, Entry] = {}
+
+    @property
+    def functions(self) -> Sequence[OfferedFunction]:
+        """Returns the functions as they are offered to the model."""
+        return self._functions
+
+    def add(self, entry: Entry, function: OfferedFunction) -> None:
+        """Adds ``entry``, which is offered as ``function`` is, but for its name."""
+        name = entry.name if entry.namespace is None else self._free(_joined(entry.namespace, entry.name))
+        self._functions.append(replace(function, name=name))
+        self._entries[name] = entry
+
+    def entry(self, name: str) -> Entry:
+        """Returns the function that the model knows by the name; one that is not offered has the same name for all."""
+        return self._entries.get(name, Entry(name=name))
+
+    def name_of(self, namespace: str | None, name: str) -> str:
+        """Returns the model's name of a function, also of one that was offered earlier only."""
+        for own, entry in self._entries.items():
+            if (entry.namespace, entry.name) == (namespace, name):
+                return own
+        return name if namespace is None else _joined(namespace, name)
+
+    def named(self, namespace: str | None, name: str) -> str | None:
+        """Returns the model's name of what a client names, with its namespace or without where there is one such; None of what is not
+        offered.
+        """
+        if self.name_of(namespace, name) in self._entries:
+            return self.name_of(namespace, name)
+        found = [own for own, entry in self._entries.items() if namespace is None and entry.name == name]
+        return found[0] if len(found) == 1 else None
+
+    def within(self, namespace: str) -> list[str]:
+        """Returns the model's names of what is in a namespace."""
+        return [own for own, entry in self._entries.items() if entry.namespace == namespace]
+
+    def _free(self, name: str) -> str:
+        number = 1
+        found = name
+        while found in self._taken or found in self._entries:
+            number += 1
+            found = _cut(f"{name}_{number}")
+        return found
+
+
+def _joined(namespace: str, name: str) -> str:
+    return _cut(f"{namespace}{name}" if namespace.endswith("__") else f"{namespace}__{name}")
+
+
+def _cut(name: str) -> str:
+    """Returns a name that is short enough, and still its own."""
+    if len(name) <= _LONGEST:
+        return name
+    return f"{name[: _LONGEST - _DIGEST - 1]}_{hashlib.sha256(name.encode()).hexdigest()[:_DIGEST]}"

@@ -1,0 +1,88 @@
+"""A message's content: a string, or a list of parts that are one text which was cut."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, InstanceOf
+from typing_extensions import override
+
+from mlxd.api.fields.validation import problem
+from mlxd.api.responses.past import Past
+from mlxd.errors import UnsupportedParameterError, excerpt
+from mlxd.listener.json_text import json_type
+
+_LATER = ("input_image", "image_url", "input_file", "file", "input_audio", "audio", "input_video", "video_url", "computer_screenshot")
+
+
+class Part(Past):
+    """A part of a message."""
+
+    @property
+    def content(self) -> str:
+        """Returns the text that is content."""
+        return ""
+
+
+class TextPart(Part):
+    """A text; of who asks, of the model, of a tool, and as chats write it."""
+
+    type: Literal["input_text", "output_text", "text", "summary_text", "reasoning_text"]
+    text: str
+
+    @property
+    @override
+    def content(self) -> str:
+        return self.text
+
+
+class RefusalPart(Part):
+    """What a model said instead of an answer."""
+
+    type: Literal["refusal"]
+    refusal: str
+
+    @property
+    @override
+    def content(self) -> str:
+        return self.refusal
+
+
+_TEXTS: Mapping[object, type[Part]] = dict.fromkeys(("input_text", "output_text", "text"), TextPart)
+_ALL = {**_TEXTS, "refusal": RefusalPart}
+_THOUGHTS: Mapping[object, type[Part]] = dict.fromkeys(("reasoning_text", "summary_text", "text"), TextPart)
+
+
+def _part(value: object, kinds: Mapping[object, type[Part]]) -> Part:
+    if isinstance(value, str):
+        value = {"type": "text", "text": value}
+    if not isinstance(value, dict):
+        raise problem(f"must be an object, not {json_type(value)}")
+    kind = value.get("type")
+    if kind in _LATER:
+        raise problem(f'"{kind}" is not supported yet; only parts of text are', at=".type", error=UnsupportedParameterError)
+    if not isinstance(kind, str) or kind not in kinds:
+        shown = f'"{excerpt(kind)}"' if isinstance(kind, str) else json_type(kind)
+        raise problem(f"must be one of {', '.join(kinds)}, not {shown}", at=".type")  # type: ignore[arg-type]
+    return kinds[kind].model_validate(value)
+
+
+def _listed(value: object) -> object:
+    if value is None:
+        return []
+    if isinstance(value, dict):
+        return [value]
+    if not isinstance(value, str | list):
+        raise problem(f"must be a string or an array of parts, not {json_type(value)}")
+    return [value] if isinstance(value, str) else value
+
+
+_AnyPart = Annotated[InstanceOf[Part], BeforeValidator(lambda value: _part(value, _ALL))]
+_Thought = Annotated[InstanceOf[Part], BeforeValidator(lambda value: _part(value, _THOUGHTS))]
+
+Content = Annotated[list[_AnyPart], Field(default_factory=list), BeforeValidator(_listed)]
+Thoughts = Annotated[list[_Thought], Field(default_factory=list), BeforeValidator(_listed)]
+
+
+def content_text(parts: Sequence[Part]) -> str:
+    """Returns the content of the parts, joined without a separator."""
+    return "".join(part.content for part in parts)

@@ -1,0 +1,214 @@
+"""``input``: a text, or the items of the conversation so far."""
+
+from abc import abstractmethod
+from typing import Annotated, Any, Literal
+
+import msgspec
+from pydantic import BeforeValidator, Field, InstanceOf
+from typing_extensions import override
+
+from mlxd.api.fields.free_json import portable
+from mlxd.api.fields.validation import problem
+from mlxd.api.responses.catalogue import Catalogue
+from mlxd.api.responses.content import Content, Thoughts, content_text
+from mlxd.api.responses.opaque import opened
+from mlxd.api.responses.past import Past
+from mlxd.api.responses.turns import Turns
+from mlxd.errors import UnsupportedParameterError, excerpt
+from mlxd.listener.json_text import json_type
+from mlxd.types import ToolCall
+
+MAX_ITEMS = 10_000
+
+
+def _arguments(value: object) -> str:
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return "{}"
+    if isinstance(value, dict):
+        return msgspec.json.encode(portable(value)).decode()
+    if not isinstance(value, str):
+        raise problem(f"must be a string that holds a JSON object, not {json_type(value)}")
+    return value
+
+
+_Name = Annotated[str, Field(min_length=1, max_length=256)]
+_Arguments = Annotated[str, BeforeValidator(_arguments)]
+
+
+class Item(Past):
+    """An item of a conversation."""
+
+    @abstractmethod
+    def tell(self, turns: Turns, catalogue: Catalogue) -> None:
+        """Adds the item to the conversation; the catalogue has the names that the model knows functions by."""
+
+
+class MessageItem(Item):
+    """A message, with or without a type."""
+
+    type: Literal["message"] | None = None
+    role: Literal["system", "developer", "user", "assistant"]
+    content: Content
+
+    @override
+    def tell(self, turns: Turns, catalogue: Catalogue) -> None:
+        text = content_text(self.content)
+        if self.role == "assistant":
+            turns.said(text)
+        else:
+            turns.asked("user" if self.role == "user" else "system", text)
+
+
+class ReasoningItem(Item):
+    """What a model thought: sealed by us, or as it is, or as it was summed up."""
+
+    type: Literal["reasoning"]
+    summary: Thoughts
+    content: Thoughts
+    encrypted_content: str | None = None
+
+    @override
+    def tell(self, turns: Turns, catalogue: Catalogue) -> None:
+        text = opened(self.encrypted_content) or content_text(self.content) or "\n\n".join(part.content for part in self.summary)
+        if text:
+            turns.thought(text)
+
+
+class FunctionCallItem(Item):
+    """A call of a function."""
+
+    type: Literal["function_call"]
+    call_id: str | None = None
+    id: str | None = None
+    name: _Name
+    namespace: str | None = None
+    arguments: _Arguments = "{}"
+
+    @override
+    def tell(self, turns: Turns, catalogue: Catalogue) -> None:
+        name = catalogue.name_of(self.namespace, self.name)
+        turns.called(ToolCall(id=self.call_id or self.id or "", name=name, arguments=self.arguments))
+
+
+class CustomCallItem(Item):
+    """A call of a tool whose input is free text."""
+
+    type: Literal["custom_tool_call"]
+    call_id: str | None = None
+    id: str | None = None
+    name: _Name
+    namespace: str | None = None
+    input: str = ""
+
+    @override
+    def tell(self, turns: Turns, catalogue: Catalogue) -> None:
+        name = catalogue.name_of(self.namespace, self.name)
+        arguments = msgspec.json.encode({"input": self.input}).decode()
+        turns.called(ToolCall(id=self.call_id or self.id or "", name=name, arguments=arguments))
+
+
+class ResultItem(Item):
+    """What a function, or a tool whose input is free text, gave."""
+
+    type: Literal["function_call_output", "custom_tool_call_output"]
+    call_id: str | None = None
+    name: str | None = None
+    output: Content
+
+    @override
+    def tell(self, turns: Turns, catalogue: Catalogue) -> None:
+        turns.result(self.call_id, self.name, content_text(self.output))
+
+
+class ClientCallItem(Item):
+    """A call that clients carry out and that is no function: what was asked of the tool is told as arguments of a function of its name."""
+
+    type: Literal["local_shell_call", "shell_call", "apply_patch_call"]
+    call_id: str | None = None
+    id: str | None = None
+    action: dict[str, Any] | None = None
+    operation: dict[str, Any] | None = None
+
+    @override
+    def tell(self, turns: Turns, catalogue: Catalogue) -> None:
+        asked = msgspec.json.encode(portable(self.action or self.operation or {})).decode()
+        turns.called(ToolCall(id=self.call_id or self.id or "", name=self.type.removesuffix("_call"), arguments=asked))
+
+
+class ClientResultItem(Item):
+    """What such a call gave, whatever its form."""
+
+    type: Literal["local_shell_call_output", "shell_call_output", "apply_patch_call_output"]
+    call_id: str | None = None
+    id: str | None = None
+    status: str | None = None
+    output: Any = None
+
+    @override
+    def tell(self, turns: Turns, catalogue: Catalogue) -> None:
+        given = self.status if self.output is None else self.output
+        text = given if isinstance(given, str) else "" if given is None else msgspec.json.encode(portable(given)).decode()
+        turns.result(self.call_id or self.id, self.type.removesuffix("_call_output"), text)
+
+
+class LeftOutItem(Item):
+    """What a model cannot be shown: the work of hosted tools, and what other servers alone can read."""
+
+    type: str
+
+    @override
+    def tell(self, turns: Turns, catalogue: Catalogue) -> None:
+        pass
+
+
+class UnknownItem(LeftOutItem):
+    """An item of a type that nobody knows."""
+
+
+_KINDS: dict[str, type[Item]] = {
+    "message": MessageItem,
+    "reasoning": ReasoningItem,
+    "function_call": FunctionCallItem,
+    "custom_tool_call": CustomCallItem,
+    **dict.fromkeys(("function_call_output", "custom_tool_call_output"), ResultItem),
+    **dict.fromkeys(("local_shell_call", "shell_call", "apply_patch_call"), ClientCallItem),
+    **dict.fromkeys(("local_shell_call_output", "shell_call_output", "apply_patch_call_output"), ClientResultItem),
+    **dict.fromkeys(
+        (
+            *("web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call"),
+            *("computer_call", "computer_call_output", "mcp_list_tools", "mcp_call", "mcp_approval_request", "mcp_approval_response"),
+            *("tool_search_call", "tool_search_output", "additional_tools", "program", "program_output"),
+            *("compaction", "compaction_summary", "context_compaction", "configuration_update", "ghost_snapshot", "agent_message"),
+        ),
+        LeftOutItem,
+    ),
+}
+_NOT_STORED = "is not supported: no answer is stored here, so that an item must be sent itself, not its id"
+
+
+def _item(value: object) -> Item:
+    if not isinstance(value, dict):
+        raise problem(f"must be an object, not {json_type(value)}")
+    kind = value.get("type")
+    if kind == "item_reference" or (kind is None and "role" not in value and "id" in value):
+        raise problem(_NOT_STORED, at=".type" if "type" in value else ".id", error=UnsupportedParameterError)
+    if kind is None:
+        return MessageItem.model_validate(value)
+    if not isinstance(kind, str):
+        raise problem(f"must be a string, not {json_type(kind)}", at=".type")
+    if kind == "compaction_trigger":
+        raise problem(f'"{excerpt(kind)}" is not supported: nothing is compacted here', at=".type", error=UnsupportedParameterError)
+    return _KINDS.get(kind, UnknownItem).model_validate(value)
+
+
+def _listed(value: object) -> object:
+    if isinstance(value, str):
+        return [{"role": "user", "content": value}]
+    if not isinstance(value, list):
+        raise problem(f"must be a string or an array of items, not {json_type(value)}")
+    if len(value) > MAX_ITEMS:
+        raise problem(f"may have at most {MAX_ITEMS} items, not {len(value)}")
+    return value
+
+
+Input = Annotated[list[Annotated[InstanceOf[Item], BeforeValidator(_item)]], BeforeValidator(_listed), Field(min_length=1)]
