@@ -6,7 +6,7 @@ import re
 _BEGIN = re.compile(r'\s*\{\s*"input"\s*:\s*"')
 _PLAIN = re.compile(r'[^"\\]+')
 _ESCAPE = re.compile(r'\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|["\\/bfnrt])')
-_MAYBE_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{0,3}|u[dD][89abAB][0-9a-fA-F]{2}(?:\\(?:u[0-9a-fA-F]{0,3})?)?)?")
+_HALF_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{0,3}|u[dD][89abAB][0-9a-fA-F]{2}(?:\\(?:u[0-9a-fA-F]{0,3})?)?)?")
 
 
 class CustomInput:
@@ -42,7 +42,7 @@ class CustomInput:
                 at = plain.end()
             elif self._text[at] == '"':
                 self._is_over = True
-            elif (maybe := _MAYBE_ESCAPE.match(self._text, at)) and maybe.end() == len(self._text):
+            elif _HALF_ESCAPE.fullmatch(self._text, at):
                 break
             elif escape := _ESCAPE.match(self._text, at):
                 said.append(_unescaped(escape[0]))

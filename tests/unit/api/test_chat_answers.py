@@ -5,41 +5,16 @@ from collections import defaultdict
 import pytest
 from structlog.testing import capture_logs
 
-from mlxd.types import FinishReason, Timings, Usage
-from mlxd.wire.logprobs import Candidate, TokenLogprobs
-from mlxd.wire.messages import Delta, Finished
-from mlxd.wire.parts import Reasoning, Text, ToolCallArguments, ToolCallBegun
+from mlxd.types import FinishReason
+from mlxd.wire.parts import Reasoning, Text
 from tests.support.chat_requests import function
+from tests.support.scripted_answers import CALL_F as A
+from tests.support.scripted_answers import CALL_G as B
+from tests.support.scripted_answers import script
 from tests.unit.api.conftest import HELLO, sse_data
 
-A = [ToolCallBegun(index=0, id="call_a", name="f"), ToolCallArguments(index=0, text='{"a":'), ToolCallArguments(index=0, text=" 1}")]
-B = [ToolCallBegun(index=1, id="call_b", name="g"), ToolCallArguments(index=1, text="{}")]
 TOOLS = {"tools": [function("f"), function("g")]}
 OLD_TOOLS = {"functions": [function("f")["function"], function("g")["function"]]}
-
-
-def token(number, top=()):
-    candidates = [Candidate(id=one, text="\ufffd", raw=b"\xf0\x9f", logprob=-2.0) for one in top]
-    return TokenLogprobs(id=number, text=f"t{number}", raw=f"t{number}".encode(), logprob=-0.5, top=candidates)
-
-
-def script(*steps, reason=FinishReason.STOP, at_end=(), **end):
-    """Plays a worker: each step is the parts of one delta."""
-
-    def play(request):
-        request.started()
-        identity, logprobs = request.generate.id, request.generate.output.logprobs is not None
-        for number, parts in enumerate(steps):
-            tokens = [token(number, top=[9])] if logprobs else []
-            request.stream.push(Delta(id=identity, parts=list(parts), tokens=1, logprobs=tokens))
-        usage = Usage(prompt_tokens=7, completion_tokens=len(steps), reasoning_tokens=end.pop("reasoning_tokens", 0))
-        timings = Timings(queue=0.1, prefill=0.2, decode=0.3)
-        last = [token(len(steps))] if logprobs else []
-        request.stream.push(
-            Finished(id=identity, parts=list(at_end), tokens=0, reason=reason, usage=usage, timings=timings, logprobs=last, **end)
-        )
-
-    return play
 
 
 async def chunks(server, **fields):
