@@ -14,6 +14,7 @@ from mlxd.api.openai.completions import TEXT_COMPLETIONS
 from mlxd.api.openai.models import list_models, show_model
 from mlxd.api.openai.tokens import detokenize, tokenize, tokenizer_info
 from mlxd.api.responses.endpoint import RESPONSES
+from mlxd.api.responses.stored import CANCEL, COMPACT, INPUT_ITEMS, RESPONSE, compact, find_response
 from mlxd.config.schema import Config
 from mlxd.control.live_requests import LiveRequests
 from mlxd.control.telemetry import UNKNOWN_MODEL, Telemetry, Tracer
@@ -53,6 +54,11 @@ def build_app(
             web.get("/tokenizer_info", tokenizer_info, expect_handler=expect_continue),
             web.post("/tokenize", tokenize, expect_handler=expect_continue),
             web.post("/detokenize", detokenize, expect_handler=expect_continue),
+            web.get(RESPONSE, find_response, expect_handler=expect_continue),
+            web.delete(RESPONSE, find_response, expect_handler=expect_continue),
+            web.get(INPUT_ITEMS, find_response, expect_handler=expect_continue),
+            web.post(COMPACT, compact, expect_handler=expect_continue),
+            web.post(CANCEL, find_response, expect_handler=expect_continue),
             *(web.post(dialect.path, handler_of(dialect), expect_handler=expect_continue) for dialect in DIALECTS),
         ]
     )

@@ -64,7 +64,8 @@ def tolerant(value: object, rules: Rules) -> object:
     if asking is not None:
         rule = rules[asking]
         also = f", or set it to {rule.values}" if rule.values else ""
-        raise problem(f"is not supported yet with this value; leave it out{also}", at=f".{asking}", error=UnsupportedParameterError)
+        why = f". {rule.why}" if rule.why else ""
+        raise problem(f"is not supported yet with this value; leave it out{also}{why}", at=f".{asking}", error=UnsupportedParameterError)
     return rest
 
 
