@@ -5,6 +5,9 @@ from typing import Any
 
 from aiohttp import web
 
+from mlxd.api.anthropic.count_tokens import COUNT_TOKENS, count_tokens
+from mlxd.api.anthropic.errors import add_request_id, anthropic_error_body, identified, is_anthropic
+from mlxd.api.anthropic.messages import MESSAGES
 from mlxd.api.dialect import Dialect
 from mlxd.api.generate import handler_of
 from mlxd.api.health import health
@@ -20,10 +23,12 @@ from mlxd.control.live_requests import LiveRequests
 from mlxd.control.telemetry import UNKNOWN_MODEL, Telemetry, Tracer
 from mlxd.errors import MlxdError
 from mlxd.listener.application import new_application
+from mlxd.listener.errors import ErrorBody, openai_error_body
 from mlxd.listener.framing import expect_continue
+from mlxd.listener.routes import route_of
 from mlxd.listener.security import SecurityRules, inference_rules
 
-DIALECTS: tuple[Dialect[Any], ...] = (CHAT_COMPLETIONS, TEXT_COMPLETIONS, RESPONSES)
+DIALECTS: tuple[Dialect[Any], ...] = (CHAT_COMPLETIONS, TEXT_COMPLETIONS, RESPONSES, MESSAGES)
 
 
 def build_app(
@@ -39,7 +44,8 @@ def build_app(
     def count(request: web.Request, error: MlxdError) -> None:
         telemetry.request_rejected(request.get(MODEL, UNKNOWN_MODEL), error.code)
 
-    app = new_application(rules, on_error=count, error_bodies={dialect.path: dialect.error for dialect in DIALECTS})
+    app = new_application(rules, on_error=count, error_body_of=_error_body_of)
+    app.on_response_prepare.append(add_request_id)
     app[MODELS] = models
     app[TELEMETRY] = telemetry
     app[TRACER] = tracer
@@ -59,7 +65,16 @@ def build_app(
             web.get(INPUT_ITEMS, find_response, expect_handler=expect_continue),
             web.post(COMPACT, compact, expect_handler=expect_continue),
             web.post(CANCEL, find_response, expect_handler=expect_continue),
+            web.post(COUNT_TOKENS, count_tokens, expect_handler=expect_continue),
             *(web.post(dialect.path, handler_of(dialect), expect_handler=expect_continue) for dialect in DIALECTS),
         ]
     )
     return app
+
+
+def _error_body_of(request: web.Request) -> ErrorBody:
+    """Returns the shape of the errors of a request: that of its route, or else, as on unknown paths, of whose client it is."""
+    known = {dialect.path: dialect.error for dialect in DIALECTS}.get(route_of(request))
+    if known is None and is_anthropic(request):
+        known = anthropic_error_body
+    return identified(request) if known is anthropic_error_body else known or openai_error_body

@@ -46,6 +46,7 @@ class Delivery:
     request: web.Request
     assign: Callable[[], Awaitable[Assignment]]
     early_failure: Callable[[MlxdError], Iterable[SseEvent]]  # what a stream says that fails before anything is assigned
+    sign_of_life: SseEvent | None
     trace: RequestTrace
     deadline: Deadline
 
@@ -58,12 +59,12 @@ class Delivery:
                 return await self._collect(events, assigned)
 
     async def streamed(self, keep_alive: float) -> web.StreamResponse:
-        """Sends events as they come, and a comment after ``keep_alive`` seconds of silence, also while the model loads.
+        """Sends events as they come, and a sign of life after ``keep_alive`` seconds of silence, also while the model loads.
 
-        Until the worker starts on the request, or a first comment is due, no status is out: errors so far are raised. Later ones are the
-        stream's last event.
+        Until the worker starts on the request, or a first sign of life is due, no status is out: errors so far are raised. Later ones are
+        the stream's last event.
         """
-        sse, failure = SseWriter(self.request, keep_alive), self.early_failure
+        sse, failure = SseWriter(self.request, keep_alive, self.sign_of_life), self.early_failure
         try:
             async with self.deadline.guard():
                 assigned = await sse.alive_during(self.assign())

@@ -70,3 +70,4 @@ class Dialect(Generic[R]):
     shape: Callable[[str, ReadyModel, R], AnswerShape]  # of an answer with this id
     error: ErrorBody
     early_failure: Callable[[str, R, MlxdError], Iterable[SseEvent]]  # all events of a stream that fails before the answer has a shape
+    keep_alive: SseEvent | None = None  # says that a stream lives; None: a comment does

@@ -5,7 +5,7 @@ worker checks what needs its tokenizer (a prompt longer than the context: 400) a
 """
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from mlxd.api.bodies import model_name, read_json_body
 from mlxd.api.caller import caller
 from mlxd.api.deadline import Deadline
 from mlxd.api.delivery import Assignment, Delivery
@@ -20,9 +21,8 @@ from mlxd.api.dialect import Dialect, GenerationRequest
 from mlxd.api.jobs import Jobs, check_room, check_size
 from mlxd.api.keys import CONFIG, MODEL, MODELS, REQUESTS, TELEMETRY, TRACER, ReadyModel
 from mlxd.api.trace import RequestTrace
-from mlxd.errors import InvalidRequestError
-from mlxd.listener.body import BodyLimits, aside, read_body
-from mlxd.listener.json_text import json_type, parse_json_object
+from mlxd.api.volatile import steady
+from mlxd.listener.body import aside
 from mlxd.listener.request_id import request_id
 
 
@@ -41,18 +41,17 @@ async def generate(request: web.Request, dialect: Dialect[Any]) -> web.StreamRes
     deadline = Deadline(config.server.request_timeout)
     with RequestTrace(request.app[TELEMETRY], request.app[TRACER], request_id(request), dialect.endpoint, caller(request)) as trace:
         async with deadline.guard():
-            sent = await read_body(request, BodyLimits(max_size=config.server.max_body, setting="server.max_body"))
-            body = await aside(len(sent), parse_json_object, sent)
-            name = _model_name(body)
+            body = await read_json_body(request)
+            name = model_name(body.document)
             request[MODEL] = trace.model = request.app[MODELS].resolve(name)
             trace.requested_model = name
-            accepted = await aside(len(sent), dialect.read, body, config.server.unknown_fields)
+            accepted = await aside(body.size, dialect.read, body.document, config.server.unknown_fields)
             trace.streamed = accepted.streamed
         live = trace.live(f"{dialect.answer_prefix}{uuid.uuid4().hex}", deadline.stop)
 
         async def assign() -> Assignment:
             model = await request.app[MODELS].ensure_ready(trace.model)
-            jobs = await aside(len(sent), _to_wire, accepted, live.id, model)
+            jobs = await aside(body.size, _to_wire, accepted, live.id, model, config.server.volatile_prefixes)
             check_room(jobs, model)
             if config.log.content:
                 trace.prompt = _logged(jobs)
@@ -60,12 +59,19 @@ async def generate(request: web.Request, dialect: Dialect[Any]) -> web.StreamRes
 
         with request.app[REQUESTS].track(live):
             early_failure = partial(dialect.early_failure, live.id, accepted)
-            delivery = Delivery(request=request, assign=assign, early_failure=early_failure, trace=trace, deadline=deadline)
+            delivery = Delivery(
+                request=request,
+                assign=assign,
+                early_failure=early_failure,
+                sign_of_life=dialect.keep_alive,
+                trace=trace,
+                deadline=deadline,
+            )
             return await (delivery.streamed(config.server.sse_keepalive) if accepted.streamed else delivery.whole())
 
 
-def _to_wire(accepted: GenerationRequest, identity: str, model: ReadyModel) -> Jobs:
-    jobs = accepted.to_wire(identity, model)
+def _to_wire(accepted: GenerationRequest, identity: str, model: ReadyModel, volatile: Sequence[str]) -> Jobs:
+    jobs = steady(accepted.to_wire(identity, model), volatile)
     # A text's UTF-8 form is kept with it; to make it when a job is sent would hold up the loop.
     check_size(jobs, sum(len(msgspec.msgpack.encode(prompt)) for prompt in jobs.prompts))
     return jobs
@@ -75,13 +81,3 @@ def _logged(jobs: Jobs) -> Any:
     """Returns the prompt as the log shows it; a list where there are several."""
     prompts = msgspec.to_builtins(jobs.prompts)
     return prompts if len(prompts) > 1 else prompts[0]
-
-
-def _model_name(body: Mapping[str, Any]) -> str:
-    """Returns the model a body asks for. It is looked at before anything else, for an unknown one is a 404 whatever else is wrong."""
-    name = body.get("model")
-    if name is None:
-        raise InvalidRequestError("model is required; GET /v1/models lists the names", param="model")
-    if not isinstance(name, str):
-        raise InvalidRequestError(f"model must be a string, not {json_type(name)}", param="model")
-    return name

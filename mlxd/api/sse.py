@@ -18,6 +18,8 @@ _HEADERS = {
 }
 _LAST_WORD = 5.0  # seconds a client has to take the end of a stream that failed
 
+_COMMENT = b": keep-alive\n\n"
+
 T = TypeVar("T")
 
 
@@ -37,9 +39,11 @@ class SseEvent:
 class SseWriter:
     """A writer of one response. Its headers go out with the first event or comment, so that until then an error may still have a status."""
 
-    def __init__(self, request: web.Request, keep_alive: float) -> None:
+    def __init__(self, request: web.Request, keep_alive: float, sign_of_life: SseEvent | None = None) -> None:
+        """``keep_alive`` is in seconds; without ``sign_of_life`` a comment says that the stream lives."""
         self._request = request
-        self._keep_alive = keep_alive  # seconds
+        self._keep_alive = keep_alive
+        self._sign_of_life = _COMMENT if sign_of_life is None else sign_of_life.encoded()
         self._last_write = time.monotonic()
         self.response = web.StreamResponse(headers=_HEADERS)
 
@@ -55,7 +59,7 @@ class SseWriter:
             await self.response.prepare(self._request)
 
     def until_keep_alive(self) -> float:
-        """Returns the seconds until a comment is due."""
+        """Returns the seconds until a sign of life is due."""
         return max(0.0, self._last_write + self._keep_alive - time.monotonic())
 
     async def send(self, event: SseEvent) -> None:
@@ -63,11 +67,11 @@ class SseWriter:
         await self._write(event.encoded())
 
     async def keep_alive(self) -> None:
-        """Sends a comment: clients skip it, proxies see traffic."""
-        await self._write(b": keep-alive\n\n")
+        """Sends a sign of life: clients skip it, proxies see traffic."""
+        await self._write(self._sign_of_life)
 
     async def alive_during(self, work: Awaitable[T]) -> T:
-        """Returns what the work returns, or raises what it raises; comments are sent while it takes long."""
+        """Returns what the work returns, or raises what it raises; signs of life are sent while it takes long."""
         task = asyncio.ensure_future(work)
         try:
             while not task.done():

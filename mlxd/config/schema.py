@@ -21,6 +21,7 @@ from mlxd.config.values import (
     Endpoint,
     Hosts,
     Idle,
+    LinePrefixes,
     ModelName,
     Names,
     Origins,
@@ -71,6 +72,12 @@ class ServerTable(Table):
     unknown_fields: UnknownFields = setting(
         "refuse",
         'A field of a request that no API has: "refuse" it with its name, or "ignore" it, which the answer\'s "warnings" and the log tell.',
+        reload=Reload.LIVE,
+    )
+    volatile_prefixes: LinePrefixes = setting(
+        ("x-anthropic-billing-header:",),
+        "Lines at the head of a system prompt that begin like one of these, in whatever case, are left out before it is rendered: a client "
+        "changes them with each request, and nothing behind them would be found in the prefix cache. Empty: every line stays.",
         reload=Reload.LIVE,
     )
     drain_timeout: Duration = setting(30.0, "On shutdown, how long running requests may take to finish.", reload=Reload.LIVE, ge=0)

@@ -57,6 +57,12 @@ def _check_endpoint(value: str) -> str:
     return value
 
 
+def _check_line_prefix(value: str) -> str:
+    if not value.strip() or value != value.lstrip() or len(value.splitlines()) > 1 or len(value) > 128:
+        raise ValueError('must be the beginning of a line, at most 128 characters with none of them a space in front, such as "x-billing:"')
+    return value
+
+
 def _check_service_name(value: str) -> str:
     if not re.fullmatch(r"[!-~]{1,128}", value):
         raise ValueError('must be a name of at most 128 printable characters without spaces, such as "mlxd"')
@@ -80,6 +86,7 @@ ModelName = Annotated[
 Hosts = Annotated[tuple[Annotated[str, AfterValidator(_check_host)], ...], _Array]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_check_origin)], ...], _Array]
 Names = Annotated[tuple[ModelName, ...], _Array]
+LinePrefixes = Annotated[tuple[Annotated[str, AfterValidator(_check_line_prefix)], ...], _Array]
 Endpoint = Annotated[str, AfterValidator(_check_endpoint)]
 ServiceName = Annotated[str, AfterValidator(_check_service_name)]
 

@@ -1,7 +1,7 @@
 """Errors as HTTP answers: one shape for everything that goes wrong, whoever noticed it."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -26,6 +26,7 @@ from mlxd.listener.routes import route_of
 log = structlog.get_logger(__name__)
 
 ErrorBody = Callable[[MlxdError], dict[str, Any]]
+ErrorBodyOf = Callable[[web.Request], ErrorBody]
 OnError = Callable[[web.Request, MlxdError], None]
 
 _CLOSE_AFTER = (BodyTooLargeError, RequestTimeoutError)  # the rest of the body is not worth waiting for
@@ -57,11 +58,8 @@ def error_response(error: MlxdError, body: ErrorBody = openai_error_body) -> web
     return response
 
 
-def error_middleware(on_error: OnError, bodies: Mapping[str, ErrorBody]) -> Middleware:
-    """Turns whatever a handler raises into an answer, and tells ``on_error`` of each.
-
-    ``bodies`` maps a route's canonical path (``"/v1/messages"``) to its shape of errors; all others get OpenAI's.
-    """
+def error_middleware(on_error: OnError, body_of: ErrorBodyOf) -> Middleware:
+    """Turns whatever a handler raises into an answer, in the shape that ``body_of`` gives its request, and tells ``on_error`` of each."""
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -79,7 +77,7 @@ def error_middleware(on_error: OnError, bodies: Mapping[str, ErrorBody]) -> Midd
             log.exception("request_crashed", method=excerpt(request.method), route=route_of(request))
             error = internal_error()
         on_error(request, error)
-        return error_response(error, bodies.get(route_of(request), openai_error_body))
+        return error_response(error, body_of(request))
 
     return middleware
 

@@ -36,6 +36,7 @@ TOP_TABLES = {
         "max_body": _sizes,
         "sse_keepalive": _texts,
         "unknown_fields": st.sampled_from(["refuse", "ignore"]),
+        "volatile_prefixes": st.lists(st.sampled_from(["x-anthropic-billing-header:", "x-billing:"]), max_size=2),
         "drain_timeout": _texts,
     },
     "admin": {"allowed_hosts": _hosts},

@@ -1,4 +1,4 @@
-"""Fields taken out of a JSON value, wherever they are."""
+"""Fields and items taken out of a JSON value, wherever they are."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -15,5 +15,5 @@ def without(value: Any, locations: Iterable[Location]) -> Any:
     if not inside:
         return value
     if isinstance(value, list):
-        return [without(inner, inside.get(index, ())) for index, inner in enumerate(value)]
+        return [without(inner, inside.get(index, ())) for index, inner in enumerate(value) if () not in inside.get(index, ())]
     return {name: without(inner, inside.get(name, ())) for name, inner in value.items() if () not in inside.get(name, ())}

@@ -18,6 +18,9 @@ log = structlog.get_logger(__name__)
 
 MOST_TOLD = 20  # names of fields that were ignored
 
+_UNKNOWN_ITEM = "mlxd_unknown"
+_UNKNOWN = frozenset({"extra_forbidden", _UNKNOWN_ITEM})  # what ``server.unknown_fields`` is about
+
 # pydantic speaks of Python; these are JSON's names, by the type of the error.
 _WORDS = {
     "missing": "is required",
@@ -79,7 +82,7 @@ def validated(kind: type[M], body: Mapping[str, Any]) -> M:
     except ValidationError as found:
         problems = found.errors(include_url=False)
     # A misspelt field is often why another one is missing: it explains more.
-    first = next((one for one in problems if one["type"] == "extra_forbidden"), problems[0])
+    first = next((one for one in problems if one["type"] in _UNKNOWN), problems[0])
     raise _explained(first, kind)
 
 
@@ -97,7 +100,7 @@ def _unknown(kind: type[M], body: Mapping[str, Any]) -> list[Location]:
     try:
         kind.model_validate(body)
     except ValidationError as found:
-        return [one["loc"] for one in found.errors(include_url=False) if one["type"] == "extra_forbidden"]
+        return [one["loc"] for one in found.errors(include_url=False) if one["type"] in _UNKNOWN]
     return []
 
 
@@ -106,6 +109,13 @@ def problem(message: str, *, at: str = "", error: type[InvalidRequestError] = In
     ``"[1].type"``.
     """
     return PydanticCustomError("mlxd", "{message}", {"message": message, "at": at, "error": error})
+
+
+def unknown_item(message: str, *, at: str = "") -> PydanticCustomError:
+    """Returns as ``problem`` an error of something that no API has, such as a block of a type that nobody knows: it is refused, or left
+    out, as an unknown field is.
+    """
+    return PydanticCustomError(_UNKNOWN_ITEM, "{message}", {"message": message, "at": at, "error": UnknownParameterError})
 
 
 def whole(value: object) -> object:
@@ -128,7 +138,7 @@ def field_path(location: Sequence[str | int]) -> str:
 
 def _explained(found: ErrorDetails, kind: type[Strict]) -> InvalidRequestError:
     path, context = field_path(found["loc"]), found.get("ctx", {})
-    if found["type"] == "mlxd":
+    if found["type"] in ("mlxd", _UNKNOWN_ITEM):
         path = (path + context["at"]).removeprefix(".")
         refusal: type[InvalidRequestError] = context["error"]
         return refusal(f"{path} {context['message']}", param=path)

@@ -10,15 +10,16 @@ import msgspec
 from aiohttp import web
 from pydantic import Field
 
+from mlxd.api.bodies import read_json_body
 from mlxd.api.deadline import Deadline
 from mlxd.api.fields.validation import Strict, validated
 from mlxd.api.keys import CONFIG, MODEL, MODELS, ReadyModel
 from mlxd.api.openai.chat import chat_request
 from mlxd.api.openai.stopping import TokenId
+from mlxd.api.volatile import without_volatile
 from mlxd.config.values import UnknownFields
 from mlxd.errors import InvalidRequestError
-from mlxd.listener.body import BodyLimits, aside, read_body
-from mlxd.listener.json_text import parse_json_object
+from mlxd.listener.body import aside
 from mlxd.wire.messages import Tokenized
 from mlxd.wire.prompts import ChatPrompt, TextPrompt
 
@@ -107,20 +108,20 @@ async def tokenize(request: web.Request) -> web.Response:
     what is wrong with it, and ``UnavailableError`` of every kind.
     """
     async with Deadline(request.app[CONFIG]().server.request_timeout).guard():
-        body, size = await _read(request)
-        model = await _model(request, body)
-        asked = await aside(size, question, body, model, request.app[CONFIG]().server.unknown_fields)
+        body, server = await read_json_body(request), request.app[CONFIG]().server
+        model = await _model(request, body.document)
+        asked = await aside(body.size, question, body.document, model, server.unknown_fields)
         with_pieces = bool(asked.told.with_pieces or asked.told.return_token_strs)
-        found = await model.client.tokenize(asked.prompt, with_pieces=with_pieces)
+        found = await model.client.tokenize(without_volatile(asked.prompt, server.volatile_prefixes), with_pieces=with_pieces)
         return web.Response(body=msgspec.json.encode(asked.answer(found, model)), content_type="application/json")
 
 
 async def detokenize(request: web.Request) -> web.Response:
     """Answers with the text of tokens, control tokens as they are spelled. Raises as ``tokenize``."""
     async with Deadline(request.app[CONFIG]().server.request_timeout).guard():
-        body, size = await _read(request)
-        asked = await aside(size, validated, IdsOfText, body)
-        model = await _model(request, body)
+        body = await read_json_body(request)
+        asked = await aside(body.size, validated, IdsOfText, body.document)
+        model = await _model(request, body.document)
         text = await model.client.detokenize(asked.tokens)
         return web.json_response({"prompt": text, "content": text})
 
@@ -146,12 +147,6 @@ async def _first_token(model: ReadyModel) -> str | None:
     text = await model.client.tokenize(TextPrompt(text=_A_WORD, add_special_tokens=False))
     framed = await model.client.tokenize(TextPrompt(text=_A_WORD))
     return await model.client.detokenize(framed.tokens[:1]) if framed.tokens[:1] != text.tokens[:1] else None
-
-
-async def _read(request: web.Request) -> tuple[dict[str, Any], int]:
-    config = request.app[CONFIG]()
-    sent = await read_body(request, BodyLimits(max_size=config.server.max_body, setting="server.max_body"))
-    return await aside(len(sent), parse_json_object, sent), len(sent)
 
 
 async def _model(request: web.Request, body: Mapping[str, Any]) -> ReadyModel:

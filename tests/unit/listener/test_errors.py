@@ -8,7 +8,7 @@ from aiohttp import web
 
 from mlxd.config.address import TcpAddress
 from mlxd.errors import InvalidRequestError, MlxdError, QueueFullError
-from mlxd.listener.errors import error_response
+from mlxd.listener.errors import error_response, openai_error_body
 from mlxd.listener.server import Listener
 from tests.unit.listener.conftest import Echo
 
@@ -38,10 +38,14 @@ RAISES = {
 }
 
 
+def special(error):
+    return {"type": "error", "said": error.message}
+
+
 @pytest.fixture
 async def raising():
     made = Echo()
-    app = made.application(error_bodies={"/v2/{id}/special": lambda error: {"type": "error", "said": error.message}})
+    app = made.application(error_body_of=lambda request: special if request.path.startswith("/v2/") else openai_error_body)
 
     def handler_of(error):
         async def handler(_request):

@@ -1,0 +1,316 @@
+"""Blocks: what a message's content consists of."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+import msgspec
+from pydantic import BeforeValidator, Field, InstanceOf
+from typing_extensions import override
+
+from mlxd.api.anthropic.ids import call_id
+from mlxd.api.anthropic.leniency import BLOCK
+from mlxd.api.fields.free_json import portable
+from mlxd.api.fields.open_calls import OpenCalls
+from mlxd.api.fields.tolerance import Rules
+from mlxd.api.fields.validation import Strict, problem, unknown_item
+from mlxd.errors import UnsupportedParameterError, excerpt
+from mlxd.listener.json_text import json_type
+from mlxd.types import ChatMessage, ToolCall
+
+_BETWEEN = "\n\n"  # texts that a client keeps apart
+_LATER = frozenset({"image", "video", "audio", "file", "container_upload", "browser_state"})
+
+
+class Block(Strict):
+    """A block of a message."""
+
+    tolerated: ClassVar[Rules] = BLOCK
+
+    type: str
+
+    @property
+    def said(self) -> str:
+        """Returns the text that the model reads of it as content."""
+        return ""
+
+    @property
+    def thought(self) -> str:
+        """Returns the text that is reasoning."""
+        return ""
+
+
+class TextBlock(Block):
+    """Plain text, by whoever says it."""
+
+    type: Literal["text"]
+    text: str
+
+    @property
+    @override
+    def said(self) -> str:
+        return self.text
+
+
+class ThinkingBlock(Block):
+    """What a model thought. Its signature is nobody's business here: what a client sends back is taken for what it says."""
+
+    type: Literal["thinking"]
+    thinking: str
+    signature: str | None = None
+
+    @property
+    @override
+    def thought(self) -> str:
+        return self.thinking
+
+
+class SilentBlock(Block):
+    """A block that says nothing to a model: reasoning that only its provider can read, and marks of where something happened."""
+
+    type: Literal["redacted_thinking", "fallback", "mcp_tool_listing", "tool_removal", "tool_addition"]
+    data: str | None = None
+    from_: Any = Field(None, alias="from")
+    to: Any = None
+    server_name: str | None = None
+    tools: Any = None
+    tool: Any = None
+
+
+class CompactionBlock(Block):
+    """What stands for an earlier part of the conversation; without content, nothing does."""
+
+    type: Literal["compaction"]
+    content: str | None = None
+    encrypted_content: str | None = None
+    signature: str | None = None
+    tool_changes: list[Any] | None = None
+
+    @property
+    @override
+    def said(self) -> str:
+        return self.content or ""
+
+
+class SearchResultBlock(Block):
+    """What a search found."""
+
+    type: Literal["search_result"]
+    source: str
+    title: str
+    content: list[TextBlock]
+
+    @property
+    @override
+    def said(self) -> str:
+        return _headed([self.title, self.source], texts(self.content))
+
+
+class TextSource(Strict):
+    """A document's text."""
+
+    type: Literal["text"]
+    media_type: str | None = None
+    data: str
+
+    @property
+    def said(self) -> str:
+        """Returns the text."""
+        return self.data
+
+
+class ContentSource(Strict):
+    """A document's text, in a string or in blocks."""
+
+    type: Literal["content"]
+    content: "Texts"
+
+    @property
+    def said(self) -> str:
+        """Returns the text."""
+        return texts(self.content)
+
+
+def _source(value: object) -> TextSource | ContentSource:
+    kind = value.get("type") if isinstance(value, dict) else None
+    if kind == "text":
+        return TextSource.model_validate(value)
+    if kind == "content":
+        return ContentSource.model_validate(value)
+    if kind in ("base64", "url", "file"):
+        raise problem(f'"{kind}" is not supported yet; only text is', at=".type", error=UnsupportedParameterError)
+    raise problem('must be "text" or "content"', at=".type")
+
+
+class DocumentBlock(Block):
+    """A document, as far as it is text."""
+
+    type: Literal["document"]
+    source: Annotated[InstanceOf[TextSource] | InstanceOf[ContentSource], BeforeValidator(_source)]
+    title: str | None = None
+    context: str | None = None
+
+    @property
+    @override
+    def said(self) -> str:
+        return _headed([self.title, self.context], self.source.said)
+
+
+class ToolReferenceBlock(Block):
+    """The name of a tool that a search found among those that the request offers."""
+
+    type: Literal["tool_reference"]
+    tool_name: str
+
+    @property
+    @override
+    def said(self) -> str:
+        return self.tool_name
+
+
+def _input(value: object) -> object:
+    return portable(value) if isinstance(value, dict) else value
+
+
+class CallBlock(Block):
+    """A call of an earlier answer, whoever carried it out."""
+
+    type: Literal["tool_use", "server_tool_use", "mcp_tool_use"]
+    id: Annotated[str, Field(min_length=1)]
+    name: Annotated[str, Field(min_length=1)]
+    input: Annotated[dict[str, Any], BeforeValidator(_input)] = Field(default_factory=dict)
+    server_name: str | None = None
+
+    def to_wire(self) -> ToolCall:
+        """Returns the call."""
+        return ToolCall(id=call_id(self.id), name=self.name, arguments=msgspec.json.encode(self.input).decode())
+
+
+class ResultBlock(Block):
+    """What a tool said."""
+
+    tool_use_id: Annotated[str, Field(min_length=1)]
+    is_error: bool | None = None
+
+    def to_wire(self, calls: OpenCalls) -> ChatMessage:
+        """Returns the message that answers one of the ``calls``."""
+        call = calls.answered(call_id(self.tool_use_id), None)
+        return ChatMessage(
+            role="tool",
+            content=_marked(self.said) if self.is_error else self.said,
+            name=call.name if call else None,
+            tool_call_id=call_id(self.tool_use_id),
+        )
+
+
+class ToolResultBlock(ResultBlock):
+    """What a tool of the client said, which may be nothing."""
+
+    type: Literal["tool_result"]
+    content: "Results"
+
+    @property
+    @override
+    def said(self) -> str:
+        return texts(self.content)
+
+
+class ServedResultBlock(ResultBlock):
+    """What a tool said that a provider carried out, in whatever form: JSON, but for plain text."""
+
+    type: str
+    content: Any = None
+
+    @property
+    @override
+    def said(self) -> str:
+        blocks = self.content if isinstance(self.content, list) else []
+        plain = [block.get("text") for block in blocks if isinstance(block, dict) and block.get("type") == "text"]
+        if plain and len(plain) == len(blocks):
+            return _BETWEEN.join(text for text in plain if isinstance(text, str))
+        return self.content if isinstance(self.content, str) else msgspec.json.encode(portable(self.content)).decode()
+
+
+_SERVED = (
+    "web_search",
+    "web_fetch",
+    "code_execution",
+    "bash_code_execution",
+    "text_editor_code_execution",
+    "tool_search",
+    "mcp",
+    "advisor",
+)
+_READ: Mapping[str, type[Block]] = {"text": TextBlock, "search_result": SearchResultBlock, "document": DocumentBlock}
+_SYSTEM: Mapping[str, type[Block]] = {"text": TextBlock, "tool_addition": SilentBlock, "tool_removal": SilentBlock}
+_IN_RESULTS: Mapping[str, type[Block]] = {**_READ, "tool_reference": ToolReferenceBlock}
+_OF_USER: Mapping[str, type[Block]] = {
+    **_READ,
+    "tool_result": ToolResultBlock,
+    **dict.fromkeys(("tool_addition", "tool_removal", "mcp_tool_listing"), SilentBlock),
+    "compaction": CompactionBlock,
+}
+_OF_ASSISTANT: Mapping[str, type[Block]] = {
+    "text": TextBlock,
+    "thinking": ThinkingBlock,
+    **dict.fromkeys(("redacted_thinking", "fallback", "mcp_tool_listing", "tool_addition", "tool_removal"), SilentBlock),
+    "compaction": CompactionBlock,
+    **dict.fromkeys(("tool_use", "server_tool_use", "mcp_tool_use"), CallBlock),
+    **{f"{name}_tool_result": ServedResultBlock for name in _SERVED},
+}
+_ANYWHERE = {**_OF_USER, **_OF_ASSISTANT, **_IN_RESULTS}
+
+
+def _block(value: object, kinds: Mapping[str, type[Block]]) -> Block:
+    if not isinstance(value, dict):
+        raise problem(f"must be an object, not {json_type(value)}")
+    if "type" not in value:
+        raise problem("is required", at=".type")
+    kind = value["type"]
+    if not isinstance(kind, str):
+        raise problem(f"must be a string, not {json_type(kind)}", at=".type")
+    if kind in _LATER:
+        raise problem(f'"{kind}" is not supported yet; only blocks of text are', at=".type", error=UnsupportedParameterError)
+    if kind in kinds:
+        return kinds[kind].model_validate(value)
+    if kind in _ANYWHERE:
+        raise problem(f'"{kind}" has no place here; what has: {", ".join(kinds)}', at=".type")
+    raise unknown_item(f'"{excerpt(kind)}" is a type of blocks that nobody knows', at=".type")
+
+
+def _listed(value: object) -> object:
+    if isinstance(value, str):
+        return [{"type": "text", "text": value}]
+    if not isinstance(value, list):
+        raise problem(f"must be a string or an array of blocks, not {json_type(value)}")
+    return value
+
+
+def _perhaps_nothing(value: object) -> object:
+    return [] if value is None else _listed(value)
+
+
+def _of(kinds: Mapping[str, type[Block]]) -> BeforeValidator:
+    return BeforeValidator(lambda value: _block(value, kinds))
+
+
+Texts = Annotated[list[Annotated[InstanceOf[Block], _of(_SYSTEM)]], BeforeValidator(_listed)]
+UserBlocks = Annotated[list[Annotated[InstanceOf[Block], _of(_OF_USER)]], BeforeValidator(_listed)]
+AssistantBlocks = Annotated[list[Annotated[InstanceOf[Block], _of(_OF_ASSISTANT)]], BeforeValidator(_listed)]
+Results = Annotated[list[Annotated[InstanceOf[Block], _of(_IN_RESULTS)]], Field(default_factory=list), BeforeValidator(_perhaps_nothing)]
+
+ContentSource.model_rebuild()
+ToolResultBlock.model_rebuild()
+
+
+def texts(blocks: Sequence[Block]) -> str:
+    """Returns what the blocks say to a model, one behind the other."""
+    return _BETWEEN.join(block.said for block in blocks if block.said)
+
+
+def _headed(heads: Iterable[str | None], text: str) -> str:
+    return "\n".join([*(head for head in heads if head), text])
+
+
+def _marked(text: str) -> str:
+    """Returns the text of a call that failed, which says so where it does not do so itself."""
+    return text if "error" in text[:80].lower() else f"Error: {text}" if text else "Error"

@@ -1,0 +1,44 @@
+"""Every message that a real client was seen to ask for is answered, whole and streamed, in a shape that Anthropic's SDK reads."""
+
+import json
+
+import pytest
+
+from tests.support.fake_registry import echo
+from tests.support.message_streams import by_hand, by_sdk, checked, events_of, message
+from tests.support.recorded_requests import recorded
+
+MESSAGES = recorded("/v1/messages")
+COUNTS = recorded("/v1/messages/count_tokens")
+WITH_A_PICTURE = "anthropic-py-7"
+
+
+def test_they_are_there():
+    assert (len(MESSAGES), len(COUNTS)) == (31, 4)
+
+
+async def ask(server, client, **fields):
+    async with server.post(MESSAGES[client] | {"model": "tiny"} | fields, "/v1/messages?beta=true") as response:
+        return response.status, await response.text()
+
+
+@pytest.mark.parametrize("client", [client for client in MESSAGES if client != WITH_A_PICTURE])
+async def test_it_is_answered_both_ways(server, client):
+    server.worker.script = echo
+    status, whole = await ask(server, client, stream=False)
+    assert status == 200, whole
+    _, streamed = await ask(server, client, stream=True)
+    assert by_hand(checked(events_of(streamed))) == json.loads(whole)["content"]
+    assert by_sdk(events_of(streamed)).to_dict()["content"] == message(json.loads(whole)).to_dict()["content"]
+
+
+async def test_a_picture_is_refused_by_its_place(server):
+    status, told = await ask(server, WITH_A_PICTURE)
+    assert status == 400
+    assert "messages[0].content[0].type" in told
+
+
+@pytest.mark.parametrize("client", COUNTS)
+async def test_it_is_counted(server, client):
+    status, counted, _ = await server.answer(COUNTS[client] | {"model": "tiny"}, "/v1/messages/count_tokens?beta=true")
+    assert (status, [*counted]) == (200, ["input_tokens"])
