@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mlxd.cli import exits
 from mlxd.cli.parser import DEFAULT_CONFIG, Commands
+from mlxd.lasting_imports import lasting_imports
 
 
 def add_commands(commands: Commands) -> None:
@@ -28,9 +29,10 @@ def add_commands(commands: Commands) -> None:
 
 def serve(args: argparse.Namespace) -> int:
     """Serves until a signal ends it."""
-    from mlxd.config.loader import load_config
-    from mlxd.daemon import serve
-    from mlxd.service.wait_for_config import wait_for_valid_config
+    with lasting_imports():
+        from mlxd.config.loader import load_config
+        from mlxd.daemon import serve
+        from mlxd.service.wait_for_config import wait_for_valid_config
 
     loaded = wait_for_valid_config(args.config) if args.wait_for_valid_config else load_config(args.config)
     return serve(loaded) if loaded is not None else exits.OK

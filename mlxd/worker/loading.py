@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing_extensions import override
 
 from mlxd.errors import MlxdError, ModelLoadingError, ModelSourceError, ModelUnreachableError
+from mlxd.lasting_imports import lasting_imports
 from mlxd.types import LoadStage, MemoryFigures
 from mlxd.wire.messages import (
     Abort,
@@ -107,7 +108,8 @@ class Loading(Stage):
 
     def _load_and_run(self, order: Load) -> bool:
         try:
-            from mlxd.worker.runtime.start import start_model  # imports MLX: on this thread, and after OpenBLAS
+            with lasting_imports():
+                from mlxd.worker.runtime.start import start_model  # imports MLX: on this thread, and after OpenBLAS
 
             model = start_model(order, self._cache_limit.resolve(order.limits), self._tell_progress, self._wait_for_memory)
         except Exception as error:  # noqa: BLE001 - whatever a library raises, the operator must read it

@@ -112,7 +112,7 @@ class DaemonProcess:
                     return found
             except ConnectionError:
                 pass
-            time.sleep(0.02)
+            time.sleep(0.04)
         raise AssertionError(f"never happened: {what}\n{self.log.read_text()[-3000:]}")
 
     def wait_live(self):

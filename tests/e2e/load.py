@@ -7,9 +7,11 @@ from collections import Counter
 
 from tests.e2e.daemon_process import PATIENCE
 
+_PAUSE = 0.02  # seconds: it is to be there always, not to take the machine
+
 
 class ConstantLoad:
-    """``with ConstantLoad(daemon, body) as load``: requests one after the other, each on a connection of its own.
+    """``with ConstantLoad(daemon, body) as load``: one request soon after the other, each on a connection of its own.
 
     Where the port has moved, a connection that is refused, or reset in the instant the old socket closes, is tried again at the new one.
     Whatever else goes wrong is in ``failures``; ``served`` counts the answers and ``cached`` those whose prompt came from the cache.
@@ -45,7 +47,7 @@ class ConstantLoad:
 
     def _run(self):
         port = self._daemon.port
-        while not self._stopping.is_set():
+        while not self._stopping.wait(_PAUSE):
             try:
                 self._ask(port)
             except (ConnectionRefusedError, ConnectionResetError) as error:

@@ -113,7 +113,7 @@ class Prometheus:
                 break
             if found := condition():
                 return found
-            time.sleep(0.05)
+            time.sleep(0.1)
         raise AssertionError(f"never happened: {what}\n{self.log.read_text()[-2000:]}")
 
     def query(self, expression):

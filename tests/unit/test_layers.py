@@ -12,6 +12,7 @@ ALLOWED = {
     "errors": set(),
     "types": set(),
     "child_process": set(),
+    "lasting_imports": set(),
     "quantities": set(),
     "config": {"errors", "types"},
     "wire": {"errors", "types"},
@@ -34,7 +35,7 @@ ALLOWED = {
         *("worker.encoded_prompt", "worker.kv", "worker.engine", "worker.facts", "worker.fetch", "worker.text"),
         *("wire", "errors", "types"),
     },
-    "worker": {"wire", "errors", "types"},
+    "worker": {"lasting_imports", "wire", "errors", "types"},
 }
 EVERYTHING_BUT_THE_WORKER = {"daemon", "takeover", "cli", "__main__", "__init__"}
 

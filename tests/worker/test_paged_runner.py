@@ -1,5 +1,7 @@
 """The paged runner on real MLX: everybody's tokens equal what they get alone, whoever shares the batch."""
 
+from functools import cache
+
 import mlx.core as mx
 import msgspec
 import pytest
@@ -19,14 +21,20 @@ MODELS = ["llama", "qwen3", "gemma3_text", "gpt_oss", "gemma4_text", "qwen3_next
 SYSTEM = list(b"You are a helpful assistant, and you answer at length, whatever you are asked, by day and by night.")
 
 
+@pytest.fixture(scope="module")
+def made():
+    """A model by its name, made once."""
+    return cache(architecture)
+
+
 @pytest.fixture(scope="module", params=MODELS)
-def loaded(request):
-    return architecture(request.param)
+def loaded(request, made):
+    return made(request.param)
 
 
 @pytest.fixture(scope="module")
-def llama():
-    return architecture("llama")
+def llama(made):
+    return made("llama")
 
 
 KNOWN = {}  # by model, prompt and count; the models are kept beside, so that no other gets the id of one
@@ -220,7 +228,9 @@ def test_a_fault_of_one_row_s_processor_ends_that_row_only(llama, monkeypatch):
 
 @pytest.mark.parametrize("ahead", [False, True])
 @pytest.mark.parametrize("when", [1, 2, 7])
-def test_a_fault_of_a_step_ends_its_requests_and_leaves_nothing_wrong_behind(loaded, monkeypatch, when, ahead):
+@pytest.mark.parametrize("kind", ["llama", "gpt_oss", "qwen3_next", "mamba2"])  # every kind of cache, and a mixture
+def test_a_fault_of_a_step_ends_its_requests_and_leaves_nothing_wrong_behind(made, monkeypatch, kind, when, ahead):
+    loaded = made(kind)
     rig = PagedRig(loaded, ahead=ahead)
     prompts = {name: words(ord(name), 30) for name in "abc"}
     expected = alone(loaded, prompts)

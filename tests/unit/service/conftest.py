@@ -88,7 +88,7 @@ class Process:
             if found := condition():
                 return found
             assert self.process.poll() is None, f"it ended with {self.process.returncode} before {what}:\n{self.err}"
-            time.sleep(0.02)
+            time.sleep(0.04)
         raise AssertionError(f"never happened: {what}\n{self.err}")
 
     @property
