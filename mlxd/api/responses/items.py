@@ -33,6 +33,7 @@ def _arguments(value: object) -> str:
 
 _Name = Annotated[str, Field(min_length=1, max_length=256)]
 _Arguments = Annotated[str, BeforeValidator(_arguments)]
+_Json = Annotated[Any, BeforeValidator(portable)]
 
 
 class Item(Past):
@@ -126,12 +127,12 @@ class ClientCallItem(Item):
     type: Literal["local_shell_call", "shell_call", "apply_patch_call"]
     call_id: str | None = None
     id: str | None = None
-    action: dict[str, Any] | None = None
-    operation: dict[str, Any] | None = None
+    action: _Json = None
+    operation: _Json = None
 
     @override
     def tell(self, turns: Turns, catalogue: Catalogue) -> None:
-        asked = msgspec.json.encode(portable(self.action or self.operation or {})).decode()
+        asked = msgspec.json.encode(self.action or self.operation or {}).decode()
         turns.called(ToolCall(id=self.call_id or self.id or "", name=self.type.removesuffix("_call"), arguments=asked))
 
 
@@ -142,12 +143,12 @@ class ClientResultItem(Item):
     call_id: str | None = None
     id: str | None = None
     status: str | None = None
-    output: Any = None
+    output: _Json = None
 
     @override
     def tell(self, turns: Turns, catalogue: Catalogue) -> None:
         given = self.status if self.output is None else self.output
-        text = given if isinstance(given, str) else "" if given is None else msgspec.json.encode(portable(given)).decode()
+        text = given if isinstance(given, str) else "" if given is None else msgspec.json.encode(given).decode()
         turns.result(self.call_id or self.id, self.type.removesuffix("_call_output"), text)
 
 

@@ -201,6 +201,8 @@ async def test_items_of_no_known_type_are_unknown_fields(server):
         ([{"id": "msg_1"}], "input[0].id"),
         ([{"type": 7}], "input[0].type"),
         ([{"type": "compaction_trigger"}], "input[0].type"),
+        ([{"type": "local_shell_call", "action": {"a": 10**400}}], "input[0].action"),
+        ([{"type": "shell_call_output", "output": [10**400]}], "input[0].output"),
         ([{"type": "web_search_call"}], "input"),
         ([{"type": "reasoning", "summary": []}], "input"),
     ],
