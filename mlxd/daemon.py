@@ -19,13 +19,15 @@ from prometheus_client import CollectorRegistry
 from mlxd import __version__
 from mlxd.admin.app import build_admin_app, build_metrics_app, rules_of
 from mlxd.admin.keys import AdminSources, DaemonFacts, ListenerFacts, MemoryFacts, RunningConfig
-from mlxd.api.app import build_app
+from mlxd.api.app import ApiSources, build_app
 from mlxd.client.process import ProcessWorker
 from mlxd.client.worker_client import WorkerClient
 from mlxd.config.loader import LoadedConfig, parse_submitted
+from mlxd.config.principal import principals
 from mlxd.config.redact import redacted
 from mlxd.config.schema import Config, ModelTable
 from mlxd.config.watcher import ConfigWatcher
+from mlxd.control.keys.key_uses import KeyUses
 from mlxd.control.ledger import Ledger
 from mlxd.control.live_requests import LiveRequests
 from mlxd.control.model.status import ModelStatus
@@ -74,7 +76,8 @@ class Daemon:
         self._stopping = asyncio.Event()  # the first TERM or INT: drain
         self._stopping_now = asyncio.Event()  # the second
         ledger = Ledger(total_memory_limit(loaded.config))
-        self._metrics = Metrics(self._statuses, ledger)
+        self._key_uses = KeyUses(lambda: principals(self._config.server))
+        self._metrics = Metrics(self._statuses, ledger, holdings=self._key_uses.current)
         self._metrics.add_models(loaded.config.models)
         self._tracing = Tracing()
         self._registry = Registry(
@@ -169,6 +172,7 @@ class Daemon:
         sources = AdminSources(
             models=self._registry,
             requests=self._requests,
+            holdings=self._key_uses.current,
             operations=self._operations,
             reloads=self._reloader,
             config=self._running_config,
@@ -183,12 +187,19 @@ class Daemon:
             set_log_level=set_log_level,
         )
         metrics = build_metrics_app(self._registry_to_scrape, self._vllm_registry_to_scrape, self._metrics_rules)
-        inference = build_app(self._registry, self._metrics, self._tracing, self._requests, lambda: self._config)
+        inference = ApiSources(
+            models=self._registry,
+            telemetry=self._metrics,
+            tracer=self._tracing,
+            requests=self._requests,
+            key_uses=self._key_uses,
+            config=lambda: self._config,
+        )
         wanted = listen_addresses(config)
         return Listeners(
             {
                 "admin": Listener(build_admin_app(sources, self._admin_rules), wanted["admin"]),
-                "inference": Listener(inference, wanted["inference"]),
+                "inference": Listener(build_app(inference), wanted["inference"]),
                 "metrics": Listener(metrics, wanted["metrics"]),
             }
         )

@@ -13,6 +13,7 @@
     │   │   └── CacheTooSmallError     400 cache_too_small: the prompt does not fit cache.memory
     │   ├── UnauthorizedError          401 invalid_api_key
     │   ├── ForbiddenError             403 forbidden (Host, Origin, role)
+    │   │   └── ModelNotAllowedError   403 model_not_allowed: the key may not ask for this model
     │   ├── NotFoundError              404 not_found
     │   │   └── ModelNotFoundError     404 model_not_found
     │   ├── MethodNotAllowedError      405 method_not_allowed
@@ -21,6 +22,7 @@
     │   └── UnsupportedMediaTypeError  415 unsupported_media_type
     │       └── ContentEncodingError   415 unsupported_media_type: compressed in a way that is not understood
     ├── QueueFullError                 429 queue_full (``retry_after``)
+    ├── RateLimitError                 429 rate_limit_exceeded: a limit of the key (``retry_after``)
     ├── RequestCancelledError          499 request_cancelled: an operator ended it
     ├── SlowClientError                499 slow_client: it stopped reading, its request was cancelled
     ├── GenerationError                500 generation_failed: this request's computation failed
@@ -165,6 +167,12 @@ class ForbiddenError(RequestError):
     kind = "permission_error"
 
 
+class ModelNotAllowedError(ForbiddenError):
+    """The model is there, and the key's holder may not ask for it."""
+
+    code = "model_not_allowed"
+
+
 class NotFoundError(RequestError):
     """There is no such path or thing."""
 
@@ -219,6 +227,14 @@ class QueueFullError(MlxdError):
 
     status = 429
     code = "queue_full"
+    kind = "rate_limit_error"
+
+
+class RateLimitError(MlxdError):
+    """The key's holder has as much under way, or has used as much within a minute, as it may."""
+
+    status = 429
+    code = "rate_limit_exceeded"
     kind = "rate_limit_error"
 
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from mlxd.control.keys.key_uses import Holding
 from mlxd.control.live_requests import LiveRequests
 from mlxd.control.model.status import ModelStatus
 from mlxd.control.operations import Operations
@@ -112,6 +113,7 @@ class AdminSources:
 
     models: Models
     requests: LiveRequests
+    holdings: Callable[[], Iterable[Holding]]  # of the running configuration's keys
     operations: Operations
     reloads: Reloads
     config: Callable[[], RunningConfig]

@@ -6,7 +6,7 @@ import msgspec
 from aiohttp import hdrs
 from aiohttp.typedefs import Handler
 
-from mlxd.admin import answers, cache, config, health, log_level, memory, metrics, models, openapi, operations, requests, status
+from mlxd.admin import answers, cache, config, health, holders, log_level, memory, metrics, models, openapi, operations, requests, status
 from mlxd.admin.route import JSON, TOML, Route
 
 _V1 = "/admin/v1"
@@ -161,6 +161,7 @@ ROUTES: tuple[Route, ...] = (
     _get(f"{_V1}/operations", "listOperations", operations.list_all, answers.OperationList),
     _get(f"{_V1}/operations/{{operation}}", "showOperation", operations.show, answers.Operation, missing=True),
     _get(f"{_V1}/memory", "showMemory", memory.show, answers.Memory),
+    _get(f"{_V1}/keys", "listKeys", holders.list_all, answers.ApiKeyList),
     Route(
         method=hdrs.METH_PUT,
         path=f"{_V1}/log-level",

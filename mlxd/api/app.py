@@ -1,6 +1,7 @@
 """The inference listener's application: every path it answers."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
@@ -11,14 +12,17 @@ from mlxd.api.anthropic.messages import MESSAGES
 from mlxd.api.dialect import Dialect
 from mlxd.api.generate import handler_of
 from mlxd.api.health import health
-from mlxd.api.keys import CONFIG, MODEL, MODELS, REQUESTS, TELEMETRY, TRACER, Models
+from mlxd.api.key_limits import key_limits_middleware, rate_headers_signal
+from mlxd.api.keys import CONFIG, KEY_USES, MODEL, MODELS, REQUESTS, TELEMETRY, TRACER, Models
 from mlxd.api.openai.chat import CHAT_COMPLETIONS
 from mlxd.api.openai.completions import TEXT_COMPLETIONS
 from mlxd.api.openai.models import list_models, show_model
 from mlxd.api.openai.tokens import detokenize, tokenize, tokenizer_info
+from mlxd.api.rate_headers import RateHeaders, anthropic_rate_headers, openai_rate_headers
 from mlxd.api.responses.endpoint import RESPONSES
 from mlxd.api.responses.stored import CANCEL, COMPACT, INPUT_ITEMS, RESPONSE, compact, find_response
 from mlxd.config.schema import Config
+from mlxd.control.keys.key_uses import KeyUses
 from mlxd.control.live_requests import LiveRequests
 from mlxd.control.telemetry import UNKNOWN_MODEL, Telemetry, Tracer
 from mlxd.errors import MlxdError
@@ -31,26 +35,39 @@ from mlxd.listener.security import SecurityRules, inference_rules
 DIALECTS: tuple[Dialect[Any], ...] = (CHAT_COMPLETIONS, TEXT_COMPLETIONS, RESPONSES, MESSAGES)
 
 
-def build_app(
-    models: Models, telemetry: Telemetry, tracer: Tracer, requests: LiveRequests, config: Callable[[], Config]
-) -> web.Application:
-    """Returns the application. ``config`` gives the running snapshot and is asked at each request, so a reload takes effect on the next
+@dataclass(frozen=True, kw_only=True)
+class ApiSources:
+    """Where the answers come from. ``config`` gives the running snapshot and is asked at each request, so a reload takes effect on the next
     one.
     """
 
+    models: Models
+    telemetry: Telemetry
+    tracer: Tracer
+    requests: LiveRequests
+    key_uses: KeyUses
+    config: Callable[[], Config]
+
+
+def build_app(sources: ApiSources) -> web.Application:
+    """Returns the application."""
+
     def rules() -> SecurityRules:
-        return inference_rules(config().server)
+        return inference_rules(sources.config().server)
 
     def count(request: web.Request, error: MlxdError) -> None:
-        telemetry.request_rejected(request.get(MODEL, UNKNOWN_MODEL), error.code)
+        sources.telemetry.request_rejected(request.get(MODEL, UNKNOWN_MODEL), error.code)
 
-    app = new_application(rules, on_error=count, error_body_of=_error_body_of)
+    limits = key_limits_middleware({dialect.path for dialect in DIALECTS})
+    app = new_application(rules, on_error=count, error_body_of=_error_body_of, after_security=[limits])
     app.on_response_prepare.append(add_request_id)
-    app[MODELS] = models
-    app[TELEMETRY] = telemetry
-    app[TRACER] = tracer
-    app[REQUESTS] = requests
-    app[CONFIG] = config
+    app.on_response_prepare.append(rate_headers_signal(_rate_headers_of))
+    app[MODELS] = sources.models
+    app[TELEMETRY] = sources.telemetry
+    app[TRACER] = sources.tracer
+    app[REQUESTS] = sources.requests
+    app[KEY_USES] = sources.key_uses
+    app[CONFIG] = sources.config
     app.add_routes(
         [
             web.get("/health", health, expect_handler=expect_continue),
@@ -78,3 +95,7 @@ def _error_body_of(request: web.Request) -> ErrorBody:
     if known is None and is_anthropic(request):
         known = anthropic_error_body
     return identified(request) if known is anthropic_error_body else known or openai_error_body
+
+
+def _rate_headers_of(request: web.Request) -> RateHeaders:
+    return anthropic_rate_headers if is_anthropic(request) else openai_rate_headers

@@ -16,7 +16,7 @@ from mlxd.api.choice_events import ChoiceEvent, ChoiceEvents
 from mlxd.api.deadline import Deadline
 from mlxd.api.dialect import AnswerShape
 from mlxd.api.jobs import Jobs
-from mlxd.api.keys import TELEMETRY
+from mlxd.api.keys import KEY_USE, TELEMETRY
 from mlxd.api.sse import SseEvent, SseWriter, with_ticks
 from mlxd.api.trace import RequestTrace
 from mlxd.client.worker_client import WorkerClient
@@ -93,7 +93,7 @@ class Delivery:
     async def _collect(self, events: ChoiceEvents, assigned: Assignment) -> web.Response:
         building = [AnswerBuilder() for _ in assigned.jobs.all]
         async for told in events:
-            self.trace.observe(told.choice, told.event)
+            self._observe(told)
             building[told.choice].take(told.event)
         body = assigned.shape.whole([each.answer() for each in building], self._usage)
         return web.Response(body=body, content_type="application/json", headers=self._cache_header())
@@ -102,11 +102,14 @@ class Delivery:
         if told is None:
             await sse.keep_alive()
             return
-        self.trace.observe(told.choice, told.event)
+        self._observe(told)
         if isinstance(told.event, Started):
             await sse.start(self._cache_header())
         for event in shape.on(told.choice, told.event):
             await sse.send(event)
+
+    def _observe(self, told: ChoiceEvent) -> None:
+        self.request[KEY_USE].spend(self.trace.observe(told.choice, told.event))
 
     @property
     def _usage(self) -> Usage:

@@ -18,12 +18,14 @@ from mlxd.api.caller import caller
 from mlxd.api.deadline import Deadline
 from mlxd.api.delivery import Assignment, Delivery
 from mlxd.api.dialect import Dialect, GenerationRequest
-from mlxd.api.jobs import Jobs, check_room, check_size
-from mlxd.api.keys import CONFIG, MODEL, MODELS, REQUESTS, TELEMETRY, TRACER, ReadyModel
+from mlxd.api.jobs import Jobs, check_room, check_size, held_by
+from mlxd.api.keys import CONFIG, MODEL, REQUESTS, TELEMETRY, TRACER, ReadyModel
+from mlxd.api.permitted_models import models_of
 from mlxd.api.trace import RequestTrace
 from mlxd.api.volatile import steady
 from mlxd.listener.body import aside
 from mlxd.listener.request_id import request_id
+from mlxd.listener.security import PRINCIPAL
 
 
 def handler_of(dialect: Dialect[Any]) -> Handler:
@@ -42,16 +44,17 @@ async def generate(request: web.Request, dialect: Dialect[Any]) -> web.StreamRes
     with RequestTrace(request.app[TELEMETRY], request.app[TRACER], request_id(request), dialect.endpoint, caller(request)) as trace:
         async with deadline.guard():
             body = await read_json_body(request)
-            name = model_name(body.document)
-            request[MODEL] = trace.model = request.app[MODELS].resolve(name)
+            name, models = model_name(body.document), models_of(request)
+            request[MODEL] = trace.model = models.resolve(name)
             trace.requested_model = name
             accepted = await aside(body.size, dialect.read, body.document, config.server.unknown_fields)
             trace.streamed = accepted.streamed
         live = trace.live(f"{dialect.answer_prefix}{uuid.uuid4().hex}", deadline.stop)
 
         async def assign() -> Assignment:
-            model = await request.app[MODELS].ensure_ready(trace.model)
-            jobs = await aside(body.size, _to_wire, accepted, live.id, model, config.server.volatile_prefixes)
+            model = await models.ensure_ready(trace.model)
+            asked = await aside(body.size, _to_wire, accepted, live.id, model, config.server.volatile_prefixes)
+            jobs = held_by(asked, request[PRINCIPAL])
             check_room(jobs, model)
             if config.log.content:
                 trace.prompt = _logged(jobs)

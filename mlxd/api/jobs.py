@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import msgspec
 
 from mlxd.api.keys import ReadyModel
+from mlxd.config.principal import Principal
 from mlxd.errors import InvalidRequestError, MlxdError
 from mlxd.types import RunnerKind, SamplingParams
 from mlxd.wire.messages import Generate
@@ -55,6 +56,14 @@ def fanned_out(job: Generate, prompts: Sequence[Prompt], per_prompt: int) -> Job
         for choice in range(total)
     ]
     return Jobs(all=made, per_prompt=per_prompt)
+
+
+def held_by(jobs: Jobs, holder: Principal) -> Jobs:
+    """Returns the jobs as those of the holder of a key: none has a better priority than it may ask for, and they share what is cached with
+    whom it shares.
+    """
+    made = [msgspec.structs.replace(job, priority=holder.bounded(job.priority), salt=holder.salt) for job in jobs.all]
+    return Jobs(all=made, per_prompt=jobs.per_prompt)
 
 
 def check_room(jobs: Jobs, model: ReadyModel) -> None:

@@ -7,6 +7,8 @@ from aiohttp import web
 
 from mlxd.client.worker_client import WorkerClient
 from mlxd.config.schema import Config, ModelTable
+from mlxd.control.keys.key_use import KeyUse
+from mlxd.control.keys.key_uses import KeyUses
 from mlxd.control.live_requests import LiveRequests
 from mlxd.control.model.status import ModelStatus
 from mlxd.control.telemetry import Telemetry, Tracer
@@ -51,5 +53,7 @@ MODELS = web.AppKey("models", Models)
 TELEMETRY = web.AppKey("telemetry", Telemetry)
 TRACER = web.AppKey("tracer", Tracer)
 REQUESTS = web.AppKey("requests", LiveRequests)
+KEY_USES = web.AppKey("key_uses", KeyUses)
+KEY_USE = web.RequestKey("mlxd.key_use", KeyUse)  # of whoever asks
 CONFIG: web.AppKey[Callable[[], Config]] = web.AppKey("config")  # the running snapshot, asked anew at each request
 MODEL = web.RequestKey("mlxd.model", str)  # the configured id a request asks for, once it is known

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from mlxd.types import FinishReason, Timings, Usage
 from mlxd.wire.messages import Delta, Finished, RequestEvent, Started
 
+_NOTHING = Usage(prompt_tokens=0, completion_tokens=0)
+
 
 @dataclass
 class _Choice:
@@ -35,13 +37,19 @@ class Tally:
         self._choices: dict[int, _Choice] = defaultdict(_Choice)  # of which something was heard
         self._first_to_speak = 0
 
-    def take(self, choice: int, event: RequestEvent) -> None:
-        """Takes in what the worker said of a choice."""
+    def take(self, choice: int, event: RequestEvent) -> Usage:
+        """Takes in what the worker said of a choice, and returns which tokens are known to be used by it."""
         known = self._choices[choice]
-        if isinstance(event, Started):
-            self.started = self.started or event
-            known.started = event
-        elif isinstance(event, Delta | Finished):
+        match event:
+            case Started():
+                more = self._start(choice, event)
+            case Delta():
+                more = Usage(prompt_tokens=0, completion_tokens=event.tokens)
+            case Finished():
+                more = Usage(prompt_tokens=0, completion_tokens=max(event.tokens, event.usage.completion_tokens - known.tokens))
+            case _:
+                more = _NOTHING
+        if isinstance(event, Delta | Finished):
             if not self.tokens:
                 self._first_to_speak = choice
             self.tokens += event.tokens
@@ -49,6 +57,17 @@ class Tally:
         if isinstance(event, Finished):
             known.finished = event
             self._unfinished -= 1
+        return more
+
+    def _start(self, choice: int, event: Started) -> Usage:
+        """Returns the tokens of the prompt, if none of its other choices has had them."""
+        prompt = choice // self._per_prompt
+        is_known = any(known.started for other, known in self._choices.items() if other // self._per_prompt == prompt)
+        self.started = self.started or event
+        self._choices[choice].started = event
+        if is_known:
+            return _NOTHING
+        return Usage(prompt_tokens=event.prompt_tokens, cached_tokens=event.cached_tokens, completion_tokens=0)
 
     @property
     def usage(self) -> Usage | None:

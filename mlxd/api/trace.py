@@ -64,7 +64,13 @@ class RequestTrace:
     def live(self, identity: str, stop: Callable[[MlxdError], None]) -> LiveRequest:
         """Returns how the request shows among those there are now; it is kept current from here on."""
         self._live = LiveRequest(
-            id=identity, request_id=self.request_id, endpoint=self.endpoint, model=self.model, streamed=self.streamed, stop=stop
+            id=identity,
+            request_id=self.request_id,
+            endpoint=self.endpoint,
+            model=self.model,
+            key=self._caller.key,
+            streamed=self.streamed,
+            stop=stop,
         )
         return self._live
 
@@ -78,10 +84,10 @@ class RequestTrace:
         if self._live is not None:
             self._live.stage = Stage.WAITING
 
-    def observe(self, choice: int, event: RequestEvent) -> None:
-        """Takes note of what the worker said of a choice."""
+    def observe(self, choice: int, event: RequestEvent) -> Usage:
+        """Takes note of what the worker said of a choice, and returns which tokens are known to be used by it."""
         is_first = self._tally.started is None
-        self._tally.take(choice, event)
+        used = self._tally.take(choice, event)
         if isinstance(event, Started) and is_first:
             self._reached.append(self._age)
             if self._live is not None:
@@ -94,6 +100,7 @@ class RequestTrace:
                 self._texts[choice].append(event.text)
             if isinstance(event, Finished):
                 self._warnings += event.warnings
+        return used
 
     def fail(self, error: BaseException) -> None:
         """Takes note of how the request ended, if not well. The first failure counts: what follows is its consequence."""

@@ -1,4 +1,4 @@
-"""What a running daemon does, and how loudly it says so: status, memory, requests, log-level."""
+"""What a running daemon does, for whom, and how loudly it says so: status, memory, requests, keys, log-level."""
 
 import argparse
 import sys
@@ -29,6 +29,9 @@ def add_commands(commands: Commands) -> None:
     parser = commands.add("requests", _requests, "show the requests a model has now")
     target.add_options(parser)
     parser.add_argument("model", metavar="MODEL", help="its name or an alias")
+
+    parser = commands.add("keys", _keys, "show who uses how much, by the names of keys")
+    target.add_options(parser)
 
     parser = commands.add("log-level", _log_level, "log more or less, until the next reload")
     target.add_options(parser)
@@ -102,6 +105,18 @@ def _requests(args: argparse.Namespace) -> int:
         target.print_json(answer)
     else:
         console.output().print(render_requests(answer))
+    return exits.OK
+
+
+def _keys(args: argparse.Namespace) -> int:
+    from mlxd.terminal import console
+    from mlxd.terminal.keys_table import render_keys
+
+    answer = target.reader(args).get("/admin/v1/keys")
+    if args.json:
+        target.print_json(answer)
+    else:
+        console.output().print(render_keys(answer["keys"]))
     return exits.OK
 
 

@@ -7,12 +7,15 @@ import psutil
 
 from mlxd.config.address import Address, TcpAddress
 from mlxd.config.document import Document
+from mlxd.config.key_checks import check_keys
 from mlxd.config.keys import Key, dotted
 from mlxd.config.problems import Problem, shown
 from mlxd.config.schema import Config, ModelTable
 from mlxd.config.units import format_duration, format_size
 
 _LISTENERS = ("server", "admin", "metrics")
+_KEYS: tuple[Key, ...] = (("server", "api_keys"), ("server", "keys"))
+_TOKEN: tuple[Key, ...] = (("admin", "token"),)
 
 
 def check(config: Config, document: Document) -> Iterator[Problem]:
@@ -27,6 +30,7 @@ def check(config: Config, document: Document) -> Iterator[Problem]:
     yield from _open_listeners_are_guarded(config, document)
     yield from _any_origin_needs_keys(config)
     yield from _read_token_restricts(config)
+    yield from check_keys(config, document)
     yield from _tracing_is_installed(config)
 
 
@@ -117,22 +121,26 @@ def _addresses_are_unique(config: Config, document: Document) -> Iterator[Proble
 
 def _open_listeners_are_guarded(config: Config, document: Document) -> Iterator[Problem]:
     guards = {
-        "server": (bool(config.server.api_keys), ("server", "api_keys"), 'set server.api_keys, for example ["env:MLXD_API_KEY"],'),
-        "admin": (bool(config.admin.token), ("admin", "token"), 'set admin.token, for example "env:MLXD_ADMIN_TOKEN",'),
-        "metrics": (bool(config.admin.token), ("admin", "token"), "set admin.token, and admin.read_token for Prometheus,"),
+        "server": (_has_keys(config), _KEYS, 'set server.api_keys, for example ["env:MLXD_API_KEY"],'),
+        "admin": (bool(config.admin.token), _TOKEN, 'set admin.token, for example "env:MLXD_ADMIN_TOKEN",'),
+        "metrics": (bool(config.admin.token), _TOKEN, "set admin.token, and admin.read_token for Prometheus,"),
     }
     for key, address in _addresses(config, document):
         guarded, guard, advice = guards[str(key[0])]
         if not guarded and not address.is_loopback:
             text = f"found {shown(str(address))}, which other machines can reach; {advice} or listen on 127.0.0.1"
-            yield Problem(key, text, (key, guard))
+            yield Problem(key, text, (key, *guard))
+
+
+def _has_keys(config: Config) -> bool:
+    return bool(config.server.api_keys or config.server.keys)
 
 
 def _any_origin_needs_keys(config: Config) -> Iterator[Problem]:
-    for anybody in {"*", "null"}.intersection(config.server.cors_origins) if not config.server.api_keys else ():
+    for anybody in {"*", "null"}.intersection(config.server.cors_origins) if not _has_keys(config) else ():
         key: Key = ("server", "cors_origins", config.server.cors_origins.index(anybody))
         text = f'found "{anybody}", so that any web page the user opens could use mlxd; set server.api_keys, or list the origins'
-        yield Problem(key, text, (key, ("server", "api_keys")))
+        yield Problem(key, text, (key, *_KEYS))
 
 
 def _read_token_restricts(config: Config) -> Iterator[Problem]:

@@ -3,16 +3,16 @@
 ``[defaults]`` has no effect of its own: what it changes is seen in the models that inherit it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Literal
 
 from mlxd.config.catalogue import entries
-from mlxd.config.fields import Reload, Table, is_secret, reload_class
+from mlxd.config.fields import NamedTable, Reload, Table, is_secret, reload_class
 from mlxd.config.keys import Key, dotted
 from mlxd.config.loader import LoadedConfig
-from mlxd.config.redact import REDACTED
+from mlxd.config.redact import hidden, redacted_table
 from mlxd.config.schema import Config
 
 Kind = Literal["changed", "added", "removed"]
@@ -20,8 +20,8 @@ Kind = Literal["changed", "added", "removed"]
 
 @dataclass(frozen=True)
 class Change:
-    """A field that changes. ``before`` and ``after`` are as written in a file, secrets redacted; ``line`` is that of the new file, if the
-    field stands there.
+    """A field that changes, or a table of an array that comes or goes. ``before`` and ``after`` are as written in a file, secrets redacted;
+    ``line`` is that of the new file, if the field stands there.
     """
 
     key: Key
@@ -88,14 +88,27 @@ def _changes(old: Table, new: Table, at: Key, source: LoadedConfig) -> Iterator[
         reload = reload_class(entry.info)
         if isinstance(before, Table) and isinstance(after, Table):
             yield from _changes(before, after, entry.key, source)
+        elif entry.is_array:
+            yield from _array_changes(before, after, entry.key, source)
         elif reload is not None:
             secret = is_secret(entry.info)
-            was, is_now = (_hidden(value) if secret else value for value in (shown_old[name], shown_new[name]))
+            was, is_now = (hidden(value) if secret else value for value in (shown_old[name], shown_new[name]))
             yield Change(entry.key, was, is_now, reload, source.provenance.get(dotted(entry.key)))
 
 
-def _hidden(value: Any) -> Any:
-    """Hides secrets, so that whether and how many are set stays visible."""
-    if isinstance(value, list):
-        return [REDACTED] * len(value)
-    return REDACTED if value else value
+def _array_changes(before: Iterable[NamedTable], after: Iterable[NamedTable], at: Key, source: LoadedConfig) -> Iterator[Change]:
+    """Yields the changes between arrays of tables, which are known by their names: their order is no change."""
+    old, new = ({table.name: table for table in tables} for tables in (before, after))
+    for name in old | new:
+        key = (*at, name)
+        if name in old and name in new:
+            yield from _changes(old[name], new[name], key, source)
+        else:
+            was, is_now = (redacted_table(tables[name]) if name in tables else None for tables in (old, new))
+            yield Change(key, was, is_now, _cost(type(old[name] if name in old else new[name])), source.provenance.get(dotted(key)))
+
+
+def _cost(kind: type[Table]) -> Reload:
+    """Returns what it costs when a whole table comes or goes: as much as the dearest of its fields."""
+    costs = {reload_class(entry.info) for entry in entries(kind)}
+    return next((cost for cost in reversed(Reload) if cost in costs), Reload.LIVE)

@@ -7,7 +7,7 @@ from pydantic import PlainSerializer
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from mlxd.config.catalogue import field_at
+from mlxd.config.catalogue import field_at, is_array_of_tables
 from mlxd.config.document import Document
 from mlxd.config.fields import Table, example, is_secret
 from mlxd.config.keys import Key
@@ -68,6 +68,8 @@ def _missing(key: Key, root: type[Table]) -> Problem:
 
 def _expected(error: ErrorDetails, info: FieldInfo | None) -> str:
     kind, context = error["type"], error.get("ctx", {})
+    if kind == "tuple_type" and info and is_array_of_tables(info):
+        return "must be an array of tables, each under a heading in double brackets"
     if kind in _TYPES:
         return _TYPES[kind]
     if kind in _BOUNDS:

@@ -22,6 +22,12 @@ class Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, validate_default=False)
 
 
+class NamedTable(Table):
+    """A table of an array of tables. It is known by its name, which no other of the array has, wherever it stands in it."""
+
+    name: str
+
+
 def setting(  # noqa: PLR0913  # one keyword for each property of a field
     default: Any,
     description: str,
@@ -53,6 +59,11 @@ def setting(  # noqa: PLR0913  # one keyword for each property of a field
 def table(kind: type[Table], description: str) -> Any:
     """Declares a sub-table with all its defaults."""
     return Field(default_factory=kind, description=description)
+
+
+def tables(description: str, *, secret: bool = False) -> Any:
+    """Declares an array of tables, which is empty by default. One that holds secrets is not shown where it is no array of tables."""
+    return Field(default=(), description=description, json_schema_extra={"secret": True} if secret else {})
 
 
 def _extra(info: FieldInfo) -> dict[str, Any]:

@@ -132,6 +132,9 @@ def _independent(found: list[Problem], known: list[Problem]) -> list[Problem]:
 
 def _provenance(config: Config, document: Document) -> dict[str, int]:
     lines = {key: line for key, line in document.lines.items() if not any(isinstance(part, int) for part in key)}
+    for position, table in enumerate(config.server.keys):  # known by their names, wherever they stand
+        at: Key = ("server", "keys", position)
+        lines |= {("server", "keys", table.name, *key[3:]): line for key, line in document.lines.items() if key[:3] == at and len(key) <= 4}
     defaults = {key[1:]: line for key, line in lines.items() if key[0] == "defaults" and len(key) > 1}
     inherited = {("models", name, *key): line for name in config.models for key, line in defaults.items()}
     return {dotted(key): line for key, line in (inherited | lines).items()}

@@ -4,13 +4,14 @@
 cannot tell (``checks.py``) and merges ``[defaults]`` into each model before validation.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, Strict
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from mlxd.config.address import DEFAULT_ADMIN, default_admin_address, parse_address
-from mlxd.config.fields import Reload, Table, setting, table
+from mlxd.config.fields import Reload, Table, setting, table, tables
+from mlxd.config.key_table import KeyTable
 from mlxd.config.source import Source
 from mlxd.config.units import Duration, MemoryShare, Share, Size
 from mlxd.config.values import (
@@ -44,10 +45,12 @@ class ServerTable(Table):
     )
     api_keys: Texts = setting(
         (),
-        'Bearer tokens that may use inference: "env:NAME", "file:PATH" or the key itself. Empty: open, on loopback and unix sockets only.',
+        'Keys that may use inference, without names and limits: "env:NAME", "file:PATH" or the key itself. With server.keys empty too: '
+        "open, on loopback and unix sockets only.",
         reload=Reload.LIVE,
         secret=True,
     )
+    keys: Annotated[tuple[KeyTable, ...], Strict(strict=False)] = tables("Keys with names, limits and rights of their own.", secret=True)
     allowed_hosts: Hosts = setting(
         (),
         "Host names accepted in the Host header beside loopback names and the listen address (guards against DNS rebinding): a container's "

@@ -76,7 +76,7 @@ def resolve_secrets(root: type[Table], values: dict[str, Any], source: SecretSou
         name = entry.key[-1]
         if isinstance(parent[name], list):
             parent[name] = [_resolved((*entry.key, at), item, source, problems) for at, item in enumerate(parent[name])]
-        elif parent[name] != "":
+        elif parent[name] != "" or entry.info.is_required():  # an optional one that is empty is none
             parent[name] = _resolved(entry.key, parent[name], source, problems)
     return problems
 

@@ -54,8 +54,9 @@ def validate(kind: type[T], values: dict[str, Any], document: Document, *, root:
 
 def mend(root: type[Table], values: dict[str, Any], key: Key, at: Key = ()) -> None:
     """Takes the field out, so that its default holds; puts an example in where it has none."""
-    first_item = next((place for place, part in enumerate(key) if isinstance(part, int)), len(key))
-    field = key[:first_item]
+    field = key
+    while field and isinstance(field[-1], int):  # an item of an array goes with all of it
+        field = field[:-1]
     parent = _parent(values, field[len(at) :])
     info = field_at(root, field)
     if parent is None:
@@ -77,5 +78,8 @@ def _reserved_keys(values: dict[str, Any], root: type[Table], at: Key) -> list[P
 def _parent(values: dict[str, Any], key: Key) -> dict[Any, Any] | None:
     table: Any = values
     for part in key[:-1]:
-        table = table.get(part) if isinstance(table, dict) else None
+        if isinstance(table, list) and isinstance(part, int) and part < len(table):
+            table = table[part]
+        else:
+            table = table.get(part) if isinstance(table, dict) else None
     return table if isinstance(table, dict) else None

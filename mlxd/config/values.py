@@ -69,6 +69,19 @@ def _check_service_name(value: str) -> str:
     return value
 
 
+def _check_key_name(value: str) -> str:
+    if not re.fullmatch(KEY_NAME_PATTERN, value):
+        raise ValueError('must be a name of at most 64 letters, digits and ". _ -", with a letter or digit at the beginning')
+    return value
+
+
+def _check_model_pattern(value: str) -> str:
+    if len(value) > 128 or not re.fullmatch(r"[A-Za-z0-9*][A-Za-z0-9._:/*-]*", value):
+        raise ValueError('must be a model\'s id or alias, or a pattern in which "*" stands for any text, such as "qwen*"')
+    return value
+
+
+KEY_NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._:-]*(/[A-Za-z0-9][A-Za-z0-9._:-]*)*"
 
 _Array = Strict(strict=False)  # TOML arrays arrive as lists; their items stay strict
@@ -87,6 +100,8 @@ Hosts = Annotated[tuple[Annotated[str, AfterValidator(_check_host)], ...], _Arra
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_check_origin)], ...], _Array]
 Names = Annotated[tuple[ModelName, ...], _Array]
 LinePrefixes = Annotated[tuple[Annotated[str, AfterValidator(_check_line_prefix)], ...], _Array]
+KeyName = Annotated[str, AfterValidator(_check_key_name), WithJsonSchema({"type": "string", "pattern": f"^{KEY_NAME_PATTERN}$"})]
+ModelPatterns = Annotated[tuple[Annotated[str, AfterValidator(_check_model_pattern)], ...], _Array]
 Endpoint = Annotated[str, AfterValidator(_check_endpoint)]
 ServiceName = Annotated[str, AfterValidator(_check_service_name)]
 
@@ -94,6 +109,7 @@ UnknownFields = Literal["refuse", "ignore"]
 
 MOST = 1_000_000  # no count needs more; larger ones are mistakes
 MOST_TOKENS = 2**31 - 1
+MOST_PRIORITY = 100  # and as far below 0
 LEAST_REPETITION_PENALTY = 0.01  # a logit is divided by it, and must stay a number in every type
 
 

@@ -28,6 +28,7 @@ class LiveRequest:
     model: str
     streamed: bool
     stop: Callable[[MlxdError], None]
+    key: str = "anonymous"  # the name of the key it was asked by
     arrived: float = field(default_factory=time.time)  # Unix time
     stage: Stage = Stage.LOADING
     usage: Callable[[], Usage | None] = lambda: None  # so far; None before it runs

@@ -27,10 +27,11 @@ class Phase:
 
 @dataclass(frozen=True, kw_only=True)
 class Caller:
-    """The place where a request came in, and the trace it is part of."""
+    """The place where a request came in, the name of the key it was asked by, and the trace it is part of."""
 
     address: str | None = None  # of the listener: an IP address, or the path of a socket
     port: int | None = None
+    key: str = "anonymous"  # the name of the key it was asked by
     trace_context: Mapping[str, str] = field(default_factory=dict)  # the W3C headers: traceparent, tracestate
 
 

@@ -9,6 +9,8 @@ from mlxd.errors import ForbiddenError
 _ALLOWED_ORIGIN = web.RequestKey("mlxd.allowed_origin", str)
 _HEADER_LIST = re.compile(r"[A-Za-z0-9-]+(\s*,\s*[A-Za-z0-9-]+)*")
 _PREFLIGHT_MAX_AGE = "600"  # seconds
+_OF_LIMITS = [f"x-ratelimit-{what}-{of}" for of in ("requests", "tokens") for what in ("limit", "remaining", "reset")]
+_EXPOSED = ", ".join(["x-request-id", "x-mlxd-cache", "retry-after", *_OF_LIMITS])
 
 
 def check_origin(request: web.Request, allowed: tuple[str, ...]) -> None:
@@ -47,5 +49,5 @@ async def add_cors_headers(request: web.Request, response: web.StreamResponse) -
     origin = request.get(_ALLOWED_ORIGIN)
     if origin is not None:
         response.headers["Access-Control-Allow-Origin"] = origin
-        response.headers["Access-Control-Expose-Headers"] = "x-request-id, x-mlxd-cache, retry-after"
+        response.headers["Access-Control-Expose-Headers"] = _EXPOSED
         response.headers["Vary"] = "Origin"

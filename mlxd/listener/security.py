@@ -5,13 +5,12 @@
 2. ``Host`` on an allow-list, against DNS rebinding (TCP only: no browser reaches a unix socket).
 3. ``Origin``, where present, on its own list (``cors.py``); CORS preflights end here.
 4. A body has a JSON content type (or TOML's, for configurations), which no HTML form can send, and a content coding that is understood.
-5. A bearer token, where tokens are configured. Health checks need none: they say nothing about models or configuration.
+5. A bearer token, where tokens are configured; where inference is asked for, ``x-api-key`` will do. Health checks need none: they say
+   nothing about models or configuration.
 
 The rules are asked for anew at each request, so that a reload takes effect on the next one.
 """
 
-import hashlib
-import hmac
 import ipaddress
 import re
 from collections.abc import Callable, Iterable
@@ -22,9 +21,11 @@ from aiohttp import HttpVersion11, web
 from aiohttp.typedefs import Handler, Middleware
 
 from mlxd.config.address import Address, TcpAddress
+from mlxd.config.principal import ANONYMOUS, API_KEYS, Principal
 from mlxd.config.schema import AdminTable, MetricsTable, ServerTable
 from mlxd.errors import ForbiddenError, UnauthorizedError, UnsupportedMediaTypeError
 from mlxd.listener.cors import check_origin, preflight_response
+from mlxd.listener.credentials import Credential, holder_of, shown_secrets
 from mlxd.listener.encoding import check_encoding
 from mlxd.listener.framing import check_framing
 
@@ -43,6 +44,15 @@ class Role(StrEnum):
 
 
 ROLE = web.RequestKey("mlxd.role", Role)
+PRINCIPAL = web.RequestKey("mlxd.principal", Principal)  # who asks, as the inference listener knows them
+
+
+@dataclass(frozen=True)
+class Grant:
+    """What the request's token allows, and whose it is."""
+
+    role: Role
+    holder: Principal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,14 +64,27 @@ class SecurityRules:
     hosts: frozenset[str] = frozenset()  # beside loopback names and the address a connection came in by
     origins: tuple[str, ...] = ()
     tokens: tuple[str, ...] = ()
+    keys: tuple[Credential, ...] = ()  # as ``tokens``, of holders with names
+    takes_api_key_header: bool = False
     read_tokens: tuple[str, ...] = ()  # may GET and HEAD
     reading_paths: frozenset[str] = frozenset()  # and call these, by whatever method
     content_types: frozenset[str] = _JSON
 
+    @property
+    def is_open(self) -> bool:
+        """Tells whether no token is asked for."""
+        return not (self.tokens or self.keys or self.read_tokens)
+
 
 def inference_rules(server: ServerTable) -> SecurityRules:
     """Returns the rules of ``[server]``, whose secrets are resolved already."""
-    return SecurityRules(hosts=_hosts(server.listen, server.allowed_hosts), origins=server.cors_origins, tokens=server.api_keys)
+    return SecurityRules(
+        hosts=_hosts(server.listen, server.allowed_hosts),
+        origins=server.cors_origins,
+        tokens=server.api_keys,
+        keys=tuple(Credential.of(table.key, Principal.of(table)) for table in server.keys),
+        takes_api_key_header=True,
+    )
 
 
 def admin_rules(admin: AdminTable, *, content_types: frozenset[str] = _JSON, reading_paths: frozenset[str] = frozenset()) -> SecurityRules:
@@ -97,7 +120,8 @@ def security_middleware(rules: Callable[[], SecurityRules]) -> Middleware:
             return preflight
         _check_content_type(request, now.content_types)
         check_encoding(request)
-        request[ROLE] = _check_token(request, now)
+        granted = _check_token(request, now)
+        request[ROLE], request[PRINCIPAL] = granted.role, granted.holder
         return await handler(request)
 
     return middleware
@@ -139,24 +163,23 @@ def _check_content_type(request: web.Request, allowed: frozenset[str]) -> None:
         raise UnsupportedMediaTypeError("the body must be UTF-8")
 
 
-def _check_token(request: web.Request, rules: SecurityRules) -> Role:
+def _check_token(request: web.Request, rules: SecurityRules) -> Grant:
     if request.path in OPEN_PATHS and request.method in _READING:
-        return Role.OPEN
-    if not (rules.tokens or rules.read_tokens):
+        return Grant(Role.OPEN, ANONYMOUS)
+    if rules.is_open:
         if not _is_from_here(request):
             raise ForbiddenError("without a token this answers its own machine only")
-        return Role.OPEN
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
-        raise UnauthorizedError('a token is required: send the header "Authorization: Bearer TOKEN"')
-    full, read = _is_one_of(token.strip(), rules.tokens), _is_one_of(token.strip(), rules.read_tokens)
-    if full:
-        return Role.FULL
-    if not read:
+        return Grant(Role.OPEN, ANONYMOUS)
+    shown = shown_secrets(request, api_key_header=rules.takes_api_key_header)
+    full = holder_of(shown, [*rules.keys, *(Credential.of(token, API_KEYS) for token in rules.tokens)])
+    read = holder_of(shown, [Credential.of(token, API_KEYS) for token in rules.read_tokens])
+    if full is not None:
+        return Grant(Role.FULL, full)
+    if read is None:
         raise UnauthorizedError("the token is not valid")
     if request.method not in _READING and request.path not in rules.reading_paths:
         raise ForbiddenError("the token may read, and change nothing; use the full token")
-    return Role.READ
+    return Grant(Role.READ, read)
 
 
 def _is_from_here(request: web.Request) -> bool:
@@ -165,16 +188,6 @@ def _is_from_here(request: web.Request) -> bool:
     """
     local = request.transport.get_extra_info("sockname") if request.transport else None
     return not isinstance(local, tuple) or _is_loopback(local[0])
-
-
-def _is_one_of(token: str, known: Iterable[str]) -> bool:
-    """Tells whether the token is known, in a time that does not depend on which one, how much of it, or whether any matches."""
-    digest = _digest(token)
-    return sum([hmac.compare_digest(digest, _digest(one)) for one in known]) > 0
-
-
-def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
 
 
 def _hosts(listen: Iterable[Address], allowed: Iterable[str]) -> frozenset[str]:

@@ -32,10 +32,12 @@ from mlxd.errors import (
     ModelDrainedError,
     ModelFailedError,
     ModelLoadingError,
+    ModelNotAllowedError,
     ModelNotFoundError,
     NotFiniteError,
     NotFoundError,
     QueueFullError,
+    RateLimitError,
     RequestCancelledError,
     RequestTimeoutError,
     ShuttingDownError,
@@ -47,6 +49,7 @@ from mlxd.errors import (
     WorkerLostError,
 )
 from mlxd.observability.harmless import harmless
+from mlxd.observability.key_metrics import Holdings, KeyMetrics
 from mlxd.observability.log_counters import LogCounters
 from mlxd.observability.memory_gauges import MemoryGauges
 from mlxd.observability.model_gauges import ModelGauges
@@ -101,6 +104,8 @@ _REFUSED_BY_LISTENER = tuple(
         InvalidRequestError,
         UnauthorizedError,
         ForbiddenError,
+        ModelNotAllowedError,
+        RateLimitError,
         NotFoundError,
         ModelNotFoundError,
         MethodNotAllowedError,
@@ -119,9 +124,16 @@ class Metrics:
     ``_unknown``. Ids are never forgotten, for counters must not vanish.
     """
 
-    def __init__(self, statuses: Callable[[], Iterable[ModelStatus]], ledger: Ledger, *, read_pressure: ReadPressure | None = None) -> None:
-        """Builds the metrics. ``statuses`` and ``read_pressure`` (default: of this machine) are called at each scrape and must not block;
-        ``ledger`` is read then.
+    def __init__(
+        self,
+        statuses: Callable[[], Iterable[ModelStatus]],
+        ledger: Ledger,
+        *,
+        holdings: Holdings = tuple,
+        read_pressure: ReadPressure | None = None,
+    ) -> None:
+        """Builds the metrics. ``statuses``, ``holdings`` of keys and ``read_pressure`` (default: of this machine) are called at each scrape
+        and must not block; ``ledger`` is read then.
         """
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series beside each, which no query here uses
         self.registry = CollectorRegistry()
@@ -132,6 +144,7 @@ class Metrics:
         self._define_daemon()
         self.registry.register(MemoryGauges(ledger, read_pressure or pressure_reader()))
         self.registry.register(ModelGauges(statuses))
+        self.registry.register(KeyMetrics(holdings))
         self.registry.register(LogCounters())
         self.registry.register(process_collector())
         self.vllm = VllmMetrics(self._under_vllm_names(), statuses)

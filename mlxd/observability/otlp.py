@@ -103,6 +103,7 @@ def _request_attributes(record: RequestRecord) -> Iterator[tuple[str, AttributeV
     yield "gen_ai.provider.name", _PROVIDER
     yield "gen_ai.request.stream", record.streamed
     yield "mlxd.request_id", record.request_id
+    yield "mlxd.key", record.caller.key  # its name
     optional: dict[str, AttributeValue | None] = {
         "gen_ai.request.model": record.requested_model,
         "gen_ai.request.max_tokens": record.max_tokens,

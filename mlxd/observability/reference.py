@@ -9,7 +9,9 @@ from collections.abc import Iterable, Iterator
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 
+from mlxd.config.principal import ANONYMOUS
 from mlxd.config.schema import ModelTable
+from mlxd.control.keys.key_uses import KeyUses
 from mlxd.control.ledger import Ledger
 from mlxd.control.memory_pressure import PressureLevel
 from mlxd.control.model.status import ModelStatus
@@ -32,9 +34,10 @@ $ curl --unix-socket ~/.mlxd/admin.sock http://mlxd/metrics
 ```
 
 `model` is always a configured id, never an alias; what cannot be counted for one (a wrong path, a model that nobody configured) counts for
-`_unknown`. No label ever has a user, a prompt, a request's id or an address. The series of a configured model are there, at 0, from the
+`_unknown`. `key` is the name of one of `server.keys`, `api_keys` for those without names, or `anonymous` where there are none, and never a
+key. No label ever has a user, a prompt, a request's id or an address. The series of a configured model or key are there, at 0, from the
 start, so that the first event is an increase. When a worker is restarted the counters go on. When a model is unloaded or removed its
-gauges go, and its counters stay.
+gauges go, and its counters stay; the series of a key go with it.
 
 Nothing is a ratio: divide. What they are made for:
 
@@ -43,6 +46,7 @@ Nothing is a ratio: divide. What they are made for:
 | time to the first token, 95th percentile | `histogram_quantile(0.95, sum by (le) (rate(mlxd_time_to_first_token_seconds_bucket[5m])))` |
 | generated tokens per second | `sum by (model) (rate(mlxd_generation_tokens_total[5m]))` |
 | hit rate of the prefix cache | `sum(rate(mlxd_prompt_tokens_total{source="cached"}[5m])) / sum(rate(mlxd_prompt_tokens_total[5m]))` |
+| tokens generated for whom | `sum by (key) (rate(mlxd_key_generation_tokens_total[5m]))` |
 | requests that failed, of all | `sum(rate(mlxd_requests_total{outcome="error"}[5m])) / sum(rate(mlxd_requests_total[5m]))` |
 
 Dashboards are in [grafana/](../grafana), alerts and recording rules in [deploy/prometheus/](../deploy/prometheus), and what to do when an
@@ -59,7 +63,7 @@ is, and gateways that route by load; in Prometheus' text format only. `engine` i
 whether or not they were found in the cache, as in vLLM. `vllm:time_per_output_token_seconds` and `vllm:gpu_cache_usage_perc` are older
 names of `vllm:inter_token_latency_seconds` and `vllm:kv_cache_usage_perc`, for dashboards that still use them.
 """
-_FREE = {"hash", "version", "mlx", "mlx_lm", "runner", "fallback", "engine"}  # labels whose values are no closed set
+_FREE = {"hash", "version", "mlx", "mlx_lm", "runner", "fallback", "engine", "key"}  # labels whose values are no closed set
 
 
 def reference() -> str:
@@ -84,7 +88,8 @@ def reference() -> str:
 
 
 def _example() -> Metrics:
-    metrics = Metrics(lambda: [_loaded_model()], Ledger(0), read_pressure=lambda: PressureLevel.NORMAL)
+    holdings = KeyUses(lambda: [ANONYMOUS]).current
+    metrics = Metrics(lambda: [_loaded_model()], Ledger(0), holdings=holdings, read_pressure=lambda: PressureLevel.NORMAL)
     metrics.add_models(["NAME"])
     metrics.config_loaded("")
     return metrics

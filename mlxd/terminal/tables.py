@@ -11,7 +11,7 @@ from rich.text import Text
 from mlxd.quantities import size
 from mlxd.terminal.values import NOTHING, ago, counted, printable
 
-_TEXTS = ("MODEL", "REQUEST", "STAGE")  # columns of words; the others are of numbers
+_TEXTS = ("MODEL", "REQUEST", "KEY", "STAGE")  # columns of words; the others are of numbers
 
 
 def render_memory(memory: Mapping[str, Any]) -> RenderableType:
@@ -37,11 +37,17 @@ def render_requests(answer: Mapping[str, Any]) -> RenderableType:
     requests = answer["requests"]
     if not requests:
         return Text(f"{printable(answer['model'])} has no requests")
-    table, now = _table("REQUEST", "STAGE", "AGE", "IN", "CACHED", "OUT"), datetime.now(UTC)
+    keys = ["KEY"] if has_keys(requests) else []
+    table, now = _table("REQUEST", *keys, "STAGE", "AGE", "IN", "CACHED", "OUT"), datetime.now(UTC)
     for one in requests:
         counts = (NOTHING if one[key] is None else str(one[key]) for key in ("prompt_tokens", "cached_tokens", "completion_tokens"))
-        table.add_row(_text(one["id"]), _text(one["stage"]), ago(one["arrived"], now), *counts)
+        table.add_row(_text(one["id"]), *(_text(one["key"]) for _ in keys), _text(one["stage"]), ago(one["arrived"], now), *counts)
     return table
+
+
+def has_keys(requests: Sequence[Mapping[str, Any]]) -> bool:
+    """Tells whether any of them was asked by a key, so that it is worth showing by which."""
+    return any(one["key"] != "anonymous" for one in requests)
 
 
 def render_evictions(evicted: Sequence[Mapping[str, Any]]) -> RenderableType:

@@ -96,7 +96,8 @@ class Generate(_Message, frozen=True, kw_only=True):
     max_tokens: int | None  # None: up to the end of the context; 0: the prompt is computed, and nothing said but its echo
     stopping: Stopping = Stopping()
     output: OutputSpec = OutputSpec()
-    priority: int = 0  # lower goes first
+    priority: int | None = None  # lower goes first; None: nobody asked, and it is 0
+    salt: str = ""  # of those with whom it shares what the prefix cache has; empty: with all who have none
     behind: int = 0  # jobs of the same HTTP request that come right behind this one: it is refused unless there is room for them, too
 
 

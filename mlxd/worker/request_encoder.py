@@ -42,7 +42,7 @@ class RequestEncoder:
         """
         self._check(generate.sampling.logit_bias, "logit_bias")
         self._check(generate.stopping.token_ids, "stop_token_ids")
-        prompt = self._encoded(generate)
+        prompt = _salted(self._encoded(generate), generate.salt)
         output = generate.output
         return EngineRequest(
             generate.id,
@@ -52,7 +52,7 @@ class RequestEncoder:
             stopping=generate.stopping,
             logprobs=output.logprobs,
             prompt_logprobs=output.echo and output.logprobs is not None,
-            priority=generate.priority,
+            priority=generate.priority or 0,
             arrived=arrived,
         )
 
@@ -96,3 +96,8 @@ class RequestEncoder:
         for token in tokens:
             if not 0 <= token < size:
                 raise InvalidRequestError(f"token {token} of {field} is outside the vocabulary of {size}", param=field)
+
+
+def _salted(prompt: EncodedPrompt, salt: str) -> EncodedPrompt:
+    """Returns the prompt with a root that only those of the same salt have."""
+    return msgspec.structs.replace(prompt, root=msgspec.structs.replace(prompt.root, salt=salt)) if salt else prompt

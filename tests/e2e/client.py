@@ -27,11 +27,11 @@ def send(daemon, body):
 
 
 @contextmanager
-def stream(daemon, body, path="/v1/completions"):
+def stream(daemon, body, path="/v1/completions", headers=None):
     """An open stream; iterate it for the data of its events. Leaving it closes the connection."""
     connection = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=PATIENCE)
     try:
-        connection.request("POST", path, json.dumps(body | {"stream": True}), {"Content-Type": "application/json"})
+        connection.request("POST", path, json.dumps(body | {"stream": True}), {"Content-Type": "application/json"} | (headers or {}))
         answer = connection.getresponse()
         assert answer.status == 200, answer.read()
         yield Stream(answer)

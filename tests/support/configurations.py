@@ -55,6 +55,14 @@ TOP_TABLES = {
     },
     "memory": {"limit": _shares},
 }
+KEY_FIELDS = {
+    "models": st.lists(st.sampled_from(["*", "qwen*", "a*b"]), max_size=2),
+    "max_concurrent": _counts,
+    "requests_per_minute": _counts,
+    "tokens_per_minute": _counts,
+    "priority": st.sampled_from([0, -3, 7]),
+    "cache_salt": st.sampled_from(["own", "shared"]),
+}
 MODEL_TABLES = {
     "batching": {
         "max_queue": _counts,
@@ -151,9 +159,17 @@ def _top_table(draw, name, fields):
     table = draw(_some_of(fields))
     if name in ("server", "admin", "metrics"):
         table |= draw(_some_of({"listen": _addresses}))
+    if name == "server":
+        table |= draw(_some_of({"keys": st.lists(_named_key(), max_size=3)}))
     if name == "admin":
         table |= draw(st.sampled_from([{}, {"token": f"{SECRET}-admin"}, {"token": f"{SECRET}-new", "read_token": f"{SECRET}-read"}]))
     return table
+
+
+@st.composite
+def _named_key(draw):
+    name = draw(st.sampled_from(["agents", "people", "b.c"]))
+    return {"name": name, "key": f"{SECRET}-of-{name}-{draw(st.integers(0, 1))}"} | draw(_some_of(KEY_FIELDS))
 
 
 @st.composite
@@ -178,7 +194,9 @@ def _some_of(fields):
 
 
 def _consistent(document):
-    """Without the addresses and aliases that stand somewhere else already."""
+    """Without the addresses, aliases and names that stand somewhere else already."""
+    if "keys" in document["server"]:
+        document["server"]["keys"] = list({table["name"]: table for table in document["server"]["keys"]}.values())
     taken = set()
     for role in ("server", "admin", "metrics"):
         listen = document[role].pop("listen", [])

@@ -3,7 +3,9 @@
 import asyncio
 
 from mlxd.admin.keys import AdminSources, DaemonFacts, ListenerFacts, MemoryFacts, RunningConfig
+from mlxd.config.principal import ANONYMOUS
 from mlxd.config.schema import ModelTable
+from mlxd.control.keys.key_uses import KeyUses
 from mlxd.control.ledger import Ledger
 from mlxd.control.live_requests import LiveRequests
 from mlxd.control.model.status import ModelStatus
@@ -132,6 +134,8 @@ class FakeDaemon:
     def __init__(self, *statuses):
         self.models = FakeModels(*statuses)
         self.requests = LiveRequests()
+        self.holders = [ANONYMOUS]
+        self.key_uses = KeyUses(lambda: self.holders)
         self.operations = Operations()
         self.reloads = FakeReloads()
         self.draining = False
@@ -158,6 +162,7 @@ class FakeDaemon:
         return AdminSources(
             models=self.models,
             requests=self.requests,
+            holdings=self.key_uses.current,
             operations=self.operations,
             reloads=self.reloads,
             config=lambda: RunningConfig(

@@ -25,6 +25,7 @@ from mlxd.admin.answers.daemon import (
     Status,
 )
 from mlxd.admin.answers.document import ErrorAnswer, ErrorBody, timestamp
+from mlxd.admin.answers.holders import ApiKey, ApiKeyList, KeyLimits, KeyTokens
 from mlxd.admin.answers.models import (
     Blocks,
     Cache,
@@ -45,6 +46,8 @@ from mlxd.admin.answers.operations import Eviction, EvictionList, Operation, Ope
 from mlxd.admin.answers.requests import Cancelled, Request, RequestList
 
 __all__ = [
+    "ApiKey",
+    "ApiKeyList",
     "Blocks",
     "Cache",
     "CacheShareChange",
@@ -59,6 +62,8 @@ __all__ = [
     "Facts",
     "FieldChange",
     "Histogram",
+    "KeyLimits",
+    "KeyTokens",
     "ListenerAction",
     "ListenerState",
     "Live",

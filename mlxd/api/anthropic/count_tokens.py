@@ -12,7 +12,8 @@ from mlxd.api.bodies import model_name, read_json_body
 from mlxd.api.caller import caller
 from mlxd.api.deadline import Deadline
 from mlxd.api.fields.validation import lenient
-from mlxd.api.keys import CONFIG, MODEL, MODELS, TELEMETRY, TRACER, ReadyModel
+from mlxd.api.keys import CONFIG, MODEL, TELEMETRY, TRACER, ReadyModel
+from mlxd.api.permitted_models import models_of
 from mlxd.api.trace import RequestTrace
 from mlxd.api.volatile import without_volatile
 from mlxd.config.schema import ServerTable
@@ -32,8 +33,9 @@ async def count_tokens(request: web.Request) -> web.Response:
         async with Deadline(config.server.request_timeout).guard():
             body = await read_json_body(request)
             trace.requested_model = model_name(body.document)
-            request[MODEL] = trace.model = request.app[MODELS].resolve(trace.requested_model)
-            model = await request.app[MODELS].ensure_ready(trace.model)
+            models = models_of(request)
+            request[MODEL] = trace.model = models.resolve(trace.requested_model)
+            model = await models.ensure_ready(trace.model)
             prompt = await aside(body.size, _prompt, body.document, model, config.server)
             found = await model.client.tokenize(prompt)
     return web.Response(body=msgspec.json.encode({"input_tokens": len(found.tokens)}), content_type="application/json")

@@ -11,12 +11,11 @@ from mlxd.api.fields.abilities import Need, check_abilities
 from mlxd.api.fields.sampling import SamplingFields, Whole
 from mlxd.api.jobs import Jobs, fanned_out
 from mlxd.api.keys import ReadyModel
+from mlxd.config.values import MOST_PRIORITY
 from mlxd.types import Ability, Stopping
 from mlxd.wire.messages import Generate
 from mlxd.wire.output_spec import Constraint, OutputSpec
 from mlxd.wire.prompts import Prompt
-
-_MOST_PRIORITY = 100
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class GenerationFields(SamplingFields):
 
     model: str
     # lower goes first, as in vLLM
-    priority: Annotated[int, Whole, Field(ge=-_MOST_PRIORITY, le=_MOST_PRIORITY)] | None = None
+    priority: Annotated[int, Whole, Field(ge=-MOST_PRIORITY, le=MOST_PRIORITY)] | None = None
 
     _ignored: list[str] = PrivateAttr(default_factory=list)
 
@@ -91,7 +90,7 @@ class GenerationFields(SamplingFields):
             max_tokens=max_tokens,
             stopping=self.stopping(vocab_size),
             output=self.output(model),
-            priority=self.priority or 0,
+            priority=self.priority,
         )
         return fanned_out(job, prompts, self.choices)
 

@@ -7,21 +7,24 @@ from typing import Any
 
 from aiohttp import web
 
-from mlxd.api.keys import MODEL, MODELS
+from mlxd.api.keys import MODEL
+from mlxd.api.permitted_models import models_of
 from mlxd.control.model.status import ModelStatus
 from mlxd.types import Ability, ReasoningShape, ToolShape
 from mlxd.wire.messages import Ready
 
 
 async def list_models(request: web.Request) -> web.Response:
-    """Answers with all configured models and their aliases, loaded or not, in the file's order."""
-    listed = [_body(status, name) for status in request.app[MODELS].statuses() for name in (status.name, *status.config.aliases)]
+    """Answers with all configured models that the key may ask for and their aliases, loaded or not, in the file's order."""
+    listed = [_body(status, name) for status in models_of(request).statuses() for name in (status.name, *status.config.aliases)]
     return web.json_response({"object": "list", "data": listed})
 
 
 async def show_model(request: web.Request) -> web.Response:
-    """Answers with one model by its id or an alias; both may contain "/". Raises ``ModelNotFoundError``."""
-    models = request.app[MODELS]
+    """Answers with one model by its id or an alias; both may contain "/". Raises ``ModelNotFoundError`` or
+    ``ModelNotAllowedError``.
+    """
+    models = models_of(request)
     request[MODEL] = name = models.resolve(request.match_info["id"])
     return web.json_response(_body(models.status(name), name))
 

@@ -13,9 +13,10 @@ from pydantic import Field
 from mlxd.api.bodies import read_json_body
 from mlxd.api.deadline import Deadline
 from mlxd.api.fields.validation import Strict, validated
-from mlxd.api.keys import CONFIG, MODEL, MODELS, ReadyModel
+from mlxd.api.keys import CONFIG, MODEL, ReadyModel
 from mlxd.api.openai.chat import chat_request
 from mlxd.api.openai.stopping import TokenId
+from mlxd.api.permitted_models import models_of
 from mlxd.api.volatile import without_volatile
 from mlxd.config.values import UnknownFields
 from mlxd.errors import InvalidRequestError
@@ -151,7 +152,7 @@ async def _first_token(model: ReadyModel) -> str | None:
 
 async def _model(request: web.Request, body: Mapping[str, Any]) -> ReadyModel:
     """Returns the model that is named; where none is, the only one there is, for llama.cpp's clients name none."""
-    models, name = request.app[MODELS], body.get("model")
+    models, name = models_of(request), body.get("model")
     configured = [status.name for status in models.statuses()]
     if name is None and len(configured) == 1:
         name = configured[0]

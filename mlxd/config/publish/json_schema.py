@@ -76,7 +76,7 @@ def _properties(kind: type[Table], properties: dict[str, Any]) -> dict[str, Any]
 def _property(field: dict[str, Any], info: Any, default: Any) -> dict[str, Any]:
     reload = reload_class(info)
     if reload is None:
-        return field  # a table
+        return _without(field, "title", "default", "secret")  # a table, or an array of tables
     parts = [info.description, _RELOAD[reload]]
     kept = _without(field, *_REPLACED)
     if example(info) is not None:

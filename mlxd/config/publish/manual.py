@@ -13,7 +13,7 @@ from mlxd.config.fields import Reload, Table, example, is_not_yet_available, is_
 from mlxd.config.keys import Key, dotted
 from mlxd.config.schema import Config
 from mlxd.config.units import DURATION_PATTERN, SHARE_PATTERN, SIZE_PATTERN
-from mlxd.config.values import NAME_PATTERN
+from mlxd.config.values import KEY_NAME_PATTERN, NAME_PATTERN
 
 _HEAD = """\
 # The configuration
@@ -93,6 +93,7 @@ _PATTERNS = {
     SIZE_PATTERN: "[size](#sizes)",
     SHARE_PATTERN: "[share](#shares-of-memory)",
     f"^{NAME_PATTERN}$": "[name](#names)",
+    f"^{KEY_NAME_PATTERN}$": "letters, digits and `. _ -`, at most 64",
 }
 
 
@@ -109,15 +110,17 @@ def _tables(found: Iterable[Entry]) -> Iterable[str]:
             continue
         key = (*entry.key, _NAME) if entry.is_map else entry.key
         if any(below.kind is None for below in entries(entry.kind)):
-            yield _section(entry.kind, key)
-        if not entry.is_map:
+            yield _section(entry.kind, key, f"[[{dotted(key)}]]" if entry.is_array else f"[{dotted(key)}]")
+        if not entry.is_several:
             yield from _tables(entries(entry.kind, key))
 
 
-def _section(kind: type[Table], key: Key) -> str:
-    text = f"\n### [{dotted(key)}]\n\n{_summary(kind)}\n"
+def _section(kind: type[Table], key: Key, heading: str) -> str:
+    text = f"\n### {heading}\n\n{_summary(kind)}\n"
     if key[0] == "defaults":
         text += f"For one model: `[models.{_NAME}.{key[-1]}]`.\n"
+    if heading.startswith("[["):
+        text += "There may be any number of them, each under a heading of its own.\n"
     if key[0] == "models":
         inherited = ", ".join(f"[`{below.key[-1]}`](#defaults{below.key[-1]})" for below in entries(kind) if below.kind)
         text += f"Each of its tables {inherited} overrides that of `[defaults]`, key by key.\n"

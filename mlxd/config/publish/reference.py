@@ -33,6 +33,8 @@ def _table(entry: Entry) -> str:
     if entry.kind is None:
         return ""
     key: Key = tuple(_MODEL if part == ANY_NAME else part for part in ((*entry.key, ANY_NAME) if entry.is_map else entry.key))
+    if entry.is_array:
+        return _array(entry.kind, key)
     fields = [below for below in entries(entry.kind, key) if below.kind is None]
     tables = [below for below in entries(entry.kind, key) if below.kind is not None]
     text = f"\n{_comment(_summary(entry.kind))}[{dotted(key)}]\n"
@@ -45,6 +47,13 @@ def _table(entry: Entry) -> str:
             + _comment(f"Every table of [defaults] ({names}) may follow, for this model only, such as [{dotted(key)}.sampling].")
         )
     return text + "".join(_table(below) for below in tables)
+
+
+def _array(kind: type[Table], key: Key) -> str:
+    """Returns one table of an array, all of it commented out: by default there is none."""
+    fields = "".join(_field(field, kind) for field in entries(kind, key))
+    commented = "".join(line if line.startswith("#") else f"# {line}" for line in fields.splitlines(keepends=True))
+    return f"\n{_comment(_summary(kind) + ' There may be any number.')}# [[{dotted(key)}]]\n{commented}"
 
 
 def _summary(kind: type[Table]) -> str:

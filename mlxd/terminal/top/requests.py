@@ -6,6 +6,7 @@ from typing import Any
 from rich.text import Text
 
 from mlxd.terminal.ranked_table import Column, lines
+from mlxd.terminal.tables import has_keys
 from mlxd.terminal.top.frame import Frame
 from mlxd.terminal.top.line import line, titled
 from mlxd.terminal.values import NOTHING, ago, on_one_line, per_second
@@ -35,5 +36,6 @@ def _columns(frame: Frame, shown: Sequence[Mapping[str, Any]]) -> list[Column]:
         Column("CACHED", tokens("cached_tokens"), rank=1),
         Column("OUT", tokens("completion_tokens")),
         Column("TOK/S", [Text(per_second(frame.history.request_rate(one["id"])), "bold") for one in shown]),
+        *([Column("KEY", [Text(on_one_line(one["key"])) for one in shown], rank=3, justify="left")] if has_keys(shown) else []),
         Column("ENDPOINT", [Text(on_one_line(one["endpoint"])) for one in shown], rank=2, justify="left"),
     ]

@@ -43,6 +43,7 @@ async def test_the_list_says_how_far_each_is(live, admin):
         "id": "chatcmpl-1",
         "request_id": "req-chatcmpl-1",
         "endpoint": "chat",
+        "key": "anonymous",
         "streamed": True,
         "stage": "loading",
         "arrived": "2026-01-02T03:04:05.500Z",

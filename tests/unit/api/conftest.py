@@ -2,13 +2,16 @@ import asyncio
 import json
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import aiohttp
 import pytest
 
-from mlxd.api.app import build_app
+from mlxd.api.app import ApiSources, build_app
 from mlxd.config.address import TcpAddress
+from mlxd.config.principal import principals
 from mlxd.config.schema import Config
+from mlxd.control.keys.key_uses import KeyUses
 from mlxd.control.live_requests import LiveRequests
 from mlxd.listener.server import Listener
 from mlxd.observability.tracing import Tracing
@@ -26,6 +29,7 @@ class Server:
     tracing: Tracing = field(default_factory=Tracing)
     requests: LiveRequests = field(default_factory=LiveRequests)
     config: Config = field(default_factory=Config)
+    now: float = 1000.0  # by the clock of limits
     port: int = 0
     session: aiohttp.ClientSession | None = None
 
@@ -36,6 +40,10 @@ class Server:
     @property
     def worker(self):
         return self.model.client
+
+    @cached_property
+    def key_uses(self) -> KeyUses:
+        return KeyUses(lambda: principals(self.config.server), lambda: self.now)
 
     @property
     def url(self) -> str:
@@ -82,8 +90,15 @@ async def serve():
     """A listener for as long as the block lasts."""
     serving = Server()
     serving.registry.add("tiny", aliases=["small"])
-    app = build_app(serving.registry, serving.telemetry, serving.tracing, serving.requests, lambda: serving.config)
-    listener = Listener(app, [TcpAddress("127.0.0.1", 0)], shutdown_timeout=0.2)
+    sources = ApiSources(
+        models=serving.registry,
+        telemetry=serving.telemetry,
+        tracer=serving.tracing,
+        requests=serving.requests,
+        key_uses=serving.key_uses,
+        config=lambda: serving.config,
+    )
+    listener = Listener(build_app(sources), [TcpAddress("127.0.0.1", 0)], shutdown_timeout=0.2)
     await listener.start()
     serving.port = listener.addresses[0].port
     async with aiohttp.ClientSession() as serving.session:

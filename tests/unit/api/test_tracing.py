@@ -67,6 +67,7 @@ async def test_a_request_in_the_words_of_the_conventions(traced, collector):
     assert root.attributes == {
         gen_ai.GEN_AI_OPERATION_NAME: gen_ai.GenAiOperationNameValues.CHAT.value,
         gen_ai.GEN_AI_PROVIDER_NAME: "mlxd",
+        "mlxd.key": "anonymous",
         gen_ai.GEN_AI_REQUEST_MODEL: "small",
         gen_ai.GEN_AI_RESPONSE_MODEL: "tiny",
         gen_ai.GEN_AI_REQUEST_TEMPERATURE: 0.5,

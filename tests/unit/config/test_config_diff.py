@@ -10,11 +10,12 @@ from mlxd.config.diff import diff
 from mlxd.config.fields import Reload, is_not_yet_available, is_secret, reload_class
 from mlxd.config.redact import REDACTED
 from mlxd.config.schema import Config
-from tests.support.configurations import MODEL_FIELDS, MODEL_TABLES, SECRET, TOP_TABLES, configurations, load, pairs, text_of
+from tests.support.configurations import KEY_FIELDS, MODEL_FIELDS, MODEL_TABLES, SECRET, TOP_TABLES, configurations, load, pairs, text_of
 
 FEWER = settings(max_examples=60)  # a pair of configurations takes tens of milliseconds to draw: all that holds of one is looked at at once
 
 MODEL = {"source": "org/name"}
+KEYS = ("server", "keys")
 
 
 def document(**tables):
@@ -39,6 +40,8 @@ def flat(loaded):
         for name, value in values.items():
             if isinstance(value, dict):
                 walk(value, (*at, name))
+            elif (*at, name) == KEYS:
+                walk({table["name"]: table for table in value}, KEYS)
             else:
                 found[(*at, name)] = value
 
@@ -106,6 +109,19 @@ def test_a_key_that_is_exchanged_is_seen_though_it_is_shown_the_same():
     assert changes(before, after)["server.api_keys"][:2] == ([REDACTED], [REDACTED])
 
 
+def test_keys_are_known_by_their_names_whatever_their_order():
+    agents, people = {"name": "agents", "key": "sesame-1"}, {"name": "people", "key": "sesame-2", "max_concurrent": 3}
+    before = document(server={"keys": [agents, people]})
+    assert changes(before, document(server={"keys": [people, agents]})) == {}
+    after = document(server={"keys": [people | {"max_concurrent": 4}, {"name": "new", "key": "sesame-3", "priority": 2}]})
+    found = {name: change[:3] for name, change in changes(before, after).items()}
+    assert found == {
+        "server.keys.people.max_concurrent": (3, 4, Reload.LIVE),
+        "server.keys.agents": ({"name": "agents", "key": REDACTED}, None, Reload.LIVE),
+        "server.keys.new": (None, {"name": "new", "key": REDACTED, "priority": 2}, Reload.LIVE),
+    }
+
+
 def _line(name, after):
     return next(number for number, line in enumerate(text_of(after).splitlines(), 1) if line.startswith(name))
 
@@ -118,6 +134,7 @@ def test_the_strategies_know_every_field():
     top |= {("server", "listen"), ("admin", "listen"), ("admin", "token"), ("admin", "read_token"), ("metrics", "listen")}
     shared = {(name, field) for name, fields in MODEL_TABLES.items() for field in fields} | {("batching", "mode"), ("cache", "kind")}
     own = {(field,) for field in MODEL_FIELDS} | {("source",), ("aliases",)}
+    top |= {("server", "keys", ANY_NAME, field) for field in ["name", "key", *KEY_FIELDS]}
     known = top | {("defaults", *key) for key in shared} | {("models", ANY_NAME, *key) for key in shared | own}
     assert known == {leaf.key for leaf in leaves(Config) if not is_not_yet_available(leaf.info)}
 
@@ -142,10 +159,11 @@ def test_the_laws_of_what_differs(pair):
 
 def each_leaf_that_differs_is_there_once_with_its_class(before, after, found):
     old, new = flat(before), flat(after)
-    kept = {key for key in old if key in new}
-    assert sorted(change.key for change in found.all_changes) == sorted(key for key in kept if _raw(before, key) != _raw(after, key))
+    changed = [key for key in old if key in new and _raw(before, key) != _raw(after, key)]
+    come_or_gone = {key[:3] for key in old.keys() ^ new.keys() if key[:2] == KEYS}
+    assert sorted(change.key for change in found.all_changes) == sorted([*changed, *come_or_gone])
     for change in found.all_changes:
-        assert change.reload is reload_class(field_at(Config, change.key))
+        assert change.reload is (Reload.LIVE if _is_whole(change) else reload_class(field_at(Config, change.key)))
     assert set(found.models) <= set(before.config.models) & set(after.config.models)
     assert set(found.added) == set(after.config.models) - set(before.config.models)
     assert set(found.removed) == set(before.config.models) - set(after.config.models)
@@ -155,7 +173,11 @@ def the_changes_make_one_of_the_other(before, after, found):
     made = {key: value for key, value in flat(before).items() if not (key[0] == "models" and key[1] in found.removed)}
     made |= {key: value for key, value in flat(after).items() if key[0] == "models" and key[1] in found.added}
     for change in found.all_changes:
-        if is_secret(field_at(Config, change.key)):
+        if _is_whole(change):
+            made = {key: value for key, value in made.items() if key[:3] != change.key}
+            made |= {key: value for key, value in flat(after).items() if key[:3] == change.key}
+            assert (change.before is None) != (change.after is None)
+        elif is_secret(field_at(Config, change.key)):
             made[change.key] = flat(after)[change.key]  # it is not shown
         else:
             assert made[change.key] == change.before
@@ -169,7 +191,7 @@ def no_secret_is_in_it(found):
 
 def a_line_is_that_of_the_key(lines, found):
     for change in found.all_changes:
-        if change.line is not None:
+        if change.line is not None and change.key[:2] != KEYS:  # these may be written inline
             assert lines[change.line - 1].startswith(f"{change.key[-1]} =")
 
 
@@ -181,5 +203,13 @@ def the_way_back_has_before_and_after_exchanged(forth, back):
 def _raw(loaded, key):
     value = loaded.config
     for part in key:
-        value = value[part] if isinstance(value, dict) else getattr(value, part)
+        if isinstance(value, tuple):
+            value = next(table for table in value if table.name == part)
+        else:
+            value = value[part] if isinstance(value, dict) else getattr(value, part)
     return value
+
+
+def _is_whole(change):
+    """Of a key that comes or goes with all it says."""
+    return change.key[:2] == KEYS and len(change.key) == 3

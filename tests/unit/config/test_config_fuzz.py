@@ -31,12 +31,14 @@ scalars = st.one_of(
     st.floats().map(repr).map(lambda text: text.replace("e+", "e")),
     st.text(max_size=10).map(json.dumps).filter(lambda text: "\\ud" not in text and "\x7f" not in text),
     st.sampled_from(['"30s"', '"2GiB"', '"10%"', '"auto"', '"0.0.0.0:80"', '"unix:/x"', '"org/name"', '"./x"', '"env:NOPE"', '"file:nope"',
-                     '"continuous"', '"paged"', '"entries"', "1979-05-27", "07:32:00", "[]", "{}", '"info"', '"m"', '"env:SECRET"']),
+                     '"continuous"', '"paged"', '"entries"', "1979-05-27", "07:32:00",
+                     '[{ name = "a", key = "env:SECRET" }]', '[{ key = "env:SECRET", zzz = 1 }, { name = 3 }]',
+                     "[]", "{}", '"info"', '"m"', '"env:SECRET"']),
 )  # fmt: skip
 values = st.one_of(
     scalars, st.lists(scalars, max_size=3).map(lambda items: f"[{', '.join(items)}]"), scalars.map(lambda item: f"{{ a = {item} }}")
 )
-tables = [entry.key for entry in entries(Config)] + [("defaults", name) for name in ("batching", "cache", "worker")]
+tables = [("server", "keys")] + [entry.key for entry in entries(Config)] + [("defaults", name) for name in ("batching", "cache", "worker")]
 paths = st.one_of(
     st.sampled_from(
         [leaf.key for leaf in leaves(Config)] + tables + [("zzz",), ("server", "zzz"), ("_env_file",), ("models", ANY_NAME, "zzz")]

@@ -7,6 +7,10 @@ from mlxd.config.redact import redacted
 TEXT = """\
 [server]
 api_keys = ["sesame-1", "env:KEY"]
+[[server.keys]]
+name = "agents"
+key = "env:KEY_2"
+tokens_per_minute = 1000
 [admin]
 token = "file:token"
 [defaults.batching]
@@ -18,13 +22,15 @@ source = "org/name"
 
 def snapshot(tmp_path):
     (tmp_path / "token").write_text("sesame-3")
-    return redacted(parse_config(TEXT, tmp_path / "mlxd.toml", {"KEY": "sesame-2"}))
+    return redacted(parse_config(TEXT, tmp_path / "mlxd.toml", {"KEY": "sesame-2", "KEY_2": "sesame-4"}))
 
 
 def test_no_secret_is_shown(tmp_path):
     shown = snapshot(tmp_path)
     assert "sesame" not in json.dumps(shown)
     assert shown["config"]["server"]["api_keys"] == ["<redacted>", "<redacted>"]
+    assert shown["config"]["server"]["keys"][0]["key"] == "<redacted>"
+    assert shown["config"]["server"]["keys"][0]["name"] == "agents"
     assert shown["config"]["admin"]["token"] == "<redacted>"
 
 
@@ -39,8 +45,10 @@ def test_every_leaf_says_where_it_comes_from(tmp_path):
     provenance = shown["provenance"]
     assert provenance["server.api_keys"] == 2
     assert provenance["server.max_body"] == "default"
-    assert provenance['models."a:b".source'] == 8
-    assert provenance['models."a:b".batching.max_queue'] == 6
+    assert provenance["server.keys.agents.key"] == 5
+    assert provenance["server.keys.agents.priority"] == "default"
+    assert provenance['models."a:b".source'] == 12
+    assert provenance['models."a:b".batching.max_queue'] == 10
     assert provenance['models."a:b".batching.mode'] == "default"
     assert len(provenance) == sum(1 for _ in leaves(shown["config"]))
 
@@ -49,6 +57,9 @@ def leaves(value):
     for below in value.values():
         if isinstance(below, dict):
             yield from leaves(below)
+        elif isinstance(below, list) and any(isinstance(item, dict) for item in below):
+            for item in below:
+                yield from leaves(item)
         else:
             yield below
 

@@ -9,11 +9,12 @@ import pytest
 
 from mlxd.config.catalogue import ANY_NAME, leaves, table_at
 from mlxd.config.fields import Reload, is_not_yet_available, is_secret, reload_class
+from mlxd.config.key_table import KeyTable
 from mlxd.config.keys import dotted
 from mlxd.config.loader import load_config, parse_config
 from mlxd.config.publish.json_schema import json_schema, json_schema_text
 from mlxd.config.publish.reference import reference_toml
-from mlxd.config.schema import Config, ModelTable
+from mlxd.config.schema import Config, ModelTable, ServerTable
 from mlxd.errors import ConfigError
 
 CONFIG = Path(__file__).parents[3] / "config"
@@ -24,6 +25,8 @@ def leaf_keys(values, at=()):
     for name, value in values.items():
         if isinstance(value, dict):
             yield from leaf_keys(value, (*at, name))
+        elif isinstance(value, list) and value and isinstance(value[0], dict):  # an array of tables
+            yield from leaf_keys(value[0], (*at, name, ANY_NAME))
         else:
             yield (*at, name)
 
@@ -37,13 +40,19 @@ def test_every_field_has_a_description_and_a_reload_class(key):
 
 
 def test_no_field_was_overlooked():
-    dumped = Config(models={"m": ModelTable(source="org/name")}).model_dump(mode="json")
+    server = ServerTable(keys=(KeyTable(name="n", key="k"),))
+    dumped = Config(server=server, models={"m": ModelTable(source="org/name")}).model_dump(mode="json")
     assert {dotted(key).replace("models.m.", f'models."{ANY_NAME}".') for key in leaf_keys(dumped)} == set(LEAVES)
 
 
 def test_whatever_is_called_a_key_or_a_token_is_a_secret():
-    assert {key for key, info in LEAVES.items() if is_secret(info)} == {"server.api_keys", "admin.token", "admin.read_token"}
-    assert {key for key in LEAVES if re.search(r"(^|[._])(token|api_keys?|password|secret)$", key)} == {
+    assert {key for key, info in LEAVES.items() if is_secret(info)} == {
+        "server.api_keys",
+        'server.keys."*".key',
+        "admin.token",
+        "admin.read_token",
+    }
+    assert {key for key in LEAVES if re.search(r"(^|[._])(token|(api_)?keys?|password|secret)$", key)} == {
         key for key, info in LEAVES.items() if is_secret(info)
     }
 
@@ -68,19 +77,21 @@ def test_the_full_file_loads_to_the_defaults():
 
 
 def uncommented():
-    return re.sub(r"^# (\w+ = .*  # not .*)$", r"\1", (CONFIG / "mlxd.full.toml").read_text(), flags=re.MULTILINE)
+    """The full file with all that it comments out: single fields, and tables of arrays, which end at an empty line."""
+    text = re.sub(r"^# (\w+ = .*  # not .*)$", r"\1", (CONFIG / "mlxd.full.toml").read_text(), flags=re.MULTILINE)
+    return re.sub(r"^# \[\[.*?\n\n", lambda block: re.sub(r"(?m)^# (\[\[|\w+ = )", r"\1", block[0]), text, flags=re.MULTILINE | re.DOTALL)
 
 
 def test_the_full_file_has_every_field_once():
     written = [dotted(key) for key in leaf_keys(tomllib.loads(uncommented()))]
     inherited = "models.smollm2.(batching|cache|lifecycle|worker|sampling|input|output)."
-    expected = [key.replace(f'"{ANY_NAME}"', "smollm2") for key in LEAVES]
+    expected = [key.replace(f'models."{ANY_NAME}"', "models.smollm2") for key in LEAVES]
     assert sorted(written) == sorted(key for key in expected if not re.match(inherited, key))
 
 
 def test_what_the_full_file_comments_out_is_refused_or_unset():
     with pytest.raises(ConfigError) as refused:
-        parse_config(uncommented(), CONFIG / "mlxd.full.toml", {})
+        parse_config(uncommented(), CONFIG / "mlxd.full.toml", {"AGENTS_KEY": "made-up"})
     later = {key for key, info in LEAVES.items() if is_not_yet_available(info) and not key.startswith("models")}
     assert {problem.split(": ")[1] for problem in refused.value.problems} == later
 

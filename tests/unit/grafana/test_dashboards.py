@@ -9,6 +9,8 @@ import msgspec
 import pytest
 
 from grafana.generate import DIRECTORY, rendered
+from mlxd.config.principal import ANONYMOUS
+from mlxd.control.keys.key_uses import KeyUses
 from mlxd.control.ledger import Ledger
 from mlxd.observability.metrics import Metrics
 from tests.support.cases import over
@@ -35,7 +37,7 @@ def exported():
     """{metric: {label: values}}, as Prometheus gets it."""
     paged = msgspec.structs.replace(READY, runner="paged")
     status = running_status(ready=paged, heartbeat=msgspec.structs.replace(HEARTBEAT, cache=PAGED_CACHE))
-    metrics = Metrics(lambda: [status], Ledger(1000))
+    metrics = Metrics(lambda: [status], Ledger(1000), holdings=KeyUses(lambda: [ANONYMOUS]).current)
     metrics.add_models(["tiny"])
     metrics.config_loaded("abc")
     found = defaultdict(lambda: defaultdict(set))

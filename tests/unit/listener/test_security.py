@@ -297,5 +297,5 @@ async def test_order(echo):
 
 def test_rules_from_the_configuration():
     rules = inference_rules(ServerTable(api_keys=("k",), cors_origins=(ORIGIN,), listen=("127.0.0.1:1", "unix:/x", "[::]:2")))
-    assert rules == SecurityRules(tokens=("k",), origins=(ORIGIN,), hosts=frozenset({"127.0.0.1", "::"}))
+    assert rules == SecurityRules(tokens=("k",), origins=(ORIGIN,), hosts=frozenset({"127.0.0.1", "::"}), takes_api_key_header=True)
     assert admin_rules(AdminTable()) == SecurityRules()

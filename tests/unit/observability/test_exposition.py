@@ -10,6 +10,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
+from mlxd.config.principal import ANONYMOUS
+from mlxd.control.keys.key_uses import KeyUses
 from mlxd.control.ledger import Ledger
 from mlxd.control.memory_pressure import PressureLevel
 from mlxd.observability.loop_lag import sample_loop_lag
@@ -30,6 +32,11 @@ mlxd_config_reloads_total counter {result trigger}
 mlxd_event_loop_lag_seconds histogram {} [0.001 0.0025 0.005 0.01 0.025 0.05 0.1 0.25 0.5 1 2.5 5]
 mlxd_generation_tokens_total counter {model}
 mlxd_inter_token_latency_seconds histogram {model} [0.002 0.004 0.006 0.008 0.01 0.015 0.02 0.03 0.04 0.06 0.08 0.1 0.2 0.4 0.8 2]
+mlxd_key_generation_tokens_total counter {key}
+mlxd_key_prompt_tokens_total counter {key source}
+mlxd_key_refusals_total counter {key reason}
+mlxd_key_requests_running gauge {key}
+mlxd_key_requests_total counter {key}
 mlxd_kv_blocks gauge {model state}
 mlxd_kv_bytes gauge {model}
 mlxd_kv_bytes_saved_by_sharing gauge {model}
@@ -67,7 +74,8 @@ PROCESS = {"cpu_seconds", "max_fds", "open_fds", "resident_memory_bytes", "start
 def registry():
     paged = msgspec.structs.replace(READY, runner="paged")
     status = running_status(ready=paged, heartbeat=msgspec.structs.replace(HEARTBEAT, cache=PAGED_CACHE))
-    metrics = Metrics(lambda: [status], Ledger(1000), read_pressure=lambda: PressureLevel.NORMAL)
+    holdings = KeyUses(lambda: [ANONYMOUS]).current
+    metrics = Metrics(lambda: [status], Ledger(1000), holdings=holdings, read_pressure=lambda: PressureLevel.NORMAL)
     metrics.add_models(["tiny"])
     metrics.config_loaded("abc")
     return metrics.registry

@@ -152,7 +152,7 @@ class ContiguousRunner(EntryRunner[_Row]):
 
     def _insert(self, row: _Row, report: StepReport) -> None:
         request = row.request
-        found = self._find(request.tokens)
+        found = self._find(request.prompt)
         cached = found.tokens if found else 0
         (row.uid,) = self._generator.insert(
             [request.tokens[cached:]],
@@ -186,7 +186,7 @@ class ContiguousRunner(EntryRunner[_Row]):
         """
         layers, tokens = self._generator.extract_cache([row.uid])[row.uid]
         if not always_rewinds(layers) and self._cache is not None:
-            self._cache.store(tokens, copy.deepcopy(layers))
+            self._cache.store(tokens, row.request.prompt.root, copy.deepcopy(layers))
 
     def _take_token(self, response: GenerationBatch.Response, report: StepReport) -> None:
         row = self._rows[response.uid]
@@ -206,7 +206,7 @@ class ContiguousRunner(EntryRunner[_Row]):
         if response.finish_reason is not None:
             report.ended[request_id] = FinishReason.STOP if is_end else FinishReason.LENGTH
             del self._rows[response.uid]
-            self._store(response.all_tokens, response.prompt_cache)
+            self._store(row, response.all_tokens, response.prompt_cache)
 
     def _forget(self, request_id: str) -> None:
         for row in [row for row in self._rows.values() if row.request.id == request_id]:
@@ -218,13 +218,13 @@ class ContiguousRunner(EntryRunner[_Row]):
         del self._rows[row.uid]  # type: ignore[arg-type]  # rows in here have one
         kept = self._generator.remove([row.uid], return_prompt_caches=keep)
         for layers, tokens in kept.values():
-            self._store(tokens, layers)
+            self._store(row, tokens, layers)
 
-    def _store(self, tokens: Sequence[int] | None, layers: list[Any] | None) -> None:
+    def _store(self, row: _Row, tokens: Sequence[int] | None, layers: list[Any] | None) -> None:
         if self._cache is None or not tokens or not layers or any(layer.empty() for layer in layers):
             return
         try:
-            self._cache.store(tokens, layers)
+            self._cache.store(tokens, row.request.prompt.root, layers)
         except Exception:  # noqa: BLE001 - the answer is complete: only its reuse is lost
             _log.exception("what a request computed could not be kept")
 

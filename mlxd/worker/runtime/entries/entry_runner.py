@@ -9,6 +9,7 @@ import mlx.core as mx
 from typing_extensions import override
 
 from mlxd.types import CacheFigures, CacheOutcome, MemoryFigures, ResolvedLimits
+from mlxd.worker.encoded_prompt import EncodedPrompt
 from mlxd.worker.engine.mask_thread import MaskThread
 from mlxd.worker.engine.runner import Runner, StepReport
 from mlxd.worker.engine.step_budget import StepBudget
@@ -74,8 +75,8 @@ class EntryRunner(Runner, Generic[T]):
 
     # ---- for the runners ----
 
-    def _find(self, prompt: list[int]) -> Found | None:
-        return self._cache.find(prompt) if self._cache is not None else None
+    def _find(self, prompt: EncodedPrompt) -> Found | None:
+        return self._cache.find(prompt.tokens, prompt.root) if self._cache is not None else None
 
     def _outcome(self, prompt: list[int], found: Found | None) -> CacheOutcome | None:
         """Returns what the cache did for ``prompt``; None where there is no cache."""

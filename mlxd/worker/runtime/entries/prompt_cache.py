@@ -5,6 +5,8 @@ history. An entry is also found by a beginning it shares with a prompt, where it
 layers cannot, nor can rotating ones that have dropped something; then only an entry that is itself a beginning of the prompt
 is of use, and the runner stores one more at the end of each prompt.
 
+An entry is found by prompts of its own root only: those of another tenant's salt, for one, neither find it nor learn that it is there.
+
 Entries and those who use them share no array objects. They may share buffers: MLX copies a shared buffer before it writes.
 """
 
@@ -19,7 +21,20 @@ from mlx.utils import tree_flatten
 from mlx_lm.models.cache import ArraysCache, CacheList, ConcatenateKVCache, KVCache, QuantizedKVCache, RotatingKVCache
 
 from mlxd.types import CacheFigures, CacheOutcome, EntryFigures
+from mlxd.worker.encoded_prompt import CacheRoot
 from mlxd.worker.runtime.sampling.finite import all_finite
+
+
+@dataclass(frozen=True)
+class _Key:
+    """What an entry holds: all of these tokens, of a prompt with this root."""
+
+    root: CacheRoot
+    tokens: tuple[int, ...]
+
+    def begins(self, other: "_Key") -> bool:
+        """Tells whether it is a beginning of the other."""
+        return self.root == other.root and self.tokens == other.tokens[: len(self.tokens)]
 
 
 @dataclass(frozen=True)
@@ -36,8 +51,8 @@ class PromptCache:
     def __init__(self, *, max_entries: int, max_bytes: int) -> None:
         self.max_entries = max_entries
         self.max_bytes = max_bytes
-        self._entries: OrderedDict[tuple[int, ...], list[Any]] = OrderedDict()  # tokens -> layer caches, oldest first
-        self._sizes: dict[tuple[int, ...], int] = {}
+        self._entries: OrderedDict[_Key, list[Any]] = OrderedDict()  # layer caches, oldest first
+        self._sizes: dict[_Key, int] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -52,38 +67,38 @@ class PromptCache:
         kept = EntryFigures(count=len(self))
         return CacheFigures(bytes_used=bytes_used, bytes_cached=self.nbytes, limit_bytes=self.max_bytes, kept=kept)
 
-    def find(self, prompt: Sequence[int]) -> Found | None:
-        """Returns the entry that spares the most of ``prompt``, at most all but its last token; None when none spares any."""
+    def find(self, prompt: Sequence[int], root: CacheRoot) -> Found | None:
+        """Returns the entry of this root that spares the most of ``prompt``, at most all but its last token; None when none spares any."""
         limit = len(prompt) - 1
-        best: tuple[int, tuple[int, ...]] | None = None
-        for tokens, layers in self._entries.items():
-            shared = min(_common(tokens, prompt), limit)
-            usable = shared == len(tokens) or can_rewind(layers)
+        best: tuple[int, _Key] | None = None
+        for key, layers in self._entries.items():
+            shared = min(_common(key.tokens, prompt), limit) if key.root == root else 0
+            usable = shared == len(key.tokens) or can_rewind(layers)
             if usable and shared > (best[0] if best else 0):
-                best = (shared, tokens)
+                best = (shared, key)
         if best is None:
             return None
-        shared, tokens = best
-        self._entries.move_to_end(tokens)
-        layers = copy.deepcopy(self._entries[tokens])
-        surplus = len(tokens) - shared
+        shared, key = best
+        self._entries.move_to_end(key)
+        layers = copy.deepcopy(self._entries[key])
+        surplus = len(key.tokens) - shared
         if surplus:
             if any(layer.trim(surplus) != surplus for layer in layers):
                 return None
             _compact(layers)
         return Found(layers, shared)
 
-    def store(self, tokens: Sequence[int], layers: list[Any]) -> None:
-        """Keeps ``layers``, which hold exactly ``tokens``; the caller gives them up. Entries that are a beginning of this one, and could be
-        cut from it, are dropped: they only take room. Layers that hold what is no number are not kept.
+    def store(self, tokens: Sequence[int], root: CacheRoot, layers: list[Any]) -> None:
+        """Keeps ``layers``, which hold exactly ``tokens`` of a prompt of this root; the caller gives them up. Entries that are a beginning
+        of this one, and could be cut from it, are dropped: they only take room. Layers that hold what is no number are not kept.
         """
         _compact(layers)
         size = sum(layer.nbytes for layer in layers)
-        key = tuple(tokens)
-        if size > self.max_bytes or not key or not _is_finite(layers):
+        key = _Key(root, tuple(tokens))
+        if size > self.max_bytes or not tokens or not _is_finite(layers):
             return
         if can_rewind(layers):
-            for shorter in [known for known in self._entries if len(known) <= len(key) and key[: len(known)] == known]:
+            for shorter in [known for known in self._entries if known.begins(key)]:
                 self._drop(shorter)
         self._entries.pop(key, None)
         self._entries[key] = layers
@@ -106,9 +121,9 @@ class PromptCache:
         while len(self._entries) > self.max_entries or self.nbytes > self.max_bytes:
             self._drop(next(iter(self._entries)))
 
-    def _drop(self, tokens: tuple[int, ...]) -> None:
-        del self._entries[tokens]
-        del self._sizes[tokens]
+    def _drop(self, key: _Key) -> None:
+        del self._entries[key]
+        del self._sizes[key]
 
 
 def outcome(prompt: Sequence[int], found: Found | None) -> CacheOutcome:

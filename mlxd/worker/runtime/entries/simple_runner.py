@@ -140,7 +140,7 @@ class SimpleRunner(EntryRunner[_Waiting]):
         some layers may hold more tokens than others.
         """
         request = session.request
-        found = self._find(request.tokens) if not request.prompt_logprobs else None
+        found = self._find(request.prompt) if not request.prompt_logprobs else None
         session.begin(found or Found(make_prompt_cache(self._loaded.model), 0))
         cache = self._outcome(request.tokens, found)
         started = Started(id=request.id, prompt_tokens=len(request.tokens), cached_tokens=found.tokens if found else 0, cache=cache)
@@ -172,7 +172,7 @@ class SimpleRunner(EntryRunner[_Waiting]):
             yield StepReport(scored=[PromptScored(session.request.id, tuple(session.scores))])
         if self._cache is not None and len(session.fed) > cached and not always_rewinds(session.layers):
             # The answer cannot be cut off these layers again, so the prompt gets an entry of its own.
-            self._cache.store(session.fed, copy.deepcopy(session.layers))
+            self._cache.store(session.fed, session.request.prompt.root, copy.deepcopy(session.layers))
 
     def _decode(self, session: "_Session") -> Iterator[StepReport]:
         self._shape = StepShape(decode_rows=1)
@@ -204,7 +204,7 @@ class SimpleRunner(EntryRunner[_Waiting]):
             return
         try:
             mx.eval([layer.state for layer in session.layers])
-            self._cache.store(session.fed + session.generated, session.layers)
+            self._cache.store(session.fed + session.generated, session.request.prompt.root, session.layers)
         except Exception:  # noqa: BLE001 - the answer is complete: only its reuse is lost
             _log.exception("what request %s computed could not be kept", session.request.id)
         mx.clear_cache()

@@ -48,6 +48,7 @@ def request(identity, tokens=0, **fields):
     return {
         "id": identity,
         "endpoint": "chat_completions",
+        "key": "anonymous",
         "stage": "running",
         "arrived": (BEGAN + UP - timedelta(seconds=12)).isoformat(),
         "prompt_tokens": 1234,

@@ -1,0 +1,55 @@
+"""The models as the holder of a key may see them: whoever asks of a model asks here."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from aiohttp import web
+from typing_extensions import override
+
+from mlxd.api.keys import KEY_USE, MODELS, Models, ReadyModel
+from mlxd.config.principal import Principal
+from mlxd.control.keys.key_use import KeyUse, Right
+from mlxd.control.model.status import ModelStatus
+from mlxd.errors import ModelNotAllowedError, ModelNotFoundError, excerpt
+from mlxd.listener.security import PRINCIPAL
+
+
+def models_of(request: web.Request) -> Models:
+    """Returns the models that whoever asks may ask for."""
+    models, holder = request.app[MODELS], request[PRINCIPAL]
+    return PermittedModels(models, holder, request[KEY_USE]) if holder.models else models
+
+
+@dataclass(frozen=True)
+class PermittedModels(Models):
+    """Those of the ``models`` that the ``holder`` may ask for; ``use`` counts what is refused."""
+
+    models: Models
+    holder: Principal
+    use: KeyUse
+
+    @override
+    def resolve(self, name: str) -> str:
+        """Returns the id of a name or alias. Raises ``ModelNotAllowedError`` and ``ModelNotFoundError``, which name the permitted ones."""
+        allowed = [status.name for status in self.statuses()]
+        there_are = f"there are: {', '.join(allowed) or 'none'}"
+        try:
+            found = self.models.resolve(name)
+        except ModelNotFoundError:
+            raise ModelNotFoundError(f'no model "{excerpt(name)}" is configured here; {there_are}', param="model") from None
+        if found not in allowed:
+            self.use.refuse(Right.MODELS)
+            raise ModelNotAllowedError(f'this key may not ask for the model "{excerpt(name)}"; {there_are}', param="model")
+        return found
+
+    @override
+    def statuses(self) -> Iterable[ModelStatus]:
+        return [status for status in self.models.statuses() if self.holder.may_ask(status.name, status.config.aliases)]
+
+    @override
+    def status(self, name: str) -> ModelStatus:
+        return self.models.status(self.resolve(name))
+
+    @override
+    async def ensure_ready(self, name: str) -> ReadyModel:
+        return await self.models.ensure_ready(self.resolve(name))

@@ -1,0 +1,64 @@
+"""What is wrong with keys beside each other, and beside the models they name."""
+
+from collections.abc import Iterator
+
+from mlxd.config.document import Document
+from mlxd.config.keys import Key, dotted
+from mlxd.config.principal import RESERVED, means
+from mlxd.config.problems import Problem, shown
+from mlxd.config.schema import Config
+
+MOST_KEYS = 256  # each has series of its own in the metrics
+
+_KEYS: Key = ("server", "keys")
+
+
+def check_keys(config: Config, document: Document) -> Iterator[Problem]:
+    """Yields what is wrong with ``server.keys``, whose fields are valid each."""
+    if len(config.server.keys) > MOST_KEYS:
+        yield Problem(_KEYS, f"found {len(config.server.keys)} keys; there may be {MOST_KEYS} at most", (_KEYS,))
+    yield from _names_are_unique(config, document)
+    yield from _keys_are_unique(config, document)
+    yield from _models_are_known(config)
+
+
+def _names_are_unique(config: Config, document: Document) -> Iterator[Problem]:
+    owners: dict[str, Key] = {}
+    for position, table in enumerate(config.server.keys):
+        key: Key = (*_KEYS, position, "name")
+        if table.name in RESERVED:
+            yield Problem(key, f"found {shown(table.name)}, which stands for {RESERVED[table.name]}; use another name", (key,))
+        elif table.name in owners:
+            owner = owners[table.name]
+            text = f"found {shown(table.name)}, which another key is called already{_line(document, owner)}; every name must be given once"
+            yield Problem(key, text, (key, owner))
+        owners.setdefault(table.name, key)
+
+
+def _keys_are_unique(config: Config, document: Document) -> Iterator[Problem]:
+    """Compares the keys themselves, wherever they come from: the same key cannot stand for two."""
+    owners: dict[str, Key] = {}
+    for position, secret in enumerate(config.server.api_keys):
+        owners.setdefault(secret, ("server", "api_keys", position))
+    for position, table in enumerate(config.server.keys):
+        key: Key = (*_KEYS, position, "key")
+        if table.key in owners:
+            owner = owners[table.key]
+            text = f"the same key as {dotted(owner)}{_line(document, owner)}; every key must be given once"
+            yield Problem(key, text, (key, owner))
+        owners.setdefault(table.key, key)
+
+
+def _models_are_known(config: Config) -> Iterator[Problem]:
+    """Reports names that no model has. A pattern may be there for models to come."""
+    for position, holder in enumerate(config.server.keys):
+        for place, name in enumerate(holder.models):
+            if "*" not in name and not any(means(name, model, table.aliases) for model, table in config.models.items()):
+                key: Key = (*_KEYS, position, "models", place)
+                known = ", ".join(map(shown, config.models))
+                yield Problem(key, f"found {shown(name)}, which is no model's name or alias; there are: {known}", (key, ("models",)))
+
+
+def _line(document: Document, key: Key) -> str:
+    line = document.line_of(key)
+    return "" if line is None else f" (line {line})"

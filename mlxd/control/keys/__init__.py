@@ -1,0 +1,1 @@
+"""What the holders of keys use, and how much of it they may."""
