@@ -11,6 +11,7 @@ from mlxd import child_process
 from mlxd.client.socket_worker import SocketWorker
 from mlxd.client.worker_client import WorkerLog
 from mlxd.client.worker_output import WorkerOutput
+from mlxd.scratch import remove_scratch
 from mlxd.wire.messages import LogRecord
 
 COMMAND = child_process.command("mlxd.worker")  # the socket's file descriptor is appended
@@ -86,6 +87,7 @@ class ProcessHost:
         assert self._listening is not None  # noqa: S101
         code = await self._process.wait()
         self._signal_group(self._process.pid, signal.SIGKILL)  # what it spawned, such as a download
+        await asyncio.to_thread(remove_scratch, self._process.pid)
         await asyncio.wait({self._listening}, timeout=LAST_OUTPUT)
         self._listening.cancel()
         if self._pipe is not None:

@@ -7,6 +7,7 @@ import socket
 import sys
 import traceback
 
+from mlxd.scratch import remove_scratch
 from mlxd.worker.main import run_worker
 
 
@@ -21,6 +22,7 @@ def main() -> None:
         traceback.print_exc()
         code = os.EX_SOFTWARE
     sys.stderr.flush()
+    remove_scratch(os.getpid())
     os._exit(code)  # the engine thread may be deep in a step, and nobody is waiting for it
 
 

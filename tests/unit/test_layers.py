@@ -13,10 +13,11 @@ ALLOWED = {
     "types": set(),
     "child_process": set(),
     "lasting_imports": set(),
+    "scratch": set(),
     "quantities": set(),
     "config": {"errors", "types"},
     "wire": {"errors", "types"},
-    "client": {"child_process", "wire", "errors", "types"},
+    "client": {"child_process", "scratch", "wire", "errors", "types"},
     "control": {"config", "wire", "client.worker_client", "quantities", "errors", "types"},
     "listener": {"config", "errors", "types"},
     "api": {"listener", "control", "client", "config", "wire", "errors", "types"},
@@ -27,7 +28,7 @@ ALLOWED = {
     "worker.encoded_prompt": set(),
     "worker.text": {"worker.encoded_prompt", "wire", "errors", "types"},
     "worker.text.constraints": {"worker.encoded_prompt", "worker.engine.constraint", "worker.text", "wire", "errors", "types"},
-    "worker.facts": {"wire", "errors", "types"},
+    "worker.facts": {"scratch", "wire", "errors", "types"},
     "worker.fetch": {"worker.facts", "quantities", "errors", "types"},
     "worker.engine": {"worker.encoded_prompt", "worker.kv", "wire", "errors", "types"},
     "worker.kv": {"worker.encoded_prompt", "quantities", "errors", "types"},
@@ -35,7 +36,7 @@ ALLOWED = {
         *("worker.encoded_prompt", "worker.kv", "worker.engine", "worker.facts", "worker.fetch", "worker.text"),
         *("wire", "errors", "types"),
     },
-    "worker": {"lasting_imports", "wire", "errors", "types"},
+    "worker": {"lasting_imports", "scratch", "wire", "errors", "types"},
 }
 EVERYTHING_BUT_THE_WORKER = {"daemon", "takeover", "cli", "__main__", "__init__"}
 

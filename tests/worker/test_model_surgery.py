@@ -50,7 +50,7 @@ def refusal(model):
         opened(model)
     assert str(model) in caught.value.message
     assert "mlxd-model-" not in caught.value.message  # not of the directory that only the library saw
-    assert "mlxd-tokenizer-" not in caught.value.message
+    assert "mlxd-worker-" not in caught.value.message
     return caught.value.message
 
 

@@ -4,11 +4,11 @@ They are gone afterwards; what a library has opened stays open.
 """
 
 import json
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from mlxd.scratch import scratch_directory
 from mlxd.worker.facts.directory import DirectoryFacts
 
 _OF_THE_MODEL = ("config.json", "hf_quant_config.json")
@@ -24,8 +24,7 @@ _OF_THE_CONFIGURATION = ("model_type", "architectures", "tokenizer_class", "tran
 @contextmanager
 def model_view(facts: DirectoryFacts) -> Iterator[Path]:
     """Makes a directory of links to the configuration and the chosen weights."""
-    with tempfile.TemporaryDirectory(prefix="mlxd-model-") as name:
-        view = Path(name)
+    with scratch_directory("model") as view:
         for file in _OF_THE_MODEL:
             if (facts.directory / file).is_file():
                 (view / file).symlink_to((facts.directory / file).absolute())
@@ -37,8 +36,7 @@ def model_view(facts: DirectoryFacts) -> Iterator[Path]:
 @contextmanager
 def tokenizer_view(facts: DirectoryFacts) -> Iterator[Path]:
     """Makes a directory of links to the tokenizer's files, and as much of the configuration as concerns it."""
-    with tempfile.TemporaryDirectory(prefix="mlxd-tokenizer-") as name:
-        view = Path(name)
+    with scratch_directory("tokenizer") as view:
         for path in facts.directory.iterdir():
             if path.is_file() and path.suffix not in _NOT_OF_THE_TOKENIZER and path.name not in _NOT_OF_THE_TOKENIZER_EITHER:
                 (view / path.name).symlink_to(path.absolute())

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+import tempfile
 import textwrap
 
 import psutil
@@ -85,6 +86,29 @@ async def test_what_a_dead_worker_had_spawned_is_killed_too(tmp_path):
         await worker.start(load(), Watcher())
     child = int(log.lines()[0].split()[1])
     await asyncio.to_thread(wait_gone, child)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+async def test_no_directory_is_left_of_a_worker_that_was_ended_while_it_had_one(tmp_path, monkeypatch, number):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    script = tmp_path / "loading.py"
+    script.write_text(
+        textwrap.dedent(f"""
+            import os
+            from mlxd.scratch import scratch_directory
+            with scratch_directory("model") as made:
+                (made / "config.json").write_text("{{}}")
+                print(made, flush=True)
+                os.kill(os.getpid(), {number})
+        """)
+    )
+    log = Log()
+    worker = make(log=log, command=(sys.executable, str(script)))
+    with pytest.raises(WorkerLostError, match="killed by"):
+        await worker.start(load(), Watcher())
+    assert log.lines()[0].startswith(f"{tmp_path}/mlxd-worker-")
+    assert list(tmp_path.iterdir()) == [script]
 
 
 async def test_a_daemon_killed_hard_leaves_no_worker(tmp_path):
