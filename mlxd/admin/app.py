@@ -15,6 +15,7 @@ from mlxd.config.schema import AdminTable
 from mlxd.listener.application import new_application
 from mlxd.listener.body import BodyLimits
 from mlxd.listener.framing import expect_continue
+from mlxd.listener.openapi import DOCUMENT
 from mlxd.listener.security import SecurityRules, admin_rules
 
 _OF_METRICS_LISTENER = ("/metrics", "/metrics/vllm", "/livez")
@@ -27,7 +28,8 @@ def build_admin_app(sources: AdminSources, rules: Callable[[], SecurityRules], l
     app[METRICS], app[VLLM_METRICS] = sources.metrics, sources.vllm_metrics
     app[RULES] = rules
     app[LIMITS] = limits
-    app[openapi.DOCUMENT] = openapi.document(ROUTES)
+    described = openapi.document(ROUTES)
+    app[DOCUMENT] = lambda: described
     _add(app, ROUTES)
     return app
 

@@ -1,28 +1,23 @@
 """``GET /admin/v1/openapi.json``: the OpenAPI 3.1 description of the admin API, made from its routes and documents."""
 
-import inspect
 import json
-import re
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
-from aiohttp import web
 
 from mlxd import __version__
 from mlxd.admin import answers
 from mlxd.admin.route import JSON, Content, Route
+from mlxd.listener.openapi import VERSION, parameters, said, template
 
-DOCUMENT = web.AppKey("openapi", bytes)
 ROLE = "x-mlxd-role"  # open: no token needed; read: either token; full
 
 _SUMMARY = "Administration of mlxd: its configuration, its models, their caches and requests."
 EVERYWHERE = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
 _SCHEMA = "#/components/schemas/{name}"
 _REFUSAL = "#/components/responses/Refusal{status}"
-_PARAMETER = re.compile(r"\{(\w+)(?::[^}]*)?\}")
-_SENTENCE_END = re.compile(r"(?<=[.?])\s+(?=[A-Z0-9])")
 
 _PATH_PARAMETERS = {
     "id": ('A model\'s id or one of its aliases; "/" in it as it is or as "%2F".', "smollm2"),
@@ -61,11 +56,6 @@ _MEANINGS = {
 }
 
 
-async def show(request: web.Request) -> web.Response:
-    """Show this description."""
-    return web.Response(body=request.app[DOCUMENT], content_type=JSON)
-
-
 def document(routes: Iterable[Route]) -> bytes:
     """Returns the description as it is served."""
     return json.dumps(describe(routes), indent=1).encode()
@@ -76,12 +66,12 @@ def describe(routes: Iterable[Route]) -> dict[str, Any]:
     routes = list(routes)
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
-        paths.setdefault(_PARAMETER.sub(r"{\1}", route.path), {})[route.method.lower()] = _operation(route)
+        paths.setdefault(template(route.path), {})[route.method.lower()] = _operation(route)
     kinds = {kind for route in routes for kind in (*route.answers.values(), route.body) if isinstance(kind, type)}
     _, schemas = msgspec.json.schema_components([*sorted(kinds, key=_name), answers.ErrorAnswer], ref_template=_SCHEMA)
     statuses = sorted({status for route in routes for status in _refusals(route)})
     return {
-        "openapi": "3.1.0",
+        "openapi": VERSION,
         "info": {"title": "mlxd admin API", "version": __version__, "summary": _SUMMARY, "license": {"name": "Apache-2.0"}},
         "paths": paths,
         "components": {
@@ -93,19 +83,15 @@ def describe(routes: Iterable[Route]) -> dict[str, Any]:
 
 
 def _operation(route: Route) -> dict[str, Any]:
-    summary, *rest = _SENTENCE_END.split(" ".join(inspect.cleandoc(route.handler.__doc__ or "").split()), maxsplit=1)
-    found: dict[str, Any] = {
+    found: dict[str, Any] = said(route.handler.__doc__ or "") | {
         "operationId": route.name,
-        "summary": summary.rstrip("."),
         "responses": {str(int(status)): answer for status, answer in _responses(route).items()},
         "security": [] if route.is_open else [{"token": []}, {}],
         ROLE: "open" if route.is_open else "read" if route.reads else "full",
     }
-    if rest:
-        found["description"] = rest[0]
-    parameters = [*_path_parameters(route), *_flags(route), *_headers(route)]
-    if parameters:
-        found["parameters"] = parameters
+    given = [*_path_parameters(route), *_flags(route), *_headers(route)]
+    if given:
+        found["parameters"] = given
     if route.body is not None:
         found["requestBody"] = {"required": True, "content": _content(route.body)}
     return found
@@ -141,7 +127,7 @@ def _content(kind: Content) -> dict[str, Any]:
 
 
 def _path_parameters(route: Route) -> list[dict[str, Any]]:
-    return [_parameter("path", name, *_PATH_PARAMETERS[name]) for name in _PARAMETER.findall(route.path)]
+    return [_parameter("path", name, *_PATH_PARAMETERS[name]) for name in parameters(route.path)]
 
 
 def _flags(route: Route) -> list[dict[str, Any]]:

@@ -6,8 +6,9 @@ import msgspec
 from aiohttp import hdrs
 from aiohttp.typedefs import Handler
 
-from mlxd.admin import answers, cache, config, health, holders, log_level, memory, metrics, models, openapi, operations, requests, status
+from mlxd.admin import answers, cache, config, health, holders, log_level, memory, metrics, models, operations, requests, status
 from mlxd.admin.route import JSON, TOML, Route
+from mlxd.listener import openapi
 
 _V1 = "/admin/v1"
 _MODEL = f"{_V1}/models/{{id:.+}}"

@@ -1,6 +1,6 @@
 """The inference listener's application: every path it answers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from mlxd.api.openai.chat import CHAT_COMPLETIONS
 from mlxd.api.openai.completions import TEXT_COMPLETIONS
 from mlxd.api.openai.models import list_models, show_model
 from mlxd.api.openai.tokens import detokenize, tokenize, tokenizer_info
+from mlxd.api.openapi import document
 from mlxd.api.rate_headers import RateHeaders, anthropic_rate_headers, openai_rate_headers
 from mlxd.api.responses.endpoint import RESPONSES
 from mlxd.api.responses.stored import CANCEL, COMPACT, INPUT_ITEMS, RESPONSE, compact, find_response
@@ -29,10 +30,12 @@ from mlxd.errors import MlxdError
 from mlxd.listener.application import new_application
 from mlxd.listener.errors import ErrorBody, openai_error_body
 from mlxd.listener.framing import expect_continue
+from mlxd.listener.openapi import DOCUMENT, show
 from mlxd.listener.routes import route_of
 from mlxd.listener.security import SecurityRules, inference_rules
 
 DIALECTS: tuple[Dialect[Any], ...] = (CHAT_COMPLETIONS, TEXT_COMPLETIONS, RESPONSES, MESSAGES)
+_ERRORS: Mapping[str, ErrorBody] = {dialect.path: dialect.error for dialect in DIALECTS} | {COUNT_TOKENS: anthropic_error_body}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +73,7 @@ def build_app(sources: ApiSources) -> web.Application:
     app[CONFIG] = sources.config
     app.add_routes(
         [
+            web.get("/openapi.json", show, expect_handler=expect_continue),
             web.get("/health", health, expect_handler=expect_continue),
             web.get("/v1/models", list_models, expect_handler=expect_continue),
             web.get("/v1/models/", list_models, expect_handler=expect_continue),
@@ -86,12 +90,13 @@ def build_app(sources: ApiSources) -> web.Application:
             *(web.post(dialect.path, handler_of(dialect), expect_handler=expect_continue) for dialect in DIALECTS),
         ]
     )
+    app[DOCUMENT] = document(app, _ERRORS)
     return app
 
 
 def _error_body_of(request: web.Request) -> ErrorBody:
     """Returns the shape of the errors of a request: that of its route, or else, as on unknown paths, of whose client it is."""
-    known = {dialect.path: dialect.error for dialect in DIALECTS}.get(route_of(request))
+    known = _ERRORS.get(route_of(request))
     if known is None and is_anthropic(request):
         known = anthropic_error_body
     return identified(request) if known is anthropic_error_body else known or openai_error_body

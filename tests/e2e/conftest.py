@@ -5,6 +5,7 @@ import socket
 import pytest
 
 from tests.e2e.daemon_process import DaemonProcess
+from tests.support.scripted.daemon import ScriptedDaemon
 from tests.support.tiny_model import EOS, make_tiny_model
 
 TINY = '[defaults.batching]\nmode = "continuous"\n[models.tiny]\nsource = "{dir}/model"\naliases = ["default"]\n'
@@ -27,6 +28,20 @@ def continuous(tmp_path_factory):
     with DaemonProcess(tmp_path_factory.mktemp("continuous"), CONTINUOUS) as started:
         started.wait_ready()
         yield started
+
+
+@pytest.fixture(scope="session")
+def _scripted(tmp_path_factory):
+    with ScriptedDaemon(tmp_path_factory.mktemp("scripted")) as started:
+        started.wait_ready()
+        yield started
+
+
+@pytest.fixture
+def scripted(_scripted):
+    """A daemon whose model says what the test has it say; nothing of interest until then."""
+    _scripted.say()
+    return _scripted
 
 
 @pytest.fixture

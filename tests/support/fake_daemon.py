@@ -1,4 +1,6 @@
-"""mlxd with workers that have no MLX (see ``fake_worker``); all else is real. ``python -m tests.support.fake_daemon --config FILE``.
+"""mlxd with workers that have no MLX; all else is real. ``python -m tests.support.fake_daemon --config FILE``.
+
+A model whose source is a directory with a script says what that has it say (see ``scripted``); any other one has a ``fake_worker``.
 
 The machine's memory pressure is what the file ``pressure`` beside FILE says (0, 1 or 2); without one it is normal.
 """
@@ -12,6 +14,8 @@ from mlxd.control.memory_pressure import PressureLevel
 from mlxd.observability import metrics
 from mlxd.observability.logging import log_worker_record
 from tests.support import fake_worker
+from tests.support.scripted import worker
+from tests.support.scripted.script import FILE
 
 
 def make_worker(name, model):
@@ -22,7 +26,7 @@ def make_worker(name, model):
         hang_timeout=watch.hang_timeout,
         load_timeout=watch.load_timeout,
         log=log_worker_record,
-        command=fake_worker.COMMAND,
+        command=worker.COMMAND if (Path(model.source) / FILE).is_file() else fake_worker.COMMAND,
     )
 
 

@@ -293,10 +293,17 @@ def _of(kinds: Mapping[str, type[Block]]) -> BeforeValidator:
     return BeforeValidator(lambda value: _block(value, kinds))
 
 
-Texts = Annotated[list[Annotated[InstanceOf[Block], _of(_SYSTEM)]], BeforeValidator(_listed)]
-UserBlocks = Annotated[list[Annotated[InstanceOf[Block], _of(_OF_USER)]], BeforeValidator(_listed)]
-AssistantBlocks = Annotated[list[Annotated[InstanceOf[Block], _of(_OF_ASSISTANT)]], BeforeValidator(_listed)]
-Results = Annotated[list[Annotated[InstanceOf[Block], _of(_IN_RESULTS)]], Field(default_factory=list), BeforeValidator(_perhaps_nothing)]
+_AsSent = str | list[InstanceOf[Block]]
+Texts = Annotated[list[Annotated[InstanceOf[Block], _of(_SYSTEM)]], BeforeValidator(_listed, json_schema_input_type=_AsSent)]
+UserBlocks = Annotated[list[Annotated[InstanceOf[Block], _of(_OF_USER)]], BeforeValidator(_listed, json_schema_input_type=_AsSent)]
+AssistantBlocks = Annotated[
+    list[Annotated[InstanceOf[Block], _of(_OF_ASSISTANT)]], BeforeValidator(_listed, json_schema_input_type=_AsSent)
+]
+Results = Annotated[
+    list[Annotated[InstanceOf[Block], _of(_IN_RESULTS)]],
+    Field(default_factory=list),
+    BeforeValidator(_perhaps_nothing, json_schema_input_type=_AsSent | None),
+]
 
 ContentSource.model_rebuild()
 ToolResultBlock.model_rebuild()

@@ -22,4 +22,4 @@ def _schema(value: object) -> Any:
         raise problem(error.message.removeprefix("the body ")) from None
 
 
-Schema = Annotated[Any, BeforeValidator(_schema)]
+Schema = Annotated[Any, BeforeValidator(_schema, json_schema_input_type=dict[str, Any] | bool | str)]

@@ -20,7 +20,7 @@ from mlxd.api.openai.completion_answers import CompletionShape, CompletionStyle
 from mlxd.api.openai.fields import CompletionFields
 from mlxd.api.openai.leniency import COMPLETIONS
 from mlxd.api.openai.stopping import check_tokens
-from mlxd.api.openai.text_prompts import read_prompts
+from mlxd.api.openai.text_prompts import AnyPrompt, read_prompts
 from mlxd.config.values import UnknownFields
 from mlxd.errors import InvalidRequestError
 from mlxd.listener.errors import openai_error_body
@@ -40,7 +40,7 @@ class CompletionRequest(CompletionFields):
 
     tolerated: ClassVar[Rules] = COMPLETIONS
 
-    prompt: Annotated[list[_TextPrompt], BeforeValidator(read_prompts)]
+    prompt: Annotated[list[_TextPrompt], BeforeValidator(read_prompts, json_schema_input_type=AnyPrompt)]
     max_tokens: Annotated[int, Whole, Field(ge=-1, le=INT32)] | None = None
     best_of: Annotated[int, Whole, Field(ge=1, le=MOST_CHOICES)] | None = None
     echo: bool | None = None

@@ -112,9 +112,13 @@ def _perhaps_nothing(value: object) -> object:
 _TextPart = Annotated[InstanceOf[ContentPart], BeforeValidator(lambda value: _part(value, _TEXTS))]
 _AnswerPart = Annotated[InstanceOf[ContentPart], BeforeValidator(lambda value: _part(value, _ANSWERS))]
 
-Texts = Annotated[list[_TextPart], BeforeValidator(_something)]  # of who asks
-Results = Annotated[list[_TextPart], Field(default_factory=list), BeforeValidator(_perhaps_nothing)]  # of a tool, which may say nothing
-Answers = Annotated[list[_AnswerPart], Field(default_factory=list), BeforeValidator(_perhaps_nothing)]  # of a model that only called tools
+Texts = Annotated[list[_TextPart], BeforeValidator(_something, json_schema_input_type=str | list[_TextPart])]  # of who asks
+Results = Annotated[  # of a tool, which may say nothing
+    list[_TextPart], Field(default_factory=list), BeforeValidator(_perhaps_nothing, json_schema_input_type=str | list[_TextPart] | None)
+]
+Answers = Annotated[  # of a model, which may only have called tools
+    list[_AnswerPart], Field(default_factory=list), BeforeValidator(_perhaps_nothing, json_schema_input_type=str | list[_AnswerPart] | None)
+]
 
 
 def content_text(parts: Sequence[ContentPart]) -> str:

@@ -1,6 +1,6 @@
 """Calls of tools that clients send back."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from pydantic import BeforeValidator, Field
@@ -37,7 +37,7 @@ class CalledFunction(Strict):
     tolerated: ClassVar[Rules] = CALLED_FUNCTION
 
     name: Annotated[str, Field(min_length=1)]
-    arguments: Annotated[str, BeforeValidator(_arguments)] = "{}"
+    arguments: Annotated[str, BeforeValidator(_arguments, json_schema_input_type=str | dict[str, Any] | None)] = "{}"
 
 
 class PastCall(Strict):

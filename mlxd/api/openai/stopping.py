@@ -32,7 +32,7 @@ def _stop_strings(value: object) -> list[str]:
 class StoppingFields(Strict):
     """The fields that say what ends an answer, and what of its end is shown; as in vLLM, beside OpenAI's ``stop``."""
 
-    stop: Annotated[list[str], BeforeValidator(_stop_strings)] | None = None
+    stop: Annotated[list[str], BeforeValidator(_stop_strings, json_schema_input_type=str | list[str])] | None = None
     stop_token_ids: Annotated[list[TokenId], Field(max_length=_MAX_STOP_TOKENS)] | None = None
     min_tokens: Annotated[int, Whole, Field(ge=0, le=INT32)] | None = None
     ignore_eos: bool | None = None

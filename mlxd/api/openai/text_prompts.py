@@ -7,6 +7,8 @@ from mlxd.wire.prompts import TextPrompt, TokenPrompt
 MOST_PROMPTS = 2048
 _LARGEST_ID = 2**31 - 1
 
+AnyPrompt = str | list[str] | list[int] | list[list[int]]  # as JSON has it
+
 
 def read_prompts(value: object) -> list[TextPrompt | TokenPrompt]:
     """Returns the prompts. To be raised by validators: what is wrong with one, by its place."""

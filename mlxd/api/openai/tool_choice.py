@@ -1,7 +1,7 @@
 """``tool_choice``: whether an answer calls tools, and which."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, InstanceOf
 
@@ -61,4 +61,7 @@ def _shown(value: object) -> str:
     return f'"{excerpt(value)}"' if isinstance(value, str) else json_type(value)
 
 
-Choice = Annotated[InstanceOf[ToolChoice], BeforeValidator(_choice)]
+Choice = Annotated[
+    InstanceOf[ToolChoice],
+    BeforeValidator(_choice, json_schema_input_type=Literal["none", "auto", "required", "any"] | dict[str, Any]),
+]

@@ -1,7 +1,7 @@
 """A message's content: a string, or a list of parts that are one text which was cut."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, InstanceOf
 from typing_extensions import override
@@ -79,8 +79,8 @@ def _listed(value: object) -> object:
 _AnyPart = Annotated[InstanceOf[Part], BeforeValidator(lambda value: _part(value, _ALL))]
 _Thought = Annotated[InstanceOf[Part], BeforeValidator(lambda value: _part(value, _THOUGHTS))]
 
-Content = Annotated[list[_AnyPart], Field(default_factory=list), BeforeValidator(_listed)]
-Thoughts = Annotated[list[_Thought], Field(default_factory=list), BeforeValidator(_listed)]
+Content = Annotated[list[_AnyPart], Field(default_factory=list), BeforeValidator(_listed, json_schema_input_type=Any)]
+Thoughts = Annotated[list[_Thought], Field(default_factory=list), BeforeValidator(_listed, json_schema_input_type=Any)]
 
 
 def content_text(parts: Sequence[Part]) -> str:

@@ -32,7 +32,7 @@ def _arguments(value: object) -> str:
 
 
 _Name = Annotated[str, Field(min_length=1, max_length=256)]
-_Arguments = Annotated[str, BeforeValidator(_arguments)]
+_Arguments = Annotated[str, BeforeValidator(_arguments, json_schema_input_type=str | dict[str, Any] | None)]
 _Json = Annotated[Any, BeforeValidator(portable)]
 
 
@@ -212,4 +212,5 @@ def _listed(value: object) -> object:
     return value
 
 
-Input = Annotated[list[Annotated[InstanceOf[Item], BeforeValidator(_item)]], BeforeValidator(_listed), Field(min_length=1)]
+_Items = list[Annotated[InstanceOf[Item], BeforeValidator(_item)]]
+Input = Annotated[_Items, BeforeValidator(_listed, json_schema_input_type=str | _Items), Field(min_length=1)]

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, InstanceOf
+from pydantic import BeforeValidator, ConfigDict, Field, InstanceOf
 from typing_extensions import override
 
 from mlxd.api.fields.functions import MAX_TOOLS, OfferedFunction, function_name, function_parameters
@@ -107,6 +107,8 @@ class CustomTool(Tool):
 
 class HostedTool(Tool):
     """A tool that OpenAI's servers carry out, or that their models alone were trained for; also one of a kind that nobody knows."""
+
+    model_config = ConfigDict(extra="ignore")  # each kind has fields of its own
 
     @override
     def sent_back(self) -> None:

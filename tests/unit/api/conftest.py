@@ -110,3 +110,11 @@ def sse_data(text: str) -> list:
     """The ``data:`` events of a stream, parsed; ``[DONE]`` as it is."""
     lines = [block.removeprefix("data: ") for block in text.split("\n\n") if block.startswith("data: ")]
     return [line if line == "[DONE]" else json.loads(line) for line in lines]
+
+
+def sse_events(text: str) -> list:
+    """The data of named events of a stream, parsed; each has its name as its type."""
+    blocks = [dict(line.split(": ", 1) for line in block.split("\n")) for block in text.split("\n\n") if block.startswith("event: ")]
+    found = [(block["event"], json.loads(block["data"])) for block in blocks]
+    assert all(name == data["type"] for name, data in found)
+    return [data for _, data in found]
