@@ -41,7 +41,7 @@ class RequestRecord:
 
     request_id: str
     model: str  # configured id, or UNKNOWN_MODEL; never an alias
-    endpoint: str  # "chat_completions" | "completions"
+    endpoint: str  # "chat_completions" | "completions" | "messages" | "count_tokens" | "responses"
     outcome: Outcome
     duration: float
     streamed: bool = False

@@ -22,7 +22,7 @@ from mlxd.config.schema import TracingTable
 from mlxd.control.telemetry import RequestRecord
 
 _EXPORT_TIMEOUT = 5.0  # seconds for one batch, attempts included
-_OPERATIONS = {"chat_completions": "chat", "completions": "text_completion"}
+_OPERATIONS = dict.fromkeys(("chat_completions", "messages", "responses"), "chat") | {"completions": "text_completion"}
 _PROVIDER = "mlxd"
 
 

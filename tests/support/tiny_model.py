@@ -21,10 +21,11 @@ SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 BOS, IM_START, EOS = 256, 257, 258
 VOCAB = 259
 
-# ChatML; like many real templates it refuses a system message that is not the first.
+# ChatML; like many real templates it refuses a system message that is not the first, and one whose author it does not like.
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
     "{% if message.role == 'system' and not loop.first %}{{ raise_exception('the system message must be the first') }}{% endif %}"
+    "{% if message.name == 'nobody' %}{{ raise_exception('nobody has nothing to say') }}{% endif %}"
     "<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n"
     "{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"

@@ -61,7 +61,7 @@ async def test_a_prompt_may_be_empty_or_beyond_the_context(link):
 
 
 async def test_a_prompt_that_cannot_be_rendered(link):
-    refused = await answer(link, Tokenize(id="q", prompt=ChatPrompt(messages=[*chat().messages, ChatMessage(role="system", content="b")])))
+    refused = await answer(link, Tokenize(id="q", prompt=ChatPrompt(messages=[ChatMessage(role="user", content="b", name="nobody")])))
     assert (refused.error.code, refused.error.param) == ("invalid_request", "messages")
 
 

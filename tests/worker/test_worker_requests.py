@@ -193,7 +193,7 @@ async def test_context_length_is_obeyed(tiny):
     [
         ([], "prompt"),
         ([VOCAB], "prompt"),
-        (ChatPrompt(messages=[ChatMessage(role="user", content="a"), ChatMessage(role="system", content="b")]), "messages"),
+        (ChatPrompt(messages=[ChatMessage(role="user", content="a", name="nobody")]), "messages"),
     ],
 )
 async def test_a_bad_prompt_is_the_clients_mistake_and_nothing_else_happens(link, prompt, param):

@@ -63,7 +63,8 @@ class Conversation:
 def conversation_of(prompt: ChatPrompt, traits: TemplateTraits, guard: Callable[[str], str]) -> Conversation:
     """Returns what the template is to render of ``prompt``. Raises ``InvalidRequestError`` for what it cannot show."""
     messages = list(prompt.messages) if traits.takes_two_systems else _one_system(prompt.messages)
-    messages = _late_system_as_user(messages) if traits.drops_late_system else messages
+    messages = messages if traits.takes_late_system else _late_system_as_user(messages)
+    messages = messages if traits.takes_system else _system_as_user(messages)
     messages = messages if traits.takes_many_calls else one_call_each(messages)
     messages = messages if traits.shows_calls else without_calls(messages)
     messages = messages if traits.takes_users_in_a_row else _alternating(messages)
@@ -146,10 +147,16 @@ def _completed(tool: dict[str, Any]) -> dict[str, Any]:
 
 
 def _late_system_as_user(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
-    """Returns the conversation in which system messages behind others are what a user says, for a template that would pass over them."""
+    """Returns the conversation in which system messages behind others are what a user says, for a template that refuses them, or would
+    pass over them.
+    """
     head = next((at for at, message in enumerate(messages) if message.role != "system"), len(messages))
-    late = (msgspec.structs.replace(message, role="user") if message.role == "system" else message for message in messages[head:])
-    return [*messages[:head], *late]
+    return [*messages[:head], *_system_as_user(messages[head:])]
+
+
+def _system_as_user(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
+    """Returns the conversation in which system messages are what a user says, for a template that has no place for them."""
+    return [msgspec.structs.replace(message, role="user") if message.role == "system" else message for message in messages]
 
 
 def _one_system(messages: Sequence[ChatMessage]) -> list[ChatMessage]:

@@ -21,7 +21,7 @@ class Probed:
     value: str
 
 
-EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")  # of reasoning, rising
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")  # of reasoning, rising
 
 _NAME, _KEY, _VALUE, _RESULT = "find_probe", "city_probe", "Oslo_probe", "sunny_probe"
 _SENDER = "sender_probe"  # of the result: else nobody could tell whether the call shows the name
@@ -93,7 +93,7 @@ class TemplateTraits:
     takes_system: bool = True
     takes_two_systems: bool = True
     takes_users_in_a_row: bool = True
-    drops_late_system: bool = False
+    takes_late_system: bool = True
     example: ExampleCall | None = None  # None where calls are not shown
 
 
@@ -136,10 +136,10 @@ class _Probe:
             reasoning_beside_text=form is not None and self._takes_reasoning(form),
             variables=self._renderer.reads,
             efforts=tuple(self._efforts()),
-            takes_system=self._try([_SYSTEM, _USER]) is not None,
+            takes_system=_has(self._try([_SYSTEM, _USER]), _SYSTEM["content"]),
             takes_two_systems=_has(self._try([_SYSTEM, {"role": "system", "content": _LATE}, _USER]), _LATE),
             takes_users_in_a_row=_has(self._try([_USER, {"role": "user", "content": _LATE}]), _LATE),
-            drops_late_system=self._drops_late_system(),
+            takes_late_system=self._takes_late_system(),
             example=self._example(form) if form else None,
         )
 
@@ -200,10 +200,10 @@ class _Probe:
             if self._try([_USER], variables={"reasoning_effort": effort}) is not None:
                 yield effort
 
-    def _drops_late_system(self) -> bool:
-        turns: list[Message] = [_USER, {"role": "assistant", "content": "Hi"}, _USER, {"role": "system", "content": _LATE}]
-        rendered = self._try(turns)
-        return rendered is not None and not _has(rendered, _LATE)
+    def _takes_late_system(self) -> bool:
+        late: Message = {"role": "system", "content": _LATE}
+        answer: Message = {"role": "assistant", "content": "Hi"}
+        return all(_has(self._try(turns), _LATE) for turns in ([_USER, answer, _USER, late], [_USER, late, answer, _USER]))
 
     def _try(
         self,

@@ -164,8 +164,8 @@ def test_one_that_stays_is_named():
 
 
 def test_what_is_wrong_with_the_messages_is_not_the_tools_fault():
-    with pytest.raises(InvalidRequestError, match="must be the first") as caught:
-        encoded(user("x"), system("y"), template=CHAT_TEMPLATE + "{{ tools }}", tools=[tool()])
+    with pytest.raises(InvalidRequestError, match="nobody has nothing to say") as caught:
+        encoded(ChatMessage(role="user", content="x", name="nobody"), template=CHAT_TEMPLATE + "{{ tools }}", tools=[tool()])
     assert caught.value.param == "messages"
 
 

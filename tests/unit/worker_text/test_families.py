@@ -185,7 +185,12 @@ def test_what_a_strict_template_refuses_is_said():
         render("gemma3", says("a"), user("b"))
     assert caught.value.param == "messages"
     with pytest.raises(InvalidRequestError, match="must alternate"):
-        render("mistral", user("a"), says("b"), system("c"))
+        render("mistral", says("a"), user("b"))
+
+
+def test_a_late_system_message_that_a_template_refuses_is_what_a_user_says():
+    assert "[INST] c[/INST]" in render("mistral", user("a"), says("b"), system("c")).replace("[INST]c", "[INST] c")
+    assert "a\n\nBe brief." in render("gemma3", user("a"), system("Be brief."))
 
 
 def test_a_late_system_message_that_a_template_would_pass_over_is_what_a_user_says():
@@ -227,6 +232,7 @@ def test_earlier_reasoning_goes_to_templates_that_want_it():
         ("gpt-oss", "minimal", "Reasoning: low"),
         ("gpt-oss", "medium", "Reasoning: medium"),
         ("gpt-oss", "xhigh", "Reasoning: high"),
+        ("gpt-oss", "max", "Reasoning: high"),
         ("gpt-oss", None, "Reasoning: medium"),
         ("qwen3", "none", "<think>\n\n</think>\n\n"),
         ("qwen3", "minimal", "<think>\n\n</think>\n\n"),

@@ -28,8 +28,8 @@ def test_a_chat_is_rendered_with_the_opening_of_the_answer():
 
 
 def test_what_the_template_refuses_is_the_clients_mistake():
-    with pytest.raises(InvalidRequestError, match="the system message must be the first") as caught:
-        encoder().encode(chat(("user", "a"), ("system", "b")), None)
+    with pytest.raises(InvalidRequestError, match="nobody has nothing to say") as caught:
+        encoder().encode(ChatPrompt(messages=[ChatMessage(role="user", content="a", name="nobody")]), None)
     assert caught.value.param == "messages"
 
 
