@@ -21,6 +21,7 @@ from mlxd.api.openai.tokens import detokenize, tokenize, tokenizer_info
 from mlxd.api.openapi import document
 from mlxd.api.rate_headers import RateHeaders, anthropic_rate_headers, openai_rate_headers
 from mlxd.api.responses.endpoint import RESPONSES
+from mlxd.api.responses.input_tokens import INPUT_TOKENS, input_tokens
 from mlxd.api.responses.stored import CANCEL, COMPACT, INPUT_ITEMS, RESPONSE, compact, find_response
 from mlxd.config.schema import Config
 from mlxd.control.keys.key_uses import KeyUses
@@ -84,6 +85,7 @@ def build_app(sources: ApiSources) -> web.Application:
             web.get(RESPONSE, find_response, expect_handler=expect_continue),
             web.delete(RESPONSE, find_response, expect_handler=expect_continue),
             web.get(INPUT_ITEMS, find_response, expect_handler=expect_continue),
+            web.post(INPUT_TOKENS, input_tokens, expect_handler=expect_continue),
             web.post(COMPACT, compact, expect_handler=expect_continue),
             web.post(CANCEL, find_response, expect_handler=expect_continue),
             web.post(COUNT_TOKENS, count_tokens, expect_handler=expect_continue),

@@ -100,7 +100,7 @@ class Delivery:
 
     async def _pass_on(self, told: ChoiceEvent | None, shape: AnswerShape, sse: SseWriter) -> None:
         if told is None:
-            await sse.keep_alive()
+            await sse.keep_alive(shape.alive())
             return
         self._observe(told)
         if isinstance(told.event, Started):

@@ -49,6 +49,10 @@ class AnswerShape(Protocol):
         choice.
         """
 
+    def alive(self) -> Iterable[SseEvent]:
+        """Returns what says that the stream lives while there is nothing to say; nothing leaves that to ``Dialect.keep_alive``."""
+        return ()
+
     def end(self, usage: Usage) -> Iterable[SseEvent]:
         """Returns what ends the stream once every choice is over; ``usage`` is of all of them."""
 

@@ -66,9 +66,9 @@ class SseWriter:
         """Sends one event. Waits while the client does not read (the transport's buffer is full)."""
         await self._write(event.encoded())
 
-    async def keep_alive(self) -> None:
-        """Sends a sign of life: clients skip it, proxies see traffic."""
-        await self._write(self._sign_of_life)
+    async def keep_alive(self, events: Iterable[SseEvent] = ()) -> None:
+        """Sends a sign of life: these events, or what there is for streams without such. Clients skip it, proxies see traffic."""
+        await self._write(b"".join(event.encoded() for event in events) or self._sign_of_life)
 
     async def alive_during(self, work: Awaitable[T]) -> T:
         """Returns what the work returns, or raises what it raises; signs of life are sent while it takes long."""

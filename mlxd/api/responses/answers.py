@@ -46,10 +46,18 @@ class ResponseShape(AnswerShape):
     @override
     def on(self, choice: int, event: RequestEvent) -> Iterator[SseEvent]:
         if isinstance(event, Started):
-            yield from self._begin()
+            yield from self._begin() if self._number == 0 else ()
         elif isinstance(event, Delta | Finished):
             self._end = event if isinstance(event, Finished) else None
             yield from map(self._numbered, self._output.take(event))
+
+    @override
+    def alive(self) -> Iterator[SseEvent]:
+        # Not a comment: Codex gives up a stream without an event for five minutes, and a long prompt may take longer.
+        if self._number == 0:
+            yield from self._begin()
+        else:
+            yield self._numbered({"type": "response.in_progress", "response": self._response("in_progress")})
 
     @override
     def end(self, usage: Usage) -> Iterator[SseEvent]:

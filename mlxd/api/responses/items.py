@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, InstanceOf
 from typing_extensions import override
 
 from mlxd.api.fields.free_json import portable
-from mlxd.api.fields.validation import problem
+from mlxd.api.fields.validation import problem, unknown_item
 from mlxd.api.responses.catalogue import Catalogue
 from mlxd.api.responses.content import Content, Thoughts, content_text
 from mlxd.api.responses.opaque import opened
@@ -162,10 +162,6 @@ class LeftOutItem(Item):
         pass
 
 
-class UnknownItem(LeftOutItem):
-    """An item of a type that nobody knows."""
-
-
 _KINDS: dict[str, type[Item]] = {
     "message": MessageItem,
     "reasoning": ReasoningItem,
@@ -199,7 +195,9 @@ def _item(value: object) -> Item:
         raise problem(f"must be a string, not {json_type(kind)}", at=".type")
     if kind == "compaction_trigger":
         raise problem(f'"{excerpt(kind)}" is not supported: nothing is compacted here', at=".type", error=UnsupportedParameterError)
-    return _KINDS.get(kind, UnknownItem).model_validate(value)
+    if kind not in _KINDS:
+        raise unknown_item(f'"{excerpt(kind)}" is a type of items that nobody knows', at=".type")
+    return _KINDS[kind].model_validate(value)
 
 
 def _listed(value: object) -> object:

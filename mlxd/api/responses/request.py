@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from itertools import islice
 from typing import Annotated, Any, ClassVar
 
 import msgspec
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 from typing_extensions import override
 
 from mlxd.api.fields.abilities import Need
@@ -17,7 +18,7 @@ from mlxd.api.fields.tolerance import Rules
 from mlxd.api.fields.validation import Strict, lenient
 from mlxd.api.keys import ReadyModel
 from mlxd.api.responses.catalogue import Catalogue
-from mlxd.api.responses.items import Input, LeftOutItem, UnknownItem
+from mlxd.api.responses.items import Input, LeftOutItem
 from mlxd.api.responses.leniency import RESPONSES, STREAM_OPTIONS
 from mlxd.api.responses.reasoning import ReasoningSettings
 from mlxd.api.responses.text import TextSettings
@@ -25,7 +26,7 @@ from mlxd.api.responses.tool_choice import Choice
 from mlxd.api.responses.tools import Tools, catalogue_of, left_out
 from mlxd.api.responses.turns import Turns
 from mlxd.config.values import UnknownFields
-from mlxd.errors import InvalidRequestError, UnknownParameterError, excerpt
+from mlxd.errors import InvalidRequestError, excerpt
 from mlxd.types import Ability, ChatMessage
 from mlxd.wire.output_spec import OutputSpec
 
@@ -73,8 +74,6 @@ class ResponsesRequest(ConversationFields):
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
     service_tier: str | None = None
-
-    _left_out: list[str] = PrivateAttr(default_factory=list)
 
     @property
     def streamed(self) -> bool:
@@ -143,33 +142,27 @@ class ResponsesRequest(ConversationFields):
     @override
     def warnings(self) -> list[str]:
         stored = ["store: nothing is stored, so that no later request can refer to this response"] if self.store else []
+        items = islice(self._items_left_out(), _MOST_WARNINGS)
         unknown = [name for name in self.include or () if name not in _INCLUDABLE]
         included = [f"include: {excerpt(name)} is unknown and was ignored" for name in unknown]
-        return [*super().warnings, *left_out(self.tools or []), *self._left_out, *included, *stored]
+        return [*super().warnings, *left_out(self.tools or []), *items, *included, *stored]
 
-    def check(self, unknown: UnknownFields) -> None:
+    def check(self) -> None:
         """Raises ``InvalidRequestError`` for what no field alone can tell."""
-        self._check_items(unknown)
         self.constraint()
         self.offer().check()
         if not self.conversation():
             raise InvalidRequestError("input has nothing in it that a model can be shown", param="input")
 
-    def _check_items(self, unknown: UnknownFields) -> None:
+    def _items_left_out(self) -> Iterator[str]:
         for index, item in enumerate(self.input):
-            if isinstance(item, UnknownItem) and unknown == "refuse":
-                where = f"input[{index}].type"
-                raise UnknownParameterError(f"{where}: there are no items of the type {excerpt(item.type)}", param=where)
-        left = [f"input[{index}]: an item of the type {excerpt(item.type)} was left out" for index, item in self._indexed_left_out()]
-        self._left_out[:] = left[:_MOST_WARNINGS]
-
-    def _indexed_left_out(self) -> Iterator[tuple[int, LeftOutItem]]:
-        return ((index, item) for index, item in enumerate(self.input) if isinstance(item, LeftOutItem))
+            if isinstance(item, LeftOutItem):
+                yield f"input[{index}]: an item of the type {excerpt(item.type)} was left out"
 
 
 def responses_request(body: Mapping[str, Any], unknown: UnknownFields) -> ResponsesRequest:
     """Reads the body. Raises ``InvalidRequestError`` naming the field that is wrong, unknown or not supported yet."""
     request, ignored = lenient(ResponsesRequest, body, unknown)
     request.note_ignored(ignored)
-    request.check(unknown)
+    request.check()
     return request

@@ -50,6 +50,9 @@ class WhisperShape:
             case Finished():
                 yield SseEvent(b"{}", name="over")
 
+    def alive(self):
+        return ()
+
     def failure(self, error):
         yield SseEvent(json.dumps(self.id[:4]).encode(), name="alas")
         yield error_event(oh, error, "oh")

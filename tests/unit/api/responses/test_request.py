@@ -201,6 +201,16 @@ def test_what_the_runner_lacks_is_refused_by_name():
     assert Ability.LOGPROBS in READY.abilities
 
 
+async def test_input_tokens_are_those_of_the_prompt(server):
+    body = ask(instructions="Be brief.", tools=[function()], max_output_tokens=5, stream=True)
+    status, counted, _ = await server.answer(body, f"{PATH}/input_tokens")
+    assert (status, counted) == (200, {"object": "response.input_tokens", "input_tokens": len("Be brief.hello there")})
+    [asked] = server.worker.tokenized
+    assert asked == job(instructions="Be brief.", tools=[function()]).prompt
+    assert (await server.telemetry.next_record()).endpoint == "input_tokens"
+    assert (await server.answer(ask(input=7), f"{PATH}/input_tokens"))[1]["error"]["param"] == "input"
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [

@@ -12,7 +12,7 @@ from mlxd.types import FinishReason, Timings, Usage
 from mlxd.wire.messages import Delta, Finished, Started
 from mlxd.wire.parts import Reasoning, Text, ToolCallArguments, ToolCallBegun, joined
 from tests.support.scripted_answers import CALL_F, script, token
-from tests.unit.api.responses.asking import answer, custom, function, model, read, stream
+from tests.unit.api.responses.asking import PATH, answer, ask, custom, function, model, read, stream
 from tests.unit.api.responses.streams import check_life, events, text_of
 
 TOOLS = [function("f"), function("g")]
@@ -127,6 +127,24 @@ def test_a_stream_that_fails_before_its_model_is_ready_has_a_beginning_too():
     told = early_failure("resp_1", read(), WorkerLostError("gone"))
     response = check_life(events("".join(event.encoded().decode() for event in told)))
     assert (response["id"], response["status"], response["model"]) == ("resp_1", "failed", "tiny")
+
+
+async def test_silence_is_told_of_in_events_that_clients_wait_for(server):
+    server.set_server(sse_keepalive=0.02)
+    async with server.post(ask(stream=True), PATH) as response:
+        request = await server.worker.next_request()
+        begun = [await response.content.readuntil(b"\n\n") for _ in range(4)]  # it waits in the queue
+        request.started()
+        request.delta("a")
+        begun.append(await response.content.readuntil(b"\n\n"))
+        request.finish()
+        found = events(b"".join([*begun, await response.read()]).decode())
+    told = kinds(found)
+    assert told[:4] == ["created", "in_progress", "in_progress", "in_progress"]
+    assert [kind for kind in told if kind != "in_progress"] == [
+        *("created", "output_item.added", "content_part.added", "output_text.delta", "output_text.done", "content_part.done"),
+        *("output_item.done", "completed"),
+    ]
 
 
 async def test_logprobs_are_those_of_the_text(server):
