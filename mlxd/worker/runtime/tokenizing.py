@@ -5,7 +5,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from mlx_lm.utils import load_tokenizer
@@ -21,7 +20,7 @@ from mlxd.worker.facts.settle import end_of_turn, unite
 from mlxd.worker.facts.view import tokenizer_view
 from mlxd.worker.runtime.library_errors import library_errors
 from mlxd.worker.text.answers import AnswerReader
-from mlxd.worker.text.chat_template import BrokenTemplate, BrokenTemplateError, ChatRenderer, ChatTemplate, Message, refusal
+from mlxd.worker.text.chat_template import BrokenTemplate, BrokenTemplateError, ChatRenderer, ChatTemplate, Conversation, Message, refusal
 from mlxd.worker.text.conversation import ChatFormat
 from mlxd.worker.text.shape_check import reads_call
 from mlxd.worker.text.shapes import AS_SHOWN, Evidence, WishedShapes, find_shapes
@@ -156,7 +155,7 @@ def _rendered(renderer: ChatRenderer) -> str:
     refused: InvalidRequestError | None = None
     for messages in _TRIALS:
         try:
-            return renderer.render(messages, add_generation_prompt=True)
+            return renderer.render(Conversation(messages))
         except InvalidRequestError as error:
             refused = refused or error
     assert refused is not None  # noqa: S101 - there are trials
@@ -175,7 +174,7 @@ def _own_end_tokens(tokenizer: Any, renderer: ChatRenderer | None, origin: str |
     if renderer is None:
         return own
     try:
-        rendered = renderer.render(_TURN, add_generation_prompt=False)
+        rendered = renderer.render(Conversation(_TURN, opens_answer=False))
     except InvalidRequestError:
         return own
     added = {token.content: int(number) for number, token in tokenizer.added_tokens_decoder.items()}
@@ -195,17 +194,11 @@ class _LibraryRenderer(ChatRenderer):
         self.spells = "" if module is None else inspect.getsource(module)
 
     @override
-    def render(
-        self,
-        messages: Sequence[Message],
-        *,
-        add_generation_prompt: bool,
-        tools: Sequence[Mapping[str, Any]] = (),
-        variables: Mapping[str, Any] = MappingProxyType({}),
-    ) -> str:
-        plain = [dict(message) for message in messages]
-        given = dict(variables) | ({"tools": list(tools)} if tools else {})
+    def render(self, conversation: Conversation) -> str:
+        plain = [dict(message) for message in conversation.messages]
+        given = dict(conversation.variables) | ({"tools": list(conversation.tools)} if conversation.tools else {})
+        opens = conversation.opens_answer
         try:
-            return str(self._tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=add_generation_prompt, **given))
+            return str(self._tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=opens, **given))
         except Exception as error:
             raise refusal(self.origin, error) from error

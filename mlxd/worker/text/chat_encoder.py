@@ -1,16 +1,16 @@
 """Conversations to token ids, by a model's own template."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mlxd.errors import InvalidRequestError, UnsupportedParameterError
 from mlxd.types import ToolShape
 from mlxd.wire.prompts import ChatPrompt
 from mlxd.worker.encoded_prompt import Opening
-from mlxd.worker.text.chat_template import ChatRenderer
-from mlxd.worker.text.conversation import ChatFormat, Conversation, conversation_of
+from mlxd.worker.text.chat_template import ChatRenderer, Conversation
+from mlxd.worker.text.conversation import ChatFormat, conversation_of
 from mlxd.worker.text.framed_tokenizer import END, MARK, FramedTokenizer
 from mlxd.worker.text.plain_schema import plain_tool
 
@@ -22,6 +22,14 @@ class EncodedChat:
     """The tokens of a conversation, and what it leaves open."""
 
     tokens: list[int]
+    opening: Opening
+
+
+@dataclass(frozen=True)
+class _Last:
+    """A message that is to be continued: the ``keys`` under which it is shown, and what it is in the middle of."""
+
+    keys: frozenset[str]
     opening: Opening
 
 
@@ -40,10 +48,10 @@ class ChatEncoder:
         chat = self._chat.fitting(prompt)
         conversation = conversation_of(prompt, chat.traits, self._guard(prompt))
         if prompt.continue_final_message:
-            opening = self._open_last(prompt, conversation, chat)
-            text = _up_to_end(rendered(chat.renderer, conversation, add_generation_prompt=False))
+            last = self._last(prompt, chat)
+            text, opening = _up_to_end(rendered(chat.renderer, _ended(conversation, last.keys))), last.opening
         else:
-            text = rendered(chat.renderer, conversation, add_generation_prompt=prompt.add_generation_prompt)
+            text = rendered(chat.renderer, conversation)
             opening = self._opened(text)
         if prompt.special_tokens:
             return EncodedChat(self._tokenizer.encode_text(text.replace(MARK, ""), add_special_tokens=False), opening)
@@ -71,19 +79,16 @@ class ChatEncoder:
             return Opening.REASONING
         return Opening.CONTENT if end.endswith(thinking.closes) else Opening.NONE
 
-    def _open_last(self, prompt: ChatPrompt, conversation: Conversation, chat: ChatFormat) -> Opening:
-        """Marks where the last message ends, and tells what it is in the middle of."""
-        last, shown = prompt.messages[-1], conversation.messages[-1]
+    def _last(self, prompt: ChatPrompt, chat: ChatFormat) -> _Last:
+        """Tells where the last message is to go on. Raises ``InvalidRequestError`` where it cannot."""
+        last = prompt.messages[-1]
         if last.tool_calls:
             raise InvalidRequestError("a message that calls tools is complete, and cannot be continued", param="messages")
         if last.content or not last.reasoning:
-            shown["content"] += END
-            return self._inside(last.content)
+            return _Last(frozenset({"content"}), self._inside(last.content))
         if not chat.traits.reasoning:
             raise InvalidRequestError("the model's chat template shows no earlier reasoning, so it cannot be continued", param="messages")
-        for key in chat.traits.reasoning:
-            shown[key] += END
-        return Opening.REASONING
+        return _Last(chat.traits.reasoning, Opening.REASONING)
 
     def _inside(self, content: str) -> Opening:
         thinking = self._shapes.thinking
@@ -91,13 +96,11 @@ class ChatEncoder:
         return Opening.REASONING if is_inside else Opening.CONTENT
 
 
-def rendered(renderer: ChatRenderer, conversation: Conversation, *, add_generation_prompt: bool) -> str:
+def rendered(renderer: ChatRenderer, conversation: Conversation) -> str:
     """Renders a conversation. Where the template fails on its tools, they are made plainer; the one that it cannot render is named."""
 
     def render(tools: Sequence[Mapping[str, Any]]) -> str:
-        return renderer.render(
-            conversation.messages, add_generation_prompt=add_generation_prompt, tools=tools, variables=conversation.variables
-        )
+        return renderer.render(replace(conversation, tools=tools))
 
     try:
         return render(conversation.tools)
@@ -131,6 +134,12 @@ def _renders(render: Callable[[Sequence[Mapping[str, Any]]], str], tools: Sequen
     except InvalidRequestError:
         return False
     return True
+
+
+def _ended(conversation: Conversation, keys: Collection[str]) -> Conversation:
+    """Returns the conversation with a mark where the last message ends."""
+    *before, last = conversation.messages
+    return replace(conversation, messages=[*before, {**last, **{key: last[key] + END for key in keys}}])
 
 
 def _up_to_end(rendered: str) -> str:

@@ -1,7 +1,7 @@
 """A model's chat template: messages in, one text out; and whatever goes wrong in it, said in a typed error."""
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from jinja2.exceptions import TemplateError
@@ -17,8 +17,18 @@ _CHARACTERS = 100_000_000  # that one rendering may write
 _ENVIRONMENT = TemplateEnvironment()
 
 
+@dataclass(frozen=True)
+class Conversation:
+    """What is rendered; where ``opens_answer``, with the beginning of an answer behind it. ``variables`` are the request's own."""
+
+    messages: Sequence[Message]
+    tools: Sequence[Mapping[str, Any]] = ()
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    opens_answer: bool = True
+
+
 class ChatRenderer(Protocol):
-    """A renderer writes messages as the model wants them. It may be called from several threads at once.
+    """A renderer writes a conversation as the model wants it. It may be called from several threads at once.
 
     ``origin`` says where it was read, ``reads`` are the names of the variables it looks at, and ``spells`` is its source, or nothing where
     that is no text.
@@ -28,15 +38,8 @@ class ChatRenderer(Protocol):
     reads: frozenset[str]
     spells: str
 
-    def render(
-        self,
-        messages: Sequence[Message],
-        *,
-        add_generation_prompt: bool,
-        tools: Sequence[Mapping[str, Any]] = (),
-        variables: Mapping[str, Any] = MappingProxyType({}),
-    ) -> str:
-        """Returns the text. Raises ``InvalidRequestError`` where these messages cannot be rendered."""
+    def render(self, conversation: Conversation) -> str:
+        """Returns the text. Raises ``InvalidRequestError`` where it cannot be rendered."""
 
 
 class ChatTemplate(ChatRenderer):
@@ -48,10 +51,10 @@ class ChatTemplate(ChatRenderer):
         self.spells = text
         self._variables = dict(variables)
         try:
-            self._template = _ENVIRONMENT.bounded(text)
-            self.reads = _ENVIRONMENT.variables(text)
+            compiled = _ENVIRONMENT.compiled(text)
         except Exception as error:  # Jinja's own errors, and what Python says of the code made from it
             raise BrokenTemplateError(f"the model's chat template ({origin}) is broken: {said(error)}") from error
+        self._template, self.reads = compiled.template, compiled.reads
 
     @property
     def own(self) -> frozenset[str]:
@@ -59,18 +62,16 @@ class ChatTemplate(ChatRenderer):
         return frozenset(self._variables)
 
     @override
-    def render(
-        self,
-        messages: Sequence[Message],
-        *,
-        add_generation_prompt: bool,
-        tools: Sequence[Mapping[str, Any]] = (),
-        variables: Mapping[str, Any] = MappingProxyType({}),
-    ) -> str:
+    def render(self, conversation: Conversation) -> str:
         budget = Budget(seconds=_SECONDS, characters=_CHARACTERS)
-        given = {"messages": list(messages), "tools": list(tools) or None, "add_generation_prompt": add_generation_prompt}
+        given = {
+            "messages": list(conversation.messages),
+            "tools": list(conversation.tools) or None,
+            "add_generation_prompt": conversation.opens_answer,
+        }
+        variables = self._variables | dict(conversation.variables) | given | budget.variables
         try:
-            return "".join(budget.passed(self._template.generate(self._variables | dict(variables) | given | budget.variables)))
+            return "".join(budget.passed(self._template.generate(variables)))
         except Exception as error:
             raise refusal(self.origin, error) from error
 
@@ -86,14 +87,7 @@ class BrokenTemplate(ChatRenderer):
         self._reason = reason
 
     @override
-    def render(
-        self,
-        messages: Sequence[Message],
-        *,
-        add_generation_prompt: bool,
-        tools: Sequence[Mapping[str, Any]] = (),
-        variables: Mapping[str, Any] = MappingProxyType({}),
-    ) -> str:
+    def render(self, conversation: Conversation) -> str:
         raise InvalidRequestError(f"{self._reason}; use /v1/completions", param="messages")
 
 

@@ -1,4 +1,4 @@
-"""A conversation as its template sees it: messages, tools and variables, every string of a client's guarded."""
+"""From a chat prompt to the conversation that its template sees: messages, tools and variables, every string of a client's guarded."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +11,7 @@ from mlxd.errors import InvalidRequestError
 from mlxd.types import ChatMessage, ToolCall
 from mlxd.wire.prompts import ChatPrompt
 from mlxd.worker.text.call_ids import CallIds
-from mlxd.worker.text.chat_template import ChatRenderer
+from mlxd.worker.text.chat_template import ChatRenderer, Conversation
 from mlxd.worker.text.shapes import Shapes
 from mlxd.worker.text.template_probe import EFFORTS, ArgumentForm, TemplateTraits, TextBesideCalls, probe
 from mlxd.worker.text.tool_prompt import one_call_each, with_tool_prompt, without_calls
@@ -51,15 +51,6 @@ class ChatFormat:
         return (self.with_tools or self).traits.shows_tools
 
 
-@dataclass(frozen=True)
-class Conversation:
-    """What a template renders."""
-
-    messages: list[dict[str, Any]]
-    tools: list[dict[str, Any]] = field(default_factory=list)
-    variables: dict[str, Any] = field(default_factory=dict)
-
-
 def conversation_of(prompt: ChatPrompt, traits: TemplateTraits, guard: Callable[[str], str]) -> Conversation:
     """Returns what the template is to render of ``prompt``. Raises ``InvalidRequestError`` for what it cannot show."""
     messages = list(prompt.messages) if traits.takes_two_systems else _one_system(prompt.messages)
@@ -73,7 +64,8 @@ def conversation_of(prompt: ChatPrompt, traits: TemplateTraits, guard: Callable[
         messages = [ChatMessage(role="system", content=""), *messages]
     shown = [*_Shown(traits).messages(messages)]
     tools = [_completed(tool) for tool in prompt.tools] if traits.shows_tools else []
-    return Conversation(_guarded(shown, guard), _guarded(tools, guard), _guarded(_variables(prompt, traits), guard))
+    opens_answer = prompt.add_generation_prompt and not prompt.continue_final_message
+    return Conversation(_guarded(shown, guard), _guarded(tools, guard), _guarded(_variables(prompt, traits), guard), opens_answer)
 
 
 class _Shown:

@@ -1,16 +1,17 @@
 """Schemas as the simplest templates read them: one type a property, spelled out, and no nulls. For templates that fail on others."""
 
+from collections.abc import Mapping
 from typing import Any
 
 _BY_KEY = {"properties": "object", "items": "array", "enum": "string"}  # what a schema without a type is, by a key that it has
 
 
-def plain_tool(tool: dict[str, Any]) -> dict[str, Any]:
+def plain_tool(tool: Mapping[str, Any]) -> Mapping[str, Any]:
     """Returns a tool, as OpenAI writes it, with a plain schema."""
     function = tool.get("function")
     if not isinstance(function, dict):
         return tool
-    return tool | {"function": function | {"parameters": plain_schema(function.get("parameters") or {})}}
+    return {**tool, "function": function | {"parameters": plain_schema(function.get("parameters") or {})}}
 
 
 def plain_schema(schema: Any) -> Any:

@@ -8,6 +8,7 @@ import json
 import re
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NoReturn
 
@@ -64,6 +65,14 @@ class Budget:
         return {_TICK: self.tick}
 
 
+@dataclass(frozen=True)
+class CompiledTemplate:
+    """A template, and the names of the variables that it reads and does not set itself."""
+
+    template: Template
+    reads: frozenset[str]
+
+
 class TemplateEnvironment(ImmutableSandboxedEnvironment):
     """An environment that compiles chat templates."""
 
@@ -74,17 +83,18 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
         self.filters["tojson"] = _to_json
         self.globals |= {"raise_exception": _refuse, "strftime_now": _now, "namespace": _Namespace}
 
-    def bounded(self, text: str) -> Template:
+    def compiled(self, text: str) -> CompiledTemplate:
         """Returns a template that reports to its budget. Raises what Jinja raises for one that cannot be compiled."""
-        tree: nodes.Template = _KeysBeforeMethods(self).visit(self.parse(text))
+        tree = self.parse(text)
+        reads = frozenset(find_undeclared_variables(tree) - self.globals.keys())
+        return CompiledTemplate(self.from_string(self._bounded(tree)), reads)
+
+    def _bounded(self, parsed: nodes.Template) -> nodes.Template:
+        tree: nodes.Template = _KeysBeforeMethods(self).visit(parsed)
         for node in tree.find_all(nodes.Stmt):
             if isinstance(node, nodes.For | nodes.Macro | nodes.CallBlock):
                 node.body.insert(0, self._tick(node.lineno))
-        return self.from_string(tree)
-
-    def variables(self, text: str) -> frozenset[str]:
-        """Returns the names of the variables that a template reads and does not set itself."""
-        return frozenset(find_undeclared_variables(self.parse(text)) - self.globals.keys())
+        return tree
 
     def _tick(self, line: int) -> nodes.Node:
         call = nodes.Call(nodes.Name(_TICK, "load"), [], [], None, None)

@@ -9,7 +9,7 @@ from itertools import product
 from typing import Any
 
 from mlxd.errors import InvalidRequestError
-from mlxd.worker.text.chat_template import ChatRenderer, Message
+from mlxd.worker.text.chat_template import ChatRenderer, Conversation, Message
 
 
 @dataclass(frozen=True)
@@ -214,7 +214,7 @@ class _Probe:
         opens_answer: bool = True,
     ) -> str | None:
         try:
-            return self._renderer.render(messages, add_generation_prompt=opens_answer, tools=tools, variables=variables or {})
+            return self._renderer.render(Conversation(messages, tools, variables or {}, opens_answer))
         except InvalidRequestError:
             return None
 

@@ -25,7 +25,7 @@ def chat_format(family: str) -> ChatFormat:
 def render(family: str, *messages: ChatMessage, **prompt) -> str:
     chat = chat_format(family)
     conversation = conversation_of(ChatPrompt(messages=list(messages), **prompt), chat.traits, str)
-    return rendered(chat.renderer, conversation, add_generation_prompt=True)
+    return rendered(chat.renderer, conversation)
 
 
 def system(text):

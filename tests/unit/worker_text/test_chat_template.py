@@ -2,13 +2,13 @@ import pytest
 
 from mlxd.errors import InvalidRequestError
 from mlxd.worker.text import chat_template
-from mlxd.worker.text.chat_template import BrokenTemplate, BrokenTemplateError, ChatTemplate
+from mlxd.worker.text.chat_template import BrokenTemplate, BrokenTemplateError, ChatTemplate, Conversation
 
 MESSAGES = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
 
 
 def rendered(text, messages=MESSAGES, **variables):
-    return ChatTemplate(text, "chat_template.jinja", variables).render(messages, add_generation_prompt=True)
+    return ChatTemplate(text, "chat_template.jinja", variables).render(Conversation(messages))
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_a_template_that_writes_without_end_is_ended(monkeypatch):
 
 def test_a_broken_one_says_why_and_what_to_use():
     with pytest.raises(InvalidRequestError, match="it is broken; use /v1/completions"):
-        BrokenTemplate("it is broken").render(MESSAGES, add_generation_prompt=True)
+        BrokenTemplate("it is broken").render(Conversation(MESSAGES))
 
 
 def test_what_a_client_wrote_is_not_repeated_at_length():
