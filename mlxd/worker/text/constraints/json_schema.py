@@ -5,13 +5,13 @@ The result may ask for more than the client did, so that whatever is valid again
 properties that are listed, unless others are asked for, and a schema that speaks of properties means an object.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from mlxd.worker.text.constraints import keywords
 from mlxd.worker.text.constraints.disjoint import Disjointness
+from mlxd.worker.text.constraints.numbers import ANY_NUMBER, bounds_of, can_stand_together, is_kept, numeric
 from mlxd.worker.text.constraints.pointers import NowhereError, Place, found_at, steps_of
 
 _DEEPEST = 50  # schemas inside schemas; a library allows 128 levels of JSON
@@ -20,12 +20,7 @@ _MOST_VALUES = 20_000  # of all "enum", items of arrays and members of objects c
 _MOST_REFERENCES = 500  # different ones
 _MOST_OPTIONAL = 500  # properties of one object: each may follow each
 _LONGEST = 20_000  # characters of a pattern
-_EXACT = 2**53 - 1  # beyond, a float is no longer every whole number
 _MOST_ITEMS = 100_000  # that an array must have
-_FARTHEST = 1e300  # of numbers in a schema
-_FINEST = 10_000  # significant digits of "multipleOf", as a number: an automaton counts as far
-_LARGEST = 10**18  # of a number, as far as a library counts
-_LARGEST_WHOLE = 9 * 10**18
 _OLD_DRAFTS = ("draft-03", "draft-04", "draft-05", "draft-06", "draft-07")
 
 
@@ -34,8 +29,7 @@ ANYTHING = "#/$defs/any"
 _ANYTHING = {
     "any": {
         "type": ["object", "array", "string", "number", "boolean", "null"],
-        "minimum": -_LARGEST,
-        "maximum": _LARGEST,
+        **ANY_NUMBER,
         "items": {"$ref": ANYTHING},
         "additionalProperties": {"$ref": ANYTHING},
     }
@@ -89,6 +83,7 @@ class SchemaReader:
         self._names: dict[tuple[tuple[str, ...], bool], str] = {}  # of definitions, by where they stand and whether they are open
         self._parts: list[tuple[Place, dict[str, Any] | bool]] = []
         self._values = 0
+        self._divisors: set[float] = set()  # that may meet in one number
 
     def read(self) -> ReadSchema:
         """Returns the schema. Raises ``InvalidRequestError`` that points into it."""
@@ -169,8 +164,8 @@ class SchemaReader:
         if isinstance(value, dict | list):
             for step, one in value.items() if isinstance(value, dict) else enumerate(value):
                 self._count(one, place / step, depth + 1)
-        elif isinstance(value, int | float) and not abs(value) <= _EXACT:
-            raise place.refusal("it is beyond the numbers that can be told apart, 2**53")
+        elif isinstance(value, int | float) and not isinstance(value, bool) and not is_kept(value):
+            raise place.refusal("it is beyond the numbers that can be told apart: 2**53, or 15 digits")
 
     # ---- keywords that hold no schema ----
 
@@ -178,26 +173,12 @@ class SchemaReader:
         for key in keywords.SIZES:
             if key in given:
                 yield key, _size(given[key], place / key)
-        for key in keywords.BOUNDS:
-            if key in given and not isinstance(given[key], bool):
-                yield key, _bound(given[key], key, place / key)
-        yield from _old_bounds(given)
-        if "multipleOf" in given:
-            yield "multipleOf", self._divisor(given["multipleOf"], place / "multipleOf")
+        yield from numeric(given, place).items()
         if "pattern" in given:
             yield "pattern", _pattern(given["pattern"], place / "pattern")
         yield from _format(given)
         if "required" in given and not (self._is_lenient and isinstance(given["required"], bool)):
             yield "required", _names(given["required"], place / "required")
-
-    def _divisor(self, value: Any, place: Place) -> Any:
-        _number(value, place)
-        if value <= 0:
-            raise place.refusal("it must be greater than 0")
-        digits = f"{value:.15f}".rstrip("0").rstrip(".").replace(".", "").strip("0")
-        if int(digits or 0) > _FINEST or (value < 1 and math.isclose(float(f"{value:.15f}"), 0.0)):
-            raise place.refusal(f"multiples of a number with more digits than {_FINEST} cannot be enforced")
-        return value
 
     # ---- keywords that hold schemas ----
 
@@ -238,6 +219,10 @@ class SchemaReader:
         if properties is not None and not combined and not at.is_open and set(required) <= properties.keys():
             result["additionalProperties"] = False
         _bound_types(result, is_open=at.is_open)
+        if "multipleOf" in result and (combined or at.is_open):
+            self._divisors.add(result["multipleOf"])
+            if not can_stand_together(self._divisors):
+                raise (at.place / "multipleOf").refusal("the common multiples of several numbers are too great to be enforced")
         if properties and len(properties) - len(required) > _MOST_OPTIONAL:
             raise (at.place / "properties").refusal(f"an object has more than {_MOST_OPTIONAL} optional properties")
         self._settle_sizes(result, len(set(required)), at.place)
@@ -282,19 +267,15 @@ class SchemaReader:
 
 
 def _bound_types(result: dict[str, Any], *, is_open: bool) -> None:
-    """Says of what a type leaves open that it is anything which can be read: numbers without bounds come out as infinite."""
+    """Says of what a type leaves open that it is anything which can be read."""
     types = result.get("type", [])
     types = types if isinstance(types, list) else [types]
     if "object" in types and not is_open:
         result.setdefault("additionalProperties", {"$ref": ANYTHING})
     if "array" in types and not is_open:
         result.setdefault("items", {"$ref": ANYTHING})
-    for number, most in (("number", _LARGEST), ("integer", _LARGEST_WHOLE)):
-        if number in types:
-            for key, farthest in (("minimum", -most), ("maximum", most)):
-                if key not in result and f"exclusive{key.capitalize()}" not in result:
-                    result[key] = farthest
-            return
+    for key, farthest in bounds_of(types).items():
+        result.setdefault(key, farthest)
 
 
 def _implied(given: Mapping[str, Any]) -> str | None:
@@ -323,28 +304,6 @@ def _size(value: Any, place: Place) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float) or value < 0 or value != int(value):
         raise place.refusal("it must be a whole number, not negative")
     return int(value)
-
-
-def _number(value: Any, place: Place) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not -_FARTHEST <= value <= _FARTHEST:
-        raise place.refusal(f"it must be a number, from -{_FARTHEST:g} to {_FARTHEST:g}")
-
-
-def _bound(value: Any, key: str, place: Place) -> Any:
-    """Returns a bound that a grammar can count to, at most as far out as the one given."""
-    _number(value, place)
-    if abs(value) <= _EXACT:
-        return value
-    if (value > 0) == key.lower().endswith("maximum"):
-        return math.copysign(_EXACT, value) if isinstance(value, float) else (_EXACT if value > 0 else -_EXACT)
-    raise place.refusal("it is beyond the numbers that can be told apart, 2**53")
-
-
-def _old_bounds(given: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yields exclusive bounds as draft 4 writes them, a word beside the number."""
-    for key, plain in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
-        if given.get(key) is True and plain in given:
-            yield key, given[plain]
 
 
 def _pattern(value: Any, place: Place) -> str:
