@@ -45,14 +45,12 @@ class GrammarCompiler:
         text = grammar_text(rule)
         if len(text) > _LONGEST:
             raise GrammarError(f"it is too large: {len(text)} characters of grammar, where {_LONGEST} are the most")
-        if self.vocabulary.has_marker(text):
-            text = grammar_text(rule, is_forcing=False)
         with self._lock:
             found = self._kept.get(text)
             if found is not None:
                 self._kept.move_to_end(text)
                 return found.deep_copy()
-        made = self._made(text)
+        made = self._made(rule, text)
         with self._lock:
             self._kept[text] = made.deep_copy()
             while len(self._kept) > _KEPT:
@@ -65,14 +63,16 @@ class GrammarCompiler:
         name = hashlib.sha256(text.encode(errors="surrogatepass")).digest()
         if name in self._checked:
             return
-        self._made(text)
+        self._made(rule, text)
         with self._lock:
             self._checked[name] = None
             while len(self._checked) > _CHECKED:
                 self._checked.popitem(last=False)
 
-    def _made(self, text: str) -> LLMatcher:
+    def _made(self, rule: Rule, text: str) -> LLMatcher:
         try:
+            if not self.vocabulary.keeps(text):
+                text = grammar_text(rule, is_forcing=False)
             matcher = LLMatcher(self.vocabulary.tokenizer, text, log_level=0, limits=_LIMITS)
             _require(matcher)
             probe = matcher.deep_copy()

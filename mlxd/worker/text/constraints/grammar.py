@@ -44,7 +44,7 @@ def composed(expression: str, *parts: Rule, **rules: str) -> Rule:
 
 def grammar_text(rule: Rule, *, is_forcing: bool = True) -> str:
     """Returns the grammar whose start is ``rule``. Without ``is_forcing`` a text that has only one way to go on may be cut into tokens in
-    any way, which texts need that spell out markers: the library would force the marker's token, and then refuse it.
+    any way, which texts need that the vocabulary does not keep: the library would force tokens of another text, and then refuse them.
     """
     options = "" if is_forcing else '%llguidance {"no_forcing": true}\n'
     lines = [f"start: {rule.expression}", *(f"{name}: {body}" for name, body in rule.rules.items())]

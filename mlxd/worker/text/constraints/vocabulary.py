@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import groupby
+from string import printable
 from typing import Any
 
 from llguidance import LLTokenizer
@@ -29,6 +30,7 @@ class Vocabulary:
         self._tokens = {text: token for text, token in added.items() if token < width and tokenizer.is_special_token(token)}
         spellings = sorted(self._tokens, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, spellings)) or r"(?!)")
+        self._keeps_ascii = self._returns(printable)
 
     @property
     def mask_bytes(self) -> int:
@@ -63,9 +65,17 @@ class Vocabulary:
         others = ",".join(_ranges(sorted(token for token in self._tokens.values() if token not in kept)))
         return f"{body} (<[{others}]> {body})*" if others else body
 
-    def has_marker(self, text: str) -> bool:
-        """Returns whether the spelling of a token that stands for no other text is in ``text``."""
-        return self._pattern.search(text) is not None
+    def keeps(self, text: str) -> bool:
+        """Tells whether the tokens of a text stand for just that text. They do not where a marker is spelled in it, nor where the tokenizer
+        makes one form of several, as many compose accents, or writes spaces as a character that text may hold itself.
+        """
+        if self._pattern.search(text) is not None or not self._keeps_ascii:
+            return False
+        return text.isascii() or self._returns(text)
+
+    def _returns(self, text: str) -> bool:
+        found: bytes = self.tokenizer.decode_bytes(self.tokenizer.tokenize_str(text))
+        return found == text.encode(errors="surrogatepass")
 
     def mask(self, tokens: Collection[int]) -> bytes:
         """Returns the mask that allows these tokens only."""

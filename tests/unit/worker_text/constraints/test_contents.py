@@ -2,11 +2,15 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import pytest
+from tokenizers import normalizers
 
 from mlxd.errors import GenerationError, InvalidRequestError
 from mlxd.wire.output_spec import Choice, Grammar, JsonObject, JsonSchema, OutputSpec, Regex
+from mlxd.worker.text.constraints.vocabulary import open_vocabulary
+from tests.support.tiny_model import EOS, VOCAB, make_tokenizer
 from tests.unit.worker_text.constraints.walk import EndlessError, allowed_tokens, constraint_of, fed, tiny_vocabulary, walked
 
 MARKED = tiny_vocabulary("<think>", "<tool_call>", special=False)
@@ -145,3 +149,14 @@ def test_what_is_no_expression_or_grammar_is_refused(constraint):
     with pytest.raises(InvalidRequestError) as refused:
         content(constraint)
     assert refused.value.param == "f"
+
+
+@pytest.mark.parametrize("text", ["cafe\u0301", "\u1112\u1161\u11ab", "\ufb01", "plain"])
+@pytest.mark.parametrize("normalizer", [normalizers.NFC(), normalizers.NFKC(), normalizers.Lowercase()])
+def test_a_text_that_the_tokenizer_would_change_is_written_as_it_was_asked_for(text, normalizer):
+    """Qwen's tokenizers compose accents: the tokens of such a text are another text's, which no grammar lets pass."""
+    inner = make_tokenizer()
+    inner.normalizer = normalizer
+    vocabulary = open_vocabulary(SimpleNamespace(backend_tokenizer=inner), width=VOCAB, ends=[EOS])
+    wanted = schema({"type": "object", "properties": {text: {"const": text}}, "required": [text]})
+    assert json.loads(content(wanted, vocabulary)) == {text: text}

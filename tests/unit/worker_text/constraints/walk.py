@@ -46,7 +46,7 @@ def walked_tokens(constraint, vocabulary, *, seed=0, most=3_000, hurry=0.3, clos
     closing = {vocabulary.tokens(mark)[0] for mark in (*_CLOSING, *closes)}
     for _ in range(most):
         allowed = allowed_tokens(constraint, vocabulary)
-        token = _spelled(text, allowed, closes) if chance.random() < 0.9 else None
+        token = _spelled(text, allowed, closes, vocabulary) if chance.random() < 0.9 else None
         token = _next(allowed, chance, closing, vocabulary.ends, hurry) if token is None else token
         constraint.accept(token)
         if token in vocabulary.ends:
@@ -56,12 +56,12 @@ def walked_tokens(constraint, vocabulary, *, seed=0, most=3_000, hurry=0.3, clos
     raise EndlessError(vocabulary.tokenizer.decode_str(tokens))
 
 
-def _spelled(text, allowed, closes):
-    """The byte with which a closing text goes on that ``text`` ends in the beginning of."""
+def _spelled(text, allowed, closes, vocabulary):
+    """The token with which a closing text goes on that ``text`` ends in the beginning of."""
     for mark in map(str.encode, closes):
         for size in range(len(mark) - 1, 0, -1):
-            if text.endswith(mark[:size]) and mark[size] in allowed:
-                return mark[size]
+            if text.endswith(mark[:size]) and (token := vocabulary.tokens(mark[size:].decode())[0]) in allowed:
+                return token
     return None
 
 
