@@ -43,7 +43,7 @@ class AnswerConstraints:
         Raises ``InvalidRequestError`` for what cannot be enforced.
         """
         rule = self._rule(spec, opening)
-        grammar: TokenConstraint | None = None if rule is None else self._matching(rule)
+        grammar: TokenConstraint | None = None if rule is None else self._matching(rule, spec)
         if grammar is not None and max_tokens is not None and spec.tools is not None and spec.tools.required:
             grammar = CallsInTime(grammar, self._vocabulary, max_tokens)
         if spec.thinking_budget is None or self._reasoning is None or spec.is_raw or opening is Opening.CONTENT:
@@ -88,8 +88,9 @@ class AnswerConstraints:
         required = calls.required(spec.tools)
         return composed(f"({content.expression}) | ({required.expression})", content, required)
 
-    def _matching(self, rule: Rule) -> GrammarConstraint:
+    def _matching(self, rule: Rule, spec: OutputSpec) -> GrammarConstraint:
         try:
             return GrammarConstraint(self._compiler.matcher(rule), self._vocabulary)
         except GrammarError as error:
-            raise InvalidRequestError(f"the answer cannot be constrained like this: {error}") from error
+            field = getattr(spec.constraint, "field", None) or ("response_format" if spec.constraint else "tools")
+            raise InvalidRequestError(f"the answer cannot be constrained like this: {error}", param=field) from error

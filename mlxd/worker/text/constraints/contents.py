@@ -18,6 +18,7 @@ _LONGEST_REGEX = 20_000  # characters
 _LONGEST_GRAMMAR = 100_000
 _MOST_RULES = 500  # of a grammar: the library follows names by recursion, and a chain of thousands ends the process
 _DEFINITION = re.compile(r"(?m)::?=|^[ \t]*[?!]*[A-Za-z_][\w-]*(?:\.-?\d+|\[[^\]\n]*\]|::\w+)*\s*:")
+_REPEATS = re.compile(r"[*+?}][^(]*\)[*+{]")
 _MOST_CHOICES = 10_000
 _LONGEST_CHOICES = 500_000  # characters of all of them
 _MOST_TRIES = 300  # parts of a schema that are looked through for a fault
@@ -52,7 +53,17 @@ class Contents:
             self._compiler.check(json_rule(read.standing_alone()))
         except GrammarError as error:
             raise self._located(read, place, error) from error
+        self._check_repeats(read)
         return read
+
+    def _check_repeats(self, read: ReadSchema) -> None:
+        """Tries out each pattern that repeats what repeats itself: trying out all of a schema may end before it."""
+        for place, part in read.parts:
+            if isinstance(part, dict) and _REPEATS.search(part.get("pattern", "")):
+                try:
+                    self._compiler.check(json_rule(read.standing_alone(part)))
+                except GrammarError as error:
+                    raise (place / "pattern").refusal(f"it cannot be enforced: {error}") from error
 
     def _located(self, read: ReadSchema, place: Place, error: GrammarError) -> Exception:
         """Returns the refusal of a schema, which points at the innermost part that cannot be compiled alone."""

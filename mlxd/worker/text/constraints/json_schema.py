@@ -21,6 +21,8 @@ _MOST_REFERENCES = 500  # different ones
 _MOST_OPTIONAL = 500  # properties of one object: each may follow each
 _LONGEST = 20_000  # characters of a pattern
 _MOST_ITEMS = 100_000  # that an array must have
+_MOST_COUNTED = 2**31 - 1  # of anything that may be there: more fits no answer
+_MOST_REQUIRED = 2_000  # properties of one object
 _OLD_DRAFTS = ("draft-03", "draft-04", "draft-05", "draft-06", "draft-07")
 
 
@@ -172,7 +174,7 @@ class SchemaReader:
     def _plain(self, given: Mapping[str, Any], place: Place) -> Iterator[tuple[str, Any]]:
         for key in keywords.SIZES:
             if key in given:
-                yield key, _size(given[key], place / key)
+                yield key, _size(given[key], key, place)
         yield from numeric(given, place).items()
         if "pattern" in given:
             yield "pattern", _pattern(given["pattern"], place / "pattern")
@@ -300,10 +302,10 @@ def _as_2020(given: Mapping[str, Any]) -> dict[str, Any]:
     return old | ({"prefixItems": given["items"]} if given["items"] else {}) | rest
 
 
-def _size(value: Any, place: Place) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0 or value != int(value):
-        raise place.refusal("it must be a whole number, not negative")
-    return int(value)
+def _size(value: Any, key: str, place: Place) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0 or value % 1:
+        raise (place / key).refusal("it must be a whole number, not negative")
+    return min(int(value), _MOST_COUNTED) if key.startswith("max") else int(value)
 
 
 def _pattern(value: Any, place: Place) -> str:
@@ -327,4 +329,6 @@ def _format(given: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 def _names(value: Any, place: Place) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
         raise place.refusal("it must be a list of names")
+    if len(value) > _MOST_REQUIRED:
+        raise place.refusal(f"it has more than {_MOST_REQUIRED} names")
     return list(dict.fromkeys(value))

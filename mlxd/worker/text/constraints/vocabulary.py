@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import groupby
+from random import Random
 from string import printable
 from typing import Any
 
@@ -131,6 +132,14 @@ def _ranges(tokens: Sequence[int]) -> Iterator[str]:
 def allows_any(mask: bytes, tokens: Collection[int]) -> bool:
     """Tells whether a mask allows one of ``tokens`` at least."""
     return any(mask[token // 8] >> token % 8 & 1 for token in tokens)
+
+
+def any_of(mask: bytes, chance: Random) -> int:
+    """Returns one of the tokens that a mask allows, of which there must be one."""
+    bits = int.from_bytes(mask, "little")
+    above = bits >> chance.randrange(bits.bit_length())  # has the highest bit at least
+    skipped = bits.bit_length() - above.bit_length()
+    return skipped + (above & -above).bit_length() - 1
 
 
 def without(text: str) -> str:

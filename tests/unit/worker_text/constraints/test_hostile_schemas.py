@@ -4,12 +4,13 @@ import contextlib
 import json
 import random
 import time
+from string import ascii_letters
 
 import pytest
 
 from mlxd.errors import GenerationError, InvalidRequestError
 from mlxd.wire.output_spec import JsonSchema, OutputSpec
-from tests.unit.worker_text.constraints.walk import EndlessError, constraint_of, walked
+from tests.unit.worker_text.constraints.walk import EndlessError, constraint_of, tiny_vocabulary, walked
 
 SECONDS = 5.0  # of processor time; each takes a tenth of one, and one that is let through without bounds takes minutes
 
@@ -57,6 +58,11 @@ REFUSED = {
     "deep constant": {"const": json.loads("[" * 60 + "]" * 60)},
     "a billion items": {"type": "array", "items": True, "minItems": 10**9},
     "patterns that overlap": {"type": "object", "patternProperties": {f"^p{n}": True for n in range(100)}},
+    "100,000 names": {"type": "object", "required": [f"n{n}" for n in range(100_000)]},
+    "a long text": {"type": "object", "properties": {"a": {"const": "c" * 1_000_000}}},
+    "a long name": {"type": "object", "properties": {"n" * 1_000_000: {"type": "null"}}},
+    "dots": {"type": "string", "pattern": ".*" * 500 + "x"},
+    "endless sizes": {"type": "string", "maxLength": float("inf")},
     "a list": {"items": []} | {"properties": []},
     "nothing": False,
     "no type": {"type": []},
@@ -70,13 +76,13 @@ BOUNDED = {
         "properties": {f"p{n}": {"type": "null"} for n in range(1_000)},
         "required": [f"p{n}" for n in range(1_000)],
     },
+    "as many as can be counted": {"type": "string", "maxLength": 2**53 - 1, "pattern": "^[a-z]+$"},
     "400 references": chain(400, lambda to: {"type": "object", "properties": {"a": {"$ref": to}}}),
     "a tree of 2 to the 60": chain(60, lambda to: {"type": "object", "properties": {"a": {"$ref": to}, "b": {"$ref": to}}}),
     "itself or null": {"anyOf": [{"$ref": "#"}, {"type": "null"}]},
     "repeated repeats": {"type": "string", "pattern": "^((a{1,100}){1,100}){1,100}$"},
     "an exponential automaton": {"type": "string", "pattern": "^(a|b)*a(a|b){30}$"},
     "patterns and lengths": {"type": "string", "pattern": "^[a-z]*$", "minLength": 100, "maxLength": 1_000},
-    "dots": {"type": "string", "pattern": ".*" * 500 + "x"},
     "words": {"type": "string", "pattern": "|".join(f"word{n}" for n in range(1_500))},
 }
 
@@ -100,6 +106,15 @@ def test_it_is_bounded(name):
     with contextlib.suppress(EndlessError, GenerationError):  # its answer, at worst
         walked(constraint_of(spec(BOUNDED[name])), most=300)
     assert time.thread_time() - began < SECONDS
+
+
+def test_a_pattern_whose_cost_shows_behind_some_tokens_is_refused():
+    """Within a few words it has become too costly, and would end its answer."""
+    words = tiny_vocabulary(*(15 * (one + other) for one in ascii_letters for other in ascii_letters), special=False)
+    properties = {"a": {"type": "null"}, "b": {"type": "string", "pattern": "(.{0,1000}){0,1000}"}}
+    with pytest.raises(InvalidRequestError, match="too many expressions") as refused:
+        constraint_of(spec({"type": "object", "properties": properties, "required": ["a", "b"]}), vocabulary=words)
+    assert refused.value.param == "schema/properties/b/pattern"
 
 
 @pytest.mark.parametrize("seed", range(60))

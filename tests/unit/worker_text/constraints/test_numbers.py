@@ -43,7 +43,7 @@ def near(bound):
     exact = Decimal(bound)
     for neighbour in (math.nextafter(bound, math.inf), math.nextafter(bound, -math.inf)):
         step = Decimal(neighbour) - exact
-        yield from (exact + step * Decimal(part) for part in ("0.001", "0.1", "0.4", "0.49", "0.51", "0.9", "1", "1.5", "10", "1e9"))
+        yield from (exact + step * Decimal(part) for part in ("0.001", "0.4", "0.51", "0.9", "1", "10", "1e9"))
         yield Decimal(repr(neighbour))
     yield from (exact, Decimal(repr(bound)), exact + 1, exact - 1, exact.to_integral_value())
 
@@ -52,10 +52,10 @@ def texts(bound):
     for number in near(bound):
         plain = f"{number:f}"
         longer = plain + ("" if "." in plain else ".") + "0" * 400
-        yield from (plain, longer, longer + "1", f"{number:e}")
+        yield from (plain, longer + "1")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.dictionaries(st.sampled_from(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")), BOUNDS, min_size=1, max_size=2))
 def test_what_is_written_near_a_bound_is_valid(bounds):
     schema = {"type": "number", **bounds}
