@@ -1,42 +1,23 @@
 """Blocks: what a message's content consists of."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal
 
 import msgspec
 from pydantic import BeforeValidator, Field, InstanceOf
 from typing_extensions import override
 
+from mlxd.api.anthropic.block import BETWEEN, Block
 from mlxd.api.anthropic.ids import call_id
-from mlxd.api.anthropic.leniency import BLOCK
+from mlxd.api.anthropic.tool_changes import ToolChangeBlock
 from mlxd.api.fields.free_json import portable
 from mlxd.api.fields.open_calls import OpenCalls
-from mlxd.api.fields.tolerance import Rules
 from mlxd.api.fields.validation import Strict, problem, unknown_item
 from mlxd.errors import UnsupportedParameterError, excerpt
 from mlxd.listener.json_text import json_type
 from mlxd.types import ChatMessage, ToolCall
 
-_BETWEEN = "\n\n"  # texts that a client keeps apart
-_LATER = frozenset({"image", "video", "audio", "file", "container_upload", "browser_state"})
-
-
-class Block(Strict):
-    """A block of a message."""
-
-    tolerated: ClassVar[Rules] = BLOCK
-
-    type: str
-
-    @property
-    def said(self) -> str:
-        """Returns the text that the model reads of it as content."""
-        return ""
-
-    @property
-    def thought(self) -> str:
-        """Returns the text that is reasoning."""
-        return ""
+LATER = frozenset({"image", "video", "audio", "file", "container_upload", "browser_state"})
 
 
 class TextBlock(Block):
@@ -67,28 +48,23 @@ class ThinkingBlock(Block):
 class SilentBlock(Block):
     """A block that says nothing to a model: reasoning that only its provider can read, and marks of where something happened."""
 
-    type: Literal["redacted_thinking", "fallback", "mcp_tool_listing", "tool_removal", "tool_addition"]
+    type: Literal["redacted_thinking", "fallback", "mcp_tool_listing"]
     data: str | None = None
     from_: Any = Field(None, alias="from")
     to: Any = None
-    server_name: str | None = None
+    trigger: Any = None
+    mcp_server_name: str | None = None
     tools: Any = None
-    tool: Any = None
 
 
 class CompactionBlock(Block):
-    """What stands for an earlier part of the conversation; without content, nothing does."""
+    """What stands for all that was said before it; without content, nothing does."""
 
     type: Literal["compaction"]
     content: str | None = None
     encrypted_content: str | None = None
     signature: str | None = None
-    tool_changes: list[Any] | None = None
-
-    @property
-    @override
-    def said(self) -> str:
-        return self.content or ""
+    tool_changes: list[Annotated[InstanceOf[Block], BeforeValidator(lambda value: _block(value, _CHANGES))]] | None = None
 
 
 class SearchResultBlock(Block):
@@ -218,7 +194,7 @@ class ServedResultBlock(ResultBlock):
     """What a tool said that a provider carried out, in whatever form: JSON, but for plain text."""
 
     type: str
-    content: Any = None
+    content: Annotated[Any, BeforeValidator(portable)] = None
 
     @property
     @override
@@ -226,8 +202,8 @@ class ServedResultBlock(ResultBlock):
         blocks = self.content if isinstance(self.content, list) else []
         plain = [block.get("text") for block in blocks if isinstance(block, dict) and block.get("type") == "text"]
         if plain and len(plain) == len(blocks):
-            return _BETWEEN.join(text for text in plain if isinstance(text, str))
-        return self.content if isinstance(self.content, str) else msgspec.json.encode(portable(self.content)).decode()
+            return BETWEEN.join(text for text in plain if isinstance(text, str))
+        return self.content if isinstance(self.content, str) else msgspec.json.encode(self.content).decode()
 
 
 _SERVED = (
@@ -241,23 +217,26 @@ _SERVED = (
     "advisor",
 )
 _READ: Mapping[str, type[Block]] = {"text": TextBlock, "search_result": SearchResultBlock, "document": DocumentBlock}
-_SYSTEM: Mapping[str, type[Block]] = {"text": TextBlock, "tool_addition": SilentBlock, "tool_removal": SilentBlock}
+_CHANGES: Mapping[str, type[Block]] = dict.fromkeys(("tool_addition", "tool_removal"), ToolChangeBlock)
+_SYSTEM: Mapping[str, type[Block]] = {"text": TextBlock, **_CHANGES}
 _IN_RESULTS: Mapping[str, type[Block]] = {**_READ, "tool_reference": ToolReferenceBlock}
 _OF_USER: Mapping[str, type[Block]] = {
     **_READ,
     "tool_result": ToolResultBlock,
-    **dict.fromkeys(("tool_addition", "tool_removal", "mcp_tool_listing"), SilentBlock),
+    **_CHANGES,
+    "mcp_tool_listing": SilentBlock,
     "compaction": CompactionBlock,
 }
 _OF_ASSISTANT: Mapping[str, type[Block]] = {
     "text": TextBlock,
     "thinking": ThinkingBlock,
-    **dict.fromkeys(("redacted_thinking", "fallback", "mcp_tool_listing", "tool_addition", "tool_removal"), SilentBlock),
+    **_CHANGES,
+    **dict.fromkeys(("redacted_thinking", "fallback", "mcp_tool_listing"), SilentBlock),
     "compaction": CompactionBlock,
     **dict.fromkeys(("tool_use", "server_tool_use", "mcp_tool_use"), CallBlock),
     **{f"{name}_tool_result": ServedResultBlock for name in _SERVED},
 }
-_ANYWHERE = {**_OF_USER, **_OF_ASSISTANT, **_IN_RESULTS}
+KINDS = {**_OF_USER, **_OF_ASSISTANT, **_IN_RESULTS}
 
 
 def _block(value: object, kinds: Mapping[str, type[Block]]) -> Block:
@@ -268,11 +247,11 @@ def _block(value: object, kinds: Mapping[str, type[Block]]) -> Block:
     kind = value["type"]
     if not isinstance(kind, str):
         raise problem(f"must be a string, not {json_type(kind)}", at=".type")
-    if kind in _LATER:
+    if kind in LATER:
         raise problem(f'"{kind}" is not supported yet; only blocks of text are', at=".type", error=UnsupportedParameterError)
     if kind in kinds:
         return kinds[kind].model_validate(value)
-    if kind in _ANYWHERE:
+    if kind in KINDS:
         raise problem(f'"{kind}" has no place here; what has: {", ".join(kinds)}', at=".type")
     raise unknown_item(f'"{excerpt(kind)}" is a type of blocks that nobody knows', at=".type")
 
@@ -309,9 +288,18 @@ ContentSource.model_rebuild()
 ToolResultBlock.model_rebuild()
 
 
+def changes_of(blocks: Iterable[Block]) -> Iterator[ToolChangeBlock]:
+    """Yields the changes of tools among the blocks, and those that a compaction remembers."""
+    for block in blocks:
+        if isinstance(block, ToolChangeBlock):
+            yield block
+        elif isinstance(block, CompactionBlock):
+            yield from changes_of(block.tool_changes or ())
+
+
 def texts(blocks: Sequence[Block]) -> str:
     """Returns what the blocks say to a model, one behind the other."""
-    return _BETWEEN.join(block.said for block in blocks if block.said)
+    return BETWEEN.join(block.said for block in blocks if block.said)
 
 
 def _headed(heads: Iterable[str | None], text: str) -> str:

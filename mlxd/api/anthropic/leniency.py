@@ -31,7 +31,10 @@ MESSAGES: Rules = {
 
 OUTPUT_CONFIG: Rules = {"task_budget": hint(OBJECT, "max_tokens and thinking.budget_tokens limit an answer.")}
 
-THINKING: Rules = {"keep": hint(ANY, "Which reasoning of earlier turns is shown to the model is for its template.")}
+THINKING: Rules = {
+    "keep": hint(ANY, "Which reasoning of earlier turns is shown to the model is for its template."),
+    "block_binding": hint(OBJECT, "Signatures are not looked at."),
+}
 
 # Of a message that comes back whole.
 TURN: Rules = {

@@ -8,20 +8,23 @@ from pydantic import BeforeValidator, Field
 from typing_extensions import override
 
 from mlxd.api.anthropic.answers import PING, MessageShape, MessageStyle, failed
-from mlxd.api.anthropic.blocks import Texts, texts
+from mlxd.api.anthropic.blocks import Texts, changes_of, texts
 from mlxd.api.anthropic.errors import ROOT, anthropic_error_body
 from mlxd.api.anthropic.leniency import MESSAGES as TOLERATED
-from mlxd.api.anthropic.thinking import AnswerFields
+from mlxd.api.anthropic.thinking import OFF, AnswerFields
+from mlxd.api.anthropic.tool_changes import changed
 from mlxd.api.anthropic.tools import ToolFields
-from mlxd.api.anthropic.turns import AssistantTurn, Turns, conversation
+from mlxd.api.anthropic.turns import AssistantTurn, Turns, conversation, latest_effort
 from mlxd.api.dialect import Dialect
 from mlxd.api.fields.abilities import Need, can
 from mlxd.api.fields.conversation import ConversationFields
+from mlxd.api.fields.functions import Offer
 from mlxd.api.fields.sampling import INT32, Whole
 from mlxd.api.fields.tolerance import Rules
 from mlxd.api.fields.validation import lenient
 from mlxd.api.keys import ReadyModel
 from mlxd.config.values import UnknownFields
+from mlxd.errors import InvalidRequestError
 from mlxd.types import Ability, ChatMessage
 from mlxd.wire.output_spec import OutputSpec
 
@@ -49,7 +52,7 @@ class PromptFields(ToolFields, AnswerFields, ConversationFields):
     @property
     @override
     def continues(self) -> bool:
-        return isinstance(self._turns[-1], AssistantTurn)
+        return isinstance(self._turns[-1], AssistantTurn) and self.conversation()[-1].role == "assistant"
 
     @property
     @override
@@ -73,10 +76,21 @@ class PromptFields(ToolFields, AnswerFields, ConversationFields):
             return [*left_out, *super().unmet_wishes(model)]
         return [*left_out, *super().unmet_wishes(model), f"{budget[0]} is not enforced on the {model.ready.runner} runner"]
 
+    @override
+    def offer(self) -> Offer:
+        return changed(super().offer(), (change for turn in self.messages for change in changes_of(turn.blocks)))
+
+    @override
+    def effort(self) -> str | None:
+        effort = super().effort()
+        return effort if effort == OFF else latest_effort(self.messages) or effort
+
     def check(self) -> None:
         """Raises ``InvalidRequestError`` for what no field alone can tell."""
         self.offer().check()
         self.constraint()
+        if not self.conversation():
+            raise InvalidRequestError("messages: nothing in them is for the model to read", param="messages")
 
     @property
     def _turns(self) -> Turns:

@@ -15,7 +15,7 @@ from mlxd.listener.json_text import json_type
 from mlxd.wire.output_spec import JsonSchema
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]  # the first two are others' words
-_OFF = "none"
+OFF = "none"
 _SWITCHES = ("enable_thinking", "thinking")  # names that templates have for it
 
 
@@ -26,7 +26,7 @@ class Thinking(Strict):
 
     type: Literal["enabled", "disabled", "adaptive", "between_tools"]
     budget_tokens: Annotated[int, Whole, Field(ge=0, le=INT32)] | None = None
-    display: Literal["summarized", "omitted"] | None = None
+    display: Literal["summarized", "updates", "omitted"] | None = None
 
 
 def _schema(value: object) -> object:
@@ -67,7 +67,7 @@ class AnswerFields(Strict):
     def effort(self) -> str | None:
         """Returns how much is to be thought: nothing, where no thinking is asked for, as in this API."""
         if self.thinking is None or self.thinking.type == "disabled":
-            return _OFF
+            return OFF
         return None if self.output_config is None else self.output_config.effort
 
     def budget(self) -> tuple[str, int] | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
-from pydantic import BeforeValidator, Field, InstanceOf, ValidationInfo
+from pydantic import BeforeValidator, Field, InstanceOf
 
 from mlxd.api.anthropic.client_tools import client_tool
 from mlxd.api.anthropic.leniency import TOOL
@@ -67,7 +67,8 @@ class ProvidedTool(Strict):
         return OfferedFunction(field=field, name=self.name, description=known.description, parameters=known.parameters)
 
 
-def _tool(value: object) -> CustomTool | ProvidedTool:
+def read_tool(value: object) -> CustomTool | ProvidedTool:
+    """Reads a tool, for a validator: one with a schema of its own, or one whose type says everything."""
     if not isinstance(value, dict):
         raise problem(f"must be an object, not {json_type(value)}")
     kind = value.get("type")
@@ -90,7 +91,7 @@ class AskedChoice(Strict):
         return ToolChoice(_MODES[self.type])
 
 
-def _named(value: object, _info: ValidationInfo) -> object:
+def _named(value: object) -> object:
     if isinstance(value, dict) and value.get("type") == "tool" and "name" not in value:
         raise problem("is required: the name of a tool", at=".name")
     return value
@@ -100,7 +101,9 @@ class ToolFields(Strict):
     """The fields about tools."""
 
     tools: (
-        Annotated[list[Annotated[InstanceOf[CustomTool] | InstanceOf[ProvidedTool], BeforeValidator(_tool)]], Field(max_length=MAX_TOOLS)]
+        Annotated[
+            list[Annotated[InstanceOf[CustomTool] | InstanceOf[ProvidedTool], BeforeValidator(read_tool)]], Field(max_length=MAX_TOOLS)
+        ]
         | None
     ) = None
     tool_choice: Annotated[AskedChoice, BeforeValidator(_named)] | None = None

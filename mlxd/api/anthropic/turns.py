@@ -2,14 +2,16 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, takewhile
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, InstanceOf
 from typing_extensions import override
 
-from mlxd.api.anthropic.blocks import AssistantBlocks, Block, CallBlock, ResultBlock, ServedResultBlock, Texts, UserBlocks, texts
+from mlxd.api.anthropic.block import Block
+from mlxd.api.anthropic.blocks import AssistantBlocks, CallBlock, CompactionBlock, ResultBlock, ServedResultBlock, Texts, UserBlocks, texts
 from mlxd.api.anthropic.leniency import TURN
+from mlxd.api.anthropic.thinking import Effort
 from mlxd.api.fields.open_calls import MAX_CALLS, OpenCalls
 from mlxd.api.fields.tolerance import Rules
 from mlxd.api.fields.validation import Strict, problem
@@ -18,6 +20,7 @@ from mlxd.listener.json_text import json_type
 from mlxd.types import ChatMessage
 
 MAX_TURNS = 100_000
+_SAYS_MORE = (CallBlock, ResultBlock, CompactionBlock)
 
 
 class Turn(Strict):
@@ -27,20 +30,40 @@ class Turn(Strict):
 
     role: str
 
+    @property
+    @abstractmethod
+    def blocks(self) -> Sequence[Block]:
+        """Returns what it consists of."""
+
     @abstractmethod
     def to_wire(self, calls: OpenCalls, turn: int) -> Iterator[ChatMessage]:
         """Yields the messages as the chat template sees them; ``turn`` is its place, and ``calls`` are those made so far."""
+
+
+class TurnOutput(Strict):
+    """How much work the answer is worth from a turn on."""
+
+    effort: Effort | None = None
 
 
 class SystemTurn(Turn):
     """What is said to the model by who instructs it, in the middle of a conversation."""
 
     role: Literal["system"]
-    content: Texts
+    content: Texts | None = None
+    clear_at: Literal["next_user_message", "never"] | None = None
+    output_config: TurnOutput | None = None
+
+    @property
+    @override
+    def blocks(self) -> Sequence[Block]:
+        return self.content or ()
 
     @override
     def to_wire(self, calls: OpenCalls, turn: int) -> Iterator[ChatMessage]:
-        yield ChatMessage(role="system", content=texts(self.content))
+        said = texts(self.blocks)
+        if said:
+            yield ChatMessage(role="system", content=said)
 
 
 class UserTurn(Turn):
@@ -48,6 +71,11 @@ class UserTurn(Turn):
 
     role: Literal["user"]
     content: UserBlocks
+
+    @property
+    @override
+    def blocks(self) -> Sequence[Block]:
+        return self.content
 
     @override
     def to_wire(self, calls: OpenCalls, turn: int) -> Iterator[ChatMessage]:
@@ -65,9 +93,14 @@ class AssistantTurn(Turn):
     content: Annotated[AssistantBlocks, Field(max_length=MAX_CALLS)]
 
     @property
+    @override
+    def blocks(self) -> Sequence[Block]:
+        return self.content
+
+    @property
     def is_empty(self) -> bool:
         """Tells whether it says nothing at all."""
-        return not any(block.said or block.thought or isinstance(block, CallBlock | ResultBlock) for block in self.content)
+        return not any(block.said or block.thought or isinstance(block, _SAYS_MORE) for block in self.content)
 
     @override
     def to_wire(self, calls: OpenCalls, turn: int) -> Iterator[ChatMessage]:
@@ -114,6 +147,32 @@ Turns = Annotated[list[Annotated[InstanceOf[Turn], BeforeValidator(_turn)]], Bef
 
 
 def conversation(turns: Sequence[Turn]) -> list[ChatMessage]:
-    """Returns the messages as the chat template sees them."""
-    calls = OpenCalls()
-    return [message for number, turn in enumerate(turns) for message in turn.to_wire(calls, number)]
+    """Returns the messages as the chat template sees them. What was compacted is what a user says at the beginning."""
+    calls, (summary, kept) = OpenCalls(), _since_compaction(_still_shown(turns))
+    messages = [message for number, turn in enumerate(kept) for message in turn.to_wire(calls, number)]
+    return [ChatMessage(role="user", content=summary), *messages] if summary else messages
+
+
+def latest_effort(turns: Sequence[Turn]) -> Effort | None:
+    """Returns what the last system message behind all answers says of effort."""
+    behind = takewhile(lambda turn: not isinstance(turn, AssistantTurn), reversed(turns))
+    told = (turn.output_config.effort for turn in behind if isinstance(turn, SystemTurn) and turn.output_config is not None)
+    return next((effort for effort in told if effort is not None), None)
+
+
+def _still_shown(turns: Sequence[Turn]) -> list[Turn]:
+    """Returns the turns without system messages that were for one user's turn only, which is over."""
+    last = max((number for number, turn in enumerate(turns) if isinstance(turn, UserTurn)), default=-1)
+    return [turn for number, turn in enumerate(turns) if number > last or getattr(turn, "clear_at", None) != "next_user_message"]
+
+
+def _since_compaction(turns: Sequence[Turn]) -> tuple[str, Sequence[Turn]]:
+    """Returns what the last compaction says, and what came behind it; nothing and all where there is none."""
+    for number in reversed(range(len(turns))):
+        turn = turns[number]
+        for at in reversed(range(len(turn.blocks))):
+            block = turn.blocks[at]
+            if isinstance(block, CompactionBlock) and block.content:
+                rest = turn.model_copy(update={"content": turn.blocks[at + 1 :]})
+                return block.content, [*([rest] if rest.blocks else []), *turns[number + 1 :]]
+    return "", turns
