@@ -19,7 +19,7 @@ from benchmarks.harness.errors import BenchmarkError
 from benchmarks.harness.machine import describe, one_line
 from benchmarks.harness.measurements import Measurements
 from benchmarks.harness.prompts import PromptMaker
-from benchmarks.harness.servers import MLXD, SIMPLE, MlxdModel, mlx_lm_server, mlxd, vllm_mlx
+from benchmarks.harness.servers import MLXD, OTHER, SIMPLE, MlxdModel, mlx_lm_server, mlxd, vllm_mlx
 from benchmarks.harness.signals import cancelled_once, interrupt_on_signals, uninterrupted
 from benchmarks.harness.tables import say, write_json
 
@@ -46,6 +46,7 @@ def peer_options(parser: argparse.ArgumentParser) -> None:
     """For benchmarks that other servers take part in."""
     parser.add_argument("--against", nargs="*", choices=["mlx_lm", "simple"], default=["mlx_lm"], help='"simple": mlxd in simple mode')
     parser.add_argument("--vllm-mlx", metavar="PYTHON", help="interpreter of an environment with vllm-mlx, which then takes part")
+    parser.add_argument("--other-mlxd", metavar="PYTHON", help="interpreter of an environment with another mlxd, which then takes part")
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -95,6 +96,8 @@ class Bench:
             clients = [await self._mlxd(stack, self.mlxd_model(), MLXD)]
             if "simple" in self.args.against:
                 clients.append(await self._mlxd(stack, self.mlxd_model("simple"), SIMPLE))
+            if self.args.other_mlxd:
+                clients.append(await self._mlxd(stack, self.mlxd_model(), OTHER, self.args.other_mlxd))
             clients += [await stack.enter_async_context(peer) for peer in self.peers()]
             yield clients
 
@@ -109,8 +112,8 @@ class Bench:
         else:
             yield vllm_mlx(self.args.vllm_mlx, self.peer_model, self.new_directory("vllm"))
 
-    async def _mlxd(self, stack: AsyncExitStack, model: MlxdModel, name: str) -> Client:
-        daemon = await stack.enter_async_context(mlxd([model], self.new_directory("mlxd")))
+    async def _mlxd(self, stack: AsyncExitStack, model: MlxdModel, name: str, python: str = sys.executable) -> Client:
+        daemon = await stack.enter_async_context(mlxd([model], self.new_directory("mlxd"), python))
         return await stack.enter_async_context(daemon.client(model.name, name))
 
     async def warm_up(self, clients: Sequence[Client], concurrency: int) -> None:

@@ -14,7 +14,7 @@ from benchmarks.harness.admin import Admin
 from benchmarks.harness.client import Client
 from benchmarks.harness.process import ServerProcess, free_port
 
-MLXD, SIMPLE, MLX_LM, VLLM_MLX = "mlxd", "mlxd simple", "mlx_lm.server", "vllm-mlx"  # names in tables
+MLXD, SIMPLE, OTHER, MLX_LM, VLLM_MLX = "mlxd", "mlxd simple", "other mlxd", "mlx_lm.server", "vllm-mlx"  # names in tables
 
 _LAUNCHER = Path(__file__).with_name("launch.py")
 
@@ -57,13 +57,13 @@ class Mlxd:
 
 
 @asynccontextmanager
-async def mlxd(models: Sequence[MlxdModel], directory: Path) -> AsyncIterator[Mlxd]:
-    """A daemon on port 0 with all of ``models`` loaded. ``directory`` is empty and its own."""
+async def mlxd(models: Sequence[MlxdModel], directory: Path, python: str = sys.executable) -> AsyncIterator[Mlxd]:
+    """A daemon on port 0 with all of ``models`` loaded, run by ``python``. ``directory`` is empty and its own."""
     socket, config = directory / "admin.sock", directory / "mlxd.toml"
     config.write_text(
         f'[server]\nlisten = "127.0.0.1:0"\n[admin]\nlisten = {json.dumps(f"unix:{socket}")}\n' + "".join(model.toml() for model in models)
     )
-    command = [sys.executable, "-m", "mlxd", "--config", str(config)]
+    command = [python, "-P", "-m", "mlxd", "--config", str(config)]
     with ServerProcess(MLXD, command, directory / "log") as process:
         async with Admin(socket) as admin:
             await process.until(admin.is_ready)

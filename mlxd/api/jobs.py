@@ -51,6 +51,7 @@ def fanned_out(job: Generate, prompts: Sequence[Prompt], per_prompt: int) -> Job
             id=f"{job.id}-{choice}",
             prompt=prompts[choice // per_prompt],
             sampling=_seeded(job.sampling, choice % per_prompt),
+            parent=job.id,
             behind=total - 1 - choice,
         )
         for choice in range(total)

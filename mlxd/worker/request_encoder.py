@@ -53,6 +53,7 @@ class RequestEncoder:
             logprobs=output.logprobs,
             prompt_logprobs=output.echo and output.logprobs is not None,
             priority=generate.priority or 0,
+            parent=generate.parent,
             arrived=arrived,
         )
 

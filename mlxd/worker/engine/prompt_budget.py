@@ -15,7 +15,8 @@ _LEAST = 8  # tokens: what is left for one more prompt is not worth its own atte
 @dataclass
 class PromptBudget:
     """Requests that come together begin together: prompts that were there before any of the streams had its first token disturb none
-    of them, as long as all are at their beginning. Else the first of a burst would hold up the others at half the device's pace.
+    of them, as long as all are at their beginning. Else the first of a burst would hold up the others at half the device's pace. A prompt
+    that takes longer than that beginning does is not among them: it would hold up the streams, and be no sooner done.
 
     ``heard`` counts the sequences there were when the first stream had its first token; None while none has.
     """
@@ -31,17 +32,29 @@ class PromptBudget:
         rows = len(decoding)
         beside = budget.beside(limits, decode_rows=rows) if rows else 0
         are_beginning = all(one.generated <= _BEGINNING for one in decoding)
-        together = budget.undisturbed(limits, decode_rows=rows) if are_beginning else beside
+        is_measured = rows > 0 and not beside  # what streams take alone: so nothing else may be in the step
+        together = budget.undisturbed(limits, decode_rows=rows) if are_beginning and not is_measured else beside
         return cls(together, beside, min((one.heard for one in decoding if one.heard is not None), default=None))
 
     def left_for(self, sequence: Sequence) -> int:
         """Returns the tokens that a prompt may have now; 0 where a part of it so small is not worth a call."""
-        is_together = self.heard is None or sequence.number < self.heard
-        whole = self.together if is_together else self.beside
+        whole = self.whole_for(sequence)
         left = max(0, whole - self.spent)
         return left if left >= min(_LEAST, whole // 8) else 0
+
+    def whole_for(self, sequence: Sequence) -> int:
+        """Returns the tokens of the step that a prompt may have if no other one has any."""
+        if self.heard is None:
+            return self.together
+        is_together = sequence.number < self.heard and sequence.remaining <= _BEGINNING * self.together
+        return self.together if is_together else self.beside
 
     @property
     def is_spent(self) -> bool:
         """Tells whether nothing is left for any prompt."""
-        return self.spent >= max(self.together, self.beside)
+        return self.spent >= self.whole
+
+    @property
+    def whole(self) -> int:
+        """Returns the most tokens that prompts may have, all of them together."""
+        return max(self.together, self.beside)

@@ -30,6 +30,7 @@ class EngineRequest:
     prompt_logprobs: bool = False
     constraint: TokenConstraint | None = None
     priority: int = 0  # lower goes first, as ``WaitingLine`` ranks
+    parent: str | None = None  # what it is a part of, with others: one of several answers, or to one of several prompts
     arrived: float = field(default_factory=time.monotonic)
     aborted: bool = False
 

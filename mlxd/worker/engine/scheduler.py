@@ -6,49 +6,31 @@ that would go last gives its own back (its full blocks stay cached, so that it r
 
 import heapq
 from collections.abc import Collection
-from dataclasses import dataclass, field
 
-from mlxd.errors import CacheTooSmallError
 from mlxd.types import CacheOutcome, FinishReason, Limits
 from mlxd.wire.messages import Started
 from mlxd.worker.engine.events import PromptScored
 from mlxd.worker.engine.executor import StepResult
+from mlxd.worker.engine.places import Places
 from mlxd.worker.engine.plan import Chunk, StepPlan
 from mlxd.worker.engine.prompt_budget import PromptBudget
+from mlxd.worker.engine.prompt_turns import Overtaking, overtaking
 from mlxd.worker.engine.request import EngineRequest
+from mlxd.worker.engine.room import Room
 from mlxd.worker.engine.runner import StepReport
 from mlxd.worker.engine.sampled import Sampled, SampledToken
+from mlxd.worker.engine.schedule import Schedule
 from mlxd.worker.engine.sequence import Sequence
 from mlxd.worker.engine.step_budget import StepBudget
 from mlxd.worker.engine.waiting_line import WaitingLine
 from mlxd.worker.kv.block_chain import BlockChain
 from mlxd.worker.kv.block_table import Run
-from mlxd.worker.kv.manager import Lookup, Manager, Move
+from mlxd.worker.kv.manager import Lookup, Manager
 
 MOST_SCORED = 64  # targets of one step, where nobody knows how large a row of logits is
 NOTHING_FOUND = Lookup((), 0, CacheOutcome.MISS)
-WATERMARK = 0.02  # of the pool's blocks stay free at admission, so that a newcomer is not preempted at its first token
+_LOOKUPS = 16  # of those that wait, in one step: a long prompt's takes a millisecond
 _MANY_RUNS = 2  # a sequence in more pieces has its blocks moved together
-
-
-@dataclass
-class Schedule:
-    """The decisions of one step. ``planned`` sequences have chunks. ``out_of_room`` cannot go on, alone in a full pool; ``too_large``
-    cannot even begin, and of those with ``nothing_to_do`` the cache has all that is wanted.
-    """
-
-    chunks: list[Chunk] = field(default_factory=list)
-    moves: list[Move] = field(default_factory=list)
-    prefill_tokens: int = 0
-    planned: set[str] = field(default_factory=set)
-    started: list[Sequence] = field(default_factory=list)
-    preempted: list[Sequence] = field(default_factory=list)
-    out_of_room: list[Sequence] = field(default_factory=list)
-    too_large: list[Sequence] = field(default_factory=list)
-    nothing_to_do: list[Sequence] = field(default_factory=list)
-    scored: int = 0  # targets of its chunks
-    plan: StepPlan = field(default_factory=StepPlan)
-    seconds: float = 0.0  # it is expected to take
 
 
 class Scheduler:
@@ -61,17 +43,21 @@ class Scheduler:
         self.running: dict[str, Sequence] = {}  # by admission
         self._limits = limits
         self._manager = manager
+        self._room = Room(manager)
         self._budget = budget
         self._end_tokens = end_tokens
         self._most_scored = most_scored
+        self._places = Places((), limits.max_sequences)
+        self._overtaking = Overtaking()
+        self._begun = 0  # sequences, ever
         self._known: dict[str, Sequence] = {}  # running or waiting
         self._added = 0  # sequences, ever
 
     def add(self, request: EngineRequest) -> None:
         """Adds a new sequence, which waits. Raises ``CacheTooSmallError`` for what could never run."""
         sequence = Sequence(request, request.chain or BlockChain.of(request.prompt, self._manager.block_size), self._added)
-        if self._can_never_run(sequence):
-            raise self._too_large(sequence)
+        if self._room.can_never_hold(sequence):
+            raise self._room.too_large(sequence)
         self._added += 1
         self._known[sequence.id] = sequence
         self.waiting.add(sequence)
@@ -106,6 +92,7 @@ class Scheduler:
     def schedule(self) -> Schedule:
         """Advances ``computed`` and ``in_flight`` of what is planned: the next call may come before the step's result."""
         decision = Schedule()
+        self._share_places(decision)
         self._compact(decision)
         decoding = sorted((one for one in self.running.values() if one.decodes), key=self.waiting.rank)
         planned = [sequence for sequence in decoding if self._plan(sequence, 1, decision)]
@@ -125,71 +112,105 @@ class Scheduler:
         decision.seconds = self._budget.seconds(decision.plan.shape) if decision.plan.chunks else 0.0
         return decision
 
-    def _prefill(self, sequence: Sequence, most: int, decision: Schedule) -> int:
-        """Plans up to ``most`` tokens of a prompt, and returns how many it were."""
-        if sequence.lacks_scores:
-            most = min(most, self._most_scored - decision.scored)
-        planned = self._plan(sequence, min(most, sequence.to_compute), decision)
-        decision.prefill_tokens += planned
-        return planned
-
     def _plan_prompts(self, budget: PromptBudget, decision: Schedule) -> None:
-        """Spends ``budget`` on prompts that are being computed, and on those that wait, in order of rank."""
-        prefilling = [one for one in self.running.values() if not one.decodes and one.to_compute and not one.in_flight]
-        prefilling.sort(key=self.waiting.rank)
-        admitting = True
-        for sequence in heapq.merge(prefilling, list(self.waiting), key=self.waiting.rank):
+        """Spends ``budget`` on prompts that are being computed, and on those that wait: first on those that overtake, then by rank."""
+        prompts = [] if budget.is_spent else self._prompts(decision)
+        first = self._first(prompts, decision)
+        self._overtaking.begin(budget.whole if first is None else budget.whole_for(first))
+        for sequence in overtaking(prompts, first):
+            most = min(self._overtaking.left_for(sequence), budget.left_for(sequence))
+            self._overtaking.spend(self._prefill(sequence, most, budget, decision))
+        for sequence in prompts:
             if budget.is_spent:
                 return
-            if not (left := budget.left_for(sequence)) or (sequence.lacks_scores and decision.scored >= self._most_scored):
-                continue
-            if sequence.id not in self.running:
-                if not admitting or self._waits_for_a_prefix(sequence) or sequence.in_flight:  # its last token is on its way
-                    continue
-                admitting = self._admit(sequence, decision)
-                if sequence.id in self.running and not sequence.to_compute:
-                    decision.nothing_to_do.append(sequence)
-                    continue
-            budget.spent += self._prefill(sequence, left, decision)
+            self._prefill(sequence, budget.left_for(sequence), budget, decision)
+
+    def _prompts(self, decision: Schedule) -> list[Sequence]:
+        """Returns those with a prompt to compute, running ones and those that wait for no place, in order of rank."""
+        prefilling = [one for one in self.running.values() if not one.decodes and one.to_compute and not one.in_flight]
+        prefilling.sort(key=self.waiting.rank)
+        waiting = [] if decision.preempted or self._places.free <= 0 else list(self.waiting)
+        unknown = (one for one in waiting if one.is_unknown(self._begun) and not self._waits_for_a_prefix(one))
+        for sequence in heapq.nsmallest(_LOOKUPS, unknown, key=lambda one: one.looked_up):
+            self._look_up(sequence)
+        return list(heapq.merge(prefilling, waiting, key=self.waiting.rank))
+
+    def _first(self, prompts: list[Sequence], decision: Schedule) -> Sequence | None:
+        """Returns the first of ``prompts`` that may be computed; None where that is not known before it is tried."""
+        for sequence in prompts:
+            if self._runs(sequence, decision):
+                return sequence
+            if decision.without_room:
+                break
+        return next((one for one in prompts if one.id in self.running), None)
+
+    def _prefill(self, sequence: Sequence, most: int, budget: PromptBudget, decision: Schedule) -> int:
+        """Plans up to ``most`` tokens of a prompt, unless it has a part of the step already; returns how many it were."""
+        if sequence.lacks_scores:
+            most = min(most, self._most_scored - decision.scored)
+        if most <= 0 or sequence.id in decision.planned or not self._runs(sequence, decision):
+            return 0
+        planned = self._plan(sequence, min(most, sequence.to_compute), decision)
+        decision.prefill_tokens += planned
+        budget.spent += planned
+        return planned
+
+    def _runs(self, sequence: Sequence, decision: Schedule) -> bool:
+        """Tells whether a sequence has something to compute and may: it runs, or is let in now."""
+        if sequence.id not in self.running:
+            self._admit(sequence, decision)
+        return sequence.id in self.running and sequence not in decision.nothing_to_do
 
     def _waits_for_a_prefix(self, sequence: Sequence) -> bool:
         """Tells whether another sequence computes what it would have to compute."""
         return sequence.awaited is not None and self._manager.is_computing(sequence.awaited)
 
-    def _admit(self, sequence: Sequence, decision: Schedule) -> bool:
-        """Lets a waiting sequence run, if there is room, and nobody computes what it needs. Returns False where nobody behind it may run
-        either.
-        """
-        if len(self.running) >= self._limits.max_sequences or decision.preempted:
-            return False
+    def _look_up(self, sequence: Sequence) -> Lookup:
+        """Returns what the cache has of a sequence that waits."""
         lookup = NOTHING_FOUND if sequence.lacks_scores else self._manager.lookup(sequence.chain, sequence.tokens)
-        sequence.awaited = lookup.computing
+        sequence.findable, sequence.awaited, sequence.looked_up = lookup.cached_tokens, lookup.computing, self._begun
+        return lookup
+
+    def _admit(self, sequence: Sequence, decision: Schedule) -> None:
+        """Lets a waiting sequence run, if there is a place and room, and nobody computes what it needs."""
+        if decision.preempted or len(decision.without_room) >= _LOOKUPS or sequence in decision.too_large:
+            return
+        if sequence.in_flight or self._waits_for_a_prefix(sequence):  # in flight: its last token is on its way
+            return
+        if not self._places.may_have(sequence, (one for one in self.waiting if not self._waits_for_a_prefix(one))):
+            return
+        lookup = self._look_up(sequence)
         if lookup.computing is not None:
-            return True
-        if self._has_room(sequence, lookup):
+            return
+        if self._has_room(sequence, lookup, decision):
             self._start(sequence, lookup, decision)
-            return True
-        if self._can_never_run(sequence):
+        elif self._room.can_never_hold(sequence):
             decision.too_large.append(sequence)
-            return True
-        return False
+        else:
+            decision.without_room.append(sequence)
 
-    def _has_room(self, sequence: Sequence, lookup: Lookup) -> bool:
-        """Tells whether there is room for all of its tokens and one more, and the watermark, beside what it finds in the cache."""
-        pool = self._manager.pool
-        spare = int(WATERMARK * pool.capacity) if self.running else 0
-        # Cached blocks it would take over count as available now, and will not any more.
-        taken_over = sum(not pool.references(block) for block in lookup.blocks)
-        return self._manager.blocks_for(sequence.length + 1) - len(lookup.blocks) + spare <= pool.available - taken_over
+    def _has_room(self, sequence: Sequence, lookup: Lookup, decision: Schedule) -> bool:
+        """Tells whether the cache has room for a sequence, and would still have it for the first one that waits for room."""
+        running = self.running.values()
+        for first in decision.without_room[:1]:
+            behind = [one for one in running if self.waiting.rank(one) > self.waiting.rank(first)]
+            if not self._room.has_beside(first, sequence, behind):
+                return False
+        return self._room.has(sequence, lookup, running)
 
-    def _can_never_run(self, sequence: Sequence) -> bool:
-        return self._manager.blocks_for(len(sequence.tokens) + 1) > self._manager.pool.capacity
-
-    def _too_large(self, sequence: Sequence) -> CacheTooSmallError:
-        needed, capacity = self._manager.blocks_for(len(sequence.tokens) + 1), self._manager.pool.capacity
-        return CacheTooSmallError(
-            f"the prompt needs {needed} blocks of cache, but the pool has {capacity}; raise cache.memory or shorten the prompt"
-        )
+    def _share_places(self, decision: Schedule) -> None:
+        """Takes, where all places are taken, one from a request with many for one that waits with fewer."""
+        self._places = Places(self.running.values(), self._limits.max_sequences)
+        if not self._places.are_uneven:
+            return
+        for sequence in self.waiting:
+            if sequence.in_flight or self._waits_for_a_prefix(sequence):
+                continue
+            giver = self._places.giver(sequence, self.waiting.rank)
+            lookup = NOTHING_FOUND if giver is None else self._look_up(sequence)
+            if giver and not lookup.computing and self._room.has(sequence, lookup, self.running.values()):
+                self._preempt(giver, decision)
+                return
 
     def _start(self, sequence: Sequence, lookup: Lookup, decision: Schedule) -> None:
         sequence.resume = self._manager.open(sequence.id, sequence.chain, lookup)
@@ -199,6 +220,10 @@ class Scheduler:
             decision.started.append(sequence)
         self.waiting.remove(sequence)
         self.running[sequence.id] = sequence
+        self._places.take(sequence)
+        self._begun += 1
+        if not sequence.to_compute:
+            decision.nothing_to_do.append(sequence)
 
     def _plan(self, sequence: Sequence, count: int, decision: Schedule) -> int:
         """Reserves room for ``count`` more tokens, and plans them; returns 0 where there is none."""
@@ -248,7 +273,7 @@ class Scheduler:
         """
         while not self._manager.reserve(sequence.id, tokens, growing=sequence.generated > 0):
             unplanned = [one for one in self.running.values() if one.id not in decision.planned]
-            victim = max(unplanned, key=self.waiting.rank)
+            victim = self._places.last(unplanned, self.waiting.rank)
             if victim is not sequence:
                 self._preempt(victim, decision)
                 continue
@@ -259,6 +284,7 @@ class Scheduler:
 
     def _preempt(self, victim: Sequence, decision: Schedule) -> None:
         del self.running[victim.id]
+        self._places.give_back(victim)
         self._manager.close(victim.id)
         victim.wait_anew()
         self.waiting.add(victim)
@@ -290,7 +316,7 @@ class Scheduler:
         for sequence in schedule.nothing_to_do:
             self._end_prompt(sequence, report)
         for sequence in schedule.too_large:
-            report.fail([sequence.id], self._too_large(sequence))
+            report.fail([sequence.id], self._room.too_large(sequence))
             self.forget(sequence.id)
         if result is not None:
             self._take_result(result, report)

@@ -29,6 +29,8 @@ class Sequence:
     cache: CacheOutcome | None = None
     is_announced: bool = False  # that it has started is reported
     awaited: bytes | None = None  # the block that another sequence computes for it, while it waits for that
+    findable: int = 0  # tokens of it that the cache had when it was looked for last, while it waited
+    looked_up: int = -1  # how many had begun when that was
     resume: int | None = None  # the snapshot its first chunk begins with
     compact_at: int = 0  # runs from which on moving its blocks together is tried
     is_scored: bool = False  # that they are known is reported
@@ -39,12 +41,17 @@ class Sequence:
 
     def wait_anew(self) -> None:
         """Forgets what it has computed: it holds nothing any more, and begins again where the cache lets it."""
-        self.computed, self.resume, self.awaited = 0, None, None
+        self.computed, self.resume, self.awaited, self.looked_up = 0, None, None, -1
 
     @property
     def id(self) -> str:
         """Returns the request's id, which names its sequence too."""
         return self.request.id
+
+    @property
+    def sharer(self) -> str:
+        """Returns the request whose part of the device it takes: all that one request asks for is one."""
+        return self.request.parent or self.request.id
 
     @property
     def length(self) -> int:
@@ -73,6 +80,15 @@ class Sequence:
         if self.generated >= self.request.max_tokens:
             return 0
         return self.length - self.computed
+
+    @property
+    def remaining(self) -> int:
+        """Returns how many tokens are left to compute, without those that the cache is thought to have."""
+        return self.to_compute - (0 if self.computed else self.findable)
+
+    def is_unknown(self, begun: int) -> bool:
+        """Tells whether the cache may have more of it than was found, now that ``begun`` sequences have begun."""
+        return self.looked_up < begun or self.awaited is not None
 
     @property
     def lacks_scores(self) -> bool:

@@ -7,6 +7,7 @@ whose next block another one is computing can wait for it instead of computing i
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 import msgspec
 
@@ -38,8 +39,8 @@ class _Holding:
 
 @dataclass(frozen=True)
 class Lookup:
-    """What the cache has of a prompt: ``blocks`` to begin with. ``computing`` names the block another sequence computes now
-    and this one needs next.
+    """What the cache has of a prompt: ``blocks`` to begin with. ``computing`` names the last of the blocks that this one needs next and
+    other sequences compute now.
     """
 
     blocks: tuple[int, ...]
@@ -109,12 +110,10 @@ class Manager:
         chain.extend(tokens)
         usable = (len(tokens) - 1) // self.block_size
         found = self._index.match(chain, usable)
-        computing = None
-        if len(found) < usable and chain.digests[len(found)] in self._computing:
-            computing = chain.digests[len(found)]
+        coming = list(takewhile(self._computing.__contains__, chain.digests[len(found) : usable]))
         if self.snapshots is not None:
             found = found[: self.snapshots.deepest(found)]
-        return Lookup(tuple(found), len(found) * self.block_size, _outcome(len(found), usable), computing)
+        return Lookup(tuple(found), len(found) * self.block_size, _outcome(len(found), usable), coming[-1] if coming else None)
 
     def is_computing(self, digest: bytes) -> bool:
         """Tells whether some sequence still computes the block of this name."""
@@ -220,6 +219,10 @@ class Manager:
     def runs(self, sequence: str) -> tuple[Run, ...]:
         """Returns the blocks of a sequence, run by run."""
         return self._holdings[sequence].table.runs
+
+    def held(self, sequence: str) -> int:
+        """Returns how many blocks a sequence holds, shared ones included."""
+        return len(self._holdings[sequence].table)
 
     def move_private(self, sequence: str, most: int = 128) -> Move | None:
         """Moves the blocks at the end of a sequence that nobody else holds, ``most`` at a time, to fresh ones in fewer runs, for the

@@ -1,54 +1,9 @@
 """Who waits for whom when many ask at once: the scheduler on a device whose steps take known time, and no clock."""
 
-import random
-
-from mlxd.types import Limits, SamplingParams
-from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt
-from mlxd.worker.engine.executor import StepResult
-from mlxd.worker.engine.request import EngineRequest
-from mlxd.worker.engine.sampled import SampledToken
-from mlxd.worker.engine.scheduler import Scheduler
-from mlxd.worker.kv.manager import Manager
-from tests.unit.worker_engine.simulated_device import SimulatedDevice, known
+from tests.unit.worker_engine.serving import Serving
+from tests.unit.worker_engine.simulated_device import SimulatedDevice
 
 SLOW = SimulatedDevice(0.052, 0.009, 0.002, 0.003, noise=0.0)
-
-
-class Serving:
-    """Time passes only in steps. ``first`` and ``gaps`` are seconds, by request."""
-
-    def __init__(self, device):
-        self.device = device
-        self.scheduler = Scheduler(
-            Manager(block_size=16, arena_blocks=4096, max_arenas=4), Limits(), known(device, largest=512), end_tokens=()
-        )
-        self.now, self.arrived, self.last, self.first, self.gaps = 0.0, {}, {}, {}, {}
-        self.chance = random.Random(1)  # noqa: S311 - reproducible on purpose
-
-    def ask(self, name, prompt, answer):
-        tokens = [self.chance.randrange(10**6) for _ in range(prompt)]
-        self.arrived[name] = self.now
-        encoded = EncodedPrompt(tokens, answer, CacheRoot(model="model"))
-        self.scheduler.add(EngineRequest(name, encoded, SamplingParams(), arrived=self.now))
-
-    def step(self):
-        schedule = self.scheduler.schedule()
-        plan = schedule.plan
-        seconds = self.device.seconds(plan.shape)
-        self.now += seconds
-        sampled = {chunk.sequence: (SampledToken(1),) for chunk in plan.chunks if chunk.samples}
-        report = self.scheduler.update(schedule, StepResult(plan, sampled, {}), seconds)
-        for one in report.sampled:
-            if one.id in self.last:
-                self.gaps.setdefault(one.id, []).append(self.now - self.last[one.id])
-            else:
-                self.first[one.id] = self.now - self.arrived[one.id]
-            self.last[one.id] = self.now
-        return plan
-
-    def until_idle(self):
-        while not self.scheduler.is_idle:
-            self.step()
 
 
 def burst(users):

@@ -75,16 +75,27 @@ def test_a_block_is_findable_while_the_prompt_is_still_being_computed():
     prompt = list(range(20))
     begin(made, "a", prompt)
     made.reserve("a", 20)
-    first = look(made, prompt).computing
-    assert made.is_computing(first)
     made.commit("a", prompt, 8)
-    assert not made.is_computing(first)
     found = look(made, prompt)
     assert found.cached_tokens == 8
     assert made.is_computing(found.computing)
     made.close("a")
     assert look(made, prompt).computing is None
     assert not made.is_computing(found.computing)
+
+
+def test_the_last_block_that_is_shared_and_being_computed_is_waited_for():
+    made = manager()
+    prompt = list(range(20))
+    begin(made, "a", prompt)
+    made.reserve("a", 20)
+    awaited = look(made, [*prompt[:14], 99, 98]).computing
+    made.commit("a", prompt, 8)
+    assert made.is_computing(awaited)
+    made.commit("a", prompt, 12)
+    assert not made.is_computing(awaited)
+    found = look(made, [*prompt[:14], 99, 98])
+    assert (found.cached_tokens, found.computing) == (12, None)
 
 
 def test_generated_tokens_are_found_by_the_next_turn():
