@@ -52,7 +52,8 @@ Browsers are kept out: a request with a `Host` that is neither loopback, nor the
 refused (DNS rebinding), and so are every `Origin`, WebSocket upgrades and `Sec-Fetch-Mode: no-cors`.
 
 Each call that changes something, done or refused, is an `audit` event in the log: `action`, what it was asked `on_…`, `role` and `peer`,
-`status`, and the `error` if it was one. A client that left before its answer is told with status 499; what it began goes on.
+`status`, and the `error` if it was one. A client that left before its answer is told with status 499; what it began goes on. Tokens that
+are refused are `key_refused` events, with their number, at once and then once a minute for each peer.
 
 ## What all calls share
 

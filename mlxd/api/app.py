@@ -33,7 +33,7 @@ from mlxd.listener.errors import ErrorBody, openai_error_body
 from mlxd.listener.framing import expect_continue
 from mlxd.listener.openapi import DOCUMENT, show
 from mlxd.listener.routes import route_of
-from mlxd.listener.security import SecurityRules, inference_rules
+from mlxd.listener.security import InferenceRules
 
 DIALECTS: tuple[Dialect[Any], ...] = (CHAT_COMPLETIONS, TEXT_COMPLETIONS, RESPONSES, MESSAGES)
 _ERRORS: Mapping[str, ErrorBody] = {dialect.path: dialect.error for dialect in DIALECTS} | {COUNT_TOKENS: anthropic_error_body}
@@ -55,9 +55,7 @@ class ApiSources:
 
 def build_app(sources: ApiSources) -> web.Application:
     """Returns the application."""
-
-    def rules() -> SecurityRules:
-        return inference_rules(sources.config().server)
+    rules = InferenceRules(lambda: sources.config().server)
 
     def count(request: web.Request, error: MlxdError) -> None:
         sources.telemetry.request_rejected(request.get(MODEL, UNKNOWN_MODEL), error.code)

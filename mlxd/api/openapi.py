@@ -19,11 +19,13 @@ from mlxd.api.openai.tokens import IdsOfText, TextTokens
 from mlxd.api.responses.request import ResponsesRequest
 from mlxd.api.responses.stored import CANCEL, COMPACT, INPUT_ITEMS, RESPONSE
 from mlxd.errors import RequestError
+from mlxd.listener.credentials import API_KEY_HEADER
 from mlxd.listener.errors import ErrorBody, openai_error_body
 from mlxd.listener.openapi import VERSION, parameters, said, template
 
 _SUMMARY = "Inference by mlxd: the models of this daemon, in the words of other APIs."
 _JSON, _STREAM = "application/json", "text/event-stream"
+_KEYS = {"key": {"type": "http", "scheme": "bearer"}, "apiKey": {"type": "apiKey", "in": "header", "name": API_KEY_HEADER}}
 _REFUSED = "What was wrong with the request; or 401, 403, 404 (the model), 413, 415, 429."
 _FAILED = "What went wrong here; or 503, with Retry-After, where the model is not ready now."
 
@@ -75,8 +77,8 @@ def describe(app: web.Application, errors: Mapping[str, ErrorBody]) -> dict[str,
         "openapi": VERSION,
         "info": {"title": "mlxd", "version": __version__, "summary": _SUMMARY, "license": {"name": "Apache-2.0"}},
         "paths": paths,
-        "components": {"schemas": schemas, "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
-        "security": [{"key": []}, {}],
+        "components": {"schemas": schemas, "securitySchemes": _KEYS},
+        "security": [*({name: []} for name in _KEYS), {}],
     }
 
 

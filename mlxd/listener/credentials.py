@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from aiohttp import web
@@ -18,7 +18,7 @@ API_KEY_HEADER = "x-api-key"  # Anthropic's clients send it
 class Credential:
     """A key that is known, by its digest, and whoever holds it."""
 
-    digest: bytes
+    digest: bytes = field(repr=False)
     holder: Principal
 
     @classmethod

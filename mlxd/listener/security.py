@@ -14,7 +14,7 @@ The rules are asked for anew at each request, so that a reload takes effect on t
 import ipaddress
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from aiohttp import HttpVersion11, web
@@ -63,10 +63,10 @@ class SecurityRules:
 
     hosts: frozenset[str] = frozenset()  # beside loopback names and the address a connection came in by
     origins: tuple[str, ...] = ()
-    tokens: tuple[str, ...] = ()
+    tokens: tuple[str, ...] = field(default=(), repr=False)
     keys: tuple[Credential, ...] = ()  # as ``tokens``, of holders with names
     takes_api_key_header: bool = False
-    read_tokens: tuple[str, ...] = ()  # may GET and HEAD
+    read_tokens: tuple[str, ...] = field(default=(), repr=False)  # may GET and HEAD
     reading_paths: frozenset[str] = frozenset()  # and call these, by whatever method
     content_types: frozenset[str] = _JSON
 
@@ -85,6 +85,21 @@ def inference_rules(server: ServerTable) -> SecurityRules:
         keys=tuple(Credential.of(table.key, Principal.of(table)) for table in server.keys),
         takes_api_key_header=True,
     )
+
+
+class InferenceRules:
+    """The rules of the ``[server]`` that runs, which are made once for each: a request need not digest every key."""
+
+    def __init__(self, server: Callable[[], ServerTable]) -> None:
+        self._server = server
+        self._of = server()
+        self._rules = inference_rules(self._of)
+
+    def __call__(self) -> SecurityRules:
+        """Returns the rules of the moment."""
+        if (server := self._server()) is not self._of:
+            self._of, self._rules = server, inference_rules(server)
+        return self._rules
 
 
 def admin_rules(admin: AdminTable, *, content_types: frozenset[str] = _JSON, reading_paths: frozenset[str] = frozenset()) -> SecurityRules:
