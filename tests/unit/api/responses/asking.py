@@ -3,7 +3,7 @@
 from mlxd.api.responses.request import responses_request
 from mlxd.config.schema import ModelTable
 from tests.support.fake_registry import FakeModel
-from tests.unit.api.responses.streams import events
+from tests.support.response_streams import events
 
 PATH = "/v1/responses"
 HELLO = {"model": "tiny", "input": "hello there"}

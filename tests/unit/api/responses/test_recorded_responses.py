@@ -5,7 +5,7 @@ from openai.types.responses import Response
 
 from tests.support.fake_registry import echo
 from tests.support.recorded_requests import recorded
-from tests.unit.api.responses.streams import events
+from tests.support.response_streams import events
 
 REQUESTS = recorded("/v1/responses")
 

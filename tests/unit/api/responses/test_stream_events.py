@@ -11,9 +11,9 @@ from mlxd.errors import ContextLengthError, QueueFullError, WorkerLostError
 from mlxd.types import FinishReason, Timings, Usage
 from mlxd.wire.messages import Delta, Finished, Started
 from mlxd.wire.parts import Reasoning, Text, ToolCallArguments, ToolCallBegun, joined
+from tests.support.response_streams import check_life, events, text_of
 from tests.support.scripted_answers import CALL_F, script, token
 from tests.unit.api.responses.asking import PATH, answer, ask, custom, function, model, read, stream
-from tests.unit.api.responses.streams import check_life, events, text_of
 
 TOOLS = [function("f"), function("g")]
 PATCH = [
