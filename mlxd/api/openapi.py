@@ -16,6 +16,7 @@ from mlxd.api.fields.validation import Strict
 from mlxd.api.openai.chat import ChatRequest
 from mlxd.api.openai.completions import CompletionRequest
 from mlxd.api.openai.tokens import IdsOfText, TextTokens
+from mlxd.api.responses.input_tokens import INPUT_TOKENS
 from mlxd.api.responses.request import ResponsesRequest
 from mlxd.api.responses.stored import CANCEL, COMPACT, INPUT_ITEMS, RESPONSE
 from mlxd.errors import RequestError
@@ -43,6 +44,7 @@ BODIES: Mapping[str, Body] = {
     "/v1/chat/completions": Body(kinds=(ChatRequest,), does="Answer a conversation, as OpenAI's API does.", streams=True),
     "/v1/completions": Body(kinds=(CompletionRequest,), does="Go on with a text, as OpenAI's API does.", streams=True),
     "/v1/responses": Body(kinds=(ResponsesRequest,), does="Answer a conversation, as OpenAI's Responses API does.", streams=True),
+    INPUT_TOKENS: Body(kinds=(ResponsesRequest,), does="Count the tokens of a response's input."),
     ROOT: Body(kinds=(MessagesRequest,), does="Answer a conversation, as Anthropic's API does.", streams=True),
     COUNT_TOKENS: Body(kinds=(PromptFields, MessagesRequest), does="Count the tokens of a conversation's input."),
     "/tokenize": Body(kinds=(TextTokens, ChatRequest), does="Show the tokens of a text or a conversation."),
