@@ -7,8 +7,10 @@ from typing import Any
 from aiohttp import web
 
 from mlxd.api.anthropic.count_tokens import COUNT_TOKENS, count_tokens
-from mlxd.api.anthropic.errors import add_request_id, anthropic_error_body, identified, is_anthropic
+from mlxd.api.anthropic.errors import add_request_id, anthropic_error_body, by_client, identified, is_anthropic
 from mlxd.api.anthropic.messages import MESSAGES
+from mlxd.api.anthropic.models import list_models as anthropic_models
+from mlxd.api.anthropic.models import show_model as anthropic_model
 from mlxd.api.dialect import Dialect
 from mlxd.api.generate import handler_of
 from mlxd.api.health import health
@@ -74,9 +76,9 @@ def build_app(sources: ApiSources) -> web.Application:
         [
             web.get("/openapi.json", show, expect_handler=expect_continue),
             web.get("/health", health, expect_handler=expect_continue),
-            web.get("/v1/models", list_models, expect_handler=expect_continue),
-            web.get("/v1/models/", list_models, expect_handler=expect_continue),
-            web.get("/v1/models/{id:.+}", show_model, expect_handler=expect_continue),
+            web.get("/v1/models", by_client(anthropic=anthropic_models, other=list_models), expect_handler=expect_continue),
+            web.get("/v1/models/", by_client(anthropic=anthropic_models, other=list_models), expect_handler=expect_continue),
+            web.get("/v1/models/{id:.+}", by_client(anthropic=anthropic_model, other=show_model), expect_handler=expect_continue),
             web.get("/tokenizer_info", tokenizer_info, expect_handler=expect_continue),
             web.post("/tokenize", tokenize, expect_handler=expect_continue),
             web.post("/detokenize", detokenize, expect_handler=expect_continue),

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from mlxd.errors import ContextLengthError, MlxdError
 from mlxd.listener.errors import ErrorBody
@@ -29,6 +30,15 @@ _LENGTHS = re.compile(r"has (\d+) tokens, but the model's context holds (\d+)")
 def is_anthropic(request: web.Request) -> bool:
     """Tells whether a client of this API sent the request: whatever is below its path, and whatever names a version of it."""
     return request.path == ROOT or request.path.startswith(f"{ROOT}/") or _VERSION in request.headers
+
+
+def by_client(*, anthropic: Handler, other: Handler) -> Handler:
+    """Returns the handler of a path that this API shares with another one."""
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        return await (anthropic if is_anthropic(request) else other)(request)
+
+    return handler
 
 
 def identified(request: web.Request) -> ErrorBody:
