@@ -66,7 +66,7 @@ docs: $(VENV)/.dev
 	$(call generate,mlxd.config.publish.manual,docs/configuration.md)
 	$(call generate,mlxd.admin.reference,docs/admin-api.md)
 	$(call generate,mlxd.observability.reference,docs/metrics.md)
-	$(call generate,mlxd.api.openai.reference,docs/compatibility.md)
+	$(call generate,mlxd.api.reference,docs/compatibility.md)
 	$(BIN)/python -m grafana.generate
 
 $(VENV)/bin/python:

@@ -5,10 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from mlxd.api.openai import leniency, reference
+from mlxd.api import reference
+from mlxd.api.anthropic import leniency as anthropic
+from mlxd.api.anthropic.messages import MessagesRequest
+from mlxd.api.openai import leniency as openai
 from mlxd.api.openai.chat import ChatRequest
 from mlxd.api.openai.completions import CompletionRequest
 from mlxd.api.openai.peers import PEERS
+from mlxd.api.responses import leniency as responses
+from mlxd.api.responses.request import ResponsesRequest
 
 PAGE = Path(__file__).parents[3] / "docs" / "compatibility.md"
 TEXT = reference.reference()
@@ -39,6 +44,13 @@ def test_every_field_has_a_row_with_what_each_server_does(section, request_kind)
         assert set(found) >= set(peer.chat if section == CHAT else peer.completions), peer.name
 
 
+@pytest.mark.parametrize(("section", "request_kind"), [("Responses", ResponsesRequest), ("Messages", MessagesRequest)])
+def test_every_field_of_the_other_apis_has_a_row(section, request_kind):
+    found = rows(section)
+    assert set(found) == {*request_kind.model_fields, *request_kind.tolerated}
+    assert {name for name, (said,) in found.items() if said.startswith("yes")} == {*request_kind.model_fields}
+
+
 def test_words_for_what_is_done():
     chat, completions = rows(CHAT), rows(COMPLETIONS)
     assert chat["n"][:2] == ["yes, 1 to 128", "yes"]
@@ -49,14 +61,18 @@ def test_words_for_what_is_done():
     assert completions["suffix"] == ['refused but for `""`', "yes", "ignored", "ignored", "yes", "refused"]
 
 
-def test_every_table_of_what_is_tolerated_is_shown():
-    inside = {id(rules) for rules in reference._WITHIN.values()}
+@pytest.mark.parametrize("leniency", [openai, responses, anthropic])
+def test_every_table_of_what_is_tolerated_is_shown(leniency):
+    inside = {id(rules) for places in reference._WITHIN.values() for rules in places.values()}
     tables = {name: rules for name, rules in vars(leniency).items() if isinstance(rules, dict) and name.isupper() and name[0] != "_"}
-    assert {name for name, rules in tables.items() if id(rules) not in inside} == {"HINTS", "SAMPLERS", "CHAT", "COMPLETIONS"}
+    of_bodies = {id(kind.tolerated) for kind in (ChatRequest, CompletionRequest, ResponsesRequest, MessagesRequest)}
+    assert {name for name, rules in tables.items() if id(rules) not in inside | of_bodies} == {"HINTS", "SAMPLERS"}
 
 
 def test_what_is_said_to_differ_is_a_field_that_is_obeyed():
     assert set(reference._DIFFERENT) <= {*ChatRequest.model_fields, *CompletionRequest.model_fields}
+    assert set(reference._RESPONSES) <= {*ResponsesRequest.model_fields}
+    assert set(reference._MESSAGES) <= {*MessagesRequest.model_fields}
 
 
 def test_every_link_leads_somewhere():
