@@ -71,7 +71,7 @@ LOAD = (0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 300, 600, 1200, 1800)
 LOOP_LAG = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
 # What starts at 0, so that the first event is already an increase to ``rate()``.
-ENDPOINTS = ("chat_completions", "completions", "messages", "count_tokens", "responses")
+ENDPOINTS = ("chat_completions", "completions", "messages", "count_tokens", "responses", "input_tokens")
 OUTCOMES = ("ok", "client_error", "error", "aborted")
 RESTART_REASONS = ("crash", "hang", "load_failed")
 RELOAD_RESULTS = (Result.APPLIED, Result.UNCHANGED, Result.FAILED, Result.INVALID, Result.REFUSED, Result.STALE)
