@@ -7,7 +7,7 @@ from aiohttp import web
 from typing_extensions import override
 
 from mlxd.api.keys import KEY_USE, MODELS, Models, ReadyModel
-from mlxd.config.principal import Principal
+from mlxd.config.principal import Principal, means
 from mlxd.control.keys.key_use import KeyUse, Right
 from mlxd.control.model.status import ModelStatus
 from mlxd.errors import ModelNotAllowedError, ModelNotFoundError, excerpt
@@ -44,7 +44,20 @@ class PermittedModels(Models):
 
     @override
     def statuses(self) -> Iterable[ModelStatus]:
-        return [status for status in self.models.statuses() if self.holder.may_ask(status.name, status.config.aliases)]
+        named = {self._named(item) for item in self.holder.models if "*" not in item}
+        patterns = [item for item in self.holder.models if "*" in item]
+        return [
+            status
+            for status in self.models.statuses()
+            if status.name in named or any(means(item, status.name, status.config.aliases) for item in patterns)
+        ]
+
+    def _named(self, item: str) -> str | None:
+        """Returns the model that a name leads to, which is one, though several may have an alias that it fits."""
+        try:
+            return self.models.resolve(item)
+        except ModelNotFoundError:
+            return None
 
     @override
     def status(self, name: str) -> ModelStatus:

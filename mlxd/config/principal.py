@@ -43,10 +43,6 @@ class Principal:
         """Tells whether it has a name of its own."""
         return self.name not in RESERVED
 
-    def may_ask(self, model: str, aliases: Iterable[str]) -> bool:
-        """Tells whether it may ask for a model, of that id and with these aliases."""
-        return not self.models or any(means(item, model, aliases) for item in self.models)
-
     def bounded(self, priority: int | None) -> int:
         """Returns the priority of a request that asks for this one, or for none; lower goes first."""
         if self.priority is None:

@@ -91,6 +91,16 @@ async def test_what_a_key_may_not_ask_for_is_refused_and_not_listed(keyed):
         assert [model["id"] for model in (await response.json())["data"]] == ["tiny", "small", "other", "default"]
 
 
+@pytest.mark.parametrize(
+    ("items", "listed"),
+    [(("small",), ["tiny"]), (("default",), ["other"]), (("*",), ["tiny", "other"]), (("t*", "o*r"), ["tiny", "other"]), (("gone",), [])],
+)
+async def test_models_are_named_by_id_alias_or_pattern(keyed, items, listed):
+    keyed.set_server(keys=(KeyTable(name="agents", key=AGENTS, models=items),))
+    async with keyed.session.get(f"{keyed.url}/v1/models", headers=bearer(AGENTS)) as response:
+        assert list(dict.fromkeys(model["root"] for model in (await response.json())["data"])) == listed
+
+
 async def test_a_model_there_is_not_names_only_what_the_key_may_see(keyed):
     status, error = await ask(keyed, AGENTS, model="nothing")
     assert (status, error["code"]) == (404, "model_not_found")
