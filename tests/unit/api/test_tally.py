@@ -57,3 +57,14 @@ def test_times_are_those_of_who_spoke_first_and_of_who_ended_last():
     tally = taken(Tally(2), (0, started()), (1, started()), (1, delta()), (0, delta()))
     taken(tally, (1, finished(2, timings=(1.0, 2.0, 1.0))), (0, finished(9, timings=(2.5, 0.5, 5.0))))
     assert tally.timings == Timings(queue=1.0, prefill=2.0, decode=5.0)
+
+
+def test_what_each_event_tells_comes_to_what_was_used():
+    events = [(0, started(10, 4)), (1, started(10, 8)), (0, delta(2)), (2, started(7)), (1, delta(3)), (3, started(7, 6))]
+    events += [(0, finished(5, cached=4)), (1, finished(3, cached=8)), (2, finished(0, 7)), (3, finished(1, 7, 6))]
+    tally, told = Tally(4, per_prompt=2), [0, 0]
+    for choice, event in events:
+        more = tally.take(choice, event)
+        told = [told[0] + more.prompt_tokens, told[1] + more.completion_tokens]
+        assert min(more.prompt_tokens, more.completion_tokens, more.cached_tokens) >= 0
+    assert told == [tally.usage.prompt_tokens, tally.usage.completion_tokens] == [17, 9]
