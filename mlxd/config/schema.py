@@ -74,7 +74,8 @@ class ServerTable(Table):
     )
     unknown_fields: UnknownFields = setting(
         "refuse",
-        'A field of a request that no API has: "refuse" it with its name, or "ignore" it, which the answer\'s "warnings" and the log tell.',
+        'A field of a request that no API has, or a block or item of a type that none has: "refuse" it by its name, or "ignore" it, which '
+        'the answer\'s "warnings" and the log tell; or a list of the names of those to ignore.',
         reload=Reload.LIVE,
     )
     volatile_prefixes: LinePrefixes = setting(

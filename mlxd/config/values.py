@@ -57,6 +57,12 @@ def _check_endpoint(value: str) -> str:
     return value
 
 
+def _check_field_name(value: str) -> str:
+    if not re.fullmatch(r"[!-~]{1,128}", value):
+        raise ValueError('must be the name of a field, or a type of blocks, such as "tool_addition"')
+    return value
+
+
 def _check_line_prefix(value: str) -> str:
     if not value.strip() or value != value.lstrip() or len(value.splitlines()) > 1 or len(value) > 128:
         raise ValueError('must be the beginning of a line, at most 128 characters with none of them a space in front, such as "x-billing:"')
@@ -105,7 +111,7 @@ ModelPatterns = Annotated[tuple[Annotated[str, AfterValidator(_check_model_patte
 Endpoint = Annotated[str, AfterValidator(_check_endpoint)]
 ServiceName = Annotated[str, AfterValidator(_check_service_name)]
 
-UnknownFields = Literal["refuse", "ignore"]
+UnknownFields = Literal["refuse", "ignore"] | Annotated[tuple[Annotated[str, AfterValidator(_check_field_name)], ...], _Array]
 
 MOST = 1_000_000  # no count needs more; larger ones are mistakes
 MOST_TOKENS = 2**31 - 1

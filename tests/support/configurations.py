@@ -35,7 +35,7 @@ TOP_TABLES = {
         "request_timeout": _texts,
         "max_body": _sizes,
         "sse_keepalive": _texts,
-        "unknown_fields": st.sampled_from(["refuse", "ignore"]),
+        "unknown_fields": st.sampled_from(["refuse", "ignore", [], ["hint", "tool_addition"]]),
         "volatile_prefixes": st.lists(st.sampled_from(["x-anthropic-billing-header:", "x-billing:"]), max_size=2),
         "drain_timeout": _texts,
     },

@@ -253,7 +253,7 @@ def _block(value: object, kinds: Mapping[str, type[Block]]) -> Block:
         return kinds[kind].model_validate(value)
     if kind in KINDS:
         raise problem(f'"{kind}" has no place here; what has: {", ".join(kinds)}', at=".type")
-    raise unknown_item(f'"{excerpt(kind)}" is a type of blocks that nobody knows', at=".type")
+    raise unknown_item(kind, f'"{excerpt(kind)}" is a type of blocks that nobody knows', at=".type")
 
 
 def _listed(value: object) -> object:

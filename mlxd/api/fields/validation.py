@@ -87,20 +87,22 @@ def validated(kind: type[M], body: Mapping[str, Any]) -> M:
 
 
 def lenient(kind: type[M], body: Mapping[str, Any], unknown: UnknownFields) -> tuple[M, list[str]]:
-    """Returns the body as a ``kind``, and which of its fields no API has, where these are to be ignored. Raises as ``validated`` does."""
-    if unknown == "refuse":
-        return validated(kind, body), []
-    found = _unknown(kind, body)
+    """Returns the body as a ``kind``, and which of its fields no API has, where these are to be ignored: all, or those of such names.
+    Raises as ``validated`` does.
+    """
+    found = [] if unknown == "refuse" else [where for where, name in _unknown(kind, body) if unknown == "ignore" or name in unknown]
     if found:
         log.warning("unknown_fields_ignored", fields=[excerpt(field_path(location)) for location in found[:MOST_TOLD]])
     return validated(kind, without(body, found)), [excerpt(field_path(location)) for location in found[:MOST_TOLD]]
 
 
-def _unknown(kind: type[M], body: Mapping[str, Any]) -> list[Location]:
+def _unknown(kind: type[M], body: Mapping[str, Any]) -> list[tuple[Location, str]]:
+    """Returns where there is what no API has, and what it is called: a field by its name, an item by its type."""
     try:
         kind.model_validate(body)
     except ValidationError as found:
-        return [one["loc"] for one in found.errors(include_url=False) if one["type"] in _UNKNOWN]
+        unknown = [one for one in found.errors(include_url=False) if one["type"] in _UNKNOWN]
+        return [(one["loc"], one.get("ctx", {}).get("name", str(one["loc"][-1]))) for one in unknown]
     return []
 
 
@@ -111,11 +113,12 @@ def problem(message: str, *, at: str = "", error: type[InvalidRequestError] = In
     return PydanticCustomError("mlxd", "{message}", {"message": message, "at": at, "error": error})
 
 
-def unknown_item(message: str, *, at: str = "") -> PydanticCustomError:
+def unknown_item(name: str, message: str, *, at: str = "") -> PydanticCustomError:
     """Returns as ``problem`` an error of something that no API has, such as a block of a type that nobody knows: it is refused, or left
-    out, as an unknown field is.
+    out, as an unknown field of this name is.
     """
-    return PydanticCustomError(_UNKNOWN_ITEM, "{message}", {"message": message, "at": at, "error": UnknownParameterError})
+    context = {"message": message, "at": at, "error": UnknownParameterError, "name": name}
+    return PydanticCustomError(_UNKNOWN_ITEM, "{message}", context)
 
 
 def whole(value: object) -> object:

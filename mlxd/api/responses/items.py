@@ -196,7 +196,7 @@ def _item(value: object) -> Item:
     if kind == "compaction_trigger":
         raise problem(f'"{excerpt(kind)}" is not supported: nothing is compacted here', at=".type", error=UnsupportedParameterError)
     if kind not in _KINDS:
-        raise unknown_item(f'"{excerpt(kind)}" is a type of items that nobody knows', at=".type")
+        raise unknown_item(kind, f'"{excerpt(kind)}" is a type of items that nobody knows', at=".type")
     return _KINDS[kind].model_validate(value)
 
 

@@ -153,7 +153,7 @@ def _schemas() -> dict[str, Any]:
 def _value(schema: dict[str, Any], *, secret: bool = False) -> str:
     """Says in words what may stand there."""
     members = [member for member in schema.get("anyOf", []) if member != {"type": "null"}]
-    if [member.get("type") for member in members] == ["string", "array"]:
+    if [member.get("type") for member in members] == ["string", "array"] and "enum" not in members[0]:
         return f"{_value(members[0])}, or a list of them"
     if members:
         return " or ".join(_value(member) for member in members)

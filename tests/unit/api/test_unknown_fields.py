@@ -30,6 +30,33 @@ async def test_they_are_ignored_from_the_next_request_on(server):
     assert [("warnings" in chunk) for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
 
 
+async def test_those_of_some_names_are_ignored(server):
+    server.worker.script = echo
+    server.set_server(unknown_fields=("colour", "brand_new"))
+    status, body, _ = await server.answer(BODY)
+    assert (status, body["error"]["param"]) == (400, TOLD[-1])
+    status, body, _ = await server.answer({name: value for name, value in BODY.items() if name != "tools"})
+    assert (status, len(body["warnings"])) == (200, 2)
+
+
+def with_block(kind):
+    blocks = [{"type": "text", "text": "hi"}, {"type": kind, "data": "x"}]
+    return {"model": "tiny", "max_tokens": 5, "messages": [{"role": "user", "content": blocks}]}
+
+
+def with_item(kind):
+    return {"model": "tiny", "input": [USER, {"type": kind, "data": "x"}]}
+
+
+@pytest.mark.parametrize(("path", "asking"), [("/v1/messages", with_block), ("/v1/responses", with_item)])
+async def test_an_item_is_ignored_by_its_type(server, path, asking):
+    server.worker.script = echo
+    assert (await server.answer(asking("hologram"), path))[0] == 400
+    server.set_server(unknown_fields=("hologram",))
+    assert (await server.answer(asking("hologram"), path))[0] == 200
+    assert (await server.answer(asking("smell"), path))[0] == 400
+
+
 @pytest.mark.parametrize("fields", [{"audio": {"voice": "x"}}, {"temperature": 9}, {"messages": [USER | {"role": "robot"}]}])
 async def test_what_is_known_is_refused_all_the_same(server, fields):
     server.set_server(unknown_fields="ignore")
