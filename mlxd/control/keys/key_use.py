@@ -53,7 +53,7 @@ class KeyUse:
         self.name = name
         self.running = 0  # requests for answers, from their arrival to their end
         self.requests = 0
-        self.used = Usage(prompt_tokens=0, completion_tokens=0)
+        self._prompt = self._cached = self._completion = 0  # tokens
         self.refused: Counter[Right] = Counter()
         self.last_used: float | None = None  # by the clock
         self._clock = clock
@@ -83,13 +83,9 @@ class KeyUse:
 
     def spend(self, more: Usage) -> None:
         """Takes note of tokens that its requests have used, as they become known."""
-        used = self.used
-        self.used = Usage(
-            prompt_tokens=used.prompt_tokens + more.prompt_tokens,
-            cached_tokens=used.cached_tokens + more.cached_tokens,
-            completion_tokens=used.completion_tokens + more.completion_tokens,
-            reasoning_tokens=used.reasoning_tokens + more.reasoning_tokens,
-        )
+        self._prompt += more.prompt_tokens
+        self._cached += more.cached_tokens
+        self._completion += more.completion_tokens
         self._tokens.add(more.prompt_tokens + more.completion_tokens, self._clock())
 
     def refuse(self, right: Right) -> None:
@@ -97,6 +93,11 @@ class KeyUse:
         self.refused[right] += 1
 
     # ---- what is asked of it ----
+
+    @property
+    def used(self) -> Usage:
+        """Returns the tokens since the daemon started."""
+        return Usage(prompt_tokens=self._prompt, cached_tokens=self._cached, completion_tokens=self._completion)
 
     @property
     def requests_this_minute(self) -> int:

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from mlxd.control.keys.minute import WINDOW, Minute
 
 STRETCH = 0.25  # as much longer may an amount count
-uses = st.lists(st.tuples(st.sampled_from([0.0, 0.01, 0.1, 0.3, 1.0, 7.5, 30.0, 59.9, 60.0, 61.0]), st.integers(0, 50)), max_size=60)
+# Waits are whole eighths of a second, so that nothing is rounded.
+uses = st.lists(st.tuples(st.sampled_from([0.0, 0.125, 0.25, 0.375, 1.0, 7.5, 30.0, 59.875, 60.0, 61.0]), st.integers(0, 50)), max_size=60)
 
 
 def counted(history, now, window):
