@@ -16,6 +16,7 @@ _INSIDE = {
     "function_call": ["function_call_arguments.delta", "function_call_arguments.done"],
     "custom_tool_call": ["custom_tool_call_input.delta", "custom_tool_call_input.done"],
     "reasoning": ["content_part.added", "reasoning_text.delta", "reasoning_text.done", "content_part.done"],
+    "tool_search_call": [],
     "summary": [
         *("reasoning_summary_part.added", "reasoning_summary_text.delta"),
         *("reasoning_summary_text.done", "reasoning_summary_part.done"),
@@ -84,5 +85,7 @@ def text_of(item):
             return item["arguments"]
         case "custom_tool_call":
             return item["input"]
+        case "tool_search_call":
+            return ""
         case "reasoning":
             return "".join(part["text"] for part in item["summary"] or item["content"])

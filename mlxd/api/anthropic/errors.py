@@ -1,7 +1,7 @@
 """Errors as Anthropic's clients expect them, and which requests are theirs."""
 
 import re
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 from aiohttp import web
@@ -33,8 +33,9 @@ def is_anthropic(request: web.Request) -> bool:
 
 
 def by_client(*, anthropic: Handler, other: Handler) -> Handler:
-    """Returns the handler of a path that this API shares with another one."""
+    """Returns the handler of a path that this API shares with another one, by whose it is described."""
 
+    @wraps(other)
     async def handler(request: web.Request) -> web.StreamResponse:
         return await (anthropic if is_anthropic(request) else other)(request)
 

@@ -1,8 +1,9 @@
 """The functions that a request offers, under the names that the model knows them by, and what their calls are to the client."""
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from mlxd.api.fields.functions import OfferedFunction
 
@@ -10,13 +11,16 @@ _LONGEST = 128  # characters of a name
 _DIGEST = 8  # characters
 
 
+Kind = Literal["function", "custom", "tool_search"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A function as the client knows it: its ``name`` within a ``namespace``, if it is in one, and whether its input is free text."""
+    """A function as the client knows it: the ``kind`` of its tool, and its ``name``, within a ``namespace`` if it is in one."""
 
     name: str
     namespace: str | None = None
-    is_custom: bool = False
+    kind: Kind = "function"
 
 
 class Catalogue:
@@ -34,11 +38,21 @@ class Catalogue:
         """Returns the functions as they are offered to the model."""
         return self._functions
 
+    @property
+    def entries(self) -> Iterable[Entry]:
+        """Returns the functions as the client knows them."""
+        return self._entries.values()
+
     def add(self, entry: Entry, function: OfferedFunction) -> None:
         """Adds ``entry``, which is offered as ``function`` is, but for its name."""
-        name = entry.name if entry.namespace is None else self._free(_joined(entry.namespace, entry.name))
-        self._functions.append(replace(function, name=name))
-        self._entries[name] = entry
+        self._add(entry.name if entry.namespace is None else self._free(_joined(entry.namespace, entry.name)), entry, function)
+
+    def load(self, other: "Catalogue") -> None:
+        """Adds what the other catalogue has and this one lacks."""
+        known = {(entry.namespace, entry.name) for entry in self.entries}
+        for entry, function in zip(other.entries, other.functions, strict=True):
+            if (entry.namespace, entry.name) not in known:
+                self._add(self._free(function.name), entry, function)
 
     def entry(self, name: str) -> Entry:
         """Returns the function that the model knows by the name; one that is not offered has the same name for all."""
@@ -60,9 +74,17 @@ class Catalogue:
         found = [own for own, entry in self._entries.items() if namespace is None and entry.name == name]
         return found[0] if len(found) == 1 else None
 
+    def of_kind(self, kind: str) -> list[str]:
+        """Returns the model's names of the tools of a kind."""
+        return [own for own, entry in self._entries.items() if entry.kind == kind]
+
     def within(self, namespace: str) -> list[str]:
         """Returns the model's names of what is in a namespace."""
         return [own for own, entry in self._entries.items() if entry.namespace == namespace]
+
+    def _add(self, name: str, entry: Entry, function: OfferedFunction) -> None:
+        self._functions.append(replace(function, name=name))
+        self._entries[name] = entry
 
     def _free(self, name: str) -> str:
         number = 1

@@ -13,6 +13,7 @@ from mlxd.api.responses.catalogue import Catalogue
 from mlxd.api.responses.content import Content, Thoughts, content_text
 from mlxd.api.responses.opaque import opened
 from mlxd.api.responses.past import Past
+from mlxd.api.responses.tools import Tools, catalogue_of
 from mlxd.api.responses.turns import Turns
 from mlxd.errors import UnsupportedParameterError, excerpt
 from mlxd.listener.json_text import json_type
@@ -152,6 +153,35 @@ class ClientResultItem(Item):
         turns.result(self.call_id or self.id, self.type.removesuffix("_call_output"), text)
 
 
+class SearchCallItem(Item):
+    """A search for more tools."""
+
+    type: Literal["tool_search_call"]
+    call_id: str | None = None
+    id: str | None = None
+    arguments: _Json = None
+
+    @override
+    def tell(self, turns: Turns, catalogue: Catalogue) -> None:
+        asked = self.arguments if isinstance(self.arguments, str) else msgspec.json.encode(self.arguments or {}).decode()
+        name = catalogue.name_of(None, "tool_search")
+        turns.called(ToolCall(id=self.call_id or self.id or "", name=name, arguments=asked))
+
+
+class LoadedToolsItem(Item):
+    """Tools that may be called from now on: found by a search, or added."""
+
+    type: Literal["tool_search_output", "additional_tools"]
+    call_id: str | None = None
+    tools: Tools
+
+    @override
+    def tell(self, turns: Turns, catalogue: Catalogue) -> None:
+        if self.type == "tool_search_output":
+            named = [catalogue.name_of(entry.namespace, entry.name) for entry in catalogue_of(self.tools).entries]
+            turns.result(self.call_id, "tool_search", msgspec.json.encode({"tools": named}).decode())
+
+
 class LeftOutItem(Item):
     """What a model cannot be shown: the work of hosted tools, and what other servers alone can read."""
 
@@ -168,19 +198,23 @@ _KINDS: dict[str, type[Item]] = {
     "function_call": FunctionCallItem,
     "custom_tool_call": CustomCallItem,
     **dict.fromkeys(("function_call_output", "custom_tool_call_output"), ResultItem),
+    "tool_search_call": SearchCallItem,
+    **dict.fromkeys(("tool_search_output", "additional_tools"), LoadedToolsItem),
     **dict.fromkeys(("local_shell_call", "shell_call", "apply_patch_call"), ClientCallItem),
     **dict.fromkeys(("local_shell_call_output", "shell_call_output", "apply_patch_call_output"), ClientResultItem),
     **dict.fromkeys(
         (
             *("web_search_call", "file_search_call", "code_interpreter_call", "image_generation_call"),
             *("computer_call", "computer_call_output", "mcp_list_tools", "mcp_call", "mcp_approval_request", "mcp_approval_response"),
-            *("tool_search_call", "tool_search_output", "additional_tools", "program", "program_output"),
+            *("program", "program_output"),
             *("compaction", "compaction_summary", "context_compaction", "configuration_update", "ghost_snapshot", "agent_message"),
         ),
         LeftOutItem,
     ),
 }
-_NOT_STORED = "is not supported: no answer is stored here, so that an item must be sent itself, not its id"
+_NOT_STORED = (
+    "is not supported: no answer is stored here, so that an item must be sent itself, not its id; clients do that with store = false"
+)
 
 
 def _item(value: object) -> Item:

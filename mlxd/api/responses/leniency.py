@@ -62,4 +62,6 @@ FUNCTION: Rules = {
 
 CUSTOM: Rules = _ANY_TOOL
 
+SEARCH: Rules = {"title": hint(TEXT, "It is for people.")}
+
 NAMESPACE: Rules = {"defer_loading": _ANY_TOOL["defer_loading"], "title": hint(TEXT, "It is for people.")}

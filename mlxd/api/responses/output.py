@@ -1,16 +1,19 @@
 """The output of one answer, put together from what the worker says: a list of items, and the events that tell of it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mlxd.api.responses.catalogue import Catalogue
-from mlxd.api.responses.output_items import CustomCall, Event, FunctionCall, Message, OutputItem, Reasoning, Summary
+from mlxd.api.responses.catalogue import Catalogue, Kind
+from mlxd.api.responses.output_calls import Call, CustomCall, FunctionCall, SearchCall
+from mlxd.api.responses.output_items import Event, Message, OutputItem, Reasoning, Summary
 from mlxd.types import FinishReason
 from mlxd.wire.logprobs import TokenLogprobs
 from mlxd.wire.messages import Delta, Finished
 from mlxd.wire.parts import Part, Text, ToolCallArguments, ToolCallBegun
 from mlxd.wire.parts import Reasoning as Thought
+
+_CALLS: Mapping[Kind, type[Call]] = {"function": FunctionCall, "custom": CustomCall, "tool_search": SearchCall}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +65,7 @@ class Output:
         yield from item.more(part.text, logprobs)
 
     def _finish(self, end: Finished) -> Iterator[Event]:
-        if not any(isinstance(item, Message | FunctionCall | CustomCall) for item in self._items):
+        if not any(isinstance(item, Message | Call) for item in self._items):
             yield from self._take_part(Text(text=""))  # an answer of nothing is a message of nothing: clients look for one
         item = self._open
         if item is None:
@@ -91,8 +94,7 @@ class Output:
         if isinstance(part, ToolCallArguments):
             raise AssertionError(f"arguments of call {part.index}, which is not begun")
         entry = self._style.catalogue.entry(part.name)
-        call = CustomCall if entry.is_custom else FunctionCall
-        return call(self._answer_id, place, part.id, entry)
+        return _CALLS[entry.kind](self._answer_id, place, part.id, entry)
 
 
 def _belongs(part: Part, item: OutputItem | None) -> bool:
@@ -101,7 +103,7 @@ def _belongs(part: Part, item: OutputItem | None) -> bool:
         return False
     if isinstance(part, Text):
         return isinstance(item, Message)
-    return isinstance(item, Reasoning if isinstance(part, Thought) else FunctionCall | CustomCall)
+    return isinstance(item, Reasoning if isinstance(part, Thought) else Call)
 
 
 def untold(events: Sequence[Delta | Finished], output: Output) -> None:

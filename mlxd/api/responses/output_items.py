@@ -7,8 +7,6 @@ from typing import Any, ClassVar, Literal
 from typing_extensions import override
 
 from mlxd.api.openai.chat_logprobs import token_logprobs
-from mlxd.api.responses.catalogue import Entry
-from mlxd.api.responses.custom_input import CustomInput
 from mlxd.api.responses.opaque import sealed
 from mlxd.wire.logprobs import TokenLogprobs
 
@@ -169,67 +167,3 @@ class Summary(Reasoning):
         [part] = self.parts("summary_text")
         yield self.told("reasoning_summary_text.done", summary_index=0, text=self.text)
         yield self.told("reasoning_summary_part.done", summary_index=0, part=part)
-
-
-class FunctionCall(OutputItem):
-    """A call of a function, by the name that the client knows it by."""
-
-    prefix = "fc"
-
-    def __init__(self, answer_id: str, place: int, call_id: str, entry: Entry) -> None:
-        super().__init__(answer_id, place)
-        self._call_id = call_id
-        self._entry = entry
-        self._arguments: list[str] = []
-
-    @override
-    def document(self) -> dict[str, Any]:
-        arguments = "".join(self._arguments)
-        named = _named(self._call_id, self._entry)
-        return {"type": "function_call", "id": self.id, "status": self.status, **named, "arguments": arguments}
-
-    @override
-    def more(self, text: str, logprobs: Sequence[TokenLogprobs] = ()) -> Iterator[Event]:
-        self._arguments.append(text)
-        yield self.told("function_call_arguments.delta", delta=text)
-
-    @override
-    def closing(self) -> Iterator[Event]:
-        yield self.told("function_call_arguments.done", name=self._entry.name, arguments="".join(self._arguments))
-
-
-class CustomCall(OutputItem):
-    """A call of a tool whose input is free text, which the model wrote as JSON."""
-
-    prefix = "ctc"
-
-    def __init__(self, answer_id: str, place: int, call_id: str, entry: Entry) -> None:
-        super().__init__(answer_id, place)
-        self._call_id = call_id
-        self._entry = entry
-        self._written = CustomInput()
-        self._input: list[str] = []
-
-    @override
-    def document(self) -> dict[str, Any]:
-        named = _named(self._call_id, self._entry)
-        return {"type": "custom_tool_call", "id": self.id, "status": self.status, **named, "input": "".join(self._input)}
-
-    @override
-    def more(self, text: str, logprobs: Sequence[TokenLogprobs] = ()) -> Iterator[Event]:
-        yield from self._told(self._written.push(text))
-
-    @override
-    def closing(self) -> Iterator[Event]:
-        yield from self._told(self._written.finish())
-        yield self.told("custom_tool_call_input.done", input="".join(self._input))
-
-    def _told(self, text: str) -> Iterator[Event]:
-        if text:
-            self._input.append(text)
-            yield self.told("custom_tool_call_input.delta", delta=text)
-
-
-def _named(call_id: str, entry: Entry) -> dict[str, Any]:
-    named = {"call_id": call_id, "name": entry.name}
-    return named if entry.namespace is None else {**named, "namespace": entry.namespace}

@@ -18,7 +18,7 @@ from mlxd.api.fields.tolerance import Rules
 from mlxd.api.fields.validation import Strict, lenient
 from mlxd.api.keys import ReadyModel
 from mlxd.api.responses.catalogue import Catalogue
-from mlxd.api.responses.items import Input, LeftOutItem
+from mlxd.api.responses.items import Input, LeftOutItem, LoadedToolsItem
 from mlxd.api.responses.leniency import RESPONSES, STREAM_OPTIONS
 from mlxd.api.responses.reasoning import ReasoningSettings
 from mlxd.api.responses.text import TextSettings
@@ -82,8 +82,12 @@ class ResponsesRequest(ConversationFields):
 
     @cached_property
     def catalogue(self) -> Catalogue:
-        """Returns the functions that the answer may call."""
-        return catalogue_of(self.tools or [])
+        """Returns the functions that the answer may call: those of ``tools``, and those that were loaded on the way."""
+        catalogue = catalogue_of(self.tools or [])
+        for index, item in enumerate(self.input):
+            if isinstance(item, LoadedToolsItem):
+                catalogue.load(catalogue_of(item.tools, f"input[{index}].tools"))
+        return catalogue
 
     @override
     def conversation(self) -> list[ChatMessage]:

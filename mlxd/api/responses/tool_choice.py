@@ -28,7 +28,7 @@ class NamedTool:
     def found(self, catalogue: Catalogue) -> list[str]:
         """Returns the model's names of it; none where it is not offered."""
         if self.name is None:
-            return []
+            return catalogue.of_kind(self.kind)
         if self.kind == "namespace":
             return catalogue.within(self.name)
         found = catalogue.named(self.namespace, self.name)

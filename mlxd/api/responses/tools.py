@@ -11,12 +11,14 @@ from mlxd.api.fields.functions import MAX_TOOLS, OfferedFunction, function_name,
 from mlxd.api.fields.tolerance import Rules
 from mlxd.api.fields.validation import Strict, problem
 from mlxd.api.responses.catalogue import Catalogue, Entry
-from mlxd.api.responses.leniency import CUSTOM, FUNCTION, NAMESPACE
+from mlxd.api.responses.leniency import CUSTOM, FUNCTION, NAMESPACE, SEARCH
 from mlxd.errors import excerpt
 from mlxd.listener.json_text import json_type
 
 _NAMESPACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,127}")
 _FREE = "Free text, as it is."
+_SEARCH = "Searches for more functions to call."
+_QUERY = {"type": "object", "properties": {"query": {"type": "string"}}, "required": ["query"]}
 
 
 class Tool(Strict):
@@ -102,7 +104,25 @@ class CustomTool(Tool):
             parameters={"type": "object", "properties": {"input": text}, "required": ["input"], "additionalProperties": False},
             strict=form.pattern is not None,
         )
-        catalogue.add(Entry(name=self.name, namespace=namespace, is_custom=True), function)
+        catalogue.add(Entry(name=self.name, namespace=namespace, kind="custom"), function)
+
+
+class SearchTool(Tool):
+    """A search for more tools that the client carries out: what it finds comes with the next request, in an item."""
+
+    tolerated: ClassVar[Rules] = SEARCH
+
+    type: Literal["tool_search"]
+    execution: Literal["client"]
+    description: str | None = None
+    parameters: Annotated[dict[str, Any], BeforeValidator(function_parameters)] | None = None
+
+    @override
+    def enter(self, catalogue: Catalogue, field: str, namespace: str | None = None, about: str = "") -> None:
+        function = OfferedFunction(
+            field=field, name=self.type, description=self.description or _SEARCH, parameters=self.parameters or _QUERY
+        )
+        catalogue.add(Entry(name=self.type, kind="tool_search"), function)
 
 
 class HostedTool(Tool):
@@ -131,6 +151,8 @@ def _tool(value: object) -> Tool:
     if not isinstance(kind, str):
         raise problem("is required" if kind is None else f"must be a string, not {json_type(kind)}", at=".type")
     reader = _KINDS.get(kind)
+    if reader is SearchTool and value.get("execution") != "client":
+        reader = None
     return HostedTool(type=kind) if reader is None else reader.model_validate(value | {"type": kind})
 
 
@@ -161,14 +183,14 @@ class NamespaceTool(Tool):
         return {"type": self.type, "name": self.name, "description": self.description or "", "tools": sent_back(self.tools)}
 
 
-_KINDS: dict[str, type[Tool]] = {"function": FunctionTool, "custom": CustomTool, "namespace": NamespaceTool}
+_KINDS: dict[str, type[Tool]] = {"function": FunctionTool, "custom": CustomTool, "namespace": NamespaceTool, "tool_search": SearchTool}
 
 
-def catalogue_of(tools: Sequence[Tool]) -> Catalogue:
-    """Returns the functions that the tools offer."""
+def catalogue_of(tools: Sequence[Tool], field: str = "tools") -> Catalogue:
+    """Returns the functions that the tools of a field offer."""
     catalogue = Catalogue({tool.name for tool in tools if isinstance(tool, FunctionTool | CustomTool)})
     for index, tool in enumerate(tools):
-        tool.enter(catalogue, f"tools[{index}]")
+        tool.enter(catalogue, f"{field}[{index}]")
     return catalogue
 
 

@@ -5,8 +5,9 @@ import pytest
 from mlxd.errors import InvalidRequestError
 from mlxd.types import FinishReason
 from mlxd.wire.parts import ToolCallArguments, ToolCallBegun
+from tests.support.response_streams import check_life
 from tests.support.scripted_answers import script
-from tests.unit.api.responses.asking import CITY, answer, custom, function, job, read, refused
+from tests.unit.api.responses.asking import CITY, answer, custom, function, job, read, refused, stream
 
 HOSTED = [
     *("web_search", "web_search_preview", "web_search_preview_2025_03_11", "file_search", "code_interpreter", "image_generation", "mcp"),
@@ -182,6 +183,39 @@ def test_an_unknown_field_of_a_tool_is_one():
     assert refusal.value.param == "tools[0].nonsense"
     assert read("ignore", tools=[function(nonsense=1)]).warnings == ["the field tools[0].nonsense is unknown and was ignored"]
     assert shown(tools=[function(defer_loading=True, allowed_callers=["direct"], output_schema={})])[0]["name"] == "f"
+
+
+# ---- tools that are found on the way ----
+
+SEARCH = {"type": "tool_search", "execution": "client", "description": "Finds tools."}
+FOUND = {"type": "tool_search_output", "call_id": "call_s", "execution": "client", "tools": [NAMESPACE, function("f"), {"type": "mcp"}]}
+
+
+async def test_a_search_that_the_client_carries_out_is_called_as_what_it_is(server):
+    called = [ToolCallBegun(index=0, id="call_s", name="tool_search"), ToolCallArguments(index=0, text='{"query": "crm"}')]
+    server.worker.script = script(called[:1], called[1:], reason=FinishReason.TOOL_CALLS)
+    response = check_life(await stream(server, tools=[SEARCH]))
+    [call] = response["output"]
+    told = {"type": "tool_search_call", "status": "completed", "call_id": "call_s", "execution": "client", "arguments": {"query": "crm"}}
+    assert call == told | {"id": call["id"]}
+    assert shown(tools=[SEARCH])[0]["parameters"]["required"] == ["query"]
+    assert names(job(tools=[SEARCH], tool_choice={"type": "tool_search"}).output.tools) == ["tool_search"]
+
+
+def test_what_it_found_is_offered_and_told():
+    searched = {"type": "tool_search_call", "call_id": "call_s", "execution": "client", "arguments": {"query": "crm"}}
+    asked = job(input=[{"role": "user", "content": "a"}, searched, FOUND], tools=[SEARCH, function("f")])
+    assert [tool["function"]["name"] for tool in asked.prompt.tools] == ["tool_search", "f", "crm__find", "crm__note"]
+    _, turn, result = asked.prompt.messages
+    assert (turn.tool_calls[0].name, turn.tool_calls[0].arguments) == ("tool_search", '{"query":"crm"}')
+    assert (result.content, result.tool_call_id) == ('{"tools":["crm__find","crm__note","f"]}', "call_s")
+
+
+def test_tools_may_be_added_by_an_item():
+    added = {"type": "additional_tools", "role": "developer", "tools": [function("g"), function("crm__find")]}
+    asked = job(input=[{"role": "user", "content": "a"}, added, added], tools=[NAMESPACE])
+    assert [tool["function"]["name"] for tool in asked.prompt.tools] == ["crm__find", "crm__note", "g", "crm__find_2"]
+    assert len(asked.prompt.messages) == 1
 
 
 def test_one_call_at_most():
