@@ -11,7 +11,7 @@ from mlxd.errors import ModelNotFoundError, UnavailableError
 async def evict(request: web.Request) -> web.Response:
     """Drop what one model's prefix cache keeps for later requests. What running requests use stays."""
     sources = request.app[SOURCES]
-    return reply(await _evict(sources, sources.models.resolve(request.match_info["id"])))
+    return reply(await _evict(sources, sources.models.identify(request.match_info["id"])))
 
 
 async def evict_all(request: web.Request) -> web.Response:

@@ -23,8 +23,8 @@ class Models(Protocol):
     def statuses(self) -> Iterable[ModelStatus]:
         """Returns the status of all configured models, in the file's order."""
 
-    def resolve(self, name: str) -> str:
-        """Returns the id of a name or alias."""
+    def identify(self, name: str) -> str:
+        """Returns the id of a name or alias, patterns aside."""
 
     def status(self, name: str) -> ModelStatus: ...
 

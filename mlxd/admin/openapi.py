@@ -20,7 +20,7 @@ _SCHEMA = "#/components/schemas/{name}"
 _REFUSAL = "#/components/responses/Refusal{status}"
 
 _PATH_PARAMETERS = {
-    "id": ('A model\'s id or one of its aliases; "/" in it as it is or as "%2F".', "smollm2"),
+    "id": ('A model\'s id or one of its aliases, patterns aside; "/" in it as it is or as "%2F".', "smollm2"),
     "operation": ("An operation's id.", "op-1"),
     "request": ("A request's id, as its answer and the list of requests have it.", "chatcmpl-1"),
 }

@@ -58,7 +58,7 @@ def describe(operation: Operation) -> answers.Operation:
 async def _begin(request: web.Request, kind: OperationKind, act: Callable[[Models, str], None]) -> web.Response:
     """Begins an operation. Answers 202 with it or, with ``?wait=1``, 200 when it has succeeded, else its error."""
     sources = request.app[SOURCES]
-    wait, model = flag(request, "wait"), sources.models.resolve(request.match_info["id"])
+    wait, model = flag(request, "wait"), sources.models.identify(request.match_info["id"])
     act(sources.models, model)
     operation = sources.operations.begin(kind, model, _finish(sources.models, model))
     if wait:

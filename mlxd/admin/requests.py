@@ -11,14 +11,14 @@ from mlxd.control.live_requests import LiveRequest
 async def list_all(request: web.Request) -> web.Response:
     """List the requests of a model that run or wait now."""
     sources = request.app[SOURCES]
-    model = sources.models.resolve(request.match_info["id"])
+    model = sources.models.identify(request.match_info["id"])
     return reply(answers.RequestList(model=model, requests=[_describe(one) for one in sources.requests.of(model)]))
 
 
 async def cancel(request: web.Request) -> web.Response:
     """End one request. Its client gets the error request_cancelled, on a stream as its last event."""
     sources = request.app[SOURCES]
-    model = sources.models.resolve(request.match_info["id"])
+    model = sources.models.identify(request.match_info["id"])
     return reply(answers.Cancelled(model=model, id=sources.requests.cancel(model, request.match_info["request"]).id))
 
 

@@ -38,7 +38,7 @@ class Models(Protocol):
     """What is asked of ``control.registry.Registry``."""
 
     def resolve(self, name: str) -> str:
-        """Returns the id of a name or alias. Raises ``ModelNotFoundError``."""
+        """Returns the id of a name, an alias or a name that matches a pattern. Raises ``ModelNotFoundError``."""
 
     def statuses(self) -> Iterable[ModelStatus]:
         """Returns the status of all configured models, in the file's order."""

@@ -42,7 +42,7 @@ _SMALL = 2**20  # a bound beyond is none that anybody meets
 
 # Where mlxd does something else than OpenAI, or than the field's inventor.
 _DIFFERENT: Mapping[str, str] = {
-    "model": "also an alias",
+    "model": "also an alias, or what a pattern of one matches",
     "max_tokens": "-1: no limit; up to the model's default where it is unset, not 16",
     "stop": "64 strings at most, not 4",
     "logit_bias": "on `logprobs` it has no influence",
@@ -60,7 +60,7 @@ _DIFFERENT: Mapping[str, str] = {
 }
 
 _RESPONSES: Mapping[str, str] = {
-    "model": "also an alias",
+    "model": "also an alias, or what a pattern of one matches",
     "include": "`reasoning.encrypted_content` and `message.output_text.logprobs` are obeyed; others are about what is not there",
     "max_output_tokens": "-1 and 0: no limit",
     "max_tool_calls": "it counts calls of hosted tools, of which there are none",
@@ -78,7 +78,7 @@ _RESPONSES: Mapping[str, str] = {
 
 _MESSAGES: Mapping[str, str] = {
     "max_tokens": "0: the prompt is computed, and nothing said",
-    "model": "also an alias",
+    "model": "also an alias, or what a pattern of one matches",
     "tool_choice": "`any` and names are enforced by grammar",
 }
 

@@ -19,12 +19,12 @@ from mlxd.config.values import (
     MOST,
     MOST_TOKENS,
     Addresses,
+    Aliases,
     Endpoint,
     Hosts,
     Idle,
     LinePrefixes,
     ModelName,
-    Names,
     Origins,
     ReasoningShapeName,
     ServiceName,
@@ -59,9 +59,9 @@ class ServerTable(Table):
     )
     cors_origins: Origins = setting(
         (),
-        'Browser origins that may call, such as "https://chat.example"; of desktop apps and extensions "app://obsidian.md", '
-        '"tauri://localhost", "chrome-extension://*" for any of a scheme, "null" for pages without one. "*": any. "*" and "null" need '
-        "api_keys. Empty: none.",
+        'Browser origins that may call, such as "https://chat.example", "https://*.example.com" for any name below it and '
+        '"http://localhost:*" for any port; of desktop apps and extensions "app://obsidian.md", "tauri://localhost", '
+        '"chrome-extension://*" for any of a scheme, "null" for pages without one. "*": any. "*" and "null" need api_keys. Empty: none.',
         reload=Reload.LIVE,
     )
     request_timeout: Duration = setting(600.0, "A request that takes longer is stopped with an error.", reload=Reload.LIVE, gt=0)
@@ -331,7 +331,12 @@ class ModelTable(DefaultsTable):
         reload=Reload.MODEL,
         example="builtin:smollm2-135m",
     )
-    aliases: Names = setting((), "Other names clients may use for it.", reload=Reload.LIVE)
+    aliases: Aliases = setting(
+        (),
+        'Other names clients may use for it. "*" in one stands for any text, as in "claude-*" or "*" alone: a name that is nobody\'s own '
+        "goes to the pattern with the most characters beside its stars. Upper and lower case differ.",
+        reload=Reload.LIVE,
+    )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = setting(
         "auto", '"auto": as stored on a GPU; dequantized to float32 on a CPU, where anything else is unusably slow.', reload=Reload.MODEL
     )

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, Strict, WithJsonSchema
 
 from mlxd.config.address import Listen, is_host
+from mlxd.config.origins import check_listed
 from mlxd.config.units import format_duration, parse_duration
 
 
@@ -23,32 +24,20 @@ def _check_name(value: str) -> str:
     return value
 
 
+def _check_alias(value: str) -> str:
+    if len(value) > 128 or not re.fullmatch(ALIAS_PATTERN, value):
+        raise ValueError(
+            'must be a name, or a pattern with "*" for any text: letters, digits and ". _ - : / @ + ~ = , ( ) [ ]", at most 128, with a '
+            'letter, a digit, "~", "@" or "*" at the beginning and after each "/", and no two "*" in a row'
+        )
+    return value
+
+
 def _check_host(value: str) -> str:
     host = value.lower().removeprefix("[").removesuffix("]")
     if not is_host(host):
         raise ValueError('must be a host name or an IP address, without scheme and port, such as "mlx.example"')
     return host
-
-
-def _check_origin(value: str) -> str:
-    if value in ("*", "null"):
-        return value
-    scheme, _, rest = value.partition("://")
-    is_right = _is_web_origin(rest) if scheme in ("http", "https") else _APP_ORIGIN.fullmatch(value)
-    if not is_right:
-        raise ValueError(
-            'must be an origin in lower case with nothing after host and port, such as "https://chat.example" or "app://obsidian.md"'
-        )
-    return value
-
-
-def _is_web_origin(text: str) -> bool:
-    found = re.fullmatch(r"(\[[0-9a-f:.]+\]|[^:/\[\]]+)(:[0-9]{1,5})?", text)
-    return found is not None and is_host(found[1].strip("[]"))
-
-
-# Of an application or an extension: tauri://localhost, vscode-webview://1a2b, chrome-extension://* for any of that scheme.
-_APP_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\*|[a-z0-9._-]*(:[0-9]{1,5})?)")
 
 
 def _check_endpoint(value: str) -> str:
@@ -90,6 +79,10 @@ def _check_model_pattern(value: str) -> str:
 KEY_NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._:-]*(/[A-Za-z0-9][A-Za-z0-9._:-]*)*"
 
+# Names of others, among them "claude-sonnet-4-5[1m]", "~anthropic/claude" and "@cf/meta/llama", and patterns of them.
+_ALIAS_SEGMENT = r"(\*|[A-Za-z0-9~@]\*?)([A-Za-z0-9._:@+~=,()\[\]-]\*?)*"
+ALIAS_PATTERN = f"{_ALIAS_SEGMENT}(/{_ALIAS_SEGMENT})*"
+
 _Array = Strict(strict=False)  # TOML arrays arrive as lists; their items stay strict
 _ADDRESS = {"type": "string", "examples": ["127.0.0.1:8000", "unix:~/.mlxd/admin.sock"]}
 Addresses = Annotated[
@@ -103,8 +96,9 @@ ModelName = Annotated[
     str, AfterValidator(_check_name), WithJsonSchema({"type": "string", "pattern": f"^{NAME_PATTERN}$", "maxLength": 128})
 ]
 Hosts = Annotated[tuple[Annotated[str, AfterValidator(_check_host)], ...], _Array]
-Origins = Annotated[tuple[Annotated[str, AfterValidator(_check_origin)], ...], _Array]
-Names = Annotated[tuple[ModelName, ...], _Array]
+Origins = Annotated[tuple[Annotated[str, AfterValidator(check_listed)], ...], _Array]
+Alias = Annotated[str, AfterValidator(_check_alias), WithJsonSchema({"type": "string", "pattern": f"^{ALIAS_PATTERN}$", "maxLength": 128})]
+Aliases = Annotated[tuple[Alias, ...], _Array]
 LinePrefixes = Annotated[tuple[Annotated[str, AfterValidator(_check_line_prefix)], ...], _Array]
 KeyName = Annotated[str, AfterValidator(_check_key_name), WithJsonSchema({"type": "string", "pattern": f"^{KEY_NAME_PATTERN}$"})]
 ModelPatterns = Annotated[tuple[Annotated[str, AfterValidator(_check_model_pattern)], ...], _Array]

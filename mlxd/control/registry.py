@@ -15,6 +15,7 @@ from mlxd.control.memory import ModelMemory
 from mlxd.control.model.status import ModelStatus
 from mlxd.control.model.supervisor import ModelSupervisor
 from mlxd.control.model.workers import WorkerFactory
+from mlxd.control.model_names import ModelNames
 from mlxd.control.reload import Standing
 from mlxd.control.telemetry import Telemetry
 from mlxd.errors import ModelNotFoundError, ShuttingDownError, excerpt
@@ -41,7 +42,7 @@ class Registry:
         self._drain_timeout = drain_timeout
         self._supervisors: dict[str, ModelSupervisor] = {}
         self._removed: dict[str, ModelSupervisor] = {}  # from the configuration; their workers drain
-        self._names: dict[str, str] = {}
+        self._names = ModelNames.of({})
         self._draining = False
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -56,18 +57,18 @@ class Registry:
             self._remove(name)
         known = new | self._removed | self._supervisors
         self._supervisors = {name: known[name] for name in models}
-        self._names = {alias: name for name, table in models.items() for alias in (name, *table.aliases)}
+        self._names = ModelNames.of(models)
         for name, table in models.items():
             self._tell(self._supervisors[name], table, is_new=name in new or name in self._removed)
 
     def restorer(self) -> Callable[[], None]:
         """Returns a function that makes the models, and what is wanted of them, what they are now."""
-        supervisors, removed, names = dict(self._supervisors), dict(self._removed), dict(self._names)
+        supervisors, removed, names = dict(self._supervisors), dict(self._removed), self._names
         orders = [(one, one.order) for one in self._all()]
 
         def restore() -> None:
             made = [one for one in self._all() if one not in (*supervisors.values(), *removed.values())]
-            self._supervisors, self._removed, self._names = dict(supervisors), dict(removed), dict(names)
+            self._supervisors, self._removed, self._names = dict(supervisors), dict(removed), names
             for one, order in orders:
                 one.put_back(order)
             for one in made:
@@ -129,12 +130,22 @@ class Registry:
     # ---- what is asked ----
 
     def resolve(self, name: str) -> str:
-        """Returns the id of a name or alias. Raises ``ModelNotFoundError``."""
-        try:
-            return self._names[name]
-        except KeyError:
+        """Returns the id of the model that a client means: by a name, an alias, or a name that matches a pattern. Raises
+        ``ModelNotFoundError``.
+        """
+        return self._known(self._names.asked(name), name)
+
+    def identify(self, name: str) -> str:
+        """Returns the id of the model that an operator means, by its name or an alias of its own: a slip must not stop the model that
+        answers for every name. Raises ``ModelNotFoundError``.
+        """
+        return self._known(self._names.exact.get(name), name)
+
+    def _known(self, model: str | None, name: str) -> str:
+        if model is None:
             known = ", ".join(self._supervisors) or "none"
-            raise ModelNotFoundError(f'no model "{excerpt(name)}" is configured here; there are: {known}', param="model") from None
+            raise ModelNotFoundError(f'no model "{excerpt(name)}" is configured here; there are: {known}', param="model")
+        return model
 
     def statuses(self) -> list[ModelStatus]:
         """Returns the status of all models, in the file's order; then of those that are being removed."""
@@ -146,7 +157,7 @@ class Registry:
 
     def supervisor(self, name: str) -> ModelSupervisor:
         """Returns the supervisor of one model, by name or alias. Raises ``ModelNotFoundError``."""
-        return self._supervisors[self.resolve(name)]
+        return self._supervisors[self.identify(name)]
 
     async def ensure_ready(self, name: str) -> ReadyModel:
         """Returns a model that can be asked, which is loaded for the asking if it is not. Raises ``ModelNotFoundError``,

@@ -3,7 +3,7 @@
 0. The request's framing and target are of one meaning only (``framing.py``).
 1. No WebSocket upgrade, no ``Sec-Fetch-Mode: no-cors``: nothing here answers these, only attacks on local servers send them.
 2. ``Host`` on an allow-list, against DNS rebinding (TCP only: no browser reaches a unix socket).
-3. ``Origin``, where present, on its own list (``cors.py``); CORS preflights end here.
+3. ``Origin``, where present, on its own list (``cors.py``); CORS preflights end here. An allowed one can read every refusal.
 4. A body has a JSON content type (or TOML's, for configurations), which no HTML form can send, and a content coding that is understood.
 5. A bearer token, where tokens are configured; where inference is asked for, ``x-api-key`` will do. Health checks need none: they say
    nothing about models or configuration.
@@ -24,7 +24,7 @@ from mlxd.config.address import Address, TcpAddress
 from mlxd.config.principal import ANONYMOUS, API_KEYS, Principal
 from mlxd.config.schema import AdminTable, MetricsTable, ServerTable
 from mlxd.errors import ForbiddenError, UnauthorizedError, UnsupportedMediaTypeError
-from mlxd.listener.cors import check_origin, preflight_response
+from mlxd.listener.cors import OriginGuard, preflight_response
 from mlxd.listener.credentials import Credential, holder_of, shown_secrets
 from mlxd.listener.encoding import check_encoding
 from mlxd.listener.framing import check_framing
@@ -122,14 +122,16 @@ def security_middleware(rules: Callable[[], SecurityRules]) -> Middleware:
     """Returns a middleware that raises ``ForbiddenError``, ``UnsupportedMediaTypeError`` or ``UnauthorizedError``, or lets the request
     pass.
     """
+    origins = OriginGuard()
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         now = rules()
+        origins.look(request, now.origins)
         check_framing(request)
         _refuse_upgrade(request)
         _check_host(request, now.hosts)
-        check_origin(request, now.origins)
+        origins.check(request)
         preflight = preflight_response(request)
         if preflight is not None:
             return preflight

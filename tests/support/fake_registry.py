@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from mlxd.client.worker_client import RequestStream, WorkerExit
 from mlxd.config.schema import ModelTable
 from mlxd.control.model.status import ModelStatus
+from mlxd.control.model_names import ModelNames
 from mlxd.control.telemetry import RequestRecord
 from mlxd.errors import MlxdError, ModelNotFoundError
 from mlxd.types import Ability, CacheOutcome, FinishReason, ModelState, ResolvedLimits, Timings, Usage
@@ -166,10 +167,10 @@ class FakeRegistry:
         return self.models[name]
 
     def resolve(self, name: str) -> str:
-        for model in self.models.values():
-            if name == model.name or name in model.config.aliases:
-                return model.name
-        raise ModelNotFoundError(f"the model {name!r} does not exist", param="model")
+        found = ModelNames.of({model.name: model.config for model in self.models.values()}).asked(name)
+        if found is None:
+            raise ModelNotFoundError(f"the model {name!r} does not exist", param="model")
+        return found
 
     def status(self, name: str) -> ModelStatus:
         model = self.models[name]

@@ -74,14 +74,14 @@ class FakeModels:
     def statuses(self):
         return list(self.all)
 
-    def resolve(self, name):
+    def identify(self, name):
         for status in self.all:
             if name in (status.name, *status.config.aliases):
                 return status.name
         raise ModelNotFoundError(f'no model is named "{name}"', param="model")
 
     def status(self, name):
-        return next(status for status in self.all if status.name == self.resolve(name))
+        return next(status for status in self.all if status.name == self.identify(name))
 
     def load(self, name):
         self.asked.append(("load", name))

@@ -1,6 +1,7 @@
 """``GET /v1/models`` and ``GET /v1/models/{id}``: what may be asked for, and in which state it is.
 
-Each alias is an entry after its model's, for clients that offer what is listed; ``root`` says whose it is.
+Each alias is an entry after its model's, for clients that offer what is listed; ``root`` says whose it is. Patterns are no names, and stand
+in ``aliases`` alone.
 """
 
 from typing import Any
@@ -9,6 +10,7 @@ from aiohttp import web
 
 from mlxd.api.keys import MODEL
 from mlxd.api.permitted_models import models_of
+from mlxd.config.names import is_pattern
 from mlxd.control.model.status import ModelStatus
 from mlxd.types import Ability, ReasoningShape, ToolShape
 from mlxd.wire.messages import Ready
@@ -16,12 +18,17 @@ from mlxd.wire.messages import Ready
 
 async def list_models(request: web.Request) -> web.Response:
     """Answers with all configured models that the key may ask for and their aliases, loaded or not, in the file's order."""
-    listed = [_body(status, name) for status in models_of(request).statuses() for name in (status.name, *status.config.aliases)]
+    listed = [_body(status, name) for status in models_of(request).statuses() for name in listed_names(status)]
     return web.json_response({"object": "list", "data": listed})
 
 
+def listed_names(status: ModelStatus) -> list[str]:
+    """Returns the names under which a model is listed: its own first, no patterns."""
+    return [name for name in (status.name, *status.config.aliases) if not is_pattern(name)]
+
+
 async def show_model(request: web.Request) -> web.Response:
-    """Answers with one model by its id or an alias; both may contain "/". Raises ``ModelNotFoundError`` or
+    """Answers with the model that a request for this name goes to; names may contain "/". Raises ``ModelNotFoundError`` or
     ``ModelNotAllowedError``.
     """
     models = models_of(request)

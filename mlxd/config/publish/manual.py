@@ -13,7 +13,7 @@ from mlxd.config.fields import Reload, Table, example, is_not_yet_available, is_
 from mlxd.config.keys import Key, dotted
 from mlxd.config.schema import Config
 from mlxd.config.units import DURATION_PATTERN, SHARE_PATTERN, SIZE_PATTERN
-from mlxd.config.values import KEY_NAME_PATTERN, NAME_PATTERN
+from mlxd.config.values import ALIAS_PATTERN, KEY_NAME_PATTERN, NAME_PATTERN
 
 _HEAD = """\
 # The configuration
@@ -33,7 +33,7 @@ mode = "continuous"
 
 [models.qwen3]
 source = "Qwen/Qwen3-0.6B@main"
-aliases = ["default"]
+aliases = ["default", "gpt-4*"]        # "*" stands for any text
 lifecycle.idle_unload = "15m"          # for this one
 
 [models.qwen3.sampling]                # for requests that say nothing
@@ -71,7 +71,14 @@ directory), or the secret itself. They are read when the file is, so a new one n
 
 ### Names
 
-Letters, digits and `. _ - : /`, at most 128 characters. Every name and alias is given once.
+Letters, digits and `. _ - : /`, at most 128 characters. Every name and alias is given once. Upper and lower case differ.
+
+Aliases may also have `@ + ~ = , ( ) [ ]`, as in `"claude-sonnet-4-5[1m]"`, and `*`, which stands for any text, also for none:
+`"claude-*"`, `"gpt-4*"`, `"*/llama-*"`, or `"*"` for every name. Nothing else is special in them. A request goes to the model whose name or
+alias it names exactly; else to the pattern that matches and has the most characters beside its stars, so that `"claude-opus-*"` goes before
+`"claude-*"`, and `"*"` comes last. Two models with patterns that have as many such characters, and that match one and the same name, are
+refused with both lines. A pattern is for names of at most 256 characters; `GET /v1/models` lists names, not patterns. Operators name models
+by their names and exact aliases: to `mlxd unload`, a name that only a pattern matches is unknown.
 
 ## What a change costs
 
@@ -94,6 +101,7 @@ _PATTERNS = {
     SHARE_PATTERN: "[share](#shares-of-memory)",
     f"^{NAME_PATTERN}$": "[name](#names)",
     f"^{KEY_NAME_PATTERN}$": "letters, digits and `. _ -`, at most 64",
+    f"^{ALIAS_PATTERN}$": "[name or pattern](#names)",
 }
 
 

@@ -105,7 +105,7 @@ async def test_a_model_that_is_removed_meanwhile_fails_it(daemon, admin):
 
 
 async def _raise_unknown(daemon, name):
-    daemon.models.resolve(name)
+    daemon.models.identify(name)
 
 
 async def test_a_daemon_that_stops_does_not_say_it_is_done(daemon, admin):

@@ -89,6 +89,19 @@ async def test_one(server, path, name):
     assert (status, body["id"]) == (200, name)
 
 
+@pytest.mark.parametrize("path", ["claude-sonnet-4-5", "claude-sonnet-4-5%5B1m%5D", "claude-sonnet-4-5[1m]", "claude-a%2Fb", "claude-a/b"])
+async def test_one_that_a_pattern_matches(server, path):
+    server.registry.add("org/big", aliases=["claude-*", "opus"])
+    status, body = await get(server, f"/v1/models/{path}")
+    assert (status, body["id"], body["aliases"]) == (200, "org/big", ["claude-*", "opus"])
+
+
+async def test_patterns_are_not_listed(server):
+    server.registry.add("org/big", aliases=["claude-*", "opus", "*"])
+    _, body = await get(server, "/v1/models")
+    assert [entry["id"] for entry in body["data"]] == ["tiny", "small", "org/big", "opus"]
+
+
 async def test_a_slash_too_many(server):
     assert await get(server, "/v1/models/") == await get(server, "/v1/models")
 

@@ -50,6 +50,48 @@ async def test_names_and_aliases(registry, name, found):
     assert registry.status(name).name == found
 
 
+PATTERNS = {"qwen": table("claude-*", "claude-haiku*[1m]", "gpt-4"), "other": table("claude-opus-*", "gpt-4*", "*")}
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("claude-sonnet-4-5-20250929", "qwen"),
+        ("claude-opus-4-1", "other"),
+        ("claude-haiku-4-5[1m]", "qwen"),
+        ("gpt-4", "qwen"),  # a name of its own goes before every pattern
+        ("gpt-4o", "other"),
+        ("Claude-sonnet", "other"),
+        ("org/whatever:8b", "other"),
+        ("", "other"),
+        ("qwen", "qwen"),
+    ],
+)
+async def test_the_most_specific_pattern_is_taken(empty, name, found):
+    empty.apply(PATTERNS)
+    assert empty.resolve(name) == found
+
+
+async def test_an_operator_s_slip_is_no_name_of_the_model_that_takes_all(empty):
+    empty.apply(PATTERNS)
+    for call in (empty.identify, empty.status, empty.unload, empty.drain):
+        with pytest.raises(ModelNotFoundError):
+            call("qwne")
+    assert empty.identify("gpt-4") == "qwen"
+
+
+async def test_patterns_are_live_and_put_back(empty):
+    empty.apply({"qwen": table(), "other": table("claude-*")})
+    restore = empty.restorer()
+    empty.apply({"qwen": table("claude-*"), "other": table()})
+    assert empty.resolve("claude-x") == "qwen"
+    restore()
+    assert empty.resolve("claude-x") == "other"
+    empty.apply({"qwen": table(), "other": table()})
+    with pytest.raises(ModelNotFoundError, match="qwen, other"):
+        empty.resolve("claude-x")
+
+
 @pytest.mark.parametrize("name", ["", "QWEN", "qwen ", "/etc/passwd", "org/other", "_unknown"])
 async def test_only_configured_models_exist(registry, factory, name):
     with pytest.raises(ModelNotFoundError, match="qwen, org/llama") as caught:

@@ -1,6 +1,7 @@
 """Who may ask. Every refusal has the shared error body and is heard of by ``on_error``."""
 
 import pytest
+import structlog
 
 from mlxd.config.address import TcpAddress, UnixAddress, parse_address
 from mlxd.config.schema import AdminTable, MetricsTable, ServerTable
@@ -122,7 +123,7 @@ async def test_origins_that_are_not_listed(echo, origin):
 
 
 async def test_a_listed_origin(echo):
-    echo.rules = SecurityRules(origins=(f"{ORIGIN}/",))
+    echo.rules = SecurityRules(origins=(ORIGIN,))
     status, headers, _ = await echo.get(Origin=ORIGIN)
     assert (status, headers["access-control-allow-origin"], headers["vary"]) == (200, ORIGIN, "Origin")
     assert "x-mlxd-cache" in headers["access-control-expose-headers"]
@@ -161,6 +162,15 @@ async def test_origins_of_desktop_apps(echo, listed, origin, status):
     assert (got, headers.get("access-control-allow-origin")) == (status, origin if status == 200 else None)
 
 
+async def test_the_log_tells_of_a_refused_origin_once(echo):
+    with structlog.testing.capture_logs() as logs:
+        for origin in ("app://new", "app://new", "x" * 5000):
+            assert (await echo.get(Origin=origin))[0] == 403
+    assert [line["event"] for line in logs] == ["origin_refused", "origin_refused"]
+    assert logs[0]["origin"] == "app://new"
+    assert len(logs[1]["origin"]) < 500
+
+
 async def test_the_metrics_listener_is_asked_by_its_own_name(echo):
     listen = (parse_address("metrics.example:9464"),)
     echo.rules = metrics_rules(AdminTable(allowed_hosts=("prometheus.example",)), MetricsTable(listen=listen))
@@ -181,7 +191,7 @@ async def test_preflight(echo):
     status, headers, _ = await echo.get(method="OPTIONS", Origin=ORIGIN, **asked)
     assert status == 204  # without a token: browsers send none
     assert headers["access-control-allow-origin"] == ORIGIN
-    assert headers["access-control-allow-methods"] == "GET, POST, OPTIONS"
+    assert headers["access-control-allow-methods"] == "GET, HEAD, POST, DELETE, OPTIONS"
     assert headers["access-control-allow-headers"] == "authorization, x-stainless-os"
     assert (await echo.get(method="OPTIONS", Origin="https://evil.example", **asked))[0] == 403
     assert (await echo.get(method="OPTIONS", **asked))[0] == 401  # no browser: an ordinary request
