@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any
 
 import structlog
@@ -22,11 +23,13 @@ from mlxd.admin.keys import AdminSources, DaemonFacts, ListenerFacts, MemoryFact
 from mlxd.api.app import ApiSources, build_app
 from mlxd.client.process import ProcessWorker
 from mlxd.client.worker_client import WorkerClient
+from mlxd.config.address import TcpAddress, url_of
+from mlxd.config.certificates import certificate_files
 from mlxd.config.loader import LoadedConfig, parse_submitted
 from mlxd.config.principal import principals
 from mlxd.config.redact import redacted
 from mlxd.config.schema import Config, ModelTable
-from mlxd.config.watcher import ConfigWatcher
+from mlxd.config.watcher import FileWatcher
 from mlxd.control.keys.key_uses import KeyUses
 from mlxd.control.ledger import Ledger
 from mlxd.control.live_requests import LiveRequests
@@ -35,6 +38,7 @@ from mlxd.control.operations import Operations
 from mlxd.control.planner import listen_addresses
 from mlxd.control.registry import Registry
 from mlxd.control.reload import Outcome, Reloader, Trigger
+from mlxd.listener.certificates import Certificates
 from mlxd.listener.listeners import Listeners
 from mlxd.listener.security import SecurityRules, metrics_rules
 from mlxd.listener.server import Listener
@@ -76,8 +80,9 @@ class Daemon:
         self._stopping = asyncio.Event()  # the first TERM or INT: drain
         self._stopping_now = asyncio.Event()  # the second
         ledger = Ledger(total_memory_limit(loaded.config))
+        self._certificates = Certificates()
         self._key_uses = KeyUses(lambda: principals(self._config.server))
-        self._metrics = Metrics(self._statuses, ledger, holdings=self._key_uses.current)
+        self._metrics = Metrics(self._statuses, ledger, holdings=self._key_uses.current, certificates=self._certificates.states)
         self._metrics.add_models(loaded.config.models)
         self._tracing = Tracing()
         self._registry = Registry(
@@ -88,7 +93,9 @@ class Daemon:
         )
         self._requests = LiveRequests()
         self._operations = Operations()
-        self._takeover = Takeover(loaded, registry=self._registry, metrics=self._metrics, tracing=self._tracing)
+        self._takeover = Takeover(
+            loaded, registry=self._registry, metrics=self._metrics, tracing=self._tracing, certificates=self._certificates
+        )
         self._service = ServiceManager(os.environ, models=self._statuses, describe=self._status_line)
         self._reloader = Reloader(self._takeover, told=self._on_reload, under_way=self._service.reloading)
         self._metrics.reload_successful.set_function(lambda: self._reloader.is_good)
@@ -100,17 +107,23 @@ class Daemon:
         async with contextlib.AsyncExitStack() as at_exit:
             at_exit.push_async_callback(self._tracing.stop)
             self._tracing.configure(self._config.tracing)
+            self._certificates.swap(self._certificates.prepare(certificate_files(self._config)))
             await self._listeners.start()
             at_exit.push_async_callback(self._listeners.stop)
             running = self._takeover.running
             self._metrics.config_loaded(running.sha256)
-            watcher = ConfigWatcher(
+            watcher = FileWatcher(
                 running.path,
                 lambda: self._reloader.request(Trigger.FILE),
                 seen=running.sha256,
                 last_read=lambda: self._reloader.last_read,
             )
-            beside = {"loop_lag": sample_loop_lag(self._metrics.loop_lag.observe), "watcher": watcher.run(), "service": self._service.run()}
+            beside = {
+                "loop_lag": sample_loop_lag(self._metrics.loop_lag.observe),
+                "watcher": watcher.run(),
+                "certificates": self._certificates.run(),
+                "service": self._service.run(),
+            }
             for name, work in beside.items():
                 at_exit.callback(asyncio.create_task(_never_in_silence(name, work), name=name).cancel)
             at_exit.callback(self._operations.stop)
@@ -195,14 +208,9 @@ class Daemon:
             key_uses=self._key_uses,
             config=lambda: self._config,
         )
-        wanted = listen_addresses(config)
-        return Listeners(
-            {
-                "admin": Listener(build_admin_app(sources, self._admin_rules), wanted["admin"]),
-                "inference": Listener(build_app(inference), wanted["inference"]),
-                "metrics": Listener(metrics, wanted["metrics"]),
-            }
-        )
+        apps = {"admin": build_admin_app(sources, self._admin_rules), "inference": build_app(inference), "metrics": metrics}
+        wanted, context = listen_addresses(config), self._certificates.context
+        return Listeners({role: Listener(app, wanted[role], tls=partial(context, role)) for role, app in apps.items()})
 
     def _registry_to_scrape(self) -> CollectorRegistry | None:
         return self._metrics.registry if self._config.metrics.enabled else None
@@ -236,7 +244,11 @@ class Daemon:
         )
 
     def _facts(self) -> DaemonFacts:
-        bound = [ListenerFacts(role=role, address=str(address)) for role, address in self._listeners.bound]
+        certificates = {state.listener: state for state in self._certificates.states()}
+        bound = [
+            ListenerFacts(role=role, address=str(address), certificate=certificates.get(role) if isinstance(address, TcpAddress) else None)
+            for role, address in self._listeners.bound
+        ]
         return DaemonFacts(pid=os.getpid(), started=self._started, draining=self._stopping.is_set(), listeners=tuple(bound))
 
     def _memory(self) -> MemoryFacts:
@@ -250,8 +262,12 @@ class Daemon:
     def _banner(self) -> str:
         running = self._takeover.running
         models = [BannerModel(name, model.source, "loading") for name, model in running.config.models.items()]
-        addresses = self._listeners.addresses
-        return banner(__version__, str(running.path), addresses("inference"), addresses("admin"), models)
+        return banner(__version__, str(running.path), self._urls("inference"), self._urls("admin"), models)
+
+    def _urls(self, role: str) -> list[str]:
+        """Returns where the listener is asked, as URLs, or as paths of sockets."""
+        scheme = "http" if self._certificates.context(role) is None else "https"
+        return [url_of(address, scheme) for address in self._listeners.addresses(role)]
 
 
 async def _never_in_silence(name: str, work: Coroutine[Any, Any, None]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import structlog
 
+from mlxd.config.certificates import certificate_files
 from mlxd.config.loader import LoadedConfig
 from mlxd.config.schema import Config
 from mlxd.config.source import is_local
@@ -18,6 +19,7 @@ from mlxd.control.planner import Action, Plan, Room
 from mlxd.control.registry import Registry
 from mlxd.control.reload import Standing
 from mlxd.errors import ConfigError, ModelSourceError
+from mlxd.listener.certificates import Certificates, PreparedCertificates
 from mlxd.listener.listeners import Listeners, Move, PreparedMoves
 from mlxd.observability.logging import PreparedLogging, current_logging, prepare_logging
 from mlxd.observability.metrics import Metrics
@@ -34,6 +36,7 @@ class Prepared:
 
     logs: PreparedLogging
     traces: PreparedTracing
+    certificates: PreparedCertificates
     moves: PreparedMoves
 
 
@@ -56,12 +59,15 @@ class Takeover:
 
     listeners: Listeners  # set once they are made, for they ask what is ``running``
 
-    def __init__(self, running: LoadedConfig, *, registry: Registry, metrics: Metrics, tracing: Tracing) -> None:
+    def __init__(
+        self, running: LoadedConfig, *, registry: Registry, metrics: Metrics, tracing: Tracing, certificates: Certificates
+    ) -> None:
         self.running = running
         self.since = time.time()
         self._registry = registry
         self._metrics = metrics
         self._tracing = tracing
+        self._certificates = certificates
 
     def room(self) -> Room:
         memory = self._registry.memory
@@ -71,6 +77,7 @@ class Takeover:
         """Prepares as ``Host`` says. Raises ``ModelSourceError``, ``ConfigError`` or ``ListenError``."""
         changed = [model.name for model in plan.models if model.action in _NEW_WORKER]
         await asyncio.to_thread(_check_sources, new.config, changed)
+        certificates = await asyncio.to_thread(self._certificates.prepare, certificate_files(new.config))
         with contextlib.ExitStack() as on_failure:
             logs = self._prepare_logging(new)
             on_failure.callback(logs.discard)
@@ -78,7 +85,7 @@ class Takeover:
             on_failure.callback(traces.discard)
             moves = self.listeners.prepare([Move(one.role, one.opened, one.closed) for one in plan.listeners])
             on_failure.pop_all()
-        return Prepared(logs, traces, moves)
+        return Prepared(logs, traces, certificates, moves)
 
     def _prepare_logging(self, new: LoadedConfig) -> PreparedLogging:
         """Prepares the log. A file that is gone since it was opened is no reason to refuse what does not touch it."""
@@ -111,12 +118,14 @@ class Takeover:
         """Returns what a commit does, in its order."""
         before, since, limit = self.running, self.since, self._registry.memory.limit
         logs, traces, memory, metrics = current_logging(), self._tracing.current(), self._registry.memory, self._metrics
+        store, certificates = self._certificates, self._certificates.current()
         return (
             Step("snapshot", lambda: self._run(new, time.time()), undo=lambda: self._run(before, since)),
             Step("logs", prepared.logs.swap, undo=logs.put_back, finish=logs.close),
             Step("traces", lambda: self._tracing.swap(prepared.traces), undo=lambda: self._tracing.swap(traces), finish=traces.discard),
             Step("labels", lambda: metrics.add_models(new.config.models)),  # additional ones harm nobody
             Step("memory", lambda: memory.set_limit(total_memory_limit(new.config)), undo=lambda: memory.set_limit(limit)),
+            Step("certificates", lambda: store.swap(prepared.certificates), undo=lambda: store.swap(certificates)),
             Step(
                 "listeners",
                 lambda: self.listeners.serve_new(prepared.moves),

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from mlxd.config.certificates import CertificateState
 from mlxd.control.keys.key_uses import Holding
 from mlxd.control.live_requests import LiveRequests
 from mlxd.control.model.status import ModelStatus
@@ -78,6 +79,7 @@ class ListenerFacts:
 
     role: str
     address: str  # the real one: "127.0.0.1:8000", "unix:/path"
+    certificate: CertificateState | None = None  # None: plain HTTP
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,7 +41,7 @@ def _doctor(args: argparse.Namespace) -> int:
 
 def _checks(args: argparse.Namespace) -> "Iterator[Check]":
     from mlxd.cli import checks
-    from mlxd.cli.listener_checks import find_daemon, listeners
+    from mlxd.cli.listener_checks import certificates, find_daemon, listeners
     from mlxd.config.loader import load_config
 
     yield from checks.machine()
@@ -56,6 +56,7 @@ def _checks(args: argparse.Namespace) -> "Iterator[Check]":
     daemon = find_daemon(target.reader(args))
     yield daemon.check
     yield from listeners(config, daemon)
+    yield from certificates(config)
 
 
 def _lines(checks: "Iterable[Check]", *, is_plain: bool) -> "Iterator[Text]":

@@ -32,16 +32,23 @@ def serve(args: argparse.Namespace) -> int:
     with lasting_imports():
         from mlxd.config.loader import load_config
         from mlxd.daemon import serve
+        from mlxd.listener.certificates import check_certificates
         from mlxd.service.wait_for_config import wait_for_valid_config
 
-    loaded = wait_for_valid_config(args.config) if args.wait_for_valid_config else load_config(args.config)
-    return serve(loaded) if loaded is not None else exits.OK
+    if args.wait_for_valid_config:
+        waited = wait_for_valid_config(args.config, check_certificates)
+        return exits.OK if waited is None else serve(waited)
+    loaded = load_config(args.config)
+    check_certificates(loaded)
+    return serve(loaded)
 
 
 def _validate(args: argparse.Namespace) -> int:
     from mlxd.config.loader import load_config
+    from mlxd.listener.certificates import check_certificates
 
     loaded = load_config(args.config)
+    check_certificates(loaded)
     print(f"{args.config}: valid, {len(loaded.config.models)} model(s): {', '.join(loaded.config.models)}")
     return exits.OK
 

@@ -1,6 +1,9 @@
-"""The part of ``mlxd doctor`` that is about addresses: does a daemon answer, and can each listener be bound or is it the daemon's."""
+"""The part of ``mlxd doctor`` that is about addresses: does a daemon answer, can each listener be bound or is it the daemon's, and is its
+certificate good.
+"""
 
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,10 +11,13 @@ from typing import Any
 from mlxd import __version__
 from mlxd.cli.checks import Check, State, ok, writable
 from mlxd.config.address import Address, UnixAddress
+from mlxd.config.certificates import CertificateProblem, certificate_files, read_pair
 from mlxd.config.schema import Config
 from mlxd.control.planner import listen_addresses
 from mlxd.errors import DaemonUnreachableError, ListenError, MlxdError
 from mlxd.listener.binding import bind
+from mlxd.listener.certificates import warnings_about
+from mlxd.listener.tls import new_context
 from mlxd.terminal.admin_client import AdminClient
 
 
@@ -51,6 +57,23 @@ def listeners(config: Config, daemon: Daemon) -> Iterator[Check]:
     for role, addresses in listen_addresses(config).items():
         for address in addresses:
             yield _listener(f"{role} listener", address, daemon)
+
+
+def certificates(config: Config) -> Iterator[Check]:
+    """Checks the pair of every listener that has one."""
+    for role, files in certificate_files(config).items():
+        name = f"{role} certificate"
+        try:
+            facts = read_pair(files)
+            new_context(files)
+        except CertificateProblem as problem:
+            yield Check(
+                name, State.FAILED, str(problem), f"correct it, or {files.table}; a running daemon serves the pair it has until then"
+            )
+            continue
+        doubts = [text for _, text in warnings_about(facts, time.time())]
+        found = f"{files.certificate} is for {', '.join(facts.names) or 'no host'}"
+        yield Check(name, State.WARNING, f"{found}; {'; '.join(doubts)}", "renew it") if doubts else ok(name, found)
 
 
 def _listener(name: str, address: Address, daemon: Daemon) -> Check:

@@ -8,11 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlxd.cli.exits import UsageError
+from mlxd.errors import ConfigError
 
 if TYPE_CHECKING:
+    import ssl
+
+    from mlxd.config.address import Address
     from mlxd.config.schema import AdminTable
     from mlxd.terminal.admin_client import AdminClient
 
+_HTTPS = "https://"
 _DEFAULT = "unix:~/.mlxd/admin.sock"
 
 
@@ -22,7 +27,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--admin",
         metavar="ADDRESS",
-        help=f'"HOST:PORT" or "unix:/path"; default: that of --config, else {_DEFAULT} (token: of --config, else $MLXD_ADMIN_TOKEN)',
+        help=f'"HOST:PORT", "https://HOST:PORT" or "unix:/path"; default: that of --config, else {_DEFAULT} (token: of --config, else '
+        "$MLXD_ADMIN_TOKEN)",
     )
     parser.add_argument("--json", action="store_true", help="print the admin API's answer as it is")
 
@@ -48,12 +54,34 @@ def _client(args: argparse.Namespace, token_of: Callable[["AdminTable"], str]) -
     from mlxd.terminal.admin_client import AdminClient
 
     admin = load_admin(args.config) if args.config else None
+    text = args.admin or ""
     try:
-        named = parse_address(args.admin) if args.admin else None
+        named = parse_address(text.removeprefix(_HTTPS).removesuffix("/") if text.startswith(_HTTPS) else text) if text else None
     except ValueError as error:
         raise UsageError(f"--admin: {error}") from None
     try:
         address = named or (admin.listen[0] if admin else default_admin_address())
     except ValueError as error:
         raise UsageError(f"--admin or --config must name the daemon: {error}") from None
-    return AdminClient(address, token_of(admin) if admin else os.environ.get("MLXD_ADMIN_TOKEN", ""))
+    token = token_of(admin) if admin else os.environ.get("MLXD_ADMIN_TOKEN", "")
+    return AdminClient(address, token, _tls(text, address, admin))
+
+
+def _tls(named: str, address: "Address", admin: "AdminTable | None") -> "ssl.SSLContext | None":
+    """Returns how the daemon is known: by the certificate that the file names; by the system's, or ``$SSL_CERT_FILE``, for a URL."""
+    import ssl
+
+    from mlxd.config.address import UnixAddress
+    from mlxd.config.certificates import CertificateProblem, own_certificate
+    from mlxd.terminal.admin_client import pinned
+
+    if isinstance(address, UnixAddress):
+        return None
+    if named.startswith(_HTTPS):
+        return ssl.create_default_context()
+    if admin is None or not admin.tls.certificate:
+        return None
+    try:
+        return pinned(own_certificate(Path(admin.tls.certificate)))
+    except (CertificateProblem, ssl.SSLError) as problem:
+        raise ConfigError([f"admin.tls.certificate: {problem}"]) from None

@@ -68,6 +68,11 @@ def parse_address(value: object) -> Address:
     return _parse_tcp(value)
 
 
+def url_of(address: Address, scheme: str) -> str:
+    """Returns ``https://127.0.0.1:8000``, or a unix socket's address as it is."""
+    return f"{scheme}://{address}" if isinstance(address, TcpAddress) else str(address)
+
+
 def default_admin_address() -> Address:
     """Returns where administration is served unless a file says otherwise. Raises ``ValueError`` where this user has no home directory."""
     try:

@@ -12,7 +12,7 @@ from mlxd.config.key_checks import check_keys
 from mlxd.config.keys import Key, dotted
 from mlxd.config.names import common_name, is_pattern, specificity
 from mlxd.config.problems import Problem, shown
-from mlxd.config.schema import Config, ModelTable
+from mlxd.config.schema import Config, ModelTable, TlsTable
 from mlxd.config.units import format_duration, format_size
 
 _MOST_PATTERNS = 1000  # of all models: each is compared with each
@@ -34,6 +34,7 @@ def check(config: Config, document: Document) -> Iterator[Problem]:
     yield from _any_origin_needs_keys(config)
     yield from _read_token_restricts(config)
     yield from check_keys(config, document)
+    yield from _certificates_are_used(config)
     yield from _tracing_is_installed(config)
 
 
@@ -187,6 +188,25 @@ def _read_token_restricts(config: Config) -> Iterator[Problem]:
         yield Problem(key, "set without admin.token, so that everyone could do everything; set admin.token as well", (key, token))
     if config.admin.read_token and config.admin.read_token == config.admin.token:
         yield Problem(key, "the same as admin.token; must be another one, for it may only read", (key, token))
+
+
+def _certificates_are_used(config: Config) -> Iterator[Problem]:
+    """Reports half a pair, and a pair that no connection would ever see: nothing is accepted and not applied."""
+    metrics_inherit = bool(config.metrics.listen) and not config.metrics.tls.certificate
+    listening = {
+        "server": config.server.listen,
+        "admin": (*config.admin.listen, *((config.metrics.listen or ()) if metrics_inherit else ())),
+        "metrics": config.metrics.listen or (),
+    }
+    for listener, addresses in listening.items():
+        tls: TlsTable = getattr(config, listener).tls
+        certificate, key = (listener, "tls", "certificate"), (listener, "tls", "key")
+        if bool(tls.certificate) != bool(tls.key):
+            there, missing = (certificate, key) if tls.certificate else (key, certificate)
+            yield Problem(there, f"set without {dotted(missing)}; set both, or neither", (certificate, key))
+        elif tls.certificate and not any(isinstance(address, TcpAddress) for address in addresses):
+            text = f"set, and {listener}.listen has no TCP address that would use it; unix sockets need no TLS: remove it"
+            yield Problem(certificate, text, (certificate, (listener, "listen")))
 
 
 def _tracing_is_installed(config: Config) -> Iterator[Problem]:

@@ -7,7 +7,7 @@
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,6 +77,7 @@ def load_admin(path: Path, environ: Mapping[str, str] = os.environ) -> AdminTabl
     document = parse_document(read_text(path), path)
     values: dict[str, Any] = {"admin": deepcopy(document.values.get("admin", {}))}
     problems = resolve_secrets(Config, values, ThisMachine(environ, document.directory))
+    problems += _resolve_paths(values, document.directory)
     validated = validate(Config, values, document, root=Config)
     problems += validated.problems
     if problems:
@@ -85,11 +86,9 @@ def load_admin(path: Path, environ: Mapping[str, str] = os.environ) -> AdminTabl
 
 
 def _resolve_paths(values: dict[str, Any], directory: Path) -> list[Problem]:
-    """Makes local sources and the log file absolute."""
-    models = values.get("models")
-    named = [(("models", name, "source"), model) for name, model in models.items()] if isinstance(models, dict) else []
+    """Makes local sources, the log file and files of certificates absolute."""
     problems: list[Problem] = []
-    for key, parent in [*named, (("log", "file"), values.get("log"))]:
+    for key, parent in _paths(values):
         text = parent.get(key[-1]) if isinstance(parent, dict) else None
         if not isinstance(text, str) or not text or (key[-1] == "source" and not is_local(text)):
             continue
@@ -99,6 +98,18 @@ def _resolve_paths(values: dict[str, Any], directory: Path) -> list[Problem]:
             problems.append(Problem(key, f"found {shown(text)}; {error}"))
             mend(Config, values, key)
     return problems
+
+
+def _paths(values: dict[str, Any]) -> Iterator[tuple[Key, Any]]:
+    """Yields the key of each path with what should be the table it stands in."""
+    models = values.get("models")
+    for name, model in models.items() if isinstance(models, dict) else ():
+        yield ("models", name, "source"), model
+    yield ("log", "file"), values.get("log")
+    for listener in ("server", "admin", "metrics"):
+        table = values.get(listener)
+        for name in ("certificate", "key"):
+            yield (listener, "tls", name), table.get("tls") if isinstance(table, dict) else None
 
 
 def _spread_defaults(values: dict[str, Any], document: Document) -> list[Problem]:

@@ -1,7 +1,8 @@
 """Names by which clients ask for a model: exact ones, and patterns in which ``*`` stands for any text, also for none.
 
 Nothing but ``*`` is special, so that ``claude-sonnet-4-5[1m]`` is a name like any other (to ``fnmatch`` it is none). Upper and lower case
-differ. Of the patterns that match, the one with the most characters beside its stars is taken.
+differ. Of the patterns that match, the one with the most characters beside its stars is taken; of several, the one with the longest
+beginning.
 """
 
 from itertools import chain
@@ -16,13 +17,17 @@ def is_pattern(name: str) -> bool:
     return _ANY in name
 
 
-def specificity(pattern: str) -> int:
-    """Returns how many characters of a pattern stand for themselves."""
-    return len(pattern) - pattern.count(_ANY)
+def specificity(pattern: str) -> tuple[int, int]:
+    """Returns how many characters of a pattern stand for themselves, and how many of them before its first star."""
+    return len(pattern) - pattern.count(_ANY), pattern.index(_ANY)
 
 
 def matches(pattern: str, name: str) -> bool:
-    """Tells whether the pattern matches the whole name. It takes a time that grows with the name's length alone."""
+    """Tells whether a pattern matches the whole name, or is that name where it has no star. It takes a time that grows with the name's
+    length alone.
+    """
+    if not is_pattern(pattern):
+        return pattern == name
     head, *middle, tail = pattern.split(_ANY)
     at, end = len(head), len(name) - len(tail)
     if len(name) > MOST_MATCHED or end < at or not (name.startswith(head) and name.endswith(tail)):

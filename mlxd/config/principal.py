@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Self
 
 from mlxd.config.key_table import KeyTable
+from mlxd.config.names import matches
 from mlxd.config.schema import ServerTable
 
 RESERVED = {"api_keys": "the keys of server.api_keys", "anonymous": "whoever asks without a key"}  # names that nobody else has
@@ -64,4 +64,4 @@ def means(item: str, model: str, aliases: Iterable[str]) -> bool:
     """Tells whether an item of a list of models means this one: its id, an alias, a pattern of either, or a name that an alias fits which
     is a pattern itself.
     """
-    return any(fnmatchcase(name, item) or fnmatchcase(item, name) for name in (model, *aliases))
+    return any(matches(item, name) or matches(name, item) for name in (model, *aliases))

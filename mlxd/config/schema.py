@@ -35,6 +35,17 @@ from mlxd.config.values import (
 )
 
 
+class TlsTable(Table):
+    """TLS on the TCP addresses of a listener; unix sockets need none. Files that change are read again, connections go on."""
+
+    certificate: str = setting(
+        "",
+        "PEM file: the server's certificate, then those that signed it; a relative path starts from this file's directory. Empty: no TLS.",
+        reload=Reload.LIVE,
+    )
+    key: str = setting("", "PEM file: the certificate's private key, not encrypted.", reload=Reload.LIVE)
+
+
 class ServerTable(Table):
     """The inference listener."""
 
@@ -85,6 +96,7 @@ class ServerTable(Table):
         reload=Reload.LIVE,
     )
     drain_timeout: Duration = setting(30.0, "On shutdown, how long running requests may take to finish.", reload=Reload.LIVE, ge=0)
+    tls: TlsTable = table(TlsTable, "TLS of the inference listener.")
 
 
 class AdminTable(Table):
@@ -107,6 +119,7 @@ class AdminTable(Table):
         "", "Bearer token that may read, and change nothing; needs token. Empty: none.", reload=Reload.LIVE, secret=True
     )
     allowed_hosts: Hosts = setting((), "As server.allowed_hosts, for this listener.", reload=Reload.LIVE)
+    tls: TlsTable = table(TlsTable, "TLS of the admin listener.")
 
 
 class LogTable(Table):
@@ -134,6 +147,7 @@ class MetricsTable(Table):
     vllm_compat: bool = setting(
         False, "Also serve /metrics/vllm: the same under vLLM's names, for its dashboards and for gateways.", reload=Reload.LIVE
     )
+    tls: TlsTable = table(TlsTable, "TLS of metrics.listen. Unset: as admin.tls.")
 
 
 class TracingTable(Table):

@@ -4,10 +4,7 @@ A text that somebody submits is another matter: whoever may send one must not le
 read it. There, references stay as they are written.
 """
 
-import errno
-import os
 import re
-import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +16,7 @@ from mlxd.config.fields import Table, is_secret
 from mlxd.config.keys import Key
 from mlxd.config.paths import expand
 from mlxd.config.problems import Problem
+from mlxd.config.regular_file import read_at_most
 
 _MAX_FILE = 16 * 1024  # bytes
 _TOKEN = re.compile(r"[!-~]+")  # what a bearer token may hold: printable ASCII, no space
@@ -110,7 +108,7 @@ def _from_file(text: str, directory: Path) -> str:
         raise _SecretError(_NO_PATH)
     found = f'found "file:{text}", and that file'
     try:
-        data = _read_regular(expand(text, directory))
+        data = read_at_most(expand(text, directory), _MAX_FILE)
         secret = data.decode().strip()
     except FileNotFoundError:
         raise _SecretError(f"{found} does not exist; create it, readable by mlxd only") from None
@@ -125,20 +123,6 @@ def _from_file(text: str, directory: Path) -> str:
     if not secret:
         raise _SecretError(f"{found} is empty; it must hold the secret alone")
     return secret
-
-
-def _read_regular(path: Path) -> bytes:
-    """Reads at most one byte more than a secret may have. A device or a pipe might never end, or never begin, so neither is read."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    try:
-        mode = os.fstat(fd).st_mode
-        if stat.S_ISDIR(mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        if not stat.S_ISREG(mode):
-            raise OSError(errno.EINVAL, "it is no regular file")
-        return os.read(fd, _MAX_FILE + 1)
-    finally:
-        os.close(fd)
 
 
 def _checked(secret: str) -> str:

@@ -1,4 +1,4 @@
-"""Notices that the configuration file holds something else than before, however that came about.
+"""Notices that a file, the configuration above all, holds something else than before, however that came about.
 
 What is watched is the directory, not the file: a watch on a file goes deaf when an editor replaces it. Where links lead to the file,
 the directories they stand in are watched too (a ConfigMap is swapped by moving a link in the middle), and where a directory is missing,
@@ -27,12 +27,14 @@ _MOST_LINKS = 40  # on the way; more are a loop, to the system too
 _log = structlog.get_logger(__name__)
 
 
-class ConfigWatcher:
+class FileWatcher:
     """The watcher calls ``changed`` on the event loop whenever the content differs from what was seen last, here or by others.
 
     It begins with ``seen``, a SHA-256; ``last_read`` is that of what others read last, None where they could not. A file that is gone or
     cannot be read is no change: what runs goes on, until it is back.
     """
+
+    subject = "config"  # what the log calls the file
 
     def __init__(
         self,
@@ -58,7 +60,7 @@ class ConfigWatcher:
                 await self._watch(way)
             except (OSError, RuntimeError) as error:  # a directory vanished just now; or the system has no watch left
                 if way_to(self._path) == way:
-                    _log.warning("config_watch_failed", reason=str(error), poll=self._poll)
+                    _log.warning(f"{self.subject}_watch_failed", reason=str(error), poll=self._poll)
                     await asyncio.sleep(self._poll)
 
     async def _watch(self, way: "Way") -> None:
@@ -84,7 +86,7 @@ class ConfigWatcher:
             return False
         self._seen = found
         if found is None:
-            _log.warning("config_file_unreadable", path=str(self._path), reason=self._trouble)
+            _log.warning(f"{self.subject}_file_unreadable", path=str(self._path), reason=self._trouble)
         else:
             self._changed()
         if is_known:

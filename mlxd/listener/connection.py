@@ -126,7 +126,7 @@ class Connection(web.RequestHandler):
     def _has_request_waiting(self) -> bool:
         """Tells whether the system has received anything that was not read from it yet."""
         sock = self._wire.get_extra_info("socket") if self._wire is not None else None
-        return sock is not None and sock.fileno() >= 0 and bool(select.select([sock], [], [], 0)[0])
+        return sock is not None and sock.fileno() >= 0 and _is_readable(sock.fileno())
 
     def is_read(self) -> bool:
         """Tells whether the client has taken anything since this was asked last, or there is nothing to take."""
@@ -164,6 +164,12 @@ class Connection(web.RequestHandler):
         """Leaves out a broken body, which is met a second time when aiohttp skips the rest of it; the client has been told already."""
         if not isinstance(kw.get("exc_info"), web.RequestPayloadError):
             super().log_exception(*args, **kw)
+
+
+def _is_readable(descriptor: int) -> bool:
+    poll = select.poll()  # to ``select``, descriptors end at 1023
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _reason(message: str | None, cause: BaseException | None) -> str:

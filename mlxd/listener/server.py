@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Sequence
+import ssl
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,31 +12,46 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from mlxd.config.address import Address
+from mlxd.config.address import Address, TcpAddress
 from mlxd.listener.acceptor import Acceptor
 from mlxd.listener.binding import Bound, bind
 from mlxd.listener.connection import Connection, OpenConnections
+from mlxd.listener.tls import connect_tls
 
 log = structlog.get_logger(__name__)
 
 # handler_cancellation: a client that goes away cancels its handler at once, not at the next write
 _RUNNER_OPTIONS: dict[str, Any] = {"handler_cancellation": True, "access_log": None}
+_Tls = Callable[[], ssl.SSLContext | None]
+_LAST_HANDSHAKES = 0.5  # seconds, when the listener stops
 _WRITE_STALL = 60.0  # seconds after which a client that reads nothing of its answer is cut off
+
+
+def _no_tls() -> None:
+    """Returns no context, as for unix sockets, which nobody can listen in on."""
 
 
 class Listener:
     """A listener starts once and stops once. Between the two, addresses may be opened and closed (a reload does).
 
-    A client that reads nothing of what was written to it for ``write_stall`` seconds is cut off.
+    A client that reads nothing of what was written to it for ``write_stall`` seconds is cut off. ``tls`` is asked for each connection to a
+    TCP address; None is plain HTTP.
     """
 
     def __init__(
-        self, app: web.Application, addresses: Sequence[Address], *, shutdown_timeout: float = 2.0, write_stall: float = _WRITE_STALL
+        self,
+        app: web.Application,
+        addresses: Sequence[Address],
+        *,
+        tls: _Tls = _no_tls,
+        shutdown_timeout: float = 2.0,
+        write_stall: float = _WRITE_STALL,
     ) -> None:
         self._wanted = tuple(addresses)
         self._open: dict[Address, _Site] = {}
         self._closing: list[_Site] = []  # that some connections are left of
         self._connecting: set[asyncio.Task[None]] = set()
+        self._tls = tls
         self._write_stall = write_stall
         self._watching: asyncio.Task[None] | None = None
         self._runner = web.AppRunner(app, shutdown_timeout=shutdown_timeout, **_RUNNER_OPTIONS)
@@ -66,7 +82,8 @@ class Listener:
     def serve(self, wanted: Address, bound: Bound) -> None:
         """Serves what is bound already, for the address that was ``wanted``; from now on it is the listener's to close."""
         connections = OpenConnections()
-        accepted = partial(self._accepted, connections)
+        tls = self._tls if isinstance(bound.address, TcpAddress) else _no_tls
+        accepted = partial(self._accepted, connections, tls)
         with contextlib.ExitStack() as on_failure:
             for sock in bound.sockets:
                 on_failure.callback(asyncio.get_running_loop().remove_reader, sock)
@@ -93,19 +110,40 @@ class Listener:
         self.stop_accepting()
         if self._watching is not None:
             self._watching.cancel()
-        await asyncio.gather(*self._connecting)  # what was accepted a moment ago becomes a connection, which cleanup closes
+        await self._finish_connecting()
         await self._runner.cleanup()
 
-    def _accepted(self, connections: OpenConnections, connected: socket.socket) -> None:
-        task = asyncio.create_task(self._connect(connections, connected))
+    async def _finish_connecting(self) -> None:
+        """Lets what was accepted a moment ago become a connection, which cleanup closes; nobody waits for a client's handshake."""
+        if self._connecting:
+            _, late = await asyncio.wait(self._connecting, timeout=_LAST_HANDSHAKES)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    def _accepted(self, connections: OpenConnections, tls: _Tls, connected: socket.socket) -> None:
+        task = asyncio.create_task(self._connect(connections, tls, connected))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
 
-    async def _connect(self, connections: OpenConnections, connected: socket.socket) -> None:
+    async def _connect(self, connections: OpenConnections, tls: _Tls, connected: socket.socket) -> None:
+        """Makes a connection of what was accepted; ends in silence where the client has gone, or the application has, or the handshake
+        came to nothing.
+        """
+        context = tls()
+        protocol = partial(self._connection, connections)
         try:
-            await asyncio.get_running_loop().connect_accepted_socket(partial(self._connection, connections), connected)
-        except OSError:  # the client has gone, or the application has
+            if context is None:
+                await asyncio.get_running_loop().connect_accepted_socket(protocol, connected)
+            else:
+                await connect_tls(protocol, connected, context)
+        except OSError as error:
+            if context is not None:
+                log.debug("handshake_failed", reason=str(error))
             connected.close()
+        except asyncio.CancelledError:
+            connected.close()
+            raise
 
     def _connection(self, connections: OpenConnections) -> Connection:
         server = self._runner.server

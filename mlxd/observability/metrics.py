@@ -12,6 +12,7 @@ from itertools import pairwise
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
 
 from mlxd import __version__
+from mlxd.config.certificates import CertificateState
 from mlxd.control.ledger import Ledger
 from mlxd.control.memory_pressure import ReadPressure, pressure_reader
 from mlxd.control.model.status import ModelStatus
@@ -48,6 +49,7 @@ from mlxd.errors import (
     UnsupportedParameterError,
     WorkerLostError,
 )
+from mlxd.observability.certificate_gauges import CertificateGauges
 from mlxd.observability.harmless import harmless
 from mlxd.observability.key_metrics import Holdings, KeyMetrics
 from mlxd.observability.log_counters import LogCounters
@@ -131,9 +133,10 @@ class Metrics:
         *,
         holdings: Holdings = tuple,
         read_pressure: ReadPressure | None = None,
+        certificates: Callable[[], Iterable[CertificateState]] = tuple,
     ) -> None:
-        """Builds the metrics. ``statuses``, ``holdings`` of keys and ``read_pressure`` (default: of this machine) are called at each scrape
-        and must not block; ``ledger`` is read then.
+        """Builds the metrics. ``statuses``, ``holdings`` of keys, ``read_pressure`` (default: of this machine) and ``certificates`` are
+        called at each scrape and must not block; ``ledger`` is read then.
         """
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series beside each, which no query here uses
         self.registry = CollectorRegistry()
@@ -145,6 +148,7 @@ class Metrics:
         self.registry.register(MemoryGauges(ledger, read_pressure or pressure_reader()))
         self.registry.register(ModelGauges(statuses))
         self.registry.register(KeyMetrics(holdings))
+        self.registry.register(CertificateGauges(certificates))
         self.registry.register(LogCounters())
         self.registry.register(process_collector())
         self.vllm = VllmMetrics(self._under_vllm_names(), statuses)

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -15,44 +16,49 @@ import structlog
 from mlxd.config.document import decode, read_regular
 from mlxd.config.loader import LoadedConfig, parse_config
 from mlxd.config.schema import LogTable
-from mlxd.config.watcher import ConfigWatcher
+from mlxd.config.watcher import FileWatcher
 from mlxd.errors import ConfigError
 from mlxd.observability.logging import check_log_file, configure_logging
+
+Check = Callable[[LoadedConfig], None]
 
 _RETRY = 10.0  # seconds; what is wrong may lie outside the file: a secret's file, the log's directory
 
 _log = structlog.get_logger(__name__)
 
 
-def wait_for_valid_config(path: Path) -> LoadedConfig | None:
-    """Returns the configuration once it is valid; None where TERM or INT comes first. Problems are logged to standard error."""
-    loaded = _load(path)
+def wait_for_valid_config(path: Path, check: Check) -> LoadedConfig | None:
+    """Returns the configuration once it is valid; None where TERM or INT comes first. Problems are logged to standard error, those with
+    other files that ``check`` raises as ``ConfigError`` too.
+    """
+    loaded = _load(path, check)
     if isinstance(loaded, LoadedConfig):
         return loaded
     configure_logging(LogTable())  # as if the file said nothing
-    return asyncio.run(_wait(path))
+    return asyncio.run(_wait(path, check))
 
 
-async def _wait(path: Path) -> LoadedConfig | None:
-    return await _Wait(path).run()
+async def _wait(path: Path, check: Check) -> LoadedConfig | None:
+    return await _Wait(path, check).run()
 
 
 class _Wait:
     """A wait is made on the event loop."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, check: Check) -> None:
         self._path = path
+        self._check = check
         self._problems: list[str] = []  # the last that were logged
         self._stopped = False
         self._wake = asyncio.Event()
 
     async def run(self) -> LoadedConfig | None:
         self._handle_signals()
-        watching = asyncio.create_task(ConfigWatcher(self._path, self._wake.set, seen="").run())
+        watching = asyncio.create_task(FileWatcher(self._path, self._wake.set, seen="").run())
         try:
             while True:
                 self._wake.clear()
-                loaded = await asyncio.to_thread(_load, self._path)
+                loaded = await asyncio.to_thread(_load, self._path, self._check)
                 if self._stopped:
                     return None
                 if isinstance(loaded, LoadedConfig):
@@ -82,10 +88,11 @@ class _Wait:
             self._problems = problems
 
 
-def _load(path: Path) -> LoadedConfig | ConfigError:
+def _load(path: Path, check: Check) -> LoadedConfig | ConfigError:
     try:
         loaded = parse_config(decode(read_regular(path), path), path, os.environ)
         check_log_file(loaded.config.log)
+        check(loaded)
     except ConfigError as error:
         return error
     return loaded

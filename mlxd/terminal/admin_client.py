@@ -3,6 +3,7 @@
 import http.client
 import json
 import socket
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -59,6 +60,7 @@ class AdminClient:
 
     address: Address
     token: str = field(default="", repr=False)
+    tls: ssl.SSLContext | None = None  # None: plain HTTP
 
     def get(self, path: str, *, timeout: float | None = TIMEOUT) -> dict[str, Any]:
         return self._good(self.send("GET", path, timeout=timeout))
@@ -82,7 +84,7 @@ class AdminClient:
         timeout: float | None = TIMEOUT,
     ) -> Answer:
         """Returns the answer, whatever its status."""
-        connection = _connection(self.address, timeout)
+        connection = _connection(self.address, self.tls, timeout)
         sent = {"Accept": "application/json"} | _authorization(self.token) | dict(headers or {})
         if body is not None:
             sent["Content-Type"] = body.content_type
@@ -122,14 +124,26 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def _connection(address: Address, timeout: float | None) -> http.client.HTTPConnection:
+def pinned(certificate: str) -> ssl.SSLContext:
+    """Returns a context that trusts this one certificate, in PEM, whatever host it is for and whoever signed it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.load_verify_locations(cadata=certificate)
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context
+
+
+def _connection(address: Address, tls: ssl.SSLContext | None, timeout: float | None) -> http.client.HTTPConnection:
     if isinstance(address, UnixAddress):
         return _UnixConnection(address, timeout)
     if address.port == 0:
         raise DaemonUnreachableError(
             "the configuration lets the system choose the admin port: name the real one, as the daemon's log has it"
         )
-    return http.client.HTTPConnection(_EVERYWHERE.get(address.host, address.host), address.port, timeout=timeout)
+    host = _EVERYWHERE.get(address.host, address.host)
+    if tls is not None:
+        return http.client.HTTPSConnection(host, address.port, timeout=timeout, context=tls)
+    return http.client.HTTPConnection(host, address.port, timeout=timeout)
 
 
 def _authorization(token: str) -> dict[str, str]:
@@ -140,18 +154,28 @@ def _authorization(token: str) -> dict[str, str]:
 
 def _unreachable(address: Address, error: OSError | UnicodeError) -> str:
     match error:
+        case ssl.SSLError():
+            text = _no_tls(address, error)
         case TimeoutError():
-            return f"no answer from {address} in time: the daemon hangs or the machine is very busy"
+            text = f"no answer from {address} in time: the daemon hangs or the machine is very busy"
         case PermissionError():
-            return f"no permission to use {address}: run this as the user the daemon runs as"
+            text = f"no permission to use {address}: run this as the user the daemon runs as"
         case FileNotFoundError() | ConnectionRefusedError():
-            return f"no daemon listens on {address}: start it with `mlxd --config FILE`, or name its admin address"
+            text = f"no daemon listens on {address}: start it with `mlxd --config FILE`, or name its admin address"
         case ConnectionError():
-            return f"the connection to {address} ended before an answer: the daemon has stopped, or it is not mlxd that listens there"
+            text = f"the connection to {address} ended before an answer: the daemon has stopped, or it is not mlxd that listens there"
         case socket.gaierror() | UnicodeError():
-            return f"cannot talk to {address}: there is no such host; check the name"
+            text = f"cannot talk to {address}: there is no such host; check the name"
         case _:
-            return f"cannot talk to {address}: {error.strerror or type(error).__name__}"
+            text = f"cannot talk to {address}: {error.strerror or type(error).__name__}"
+    return text
+
+
+def _no_tls(address: Address, error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        why = f"the certificate of {address} is not trusted ({error.verify_message})"
+        return f"{why}: with --config it must be the one that admin.tls names, as its file is now"
+    return f"no TLS on {address}: plain HTTP answers there, or another program"
 
 
 def _json_object(body: bytes, address: Address) -> dict[str, Any]:

@@ -4,8 +4,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mlxd.config.address import Address, TcpAddress, UnixAddress
-
 _QUESTION = "What is the capital of France?"
 
 
@@ -16,12 +14,14 @@ class BannerModel:
     state: str
 
 
-def banner(version: str, config: str, inference: Sequence[Address], admin: Sequence[Address], models: Sequence[BannerModel]) -> str:
-    """Returns the text, without a trailing newline. ``inference`` and ``admin`` are the addresses really bound."""
+def banner(version: str, config: str, inference: Sequence[str], admin: Sequence[str], models: Sequence[BannerModel]) -> str:
+    """Returns the text, without a trailing newline. ``inference`` and ``admin`` are where it really listens: ``http://127.0.0.1:8000``,
+    ``unix:/path``.
+    """
     width = max((len(model.name) for model in models), default=0)
     rows = [
-        ("inference", ", ".join(map(_shown, inference))),
-        ("admin", ", ".join(map(_shown, admin))),
+        ("inference", ", ".join(inference)),
+        ("admin", ", ".join(admin)),
         *(("model", f"{model.name:<{width}}  {model.source}  ({model.state})") for model in models),
     ]
     lines = [f"mlxd {version}, serving {config}", *(f"  {label:<10} {text}" for label, text in rows)]
@@ -30,11 +30,7 @@ def banner(version: str, config: str, inference: Sequence[Address], admin: Seque
     return "\n".join(lines)
 
 
-def _shown(address: Address) -> str:
-    return f"http://{address}" if isinstance(address, TcpAddress) else str(address)
-
-
-def _curl(address: Address, model: str) -> str:
+def _curl(url: str, model: str) -> str:
     body = {"model": model, "messages": [{"role": "user", "content": _QUESTION}], "temperature": 0}
-    where = f"--unix-socket {address.path} http://localhost" if isinstance(address, UnixAddress) else f"http://{address}"
+    where = f"--unix-socket {url.removeprefix('unix:')} http://localhost" if url.startswith("unix:") else url
     return f"curl {where}/v1/chat/completions -H 'Content-Type: application/json' -d '{json.dumps(body)}'"

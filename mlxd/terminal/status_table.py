@@ -36,7 +36,7 @@ def _header(status: Mapping[str, Any], now: datetime) -> RenderableType:
     lines.add_row("config", Text(printable(config["path"])))
     lines.add_row("", Text(f"sha256 {config['sha256'][:12]}  loaded {ago(config['loaded'], now)} ago  ").append_text(_reload(config)))
     for listener in status["listeners"]:
-        lines.add_row(listener["role"], Text(printable(_url(listener["address"]))))
+        lines.add_row(listener["role"], Text(printable(_url(listener))))
     memory = status["memory"]
     lines.add_row("memory", f"{size(memory['reserved_bytes'])} of {size(memory['limit_bytes'])} reserved")
     return lines
@@ -48,8 +48,9 @@ def _reload(config: Mapping[str, Any]) -> Text:
     return Text("the newest file was refused" if config["last_error"] else "a model could not follow", style="bold red")
 
 
-def _url(address: str) -> str:
-    return address if address.startswith("unix:") else f"http://{address}"
+def _url(listener: Mapping[str, Any]) -> str:
+    address, scheme = listener["address"], "http" if listener["certificate"] is None else "https"
+    return address if address.startswith("unix:") else f"{scheme}://{address}"
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,20 @@ class Note:
 
 
 def notes(status: Mapping[str, Any]) -> list[Note]:
-    """Returns the notes on the configuration, then those on the models."""
+    """Returns the notes on the configuration, then those on the listeners and the models."""
     error = status["config"]["last_error"]
     on_config = [Note("config", error, "bold red")] if error else []
-    return [*on_config, *(note for model in status["models"] for note in notes_on(model))]
+    on_listeners = dict.fromkeys(note for listener in status["listeners"] for note in _notes_on_listener(listener))
+    return [*on_config, *on_listeners, *(note for model in status["models"] for note in notes_on(model))]
+
+
+def _notes_on_listener(listener: Mapping[str, Any]) -> Iterator[Note]:
+    certificate = listener["certificate"]
+    if certificate is None:
+        return
+    if certificate["problem"]:
+        yield Note(listener["role"], f"serves the certificate it had: {certificate['problem']}", "bold red")
+    yield from (Note(listener["role"], warning) for warning in certificate["warnings"])
 
 
 def below(found: Sequence[Note]) -> list[RenderableType]:

@@ -26,6 +26,8 @@ _counts = st.sampled_from([1, 7, 512])
 _fractions = st.sampled_from([0.5, 0.25, 1.0, 1])
 _penalties = st.sampled_from([0, 0.5, -1.5])
 
+_certificates = st.sampled_from([{"certificate": file, "key": "tls.key"} for file in ("tls.pem", "./tls.pem", "/etc/tls.pem")])
+
 # By table: a strategy for each field that has no business with other fields.
 TOP_TABLES = {
     "server": {
@@ -38,15 +40,16 @@ TOP_TABLES = {
         "unknown_fields": st.sampled_from(["refuse", "ignore", [], ["hint", "tool_addition"]]),
         "volatile_prefixes": st.lists(st.sampled_from(["x-anthropic-billing-header:", "x-billing:"]), max_size=2),
         "drain_timeout": _texts,
+        "tls": _certificates,
     },
-    "admin": {"allowed_hosts": _hosts},
+    "admin": {"allowed_hosts": _hosts, "tls": _certificates},
     "log": {
         "level": st.sampled_from(["debug", "info", "warning"]),
         "format": st.sampled_from(["auto", "console", "json"]),
         "file": st.sampled_from(["", "mlxd.log", "./mlxd.log", "/var/log/mlxd.log"]),
         "content": st.booleans(),
     },
-    "metrics": {"enabled": st.booleans(), "vllm_compat": st.booleans()},
+    "metrics": {"enabled": st.booleans(), "vllm_compat": st.booleans(), "tls": _certificates},
     "tracing": {
         "enabled": st.booleans(),
         "endpoint": st.sampled_from(["http://127.0.0.1:4318/v1/traces", "https://collector.example/otlp/v1/traces"]),
@@ -194,7 +197,7 @@ def _some_of(fields):
 
 
 def _consistent(document):
-    """Without the addresses, aliases and names that stand somewhere else already."""
+    """Without the addresses, aliases and names that stand somewhere else already, and certificates that nobody would be shown."""
     if "keys" in document["server"]:
         document["server"]["keys"] = list({table["name"]: table for table in document["server"]["keys"]}.values())
     taken = set()
@@ -204,6 +207,8 @@ def _consistent(document):
         taken |= set(free)
         if free:
             document[role]["listen"] = free[0] if isinstance(listen, str) else free
+        if not any(address in _TCP for address in free) and (free or role != "server"):  # by itself only inference has a TCP address
+            document[role].pop("tls", None)
     names = set(document["models"])
     for model in document["models"].values():
         if "aliases" in model:

@@ -139,6 +139,7 @@ class FakeDaemon:
         self.operations = Operations()
         self.reloads = FakeReloads()
         self.draining = False
+        self.certificate = None
         self.config_error = None
         self.registry = None
         self.vllm_registry = None
@@ -180,7 +181,10 @@ class FakeDaemon:
             ),
             validate=self.validate,
             daemon=lambda: DaemonFacts(
-                pid=41, started=SINCE, draining=self.draining, listeners=(ListenerFacts(role="inference", address="127.0.0.1:8000"),)
+                pid=41,
+                started=SINCE,
+                draining=self.draining,
+                listeners=(ListenerFacts(role="inference", address="127.0.0.1:8000", certificate=self.certificate),),
             ),
             memory=lambda: self.memory,
             cache_counters=lambda _: self.counters,

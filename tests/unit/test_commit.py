@@ -7,12 +7,14 @@ import logging
 import pytest
 from aiohttp import ClientSession, UnixConnector, web
 
+from mlxd.config.certificates import certificate_files
 from mlxd.config.loader import load_config
 from mlxd.control.ledger import Ledger
 from mlxd.control.model.supervisor import ModelSupervisor
 from mlxd.control.planner import listen_addresses, plan
 from mlxd.control.registry import Registry
 from mlxd.listener import server
+from mlxd.listener.certificates import Certificates
 from mlxd.listener.listeners import Listeners
 from mlxd.listener.server import Listener
 from mlxd.observability.log_output import LogOutput
@@ -21,11 +23,15 @@ from mlxd.observability.metrics import Metrics
 from mlxd.observability.tracing import Tracing
 from mlxd.takeover import Takeover, total_memory_limit
 from mlxd.types import ModelState
+from tests.support.certificates import Authority
 from tests.support.scripted_client import Factory, reach
 
 OLD = """
 [server]
-listen = ["unix:{dir}/a", "unix:{dir}/both"]
+listen = ["unix:{dir}/a", "unix:{dir}/both", "127.0.0.1:0"]
+[server.tls]
+certificate = "old.pem"
+key = "old.key"
 [admin]
 listen = "unix:{dir}/admin"
 [log]
@@ -44,7 +50,10 @@ lifecycle.load = "lazy"
 """
 NEW = """
 [server]
-listen = ["unix:{dir}/b", "unix:{dir}/both"]
+listen = ["unix:{dir}/b", "unix:{dir}/both", "127.0.0.1:0"]
+[server.tls]
+certificate = "new.pem"
+key = "new.key"
 [admin]
 listen = ["unix:{dir}/admin", "unix:{dir}/admin2"]
 [log]
@@ -81,7 +90,9 @@ class World:
         self.metrics = Metrics(lambda: self.registry.statuses(), ledger)  # noqa: PLW0108 - made after
         self.registry = Registry(worker_factory=self.factory, telemetry=self.metrics, ledger=ledger, drain_timeout=lambda: 30.0)
         self.tracing = Tracing()
-        self.takeover = Takeover(before, registry=self.registry, metrics=self.metrics, tracing=self.tracing)
+        self.certificates = Certificates()
+        self.certificates.swap(self.certificates.prepare(certificate_files(before.config)))
+        self.takeover = Takeover(before, registry=self.registry, metrics=self.metrics, tracing=self.tracing, certificates=self.certificates)
         wanted = listen_addresses(before.config)
         self.listeners = self.takeover.listeners = Listeners({role: Listener(self.app(), wanted[role]) for role in ("inference", "admin")})
         self.metrics.add_models(before.config.models)
@@ -125,6 +136,7 @@ class World:
             "limit": self.registry.memory.ledger.limit,
             "log": self.written(),
             "level": current_logging().level,
+            "certificate": [state.files.certificate.name for state in self.certificates.states()],
             "traces": self.tracing.current().table,
             "metric": self.metrics.registry.get_sample_value("mlxd_config_info", {"hash": self.takeover.running.sha256}),
             "answers": {name: await self.ask(name) for name in ADDRESSES},
@@ -150,10 +162,17 @@ class World:
         return new, await self.takeover.prepare(new, plan(self.takeover.running, new, self.takeover.room()))
 
 
+@pytest.fixture(scope="module")
+def authority():
+    return Authority()
+
+
 @pytest.fixture
-async def world(tmp_path):
+async def world(tmp_path, authority):
     root = logging.getLogger()
     before = current_logging(), list(root.handlers)
+    for stem in ("old", "new"):
+        authority.issue(tmp_path, stem=stem)
     world = World(tmp_path)
     await world.start()
     yield world
@@ -179,19 +198,15 @@ def check_new(world, found):
     assert found["snapshot"] == world.load(NEW).sha256
     assert {one for one, answer in found["answers"].items() if answer == found["snapshot"]} == {"b", "both", "admin", "admin2"}
     assert (found["names"]["default"], found["models"]["stays"][1], found["limit"]) == ("new", 7, 2**31)
-    assert (found["log"], found["level"], found["traces"].enabled, found["metric"]) == (
-        ["new.log"],
-        "debug",
-        True,
-        1.0,
-    )
+    assert (found["log"], found["level"], found["certificate"]) == (["new.log"], "debug", ["new.pem"])
+    assert (found["traces"].enabled, found["metric"]) == (True, 1.0)
 
 
 async def test_without_a_fault_everything_is_new(world):
     check_new(world, await committed(world))
 
 
-STEPS = ["snapshot", "logs", "traces", "labels", "memory", "listeners", "metrics", "models"]
+STEPS = ["snapshot", "logs", "traces", "labels", "memory", "certificates", "listeners", "metrics", "models"]
 
 
 async def test_these_are_all_steps(world):

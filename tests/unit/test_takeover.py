@@ -13,6 +13,7 @@ from mlxd.control.ledger import Ledger
 from mlxd.control.memory import ModelMemory
 from mlxd.control.planner import Plan, plan
 from mlxd.errors import ConfigError, ListenError, ModelSourceError
+from mlxd.listener.certificates import Certificates
 from mlxd.listener.listeners import Listeners, PreparedMoves
 from mlxd.listener.server import Listener
 from mlxd.observability.logging import PreparedLogging
@@ -90,7 +91,13 @@ class Rig:
         self.path.write_text(text)
         self.steps = []
         self.before = load_config(path, {})
-        self.takeover = Takeover(self.before, registry=Registry(self.done), metrics=Metrics(self.done), tracing=Tracing(self.done))
+        self.takeover = Takeover(
+            self.before,
+            registry=Registry(self.done),
+            metrics=Metrics(self.done),
+            tracing=Tracing(self.done),
+            certificates=Certificates(),
+        )
         self.takeover.listeners = RecordingListeners(self.done)
 
     def done(self, what, detail):

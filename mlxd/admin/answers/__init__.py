@@ -14,6 +14,7 @@ from mlxd.admin.answers.config import (
     Validation,
 )
 from mlxd.admin.answers.daemon import (
+    Certificate,
     ConfigState,
     ListenerState,
     Live,
@@ -52,6 +53,7 @@ __all__ = [
     "Cache",
     "CacheShareChange",
     "Cancelled",
+    "Certificate",
     "ConfigDocument",
     "ConfigState",
     "EndToken",

@@ -21,11 +21,22 @@ class ConfigState(Document, frozen=True, kw_only=True):
     last_error: Annotated[str | None, Meta(description="Why the file's newest version is not the running one.")]
 
 
+class Certificate(Document, frozen=True, kw_only=True):
+    """The certificate that connections to a listener are begun with."""
+
+    path: Annotated[str, Meta(description="Its file.")]
+    names: Annotated[Sequence[str], Meta(description="Host names and addresses that it is for.")]
+    expires: Time
+    warnings: Annotated[Sequence[str], Meta(description="What is doubtful about it: that it expires soon, that its key is no secret.")]
+    problem: Annotated[str | None, Meta(description="Why the files as they are now are not what is served.")]
+
+
 class ListenerState(Document, frozen=True, kw_only=True):
     """One bound address."""
 
     role: ListenerRole
     address: Annotated[str, Meta(description="Such as `127.0.0.1:8000` or `unix:/path`.")]
+    certificate: Annotated[Certificate | None, Meta(description="`null`: it speaks plain HTTP.")]
 
 
 class MemoryTotals(Document, frozen=True, kw_only=True):

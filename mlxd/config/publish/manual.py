@@ -76,9 +76,11 @@ Letters, digits and `. _ - : /`, at most 128 characters. Every name and alias is
 Aliases may also have `@ + ~ = , ( ) [ ]`, as in `"claude-sonnet-4-5[1m]"`, and `*`, which stands for any text, also for none:
 `"claude-*"`, `"gpt-4*"`, `"*/llama-*"`, or `"*"` for every name. Nothing else is special in them. A request goes to the model whose name or
 alias it names exactly; else to the pattern that matches and has the most characters beside its stars, so that `"claude-opus-*"` goes before
-`"claude-*"`, and `"*"` comes last. Two models with patterns that have as many such characters, and that match one and the same name, are
-refused with both lines. A pattern is for names of at most 256 characters; `GET /v1/models` lists names, not patterns. Operators name models
-by their names and exact aliases: to `mlxd unload`, a name that only a pattern matches is unknown.
+`"claude-*"`, and `"*"` comes last; of patterns with as many, to the one with more of them before its first star, so that `"gpt-4*"` goes
+before `"*-mini"`. Patterns of two models that neither rule tells apart, and that match one and the same name, are refused with both lines.
+
+A pattern is for names of at most 256 characters. `GET /v1/models` lists names, not patterns. Operators name models by their names and exact
+aliases: to `mlxd unload`, a name that only a pattern matches is unknown.
 
 ## What a change costs
 

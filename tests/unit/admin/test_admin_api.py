@@ -1,5 +1,7 @@
 """GET /admin/v1/…: models, configuration, status; and who is refused."""
 
+from pathlib import Path
+
 import aiohttp
 import msgspec
 import pytest
@@ -9,6 +11,7 @@ from yarl import URL
 from mlxd import __version__
 from mlxd.admin.app import build_admin_app
 from mlxd.config.address import parse_address
+from mlxd.config.certificates import CertificateFacts, CertificateFiles, CertificateState
 from mlxd.control.telemetry import CacheCounters, TokenCounters
 from mlxd.listener.security import SecurityRules
 from mlxd.listener.server import Listener
@@ -175,9 +178,20 @@ async def test_status_has_everything_at_a_glance(daemon, admin):
             "last_reload_successful": False,
             "last_error": "mlxd.toml:3: server.lisen: unknown key",
         },
-        "listeners": [{"role": "inference", "address": "127.0.0.1:8000"}],
+        "listeners": [{"role": "inference", "address": "127.0.0.1:8000", "certificate": None}],
         "memory": {"limit_bytes": 1000, "reserved_bytes": 300, "free_bytes": 700},
     }
+
+
+async def test_a_listener_that_speaks_tls_shows_its_certificate(daemon, admin):
+    files = CertificateFiles("server.tls", Path("/etc/mlxd/tls.pem"), Path("/etc/mlxd/tls.key"))
+    facts = CertificateFacts(names=("mlx.example",), valid_from=0.0, expires=86400.0, digests=("", ""), key_is_exposed=True)
+    daemon.certificate = CertificateState("inference", files, facts, problem="server.tls.key: no such file")
+    _, body = await get(admin, "/admin/v1/status")
+    shown = body["listeners"][0]["certificate"]
+    assert (shown["path"], shown["names"], shown["expires"]) == ("/etc/mlxd/tls.pem", ["mlx.example"], "1970-01-02T00:00:00.000Z")
+    assert ["expired" in warning for warning in shown["warnings"]] == [True, False]
+    assert shown["problem"] == "server.tls.key: no such file"
 
 
 @pytest.mark.parametrize("path", ["/", "/admin", "/admin/v1/modelz", "/admin/v1/models/", "/metrics/other", "/v1/models"])

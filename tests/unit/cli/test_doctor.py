@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from mlxd.cli import checks
+from tests.support.certificates import Authority
 
 GIB = 2**30
 
@@ -209,3 +210,17 @@ async def test_a_terminal_without_the_characters(run, monkeypatch):
     monkeypatch.setattr("rich.console.Console.encoding", "ascii")
     ran = await run("doctor")
     assert {line.split()[0] for line in ran.lines if not line.startswith("  ")} == {"ok", "x"}
+
+
+async def test_a_listener_s_certificate(run, configure, port, tmp_path):
+    pair = Authority().issue(tmp_path, "mlx.example")
+    text = f'[server.tls]\n{pair.toml}[models.a]\nsource = "builtin:smollm2-135m"\n'
+    configure(port, text)
+    found = (await looked(run))["inference certificate"]
+    assert (found["state"], "is for mlx.example" in found["found"]) == ("ok", True)
+    pair.key.chmod(0o644)
+    found = (await looked(run))["inference certificate"]
+    assert (found["state"], "everybody on this machine may read" in found["found"]) == ("warning", True)
+    pair.key.write_text("")
+    found = (await looked(run))["inference certificate"]
+    assert (found["state"], "holds no private key" in found["found"]) == ("failed", True)

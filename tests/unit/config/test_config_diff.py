@@ -130,7 +130,8 @@ def _line(name, after):
 
 
 def test_the_strategies_know_every_field():
-    top = {(name, field) for name, fields in TOP_TABLES.items() for field in fields}
+    top = {(name, field) for name, fields in TOP_TABLES.items() for field in fields if field != "tls"}
+    top |= {(name, "tls", field) for name, fields in TOP_TABLES.items() if "tls" in fields for field in ("certificate", "key")}
     top |= {("server", "listen"), ("admin", "listen"), ("admin", "token"), ("admin", "read_token"), ("metrics", "listen")}
     shared = {(name, field) for name, fields in MODEL_TABLES.items() for field in fields} | {("batching", "mode"), ("cache", "kind")}
     own = {(field,) for field in MODEL_FIELDS} | {("source",), ("aliases",)}

@@ -42,8 +42,9 @@ def test_a_star_stands_for_slashes_and_colons_too():
     assert matches("*/llama*", "ollama/meta/llama3:8b")
 
 
-def test_specificity_is_what_stands_beside_the_stars():
-    assert [specificity(pattern) for pattern in ("*", "a*", "*/llama-*", "claude-*")] == [0, 1, 7, 7]
+def test_specificity_is_what_stands_beside_the_stars_and_then_what_stands_before_them():
+    ordered = ["*", "*a", "a*", "*-mini", "gpt-4*", "*/llama-*", "claude-*", "claude-*-4"]
+    assert sorted(ordered, key=specificity) == ordered
 
 
 def test_no_pattern_matches_a_name_that_is_too_long():

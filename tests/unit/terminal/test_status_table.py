@@ -42,8 +42,8 @@ def status_of(*models, config_error=None, draining=False):
             "last_error": config_error,
         },
         "listeners": [
-            {"role": "inference", "address": "127.0.0.1:8000"},
-            {"role": "admin", "address": "unix:/run/mlxd/admin.sock"},
+            {"role": "inference", "address": "127.0.0.1:8000", "certificate": None},
+            {"role": "admin", "address": "unix:/run/mlxd/admin.sock", "certificate": None},
         ],
         "memory": {"limit_bytes": 18 * 1024 * MIB, "reserved_bytes": 900 * MIB, "free_bytes": 0},
         "models": msgspec.to_builtins(describe_all(daemon.sources)),
@@ -143,6 +143,17 @@ def test_what_runs_is_not_what_the_file_says():
 def test_an_older_error_is_told_beside_it():
     lines = drawn(status_of(running_status(differs="too few blocks", last_error="killed by SIGKILL")))
     assert lines[-2:] == ["  tiny: not what the file says: too few blocks", "  tiny: killed by SIGKILL"]
+
+
+def test_a_certificate_that_is_no_good_is_seen():
+    shown = status_of(READY)
+    doubt = "its certificate expires on 2026-01-09T00:00:00Z"
+    certificate = {"path": "/tls.pem", "names": [], "expires": "", "warnings": [doubt], "problem": "server.tls.key: no such file"}
+    shown["listeners"][0]["certificate"] = certificate
+    lines = drawn(shown)
+    assert any("https://127.0.0.1:8000" in line for line in lines)
+    assert f"  inference: {doubt}" in lines
+    assert "  inference: serves the certificate it had: server.tls.key: no such file" in lines
 
 
 def test_draining_is_seen():

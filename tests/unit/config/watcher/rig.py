@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 
-from mlxd.config.watcher import ConfigWatcher
+from mlxd.config.watcher import FileWatcher
 from tests.support.patience import PATIENCE
 
 NEVER = 3600.0
@@ -23,7 +23,7 @@ class Rig:
         self.found = []
         self.looks = 0
         self._news = asyncio.Event()
-        self.watcher = ConfigWatcher(path, self._on_change, seen=digest(path.read_text()), last_read=last_read, poll=poll)
+        self.watcher = FileWatcher(path, self._on_change, seen=digest(path.read_text()), last_read=last_read, poll=poll)
         look = self.watcher._look
 
         async def counted_look():
