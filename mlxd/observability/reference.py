@@ -5,10 +5,12 @@ It is written from what a scrape of a daemon with one loaded model would show.
 
 import sys
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 
+from mlxd.config.certificates import CertificateFacts, CertificateFiles, CertificateState
 from mlxd.config.principal import ANONYMOUS
 from mlxd.config.schema import ModelTable
 from mlxd.control.keys.key_uses import KeyUses
@@ -89,10 +91,21 @@ def reference() -> str:
 
 def _example() -> Metrics:
     holdings = KeyUses(lambda: [ANONYMOUS]).current
-    metrics = Metrics(lambda: [_loaded_model()], Ledger(0), holdings=holdings, read_pressure=lambda: PressureLevel.NORMAL)
+    metrics = Metrics(
+        lambda: [_loaded_model()],
+        Ledger(0),
+        holdings=holdings,
+        read_pressure=lambda: PressureLevel.NORMAL,
+        certificates=lambda: [_certificate(listener) for listener in ("inference", "admin", "metrics")],
+    )
     metrics.add_models(["NAME"])
     metrics.config_loaded("")
     return metrics
+
+
+def _certificate(listener: str) -> CertificateState:
+    files = CertificateFiles("", Path(), Path())
+    return CertificateState(listener, files, CertificateFacts((), 0.0, 0.0, ("", ""), key_is_exposed=False))
 
 
 def _loaded_model() -> ModelStatus:

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
+from mlxd.config.certificates import CertificateFacts, CertificateFiles, CertificateState
 from mlxd.config.principal import ANONYMOUS
 from mlxd.control.keys.key_uses import KeyUses
 from mlxd.control.ledger import Ledger
@@ -64,6 +65,8 @@ mlxd_requests_waiting gauge {model}
 mlxd_step_seconds histogram {model} [0.001 0.002 0.005 0.01 0.02 0.05 0.1 0.2 0.5 1 2 5 10 30]
 mlxd_step_tokens histogram {model} [1 2 4 8 16 32 64 128 256 512 1024 2048 4096 8192]
 mlxd_time_to_first_token_seconds histogram {model} [0.01 0.025 0.05 0.1 0.25 0.5 1 2.5 5 10 20 40 80 160 300]
+mlxd_tls_certificate_current gauge {listener}
+mlxd_tls_certificate_expiry_timestamp_seconds gauge {listener}
 mlxd_worker_memory_bytes gauge {kind model}
 mlxd_worker_restarts_total counter {model reason}
 """.strip().splitlines()
@@ -75,7 +78,15 @@ def registry():
     paged = msgspec.structs.replace(READY, runner="paged")
     status = running_status(ready=paged, heartbeat=msgspec.structs.replace(HEARTBEAT, cache=PAGED_CACHE))
     holdings = KeyUses(lambda: [ANONYMOUS]).current
-    metrics = Metrics(lambda: [status], Ledger(1000), holdings=holdings, read_pressure=lambda: PressureLevel.NORMAL)
+    files = CertificateFiles("server.tls", Path("/tls.pem"), Path("/tls.key"))
+    facts = CertificateFacts(("mlx.example",), 0.0, 2e9, ("", ""), key_is_exposed=False)
+    metrics = Metrics(
+        lambda: [status],
+        Ledger(1000),
+        holdings=holdings,
+        read_pressure=lambda: PressureLevel.NORMAL,
+        certificates=lambda: [CertificateState("inference", files, facts, problem="no key")],
+    )
     metrics.add_models(["tiny"])
     metrics.config_loaded("abc")
     return metrics.registry
