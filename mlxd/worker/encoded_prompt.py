@@ -35,7 +35,9 @@ class CacheRoot(msgspec.Struct, frozen=True, kw_only=True):
 
 class EncodedPrompt(msgspec.Struct, frozen=True):
     """A prompt whose ``tokens`` are computed, then at most ``max_tokens`` generated. ``media`` spans lie in the tokens, in order, and do
-    not overlap. ``opening`` is told by the text that the chat template wrote, never by what a message says.
+    not overlap. ``opening`` is told by the text that the chat template wrote, never by what a message says. The prompt of the
+    conversation's next turn begins with the first ``lasting`` tokens, too, but perhaps not with what opens the answer behind them; 0 where
+    nobody knows.
 
     Raises ``ValueError`` for spans that do.
     """
@@ -45,6 +47,7 @@ class EncodedPrompt(msgspec.Struct, frozen=True):
     root: CacheRoot
     media: tuple[MediaSpan, ...] = ()
     opening: Opening = Opening.NONE
+    lasting: int = 0
 
     def __post_init__(self) -> None:
         end = 0

@@ -242,15 +242,15 @@ class Scheduler:
     def _stops(self, sequence: Sequence, stop: int) -> list[int]:
         """Returns where chunks end on the way to ``stop``. With recurrent state one ends at the last block boundary, for its snapshot; what
         lies behind that is left to the next step. At the end of the tokens there is one at the last boundary before it: the same prompt
-        again may begin there, for its last token is always computed.
+        again may begin there, for its last token is always computed. And there is one where the conversation's next turn may begin.
         """
         if self._manager.snapshots is None:
             return [stop]
         size, is_end = self._manager.block_size, stop == sequence.length
         boundary = (stop - 1) // size * size if is_end else stop // size * size
-        if boundary <= sequence.computed:
-            return [stop]
-        return [boundary, stop] if is_end else [boundary]
+        lasting = sequence.request.prompt.lasting // size * size
+        ends = {end for end in (lasting, boundary) if sequence.computed < end <= boundary}
+        return sorted(ends | {stop} if is_end or not ends else ends)
 
     def _chunk(self, sequence: Sequence, stop: int, runs: tuple[Run, ...], decision: Schedule) -> Chunk:
         """Returns the next chunk. What is planned will be computed, in the order of the plan: whoever is planned behind it may use its

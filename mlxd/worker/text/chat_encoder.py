@@ -19,10 +19,11 @@ _BLAMING = 5.0  # seconds of processor time to find the tool that cannot be rend
 
 @dataclass(frozen=True)
 class EncodedChat:
-    """The tokens of a conversation, and what it leaves open."""
+    """The tokens of a conversation, what it leaves open, and how many of its first tokens the next turn's begins with."""
 
     tokens: list[int]
     opening: Opening
+    lasting: int = 0
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,23 @@ class ChatEncoder:
         else:
             text = rendered(chat.renderer, conversation)
             opening = self._opened(text)
+        tokens, opens_at = self._tokens(text, prompt), self._opens_at(text, chat)
+        opener = [] if prompt.continue_final_message or opens_at is None else self._tokens(text[opens_at:], prompt)
+        return EncodedChat(tokens, opening, max(0, len(tokens) - len(opener)) if opener else 0)
+
+    def _tokens(self, text: str, prompt: ChatPrompt) -> list[int]:
         if prompt.special_tokens:
-            return EncodedChat(self._tokenizer.encode_text(text.replace(MARK, ""), add_special_tokens=False), opening)
-        return EncodedChat(self._tokenizer.encode(text), opening)
+            return self._tokenizer.encode_text(text.replace(MARK, ""), add_special_tokens=False)
+        return self._tokenizer.encode(text)
+
+    def _opens_at(self, text: str, chat: ChatFormat) -> int | None:
+        """Returns where the template opens the answer. What it writes there about reasoning differs from request to request, and is not
+        written before an answer of an earlier turn.
+        """
+        opener, thinking = chat.traits.opener, self._shapes.thinking
+        head = opener if thinking is None else opener.partition(thinking.opens)[0]
+        at = text.rfind(head) if head.strip() else -1
+        return at if at > 0 else None
 
     def _guard(self, prompt: ChatPrompt) -> Callable[[str], str]:
         """Returns what marks a client's string: it spells no control token, and opens and closes no reasoning at the prompt's end."""

@@ -46,7 +46,9 @@ class PromptEncoder:
                 "at least one of them for the answer; shorten the prompt",
                 param=_field(prompt),
             )
-        return EncodedPrompt(tokens, room if max_tokens is None else min(max_tokens, room), self._root, opening=encoded.opening)
+        return EncodedPrompt(
+            tokens, room if max_tokens is None else min(max_tokens, room), self._root, opening=encoded.opening, lasting=encoded.lasting
+        )
 
     def tokenize(self, prompt: Prompt) -> list[int]:
         """Returns the prompt's tokens, which may be none, or more than the context holds. Raises ``InvalidRequestError`` for a prompt that

@@ -76,6 +76,7 @@ class TemplateTraits:
     """What a template does with a conversation. By default, everything it is given.
 
     ``empty`` is the content of a message that is nothing but calls. ``efforts`` are the values of ``reasoning_effort`` that it takes.
+    ``opener`` is what it writes to open an answer; empty where that cannot be told from what is before it.
     """
 
     shows_tools: bool = True
@@ -94,6 +95,7 @@ class TemplateTraits:
     takes_two_systems: bool = True
     takes_users_in_a_row: bool = True
     takes_late_system: bool = True
+    opener: str = ""
     example: ExampleCall | None = None  # None where calls are not shown
 
 
@@ -140,6 +142,7 @@ class _Probe:
             takes_two_systems=_has(self._try([_SYSTEM, {"role": "system", "content": _LATE}, _USER]), _LATE),
             takes_users_in_a_row=_has(self._try([_USER, {"role": "user", "content": _LATE}]), _LATE),
             takes_late_system=self._takes_late_system(),
+            opener=self._opener(),
             example=self._example(form) if form else None,
         )
 
@@ -199,6 +202,13 @@ class _Probe:
         for effort in known:
             if self._try([_USER], variables={"reasoning_effort": effort}) is not None:
                 yield effort
+
+    def _opener(self) -> str:
+        for messages in ([_USER], [_SYSTEM, _USER]):
+            opened, closed = self._try(messages), self._try(messages, opens_answer=False)
+            if opened is not None and closed is not None and opened.startswith(closed):
+                return opened[len(closed) :]
+        return ""
 
     def _takes_late_system(self) -> bool:
         late: Message = {"role": "system", "content": _LATE}

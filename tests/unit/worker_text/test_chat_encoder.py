@@ -218,3 +218,25 @@ def test_calls_are_complete():
 def test_reasoning_that_no_template_shows_cannot_be_continued():
     with pytest.raises(InvalidRequestError, match="shows no earlier reasoning"):
         encoded(user("a"), says("", reasoning="hm"), continue_final_message=True)
+
+
+# ---- what the next turn's prompt begins with ----
+
+
+@pytest.mark.parametrize("name", ["qwen2.5", "qwen3", "qwen3_coder", "glm4.5", "llama3.1", "kimi_k2", "gpt-oss", "gemma3"])
+@pytest.mark.parametrize("variables", [{}, {"enable_thinking": False}, {"enable_thinking": True}])
+def test_a_turn_tells_what_the_next_one_begins_with(name, variables):
+    turn = [user("What is <|im_start|>assistant?")]
+    here = encoded(*turn, template=family(name), variables=variables)
+    there = encoded(*turn, says("A role."), user("Thanks."), template=family(name), variables=variables)
+    assert here.lasting > len(here.tokens) - 60
+    assert here.tokens[: here.lasting] == there.tokens[: here.lasting]
+
+
+@pytest.mark.parametrize("template", ["{% for m in messages %}{{ m.content }}{% endfor %}", TAGGED.replace("[assistant]", "")])
+def test_where_nothing_opens_an_answer_nobody_knows(template):
+    assert encoded(user("Hello"), template=template).lasting == 0
+
+
+def test_an_answer_that_is_gone_on_with_is_not_opened():
+    assert encoded(user("Hello"), says("Hi"), continue_final_message=True).lasting == 0

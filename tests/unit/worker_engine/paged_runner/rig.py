@@ -30,9 +30,9 @@ class Rig:
         self.reports, self.tokens, self.started, self.ended, self.failed, self.requests = [], {}, {}, {}, {}, {}
         self.preemptions, self.scored = 0, {}
 
-    def add(self, name, prompt, max_tokens=5, *, media=(), priority=0, arrived=None, asks=None):
+    def add(self, name, prompt, max_tokens=5, *, media=(), priority=0, arrived=None, asks=None, lasting=0):
         arrived = len(self.requests) if arrived is None else arrived
-        encoded = EncodedPrompt(list(prompt), max_tokens, ROOT, tuple(media))
+        encoded = EncodedPrompt(list(prompt), max_tokens, ROOT, tuple(media), lasting=lasting)
         request = EngineRequest(name, encoded, SamplingParams(temperature=0), priority=priority, arrived=arrived, **(asks or {}))
         self.requests[name] = request
         try:

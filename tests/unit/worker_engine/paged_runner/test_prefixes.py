@@ -1,7 +1,9 @@
 """Beginnings that prompts share, of models with and without recurrent state."""
 
+import pytest
+
 from mlxd.types import CacheOutcome
-from tests.unit.worker_engine.paged_runner.rig import Rig
+from tests.unit.worker_engine.paged_runner.rig import BLOCK, Rig
 
 
 def test_ten_at_once_with_a_shared_beginning_compute_it_once():
@@ -40,6 +42,19 @@ def test_a_recurrent_model_reuses_a_prompt_up_to_its_deepest_snapshot():
     rig.run()
     assert rig.started["b"].cached_tokens == 28
     assert rig.executor.computed - before <= 6
+    assert rig.all_right("a", "b")
+
+
+@pytest.mark.parametrize("lasting", range(18, 31))
+@pytest.mark.parametrize("step_tokens", [5, 16, 32])
+def test_a_recurrent_model_s_next_turn_begins_where_its_prompt_is_another_one(lasting, step_tokens):
+    rig = Rig(snapshots=16, step_tokens=step_tokens)
+    prompt = list(range(1, 31))
+    rig.add("a", prompt, max_tokens=3, lasting=lasting)
+    rig.run()
+    rig.add("b", [*prompt[:lasting], *range(50, 60)], max_tokens=3)
+    rig.run()
+    assert rig.started["b"].cached_tokens == lasting // BLOCK * BLOCK
     assert rig.all_right("a", "b")
 
 
