@@ -6,35 +6,14 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import BeforeValidator, Field
 
 from mlxd.api.fields.effort import Effort
-from mlxd.api.fields.free_json import portable
 from mlxd.api.fields.sampling import INT32, Whole
+from mlxd.api.fields.template_variables import TemplateVariables
 from mlxd.api.fields.tolerance import Rules
-from mlxd.api.fields.validation import Strict, nothing_if_empty, problem
+from mlxd.api.fields.validation import Strict, nothing_if_empty
 from mlxd.api.openai.leniency import REASONING, THINKING
-from mlxd.errors import InvalidRequestError, excerpt
+from mlxd.errors import InvalidRequestError
 
 _Budget = Annotated[int, Whole, Field(ge=-1, le=INT32)]  # -1: no limit
-
-# What a template gets from the request itself, or from the model.
-_RESERVED = {
-    "messages": "messages",
-    "tools": "tools",
-    "add_generation_prompt": "add_generation_prompt",
-    "continue_final_message": "continue_final_message",
-    "chat_template": "the model's own template",
-    "tokenize": "nothing",
-    "bos_token": "the model's own token",
-    "eos_token": "the model's own token",
-    "pad_token": "the model's own token",
-    "unk_token": "the model's own token",
-}
-
-
-def _variables(value: object) -> object:
-    for name in value if isinstance(value, dict) else ():
-        if name in _RESERVED:
-            raise problem(f"is not for a request to set; a template gets {_RESERVED[name]}", at=f".{excerpt(name)}")
-    return portable(value)
 
 
 class Reasoning(Strict):
@@ -70,7 +49,7 @@ class ReasoningFields(Strict):
     thinking_budget_tokens: _Budget | None = None  # llama.cpp's
     reasoning_budget: _Budget | None = None
     include_reasoning: bool | None = None
-    chat_template_kwargs: Annotated[dict[str, Any], BeforeValidator(_variables)] | None = None
+    chat_template_kwargs: TemplateVariables | None = None
 
     def effort(self) -> str | None:
         """Returns how much is to be thought. Raises ``InvalidRequestError`` where two fields differ."""

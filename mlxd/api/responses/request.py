@@ -14,6 +14,7 @@ from mlxd.api.fields.conversation import ConversationFields
 from mlxd.api.fields.functions import Offer, ToolChoice
 from mlxd.api.fields.generation import AskedConstraint
 from mlxd.api.fields.sampling import INT32, Whole
+from mlxd.api.fields.template_variables import TemplateVariables
 from mlxd.api.fields.tolerance import Rules
 from mlxd.api.fields.validation import Strict, lenient
 from mlxd.api.keys import ReadyModel
@@ -64,6 +65,7 @@ class ResponsesRequest(ConversationFields):
     max_output_tokens: _TokenLimit | None = None
     text: TextSettings | None = None
     reasoning: ReasoningSettings | None = None
+    chat_template_kwargs: TemplateVariables | None = None  # as in chats
     include: Annotated[list[str], Field(max_length=_MOST_INCLUDED)] | None = None
     top_logprobs: Annotated[int, Whole, Field(ge=0, le=_MOST_CANDIDATES)] | None = None
     stream: bool | None = None
@@ -106,6 +108,10 @@ class ResponsesRequest(ConversationFields):
     @override
     def effort(self) -> str | None:
         return None if self.reasoning is None else self.reasoning.effort
+
+    @override
+    def variables(self) -> dict[str, Any]:
+        return self.chat_template_kwargs or {}
 
     @property
     def reasons_in_summary(self) -> bool:

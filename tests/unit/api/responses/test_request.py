@@ -59,6 +59,11 @@ def test_effort():
         assert job(reasoning=none).prompt.reasoning_effort is None
 
 
+def test_variables_of_the_template_are_set_as_in_chats():
+    assert job(chat_template_kwargs={"enable_thinking": False}).prompt.variables == {"enable_thinking": False}
+    assert job(chat_template_kwargs=None).prompt.variables == {}
+
+
 def test_logprobs():
     include = {"include": ["message.output_text.logprobs"]}
     assert [
@@ -115,6 +120,7 @@ async def test_what_asks_for_nothing_passes(server, fields):
         ({"max_tokens": 5}, "max_tokens"),
         ({"stream_options": {"include_obfuscation": True}}, "stream_options.include_obfuscation"),
         ({"metadata": "x"}, "metadata"),
+        ({"chat_template_kwargs": {"messages": []}}, "chat_template_kwargs.messages"),
         ({"store": "no"}, "store"),
     ],
 )
