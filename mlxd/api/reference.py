@@ -107,6 +107,7 @@ _WITHIN: Mapping[str, Mapping[str, Rules]] = {
         "functions among `tools`": responses.FUNCTION,
         "custom tools": responses.CUSTOM,
         "namespaces": responses.NAMESPACE,
+        "searches for tools": responses.SEARCH,
     },
     "Messages": {
         "`output_config`": anthropic.OUTPUT_CONFIG,
