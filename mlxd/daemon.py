@@ -30,12 +30,12 @@ from mlxd.config.principal import principals
 from mlxd.config.redact import redacted
 from mlxd.config.schema import Config, ModelTable
 from mlxd.config.watcher import FileWatcher
-from mlxd.control.keys.key_uses import KeyUses
 from mlxd.control.ledger import Ledger
 from mlxd.control.live_requests import LiveRequests
 from mlxd.control.model.status import ModelStatus
 from mlxd.control.operations import Operations
 from mlxd.control.planner import listen_addresses
+from mlxd.control.quotas.key_uses import KeyUses
 from mlxd.control.registry import Registry
 from mlxd.control.reload import Outcome, Reloader, Trigger
 from mlxd.listener.certificates import Certificates

@@ -7,8 +7,8 @@ from aiohttp import web
 from mlxd.admin import answers
 from mlxd.admin.exchange import reply
 from mlxd.admin.keys import SOURCES
-from mlxd.control.keys.key_use import Right
-from mlxd.control.keys.key_uses import Holding
+from mlxd.control.quotas.key_use import Right
+from mlxd.control.quotas.key_uses import Holding
 
 
 async def list_all(request: web.Request) -> web.Response:

@@ -8,10 +8,10 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from mlxd.config.certificates import CertificateState
-from mlxd.control.keys.key_uses import Holding
 from mlxd.control.live_requests import LiveRequests
 from mlxd.control.model.status import ModelStatus
 from mlxd.control.operations import Operations
+from mlxd.control.quotas.key_uses import Holding
 from mlxd.control.reload import Outcome, Trigger
 from mlxd.control.telemetry import CacheCounters, HistogramCounts, TokenCounters
 from mlxd.listener.security import SecurityRules

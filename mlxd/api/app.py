@@ -26,8 +26,8 @@ from mlxd.api.responses.endpoint import RESPONSES
 from mlxd.api.responses.input_tokens import INPUT_TOKENS, input_tokens
 from mlxd.api.responses.stored import CANCEL, COMPACT, INPUT_ITEMS, RESPONSE, compact, find_response
 from mlxd.config.schema import Config
-from mlxd.control.keys.key_uses import KeyUses
 from mlxd.control.live_requests import LiveRequests
+from mlxd.control.quotas.key_uses import KeyUses
 from mlxd.control.telemetry import UNKNOWN_MODEL, Telemetry, Tracer
 from mlxd.errors import MlxdError
 from mlxd.listener.application import new_application

@@ -7,10 +7,10 @@ from aiohttp import web
 
 from mlxd.client.worker_client import WorkerClient
 from mlxd.config.schema import Config, ModelTable
-from mlxd.control.keys.key_use import KeyUse
-from mlxd.control.keys.key_uses import KeyUses
 from mlxd.control.live_requests import LiveRequests
 from mlxd.control.model.status import ModelStatus
+from mlxd.control.quotas.key_use import KeyUse
+from mlxd.control.quotas.key_uses import KeyUses
 from mlxd.control.telemetry import Telemetry, Tracer
 from mlxd.wire.messages import Ready
 

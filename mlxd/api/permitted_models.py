@@ -8,8 +8,8 @@ from typing_extensions import override
 
 from mlxd.api.keys import KEY_USE, MODELS, Models, ReadyModel
 from mlxd.config.principal import Principal, means
-from mlxd.control.keys.key_use import KeyUse, Right
 from mlxd.control.model.status import ModelStatus
+from mlxd.control.quotas.key_use import KeyUse, Right
 from mlxd.errors import ModelNotAllowedError, ModelNotFoundError, excerpt
 from mlxd.listener.security import PRINCIPAL
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
-from mlxd.control.keys.key_use import Allowance, Allowances
+from mlxd.control.quotas.key_use import Allowance, Allowances
 
 RateHeaders = Callable[[Allowances], Mapping[str, str]]
 

@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 from mlxd.config.catalogue import field_at, is_array_of_tables
 from mlxd.config.document import Document
 from mlxd.config.fields import Table, example, is_secret
-from mlxd.config.keys import Key
+from mlxd.config.keys import Key, dotted
 from mlxd.config.problems import Problem, kind_of, shown
 from mlxd.config.suggest import unknown_key
 
@@ -46,6 +46,8 @@ def explain(error: ErrorDetails, root: type[Table], at: Key, document: Document)
         return Problem(key, _expected(error, info))
     value = key[-1] if error["loc"][-1] == "[key]" else document.value_of(key)
     found = kind_of(value) if info and is_secret(info) else shown(value)
+    if error["type"] == "tuple_type" and info and is_array_of_tables(info):
+        return Problem(key, f"found {found}; must be an array of tables, each under a heading of its own: [[{dotted(key)}]]")
     return Problem(key, f"found {found}; {_expected(error, info)}")
 
 
@@ -68,8 +70,6 @@ def _missing(key: Key, root: type[Table]) -> Problem:
 
 def _expected(error: ErrorDetails, info: FieldInfo | None) -> str:
     kind, context = error["type"], error.get("ctx", {})
-    if kind == "tuple_type" and info and is_array_of_tables(info):
-        return "must be an array of tables, each under a heading in double brackets"
     if kind in _TYPES:
         return _TYPES[kind]
     if kind in _BOUNDS:

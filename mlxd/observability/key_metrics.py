@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from mlxd.control.keys.key_use import Right
-from mlxd.control.keys.key_uses import Holding
+from mlxd.control.quotas.key_use import Right
+from mlxd.control.quotas.key_uses import Holding
 
 Holdings = Callable[[], Iterable[Holding]]
 

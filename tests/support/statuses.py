@@ -5,11 +5,11 @@ import asyncio
 from mlxd.admin.keys import AdminSources, DaemonFacts, ListenerFacts, MemoryFacts, RunningConfig
 from mlxd.config.principal import ANONYMOUS
 from mlxd.config.schema import ModelTable
-from mlxd.control.keys.key_uses import KeyUses
 from mlxd.control.ledger import Ledger
 from mlxd.control.live_requests import LiveRequests
 from mlxd.control.model.status import ModelStatus
 from mlxd.control.operations import Operations
+from mlxd.control.quotas.key_uses import KeyUses
 from mlxd.control.reload import Outcome, Result
 from mlxd.control.telemetry import CacheCounters, HistogramCounts, TokenCounters
 from mlxd.errors import ConfigError, ModelLoadingError, ModelNotFoundError

@@ -6,7 +6,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from mlxd.admin.answers.document import Count, Document, Time
-from mlxd.control.keys.key_use import Right
+from mlxd.control.quotas.key_use import Right
 
 
 class KeyLimits(Document, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """GET /admin/v1/keys."""
 
 from mlxd.config.principal import API_KEYS, Principal
-from mlxd.control.keys.key_use import Right
+from mlxd.control.quotas.key_use import Right
 from mlxd.types import Usage
 from tests.unit.admin.conftest import bearer, call
 

@@ -11,8 +11,8 @@ from mlxd.api.app import ApiSources, build_app
 from mlxd.config.address import TcpAddress
 from mlxd.config.principal import principals
 from mlxd.config.schema import Config
-from mlxd.control.keys.key_uses import KeyUses
 from mlxd.control.live_requests import LiveRequests
+from mlxd.control.quotas.key_uses import KeyUses
 from mlxd.listener.server import Listener
 from mlxd.observability.tracing import Tracing
 from tests.support.fake_registry import FakeModel, FakeRegistry, FakeTelemetry

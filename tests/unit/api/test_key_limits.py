@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mlxd.api.rate_headers import anthropic_rate_headers
 from mlxd.config.key_table import KeyTable
-from mlxd.control.keys.key_use import Allowance, Allowances
+from mlxd.control.quotas.key_use import Allowance, Allowances
 from mlxd.errors import GenerationError
 from tests.support.fake_registry import echo
 from tests.support.patience import PATIENCE

@@ -3,9 +3,9 @@
 import pytest
 
 from mlxd.config.principal import ANONYMOUS, Principal
-from mlxd.control.keys.key_use import Right
-from mlxd.control.keys.key_uses import KeyUses
 from mlxd.control.ledger import Ledger
+from mlxd.control.quotas.key_use import Right
+from mlxd.control.quotas.key_uses import KeyUses
 from mlxd.observability.metrics import Metrics
 from mlxd.types import Usage
 

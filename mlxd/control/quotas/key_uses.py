@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from mlxd.config.principal import Principal
-from mlxd.control.keys.key_use import Clock, KeyUse
+from mlxd.control.quotas.key_use import Clock, KeyUse
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from mlxd.config.principal import Principal
-from mlxd.control.keys.minute import Minute
+from mlxd.control.quotas.minute import Minute
 from mlxd.errors import RateLimitError
 from mlxd.types import Usage
 

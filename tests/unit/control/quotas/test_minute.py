@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlxd.control.keys.minute import WINDOW, Minute
+from mlxd.control.quotas.minute import WINDOW, Minute
 
 STRETCH = 0.25  # as much longer may an amount count
 # Waits are whole eighths of a second, so that nothing is rounded.

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from mlxd.config.principal import Principal
-from mlxd.control.keys.key_use import Allowance, KeyUse, Right
-from mlxd.control.keys.key_uses import KeyUses
+from mlxd.control.quotas.key_use import Allowance, KeyUse, Right
+from mlxd.control.quotas.key_uses import KeyUses
 from mlxd.errors import RateLimitError
 from mlxd.types import Usage
 
