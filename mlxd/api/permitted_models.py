@@ -7,6 +7,7 @@ from aiohttp import web
 from typing_extensions import override
 
 from mlxd.api.keys import KEY_USE, MODELS, Models, ReadyModel
+from mlxd.config.names import is_pattern
 from mlxd.config.principal import Principal, means
 from mlxd.control.model.status import ModelStatus
 from mlxd.control.quotas.key_use import KeyUse, Right
@@ -44,8 +45,8 @@ class PermittedModels(Models):
 
     @override
     def statuses(self) -> Iterable[ModelStatus]:
-        named = {self._named(item) for item in self.holder.models if "*" not in item}
-        patterns = [item for item in self.holder.models if "*" in item]
+        named = {self._named(item) for item in self.holder.models if not is_pattern(item)}
+        patterns = [item for item in self.holder.models if is_pattern(item)]
         return [
             status
             for status in self.models.statuses()

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from mlxd.config.document import Document
 from mlxd.config.keys import Key, dotted
+from mlxd.config.names import is_pattern
 from mlxd.config.principal import RESERVED, means
 from mlxd.config.problems import Problem, shown
 from mlxd.config.schema import Config
@@ -53,7 +54,7 @@ def _models_are_known(config: Config) -> Iterator[Problem]:
     """Reports names that no model has. A pattern may be there for models to come."""
     for position, holder in enumerate(config.server.keys):
         for place, name in enumerate(holder.models):
-            if "*" not in name and not any(means(name, model, table.aliases) for model, table in config.models.items()):
+            if not is_pattern(name) and not any(means(name, model, table.aliases) for model, table in config.models.items()):
                 key: Key = (*_KEYS, position, "models", place)
                 known = ", ".join(map(shown, config.models))
                 yield Problem(key, f"found {shown(name)}, which is no model's name or alias; there are: {known}", (key, ("models",)))
