@@ -31,7 +31,8 @@ class Catalogue:
     def __init__(self, taken: Collection[str] = ()) -> None:
         self._taken = set(taken)
         self._functions: list[OfferedFunction] = []
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, Entry] = {}  # by the model's names
+        self._names: dict[tuple[str | None, str], str] = {}  # the model's, by namespace and name
 
     @property
     def functions(self) -> Sequence[OfferedFunction]:
@@ -49,9 +50,8 @@ class Catalogue:
 
     def load(self, other: "Catalogue") -> None:
         """Adds what the other catalogue has and this one lacks."""
-        known = {(entry.namespace, entry.name) for entry in self.entries}
         for entry, function in zip(other.entries, other.functions, strict=True):
-            if (entry.namespace, entry.name) not in known:
+            if (entry.namespace, entry.name) not in self._names:
                 self._add(self._free(function.name), entry, function)
 
     def entry(self, name: str) -> Entry:
@@ -60,10 +60,8 @@ class Catalogue:
 
     def name_of(self, namespace: str | None, name: str) -> str:
         """Returns the model's name of a function, also of one that was offered earlier only."""
-        for own, entry in self._entries.items():
-            if (entry.namespace, entry.name) == (namespace, name):
-                return own
-        return name if namespace is None else _joined(namespace, name)
+        found = self._names.get((namespace, name))
+        return found or (name if namespace is None else _joined(namespace, name))
 
     def named(self, namespace: str | None, name: str) -> str | None:
         """Returns the model's name of what a client names, with its namespace or without where there is one such; None of what is not
@@ -85,6 +83,7 @@ class Catalogue:
     def _add(self, name: str, entry: Entry, function: OfferedFunction) -> None:
         self._functions.append(replace(function, name=name))
         self._entries[name] = entry
+        self._names.setdefault((entry.namespace, entry.name), name)
 
     def _free(self, name: str) -> str:
         number = 1

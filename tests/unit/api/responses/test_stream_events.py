@@ -123,6 +123,13 @@ async def test_a_stream_that_fails_ends_with_the_response_so_far(server, parts, 
     assert server.telemetry.rejections[-1] == ("tiny", error.code)
 
 
+async def test_a_deadline_in_the_middle_is_a_failure_too(server):
+    server.set_server(request_timeout=0.1)
+    server.worker.script = lambda request: (request.started(), request.delta("a"))
+    response = check_life(await stream(server))
+    assert (response["error"]["type"], response["output"][0]["content"][0]["text"]) == ("request_timeout", "a")
+
+
 def test_a_stream_that_fails_before_its_model_is_ready_has_a_beginning_too():
     told = early_failure("resp_1", read(), WorkerLostError("gone"))
     response = check_life(events("".join(event.encoded().decode() for event in told)))
