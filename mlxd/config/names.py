@@ -5,6 +5,7 @@ differ. Of the patterns that match, the one with the most characters beside its 
 beginning.
 """
 
+from collections.abc import Iterable
 from itertools import chain
 
 MOST_MATCHED = 256  # characters; a longer name is matched by no pattern, for answers repeat it
@@ -15,6 +16,11 @@ _ANY = "*"
 def is_pattern(name: str) -> bool:
     """Tells whether a name stands for many."""
     return _ANY in name
+
+
+def without_patterns(names: Iterable[str]) -> list[str]:
+    """Returns the names that stand for themselves, which may be listed."""
+    return [name for name in names if not is_pattern(name)]
 
 
 def specificity(pattern: str) -> tuple[int, int]:

@@ -28,10 +28,10 @@ _DURATION = re.compile(r"(?<=[\[ ])(\d+)m\b")
 
 
 def program(name):
-    """Where ``prometheus`` or ``promtool`` is. Without it the test is skipped; in CI, where ``make test`` has seen to it, it fails."""
+    """Where ``promtool``, say, is. Without it the test is skipped; in CI, where ``make test`` has seen to it, it fails."""
     found = shutil.which(name, path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
     if found is None:
-        reason = f"{name} is not installed: run `make prometheus`, or install the package prometheus"
+        reason = f"{name} is not installed: run `make prometheus proxies`, or install its package"
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
     return found
 

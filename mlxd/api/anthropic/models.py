@@ -8,6 +8,7 @@ from aiohttp import web
 
 from mlxd.api.keys import MODEL
 from mlxd.api.permitted_models import models_of
+from mlxd.config.names import without_patterns
 from mlxd.control.model.status import ModelStatus
 from mlxd.errors import InvalidRequestError, excerpt
 
@@ -32,7 +33,7 @@ async def show_model(request: web.Request) -> web.Response:
 
 
 def _names(status: ModelStatus) -> list[str]:
-    return [status.name, *(alias for alias in status.config.aliases if "*" not in alias)]
+    return [status.name, *without_patterns(status.config.aliases)]
 
 
 def _body(status: ModelStatus, name: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from mlxd.api.keys import MODEL
 from mlxd.api.permitted_models import models_of
-from mlxd.config.names import is_pattern
+from mlxd.config.names import without_patterns
 from mlxd.control.model.status import ModelStatus
 from mlxd.types import Ability, ReasoningShape, ToolShape
 from mlxd.wire.messages import Ready
@@ -18,13 +18,10 @@ from mlxd.wire.messages import Ready
 
 async def list_models(request: web.Request) -> web.Response:
     """Answers with all configured models that the key may ask for and their aliases, loaded or not, in the file's order."""
-    listed = [_body(status, name) for status in models_of(request).statuses() for name in listed_names(status)]
+    listed = [
+        _body(status, name) for status in models_of(request).statuses() for name in (status.name, *without_patterns(status.config.aliases))
+    ]
     return web.json_response({"object": "list", "data": listed})
-
-
-def listed_names(status: ModelStatus) -> list[str]:
-    """Returns the names under which a model is listed: its own first, no patterns."""
-    return [name for name in (status.name, *status.config.aliases) if not is_pattern(name)]
 
 
 async def show_model(request: web.Request) -> web.Response:
