@@ -21,11 +21,13 @@ from mlxd.worker.engine.runner import StepReport
 from mlxd.worker.engine.sampled import Sampled, SampledToken
 from mlxd.worker.engine.schedule import Schedule
 from mlxd.worker.engine.sequence import Sequence
+from mlxd.worker.engine.state_marks import state_marks
 from mlxd.worker.engine.step_budget import StepBudget
 from mlxd.worker.engine.waiting_line import WaitingLine
 from mlxd.worker.kv.block_chain import BlockChain
 from mlxd.worker.kv.block_table import Run
 from mlxd.worker.kv.manager import Lookup, Manager
+from mlxd.worker.kv.state_snapshots import Taken
 
 MOST_SCORED = 64  # targets of one step, where nobody knows how large a row of logits is
 NOTHING_FOUND = Lookup((), 0, CacheOutcome.MISS)
@@ -214,7 +216,8 @@ class Scheduler:
 
     def _start(self, sequence: Sequence, lookup: Lookup, decision: Schedule) -> None:
         sequence.resume = self._manager.open(sequence.id, sequence.chain, lookup)
-        sequence.computed = lookup.cached_tokens
+        sequence.computed = sequence.copied = lookup.cached_tokens
+        sequence.known = lookup.known_tokens
         if not sequence.is_announced:
             sequence.cached_tokens, sequence.cache = lookup.cached_tokens, lookup.outcome
             decision.started.append(sequence)
@@ -230,41 +233,37 @@ class Scheduler:
         if sequence.id not in self.running:  # not admitted, or preempted for another one in this very step
             return 0
         start = sequence.computed
-        stops = self._stops(sequence, start + count)
-        if not self._reserve(sequence, stops[-1], decision):
+        stop = start + count
+        if not self._reserve(sequence, stop, decision):
             return 0
-        runs = self._manager.runs(sequence.id)
-        for stop in stops:
-            decision.chunks.append(self._chunk(sequence, stop, runs, decision))
+        runs, marks = self._manager.runs(sequence.id), self._marks(sequence, stop)
+        for end in sorted({*marks, stop}):
+            keep = self._manager.plan_snapshot(sequence.id, end, marks[end]) if end in marks else None
+            decision.chunks.append(self._chunk(sequence, end, runs, keep))
+            decision.scored += len(decision.chunks[-1].targets)
         decision.planned.add(sequence.id)
-        return stops[-1] - start
+        return count
 
-    def _stops(self, sequence: Sequence, stop: int) -> list[int]:
-        """Returns where chunks end on the way to ``stop``. With recurrent state one ends at the last block boundary, for its snapshot; what
-        lies behind that is left to the next step. At the end of the tokens there is one at the last boundary before it: the same prompt
-        again may begin there, for its last token is always computed. And there is one where the conversation's next turn may begin.
-        """
+    def _marks(self, sequence: Sequence, stop: int) -> dict[int, Taken]:
+        """Returns where, on the way to ``stop``, chunks end for a copy of the recurrent state, where there is any."""
         if self._manager.snapshots is None:
-            return [stop]
-        size, is_end = self._manager.block_size, stop == sequence.length
-        boundary = (stop - 1) // size * size if is_end else stop // size * size
-        lasting = sequence.request.prompt.lasting // size * size
-        ends = {end for end in (lasting, boundary) if sequence.computed < end <= boundary}
-        return sorted(ends | {stop} if is_end or not ends else ends)
+            return {}
+        awaited = {one.awaited for one in self.waiting if one.awaited}
+        marks = state_marks(sequence, stop, self._manager.block_size, awaited)
+        sequence.copied = max([sequence.copied, *marks])
+        return marks
 
-    def _chunk(self, sequence: Sequence, stop: int, runs: tuple[Run, ...], decision: Schedule) -> Chunk:
+    def _chunk(self, sequence: Sequence, stop: int, runs: tuple[Run, ...], keep: int | None) -> Chunk:
         """Returns the next chunk. What is planned will be computed, in the order of the plan: whoever is planned behind it may use its
         blocks already. If the step fails, everything that is cached is dropped.
         """
         start = sequence.computed
         tokens = tuple(sequence.tokens[start:stop]) if stop <= sequence.verified else None
         samples = stop == sequence.length
-        keep = self._manager.plan_snapshot(sequence.id, stop)
         chunk = Chunk(sequence.id, start, stop - start, tokens, runs, samples, sequence.resume, keep, sequence.targets(stop))
         self._manager.commit(sequence.id, sequence.tokens, min(stop, sequence.verified))
         sequence.computed, sequence.resume = stop, None
         sequence.in_flight += samples
-        decision.scored += len(chunk.targets)
         return chunk
 
     def _reserve(self, sequence: Sequence, tokens: int, decision: Schedule) -> bool:

@@ -32,6 +32,8 @@ class Sequence:
     findable: int = 0  # tokens of it that the cache had when it was looked for last, while it waited
     looked_up: int = -1  # how many had begun when that was
     resume: int | None = None  # the snapshot its first chunk begins with
+    known: int = 0  # tokens whose keys and values the cache had when it began, though perhaps no state behind them
+    copied: int = 0  # tokens behind which its state was copied last
     compact_at: int = 0  # runs from which on moving its blocks together is tried
     is_scored: bool = False  # that they are known is reported
     scores: list[SampledToken] = field(default_factory=list)  # of the prompt's tokens from its second on, where they are wanted

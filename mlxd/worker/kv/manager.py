@@ -22,6 +22,14 @@ _LARGEST_PIECE = 32  # blocks taken ahead where a new piece is begun
 _CAUTION = 4  # only one in so many of the blocks that can be had is taken for anything but need
 
 
+@dataclass(frozen=True)
+class _Snapshot:
+    """A snapshot that is being taken."""
+
+    id: int
+    taken: Taken
+
+
 @dataclass
 class _Holding:
     """One sequence's part of the cache."""
@@ -32,21 +40,22 @@ class _Holding:
     registered: int  # blocks at the head of the table that are full, computed and registered
     needed: int = 0  # blocks of the table that are asked for; those behind are taken ahead
     announced: list[bytes] = field(default_factory=list)
-    snapshots: dict[int, int] = field(default_factory=dict)  # index of a block -> its snapshot, being taken
+    snapshots: dict[int, _Snapshot] = field(default_factory=dict)  # that are being taken, by the index of their block
     newest_snapshot: int | None = None  # the block of the last one taken while decoding
     is_trusted: bool = True  # what it computes may be found by others
 
 
 @dataclass(frozen=True)
 class Lookup:
-    """What the cache has of a prompt: ``blocks`` to begin with. ``computing`` names the last of the blocks that this one needs next and
-    other sequences compute now.
+    """What the cache has of a prompt: ``blocks`` to begin with. ``computing`` names what this one needs next and other sequences compute
+    now: the last of some blocks, or a recurrent state. Of ``known_tokens`` keys and values are cached, but not always a recurrent state.
     """
 
     blocks: tuple[int, ...]
     cached_tokens: int
     outcome: CacheOutcome
     computing: bytes | None = None
+    known_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -111,9 +120,13 @@ class Manager:
         usable = (len(tokens) - 1) // self.block_size
         found = self._index.match(chain, usable)
         coming = list(takewhile(self._computing.__contains__, chain.digests[len(found) : usable]))
+        known = len(found)
         if self.snapshots is not None:
             found = found[: self.snapshots.deepest(found)]
-        return Lookup(tuple(found), len(found) * self.block_size, _outcome(len(found), usable), coming[-1] if coming else None)
+            if len(found) < known and not coming:
+                coming = [name for name in [_state_name(chain.digests[known - 1])] if name in self._computing]
+        awaited = coming[-1] if coming else None
+        return Lookup(tuple(found), len(found) * self.block_size, _outcome(len(found), usable), awaited, known * self.block_size)
 
     def is_computing(self, digest: bytes) -> bool:
         """Tells whether some sequence still computes the block of this name."""
@@ -130,9 +143,11 @@ class Manager:
             self._pool.retain(block)
             holding.table.append(block)
         self._holdings[sequence] = holding
-        for digest in chain.digests[holding.registered :]:
-            if self._computing.setdefault(digest, sequence) == sequence:
-                holding.announced.append(digest)
+        known = lookup.known_tokens // self.block_size
+        states = [_state_name(chain.digests[known - 1])] if known > len(lookup.blocks) else []
+        for name in (*chain.digests[holding.registered :], *states):
+            if self._computing.setdefault(name, sequence) == sequence:
+                holding.announced.append(name)
         return self.snapshots.use(lookup.blocks[-1]) if self.snapshots is not None and lookup.blocks else None
 
     def reserve(self, sequence: str, tokens: int, *, growing: bool = False) -> bool:
@@ -153,12 +168,12 @@ class Manager:
         table.extend(blocks)
         return True
 
-    def plan_snapshot(self, sequence: str, computed: int) -> int | None:
+    def plan_snapshot(self, sequence: str, computed: int, taken: Taken = Taken.PROMPT) -> int | None:
         """Returns the id under which to keep the recurrent state after ``computed`` tokens; None unless a block ends there."""
         if self.snapshots is None or computed % self.block_size or not self._holdings[sequence].is_trusted:
             return None
         snapshot = self.snapshots.make()
-        self._holdings[sequence].snapshots[computed // self.block_size - 1] = snapshot
+        self._holdings[sequence].snapshots[computed // self.block_size - 1] = _Snapshot(snapshot, taken)
         return snapshot
 
     def commit(self, sequence: str, tokens: Sequence[int], computed: int) -> None:
@@ -177,6 +192,7 @@ class Manager:
                 self._pool.make_findable(block)
             self._keep_snapshot(holding, index, known, own=known == block)
             self._withdraw(digest, sequence)
+            self._withdraw(_state_name(digest), sequence)
         holding.registered = full
 
     def cached(self, chain: BlockChain) -> tuple[CachedBlock, ...]:
@@ -265,7 +281,7 @@ class Manager:
         for digest in holding.announced:
             self._withdraw(digest, sequence)
         for snapshot in holding.snapshots.values():
-            self._discard(snapshot)
+            self._discard(snapshot.id)
 
     def evict_cached(self) -> int:
         """Drops every block that nobody holds, and returns how many."""
@@ -329,7 +345,7 @@ class Manager:
         if holding.newest_snapshot in cut:
             holding.newest_snapshot = None
         for index in [index for index in holding.snapshots if (index + 1) * self.block_size > tokens]:
-            self._discard(holding.snapshots.pop(index))
+            self._discard(holding.snapshots.pop(index).id)
 
     def _forget(self, block: int) -> None:
         self._index.forget(block)
@@ -344,7 +360,7 @@ class Manager:
         if snapshot is None or self.snapshots is None:
             return
         is_prompt = index < holding.prompt_blocks
-        self.snapshots.attach(snapshot, block, Taken.PROMPT if is_prompt else Taken.ANSWER)
+        self.snapshots.attach(snapshot.id, block, snapshot.taken if is_prompt else Taken.ANSWER)
         if own and not is_prompt:
             if holding.newest_snapshot is not None:
                 self.snapshots.drop(holding.newest_snapshot)
@@ -363,6 +379,11 @@ def _outcome(found: int, usable: int) -> CacheOutcome:
     if not found:
         return CacheOutcome.MISS
     return CacheOutcome.HIT if found == usable else CacheOutcome.PREFIX_HIT
+
+
+def _state_name(digest: bytes) -> bytes:
+    """Returns the name of the recurrent state at the end of a block."""
+    return b"state" + digest
 
 
 def _runs(blocks: Sequence[int]) -> int:

@@ -9,16 +9,22 @@ from collections import OrderedDict
 
 
 class Taken(enum.Enum):
-    """When a snapshot was taken: while a prompt was computed, which may come again, or while an answer was."""
+    """When a snapshot was taken: where a prompt ends or others go on otherwise, while an answer was computed, or in passing, on the way
+    through a prompt.
+    """
 
     PROMPT = enum.auto()
     ANSWER = enum.auto()
+    PASSING = enum.auto()
+
+
+_SPARED = 8  # of so many one is an answer's, for the next turn, and one was taken in passing, for a prompt that is interrupted
 
 
 class StateSnapshots:
-    """A set of at most ``capacity`` snapshots. Those of answers are dropped before any of a prompt, and of either the least recently used
-    first; one that is used belongs to a prompt from then on. The runtime holds the tensors under the ids given here, and learns from
-    ``take_dropped`` which it may let go.
+    """A set of at most ``capacity`` snapshots. Those taken in passing are dropped first, then those of answers, but for a few of these,
+    and of each kind the least recently used first. One that is used belongs to a prompt from then on. The runtime holds the tensors under
+    the ids given here, and learns from ``take_dropped`` which it may let go.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -49,7 +55,7 @@ class StateSnapshots:
             self._dropped.append(snapshot)
         else:
             self._of_block[block] = snapshot
-        self._rank(block, Taken.PROMPT if block in self._order[Taken.PROMPT] else taken)
+        self._rank(block, min(taken, self._unrank(block, taken), key=list(Taken).index))
         self._shrink()
 
     def discard(self, snapshot: int) -> None:
@@ -74,13 +80,13 @@ class StateSnapshots:
         """Drops the snapshot of a block that is evicted, or whose snapshot is of no more use; does nothing if it has none."""
         if block in self._of_block:
             self._dropped.append(self._of_block.pop(block))
-            self._unrank(block)
+            self._unrank(block, Taken.PROMPT)
 
     def move(self, block: int, target: int) -> None:
         """Notes that what ``block`` holds is held by ``target`` from now on. Only the order of use forgets."""
         if block in self._of_block:
             self._of_block[target] = self._of_block.pop(block)
-            self._rank(target, self._unrank(block))
+            self._rank(target, self._unrank(block, Taken.PROMPT))
 
     def resize(self, capacity: int) -> None:
         """Changes the limit, which takes effect at once."""
@@ -100,15 +106,23 @@ class StateSnapshots:
 
     def _rank(self, block: int, taken: Taken) -> None:
         """Makes it the most recently used of its kind."""
-        self._unrank(block)
+        self._unrank(block, taken)
         self._order[taken][block] = None
 
-    def _unrank(self, block: int) -> Taken:
-        """Takes it out of the order, and returns when it was taken."""
-        taken = next((taken for taken, order in self._order.items() if block in order), Taken.PROMPT)
+    def _unrank(self, block: int, otherwise: Taken) -> Taken:
+        """Takes it out of the order, and returns when it was taken, or ``otherwise`` where it has no place."""
+        taken = next((taken for taken, order in self._order.items() if block in order), otherwise)
         self._order[taken].pop(block, None)
         return taken
 
     def _shrink(self) -> None:
         while len(self._of_block) > self._capacity:
-            self.drop(next(iter(self._order[Taken.ANSWER] or self._order[Taken.PROMPT])))
+            self.drop(next(iter(self._least())))
+
+    def _least(self) -> OrderedDict[int, None]:
+        """Returns the kind that is to lose one."""
+        passing, answers, prompts = (self._order[kind] for kind in (Taken.PASSING, Taken.ANSWER, Taken.PROMPT))
+        spared = self._capacity // _SPARED
+        if len(passing) > spared:
+            return passing
+        return answers if len(answers) > spared else prompts or answers or passing

@@ -1,0 +1,34 @@
+"""Ten turns of an agent on real MLX: what was there before the new messages is found, and the tokens are those of a cold prompt."""
+
+import pytest
+
+from tests.worker.runner_rig import PagedRig, architecture, plain, words
+
+BLOCK = 4
+OPENING = [241, 242, 243, 244, 245]  # what a template opens an answer with; of it the history keeps KEPT
+KEPT = 2
+
+
+@pytest.fixture(scope="module", params=["llama", "qwen3_next", "jamba"])
+def loaded(request):
+    return architecture(request.param)
+
+
+@pytest.mark.parametrize("retells", [True, False], ids=["retold", "as it was said"])
+def test_ten_turns_beside_another_long_prompt(loaded, retells):
+    rig = PagedRig(loaded, block_size=BLOCK, arena_blocks=512, max_arenas=1, snapshots=24, step_tokens=16)
+    said, before = words(1, 100), 0
+    rig.add("long", words(99, 480), max_tokens=1)
+    for turn in range(10):
+        said = said + words(turn + 7, 9)
+        rig.add(str(turn), said + OPENING, max_tokens=6)
+        while str(turn) not in rig.ended:
+            rig.step()
+        assert rig.started[str(turn)].cached_tokens >= before - BLOCK
+        answer = rig.tokens[str(turn)]
+        before = len(said) + (KEPT if retells else len(OPENING) + len(answer) - 1)
+        last = said + OPENING
+        said = said + (OPENING[:KEPT] + words(turn + 50, 4) if retells else OPENING + answer)
+    assert answer == plain(loaded, last, 6)
+    rig.run()
+    assert rig.tokens["long"] == plain(loaded, words(99, 480), 1)
