@@ -1,6 +1,7 @@
 """The admin listener's application: every path it answers."""
 
 from collections.abc import Callable, Iterable
+from functools import cache, partial
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
@@ -28,8 +29,7 @@ def build_admin_app(sources: AdminSources, rules: Callable[[], SecurityRules], l
     app[METRICS], app[VLLM_METRICS] = sources.metrics, sources.vllm_metrics
     app[RULES] = rules
     app[LIMITS] = limits
-    described = openapi.document(ROUTES)
-    app[DOCUMENT] = lambda: described
+    app[DOCUMENT] = cache(partial(openapi.document, ROUTES))  # made for who asks for it
     _add(app, ROUTES)
     return app
 
