@@ -29,7 +29,8 @@ def build_admin_app(sources: AdminSources, rules: Callable[[], SecurityRules], l
     app[METRICS], app[VLLM_METRICS] = sources.metrics, sources.vllm_metrics
     app[RULES] = rules
     app[LIMITS] = limits
-    app[DOCUMENT] = cache(partial(openapi.document, ROUTES))  # made for who asks for it
+    described: Callable[[], bytes] = cache(partial(openapi.document, ROUTES))  # made for who asks for it
+    app[DOCUMENT] = described
     _add(app, ROUTES)
     return app
 
