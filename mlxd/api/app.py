@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -38,7 +39,6 @@ from mlxd.listener.routes import route_of
 from mlxd.listener.security import InferenceRules
 
 DIALECTS: tuple[Dialect[Any], ...] = (CHAT_COMPLETIONS, TEXT_COMPLETIONS, RESPONSES, MESSAGES)
-_ERRORS: Mapping[str, ErrorBody] = {dialect.path: dialect.error for dialect in DIALECTS} | {COUNT_TOKENS: anthropic_error_body}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +62,9 @@ def build_app(sources: ApiSources) -> web.Application:
     def count(request: web.Request, error: MlxdError) -> None:
         sources.telemetry.request_rejected(request.get(MODEL, UNKNOWN_MODEL), error.code)
 
+    errors = {dialect.path: dialect.error for dialect in DIALECTS} | {COUNT_TOKENS: anthropic_error_body}
     limits = key_limits_middleware({dialect.path for dialect in DIALECTS})
-    app = new_application(rules, on_error=count, error_body_of=_error_body_of, after_security=[limits])
+    app = new_application(rules, on_error=count, error_body_of=partial(_error_body_of, errors), after_security=[limits])
     app.on_response_prepare.append(add_request_id)
     app.on_response_prepare.append(rate_headers_signal(_rate_headers_of))
     app[MODELS] = sources.models
@@ -92,13 +93,13 @@ def build_app(sources: ApiSources) -> web.Application:
             *(web.post(dialect.path, handler_of(dialect), expect_handler=expect_continue) for dialect in DIALECTS),
         ]
     )
-    app[DOCUMENT] = document(app, _ERRORS)
+    app[DOCUMENT] = document(app, errors)
     return app
 
 
-def _error_body_of(request: web.Request) -> ErrorBody:
-    """Returns the shape of the errors of a request: that of its route, or else, as on unknown paths, of whose client it is."""
-    known = _ERRORS.get(route_of(request))
+def _error_body_of(errors: Mapping[str, ErrorBody], request: web.Request) -> ErrorBody:
+    """Returns the shape of the errors of a request: of ``errors`` that of its path, or, as on unknown ones, that of whose client it is."""
+    known = errors.get(route_of(request))
     if known is None and is_anthropic(request):
         known = anthropic_error_body
     return identified(request) if known is anthropic_error_body else known or openai_error_body
