@@ -129,6 +129,12 @@ def test_a_reload_of_keys_leaves_what_runs_alone(daemon, collector):
     assert daemon.reload(plain, server=SERVER)[1]["result"] == "applied"
 
 
+def traces(collector):
+    """All that came, once something has: they are sent every few seconds."""
+    collector.wait_for(1)
+    return b"".join(collector.bodies).decode(errors="replace")
+
+
 def test_no_key_is_in_anything_that_is_told(daemon, collector, capfd):
     """The last test: it looks at what all of them have left."""
     paths = ["status", "config", "models", "memory", "keys", "operations", "openapi.json", "models/paged/requests"]
@@ -156,7 +162,7 @@ def test_no_key_is_in_anything_that_is_told(daemon, collector, capfd):
         "metrics": daemon.admin("/metrics")[1],
         "log": daemon.log.read_text(),
         "standard output": daemon.config.with_name("out.txt").read_text(),
-        "traces": b"".join(body for body in collector.bodies).decode(errors="replace"),
+        "traces": traces(collector),
     }
     assert all(told.values())
     assert [name for name, text in told.items() if "sesame" in text] == []
