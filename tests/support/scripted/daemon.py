@@ -3,7 +3,9 @@
 from tests.e2e.daemon_process import DaemonProcess
 from tests.support.scripted.script import Rule, write_script
 
-TOML = '[defaults.cache]\nmemory = "1GiB"\n[models.scripted]\nsource = "{dir}/scripted"\naliases = ["default", "tiny"]\n'
+TOML = (
+    '[defaults.cache]\nmemory = "1GiB"\n[models.scripted]\nsource = "{dir}/scripted"\naliases = ["default", "tiny", "claude-*", "gpt-*"]\n'
+)
 
 
 class ScriptedDaemon(DaemonProcess):

@@ -11,7 +11,7 @@ REQUESTS = recorded("/v1/responses")
 
 
 def test_they_are_there():
-    assert len(REQUESTS) == 15
+    assert len(REQUESTS) == 16
 
 
 @pytest.mark.parametrize("client", REQUESTS)
