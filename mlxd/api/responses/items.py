@@ -3,7 +3,6 @@
 from abc import abstractmethod
 from typing import Annotated, Any, Literal
 
-import msgspec
 from pydantic import BeforeValidator, Field, InstanceOf
 from typing_extensions import override
 
@@ -11,6 +10,7 @@ from mlxd.api.fields.free_json import portable
 from mlxd.api.fields.validation import problem, unknown_item
 from mlxd.api.responses.catalogue import Catalogue
 from mlxd.api.responses.content import Content, Thoughts, content_text
+from mlxd.api.responses.json_text import json_text
 from mlxd.api.responses.opaque import opened
 from mlxd.api.responses.past import Past
 from mlxd.api.responses.tools import Tools, catalogue_of
@@ -26,7 +26,7 @@ def _arguments(value: object) -> str:
     if value is None or (isinstance(value, str) and not value.strip()):
         return "{}"
     if isinstance(value, dict):
-        return msgspec.json.encode(portable(value)).decode()
+        return json_text(portable(value))
     if not isinstance(value, str):
         raise problem(f"must be a string that holds a JSON object, not {json_type(value)}")
     return value
@@ -105,7 +105,7 @@ class CustomCallItem(Item):
     @override
     def tell(self, turns: Turns, catalogue: Catalogue) -> None:
         name = catalogue.name_of(self.namespace, self.name)
-        arguments = msgspec.json.encode({"input": self.input}).decode()
+        arguments = json_text({"input": self.input})
         turns.called(ToolCall(id=self.call_id or self.id or "", name=name, arguments=arguments))
 
 
@@ -133,7 +133,7 @@ class ClientCallItem(Item):
 
     @override
     def tell(self, turns: Turns, catalogue: Catalogue) -> None:
-        asked = msgspec.json.encode(self.action or self.operation or {}).decode()
+        asked = json_text(self.action or self.operation or {})
         turns.called(ToolCall(id=self.call_id or self.id or "", name=self.type.removesuffix("_call"), arguments=asked))
 
 
@@ -149,7 +149,7 @@ class ClientResultItem(Item):
     @override
     def tell(self, turns: Turns, catalogue: Catalogue) -> None:
         given = self.status if self.output is None else self.output
-        text = given if isinstance(given, str) else "" if given is None else msgspec.json.encode(given).decode()
+        text = given if isinstance(given, str) else "" if given is None else json_text(given)
         turns.result(self.call_id or self.id, self.type.removesuffix("_call_output"), text)
 
 
@@ -163,7 +163,7 @@ class SearchCallItem(Item):
 
     @override
     def tell(self, turns: Turns, catalogue: Catalogue) -> None:
-        asked = self.arguments if isinstance(self.arguments, str) else msgspec.json.encode(self.arguments or {}).decode()
+        asked = self.arguments if isinstance(self.arguments, str) else json_text(self.arguments or {})
         name = catalogue.name_of(None, "tool_search")
         turns.called(ToolCall(id=self.call_id or self.id or "", name=name, arguments=asked))
 
@@ -179,7 +179,7 @@ class LoadedToolsItem(Item):
     def tell(self, turns: Turns, catalogue: Catalogue) -> None:
         if self.type == "tool_search_output":
             named = [catalogue.name_of(entry.namespace, entry.name) for entry in catalogue_of(self.tools).entries]
-            turns.result(self.call_id, "tool_search", msgspec.json.encode({"tools": named}).decode())
+            turns.result(self.call_id, "tool_search", json_text({"tools": named}))
 
 
 class LeftOutItem(Item):

@@ -56,9 +56,14 @@ class TextFormat(Strict):
             "type": self.type,
             "name": self.name or "answer",
             "description": self.description,
-            "schema": self.schema_asked,
+            "schema": _as_object(self.schema_asked),
             "strict": bool(self.strict),
         }
+
+
+def _as_object(schema: Any) -> Any:
+    """Returns a schema as OpenAI writes all: true allows anything, and false nothing."""
+    return {True: {}, False: {"not": {}}}[schema] if isinstance(schema, bool) else schema
 
 
 class TextSettings(Strict):

@@ -138,7 +138,7 @@ async def test_what_the_answer_says_of_its_request(server):
     body = await answer(
         server,
         instructions="Be brief.",
-        metadata={"a": "b"},
+        metadata={"a": "b", "c": 1},
         user="u",
         prompt_cache_key="k",
         safety_identifier="s",
@@ -154,7 +154,7 @@ async def test_what_the_answer_says_of_its_request(server):
         "object": "response",
         "model": "tiny",
         "instructions": "Be brief.",
-        "metadata": {"a": "b"},
+        "metadata": {"a": "b", "c": "1"},
         "user": "u",
         "prompt_cache_key": "k",
         "safety_identifier": "s",
