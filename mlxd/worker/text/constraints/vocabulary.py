@@ -28,6 +28,7 @@ class Vocabulary:
         self.tokenizer = tokenizer
         self.width = width
         self.ends = frozenset(ends)
+        self._added = frozenset(added)
         self._tokens = {text: token for text, token in added.items() if token < width and tokenizer.is_special_token(token)}
         spellings = sorted(self._tokens, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, spellings)) or r"(?!)")
@@ -41,6 +42,15 @@ class Vocabulary:
     def token(self, text: str) -> int | None:
         """Returns the token that is spelled like this and stands for no other text; None where there is none."""
         return self._tokens.get(text)
+
+    def knows(self, text: str) -> bool:
+        """Tells whether a token was added that is spelled like this, whatever it stands for."""
+        return text in self._added
+
+    def marked(self, text: str) -> tuple[str, str] | None:
+        """Returns what stands before the first marker in a text that is a token, and that marker; None where there is none."""
+        found = self._pattern.search(text)
+        return None if found is None else (text[: found.start()], found[0])
 
     def tokens(self, text: str) -> list[int]:
         """Returns the tokens of a text, of its markers those that are spelled like them."""

@@ -77,7 +77,21 @@ TOOLS = [
 ]
 
 
+MARK = "\uff5cDSML\uff5c"  # of DeepSeek V3.2
+OPENINGS = {ToolShape.HARMONY: "<|channel|>commentary to=functions."}
+
+
+def opening_of(shape, kind):
+    return f"<{MARK}function_calls>" if kind.startswith("dsml") else OPENINGS.get(shape, MARKERS[shape][0])
+
+
+def closes_of(shape, kind):
+    return (f"</{MARK}parameter>",) if kind.startswith("dsml") else CLOSES.get(shape, ())
+
+
 def kinds_of(shape):
+    if shape is ToolShape.DEEPSEEK:
+        return ("tokens", "text", "dsml", "dsml text")
     return ("tokens", "text") if shape is not ToolShape.HARMONY else ("tokens",)  # its markers are control tokens, always
 
 
@@ -95,7 +109,8 @@ def made():
 
     def of(shape, kind, shapes=None):
         if (shape, kind) not in known:
-            vocabulary = tiny_vocabulary(*(MARKERS[shape] if kind == "tokens" else ()))
+            markers = {"tokens": MARKERS[shape], "text": (), "dsml": (MARK,), "dsml text": (MARK,)}[kind]
+            vocabulary = tiny_vocabulary(*markers, special=kind != "dsml text")
             known[shape, kind] = vocabulary, AnswerConstraints(vocabulary, shapes or shapes_of(shape))
         return known[shape, kind]
 
@@ -136,7 +151,7 @@ def test_required_calls_are_valid(made, shape, kind):
         rules = ToolRules(tools=TOOLS, required=True, parallel=seed % 2 == 0)
         constraint = constraints.of(OutputSpec(tools=rules), Opening.NONE)
         try:
-            tokens = walked_tokens(constraint, vocabulary, seed=seed, closes=CLOSES.get(shape, ()), most=1_500)
+            tokens = walked_tokens(constraint, vocabulary, seed=seed, closes=closes_of(shape, kind), most=1_500)
         except EndlessError:
             continue
         calls, content, _, warnings = read(tokens, vocabulary, shapes_of(shape), rules)
@@ -152,7 +167,7 @@ def test_required_calls_are_valid(made, shape, kind):
 def test_a_named_tool_is_the_only_one(made, shape, kind):
     vocabulary, constraints = made(shape, kind)
     rules = ToolRules(tools=TOOLS[1:2], required=True, parallel=False)
-    tokens = walked_tokens(constraints.of(OutputSpec(tools=rules), Opening.NONE), vocabulary, closes=CLOSES.get(shape, ()))
+    tokens = walked_tokens(constraints.of(OutputSpec(tools=rules), Opening.NONE), vocabulary, closes=closes_of(shape, kind))
     calls, *_ = read(tokens, vocabulary, shapes_of(shape), rules)
     assert [(name, json.loads(arguments)) for name, arguments in calls] == [(TOOLS[1].name, {})]
 
@@ -166,13 +181,12 @@ def test_strict_tools_are_enforced_behind_the_marker_only(made, shape, kind):
         assert (shape, kind) in {(ToolShape.JSON, "text"), (ToolShape.PYTHONIC, "text")}
         return
     said = "" if shape is ToolShape.HARMONY else "Hi {é} [1]. "
-    opening = {ToolShape.HARMONY: "<|channel|>commentary to=functions."}.get(shape, MARKERS[shape][0])
-    begun = vocabulary.tokens(said + opening)
+    begun = vocabulary.tokens(said + opening_of(shape, kind))
     for token in begun:
         assert token in allowed_tokens(constraint, vocabulary)
         constraint.accept(token)
     assert not set(allowed_tokens(constraint, vocabulary)) & vocabulary.ends
-    tokens = [*begun, *walked_tokens(constraint, vocabulary, seed=4, closes=CLOSES.get(shape, ()))]
+    tokens = [*begun, *walked_tokens(constraint, vocabulary, seed=4, closes=closes_of(shape, kind))]
     calls, content, *_ = read(tokens, vocabulary, shapes_of(shape), rules)
     assert calls
     assert content.strip() == said.strip()

@@ -51,6 +51,12 @@ class AnswerCalls:
         if self.vocabulary.token(opening) is not None:
             free = self.vocabulary.free("FREE", self.markers)
             return composed(f"{free} ({written} {rest.expression})?", rest, FREE=f"{_ANY} & {without(opening)}")
+        if marked := self.vocabulary.marked(opening):  # a token in the middle of it
+            before, marker = marked
+            free = self.vocabulary.free("FREE", {*self.markers, marker})
+            begun = f"BEFORE_CALL {self.vocabulary.written(opening.removeprefix(before))}"
+            plain, until = f"{_ANY} & {without(opening)}", f"{_ANY} {quoted(before)}"
+            return composed(f"{free} ({begun} {rest.expression})?", rest, FREE=plain, BEFORE_CALL=until)
         plain = f"{_ANY} & {without(opening)}"
         return composed(
             f"FREE | before_call {rest.expression}",

@@ -80,7 +80,8 @@ class ListedForm(CallForm):
     def _value(self, schema: object, tool: Offered, vocabulary: Vocabulary, name: str) -> Rule:
         if not self.string_mark:
             return json_rule(tool.schema.standing_alone(schema))
-        return RawValue(vocabulary, self.string_mark, opens=self.string_mark).rule(schema, tool.schema, STRING, name)
+        value = RawValue(vocabulary, self.string_mark, opens=vocabulary.written(self.string_mark))
+        return value.rule(schema, tool.schema, STRING, name)
 
     def _any_arguments(self) -> Rule:
         value = json_rule(ReadSchema({"$ref": ANYTHING}).standing_alone())

@@ -5,6 +5,7 @@ from mlxd.worker.text.constraints.calls import json_forms, tagged_forms
 from mlxd.worker.text.constraints.calls.call_form import CallForm
 from mlxd.worker.text.constraints.calls.listed_forms import gemma, pythonic
 from mlxd.worker.text.constraints.vocabulary import Vocabulary
+from mlxd.worker.text.parsers import dsml
 
 
 def call_form(shape: ToolShape, vocabulary: Vocabulary) -> CallForm | None:
@@ -16,6 +17,8 @@ def call_form(shape: ToolShape, vocabulary: Vocabulary) -> CallForm | None:
             return gemma(vocabulary)
         case ToolShape.MISTRAL:
             return json_forms.MISTRAL if vocabulary.token("[ARGS]") is not None else json_forms.MISTRAL_ARRAY
+        case ToolShape.DEEPSEEK:
+            return tagged_forms.DSML if vocabulary.knows(dsml.MARK) else json_forms.DEEPSEEK
         case ToolShape.JSON:
             return json_forms.MARKED_ARRAY if vocabulary.token("<|tool_call|>") is not None else json_forms.BARE
         case _:
@@ -27,7 +30,6 @@ _FORMS: dict[ToolShape, CallForm] = {
     ToolShape.LONGCAT: json_forms.LONGCAT,
     ToolShape.KIMI: json_forms.KIMI,
     ToolShape.COHERE: json_forms.COHERE,
-    ToolShape.DEEPSEEK: json_forms.DEEPSEEK,
     ToolShape.HARMONY: json_forms.HARMONY,
     ToolShape.QWEN_XML: tagged_forms.QWEN_XML,
     ToolShape.GLM: tagged_forms.GLM,

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from typing_extensions import override
@@ -12,7 +12,11 @@ from mlxd.worker.text.constraints.calls.offered import Offered
 from mlxd.worker.text.constraints.calls.values import InexpressibleError, RawValue
 from mlxd.worker.text.constraints.grammar import Rule, composed
 from mlxd.worker.text.constraints.json_schema import ANYTHING, ReadSchema
-from mlxd.worker.text.constraints.vocabulary import Vocabulary
+from mlxd.worker.text.constraints.vocabulary import Vocabulary, quoted
+from mlxd.worker.text.parsers.dsml import DsmlParser
+from mlxd.worker.text.parsers.glm import GlmParser
+from mlxd.worker.text.parsers.minimax import MinimaxParser
+from mlxd.worker.text.parsers.qwen_xml import QwenXmlParser
 from mlxd.worker.text.parsers.schema_kinds import ANY, CONTAINERS, STRING, Kinds, kinds_taken
 
 _NAME, _KEY = "{name}", "{key}"
@@ -33,7 +37,8 @@ class _Parameter:
 @dataclass(frozen=True)
 class TaggedForm(CallForm):
     """A form in which a call is its name, its parameters in the schema's order, and its end. ``frame`` is the white space that stands
-    before what closes a value, too. ``unknown`` and ``untyped`` are what its parser takes a value for, as ``TaggedParser`` has them.
+    before what closes a value, too. ``json_key_opens`` is there where the form says whether a value is a string. ``unknown`` and
+    ``untyped`` are what its parser takes a value for, as ``TaggedParser`` has them.
     """
 
     opening: str
@@ -46,6 +51,7 @@ class TaggedForm(CallForm):
     frame: str = ""
     last: str = ""
     forbidden: tuple[str, ...] = ()
+    json_key_opens: str = ""  # up to a value that is no string
     unknown: Kinds = STRING
     untyped: Kinds = STRING | CONTAINERS
 
@@ -82,25 +88,37 @@ class TaggedForm(CallForm):
         if re.search(r"[<>\"'\n=]|^\s|\s$|^$", parameter.key):
             raise InexpressibleError(f"the name {parameter.key[:40]!r} cannot be written")
         taken_for = self._taken_for(tool, parameter.key)
-        value = self._value(vocabulary).rule(parameter.schema, tool.schema, taken_for, parameter.name)
-        opens = vocabulary.written(self.key_opens.replace(_KEY, parameter.key))
-        return composed(f"{opens} ({value.expression}) {vocabulary.written(self.key_ends)}", value)
+        key = quoted(parameter.key)
+        value = self._value(vocabulary, key).rule(parameter.schema, tool.schema, taken_for, parameter.name)
+        return composed(f"{self._opens(vocabulary, key)} ({value.expression}) {vocabulary.written(self.key_ends)}", value)
 
     def _any_parameters(self, vocabulary: Vocabulary, name: str, tool: Offered | None = None, schema: Any = None) -> Rule:
         """Returns the rule of parameters that have any names."""
         if tool is None or schema in (None, True, {"$ref": ANYTHING}):
-            value = self._value(vocabulary).rule({"type": "string"}, ReadSchema({}), ANY, name)
+            value = self._value(vocabulary, _ANY_KEY).rule({"type": "string"}, ReadSchema({}), ANY, name)
         else:
-            value = self._value(vocabulary).rule(schema, tool.schema, self._taken_for(tool, "\0"), name)
-        before, _, behind = self.key_opens.partition(_KEY)
-        key = f"{vocabulary.written(before)} {_ANY_KEY} {vocabulary.written(behind)}"
-        return composed(f"({key} ({value.expression}) {vocabulary.written(self.key_ends)}){{0,{_MOST_KEYS}}}", value)
+            value = self._value(vocabulary, _ANY_KEY).rule(schema, tool.schema, self._taken_for(tool, "\0"), name)
+        return composed(
+            f"({self._opens(vocabulary, _ANY_KEY)} ({value.expression}) {vocabulary.written(self.key_ends)}){{0,{_MOST_KEYS}}}", value
+        )
 
     def _taken_for(self, tool: Offered, key: str) -> Kinds:
         return kinds_taken(tool.tool, key, unknown=self.unknown, untyped=self.untyped)
 
-    def _value(self, vocabulary: Vocabulary) -> RawValue:
-        return RawValue(vocabulary, self.value_closes, self.frame, forbidden=self.forbidden)
+    def _opens(self, vocabulary: Vocabulary, key: str) -> str:
+        """Returns the expression of what stands before a value of any kind; ``key`` is an expression, too."""
+        return "" if self.json_key_opens else _head(self.key_opens, key, vocabulary)
+
+    def _value(self, vocabulary: Vocabulary, key: str) -> RawValue:
+        value = RawValue(vocabulary, self.value_closes, self.frame, forbidden=self.forbidden)
+        if not self.json_key_opens:
+            return value
+        return replace(value, opens=_head(self.key_opens, key, vocabulary), json_opens=_head(self.json_key_opens, key, vocabulary))
+
+
+def _head(opens: str, key: str, vocabulary: Vocabulary) -> str:
+    before, _, behind = opens.partition(_KEY)
+    return f"{vocabulary.written(before)} {key} {vocabulary.written(behind)}"
 
 
 def object_of(read: ReadSchema) -> Mapping[str, Any]:
@@ -118,36 +136,48 @@ def object_of(read: ReadSchema) -> Mapping[str, Any]:
 
 
 QWEN_XML = TaggedForm(
-    opening="<tool_call>",
-    call_opens="\n<function={name}>\n",
-    call_closes="</function>\n</tool_call>",
-    key_opens="<parameter={key}>\n",
-    value_closes="</parameter>",
-    between="\n<tool_call>",
+    opening=QwenXmlParser.openings[0],
+    call_opens=f"\n{QwenXmlParser.function_opens}{_NAME}>\n",
+    call_closes=f"{QwenXmlParser.function_closes}\n{QwenXmlParser.section_closes}",
+    key_opens=f"{QwenXmlParser.parameter_opens}{_KEY}>\n",
+    value_closes=QwenXmlParser.value_closes,
+    between=f"\n{QwenXmlParser.openings[0]}",
     key_ends="\n",
     frame="\n",
-    forbidden=("<function=", "</function>", "</tool_call>"),
+    forbidden=(QwenXmlParser.function_opens, QwenXmlParser.function_closes, QwenXmlParser.section_closes),
 )
 GLM = TaggedForm(
-    opening="<tool_call>",
-    call_opens="{name}\n",
-    call_closes="</tool_call>",
-    key_opens="<arg_key>{key}</arg_key>\n<arg_value>",
-    value_closes="</arg_value>",
-    between="\n<tool_call>",
+    opening=GlmParser.function_opens,
+    call_opens=f"{_NAME}\n",
+    call_closes=GlmParser.function_closes,
+    key_opens=f"{GlmParser.parameter_opens}{_KEY}</arg_key>\n{GlmParser.parameter_tail_ends}",
+    value_closes=GlmParser.value_closes,
+    between=f"\n{GlmParser.function_opens}",
     key_ends="\n",
-    forbidden=("<tool_call>", "</tool_call>"),
-    unknown=ANY,
-    untyped=ANY,
+    forbidden=(GlmParser.function_opens, GlmParser.function_closes),
+    unknown=GlmParser.unknown,
+    untyped=GlmParser.untyped,
 )
 MINIMAX = TaggedForm(
-    opening="<minimax:tool_call>",
-    call_opens='\n<invoke name="{name}">\n',
-    call_closes="</invoke>",
-    key_opens='<parameter name="{key}">',
-    value_closes="</parameter>",
+    opening=MinimaxParser.openings[0],
+    call_opens=f'\n{MinimaxParser.function_opens}"{_NAME}">\n',
+    call_closes=MinimaxParser.function_closes,
+    key_opens=f'{MinimaxParser.parameter_opens}"{_KEY}">',
+    value_closes=MinimaxParser.value_closes,
     between="",
     key_ends="\n",
-    last="\n</minimax:tool_call>",
-    forbidden=("<invoke name=", "</invoke>", "</minimax:tool_call>"),
+    last=f"\n{MinimaxParser.section_closes}",
+    forbidden=(MinimaxParser.function_opens, MinimaxParser.function_closes, MinimaxParser.section_closes),
+)
+DSML = TaggedForm(
+    opening=DsmlParser.openings[0],
+    call_opens=f'\n{DsmlParser.function_opens}"{_NAME}">\n',
+    call_closes=DsmlParser.function_closes,
+    key_opens=f'{DsmlParser.parameter_opens}"{_KEY}" string="true">',
+    json_key_opens=f'{DsmlParser.parameter_opens}"{_KEY}" string="false">',
+    value_closes=DsmlParser.value_closes,
+    between="",
+    key_ends="\n",
+    last=f"\n{DsmlParser.closings[0]}",
+    forbidden=(DsmlParser.function_opens, DsmlParser.function_closes, DsmlParser.closings[0]),
 )

@@ -28,13 +28,15 @@ class InexpressibleError(Exception):
 @dataclass(frozen=True)
 class RawValue:
     """A writer of rules of values. A value stands before ``closes``, where ``frame`` is white space that is not its own; the texts of
-    ``forbidden`` would confuse the parser inside a string. Where strings alone are between two marks, ``opens`` is the first of them.
+    ``forbidden`` would confuse the parser inside a string. Where the form tells strings from other values, ``opens`` is the expression of
+    what stands before them, and ``json_opens`` of what stands before the others, which have nothing around them where it is empty.
     """
 
     vocabulary: Vocabulary
     closes: str
     frame: str = ""
     opens: str = ""
+    json_opens: str = ""
     forbidden: tuple[str, ...] = ()
 
     def rule(self, schema: Any, read: ReadSchema, kinds: Kinds, name: str) -> Rule:
@@ -60,20 +62,20 @@ class RawValue:
             return None
         parts = [_ANY if kinds <= STRING else _PLAIN, *_lengths(schema), *_searched(schema)]
         is_bounded = len(parts) > 1
-        is_token = self.vocabulary.token(self.closes) is not None
-        parts += map(without, (*self.forbidden, self.closes) if is_token or is_bounded else self.forbidden)
-        opens = self.vocabulary.written(self.opens)
+        marked = self.vocabulary.marked(self.closes)
+        parts += map(without, (*self.forbidden, self.closes) if marked or is_bounded else self.forbidden)
         body, end = f"({' & '.join(parts)})", f"{quoted(self.frame)} " if self.frame and is_bounded else ""
-        if is_token:
-            return Rule(f"{opens} {name.upper()} {self.vocabulary.written(self.closes)}", {name.upper(): f"{body} {end}"})
-        return Rule(f"{opens} {name}", {name.upper(): f"{body} {end}{quoted(self.closes)}", f"{name}[lazy]": name.upper()})
+        if marked:
+            before, rest = marked[0], self.vocabulary.written(self.closes.removeprefix(marked[0]))
+            return Rule(f"{self.opens} {name.upper()} {rest}", {name.upper(): f"{body} {end}{quoted(before) if before else ''}"})
+        return Rule(f"{self.opens} {name}", {name.upper(): f"{body} {end}{quoted(self.closes)}", f"{name}[lazy]": name.upper()})
 
     def _listed(self, values: list[Any], kinds: Kinds) -> Rule | None:
         texts = [value for value in values if isinstance(value, str) and self._is_read(value, kinds)]
         if not texts:
             return None
         listed = " | ".join(quoted(text + self.frame) for text in texts)
-        return Rule(f"{self.vocabulary.written(self.opens)} ({listed}) {self.vocabulary.written(self.closes)}")
+        return Rule(f"{self.opens} ({listed}) {self.vocabulary.written(self.closes)}")
 
     def _is_read(self, text: str, kinds: Kinds) -> bool:
         """Tells whether the parser reads a text as this string."""
@@ -95,8 +97,8 @@ class RawValue:
 
     def _json(self, schema: Mapping[str, Any], read: ReadSchema) -> Rule:
         rule = json_rule(read.standing_alone(schema))
-        closes = "" if self.opens else self.vocabulary.written(self.frame + self.closes)
-        return composed(f"{rule.expression} {closes}", rule)
+        closes = "" if self.opens and not self.json_opens else self.vocabulary.written(self.frame + self.closes)
+        return composed(f"{self.json_opens} {rule.expression} {closes}", rule)
 
 
 def _options(schema: Any, read: ReadSchema, depth: int) -> Iterator[dict[str, Any]]:
