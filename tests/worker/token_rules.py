@@ -1,10 +1,12 @@
 """Constraints for tests: simple rules on bytes, which know what they were told, and by which thread."""
 
+import contextlib
 import threading
 
 from typing_extensions import override
 
 from mlxd.worker.engine.constraint import TokenConstraint
+from tests.support.patience import PATIENCE
 from tests.support.tiny_model import EOS, VOCAB
 
 
@@ -24,17 +26,31 @@ class Digits(TokenConstraint):
         self.free = free  # tokens at the beginning that may be anything
         self.accepted = []
         self.threads = set()
+        self.user = threading.Lock()  # nobody waits for it
 
     @override
     def allowed(self):
-        self.threads.add(threading.current_thread().name)
+        with self._used_by_one():
+            return self._allowed()
+
+    def _allowed(self):
         if len(self.accepted) < self.free:
             return None
         return mask(self._next())
 
+    @contextlib.contextmanager
+    def _used_by_one(self):
+        self.threads.add(threading.current_thread().name)
+        assert self.user.acquire(blocking=False), "two threads use it at once"
+        yield
+        self.user.release()
+
     @override
     def accept(self, token):
-        self.threads.add(threading.current_thread().name)
+        with self._used_by_one():
+            self._accept(token)
+
+    def _accept(self, token):
         if len(self.accepted) >= self.free and token not in self._next():
             raise AssertionError(f"{token} was sampled by an old mask")
         self.accepted.append(token)
@@ -64,3 +80,29 @@ class Breaks(Digits):
         if self.do == "accept" and len(self.accepted) == self.at - 1:
             raise ValueError("no token fits the grammar")
         super().accept(token)
+
+
+class Held(Digits):
+    """Takes, from its ``at``-th token on, until ``release`` is set to say what may come."""
+
+    def __init__(self, at, **rules):
+        super().__init__(**rules)
+        self.at = at
+        self.release = threading.Event()
+
+    @override
+    def _allowed(self):
+        if len(self.accepted) >= self.at:
+            assert self.release.wait(PATIENCE)
+        return super()._allowed()
+
+
+class BreaksLate(Held):
+    """Raises instead."""
+
+    @override
+    def _allowed(self):
+        allowed = super()._allowed()
+        if len(self.accepted) >= self.at:
+            raise ValueError("no token fits the grammar")
+        return allowed

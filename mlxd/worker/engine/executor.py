@@ -1,6 +1,6 @@
 """What the paged runner asks of the device."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -13,8 +13,8 @@ from mlxd.worker.kv.manager import CachedBlock
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a step computed: the tokens sampled for each sequence whose chunk asked for one, and sequences that failed alone. ``scored`` are
-    the targets of its chunks, sequence by sequence, in order.
+    """What a step computed: the tokens sampled for each sequence whose chunk asked for one, or which were late then, and sequences that
+    failed alone. ``scored`` are the targets of its chunks, sequence by sequence, in order.
 
     There may be several of a sequence only where no step is launched before they are read.
     """
@@ -35,6 +35,11 @@ class Executor(Protocol):
 
     def close(self, sequence: str) -> None:
         """Lets go of a sequence that will be in no more plans."""
+
+    def settle(self) -> Collection[str]:
+        """Samples what is due of the steps before; returns the sequences of which a token is late, for its constraint has not said yet what
+        may come. The next plan must be without them; some later result has the token.
+        """
 
     def run(self, plan: StepPlan) -> StepResult | None:
         """Launches ``plan`` (nothing, if it has no chunks). Waits for it, or, one step ahead, for the step launched before; returns None

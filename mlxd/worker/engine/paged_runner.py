@@ -83,7 +83,7 @@ class PagedRunner(Runner):
 
     def _compute(self, report: StepReport) -> None:
         began = monotonic()
-        schedule = self._scheduler.schedule()
+        schedule = self._scheduler.schedule(self._executor.settle())
         pending = self._launched_seconds if self._executor.is_pending else 0.0  # the step before is waited for, too
         self._planned_seconds, self._launched_seconds = schedule.seconds + pending, schedule.seconds
         result = self._executor.run(schedule.plan)

@@ -91,12 +91,14 @@ class Scheduler:
 
     # ---- before the step ----
 
-    def schedule(self) -> Schedule:
-        """Advances ``computed`` and ``in_flight`` of what is planned: the next call may come before the step's result."""
+    def schedule(self, late: Collection[str] = ()) -> Schedule:
+        """Advances ``computed`` and ``in_flight`` of what is planned: the next call may come before the step's result. ``late`` are those
+        whose last token is not sampled yet.
+        """
         decision = Schedule()
         self._share_places(decision)
         self._compact(decision)
-        decoding = sorted((one for one in self.running.values() if one.decodes), key=self.waiting.rank)
+        decoding = sorted((one for one in self.running.values() if one.decodes and one.id not in late), key=self.waiting.rank)
         planned = [sequence for sequence in decoding if self._plan(sequence, 1, decision)]
         for sequence in planned:
             sequence.heard = self._added if sequence.heard is None else sequence.heard
@@ -321,7 +323,8 @@ class Scheduler:
             self._take_result(result, report)
             plan = result.plan
             report.seconds, report.tokens, report.rows = seconds, plan.rows, len({chunk.sequence for chunk in plan.chunks})
-            self._budget.observe(seconds, plan.shape)
+            if plan.chunks:
+                self._budget.observe(seconds, plan.shape)
         for sequence in schedule.out_of_room:
             if sequence.id in self._known:
                 self._end(sequence, FinishReason.LENGTH, report)
@@ -340,21 +343,20 @@ class Scheduler:
             self.waiting.add(sequence)
 
     def _take_result(self, result: StepResult, report: StepReport) -> None:
+        for name in result.failed.keys() & self._known.keys():
+            report.fail([name], result.failed[name])
+            self.forget(name)
         for chunk in result.plan.chunks:
             sequence = self._known.get(chunk.sequence)
             if sequence is None:  # ended or aborted while the step ran
-                continue
-            if (error := result.failed.get(chunk.sequence)) is not None:
-                report.fail([sequence.id], error)
-                self.forget(sequence.id)
                 continue
             if sequence.id in self.running:
                 self._manager.commit(sequence.id, sequence.tokens, min(chunk.start + chunk.count, sequence.verified))
             self._take_scores(sequence, chunk, result, report)
             if not sequence.request.max_tokens and chunk.start + chunk.count == sequence.length - 1:
                 self._end_prompt(sequence, report)
-            if chunk.samples:
-                self._take_tokens(sequence, result.sampled[chunk.sequence], report)
+        for name in [name for name in result.sampled if name in self._known]:
+            self._take_tokens(self._known[name], result.sampled[name], report)
 
     def _take_scores(self, sequence: Sequence, chunk: Chunk, result: StepResult, report: StepReport) -> None:
         """Takes in what a chunk says of the prompt's tokens, and tells it once it is known of them all."""

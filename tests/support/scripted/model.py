@@ -68,6 +68,9 @@ class ScriptedExecutor(Executor):
     def close(self, sequence) -> None:
         self._said.pop(sequence, None)
 
+    def settle(self) -> frozenset[str]:
+        return frozenset()
+
     def run(self, plan):
         if not plan.chunks:
             return None

@@ -6,6 +6,9 @@ checked before it is "computed", so a scheduler or cache that gives a sequence a
 It computes what a plan says once it was encoded and decoded, as another process that gets it would.
 """
 
+import random
+from dataclasses import replace
+
 import msgspec
 
 from mlxd.types import MemoryFigures
@@ -29,13 +32,16 @@ class SimulatedExecutor:
     """Implements ``Executor``. ``has_state``: the model is recurrent, so what was computed last must be the token before.
 
     With ``arena_blocks``, what lies in arenas that a plan does not name is forgotten. ``burst`` tokens are sampled at once, the later
-    ones as if guessed rightly; only where nothing is launched ahead.
+    ones as if guessed rightly; only where nothing is launched ahead. With a seed ``late`` some tokens come some steps late, as if a
+    constraint had not said yet what may come.
     """
 
     end_tokens = frozenset({END})
     most_scored = 6
 
-    def __init__(self, block_size, *, arena_blocks=None, burst=1, ends_after=10**9, fail_at=frozenset(), has_state=False, ahead=True):
+    def __init__(
+        self, block_size, *, arena_blocks=None, burst=1, ends_after=10**9, fail_at=frozenset(), has_state=False, ahead=True, late=None
+    ):
         self.ahead = ahead
         self.block_size = block_size
         self.arena_blocks = arena_blocks
@@ -51,6 +57,8 @@ class SimulatedExecutor:
         self.tokens = {}  # of open sequences, all that were sampled included
         self.pictures = {}  # of open sequences: what is shown at which tokens
         self.faulty = set()  # sequences whose next token fails alone
+        self.late = {}  # sequence -> tokens that nobody has yet
+        self.chance = None if late is None else random.Random(late)  # noqa: S311
         self.launches = 0
         self.computed = 0
         self.pending = None
@@ -68,12 +76,18 @@ class SimulatedExecutor:
     def close(self, sequence):
         self.tokens.pop(sequence, None)
         self.states.pop(sequence, None)
+        self.late.pop(sequence, None)
 
     def not_finite(self, cached):
         return frozenset()
 
     def reset(self):
-        self.slots, self.states, self.snapshots, self.pending = {}, {}, {}, None
+        self.slots, self.states, self.snapshots, self.late, self.pending = {}, {}, {}, {}, None
+
+    def settle(self):
+        if self.ahead:
+            self.pending = self._withhold(self.pending)
+        return frozenset(self.late)
 
     def run(self, plan):
         sent, plan = plan, msgspec.msgpack.decode(msgspec.msgpack.encode(plan), type=StepPlan)
@@ -98,8 +112,22 @@ class SimulatedExecutor:
         for snapshot in plan.dropped:
             self.snapshots.pop(snapshot, None)
         if not self.ahead:
-            before, self.pending = self.pending, None
+            before, self.pending = self._withhold(self.pending), None
         return before
+
+    def _withhold(self, result):
+        """A result without the tokens that are late, and with some that were."""
+        if self.chance is None or (result is None and not self.late):
+            return result
+        result = result or StepResult(StepPlan(), {}, {})
+        late = {name: tokens for name, tokens in result.sampled.items() if self.chance.random() < 0.4}
+        told = {name: tokens for name, tokens in self.late.items() if self.chance.random() < 0.4}
+        if not told and len(late) == len(result.sampled):
+            late, told = {}, dict(self.late)  # something goes on
+        sampled = {**{name: tokens for name, tokens in result.sampled.items() if name not in late}, **told}
+        self.late = {name: tokens for name, tokens in {**self.late, **late}.items() if name not in told}
+        failed = {name: ValueError("its constraint failed") for name in self.faulty & sampled.keys()}
+        return replace(result, sampled=sampled, failed=failed)
 
     def trim(self, plan):
         assert not plan.chunks
@@ -136,6 +164,7 @@ class SimulatedExecutor:
     def _compute(self, chunk):
         tokens = self.tokens[chunk.sequence]
         stop = chunk.start + chunk.count
+        assert chunk.sequence not in self.late, "its last token is not sampled yet"
         assert stop <= len(tokens), "a token is computed before it is sampled"
         assert chunk.tokens is None or list(chunk.tokens) == tokens[chunk.start : stop]
         slots = [block * self.block_size + at for run in chunk.runs for block in run for at in range(self.block_size)]

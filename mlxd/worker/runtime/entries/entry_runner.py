@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from mlxd.types import CacheFigures, CacheOutcome, MemoryFigures, ResolvedLimits
 from mlxd.worker.encoded_prompt import EncodedPrompt
-from mlxd.worker.engine.mask_thread import MaskThread
+from mlxd.worker.engine.mask_pool import MaskPool
 from mlxd.worker.engine.runner import Runner, StepReport
 from mlxd.worker.engine.step_budget import StepBudget
 from mlxd.worker.engine.waiting_line import Ranked, WaitingLine
@@ -34,7 +34,7 @@ class EntryRunner(Runner, Generic[T]):
         self._budget = StepBudget(largest=largest_chunk)
         self._waiting: WaitingLine[T] = WaitingLine(limits.priority_ageing)
         self._joining: T | None = None  # neither waiting nor running for sure
-        self._masks = MaskThread()
+        self._masks = MaskPool()
 
     @property
     @abstractmethod

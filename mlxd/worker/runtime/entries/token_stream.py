@@ -4,7 +4,7 @@ from collections.abc import Collection
 from functools import cached_property
 from typing import Any
 
-from mlxd.worker.engine.mask_thread import MaskThread
+from mlxd.worker.engine.mask_pool import MaskPool
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.sampled import SampledToken
 from mlxd.worker.runtime.loading import LoadedModel
@@ -16,7 +16,7 @@ from mlxd.worker.runtime.sampling.masks import Constrained
 class TokenStream:
     """The tokens of one request, as mlx-lm samples them one after the other. A request that waits costs nothing yet."""
 
-    def __init__(self, request: EngineRequest, loaded: LoadedModel, masks: MaskThread) -> None:
+    def __init__(self, request: EngineRequest, loaded: LoadedModel, masks: MaskPool) -> None:
         self.ends: Collection[int] = request.ends(loaded.end_tokens)
         self._request = request
         self._loaded = loaded

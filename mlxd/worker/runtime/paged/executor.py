@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from time import monotonic
 
 import mlx.core as mx
 from typing_extensions import override
@@ -16,9 +17,11 @@ from mlxd.worker.engine.sampled import SampledToken
 from mlxd.worker.kv.manager import CachedBlock
 from mlxd.worker.runtime.loading import LoadedModel
 from mlxd.worker.runtime.paged.model import Logits, PagedModel, TargetLogits
-from mlxd.worker.runtime.sampling.draws import Draws
+from mlxd.worker.runtime.paged.step_pace import StepPace
+from mlxd.worker.runtime.sampling.draws import Draws, no_draws
 from mlxd.worker.runtime.sampling.row_sampler import RowSampler
 from mlxd.worker.runtime.sampling.scores import ScoredRow, Scores, checked_scores, score
+from mlxd.worker.runtime.sampling.undrawn_rows import UndrawnRows
 
 _CLEAR_EVERY = 64  # steps between giving MLX's cached buffers back
 _LONG_PREFILL = 2048  # prompt tokens after which decoding has no use for the buffers that computed them
@@ -36,6 +39,8 @@ class _Launched:
     plan: StepPlan
     draws: Draws
     targets: tuple[Scores, ...]
+    launched: float = 0.0  # monotonic
+    waited: float = 0.0  # seconds, for masks
 
     def read_targets(self) -> dict[str, tuple[SampledToken, ...]]:
         """Returns them by sequence; waits for the device."""
@@ -53,7 +58,7 @@ class PagedExecutor(Executor):
     where launching a step blocks until it is nearly done, that would only delay every token by a step.
 
     A sequence with a constraint is sampled when the mask behind its last token is there, which is worked out while the device computes:
-    ahead, that is when the next step is about to be launched.
+    ahead, that is when the next step is about to be launched. One whose mask is late is left out of the next step, and others go on.
     """
 
     def __init__(self, loaded: LoadedModel, model: PagedModel, *, ahead: bool) -> None:
@@ -62,6 +67,8 @@ class PagedExecutor(Executor):
         self._model = model
         self._sampler = RowSampler(loaded.vocab_size, loaded.end_tokens)
         self._launched: _Launched | None = None
+        self._undrawn = UndrawnRows(self._sampler.mask)
+        self._pace = StepPace()
         self._steps = 0
         self._prefilled = 0  # prompt tokens since buffers were given back
 
@@ -90,8 +97,14 @@ class PagedExecutor(Executor):
         return self._launched is not None
 
     @override
+    def settle(self) -> frozenset[str]:
+        if self._ahead:
+            self._launched = self._complete(self._launched)
+        return self._undrawn.sequences
+
+    @override
     def run(self, plan: StepPlan) -> StepResult | None:
-        before, self._launched = self._complete(self._launched), None
+        before, self._launched = self._launched, None
         if plan.chunks:
             self._launched = self._launch(plan, before)
         for sequence in plan.released:
@@ -114,6 +127,7 @@ class PagedExecutor(Executor):
     @override
     def reset(self) -> None:
         self._launched = None
+        self._undrawn.clear()
         self._model.clear()
         mx.clear_cache()
 
@@ -130,6 +144,7 @@ class PagedExecutor(Executor):
 
     def _collect(self, step: _Launched) -> StepResult:
         sampled, scored = step.draws.read(), step.read_targets()
+        self._pace.read(step.plan, step.launched, step.waited)
         failed = step.draws.failures() | _not_finite(scored)
         self._sampler.accept({name: tokens for name, tokens in sampled.items() if name not in failed})
         result = StepResult(step.plan, sampled, failed, scored)
@@ -145,21 +160,31 @@ class PagedExecutor(Executor):
             self._prefilled = 0
 
     def _launch(self, plan: StepPlan, before: _Launched | None) -> _Launched:
+        launched = monotonic()
         self._model.keep(plan.arenas)
         logits: Logits = self._model.forward(plan, _inputs(plan, before))
         draws = self._sampler.sample(logits.rows, logits.sequences)
         targets = tuple(self._score(one) for one in logits.targets)
         scores = [tensor for one in targets for tensor in one.tensors()]
         mx.async_eval(*draws.tensors(), *scores, *self._model.tensors())  # type: ignore[no-untyped-call]  # mlx ships no types
-        return _Launched(plan, draws, targets)
+        if draws.undrawn is not None:
+            self._undrawn.add(draws.undrawn)
+        return _Launched(plan, replace(draws, undrawn=None), targets, launched)
 
     def _complete(self, step: _Launched | None) -> _Launched | None:
-        """Samples what waited for masks."""
-        if step is None or step.draws.undrawn is None:
+        """Samples what waited for masks, also of steps before, as far as they are there."""
+        if not self._undrawn.sequences:
+            self._undrawn.clear()
             return step
-        draws = self._sampler.complete(step.draws)
-        mx.async_eval(*draws.tensors())  # type: ignore[no-untyped-call]  # as above
-        return replace(step, draws=draws)
+        step = step or _Launched(StepPlan(), no_draws(), ())
+        began, usual, done = monotonic(), self._pace.usual(step.plan), self._pace.done(step.plan, step.launched)
+        rows = self._undrawn.take(others=len(step.draws.sequences), usual=usual, until=done)
+        step = replace(step, waited=monotonic() - began)
+        if rows:
+            drawn = self._sampler.draw(rows)
+            step = replace(step, draws=step.draws.joined(drawn) if step.draws.sequences else drawn)
+            mx.async_eval(*drawn.tensors())  # type: ignore[no-untyped-call]  # as above
+        return step
 
     def _score(self, logits: TargetLogits) -> Scores:
         targets = [target for chunk in logits.chunks for target in chunk.targets]

@@ -1,6 +1,6 @@
 """What sampling the sequences of one step gives, on the device until somebody reads it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -17,6 +17,13 @@ class Undrawn:
 
     sequences: tuple[str, ...]
     logits: mx.array
+
+    def of(self, names: Collection[str]) -> "Undrawn | None":
+        """Returns the rows of those of ``names`` that are here; None where none is."""
+        places = [at for at, name in enumerate(self.sequences) if name in names]
+        if len(places) == len(self.sequences):
+            return self
+        return Undrawn(tuple(self.sequences[at] for at in places), self.logits[mx.array(places)]) if places else None
 
 
 @dataclass(frozen=True)

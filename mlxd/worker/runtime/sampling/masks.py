@@ -7,7 +7,7 @@ import mlx.core as mx
 from typing_extensions import override
 
 from mlxd.worker.engine.constraint import TokenConstraint
-from mlxd.worker.engine.mask_thread import MaskThread
+from mlxd.worker.engine.mask_pool import MaskPool
 from mlxd.worker.runtime.sampling.logits_processors import LogitsProcessor
 
 _BITS = 32  # of a word
@@ -29,8 +29,8 @@ def masked(logits: mx.array, masks: Sequence[bytes | None]) -> mx.array:
 class Constrained(LogitsProcessor):
     """A constraint where each token is read before the next one is sampled, as mlx-lm's own generation calls it."""
 
-    def __init__(self, constraint: TokenConstraint, thread: MaskThread) -> None:
-        self._mask = thread.begin(constraint)
+    def __init__(self, constraint: TokenConstraint, pool: MaskPool) -> None:
+        self._mask = pool.begin(constraint)
 
     @override
     def apply(self, logits: mx.array) -> mx.array:

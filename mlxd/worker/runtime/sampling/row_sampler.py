@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import mlx.core as mx
 
 from mlxd.types import SamplingParams
-from mlxd.worker.engine.mask_thread import MaskThread, NextMask
+from mlxd.worker.engine.mask_pool import MaskPool, NextMask
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.sampled import SampledToken
 from mlxd.worker.runtime.sampling.draws import Draws, Undrawn, no_draws
@@ -33,13 +33,13 @@ class RowSampler:
     """Samples the sequences of a batch. ``vocab`` is how many ids the model has, ``end_tokens`` are those that end what it says. Nothing is
     evaluated here.
 
-    A sequence with a constraint is sampled apart, once the mask behind its last token is there: others do not wait for it.
+    A sequence with a constraint is sampled apart, once the mask behind its last token is there: others need not wait for it.
     """
 
     def __init__(self, vocab: int, end_tokens: Collection[int] = ()) -> None:
         self._vocab = vocab
         self._end_tokens = end_tokens
-        self._masks = MaskThread()
+        self._masks = MaskPool()
         self._rows: dict[str, _Row] = {}
         self._constrained: set[str] = set()
 
@@ -71,19 +71,17 @@ class RowSampler:
         names = tuple(sequences[at] for at in others)
         return replace(draws, undrawn=Undrawn(names, logits[mx.array(others)] if free else logits))
 
-    def complete(self, draws: Draws) -> Draws:
-        """Returns ``draws`` with those that were undrawn, but for the sequences that are closed meanwhile. Waits for their masks: the
-        tokens before must have been accepted.
-        """
-        if draws.undrawn is None:
-            return draws
-        places = [at for at, name in enumerate(draws.undrawn.sequences) if name in self._rows]
-        names, logits = draws.undrawn.sequences, draws.undrawn.logits
-        if len(places) < len(names):
-            names = tuple(names[at] for at in places)
-            logits = logits[mx.array(places)] if places else logits
-        drawn = replace(draws, undrawn=None)
-        return drawn.joined(self._draw(logits, names)) if names else drawn
+    def mask(self, sequence: str) -> NextMask | None:
+        """Returns the mask of a sequence's next token; None for one that is closed, or has no constraint."""
+        row = self._rows.get(sequence)
+        return None if row is None else row.mask
+
+    def draw(self, rows: Sequence[Undrawn]) -> Draws:
+        """Samples rows whose masks are ready: the tokens before must have been accepted."""
+        if not rows:
+            return no_draws()
+        logits = rows[0].logits if len(rows) == 1 else mx.concatenate([one.logits for one in rows])
+        return self._draw(logits, [name for one in rows for name in one.sequences])
 
     def accept(self, tokens: Mapping[str, tuple[SampledToken, ...]]) -> None:
         """Lets constraints know which tokens came, each once."""

@@ -25,6 +25,7 @@ class Traffic(RuleBasedStateMachine):
         ends_after=st.integers(4, 40),
         snapshots=st.none() | st.integers(1, 6),
         burst=st.sampled_from([None, 1, 2, 3]),
+        late=st.none() | st.integers(0, 99),
     )
     def start(self, *, burst, **options):
         """``burst`` None: one step ahead, one token a step."""
