@@ -66,5 +66,5 @@ async def test_a_link_is_judged_by_what_it_leads_to(reloader, path, target, prob
 
 
 async def test_waiting_for_a_valid_file_waits_for_no_pipe(pipe):
-    found = await within_seconds(asyncio.to_thread(_load, pipe), pipe)
+    found = await within_seconds(asyncio.to_thread(_load, pipe, lambda _: None), pipe)
     assert "a pipe or a device" in str(found)

@@ -23,6 +23,7 @@ SOMEBODY_KNOWS = {
     "request_cancelled": "an operator did it",
     "shutting_down": "an operator did it",
     "slow_client": "the client did it",
+    "rate_limit_exceeded": "the key's owner, who is told when to come again, and the operator, by mlxd keys and a panel",
     "model_failed": "MlxdModelFailed",
     "insufficient_memory": "MlxdMemoryNearLimit",
 }
