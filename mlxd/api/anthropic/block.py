@@ -1,11 +1,15 @@
 """What every block of a message has."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from mlxd.api.anthropic.leniency import BLOCK
 from mlxd.api.fields.tolerance import Rules
 from mlxd.api.fields.validation import Strict
 
+Definitions = Mapping[str, str]  # what a model is told of a tool where it comes into the conversation, by the tool's name
+
+NOTHING: Definitions = {}
 BETWEEN = "\n\n"  # texts that a client keeps apart
 
 
@@ -16,9 +20,8 @@ class Block(Strict):
 
     type: str
 
-    @property
-    def said(self) -> str:
-        """Returns the text that the model reads of it as content."""
+    def said(self, tools: Definitions) -> str:  # noqa: ARG002 - for those that name one
+        """Returns the text that the model reads of it as content; ``tools`` are those that a conversation has to tell of."""
         return ""
 
     @property

@@ -7,10 +7,11 @@ import msgspec
 from pydantic import BeforeValidator, Field, InstanceOf
 from typing_extensions import override
 
-from mlxd.api.anthropic.block import BETWEEN, Block
+from mlxd.api.anthropic.block import BETWEEN, NOTHING, Block, Definitions
 from mlxd.api.anthropic.ids import call_id
 from mlxd.api.anthropic.tool_changes import ToolChangeBlock
 from mlxd.api.fields.free_json import portable
+from mlxd.api.fields.opaque import opened
 from mlxd.api.fields.open_calls import OpenCalls
 from mlxd.api.fields.validation import Strict, problem, unknown_item
 from mlxd.errors import UnsupportedParameterError, excerpt
@@ -26,14 +27,13 @@ class TextBlock(Block):
     type: Literal["text"]
     text: str
 
-    @property
     @override
-    def said(self) -> str:
+    def said(self, tools: Definitions) -> str:
         return self.text
 
 
 class ThinkingBlock(Block):
-    """What a model thought. Its signature is nobody's business here: what a client sends back is taken for what it says."""
+    """What a model thought. What a client sends back is taken for what it says; where it says nothing, the signature may."""
 
     type: Literal["thinking"]
     thinking: str
@@ -42,7 +42,7 @@ class ThinkingBlock(Block):
     @property
     @override
     def thought(self) -> str:
-        return self.thinking
+        return self.thinking or opened(self.signature) or ""
 
 
 class SilentBlock(Block):
@@ -75,10 +75,9 @@ class SearchResultBlock(Block):
     title: str
     content: list[TextBlock]
 
-    @property
     @override
-    def said(self) -> str:
-        return _headed([self.title, self.source], texts(self.content))
+    def said(self, tools: Definitions) -> str:
+        return _headed([self.title, self.source], texts(self.content, tools))
 
 
 class TextSource(Strict):
@@ -88,8 +87,7 @@ class TextSource(Strict):
     media_type: str | None = None
     data: str
 
-    @property
-    def said(self) -> str:
+    def said(self, tools: Definitions) -> str:  # noqa: ARG002 - as blocks
         """Returns the text."""
         return self.data
 
@@ -100,10 +98,9 @@ class ContentSource(Strict):
     type: Literal["content"]
     content: "Texts"
 
-    @property
-    def said(self) -> str:
+    def said(self, tools: Definitions) -> str:
         """Returns the text."""
-        return texts(self.content)
+        return texts(self.content, tools)
 
 
 def _source(value: object) -> TextSource | ContentSource:
@@ -125,22 +122,20 @@ class DocumentBlock(Block):
     title: str | None = None
     context: str | None = None
 
-    @property
     @override
-    def said(self) -> str:
-        return _headed([self.title, self.context], self.source.said)
+    def said(self, tools: Definitions) -> str:
+        return _headed([self.title, self.context], self.source.said(tools))
 
 
 class ToolReferenceBlock(Block):
-    """The name of a tool that a search found among those that the request offers."""
+    """A tool that a search found among those that the request offers. The model reads its definition, unless it knows it."""
 
     type: Literal["tool_reference"]
     tool_name: str
 
-    @property
     @override
-    def said(self) -> str:
-        return self.tool_name
+    def said(self, tools: Definitions) -> str:
+        return tools.get(self.tool_name, self.tool_name)
 
 
 def _input(value: object) -> object:
@@ -167,12 +162,13 @@ class ResultBlock(Block):
     tool_use_id: Annotated[str, Field(min_length=1)]
     is_error: bool | None = None
 
-    def to_wire(self, calls: OpenCalls) -> ChatMessage:
+    def to_wire(self, calls: OpenCalls, tools: Definitions) -> ChatMessage:
         """Returns the message that answers one of the ``calls``."""
+        said = self.said(tools)
         call = calls.answered(call_id(self.tool_use_id), None)
         return ChatMessage(
             role="tool",
-            content=_marked(self.said) if self.is_error else self.said,
+            content=_marked(said) if self.is_error else said,
             name=call.name if call else None,
             tool_call_id=call_id(self.tool_use_id),
         )
@@ -184,10 +180,9 @@ class ToolResultBlock(ResultBlock):
     type: Literal["tool_result"]
     content: "Results"
 
-    @property
     @override
-    def said(self) -> str:
-        return texts(self.content)
+    def said(self, tools: Definitions) -> str:
+        return texts(self.content, tools)
 
 
 class ServedResultBlock(ResultBlock):
@@ -196,9 +191,8 @@ class ServedResultBlock(ResultBlock):
     type: str
     content: Annotated[Any, BeforeValidator(portable)] = None
 
-    @property
     @override
-    def said(self) -> str:
+    def said(self, tools: Definitions) -> str:
         blocks = self.content if isinstance(self.content, list) else []
         plain = [block.get("text") for block in blocks if isinstance(block, dict) and block.get("type") == "text"]
         if plain and len(plain) == len(blocks):
@@ -297,9 +291,18 @@ def changes_of(blocks: Iterable[Block]) -> Iterator[ToolChangeBlock]:
             yield from changes_of(block.tool_changes or ())
 
 
-def texts(blocks: Sequence[Block]) -> str:
+def references_of(blocks: Iterable[Block]) -> Iterator[str]:
+    """Yields the names of the tools that searches found, as their results among the blocks say."""
+    for block in blocks:
+        if isinstance(block, ToolReferenceBlock):
+            yield block.tool_name
+        elif isinstance(block, ToolResultBlock):
+            yield from references_of(block.content)
+
+
+def texts(blocks: Sequence[Block], tools: Definitions = NOTHING) -> str:
     """Returns what the blocks say to a model, one behind the other."""
-    return BETWEEN.join(block.said for block in blocks if block.said)
+    return BETWEEN.join(filter(None, (block.said(tools) for block in blocks)))
 
 
 def _headed(heads: Iterable[str | None], text: str) -> str:

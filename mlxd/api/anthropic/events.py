@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from mlxd.api.anthropic.ids import tool_use_id
 from mlxd.api.anthropic.inputs import call_input
+from mlxd.api.fields.opaque import sealed
 from mlxd.wire.parts import Part, Reasoning, Text, ToolCallArguments, ToolCallBegun
 
 _Kind = Literal["text", "thinking", "tool_use"]
@@ -16,28 +17,14 @@ Event = dict[str, Any]  # with its "type"
 _SIGNED = b"mlxd"
 
 
-class Signature:
-    """A signature of what was thought: the same of the same text. Clients send it back and expect it to be there; it proves nothing."""
-
-    def __init__(self) -> None:
-        self._digest = hashlib.blake2b(_SIGNED, digest_size=48)
-
-    def add(self, text: str) -> None:
-        """Takes in more of the text."""
-        self._digest.update(text.encode("utf-8", "surrogatepass"))
-
-    def __str__(self) -> str:
-        return base64.b64encode(_SIGNED + self._digest.digest()).decode()
-
-
 class BlockEvents:
-    """The events of one answer's blocks. Without ``shows_thinking`` a block says that something was thought, not what."""
+    """The events of one answer's blocks. Without ``shows_thinking`` a block says that something was thought, and its signature what."""
 
     def __init__(self, *, shows_thinking: bool) -> None:
         self._shows_thinking = shows_thinking
         self._next = 0  # the index of the next block
         self._open: _Kind | None = None
-        self._signature = Signature()
+        self._thought: list[str] = []  # of the block that is open
         self._calls: dict[int, int] = {}  # indexes of blocks, by those of calls
         self._has_content = False
 
@@ -50,7 +37,7 @@ class BlockEvents:
                     yield self._delta("text_delta", text=text)
                 case Reasoning(text=text):
                     yield from self._in("thinking", thinking="", signature="")
-                    self._signature.add(text)
+                    self._thought.append(text)
                     if self._shows_thinking:
                         yield self._delta("thinking_delta", thinking=text)
                 case ToolCallBegun():
@@ -83,14 +70,24 @@ class BlockEvents:
 
     def _close(self) -> Iterator[Event]:
         if self._open == "thinking":
-            yield self._delta("signature_delta", signature=str(self._signature))
-            self._signature = Signature()
+            yield self._delta("signature_delta", signature=self._signature())
+            self._thought = []
         if self._open is not None:
             yield _event("content_block_stop", index=self._index)
         self._open = None
 
     def _delta(self, kind: str, **fields: Any) -> Event:
         return _event("content_block_delta", index=self._index, delta={"type": kind, **fields})
+
+    def _signature(self) -> str:
+        """Returns what clients send back and expect to be there: the same of the same thoughts. It proves nothing; where it is all that a
+        client has of them, it holds them, so that the next prompt begins like this one.
+        """
+        thought = "".join(self._thought)
+        if not self._shows_thinking:
+            return sealed(thought)
+        digest = hashlib.blake2b(thought.encode("utf-8", "surrogatepass"), digest_size=48).digest()
+        return base64.b64encode(_SIGNED + digest).decode()
 
     @property
     def _index(self) -> int:

@@ -62,7 +62,6 @@ BLOCK: Rules = {
 
 TOOL: Rules = {
     **_WITHIN,
-    "defer_loading": hint(BOOLEAN, "Every tool is shown from the beginning."),
     "eager_input_streaming": hint(BOOLEAN, "Input streams as it comes."),
     "allowed_callers": hint(ARRAY, "Nothing but the model calls."),
 }

@@ -8,11 +8,11 @@ from pydantic import BeforeValidator, Field
 from typing_extensions import override
 
 from mlxd.api.anthropic.answers import PING, MessageShape, MessageStyle, failed
-from mlxd.api.anthropic.blocks import Texts, changes_of, texts
+from mlxd.api.anthropic.blocks import Texts, changes_of, references_of, texts
 from mlxd.api.anthropic.errors import ROOT, anthropic_error_body
 from mlxd.api.anthropic.leniency import MESSAGES as TOLERATED
 from mlxd.api.anthropic.thinking import OFF, AnswerFields
-from mlxd.api.anthropic.tool_changes import changed
+from mlxd.api.anthropic.tool_changes import changed, definitions
 from mlxd.api.anthropic.tools import ToolFields
 from mlxd.api.anthropic.turns import AssistantTurn, Turns, conversation, latest_effort
 from mlxd.api.dialect import Dialect
@@ -47,7 +47,7 @@ class PromptFields(ToolFields, AnswerFields, ConversationFields):
     def conversation(self) -> list[ChatMessage]:
         instructed = texts(self.system or ())
         head = [ChatMessage(role="system", content=instructed)] if instructed else []
-        return [*head, *conversation(self._turns)]
+        return [*head, *conversation(self._turns, definitions(self.offer()))]
 
     @property
     @override
@@ -78,7 +78,8 @@ class PromptFields(ToolFields, AnswerFields, ConversationFields):
 
     @override
     def offer(self) -> Offer:
-        return changed(super().offer(), (change for turn in self.messages for change in changes_of(turn.blocks)))
+        blocks = [block for turn in self.messages for block in turn.blocks]
+        return changed(super().offer(), changes_of(blocks), references_of(blocks))
 
     @override
     def effort(self) -> str | None:

@@ -1,15 +1,19 @@
 """Changes of what may be called, in the middle of a conversation: a tool is added, or taken away, from there on."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
+import msgspec
 from pydantic import BeforeValidator, InstanceOf
+from typing_extensions import override
 
-from mlxd.api.anthropic.block import Block
+from mlxd.api.anthropic.block import Block, Definitions
 from mlxd.api.anthropic.tools import CustomTool, ProvidedTool, read_tool
-from mlxd.api.fields.functions import Offer
+from mlxd.api.fields.functions import Offer, OfferedFunction
 from mlxd.api.fields.validation import Strict, problem
+
+_FUNCTIONS = "<functions>\n<function>{}</function>\n</functions>"
 
 
 class ChangedTool(Strict):
@@ -41,20 +45,50 @@ class ToolChangeBlock(Block):
         """Tells whether the tool is taken away."""
         return self.type == "tool_removal"
 
+    @property
+    def names(self) -> set[str]:
+        """Returns the tool's name, where it is the client's."""
+        named = self.tool.definition.name if self.tool.definition is not None else self.tool.name
+        return set() if named is None or self.tool.type.startswith("mcp_") else {named}
 
-def changed(offer: Offer, changes: Iterable[ToolChangeBlock]) -> Offer:
-    """Returns the offer after the changes. A tool that was taken away is still shown, so that what stands before the change is the same
-    prompt as before, but may not be called.
+    def defines(self, name: str) -> bool:
+        """Tells whether it says anew what the tool of that name is."""
+        return self.tool.definition is not None and self.tool.definition.name == name
+
+    def defined(self) -> Iterator[OfferedFunction]:
+        """Yields the tool, where it is a new one that the client carries out."""
+        new = self.tool.definition.offered("messages") if self.tool.definition is not None else None
+        if new is not None:
+            yield replace(new, is_deferred=True)
+
+    @override
+    def said(self, tools: Definitions) -> str:
+        if self.is_removal:
+            return "".join(f"The tool {name} may not be called any more." for name in self.names)
+        return "".join(tools.get(name, "") for name in self.names)
+
+
+def changed(offer: Offer, changes: Iterable[ToolChangeBlock], found: Iterable[str]) -> Offer:
+    """Returns the offer after the changes; of its deferred tools, those that were ``found`` or added. One that was taken away is still
+    shown, so that what stands before the change is the same prompt as before, but may not be called.
     """
-    functions, gone = list(offer.functions), set[str]()
+    functions, known, gone = list(offer.functions), set(found), set[str]()
     for change in changes:
-        new = change.tool.definition.offered("messages") if change.tool.definition is not None else None
-        if new is not None and not change.is_removal:
-            functions = [*(one for one in functions if one.name != new.name), new]
-        name = new.name if new is not None else change.tool.name
-        if name is not None:
-            (gone.add if change.is_removal else gone.discard)(name)
+        if change.is_removal:
+            gone |= change.names
+            continue
+        gone -= change.names
+        known |= change.names
+        functions = [*(one for one in functions if not change.defines(one.name)), *change.defined()]
+    callable_ones = [one for one in functions if one.name in known or not one.is_deferred]
     if not gone or offer.choice.names is not None:
-        return replace(offer, functions=functions)
-    callable_names = tuple(one.name for one in functions if one.name not in gone)
-    return replace(offer, functions=functions, choice=replace(offer.choice, names=callable_names))
+        return replace(offer, functions=callable_ones)
+    choice = replace(offer.choice, names=tuple(one.name for one in callable_ones if one.name not in gone))
+    return replace(offer, functions=callable_ones, choice=choice)
+
+
+def definitions(offer: Offer) -> Definitions:
+    """Returns what the model is told of each deferred tool, as those that came later were told in the training of agents."""
+    return {
+        one.name: _FUNCTIONS.format(msgspec.json.encode(one.shown()["function"]).decode()) for one in offer.functions if one.is_deferred
+    }

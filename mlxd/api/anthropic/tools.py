@@ -5,6 +5,7 @@ A tool is offered where the client carries it out: with its own schema, or, of t
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
@@ -19,6 +20,7 @@ from mlxd.api.fields.validation import Strict, problem
 from mlxd.errors import excerpt
 from mlxd.listener.json_text import json_type
 
+_SEARCHES = "tool_search_"
 _MODES: dict[str, Mode] = {"auto": "auto", "any": "required", "tool": "required", "none": "none"}
 
 
@@ -33,6 +35,7 @@ class CustomTool(Strict):
     input_schema: Annotated[dict[str, Any], BeforeValidator(function_parameters)]
     input_examples: Annotated[list[dict[str, Any]], BeforeValidator(portable)] | None = None
     strict: bool | None = None
+    defer_loading: bool | None = None
 
     def offered(self, field: str) -> OfferedFunction:
         """Returns the function. Examples of its input are told with its description."""
@@ -43,6 +46,7 @@ class CustomTool(Strict):
             description="\n\n".join([*filter(None, [self.description]), *told]),
             parameters=self.input_schema,
             strict=bool(self.strict),
+            is_deferred=bool(self.defer_loading),
         )
 
 
@@ -111,11 +115,24 @@ class ToolFields(Strict):
     def offer(self) -> Offer:
         """Returns what the answer may call."""
         asked = self.tool_choice or AskedChoice(type="auto")
-        return Offer(functions=list(self._offered()), choice=asked.choice(), parallel=not asked.disable_parallel_tool_use)
+        functions = list(self._offered())
+        if self._is_searched_elsewhere() or all(function.is_deferred for function in functions):
+            functions = [replace(function, is_deferred=False) for function in functions]
+        return Offer(
+            functions=functions,
+            choice=asked.choice(),
+            parallel=not asked.disable_parallel_tool_use,
+            strict_field="tools.strict",
+            parallel_field="tool_choice.disable_parallel_tool_use",
+        )
 
     def left_out(self) -> list[str]:
         """Returns the names of tools that a provider would carry out."""
         return [tool.shown_name for tool in self.tools or () if isinstance(tool, ProvidedTool) and tool.offered("") is None]
+
+    def _is_searched_elsewhere(self) -> bool:
+        """Tells whether a provider's servers would look for the tools that are not shown from the beginning."""
+        return any(isinstance(tool, ProvidedTool) and tool.type.startswith(_SEARCHES) for tool in self.tools or ())
 
     def _offered(self) -> Iterator[OfferedFunction]:
         for index, tool in enumerate(self.tools or ()):

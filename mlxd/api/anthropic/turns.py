@@ -2,16 +2,18 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby, takewhile
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, InstanceOf
 from typing_extensions import override
 
-from mlxd.api.anthropic.block import Block
+from mlxd.api.anthropic.block import NOTHING, Block, Definitions
 from mlxd.api.anthropic.blocks import AssistantBlocks, CallBlock, CompactionBlock, ResultBlock, ServedResultBlock, Texts, UserBlocks, texts
 from mlxd.api.anthropic.leniency import TURN
 from mlxd.api.anthropic.thinking import Effort
+from mlxd.api.anthropic.tool_changes import ToolChangeBlock
 from mlxd.api.fields.open_calls import MAX_CALLS, OpenCalls
 from mlxd.api.fields.tolerance import Rules
 from mlxd.api.fields.validation import Strict, problem
@@ -21,6 +23,14 @@ from mlxd.types import ChatMessage
 
 MAX_TURNS = 100_000
 _SAYS_MORE = (CallBlock, ResultBlock, CompactionBlock)
+
+
+@dataclass(frozen=True)
+class Past:
+    """What turns know of the conversation: ``tools`` that it tells of where they come in, and the calls made so far."""
+
+    tools: Definitions
+    calls: OpenCalls = field(default_factory=OpenCalls)
 
 
 class Turn(Strict):
@@ -36,8 +46,8 @@ class Turn(Strict):
         """Returns what it consists of."""
 
     @abstractmethod
-    def to_wire(self, calls: OpenCalls, turn: int) -> Iterator[ChatMessage]:
-        """Yields the messages as the chat template sees them; ``turn`` is its place, and ``calls`` are those made so far."""
+    def to_wire(self, past: Past, turn: int) -> Iterator[ChatMessage]:
+        """Yields the messages as the chat template sees them; ``turn`` is its place."""
 
 
 class TurnOutput(Strict):
@@ -60,8 +70,8 @@ class SystemTurn(Turn):
         return self.content or ()
 
     @override
-    def to_wire(self, calls: OpenCalls, turn: int) -> Iterator[ChatMessage]:
-        said = texts(self.blocks)
+    def to_wire(self, past: Past, turn: int) -> Iterator[ChatMessage]:
+        said = texts(self.blocks, past.tools)
         if said:
             yield ChatMessage(role="system", content=said)
 
@@ -78,10 +88,10 @@ class UserTurn(Turn):
         return self.content
 
     @override
-    def to_wire(self, calls: OpenCalls, turn: int) -> Iterator[ChatMessage]:
+    def to_wire(self, past: Past, turn: int) -> Iterator[ChatMessage]:
         results = [block for block in self.content if isinstance(block, ResultBlock)]
-        yield from (result.to_wire(calls) for result in results)
-        said = texts([block for block in self.content if not isinstance(block, ResultBlock)])
+        yield from (result.to_wire(past.calls, past.tools) for result in results)
+        said = texts([block for block in self.content if not isinstance(block, ResultBlock)], past.tools)
         if said or not results:
             yield ChatMessage(role="user", content=said)
 
@@ -100,23 +110,23 @@ class AssistantTurn(Turn):
     @property
     def is_empty(self) -> bool:
         """Tells whether it says nothing at all."""
-        return not any(block.said or block.thought or isinstance(block, _SAYS_MORE) for block in self.content)
+        return not any(block.said(NOTHING) or block.thought or isinstance(block, _SAYS_MORE) for block in self.content)
 
     @override
-    def to_wire(self, calls: OpenCalls, turn: int) -> Iterator[ChatMessage]:
+    def to_wire(self, past: Past, turn: int) -> Iterator[ChatMessage]:
         for is_result, blocks in groupby(self.content, lambda block: isinstance(block, ServedResultBlock)):
             if is_result:
-                yield from (block.to_wire(calls) for block in blocks if isinstance(block, ServedResultBlock))
+                yield from (block.to_wire(past.calls, past.tools) for block in blocks if isinstance(block, ServedResultBlock))
             else:
-                yield _answered(list(blocks), calls, turn)
+                yield _answered(list(blocks), past, turn)
 
 
-def _answered(blocks: Sequence[Block], calls: OpenCalls, turn: int) -> ChatMessage:
+def _answered(blocks: Sequence[Block], past: Past, turn: int) -> ChatMessage:
     return ChatMessage(
         role="assistant",
-        content="".join(block.said for block in blocks),
+        content="".join(block.said(NOTHING) for block in blocks if not isinstance(block, ToolChangeBlock)),
         reasoning="\n\n".join(block.thought for block in blocks if block.thought) or None,
-        tool_calls=calls.made([block.to_wire() for block in blocks if isinstance(block, CallBlock)], turn),
+        tool_calls=past.calls.made([block.to_wire() for block in blocks if isinstance(block, CallBlock)], turn),
     )
 
 
@@ -146,10 +156,12 @@ def _few_enough(value: object) -> object:
 Turns = Annotated[list[Annotated[InstanceOf[Turn], BeforeValidator(_turn)]], BeforeValidator(_few_enough), Field(min_length=1)]
 
 
-def conversation(turns: Sequence[Turn]) -> list[ChatMessage]:
-    """Returns the messages as the chat template sees them. What was compacted is what a user says at the beginning."""
-    calls, (summary, kept) = OpenCalls(), _since_compaction(_still_shown(turns))
-    messages = [message for number, turn in enumerate(kept) for message in turn.to_wire(calls, number)]
+def conversation(turns: Sequence[Turn], tools: Definitions) -> list[ChatMessage]:
+    """Returns the messages as the chat template sees them. What was compacted is what a user says at the beginning; ``tools`` are told of
+    where they come in.
+    """
+    past, (summary, kept) = Past(tools), _since_compaction(_still_shown(turns))
+    messages = [message for number, turn in enumerate(kept) for message in turn.to_wire(past, number)]
     return [ChatMessage(role="user", content=summary), *messages] if summary else messages
 
 

@@ -84,11 +84,12 @@ class ConversationFields(GenerationFields):
 
     def unmet_wishes(self, model: ReadyModel) -> list[str]:
         """Returns what was wished for, and the model's runner cannot see to."""
-        rules = self.offer().rules()
+        offer = self.offer()
+        rules = offer.rules()
         if rules is None or can(model, Ability.CONSTRAINTS):
             return []
         is_strict = any(tool.strict for tool in rules.tools)
-        wishes = [("function.strict", is_strict), ("parallel_tool_calls", not self.offer().parallel)]
+        wishes = [(offer.strict_field, is_strict), (offer.parallel_field, not offer.parallel)]
         return [f"{field} is not enforced on the {model.ready.runner} runner" for field, is_wished in wishes if is_wished]
 
 

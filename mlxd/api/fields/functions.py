@@ -58,6 +58,7 @@ class OfferedFunction:
     description: str | None = None
     parameters: dict[str, Any] | None = None
     strict: bool = False
+    is_deferred: bool = False  # it is not shown from the beginning: the conversation tells of it
 
     def shown(self) -> dict[str, Any]:
         """Returns the function as templates see it, and models have seen it in training: with all three fields, and no other."""
@@ -77,6 +78,8 @@ class Offer:
     choice: ToolChoice = ToolChoice("auto")
     choice_field: str = "tool_choice"
     parallel: bool = True
+    strict_field: str = "function.strict"  # of a function
+    parallel_field: str = "parallel_tool_calls"
 
     def check(self) -> None:
         """Raises ``InvalidRequestError`` where the functions as a whole are not right, or the choice is of another one."""
@@ -97,7 +100,7 @@ class Offer:
         """Returns the functions for the chat template. An answer that must not call any is generated without them: it would write its calls
         as text.
         """
-        return [] if self.choice.mode == "none" else [function.shown() for function in self.functions]
+        return [] if self.choice.mode == "none" else [function.shown() for function in self.functions if not function.is_deferred]
 
     def rules(self) -> ToolRules | None:
         """Returns what the answer may call; None where there are no functions, or none is to be called. ``required`` asks nothing then, and

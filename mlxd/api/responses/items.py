@@ -7,11 +7,11 @@ from pydantic import BeforeValidator, Field, InstanceOf
 from typing_extensions import override
 
 from mlxd.api.fields.free_json import portable
+from mlxd.api.fields.opaque import opened
 from mlxd.api.fields.validation import problem, unknown_item
 from mlxd.api.responses.catalogue import Catalogue
 from mlxd.api.responses.content import Content, Thoughts, content_text
 from mlxd.api.responses.json_text import json_text
-from mlxd.api.responses.opaque import opened
 from mlxd.api.responses.past import Past
 from mlxd.api.responses.tools import Tools, catalogue_of
 from mlxd.api.responses.turns import Turns

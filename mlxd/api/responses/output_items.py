@@ -6,8 +6,8 @@ from typing import Any, ClassVar, Literal
 
 from typing_extensions import override
 
+from mlxd.api.fields.opaque import sealed
 from mlxd.api.openai.chat_logprobs import token_logprobs
-from mlxd.api.responses.opaque import sealed
 from mlxd.wire.logprobs import TokenLogprobs
 
 Event = dict[str, Any]  # without its number

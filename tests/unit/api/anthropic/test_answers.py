@@ -19,6 +19,7 @@ from mlxd.wire.messages import Delta, Finished, Started
 from mlxd.wire.parts import Reasoning, Text, ToolCallArguments, ToolCallBegun
 from tests.support.fake_registry import FakeModel
 from tests.support.message_streams import by_hand, by_sdk, checked, message
+from tests.support.messages_requests import shown
 from tests.support.scripted_answers import TIMINGS
 
 MODEL = FakeModel("tiny", ModelTable.model_validate({"source": "org/tiny"}))
@@ -96,11 +97,17 @@ def test_a_signature_is_the_same_of_the_same_thoughts_only():
     assert len(first) > 40
 
 
-def test_thinking_may_be_left_out_but_for_its_signature():
-    deltas = [[Reasoning(text="hm")], [Text(text="x")]]
+def test_thinking_may_be_left_out_and_its_signature_holds_it():
+    deltas = [[Reasoning(text="h")], [Reasoning(text="m")], [Text(text="x")]]
     made = [made(deltas, ended(), shape(shows_thinking=False)) for made in (whole, streamed)]
     assert made[0]["content"] == by_hand(checked(made[1]))
-    assert made[0]["content"][0] == content(*deltas)[0] | {"thinking": ""}
+    block, _ = made[0]["content"]
+    assert block["thinking"] == ""
+    turns = [{"role": "assistant", "content": made[0]["content"]}, {"role": "user", "content": "y"}]
+    assert shown(messages=turns)[0][:3] == ("assistant", "x", "hm")
+    for signature in ("", "other", block["signature"][:-3], block["signature"] + "?"):
+        block["signature"] = signature
+        assert shown(messages=turns)[0][2] is None
 
 
 @pytest.mark.parametrize("deltas", [[], [[]], [[Reasoning(text="hm")]]])

@@ -1,11 +1,13 @@
 """What an answer may call."""
 
+import json
+
 import pytest
 
 from mlxd.errors import InvalidRequestError
 from mlxd.types import Ability
 from mlxd.wire.output_spec import ToolRules
-from tests.support.messages_requests import SCHEMA, USER, job, read, tool
+from tests.support.messages_requests import SCHEMA, USER, job, read, said, tool
 from tests.unit.api.anthropic.conftest import model
 
 SEARCH = {"type": "web_search_20250305", "name": "web_search", "max_uses": 3, "user_location": {"type": "approximate"}}
@@ -21,7 +23,7 @@ def rules(**fields) -> ToolRules:
 
 def test_a_tool_is_shown_as_templates_know_functions():
     offered = tool(
-        description="Weather.", type="custom", cache_control={"type": "ephemeral"}, defer_loading=True, eager_input_streaming=None
+        description="Weather.", type="custom", cache_control={"type": "ephemeral"}, defer_loading=False, eager_input_streaming=None
     )
     [shown] = job(tools=[offered]).prompt.tools
     assert shown == {"type": "function", "function": {"name": "get_weather", "description": "Weather.", "parameters": SCHEMA}}
@@ -110,7 +112,10 @@ def test_strict_is_a_wish_where_nothing_can_be_enforced():
     without = model(abilities=[ability for ability in Ability if ability is not Ability.CONSTRAINTS])
     assert not rules(model=without, **asked).tools[0].strict
     assert job(model=without, **asked).output.thinking_budget is None
-    assert len(read(**asked).unmet_wishes(without)) == 2
+    assert read(**asked).unmet_wishes(without) == [
+        "tools.strict is not enforced on the simple runner",
+        "thinking.budget_tokens is not enforced on the simple runner",
+    ]
 
 
 # ---- changes on the way ----
@@ -120,10 +125,36 @@ def change(kind, **fields):
     return {"role": "system", "content": [{"type": kind, "tool": fields}]}
 
 
-def test_a_tool_that_is_defined_on_the_way_is_offered():
+def told(name):
+    definition = {"name": name, "description": "", "parameters": SCHEMA}
+    return f"<functions>\n<function>{json.dumps(definition, separators=(',', ':'))}</function>\n</functions>"
+
+
+def test_a_tool_that_is_defined_on_the_way_is_told_of_there_and_callable():
     turns = [USER, change("tool_addition", type="tool_definition", definition=tool("b"))]
-    assert names(messages=turns, tools=[tool("a")]) == ["a", "b"]
-    assert [message.role for message in job(messages=turns).prompt.messages] == ["user"]
+    asked = {"messages": turns, "tools": [tool("a")]}
+    assert names(**asked) == ["a"]
+    assert [one.name for one in rules(**asked).tools] == ["a", "b"]
+    assert said(**asked) == [("user", "hi"), ("system", told("b"))]
+
+
+def test_a_deferred_tool_is_told_of_where_a_search_finds_it():
+    deferred = [tool("search"), tool("b", defer_loading=True), tool("c", defer_loading=True)]
+    assert names(tools=deferred) == ["search"]
+    assert [one.name for one in rules(tools=deferred).tools] == ["search"]
+    call = {"type": "tool_use", "id": "1", "name": "search", "input": {}}
+    found = {"type": "tool_result", "tool_use_id": "1", "content": [{"type": "tool_reference", "tool_name": "b"}]}
+    asked = {"tools": deferred, "messages": [USER, {"role": "assistant", "content": [call]}, {"role": "user", "content": [found]}]}
+    assert names(**asked) == ["search"]
+    assert [one.name for one in rules(**asked).tools] == ["search", "b"]
+    assert said(**asked)[-1] == ("tool", told("b"))
+    added = {"tools": deferred, "messages": [USER, change("tool_addition", type="tool_reference", name="c")]}
+    assert said(**added)[-1] == ("system", told("c"))
+
+
+@pytest.mark.parametrize("others", [[], [{"type": "tool_search_tool_bm25_20251119", "name": "search"}, tool("a")]])
+def test_deferred_tools_are_shown_where_no_client_looks_for_them(others):
+    assert "b" in names(tools=[*others, tool("b", defer_loading=True)])
 
 
 def test_a_tool_that_is_taken_away_is_shown_and_not_callable_until_it_comes_back():
@@ -131,6 +162,7 @@ def test_a_tool_that_is_taken_away_is_shown_and_not_callable_until_it_comes_back
     asked = {"tools": [tool("a"), tool("b")]}
     assert names(messages=turns, **asked) == ["a", "b"]
     assert [one.name for one in rules(messages=turns, **asked).tools] == ["a"]
+    assert said(messages=turns, **asked)[-1] == ("system", "The tool b may not be called any more.")
     again = [*turns, change("tool_addition", type="tool_reference", name="b")]
     assert [one.name for one in rules(messages=again, **asked).tools] == ["a", "b"]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mlxd.api.responses.opaque import opened, sealed
+from mlxd.api.fields.opaque import opened, sealed
 from mlxd.types import ChatMessage, ToolCall
 from tests.unit.api.responses.asking import answer, custom, function, job, refused
 

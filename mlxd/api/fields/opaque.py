@@ -1,4 +1,4 @@
-"""``encrypted_content``: reasoning in a form that clients keep and send back without reading it.
+"""Reasoning in a form that clients keep and send back without reading it: ``encrypted_content``, and signatures.
 
 It is theirs, so it is encoded and not encrypted. It is exact where clients leave out or shorten what they can read, and so it is what makes
 the next turn's prompt begin like this one's.
