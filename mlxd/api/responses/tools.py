@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, ConfigDict, Field, InstanceOf
+from pydantic import BeforeValidator, ConfigDict, Field, InstanceOf, model_validator
 from typing_extensions import override
 
 from mlxd.api.fields.functions import MAX_TOOLS, OfferedFunction, function_name, function_parameters
@@ -68,6 +68,13 @@ class InputFormat(Strict):
     syntax: Literal["lark", "regex"] | None = None
     definition: str | None = None
 
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        missing = next((name for name in ("syntax", "definition") if not getattr(self, name)), None)
+        if self.type == "grammar" and missing is not None:
+            raise problem("is required of a grammar", at=f".{missing}")
+        return self
+
     @property
     def pattern(self) -> str | None:
         """Returns the regular expression that all of the input must match, if there is one."""
@@ -75,7 +82,7 @@ class InputFormat(Strict):
 
     def told(self) -> str:
         """Returns what the model is told of it."""
-        if self.type == "text" or not self.definition:
+        if self.type == "text":
             return _FREE
         kind = "this regular expression" if self.syntax == "regex" else "this Lark grammar"
         return f"Text that matches {kind}:\n{self.definition}"

@@ -168,6 +168,8 @@ async def test_choices_that_cannot_be_obeyed_have_a_name(server, choice, param):
         ([function(parameters=[])], "tools[0].parameters"),
         ([function("f"), custom("f")], "tools[1].name"),
         ([custom(format={"type": "grammar", "syntax": "yacc", "definition": "a"})], "tools[0].format.syntax"),
+        ([custom(format={"type": "grammar", "syntax": "lark"})], "tools[0].format.definition"),
+        ([custom(format={"type": "grammar", "definition": "a"})], "tools[0].format.syntax"),
         ([custom(format={"type": "json"})], "tools[0].format.type"),
         ([{**NAMESPACE, "name": ""}], "tools[0].name"),
         ([{**NAMESPACE, "tools": [function("a b")]}], "tools[0].tools[0].name"),
