@@ -32,6 +32,7 @@ def _describe(holding: Holding) -> answers.ApiKey:
         running=use.running,
         requests_this_minute=use.requests_this_minute,
         tokens_this_minute=use.tokens_this_minute,
+        tokens_held=use.held_tokens,
         requests=use.requests,
         tokens=answers.KeyTokens(prompt=use.used.prompt_tokens, cached=use.used.cached_tokens, completion=use.used.completion_tokens),
         refused={right: use.refused[right] for right in Right},

@@ -16,7 +16,7 @@ from mlxd.api.choice_events import ChoiceEvent, ChoiceEvents
 from mlxd.api.deadline import Deadline
 from mlxd.api.dialect import AnswerShape
 from mlxd.api.jobs import Jobs
-from mlxd.api.keys import KEY_USE, TELEMETRY
+from mlxd.api.keys import SPENDING, TELEMETRY
 from mlxd.api.sse import SseEvent, SseWriter, with_ticks
 from mlxd.api.trace import RequestTrace
 from mlxd.client.worker_client import WorkerClient
@@ -109,7 +109,7 @@ class Delivery:
             await sse.send(event)
 
     def _observe(self, told: ChoiceEvent) -> None:
-        self.request[KEY_USE].spend(self.trace.observe(told.choice, told.event))
+        self.request[SPENDING].add(self.trace.observe(told.choice, told.event))
 
     @property
     def _usage(self) -> Usage:

@@ -6,7 +6,7 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
-from mlxd.api.keys import KEY_USE, KEY_USES
+from mlxd.api.keys import KEY_USE, KEY_USES, SPENDING
 from mlxd.api.rate_headers import RateHeaders
 from mlxd.config.principal import ANONYMOUS
 from mlxd.errors import RateLimitError
@@ -15,6 +15,8 @@ from mlxd.listener.security import OPEN_PATHS, PRINCIPAL
 from mlxd.listener.sparse_log import SparseLog
 
 Signal = Callable[[web.Request, web.StreamResponse], Awaitable[None]]
+
+_BYTES_OF_A_TOKEN = 4  # of agents' prompts, with the JSON around them
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +38,7 @@ def key_limits_middleware(generating: Container[str]) -> Middleware:
         route = route_of(request)
         try:
             if request.method == hdrs.METH_POST and route in generating:
-                with use.generation(holder):
+                with use.generation(holder, expected_tokens(request)) as request[SPENDING]:
                     return await handler(request)
             if request.method == hdrs.METH_POST and route:
                 use.ask(holder)
@@ -46,6 +48,11 @@ def key_limits_middleware(generating: Container[str]) -> Middleware:
         return await handler(request)
 
     return middleware
+
+
+def expected_tokens(request: web.Request) -> int:
+    """Returns about how many tokens a request's prompt has, by the size of its body; 0 where that is not said."""
+    return (request.content_length or 0) // _BYTES_OF_A_TOKEN
 
 
 def rate_headers_signal(headers_of: Callable[[web.Request], RateHeaders]) -> Signal:

@@ -9,7 +9,7 @@ from mlxd.client.worker_client import WorkerClient
 from mlxd.config.schema import Config, ModelTable
 from mlxd.control.live_requests import LiveRequests
 from mlxd.control.model.status import ModelStatus
-from mlxd.control.quotas.key_use import KeyUse
+from mlxd.control.quotas.key_use import KeyUse, Spending
 from mlxd.control.quotas.key_uses import KeyUses
 from mlxd.control.telemetry import Telemetry, Tracer
 from mlxd.wire.messages import Ready
@@ -55,5 +55,6 @@ TRACER = web.AppKey("tracer", Tracer)
 REQUESTS = web.AppKey("requests", LiveRequests)
 KEY_USES = web.AppKey("key_uses", KeyUses)
 KEY_USE = web.RequestKey("mlxd.key_use", KeyUse)  # of whoever asks
+SPENDING = web.RequestKey("mlxd.spending", Spending)  # of a request for answers
 CONFIG: web.AppKey[Callable[[], Config]] = web.AppKey("config")  # the running snapshot, asked anew at each request
 MODEL = web.RequestKey("mlxd.model", str)  # the configured id a request asks for, once it is known

@@ -72,7 +72,7 @@ class ServerTable(Table):
         (),
         'Browser origins that may call, such as "https://chat.example", "https://*.example.com" for any name below it and '
         '"http://localhost:*" for any port; of desktop apps and extensions "app://obsidian.md", "tauri://localhost", '
-        '"chrome-extension://*" for any of a scheme, "null" for pages without one. "*": any. "*" and "null" need api_keys. Empty: none.',
+        '"chrome-extension://*" for any of a scheme, "null" for pages without one. "*": any. "*" and "null" need keys. Empty: none.',
         reload=Reload.LIVE,
     )
     request_timeout: Duration = setting(600.0, "A request that takes longer is stopped with an error.", reload=Reload.LIVE, gt=0)

@@ -38,6 +38,7 @@ class ApiKey(Document, frozen=True, kw_only=True):
     running: Annotated[Count, Meta(description="Requests for answers that are under way, waiting ones too.")]
     requests_this_minute: Annotated[Count, Meta(description="Within the last 60 seconds.")]
     tokens_this_minute: Annotated[Count, Meta(description="Within the last 60 seconds.")]
+    tokens_held: Annotated[Count, Meta(description="Expected of prompts that wait, whose tokens are not known yet.")]
     requests: Annotated[Count, Meta(description="Admitted since the daemon started.")]
     tokens: KeyTokens
     refused: Annotated[Mapping[Right, Count], Meta(description="Requests refused since the daemon started, by the right exceeded.")]

@@ -54,6 +54,7 @@ class KeyUse:
         self.running = 0  # requests for answers, from their arrival to their end
         self.requests = 0
         self._prompt = self._cached = self._completion = 0  # tokens
+        self.held_tokens = 0  # for prompts whose tokens are not known yet
         self.refused: Counter[Right] = Counter()
         self.last_used: float | None = None  # by the clock
         self._clock = clock
@@ -67,18 +68,21 @@ class KeyUse:
         self._admit()
 
     @contextmanager
-    def generation(self, holder: Principal) -> Iterator[None]:
-        """Keeps a request for answers among those under way for as long as the block lasts. Raises ``RateLimitError`` where a limit is
+    def generation(self, holder: Principal, expected: int = 0) -> Iterator["Spending"]:
+        """Keeps a request for answers among those under way for as long as the block lasts. Its prompt counts for ``expected`` tokens until
+        they are known, so that not everything is let in that comes before the first has begun. Raises ``RateLimitError`` where a limit is
         reached: then it counts for none of them.
         """
         self._check(self._concurrent(holder.max_concurrent))
         self._check(self._minute_of(Right.REQUESTS_PER_MINUTE, self._requests, holder.requests_per_minute))
-        self._check(self._minute_of(Right.TOKENS_PER_MINUTE, self._tokens, holder.tokens_per_minute))
+        self._check(self._minute_of(Right.TOKENS_PER_MINUTE, self._tokens, holder.tokens_per_minute, self.held_tokens))
         self._admit()
         self.running += 1
+        spending = Spending(self, expected)
         try:
-            yield
+            yield spending
         finally:
+            spending.let_go()
             self.running -= 1
 
     def spend(self, more: Usage) -> None:
@@ -121,7 +125,10 @@ class KeyUse:
 
     def allowances(self, holder: Principal) -> Allowances:
         """Returns what is left of the holder's limits."""
-        return Allowances(self._left(self._requests, holder.requests_per_minute), self._left(self._tokens, holder.tokens_per_minute))
+        return Allowances(
+            requests=self._left(self._requests, holder.requests_per_minute),
+            tokens=self._left(self._tokens, holder.tokens_per_minute, self.held_tokens),
+        )
 
     # ---- decisions ----
 
@@ -141,18 +148,42 @@ class KeyUse:
         text = f"{self.running} requests of this key are under way, and it may have {limit}; try again when one is over"
         return _Exceeded(Right.MAX_CONCURRENT, text, _A_MOMENT)
 
-    def _minute_of(self, right: Right, minute: Minute, limit: int | None) -> "_Exceeded | None":
+    def _minute_of(self, right: Right, minute: Minute, limit: int | None, held: int = 0) -> "_Exceeded | None":
         now = self._clock()
-        wait = 0.0 if limit is None else minute.until_below(limit, now)
-        if not wait:
+        used = minute.used(now)
+        if limit is None or used + held < limit:
             return None
+        wait = max(_A_MOMENT, minute.until_below(limit, now))
         noun = right.value.partition("_")[0]
-        text = f"this key has used {minute.used(now)} {noun} within a minute, and it may use {limit}; try again in {wait:.0f} s"
+        waiting = f", and some {held} are waited for" if held else ""
+        text = f"this key has used {used} {noun} within a minute{waiting}; it may use {limit}; try again in {wait:.0f} s"
         return _Exceeded(right, text, wait)
 
-    def _left(self, minute: Minute, limit: int | None) -> Allowance | None:
+    def _left(self, minute: Minute, limit: int | None, held: int = 0) -> Allowance | None:
         now = self._clock()
-        return None if limit is None else Allowance(limit, max(0, limit - minute.used(now)), minute.until_empty(now))
+        return None if limit is None else Allowance(limit, max(0, limit - minute.used(now) - held), minute.until_empty(now))
+
+
+class Spending:
+    """What one request for answers spends of its key's tokens. ``expected`` of them are held for its prompt, until that is known or the
+    request is over.
+    """
+
+    def __init__(self, use: KeyUse, expected: int) -> None:
+        self._use = use
+        self._held = expected
+        use.held_tokens += expected
+
+    def add(self, more: Usage) -> None:
+        """Takes note of tokens as they become known."""
+        if more.prompt_tokens:
+            self.let_go()
+        self._use.spend(more)
+
+    def let_go(self) -> None:
+        """Holds nothing any more."""
+        self._use.held_tokens -= self._held
+        self._held = 0
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ AGENTS = Principal(
 async def test_each_key_says_by_its_name_what_it_may_and_what_it_uses(daemon, admin):
     daemon.holders = [AGENTS, API_KEYS]
     use = daemon.key_uses.of(AGENTS)
-    with use.generation(AGENTS):
+    with use.generation(AGENTS, expected=250):
         use.spend(Usage(prompt_tokens=100, cached_tokens=60, completion_tokens=7))
         use.refuse(Right.MODELS)
         listed = await call(admin, "GET", "/admin/v1/keys")
@@ -28,6 +28,7 @@ async def test_each_key_says_by_its_name_what_it_may_and_what_it_uses(daemon, ad
         "running": 1,
         "requests_this_minute": 1,
         "tokens_this_minute": 107,
+        "tokens_held": 250,
         "requests": 1,
         "tokens": {"prompt": 100, "cached": 60, "completion": 7},
         "refused": {"max_concurrent": 0, "requests_per_minute": 0, "tokens_per_minute": 0, "models": 1},

@@ -106,6 +106,24 @@ async def test_only_so_many_are_under_way(limited):
     assert (await ask(limited))[0] == 200
 
 
+async def test_not_everything_is_let_in_that_comes_before_the_first_has_begun(limited):
+    limited.worker.script = None
+    limit(limited, tokens_per_minute=1000)
+    long = HELLO | {"messages": [{"role": "user", "content": "so long. " * 300}]}  # 2,700 characters
+    waiting = [asyncio.create_task(ask(limited, body=long)) for _ in range(2)]
+    requests = [await limited.worker.next_request() for _ in waiting]
+    status, body, headers = await ask(limited, body=long)
+    assert (status, headers["Retry-After"], headers["x-ratelimit-remaining-tokens"]) == (429, "1", "0")
+    assert "tokens within a minute, and some 1" in body["error"]["message"]
+    for request in requests:
+        request.started(prompt_tokens=30)
+        request.finish()
+    assert [(await each)[0] for each in waiting] == [200, 200]
+    limited.worker.script = echo
+    assert (await ask(limited, body=long))[0] == 200
+    assert limited.key_uses.current()[0].use.held_tokens == 0
+
+
 async def test_one_that_fails_is_over(limited):
     limit(limited, max_concurrent=1)
     limited.worker.script = lambda request: request.fail(GenerationError("broken"))

@@ -1,6 +1,7 @@
 """What one key's holder may, decided by what it uses; and a state machine of random requests, limits and reloads."""
 
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import settings
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from mlxd.config.principal import Principal
-from mlxd.control.quotas.key_use import Allowance, KeyUse, Right
+from mlxd.control.quotas.key_use import Allowance, KeyUse, Right, Spending
 from mlxd.control.quotas.key_uses import KeyUses
 from mlxd.errors import RateLimitError
 from mlxd.types import Usage
@@ -60,7 +61,7 @@ def test_requests_of_a_minute(use, clock):
         clock.now += 10
     refused = refusal(use, requests_per_minute=3)
     assert refused.retry_after == 30
-    assert "3 requests within a minute, and it may use 3; try again in 30 s" in refused.message
+    assert "has used 3 requests within a minute; it may use 3; try again in 30 s" in refused.message
     clock.now += 30
     use.ask(holder(requests_per_minute=3))
 
@@ -84,6 +85,20 @@ def test_tokens_once_used_let_nothing_more_begin_until_they_are_a_minute_old(use
     with use.generation(holder(tokens_per_minute=100)):
         pass
     assert use.used == tokens(prompt=90, cached=80, completion=30)
+
+
+def test_prompts_that_wait_count_for_what_is_expected_of_them_until_they_are_known(use):
+    limited = holder(tokens_per_minute=100)
+    with use.generation(limited, expected=60) as first, use.generation(limited, expected=60):
+        assert use.allowances(limited).tokens.remaining == 0
+        refused = refusal(use, tokens_per_minute=100)
+        assert refused.retry_after == 1
+        assert "has used 0 tokens within a minute, and some 120 are waited for; it may use 100" in refused.message
+        first.add(tokens(prompt=5))
+        assert (use.held_tokens, use.tokens_this_minute) == (60, 5)
+        with use.generation(limited):  # 65 of 100
+            first.add(tokens(completion=3))
+    assert (use.held_tokens, use.tokens_this_minute) == (0, 8)
 
 
 def test_limits_are_those_of_the_moment(use):
@@ -128,6 +143,13 @@ def test_those_of_the_running_configuration_are_kept_however_idle_they_are(clock
 limits = st.one_of(st.none(), st.integers(1, 6))
 
 
+@dataclass(eq=False)
+class UnderWay:
+    spending: Spending
+    end: ExitStack
+    expected: int
+
+
 class Requests(RuleBasedStateMachine):
     """Whole seconds pass, so that what counts is known to the token."""
 
@@ -144,12 +166,17 @@ class Requests(RuleBasedStateMachine):
         return sum(amount for at, amount in history if self.clock.now - at < 60)
 
     @property
+    def held(self):
+        """Tokens that are expected of prompts that have not begun."""
+        return sum(one.expected for one in self.under_way)
+
+    @property
     def exceeded(self):
         """The limits that are reached, by a count of everything that happened."""
         reached = {
             Right.MAX_CONCURRENT: (self.holder.max_concurrent, len(self.under_way)),
             Right.REQUESTS_PER_MINUTE: (self.holder.requests_per_minute, self.of_this_minute(self.asked)),
-            Right.TOKENS_PER_MINUTE: (self.holder.tokens_per_minute, self.of_this_minute(self.spent)),
+            Right.TOKENS_PER_MINUTE: (self.holder.tokens_per_minute, self.of_this_minute(self.spent) + self.held),
         }
         return {right for right, (limit, used) in reached.items() if limit is not None and used >= limit}
 
@@ -167,18 +194,18 @@ class Requests(RuleBasedStateMachine):
         self.uses.of(Principal(name=f"other-{self.clock.now}"))
         self.configured = True
 
-    @rule()
-    def begin(self):
+    @rule(expected=st.integers(0, 3))
+    def begin(self, expected):
         exceeded, stack = self.exceeded, ExitStack()
         use = self.uses.of(self.holder)
         try:
-            stack.enter_context(use.generation(self.holder))
+            spending = stack.enter_context(use.generation(self.holder, expected))
         except RateLimitError:
             assert exceeded
             return
         assert not exceeded
         self.asked.append((self.clock.now, 1))
-        self.under_way.append((use, stack))
+        self.under_way.append(UnderWay(spending, stack, expected))
 
     @rule()
     def count_tokens(self):
@@ -194,8 +221,9 @@ class Requests(RuleBasedStateMachine):
     @precondition(lambda self: self.under_way)
     @rule(data=st.data(), prompt=st.integers(0, 3), completion=st.integers(0, 3))
     def spend(self, data, prompt, completion):
-        use, _ = data.draw(st.sampled_from(self.under_way))
-        use.spend(tokens(prompt, completion))
+        one = data.draw(st.sampled_from(self.under_way))
+        one.spending.add(tokens(prompt, completion))
+        one.expected = 0 if prompt else one.expected
         self.spent.append((self.clock.now, prompt + completion))
 
     @precondition(lambda self: self.under_way)
@@ -203,12 +231,12 @@ class Requests(RuleBasedStateMachine):
     def end(self, data):
         ended = data.draw(st.sampled_from(self.under_way))
         self.under_way.remove(ended)
-        ended[1].close()
+        ended.end.close()
 
     @invariant()
     def it_counts_what_happened(self):
         use = self.uses.of(self.holder)
-        assert use.running == len(self.under_way)
+        assert (use.running, use.held_tokens) == (len(self.under_way), self.held)
         assert use.requests_this_minute == self.of_this_minute(self.asked)
         assert use.tokens_this_minute == self.of_this_minute(self.spent)
 
