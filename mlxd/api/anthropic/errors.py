@@ -7,11 +7,12 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from mlxd.errors import ContextLengthError, MlxdError
+from mlxd.errors import ContextLengthError, MlxdError, UnsupportedParameterError
 from mlxd.listener.errors import ErrorBody
 from mlxd.listener.request_id import request_id
 
 ROOT = "/v1/messages"
+THREAD = "thread"  # the field that asks for a conversation to be kept
 _VERSION = "anthropic-version"
 _REQUEST_ID = "request-id"  # where Anthropic's SDKs look for it
 
@@ -49,7 +50,8 @@ def identified(request: web.Request) -> ErrorBody:
 
 def anthropic_error_body(error: MlxdError, identity: str | None = None) -> dict[str, Any]:
     """Returns ``{"type": "error", "error": {"type", "message"}}``, with the request's id where it is known."""
-    body = {"type": "error", "error": {"type": _type_of(error), "message": _said(error)}}
+    told = {"type": _type_of(error), "message": _said(error)} | _details(error)
+    body: dict[str, Any] = {"type": "error", "error": told}
     return body if identity is None else {**body, "request_id": identity}
 
 
@@ -61,6 +63,13 @@ async def add_request_id(request: web.Request, response: web.StreamResponse) -> 
 
 def _type_of(error: MlxdError) -> str:
     return _BY_STATUS.get(error.status, "invalid_request_error" if 400 <= error.status < 499 else "api_error")
+
+
+def _details(error: MlxdError) -> dict[str, Any]:
+    """Returns what SDKs read where they ask for a conversation to be kept here: that they should go on without."""
+    if not isinstance(error, UnsupportedParameterError) or error.param != THREAD:
+        return {}
+    return {"details": {"error_code": "thread_unsupported_request", "unsupported": [THREAD]}}
 
 
 def _said(error: MlxdError) -> str:
