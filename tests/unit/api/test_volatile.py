@@ -81,18 +81,29 @@ def test_every_job_of_a_request_has_the_same():
     assert steady(made, PREFIXES) is made
 
 
-@pytest.mark.parametrize("path", ["/v1/messages", "/v1/chat/completions"])
+ASKED = {
+    "/v1/messages": lambda system: {"model": "tiny", "system": system, "max_tokens": 5, "messages": HELLO["messages"]},
+    "/v1/responses": lambda system: {"model": "tiny", "instructions": system, "input": "hi"},
+    "/v1/chat/completions": lambda system: {"model": "tiny", "messages": [{"role": "system", "content": system}, *HELLO["messages"]]},
+}
+
+
+@pytest.mark.parametrize("path", ASKED)
 async def test_requests_of_every_api_have_them_left_out_until_the_configuration_says_otherwise(server, path):
     server.worker.script = echo
-    system = {"role": "system", "content": f"{BILLING}\n\n{RULES}"}
-    asked = HELLO | (
-        {"system": system["content"], "max_tokens": 5} if path == "/v1/messages" else {"messages": [system, *HELLO["messages"]]}
-    )
-    await server.answer(asked, path)
+    system = f"{BILLING}\n\n{RULES}"
+    await server.answer(ASKED[path](system), path)
     server.set_server(volatile_prefixes=())
-    await server.answer(asked, path)
+    await server.answer(ASKED[path](system), path)
     without, with_it = (request.generate.prompt.messages[0].content for request in server.worker.submitted)
-    assert (without, with_it) == (RULES, system["content"])
+    assert (without, with_it) == (RULES, system)
+
+
+async def test_a_router_s_parts_are_one_line_and_only_the_first_is_left_out(server):
+    server.worker.script = echo
+    parts = [{"type": "text", "text": BILLING}, {"type": "text", "text": RULES}]
+    await server.answer(ASKED["/v1/chat/completions"](parts))
+    assert server.worker.submitted[0].generate.prompt.messages[0].content == RULES
 
 
 async def test_tokens_are_counted_without_them(server):
