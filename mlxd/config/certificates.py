@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from mlxd.config.address import TcpAddress
 from mlxd.config.regular_file import read_at_most
-from mlxd.config.schema import Config, TlsTable
+from mlxd.config.schema import Config
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
@@ -66,17 +67,19 @@ class CertificateState:
 
 
 def certificate_files(config: Config) -> dict[str, CertificateFiles]:
-    """Returns the pair of each listener that has one; that of metrics is that of administration where it has none of its own."""
-    own_metrics = bool(config.metrics.tls.certificate)
-    tables: dict[str, tuple[str, TlsTable]] = {
-        "admin": ("admin.tls", config.admin.tls),
-        "inference": ("server.tls", config.server.tls),
-        "metrics": ("metrics.tls", config.metrics.tls) if own_metrics else ("admin.tls", config.admin.tls),
+    """Returns the pair of each listener that has one, and a TCP address for it; that of metrics is that of administration where it has none
+    of its own.
+    """
+    metrics = ("metrics.tls", config.metrics.tls) if config.metrics.tls.certificate else ("admin.tls", config.admin.tls)
+    listeners = {
+        "admin": (config.admin.listen, "admin.tls", config.admin.tls),
+        "inference": (config.server.listen, "server.tls", config.server.tls),
+        "metrics": (config.metrics.listen or (), *metrics),
     }
     return {
         listener: CertificateFiles(name, Path(table.certificate), Path(table.key))
-        for listener, (name, table) in tables.items()
-        if table.certificate
+        for listener, (addresses, name, table) in listeners.items()
+        if table.certificate and any(isinstance(address, TcpAddress) for address in addresses)
     }
 
 

@@ -2,7 +2,9 @@
 
 import asyncio
 import select
+import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, cast
 
 import structlog
@@ -67,6 +69,7 @@ class Connection(web.RequestHandler):
         super().__init__(server, loop=asyncio.get_running_loop(), **_OPTIONS)
         self._siblings = siblings
         self._wire: asyncio.Transport | None = None  # also while it closes, when ``transport`` is None already
+        self._socket: socket.socket | None = None
         self._unsent = 0  # bytes, when it was looked at last
         self._has_moved = False  # the client has read since
         self._is_deaf = False  # what comes now is no HTTP, and nobody looks at it
@@ -75,6 +78,7 @@ class Connection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._wire = cast("asyncio.Transport", transport)
+        self._socket = transport.get_extra_info("socket")
         self._siblings.add(self)
 
     @override
@@ -119,14 +123,15 @@ class Connection(web.RequestHandler):
 
     def _not_taken(self) -> int:
         """Returns how many bytes the client's end of the connection has not taken: here, and in the system."""
-        if self._wire is None or self._wire.get_extra_info("socket").fileno() < 0:
+        if self._wire is None or self._socket is None or self._socket.fileno() < 0:
             return 0
-        return self._wire.get_write_buffer_size() + unsent_bytes(self._wire.get_extra_info("socket"))
+        with suppress(AttributeError):  # one of asyncio's that speaks TLS forgets itself when it is closed twice
+            return self._wire.get_write_buffer_size() + unsent_bytes(self._socket)
+        return unsent_bytes(self._socket)
 
     def _has_request_waiting(self) -> bool:
         """Tells whether the system has received anything that was not read from it yet."""
-        sock = self._wire.get_extra_info("socket") if self._wire is not None else None
-        return sock is not None and sock.fileno() >= 0 and _is_readable(sock.fileno())
+        return self._socket is not None and self._socket.fileno() >= 0 and _is_readable(self._socket.fileno())
 
     def is_read(self) -> bool:
         """Tells whether the client has taken anything since this was asked last, or there is nothing to take."""
@@ -137,7 +142,8 @@ class Connection(web.RequestHandler):
     def cut_off(self) -> None:
         """Drops the connection, and whatever its client did not read."""
         if self._wire is not None:
-            self._wire.abort()
+            with suppress(AttributeError):  # as above: its own time-out ends it
+                self._wire.abort()
 
     @override
     def handle_error(

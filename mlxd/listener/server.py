@@ -141,9 +141,6 @@ class Listener:
             if context is not None:
                 log.debug("handshake_failed", reason=str(error))
             connected.close()
-        except asyncio.CancelledError:
-            connected.close()
-            raise
 
     def _connection(self, connections: OpenConnections) -> Connection:
         server = self._runner.server

@@ -12,7 +12,7 @@ from mlxd.errors import InvalidRequestError
 from mlxd.listener.errors import openai_error_body
 
 HANDSHAKE = 10.0  # seconds, up to the client's first byte, and from there to the end of the handshake
-GOODBYE = 2.0  # seconds in which a client may answer that it has understood the end
+GOODBYE = 30.0  # seconds from the end of the last answer, in which a slow client reads what is left of it and says goodbye
 
 _HANDSHAKE_RECORD = b"\x16"  # RFC 8446, 5.1
 _LAST_BYTES = 1.0  # seconds
@@ -37,8 +37,14 @@ async def connect_tls(protocol: Callable[[], asyncio.Protocol], connected: socke
     where nothing comes of it; ``TimeoutError`` is one.
     """
     connected.settimeout(0)
-    if not await _begins_tls(connected):
-        await _refuse_plaintext(connected)
+    try:
+        is_tls = await _begins_tls(connected)
+        if not is_tls:
+            await _refuse_plaintext(connected)
+    except BaseException:
+        connected.close()
+        raise
+    if not is_tls:
         connected.close()
         return
     loop, times = asyncio.get_running_loop(), {"ssl_handshake_timeout": HANDSHAKE, "ssl_shutdown_timeout": GOODBYE}

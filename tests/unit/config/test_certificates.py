@@ -150,3 +150,12 @@ def test_metrics_have_the_pair_of_administration_or_their_own(tmp_path):
     assert "inference" not in found
     file.write_text(MODEL + admin + '[metrics.tls]\ncertificate = "m.pem"\nkey = "m.key"\n')
     assert certificate_files(load_config(file, {}).config)["metrics"].key == tmp_path / "m.key"
+
+
+def test_a_listener_without_a_tcp_address_has_none(tmp_path):
+    file = tmp_path / "mlxd.toml"
+    admin = '[admin]\nlisten = "127.0.0.1:8001"\n[admin.tls]\ncertificate = "a.pem"\nkey = "a.key"\n'
+    file.write_text(MODEL + admin)
+    assert list(certificate_files(load_config(file, {}).config)) == ["admin"]
+    file.write_text(MODEL + admin.replace("127.0.0.1:8001", "unix:/run/a.sock") + '[metrics]\nlisten = "127.0.0.1:8002"\n')
+    assert list(certificate_files(load_config(file, {}).config)) == ["metrics"]

@@ -5,11 +5,13 @@ import ssl
 
 import pytest
 import structlog
+from aiohttp import web
 
 from mlxd.config.address import TcpAddress, UnixAddress
 from mlxd.config.certificates import CertificateFiles
 from mlxd.listener import tls
 from mlxd.listener.binding import bind
+from mlxd.listener.connection import OpenConnections
 from mlxd.listener.server import Listener
 from tests.support.certificates import Authority
 from tests.support.patience import PATIENCE
@@ -202,3 +204,37 @@ async def test_a_client_that_goes_away_cancels_its_handler(door):
     await asyncio.wait_for(door.entered.wait(), PATIENCE)
     writer.transport.abort()
     await asyncio.wait_for(door.cancelled.wait(), PATIENCE)
+
+
+async def test_a_connection_that_is_closed_twice_can_be_asked(door):
+    reader, writer = await connect(door)
+    writer.write(GET)
+    assert (await read_answer(reader))[0] == 200
+    (connection,) = (one for site in door.listener._open.values() for one in site.connections)
+    for _ in range(2):
+        connection._wire.close()
+    assert connection.is_read() in (True, False)
+    connection.cut_off()
+    connection.retire()
+    assert await asyncio.wait_for(reader.read(), PATIENCE) == b""
+    writer.close()
+
+
+async def test_an_answer_that_nobody_reads_is_dropped(authority, tmp_path, monkeypatch):
+    pair, echo, dropped = authority.issue(tmp_path), Echo(), asyncio.Event()
+    context = tls.new_context(CertificateFiles("server.tls", pair.certificate, pair.key))
+    app = echo.application()
+
+    async def large(_request):
+        return web.Response(body=b"x" * 16 * 2**20)
+
+    app.router.add_get("/large", large)
+    listener = Listener(app, [ANY], tls=lambda: context, shutdown_timeout=0.2, write_stall=0.4)
+    await listener.start()
+    discard = OpenConnections.discard
+    monkeypatch.setattr(OpenConnections, "discard", lambda *given: dropped.set() or discard(*given))
+    _, writer = await asyncio.open_connection("127.0.0.1", listener.addresses[0].port, ssl=authority.client(), limit=1024)
+    writer.write(GET.replace(b"/echo", b"/large"))
+    await asyncio.wait_for(dropped.wait(), PATIENCE)
+    writer.transport.abort()
+    await listener.stop()
