@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
-import msgspec
 from pydantic import BeforeValidator, InstanceOf
 from typing_extensions import override
 
@@ -12,8 +11,6 @@ from mlxd.api.anthropic.block import Block, Definitions
 from mlxd.api.anthropic.tools import CustomTool, ProvidedTool, read_tool
 from mlxd.api.fields.functions import Offer, OfferedFunction
 from mlxd.api.fields.validation import Strict, problem
-
-_FUNCTIONS = "<functions>\n<function>{}</function>\n</functions>"
 
 
 class ChangedTool(Strict):
@@ -88,7 +85,5 @@ def changed(offer: Offer, changes: Iterable[ToolChangeBlock], found: Iterable[st
 
 
 def definitions(offer: Offer) -> Definitions:
-    """Returns what the model is told of each deferred tool, as those that came later were told in the training of agents."""
-    return {
-        one.name: _FUNCTIONS.format(msgspec.json.encode(one.shown()["function"]).decode()) for one in offer.functions if one.is_deferred
-    }
+    """Returns what the model is told of each deferred tool."""
+    return {one.name: one.told() for one in offer.functions if one.is_deferred}

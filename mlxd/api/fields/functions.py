@@ -16,6 +16,7 @@ from mlxd.wire.output_spec import Tool, ToolRules
 MAX_TOOLS = 1024
 MAX_TOOLS_SIZE = 4 * 2**20  # bytes, of their JSON
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,127}")
+_FUNCTIONS = "<functions>\n<function>{}</function>\n</functions>"
 _NO_PARAMETERS = {"type": "object", "properties": {}}
 
 Mode = Literal["none", "auto", "required"]
@@ -64,6 +65,10 @@ class OfferedFunction:
         """Returns the function as templates see it, and models have seen it in training: with all three fields, and no other."""
         function = {"name": self.name, "description": self.description or "", "parameters": self.parameters or _NO_PARAMETERS}
         return {"type": "function", "function": function}
+
+    def told(self) -> str:
+        """Returns the function as a conversation tells of one that comes in late, as agents were told of such in training."""
+        return _FUNCTIONS.format(msgspec.json.encode(self.shown()["function"]).decode())
 
     def rule(self) -> Tool:
         """Returns what calls of the function must be like."""

@@ -49,10 +49,13 @@ class Catalogue:
         self._add(entry.name if entry.namespace is None else self._free(_joined(entry.namespace, entry.name)), entry, function)
 
     def load(self, other: "Catalogue") -> None:
-        """Adds what the other catalogue has and this one lacks."""
+        """Adds what the other catalogue has and this one lacks. The conversation tells of it where it comes in, and nothing does before:
+        so the prompt begins as it did. Where nothing else is shown it is, for else no model would know how to call.
+        """
+        is_deferred = any(not function.is_deferred for function in self._functions)
         for entry, function in zip(other.entries, other.functions, strict=True):
             if (entry.namespace, entry.name) not in self._names:
-                self._add(self._free(function.name), entry, function)
+                self._add(self._free(function.name), entry, replace(function, is_deferred=is_deferred))
 
     def entry(self, name: str) -> Entry:
         """Returns the function that the model knows by the name; one that is not offered has the same name for all."""
@@ -79,6 +82,11 @@ class Catalogue:
     def within(self, namespace: str) -> list[str]:
         """Returns the model's names of what is in a namespace."""
         return [own for own, entry in self._entries.items() if entry.namespace == namespace]
+
+    def told(self, entry: Entry) -> str:
+        """Returns what a conversation tells of a function that is offered."""
+        name = self.name_of(entry.namespace, entry.name)
+        return next(function.told() for function in self._functions if function.name == name)
 
     def _add(self, name: str, entry: Entry, function: OfferedFunction) -> None:
         self._functions.append(replace(function, name=name))

@@ -177,9 +177,11 @@ class LoadedToolsItem(Item):
 
     @override
     def tell(self, turns: Turns, catalogue: Catalogue) -> None:
+        told = "\n".join(catalogue.told(entry) for entry in catalogue_of(self.tools).entries)
         if self.type == "tool_search_output":
-            named = [catalogue.name_of(entry.namespace, entry.name) for entry in catalogue_of(self.tools).entries]
-            turns.result(self.call_id, "tool_search", json_text({"tools": named}))
+            turns.result(self.call_id, "tool_search", told or "No function was found.")
+        elif told:
+            turns.asked("system", told)
 
 
 class LeftOutItem(Item):

@@ -210,7 +210,7 @@ TOOLS_OF_ALL_KINDS = [*TOOLS, custom("patch"), {"type": "namespace", "name": "ns
 
 
 @given(answers(), st.sampled_from([{}, {"reasoning": {"summary": "auto"}, "include": ["reasoning.encrypted_content"]}]))
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=80)
 def test_every_stream_is_well_formed_and_says_what_the_whole_answer_says(scripted, fields):
     (steps, reason), request = scripted, read(tools=TOOLS_OF_ALL_KINDS, **fields)
     shape, building = ResponseShape("resp_1", model(), request), AnswerBuilder()

@@ -1,5 +1,7 @@
 """The tools that an answer may call: of every kind, under the model's names, and back."""
 
+import re
+
 import pytest
 
 from mlxd.errors import InvalidRequestError
@@ -204,20 +206,31 @@ async def test_a_search_that_the_client_carries_out_is_called_as_what_it_is(serv
     assert names(job(tools=[SEARCH], tool_choice={"type": "tool_search"}).output.tools) == ["tool_search"]
 
 
-def test_what_it_found_is_offered_and_told():
-    searched = {"type": "tool_search_call", "call_id": "call_s", "execution": "client", "arguments": {"query": "crm"}}
-    asked = job(input=[{"role": "user", "content": "a"}, searched, FOUND], tools=[SEARCH, function("f")])
-    assert [tool["function"]["name"] for tool in asked.prompt.tools] == ["tool_search", "f", "crm__find", "crm__note"]
+SEARCHED = {"type": "tool_search_call", "call_id": "call_s", "execution": "client", "arguments": {"query": "crm"}}
+
+
+def test_what_it_found_is_told_where_it_comes_in_and_may_be_called():
+    before = job(tools=[SEARCH, function("f")])
+    asked = job(input=[{"role": "user", "content": "a"}, SEARCHED, FOUND], tools=[SEARCH, function("f")])
+    assert asked.prompt.tools == before.prompt.tools
+    assert names(asked.output.tools) == ["tool_search", "f", "crm__find", "crm__note"]
     _, turn, result = asked.prompt.messages
     assert (turn.tool_calls[0].name, turn.tool_calls[0].arguments) == ("tool_search", '{"query":"crm"}')
-    assert (result.content, result.tool_call_id) == ('{"tools":["crm__find","crm__note","f"]}', "call_s")
+    assert re.findall(r'<function>{"name":"(\w+)"', result.content) == ["crm__find", "crm__note", "f"]
+    assert result.tool_call_id == "call_s"
+    nothing = job(input=[SEARCHED, {**FOUND, "tools": []}], tools=[SEARCH]).prompt.messages[-1]
+    assert nothing.content == "No function was found."
 
 
 def test_tools_may_be_added_by_an_item():
     added = {"type": "additional_tools", "role": "developer", "tools": [function("g"), function("crm__find")]}
     asked = job(input=[{"role": "user", "content": "a"}, added, added], tools=[NAMESPACE])
-    assert [tool["function"]["name"] for tool in asked.prompt.tools] == ["crm__find", "crm__note", "g", "crm__find_2"]
-    assert len(asked.prompt.messages) == 1
+    assert [tool["function"]["name"] for tool in asked.prompt.tools] == ["crm__find", "crm__note"]
+    assert names(asked.output.tools) == ["crm__find", "crm__note", "g", "crm__find_2"]
+    assert [message.role for message in asked.prompt.messages] == ["user", "system", "system"]
+    assert '"name":"crm__find_2"' in asked.prompt.messages[1].content
+    alone = job(input=[{"role": "user", "content": "a"}, added])
+    assert [tool["function"]["name"] for tool in alone.prompt.tools] == ["g", "crm__find"]
 
 
 def test_one_call_at_most():
