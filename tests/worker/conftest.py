@@ -2,7 +2,10 @@ import hashlib
 
 import pytest
 
-from mlxd.worker.runtime import start  # first of all: OpenBLAS has to be in the process before MLX
+from tests.support.batch_scheduling import batch_scheduling
+
+with batch_scheduling():
+    from mlxd.worker.runtime import start  # first of all: OpenBLAS has to be in the process before MLX
 from mlxd.worker.runtime.entries.contiguous_probe import prove_batching
 from tests.support.tiny_model import make_scripted_model, make_tiny_model
 
@@ -17,6 +20,13 @@ def _not_compiled():
     start.mx.disable_compile()
     yield
     start.mx.enable_compile()
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _batch_scheduling():
+    """It halves what the system takes for tests of tiny models."""
+    with batch_scheduling():
+        yield
 
 
 @pytest.fixture
