@@ -171,6 +171,20 @@ def test_a_fault_in_the_middle_of_the_layers_leaves_nothing_wrong_behind(llama, 
     assert runner.ask(prompt)[0] == expected
 
 
+def test_a_fault_outside_the_model_leaves_nothing_to_the_garbage_collector(llama, monkeypatch):
+    """Which would end what is half done at any time, on any thread."""
+    runner, prompt = cached(llama), words(4, 200)
+    runner.add("x", prompt)
+    runner.step()
+    session = runner.runner._session
+    with monkeypatch.context() as patch:
+        patch.setattr(runner.runner._budget, "observe", lambda *_: 1 / 0)
+        runner.run()
+    assert isinstance(runner.failed["x"], GenerationError)
+    assert session.steps.gi_frame is None
+    assert runner.ask(prompt)[1].cached_tokens >= 128  # what was computed is good
+
+
 def test_memory_counts_the_running_request_and_forgets_it(llama):
     runner = uncached(llama)
     runner.add("x", words(1, 300), max_tokens=3)

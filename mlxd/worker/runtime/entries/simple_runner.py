@@ -109,16 +109,14 @@ class SimpleRunner(EntryRunner[_Waiting]):
     def _end(self) -> None:
         """Frees the place first: what goes wrong with keeping what was computed concerns nobody else."""
         session, self._session = self._session, None
-        if session is None:
-            return
-        try:
-            session.steps.close()
-        except Exception:  # noqa: BLE001 - the answer is complete, or nobody's: only its reuse is lost
-            _log.exception("what request %s computed could not be kept", session.request.id)
+        if session is not None:
+            _close(session)
 
     def _fail(self, error: Exception, report: StepReport) -> StepReport:
         running, self._session = self._session, None
         self._strike([] if running is None else [_Waiting(running.request)], error, report)
+        if running is not None:
+            _close(running)  # here, and not wherever the garbage collector finds it
         return report
 
     @property
@@ -232,3 +230,11 @@ class _Session:
         targets = self.request.tokens[known + 1 : known + 1 + logits.shape[0]]
         rows = [ScoredRow(self.request.id, self.request.logprobs or 0)] * len(targets)
         self.scores += checked_scores(score(logits, mx.array(targets), rows).read())
+
+
+def _close(session: _Session) -> None:
+    """Ends the session's steps, where they have not ended; what was computed is kept."""
+    try:
+        session.steps.close()
+    except Exception:  # noqa: BLE001 - the answer is complete, or nobody's: only its reuse is lost
+        _log.exception("what request %s computed could not be kept", session.request.id)
