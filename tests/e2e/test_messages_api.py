@@ -83,6 +83,14 @@ def test_what_cannot_be_read_as_a_call_is_text(scripted, client):
     assert '<tool_call>\n{"name"' in answer.content[0].text
 
 
+def test_a_prompt_is_computed_without_an_answer(scripted, client):
+    scripted.say(Rule(says="Hello."))
+    asked = {"model": "scripted", "messages": [{"role": "user", "content": "Remember this. " * 50}]}
+    nothing = client.messages.create(**asked, max_tokens=0)
+    assert (nothing.stop_reason, nothing.content[0].text, nothing.usage.output_tokens) == ("max_tokens", "", 0)
+    assert client.messages.create(**asked, max_tokens=5).usage.cache_read_input_tokens > nothing.usage.input_tokens - 32
+
+
 CALLED = {"type": "tool_use", "id": "toolu_1", "name": "get_weather", "input": {"city": "Paris"}}
 RESULT = {"type": "tool_result", "tool_use_id": "toolu_1", "content": [{"type": "text", "text": "sunny"}]}
 TURNS = [

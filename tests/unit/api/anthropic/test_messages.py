@@ -6,10 +6,12 @@ import json
 import anthropic
 import pytest
 
+from mlxd.api.sse import SseWriter
 from mlxd.errors import ContextLengthError, ModelLoadingError, QueueFullError, WorkerLostError
 from mlxd.types import FinishReason
 from mlxd.wire.parts import Reasoning, Text, ToolCallArguments, ToolCallBegun
 from tests.support.fake_registry import echo
+from tests.support.held_registry import HeldRegistry
 from tests.support.message_streams import checked, events_of
 from tests.support.messages_requests import USER, body, tool
 from tests.support.scripted_answers import script
@@ -81,6 +83,26 @@ async def test_a_stream_that_waits_sends_pings(server):
         script([Text(text="a")])(request)
         events = events_of((await response.content.read()).decode())
     checked([event for event in events if event["type"] != "ping"])
+
+
+async def test_the_sdk_waits_through_pings(server, sdk, monkeypatch):
+    server.set_server(sse_keepalive=0.001)
+    held, pinged, keep_alive = HeldRegistry(server.registry), asyncio.Event(), SseWriter.keep_alive
+
+    async def noted(writer, *told):
+        await keep_alive(writer, *told)
+        pinged.set()
+
+    async def answer():
+        await pinged.wait()
+        held.may_go_on.set()
+        script([Text(text="a")])(await server.worker.next_request())
+
+    monkeypatch.setattr(SseWriter, "keep_alive", noted)
+    answering = asyncio.create_task(answer())
+    async with sdk.messages.stream(**ASKED) as stream:
+        assert (await stream.get_final_message()).content[0].text == "a"
+    await answering
 
 
 async def test_a_stream_that_fails_ends_in_an_error(server, sdk):
