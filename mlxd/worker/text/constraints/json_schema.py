@@ -12,6 +12,7 @@ from typing import Any
 from mlxd.worker.text.constraints import keywords
 from mlxd.worker.text.constraints.disjoint import Disjointness
 from mlxd.worker.text.constraints.numbers import ANY_NUMBER, bounds_of, can_stand_together, is_kept, numeric
+from mlxd.worker.text.constraints.patterns import portable
 from mlxd.worker.text.constraints.pointers import NowhereError, Place, found_at, steps_of
 
 _DEEPEST = 50  # schemas inside schemas; a library allows 128 levels of JSON
@@ -19,7 +20,6 @@ _MOST_SCHEMAS = 5_000
 _MOST_VALUES = 20_000  # of all "enum", items of arrays and members of objects counted
 _MOST_REFERENCES = 500  # different ones
 _MOST_OPTIONAL = 500  # properties of one object: each may follow each
-_LONGEST = 20_000  # characters of a pattern
 _MOST_ITEMS = 100_000  # that an array must have
 _MOST_COUNTED = 2**31 - 1  # of anything that may be there: more fits no answer
 _MOST_REQUIRED = 2_000  # properties of one object
@@ -177,7 +177,7 @@ class SchemaReader:
                 yield key, _size(given[key], key, place)
         yield from numeric(given, place).items()
         if "pattern" in given:
-            yield "pattern", _pattern(given["pattern"], place / "pattern")
+            yield "pattern", portable(given["pattern"], place / "pattern")
         yield from _format(given)
         if "required" in given and not (self._is_lenient and isinstance(given["required"], bool)):
             yield "required", _names(given["required"], place / "required")
@@ -201,7 +201,11 @@ class SchemaReader:
     def _named(self, named: Any, at: _At) -> dict[str, Any]:
         if not isinstance(named, dict):
             raise at.place.refusal("it must be an object of schemas")
-        return {name: self._read(schema, _At(at.place / name, at.depth, at.is_open)) for name, schema in named.items()}
+        are_patterns = at.place.steps[-1:] == ("patternProperties",)
+        return {
+            portable(name, at.place / name) if are_patterns else name: self._read(schema, _At(at.place / name, at.depth, at.is_open))
+            for name, schema in named.items()
+        }
 
     def _several(self, several: Any, at: _At) -> list[Any]:
         if not isinstance(several, list) or not several:
@@ -306,12 +310,6 @@ def _size(value: Any, key: str, place: Place) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float) or value < 0 or value % 1:
         raise (place / key).refusal("it must be a whole number, not negative")
     return min(int(value), _MOST_COUNTED) if key.startswith("max") else int(value)
-
-
-def _pattern(value: Any, place: Place) -> str:
-    if not isinstance(value, str) or len(value) > _LONGEST:
-        raise place.refusal(f"it must be a regular expression of at most {_LONGEST} characters")
-    return value
 
 
 def _format(given: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
