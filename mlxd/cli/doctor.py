@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from mlxd.cli.checks import Check
+    from mlxd.cli.listener_checks import Daemon
 
 _MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "failed": ("✗", "bold red")}
 _PLAIN_MARKS = {"ok": "ok", "warning": "!", "failed": "x"}  # where the terminal has ASCII only
@@ -41,7 +42,7 @@ def _doctor(args: argparse.Namespace) -> int:
 
 def _checks(args: argparse.Namespace) -> "Iterator[Check]":
     from mlxd.cli import checks
-    from mlxd.cli.listener_checks import certificates, find_daemon, listeners
+    from mlxd.cli.listener_checks import certificates, listeners
     from mlxd.config.loader import load_config
 
     yield from checks.machine()
@@ -53,10 +54,20 @@ def _checks(args: argparse.Namespace) -> "Iterator[Check]":
     yield checks.ok("configuration", f"{args.config} is valid, {len(config.models)} model(s)")
     yield from checks.sources(config)
     yield checks.memory(config)
-    daemon = find_daemon(target.reader(args))
+    daemon = _daemon(args)
     yield daemon.check
     yield from listeners(config, daemon)
     yield from certificates(config)
+
+
+def _daemon(args: argparse.Namespace) -> "Daemon":
+    from mlxd.cli.checks import Check, State
+    from mlxd.cli.listener_checks import Daemon, find_daemon
+
+    try:
+        return find_daemon(target.reader(args))
+    except ConfigError as error:  # the certificate by which the daemon would be known
+        return Daemon(Check("daemon", State.WARNING, "it cannot be asked", "\n".join(error.problems)))
 
 
 def _lines(checks: "Iterable[Check]", *, is_plain: bool) -> "Iterator[Text]":

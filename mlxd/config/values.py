@@ -71,7 +71,7 @@ def _check_key_name(value: str) -> str:
 
 
 def _check_model_pattern(value: str) -> str:
-    if len(value) > 128 or not re.fullmatch(r"[A-Za-z0-9*][A-Za-z0-9._:/*-]*", value):
+    if len(value) > 128 or not re.fullmatch(ALIAS_PATTERN, value):
         raise ValueError('must be a model\'s id or alias, or a pattern in which "*" stands for any text, such as "qwen*"')
     return value
 

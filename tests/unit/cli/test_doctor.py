@@ -224,3 +224,11 @@ async def test_a_listener_s_certificate(run, configure, port, tmp_path):
     pair.key.write_text("")
     found = (await looked(run))["inference certificate"]
     assert (found["state"], "holds no private key" in found["found"]) == ("failed", True)
+
+
+async def test_an_admin_certificate_that_is_not_there_is_two_checks_and_no_end(run, port, tmp_path):
+    text = f'[admin]\nlisten = "127.0.0.1:{port}"\n[admin.tls]\ncertificate = "none.pem"\nkey = "none.key"\n'
+    (tmp_path / "mlxd.toml").write_text(f'[server]\nlisten = "127.0.0.1:0"\n{text}[models.a]\nsource = "builtin:smollm2-135m"\n')
+    found = await looked(run)
+    assert (found["daemon"]["state"], "none.pem" in found["daemon"]["hint"]) == ("warning", True)
+    assert (found["admin certificate"]["state"], "does not exist" in found["admin certificate"]["found"]) == ("failed", True)
