@@ -19,7 +19,7 @@ from tests.support.patience import PATIENCE
 from tests.support.scripted.script import Rule, call
 
 CHECKS = [status_code_conformance, content_type_conformance, response_schema_conformance]
-EXAMPLES = int(os.environ.get("MLXD_EXAMPLES", "10"))
+EXAMPLES = int(os.environ.get("MLXD_EXAMPLES", "6"))
 MODELS = st.one_of(st.just("scripted"), st.just("scripted"), st.just("scripted"), st.text(max_size=9))
 
 

@@ -11,7 +11,7 @@ from tests.support.scripted.script import Rule, call
 
 PAGE = Path(__file__).parents[3] / "docs" / "clients.md"
 SECTION = re.compile(r"^### (?P<name>.+?)\n(?P<text>.*?)(?=^##|\Z)", re.MULTILINE | re.DOTALL)
-BLOCK = re.compile(r"^```(?P<language>sh|python|js|text|yaml)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(?P<language>sh|python|js)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 STATUS = re.compile(r"^\*(Run by a test|Read, not run)[.:].*\*$", re.MULTILINE)
 ADDRESS = "http://localhost:8000"
 ASKED = "hello.py"
@@ -47,9 +47,20 @@ WRITES = {
     "Claude Code": lambda path: call("Write", file_path=str(path), content=WRITTEN),
     "Codex": lambda path: call("exec_command", cmd=f"printf '%s\\n' 'print(\"hello\")' > {path}"),
     "opencode": lambda path: call("write", filePath=str(path), content=WRITTEN),
+    "Cline": lambda path: call("editor", path=str(path), new_text=WRITTEN),
+    "Continue": lambda path: call("Write", filepath=str(path), content=WRITTEN),
     "aider": lambda path: f"{path.name}\n```\n{WRITTEN}```\n",
 }
-PROGRAMS = {"Claude Code": "claude", "Codex": "codex", "opencode": "opencode", "aider": "aider", "curl": "curl", "llm": "llm"}
+PROGRAMS = {
+    "Claude Code": "claude",
+    "Codex": "codex",
+    "opencode": "opencode",
+    "Cline": "cline",
+    "Continue": "cn",
+    "aider": "aider",
+    "curl": "curl",
+    "llm": "llm",
+}
 MODULES = {
     "OpenAI's SDK for Python": "openai",
     "Anthropic's SDK for Python": "anthropic",
@@ -65,7 +76,7 @@ PACKAGES = {
 
 
 def test_every_client_is_there():
-    assert {*WRITES, "Cline", "Open WebUI", "Continue", "LangChain", "LiteLLM", "Pydantic AI", "curl"} <= LINES.keys()
+    assert {*WRITES, "Open WebUI", "LangChain", "LiteLLM", "Pydantic AI", "curl"} <= LINES.keys()
 
 
 @pytest.mark.parametrize("client", LINES)
