@@ -194,8 +194,9 @@ class SchemaReader:
                 yield key, self._named(given[key], at.inside(key))
         for key in keywords.SCHEMAS:
             if key in given:
-                is_open = key != "prefixItems" and (_says_more(given, key) or (key == "allOf" and len(given[key]) > 1))
-                read = self._several(given[key], at.inside(key).opened(is_open))
+                several = self._listed(given[key], at.place / key)
+                is_open = key != "prefixItems" and (_says_more(given, key) or (key == "allOf" and len(several) > 1))
+                read = self._several(several, at.inside(key).opened(is_open))
                 yield ("anyOf" if key == "oneOf" and self._excludes(given, at.place) else key), read
 
     def _named(self, named: Any, at: _At) -> dict[str, Any]:
@@ -207,9 +208,12 @@ class SchemaReader:
             for name, schema in named.items()
         }
 
-    def _several(self, several: Any, at: _At) -> list[Any]:
+    def _listed(self, several: Any, place: Place) -> list[Any]:
         if not isinstance(several, list) or not several:
-            raise at.place.refusal("it must be a list of schemas, one at least")
+            raise place.refusal("it must be a list of schemas, one at least")
+        return several
+
+    def _several(self, several: list[Any], at: _At) -> list[Any]:
         return [self._read(schema, _At(at.place / index, at.depth, at.is_open)) for index, schema in enumerate(several)]
 
     def _excludes(self, given: Mapping[str, Any], place: Place) -> bool:

@@ -10,8 +10,13 @@ import pytest
 
 from mlxd.errors import GenerationError, InvalidRequestError
 from mlxd.wire.output_spec import JsonSchema, OutputSpec
+from mlxd.worker.text.constraints import keywords
+from mlxd.worker.text.constraints.compiler import GrammarCompiler
+from mlxd.worker.text.constraints.contents import Contents
+from mlxd.worker.text.constraints.pointers import Place
 from tests.unit.worker_text.constraints.walk import EndlessError, constraint_of, tiny_vocabulary, walked
 
+CONTENTS = Contents(GrammarCompiler(tiny_vocabulary()))
 SECONDS = 5.0  # of processor time; each takes a tenth of one, and one that is let through without bounds takes minutes
 
 
@@ -123,6 +128,40 @@ def test_junk_is_refused_or_compiled(seed):
     chance = random.Random(seed)  # noqa: S311
     with contextlib.suppress(InvalidRequestError):
         constraint_of(spec(_junk(chance, 4)))
+
+
+_WRONG = (
+    None,
+    True,
+    False,
+    0,
+    -1,
+    1.5,
+    10**30,
+    float("inf"),
+    "",
+    "x",
+    "#",
+    [],
+    [1],
+    ["a"],
+    [None],
+    [[]],
+    {},
+    {"a": 1},
+    {"a": None},
+    {"": []},
+)
+_KEYWORDS = (*sorted(keywords.ASKING | keywords.REFUSED.keys()), "$defs", "definitions", "$schema", "$id", "$anchor", "title", "default")
+
+
+@pytest.mark.parametrize("keyword", _KEYWORDS)
+def test_a_wrong_value_is_refused_or_asks_nothing(keyword):
+    for value in _WRONG:
+        for others in ({}, {"type": "object"}, {"type": ["string", "number"]}, {"properties": {"a": True}, "required": ["a"]}):
+            for is_lenient in (False, True):
+                with contextlib.suppress(InvalidRequestError):
+                    CONTENTS.schema(others | {keyword: value}, Place("schema"), is_lenient=is_lenient)
 
 
 _WORDS = ("type", "properties", "items", "enum", "const", "anyOf", "allOf", "oneOf", "$ref", "required", "pattern", "minLength", "format")
