@@ -1,7 +1,7 @@
 """Imports of large libraries, of which the garbage collector is to know nothing.
 
 It would look through the new modules' tens of thousands of objects while they are imported, for a sixth of that time, and again for as
-long as the process lives: for up to a tenth of a second each time, in which no request is taken and no token comes.
+long as the process lives: for 40 ms of processor time each time, in which no request is taken and no token comes.
 """
 
 import gc
