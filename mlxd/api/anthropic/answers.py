@@ -1,5 +1,6 @@
 """The answers: a ``message``, and the events that build one."""
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ from mlxd.errors import MlxdError
 from mlxd.types import FinishReason, Usage
 from mlxd.wire.messages import Delta, Finished, RequestEvent, Started
 
+_PATIENCE = 120.0  # seconds in which pings are enough
+
 PING = SseEvent(b'{"type":"ping"}', name="ping")
 
 _REASONS = {FinishReason.STOP: "end_turn", FinishReason.LENGTH: "max_tokens", FinishReason.TOOL_CALLS: "tool_use"}
@@ -24,9 +27,10 @@ _REASONS = {FinishReason.STOP: "end_turn", FinishReason.LENGTH: "max_tokens", Fi
 
 @dataclass(frozen=True, kw_only=True)
 class MessageStyle:
-    """What of an answer is told: with or without what was thought."""
+    """What of an answer is told: with or without what was thought, which it begins with where it is asked for."""
 
     shows_thinking: bool = True
+    asks_for_thinking: bool = False
 
 
 class MessageShape(AnswerShape):
@@ -37,7 +41,8 @@ class MessageShape(AnswerShape):
         self._model = model.name
         self._style = style
         self._warnings = warnings
-        self._blocks = BlockEvents(shows_thinking=style.shows_thinking)
+        self._blocks = BlockEvents(shows_thinking=style.shows_thinking, expected="thinking" if style.asks_for_thinking else "text")
+        self._last_event: float | None = None  # seconds, as of ``time.monotonic``; None before the first one
 
     @override
     def whole(self, answers: Sequence[Answer], usage: Usage) -> bytes:
@@ -47,6 +52,7 @@ class MessageShape(AnswerShape):
 
     @override
     def on(self, choice: int, event: RequestEvent) -> Iterator[SseEvent]:
+        self._last_event = time.monotonic()
         if isinstance(event, Started):
             yield from self._begin(Usage(prompt_tokens=event.prompt_tokens, completion_tokens=0, cached_tokens=event.cached_tokens))
         if isinstance(event, Delta | Finished):
@@ -55,6 +61,13 @@ class MessageShape(AnswerShape):
             yield from map(_encoded, self._blocks.end())
             delta = {"type": "message_delta", "delta": _ended(event), "usage": usage_body(event.usage)}
             yield _encoded(delta | self._told(event))
+
+    @override
+    def alive(self) -> Iterator[SseEvent]:
+        # Claude Code 2.1.197 gives up a stream five minutes after the last event that its SDK passes on, of which pings are none.
+        if self._last_event is not None and time.monotonic() - self._last_event > _PATIENCE:
+            self._last_event = time.monotonic()
+            yield from map(_encoded, self._blocks.nothing())
 
     @override
     def end(self, usage: Usage) -> Iterator[SseEvent]:

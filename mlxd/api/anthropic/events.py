@@ -20,8 +20,10 @@ _SIGNED = b"mlxd"
 class BlockEvents:
     """The events of one answer's blocks. Without ``shows_thinking`` a block says that something was thought, and its signature what."""
 
-    def __init__(self, *, shows_thinking: bool) -> None:
+    def __init__(self, *, shows_thinking: bool, expected: Literal["text", "thinking"] = "text") -> None:
+        """``expected`` is the kind of block that an answer is likely to begin with."""
         self._shows_thinking = shows_thinking
+        self._expected: _Kind = expected
         self._next = 0  # the index of the next block
         self._open: _Kind | None = None
         self._thought: list[str] = []  # of the block that is open
@@ -44,6 +46,18 @@ class BlockEvents:
                     yield from self._begin_call(part)
                 case ToolCallArguments(index=index, text=text):
                     yield _event("content_block_delta", index=self._calls[index], delta={"type": "input_json_delta", "partial_json": text})
+
+    def nothing(self) -> Iterator[Event]:
+        """Yields a delta that says nothing: of the block that is open, or of the one that is expected, which it opens."""
+        kind = self._open or self._expected
+        if kind == "tool_use":
+            yield self._delta("input_json_delta", partial_json="")
+        elif kind == "thinking":
+            yield from self._in("thinking", thinking="", signature="")
+            yield self._delta("thinking_delta", thinking="")
+        else:
+            yield from self._in("text", text="")
+            yield self._delta("text_delta", text="")
 
     def end(self) -> Iterator[Event]:
         """Yields what ends the blocks: an answer that neither says nor calls anything has an empty text."""

@@ -133,7 +133,7 @@ def messages_request(body: Mapping[str, Any], unknown: UnknownFields) -> Message
 
 def message_shape(identity: str, model: ReadyModel, request: MessagesRequest) -> MessageShape:
     """Returns the shape of the answer to the request."""
-    style = MessageStyle(shows_thinking=request.shows_thinking)
+    style = MessageStyle(shows_thinking=request.shows_thinking, asks_for_thinking=request.effort() != OFF)
     return MessageShape(identity, model, style, [*request.warnings, *request.unmet_wishes(model)])
 
 

@@ -2,6 +2,7 @@
 
 import json
 from itertools import pairwise
+from types import SimpleNamespace
 
 import jiter
 import msgspec
@@ -149,6 +150,55 @@ def test_warnings_of_request_and_answer_are_told_at_the_end():
     end = ended(warnings=["b"])
     assert whole([], end, shape("a"))["warnings"] == streamed([], end, shape("a"))[-2]["warnings"] == ["a", "b"]
     assert "warnings" not in whole([], ended())
+
+
+STARTED = Started(id="x", prompt_tokens=7, cached_tokens=4, cache=CacheOutcome.HIT)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that the test sets."""
+    now = SimpleNamespace(seconds=0.0)
+    monkeypatch.setattr("mlxd.api.anthropic.answers.time.monotonic", lambda: now.seconds)
+    return now
+
+
+def slow(clock, made, *deltas):
+    """The events of a stream that is silent for minutes before each delta."""
+    told = [*made.on(0, STARTED)]
+    for parts in deltas:
+        for _ in range(3):
+            clock.seconds += 100
+            told += made.alive()
+        told += made.on(0, Delta(id="x", parts=list(parts), tokens=1))
+    told += [*made.on(0, ended()), *made.end(ended().usage)]
+    return checked([json.loads(one.data) for one in told])
+
+
+def test_pings_are_enough_for_two_minutes_and_before_the_first_event(clock):
+    made = shape()
+    clock.seconds = 1000
+    assert not [*made.alive()]
+    assert [*made.on(0, STARTED)]
+    clock.seconds += 119
+    assert not [*made.alive()]
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_long_silence_is_broken_by_deltas_that_say_nothing(clock, asked):
+    made = MessageShape("msg_1", MODEL, MessageStyle(asks_for_thinking=asked))
+    thought = [[Reasoning(text="hm")]] if asked else []
+    told = slow(clock, made, *thought, [Text(text="a")], A, [Text(text="b")])
+    kinds = [block["type"] for block in by_hand(told)]
+    assert kinds == ["thinking"] * asked + ["text", "tool_use", "text"]
+    assert by_hand(told)[asked:] == content([Text(text="a")], A, [Text(text="b")])
+    assert len([one for one in told if one.get("delta", {}).get("text") == ""]) >= 1
+
+
+def test_an_answer_that_does_not_begin_as_expected_has_an_empty_block_before_it(clock):
+    made = MessageShape("msg_1", MODEL, MessageStyle(asks_for_thinking=True))
+    thinking, text = by_hand(slow(clock, made, [Text(text="a")]))
+    assert (thinking["thinking"], text["text"]) == ("", "a")
 
 
 def test_a_failure_is_an_event():
