@@ -87,8 +87,8 @@ class ProcessHost:
         assert self._listening is not None  # noqa: S101
         code = await self._process.wait()
         self._signal_group(self._process.pid, signal.SIGKILL)  # what it spawned, such as a download
-        await asyncio.to_thread(remove_scratch, self._process.pid)
-        await asyncio.wait({self._listening}, timeout=LAST_OUTPUT)
+        removing = asyncio.create_task(asyncio.to_thread(remove_scratch, self._process.pid))
+        await asyncio.wait({self._listening, removing}, timeout=LAST_OUTPUT)
         self._listening.cancel()
         if self._pipe is not None:
             self._pipe.close()
