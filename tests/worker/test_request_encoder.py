@@ -106,8 +106,9 @@ async def test_the_engine_thread_never_hashes_a_prompt(tiny, monkeypatch):
 def test_jobs_of_one_prompt_have_it_encoded_once():
     prompts = Prompts()
     encoder = RequestEncoder(prompts, BLOCK)
-    made = [encoder.encode(replace(request(), id=str(behind), behind=behind), 0.0) for behind in (2, 1, 0)]
+    made = [encoder.encode(replace(request(), id=str(behind), parent="all", behind=behind), 0.0) for behind in (2, 1, 0)]
     assert prompts.encoded == 1
+    assert [one.parent for one in made] == ["all"] * 3
     assert made[0].prompt is made[2].prompt
     assert made[0].chain is not made[2].chain, "which each goes on with its own answer"
     encoder.encode(request(), 0.0)

@@ -99,8 +99,8 @@ async def test_one_choice_that_nobody_takes_cuts_its_request_off():
 
 
 def test_jobs_of_one_choice_keep_their_id_and_of_several_are_numbered():
-    assert [(job.id, job.behind) for job in jobs(1).all] == [("r", 0)]
-    assert [(job.id, job.behind) for job in jobs(3).all] == [("r-0", 2), ("r-1", 1), ("r-2", 0)]
+    assert [(job.id, job.behind, job.parent) for job in jobs(1).all] == [("r", 0, None)]
+    assert [(job.id, job.behind, job.parent) for job in jobs(3).all] == [("r-0", 2, "r"), ("r-1", 1, "r"), ("r-2", 0, "r")]
 
 
 def test_seeds_differ_but_the_first_is_the_one_that_was_asked_for():
