@@ -62,7 +62,7 @@ class Messages(Conversation):
             messages.append({"role": "assistant", "content": [{"type": "text", "text": "I look."}, use]})
             messages.append({"role": "user", "content": [{"type": "tool_result", "tool_use_id": call, "content": RESULT}]})
         tools = [{"name": name, "description": tool["description"], "input_schema": tool["parameters"]} for name, tool in TOOLS.items()]
-        return {"max_tokens": 4, "system": system, "messages": messages, "tools": tools, "temperature": 0}
+        return {"max_tokens": 1, "system": system, "messages": messages, "tools": tools, "temperature": 0}
 
     def usage(self, usage):
         cached = usage["cache_read_input_tokens"]
@@ -81,7 +81,7 @@ class Responses(Conversation):
             items.append({"type": "function_call", "call_id": call, "name": "tool_1", "arguments": json.dumps({"path": path})})
             items.append({"type": "function_call_output", "call_id": call, "output": RESULT})
         tools = [{"type": "function", "name": name, "strict": False} | tool for name, tool in TOOLS.items()]
-        asked = {"max_output_tokens": 16, "instructions": f"{self.billing()}\n{INSTRUCTIONS}", "store": False, "temperature": 0}
+        asked = {"max_output_tokens": 1, "instructions": f"{self.billing()}\n{INSTRUCTIONS}", "store": False, "temperature": 0}
         return asked | {"input": items, "tools": tools}
 
     def usage(self, usage):
@@ -102,7 +102,7 @@ class Chat(Conversation):
             )
             messages.append({"role": "tool", "tool_call_id": call, "content": RESULT})
         tools = [{"type": "function", "function": {"name": name} | tool} for name, tool in TOOLS.items()]
-        return {"max_tokens": 4, "messages": messages, "tools": tools, "temperature": 0}
+        return {"max_tokens": 1, "messages": messages, "tools": tools, "temperature": 0}
 
     def usage(self, usage):
         return usage["prompt_tokens"], usage["prompt_tokens_details"]["cached_tokens"]

@@ -3,9 +3,15 @@
 from tests.e2e.daemon_process import DaemonProcess
 from tests.support.scripted.script import Rule, write_script
 
-TOML = (
-    '[defaults.cache]\nmemory = "1GiB"\n[models.scripted]\nsource = "{dir}/scripted"\naliases = ["default", "tiny", "claude-*", "gpt-*"]\n'
-)
+TOML = """
+[defaults.sampling]
+max_tokens = 2000
+[defaults.cache]
+memory = "1GiB"
+[models.scripted]
+source = "{dir}/scripted"
+aliases = ["default", "tiny", "claude-*", "gpt-*"]
+"""
 
 
 class ScriptedDaemon(DaemonProcess):

@@ -35,7 +35,7 @@ def answer_to(directory: Path, prompt: str) -> str:
     return next((rule.says for rule in rules if re.search(rule.turn, turn) and re.search(rule.prompt, prompt)), _ELSE)
 
 
-def call(name: str, text: str = "", **arguments) -> str:
+def call(name: str, text: str = "", /, **arguments) -> str:
     """A call as the model's template wants it written, behind some text."""
     return f"{text}<tool_call>\n{json.dumps({'name': name, 'arguments': arguments})}\n</tool_call>"
 
