@@ -181,7 +181,7 @@ class Engine:
         """Returns the figures of a step that computed something, else None. ``inter_token`` is of the stream that waited longest."""
         now = time.monotonic()
         gaps = [gap for sampled in report.sampled if (gap := self._clocks[sampled.id].token(now)) is not None]
-        if not report.tokens:
+        if not report.tokens and not report.sampled:
             return None
         self.steps += 1
         return StepStats(

@@ -138,6 +138,11 @@ def test_a_step_may_give_several_tokens_of_one_sequence():
     assert set(rig.outputs[-1].timings) == {"a"}
 
 
+def test_tokens_that_come_late_are_counted_where_nothing_else_was_computed():
+    rig = Rig(started("a"), token("a", 1), StepReport(sampled=[sampled("a", 2)])).play()
+    assert [(stats.prompt_tokens, stats.generated_tokens) for stats in rig.stats] == [(1, 1), (0, 1)]
+
+
 def test_statistics_are_those_of_the_report():
     rig = Rig(started("a"), token("a", 1, seconds=0.25, preemptions=2, evicted_blocks=3)).play()
     (stats,) = rig.stats
