@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mlxd.cli import exits, target
 from mlxd.cli.exits import UsageError
 from mlxd.cli.parser import Commands
+from mlxd.errors import MlxdError
 
 if TYPE_CHECKING:
     from mlxd.terminal.admin_client import AdminClient, Answer
@@ -84,7 +85,23 @@ def _reload(args: argparse.Namespace) -> int:
         outcome = _outcome(client, client.send("POST", "/admin/v1/reload", headers=headers, timeout=None))
     if not args.json:
         console.output().print(render_reload(outcome))
-    return _finish(outcome, args)
+    code = _finish(outcome, args)
+    return exits.FAILED if _tell_refused_certificates(client) and code == exits.OK else code
+
+
+def _tell_refused_certificates(client: "AdminClient") -> bool:
+    """Says which listeners serve another certificate than their files hold, for those are no good; tells whether there are any."""
+    from mlxd.terminal import console
+    from mlxd.terminal.values import printable
+
+    try:
+        shown = [one["certificate"] for one in client.get("/admin/v1/status")["listeners"]]
+    except MlxdError:  # the reload may have moved the admin listener, or exchanged its token
+        return False
+    problems = dict.fromkeys(certificate["problem"] for certificate in shown if certificate and certificate["problem"])
+    for problem in problems:
+        console.errors().print(printable(f"{problem}; the certificate before is served"), style="red")
+    return bool(problems)
 
 
 def _sha256(text: str) -> str:

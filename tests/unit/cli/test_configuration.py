@@ -2,14 +2,18 @@
 
 import asyncio
 import json
+from pathlib import Path
 
 import pytest
 
 from mlxd.config.address import parse_address
+from mlxd.config.certificates import CertificateFacts, CertificateFiles, CertificateState
 from mlxd.config.diff import Change
 from mlxd.config.fields import Reload
 from mlxd.control.planner import Action, ListenerPlan, ModelPlan, Plan
 from mlxd.control.reload import Outcome, Result
+from mlxd.errors import DaemonUnreachableError
+from mlxd.terminal.admin_client import AdminClient
 from mlxd.types import ModelState
 from tests.support.statuses import SHA256, model_status
 
@@ -108,6 +112,25 @@ async def test_a_dry_run_only_looks(mlxd, daemon):
     ran = await mlxd("reload", "--dry-run", "--if-match", SHA256)
     assert ran.lines == ["planned: a reload would do this (sha256 5e5e5e5e5e5e runs)", *DRAWN]
     assert daemon.reloads.asked == [("look", SHA256)]
+
+
+async def test_a_certificate_that_is_not_what_its_files_hold_is_no_success(mlxd, daemon):
+    files = CertificateFiles("server.tls", Path("/tls.pem"), Path("/tls.key"))
+    facts = CertificateFacts(("mlx.example",), 0.0, 4e9, ("", ""), key_is_exposed=False)
+    daemon.certificate = CertificateState("inference", files, facts)
+    assert (await mlxd("reload")).code == 0
+    daemon.certificate = CertificateState("inference", files, facts, problem="server.tls.key: no such file")
+    ran = await mlxd("reload")
+    assert (ran.code, ran.err.strip()) == (1, "server.tls.key: no such file; the certificate before is served")
+
+
+async def test_a_reload_that_moves_the_admin_listener_is_done_all_the_same(mlxd, daemon, monkeypatch):
+    monkeypatch.setattr(AdminClient, "get", _gone)
+    assert (await mlxd("reload", "--json")).code == 0
+
+
+def _gone(*_, **__):
+    raise DaemonUnreachableError("it has moved")
 
 
 async def test_if_match_is_passed_on(mlxd, daemon):
