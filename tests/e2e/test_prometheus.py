@@ -13,6 +13,7 @@ import yaml
 from tests.e2e import traffic
 from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.load import ConstantLoad
+from tests.support.certificates import Authority
 from tests.support.dashboards import annotations, expressions
 from tests.support.prometheus import ROOT, RULE_FILES, Prometheus, names, selectors
 
@@ -28,9 +29,15 @@ NOT_USED = {}
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory, tiny_model):
+def authority():
+    return Authority()
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory, tiny_model, authority):
     directory = tmp_path_factory.mktemp("real")
     (directory / "model").symlink_to(tiny_model)
+    authority.issue(directory)
     with DaemonProcess(directory, traffic.REAL) as started:
         yield started
 
@@ -44,13 +51,15 @@ def fake(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def prometheus(tmp_path_factory, real, fake):
+def prometheus(tmp_path_factory, real, fake, authority):
     """It has seen everything happen, and some requests go on."""
     rules = {path.name: path.read_text() for path in RULE_FILES}
-    with Prometheus(tmp_path_factory.mktemp("prometheus"), rules, interval="500ms") as started:
+    directory = tmp_path_factory.mktemp("prometheus")
+    authority.write(directory / "trusted.pem")
+    with Prometheus(directory, rules, interval="500ms", trusts=directory / "trusted.pem") as started:
         for daemon in (real, fake):
             daemon.wait_ready()
-        started.scrape(real.metrics_address, fake.metrics_address)
+        started.scrape(f"https://{real.metrics_address}", fake.metrics_address)
         started.until(lambda: len(started.query("mlxd_build_info")) == 2, "both are scraped")
         for happening in (traffic.ordinary, traffic.crowded, traffic.mistaken, traffic.operated, traffic.broken, traffic.ordinary):
             happening(real)

@@ -10,6 +10,7 @@ from tests.e2e.client import post, send, stream
 REAL = """
 [metrics]
 listen = "127.0.0.1:0"
+tls = {certificate = "{dir}/tls.pem", key = "{dir}/tls.key"}
 [defaults.worker]
 heartbeat_interval = "50ms"
 restart_backoff = "50ms"

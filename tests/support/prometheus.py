@@ -58,10 +58,11 @@ def hurried(rules, *, minute):
 
 class Prometheus:
     """``with Prometheus(directory, rules, interval="250ms") as prometheus``: a server on a free port. Its job mlxd is what ``scrape``
-    names; ``rules`` are texts by file name.
+    names; ``rules`` are texts by file name. ``trusts``: a file with who issued the certificates of those that speak TLS.
     """
 
-    def __init__(self, directory: Path, rules: dict[str, str], *, interval: str):
+    def __init__(self, directory: Path, rules: dict[str, str], *, interval: str, trusts: Path | None = None):
+        tls = f", tls_config: {{ca_file: {trusts}}}" if trusts else ""
         self.address = f"127.0.0.1:{_free_port()}"
         self.log = directory / "prometheus.log"
         self._directory = directory
@@ -72,13 +73,17 @@ class Prometheus:
         (directory / "prometheus.yml").write_text(
             f"global: {{scrape_interval: {interval}, scrape_timeout: {interval}, evaluation_interval: {interval}}}\n"
             f"rule_files: [{', '.join(rules)}]\n"
-            f"scrape_configs: [{{job_name: mlxd, file_sd_configs: [{{files: [{self._targets.name}]}}]}}]\n"
+            f"scrape_configs: [{{job_name: mlxd, file_sd_configs: [{{files: [{self._targets.name}]}}]{tls}}}]\n"
         )
 
     def scrape(self, *targets, path="/metrics"):
-        """From now on these, and no others."""
+        """From now on these addresses, and no others; ``https://`` before one that speaks TLS."""
         new = self._targets.with_suffix(".new")
-        new.write_text(json.dumps([{"targets": list(targets), "labels": {"__metrics_path__": path}}]))
+        parts = [target.rpartition("://") for target in targets]
+        groups = [
+            {"targets": [address], "labels": {"__metrics_path__": path, "__scheme__": scheme or "http"}} for scheme, _, address in parts
+        ]
+        new.write_text(json.dumps(groups))
         new.replace(self._targets)
 
     def __enter__(self):
