@@ -1,5 +1,6 @@
 """Programs of others, where they are installed: in the directory that ``MLXD_CLIENTS`` names, or anywhere on the path."""
 
+import contextlib
 import importlib.util
 import os
 import shutil
@@ -8,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.support.patience import PATIENCE
@@ -45,6 +47,14 @@ def python_with(module: str) -> str:
     return str(other)
 
 
+def _end_all_of(home: Path) -> None:
+    """Ends what a program has left running behind it: whatever has this home, which is nobody else's."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get("HOME") == str(home):
+                process.kill()
+
+
 def run(command: list[str], directory: Path, **environment: str) -> str:
     """What a program prints that ends well, in a home of its own. It and all that it started is ended if it takes too long."""
     home = directory.parent / f"{directory.name}.home"
@@ -60,5 +70,7 @@ def run(command: list[str], directory: Path, **environment: str) -> str:
         os.killpg(process.pid, signal.SIGKILL)
         printed, _ = process.communicate()
         raise AssertionError(f"{command[0]} does not end:\n{printed[-5000:]}") from None
+    finally:
+        _end_all_of(home)
     assert process.returncode == 0, f"{command} ended with {process.returncode}:\n{printed[-5000:]}"
     return printed
