@@ -16,7 +16,9 @@ RESPONSES: Rules = {
     "previous_response_id": only("", why=_STATELESS),
     "conversation": only(why=_STATELESS),
     "prompt": only(why="No prompts are stored."),
-    "truncation": only("disabled", why="A conversation that does not fit is refused: its client knows best what to leave out."),
+    "truncation": only(
+        "disabled", "auto", why="A conversation that does not fit is refused with either: its client knows best what to leave out."
+    ),
     "moderation": only(),
     "background_options": hint(OBJECT, "It is about answers in the background."),
     "context_management": hint(ARRAY, "Nothing is compacted; a conversation that does not fit is refused."),
