@@ -61,6 +61,11 @@ class DaemonProcess:
         self.save(toml, **options)
         return self.admin("/admin/v1/reload", "POST")
 
+    def apply(self, toml, **options):
+        """Save, and wait until it runs, whether this reload has it so or the daemon saw the file before."""
+        _, answer = self.reload(toml, **options)
+        assert answer["result"] in ("applied", "unchanged"), answer
+
     def __enter__(self):
         self.start()
         return self
