@@ -1,5 +1,6 @@
 """A fault at any line between admission and end, in each runner on real MLX: each request gets one answer, and nothing leaks."""
 
+import gc
 import logging
 
 import pytest
@@ -118,6 +119,7 @@ def test_a_fault_at_any_line_leaves_no_request_without_an_answer_and_nothing_beh
     assert len(found) > 60
     for passage in found:
         runner = make(loaded)
+        gc.collect()  # what a fault in the very end of a request left half done ends here, not on whatever thread collects next
         with fault_at(passage):
             play(runner.stage)
         try:
