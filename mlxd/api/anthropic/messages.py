@@ -47,12 +47,12 @@ class PromptFields(ToolFields, AnswerFields, ConversationFields):
     def conversation(self) -> list[ChatMessage]:
         instructed = texts(self.system or ())
         head = [ChatMessage(role="system", content=instructed)] if instructed else []
-        return [*head, *conversation(self._turns, definitions(self.offer()))]
+        return [*head, *conversation(self._turns, definitions(self.offered))]
 
     @property
     @override
     def continues(self) -> bool:
-        return isinstance(self._turns[-1], AssistantTurn) and self.conversation()[-1].role == "assistant"
+        return isinstance(self._turns[-1], AssistantTurn) and self.told[-1].role == "assistant"
 
     @property
     @override
@@ -88,9 +88,9 @@ class PromptFields(ToolFields, AnswerFields, ConversationFields):
 
     def check(self) -> None:
         """Raises ``InvalidRequestError`` for what no field alone can tell."""
-        self.offer().check()
+        self.offered.check()
         self.constraint()
-        if not self.conversation():
+        if not self.told:
             raise InvalidRequestError("messages: nothing in them is for the model to read", param="messages")
 
     @property

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -27,6 +28,16 @@ class ConversationFields(GenerationFields):
     def offer(self) -> Offer:
         """Returns what the answer may call."""
 
+    @cached_property
+    def told(self) -> list[ChatMessage]:
+        """Returns the ``conversation``, which may be long: it is made once."""
+        return self.conversation()
+
+    @cached_property
+    def offered(self) -> Offer:
+        """Returns the ``offer``, which is made once."""
+        return self.offer()
+
     def effort(self) -> str | None:
         """Returns how much is to be thought; None leaves it to the model. Raises ``InvalidRequestError`` where two fields differ."""
         return None
@@ -49,8 +60,8 @@ class ConversationFields(GenerationFields):
     @override
     def prompts(self, model: ReadyModel) -> Sequence[ChatPrompt]:
         prompt = ChatPrompt(
-            messages=self.conversation(),
-            tools=self.offer().shown(),
+            messages=self.told,
+            tools=self.offered.shown(),
             variables=self.variables(),
             reasoning_effort=self.effort(),
             continue_final_message=self.continues,
@@ -61,15 +72,15 @@ class ConversationFields(GenerationFields):
     @override
     def needs(self) -> Iterator[Need]:
         yield from super().needs()
-        rules, budget = self.offer().rules(), self.budget()
+        rules, budget = self.offered.rules(), self.budget()
         if rules is not None and rules.required:
-            yield Need(Ability.CONSTRAINTS, self.offer().choice_field)
+            yield Need(Ability.CONSTRAINTS, self.offered.choice_field)
         if budget is not None:
             yield Need(Ability.CONSTRAINTS, budget[0])
 
     @override
     def output(self, model: ReadyModel) -> OutputSpec:
-        rules, budget = self.offer().rules(), self.budget()
+        rules, budget = self.offered.rules(), self.budget()
         if rules is not None and model.config.output.strict_tools:
             rules = _with_strict(rules, is_strict=True)
         if rules is not None and not can(model, Ability.CONSTRAINTS):  # strict is a wish then: many clients send it with every tool
@@ -84,7 +95,7 @@ class ConversationFields(GenerationFields):
 
     def unmet_wishes(self, model: ReadyModel) -> list[str]:
         """Returns what was wished for, and the model's runner cannot see to."""
-        offer = self.offer()
+        offer = self.offered
         rules = offer.rules()
         if rules is None or can(model, Ability.CONSTRAINTS):
             return []

@@ -115,7 +115,7 @@ class ChatRequest(ToolFields, ReasoningFields, CompletionFields, ConversationFie
         """Refuses an answer that must be a call and must be something else. ``response_format`` is about content, of which such an answer
         has none.
         """
-        rules, asked = self.offer().rules(), self.constraint()
+        rules, asked = self.offered.rules(), self.constraint()
         if rules is not None and rules.required and asked is not None and not asked.field.startswith("response_format"):
             message = f"{asked.field} says what the answer must be, and tool_choice that it must be a call; give one of them"
             raise InvalidRequestError(message, param=asked.field)

@@ -160,8 +160,8 @@ class ResponsesRequest(ConversationFields):
     def check(self) -> None:
         """Raises ``InvalidRequestError`` for what no field alone can tell."""
         self.constraint()
-        self.offer().check()
-        if not self.conversation():
+        self.offered.check()
+        if not self.told:
             raise InvalidRequestError("input has nothing in it that a model can be shown", param="input")
 
     def _items_left_out(self) -> Iterator[str]:
