@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-import msgspec
 from pydantic import BeforeValidator, Field, InstanceOf
 from typing_extensions import override
 
@@ -11,6 +10,7 @@ from mlxd.api.anthropic.block import BETWEEN, NOTHING, Block, Definitions
 from mlxd.api.anthropic.ids import call_id
 from mlxd.api.anthropic.tool_changes import ToolChangeBlock
 from mlxd.api.fields.free_json import portable
+from mlxd.api.fields.json_text import json_text
 from mlxd.api.fields.opaque import opened
 from mlxd.api.fields.open_calls import OpenCalls
 from mlxd.api.fields.validation import Strict, problem, unknown_item
@@ -153,7 +153,7 @@ class CallBlock(Block):
 
     def to_wire(self) -> ToolCall:
         """Returns the call."""
-        return ToolCall(id=call_id(self.id), name=self.name, arguments=msgspec.json.encode(self.input).decode())
+        return ToolCall(id=call_id(self.id), name=self.name, arguments=json_text(self.input))
 
 
 class ResultBlock(Block):
@@ -197,7 +197,7 @@ class ServedResultBlock(ResultBlock):
         plain = [block.get("text") for block in blocks if isinstance(block, dict) and block.get("type") == "text"]
         if plain and len(plain) == len(blocks):
             return BETWEEN.join(text for text in plain if isinstance(text, str))
-        return self.content if isinstance(self.content, str) else msgspec.json.encode(self.content).decode()
+        return self.content if isinstance(self.content, str) else json_text(self.content)
 
 
 _SERVED = (

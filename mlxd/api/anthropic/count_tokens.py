@@ -9,7 +9,7 @@ from aiohttp import web
 from mlxd.api.anthropic.errors import ROOT
 from mlxd.api.anthropic.messages import MessagesRequest, PromptFields
 from mlxd.api.counting import count_input
-from mlxd.api.fields.validation import lenient
+from mlxd.api.fields.generation import read_request
 from mlxd.api.keys import ReadyModel
 from mlxd.config.values import UnknownFields
 from mlxd.wire.prompts import ChatPrompt
@@ -27,7 +27,5 @@ async def count_tokens(request: web.Request) -> web.Response:
 
 def _prompt(document: Mapping[str, Any], model: ReadyModel, unknown: UnknownFields) -> ChatPrompt:
     asked = {name: value for name, value in document.items() if name not in _OF_ANSWERS}
-    request, _ = lenient(PromptFields, asked, unknown)
-    request.check()
-    [prompt] = request.prompts(model)
+    [prompt] = read_request(PromptFields, asked, unknown).prompts(model)
     return prompt

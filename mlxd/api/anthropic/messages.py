@@ -19,9 +19,9 @@ from mlxd.api.dialect import Dialect
 from mlxd.api.fields.abilities import Need, can
 from mlxd.api.fields.conversation import ConversationFields
 from mlxd.api.fields.functions import Offer
+from mlxd.api.fields.generation import read_request
 from mlxd.api.fields.sampling import INT32, Whole
 from mlxd.api.fields.tolerance import Rules
-from mlxd.api.fields.validation import lenient
 from mlxd.api.keys import ReadyModel
 from mlxd.config.values import UnknownFields
 from mlxd.errors import InvalidRequestError
@@ -86,8 +86,8 @@ class PromptFields(ToolFields, AnswerFields, ConversationFields):
         effort = super().effort()
         return effort if effort == OFF else latest_effort(self.messages) or effort
 
+    @override
     def check(self) -> None:
-        """Raises ``InvalidRequestError`` for what no field alone can tell."""
         self.offered.check()
         self.constraint()
         if not self.told:
@@ -125,10 +125,7 @@ class MessagesRequest(PromptFields):
 
 def messages_request(body: Mapping[str, Any], unknown: UnknownFields) -> MessagesRequest:
     """Reads the body. Raises ``InvalidRequestError`` naming the field that is wrong, unknown or not supported yet."""
-    request, ignored = lenient(MessagesRequest, body, unknown)
-    request.note_ignored(ignored)
-    request.check()
-    return request
+    return read_request(MessagesRequest, body, unknown)
 
 
 def message_shape(identity: str, model: ReadyModel, request: MessagesRequest) -> MessageShape:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field
 
 from mlxd.api.anthropic.leniency import OUTPUT_CONFIG, THINKING
+from mlxd.api.fields.effort import Effort
 from mlxd.api.fields.free_json import portable
 from mlxd.api.fields.generation import AskedConstraint
 from mlxd.api.fields.sampling import INT32, Whole
@@ -14,7 +15,6 @@ from mlxd.errors import InvalidRequestError
 from mlxd.listener.json_text import json_type
 from mlxd.wire.output_spec import JsonSchema
 
-Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]  # the first two are others' words
 OFF = "none"
 _SWITCHES = ("enable_thinking", "thinking")  # names that templates have for it
 

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
-import msgspec
 from pydantic import BeforeValidator, Field, InstanceOf
 
 from mlxd.api.anthropic.client_tools import client_tool
 from mlxd.api.anthropic.leniency import TOOL
 from mlxd.api.fields.free_json import portable
 from mlxd.api.fields.functions import MAX_TOOLS, Mode, Offer, OfferedFunction, ToolChoice, function_name, function_parameters
+from mlxd.api.fields.json_text import json_text
 from mlxd.api.fields.tolerance import Rules
 from mlxd.api.fields.validation import Strict, problem
 from mlxd.errors import excerpt
@@ -39,7 +39,7 @@ class CustomTool(Strict):
 
     def offered(self, field: str) -> OfferedFunction:
         """Returns the function. Examples of its input are told with its description."""
-        told = [f"Example: {msgspec.json.encode(example).decode()}" for example in self.input_examples or ()]
+        told = [f"Example: {json_text(example)}" for example in self.input_examples or ()]
         return OfferedFunction(
             field=field,
             name=self.name,

@@ -12,12 +12,11 @@ from typing_extensions import override
 from mlxd.api.anthropic.block import NOTHING, Block, Definitions
 from mlxd.api.anthropic.blocks import AssistantBlocks, CallBlock, CompactionBlock, ResultBlock, ServedResultBlock, Texts, UserBlocks, texts
 from mlxd.api.anthropic.leniency import TURN
-from mlxd.api.anthropic.thinking import Effort
 from mlxd.api.anthropic.tool_changes import ToolChangeBlock
+from mlxd.api.fields.effort import Effort
 from mlxd.api.fields.open_calls import MAX_CALLS, OpenCalls
 from mlxd.api.fields.tolerance import Rules
-from mlxd.api.fields.validation import Strict, problem
-from mlxd.errors import excerpt
+from mlxd.api.fields.validation import Strict, at_most, problem, read_by_role
 from mlxd.listener.json_text import json_type
 from mlxd.types import ChatMessage
 
@@ -130,30 +129,16 @@ def _answered(blocks: Sequence[Block], past: Past, turn: int) -> ChatMessage:
     )
 
 
-_KINDS: dict[object, type[Turn]] = {"user": UserTurn, "assistant": AssistantTurn, "system": SystemTurn}
-_ROLES = ", ".join(f'"{role}"' for role in _KINDS)
+_KINDS: dict[str, type[Turn]] = {"user": UserTurn, "assistant": AssistantTurn, "system": SystemTurn}
 
 
 def _turn(value: object) -> Turn:
     if not isinstance(value, dict):
         raise problem(f"must be an object, not {json_type(value)}")
-    if "role" not in value:
-        raise problem("is required", at=".role")
-    role = value["role"]
-    kind = _KINDS.get(role) if isinstance(role, str) else None
-    if kind is None:
-        shown = f'"{excerpt(role)}"' if isinstance(role, str) else json_type(role)
-        raise problem(f"must be one of {_ROLES}, not {shown}", at=".role")
-    return kind.model_validate(value)
+    return read_by_role(value, _KINDS)
 
 
-def _few_enough(value: object) -> object:
-    if isinstance(value, list) and len(value) > MAX_TURNS:
-        raise problem(f"may have at most {MAX_TURNS} items, not {len(value)}")
-    return value
-
-
-Turns = Annotated[list[Annotated[InstanceOf[Turn], BeforeValidator(_turn)]], BeforeValidator(_few_enough), Field(min_length=1)]
+Turns = Annotated[list[Annotated[InstanceOf[Turn], BeforeValidator(_turn)]], BeforeValidator(at_most(MAX_TURNS)), Field(min_length=1)]
 
 
 def conversation(turns: Sequence[Turn], tools: Definitions) -> list[ChatMessage]:

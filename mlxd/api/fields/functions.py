@@ -8,6 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from mlxd.api.fields.free_json import portable
+from mlxd.api.fields.json_text import json_text
 from mlxd.api.fields.validation import problem
 from mlxd.errors import InvalidRequestError, excerpt
 from mlxd.listener.json_text import json_type
@@ -68,7 +69,7 @@ class OfferedFunction:
 
     def told(self) -> str:
         """Returns the function as a conversation tells of one that comes in late, as agents were told of such in training."""
-        return _FUNCTIONS.format(msgspec.json.encode(self.shown()["function"]).decode())
+        return _FUNCTIONS.format(json_text(self.shown()["function"]))
 
     def rule(self) -> Tool:
         """Returns what calls of the function must be like."""

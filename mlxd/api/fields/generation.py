@@ -1,17 +1,18 @@
 """What every request for generation has, whatever API it is of: from its fields to the worker's jobs."""
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, PrivateAttr
 
 from mlxd.api.fields.abilities import Need, check_abilities
 from mlxd.api.fields.sampling import SamplingFields, Whole
+from mlxd.api.fields.validation import lenient
 from mlxd.api.jobs import Jobs, fanned_out
 from mlxd.api.keys import ReadyModel
-from mlxd.config.values import MOST_PRIORITY
+from mlxd.config.values import MOST_PRIORITY, UnknownFields
 from mlxd.types import Ability, Stopping
 from mlxd.wire.messages import Generate
 from mlxd.wire.output_spec import Constraint, OutputSpec
@@ -65,6 +66,9 @@ class GenerationFields(SamplingFields):
         """Returns what all of the answer must be; None where it may be anything. Raises ``InvalidRequestError`` where two fields say so."""
         return None
 
+    def check(self) -> None:
+        """Raises ``InvalidRequestError`` for what no field alone can tell."""
+
     def note_ignored(self, fields: Sequence[str]) -> None:
         """Remembers which fields of the body no API has, for ``warnings``."""
         self._ignored[:] = fields
@@ -104,3 +108,14 @@ class GenerationFields(SamplingFields):
         """Returns what is to be made of the tokens, and what they may be."""
         asked = self.constraint()
         return OutputSpec(stop=self.stop_strings, constraint=None if asked is None else asked.constraint)
+
+
+G = TypeVar("G", bound=GenerationFields)
+
+
+def read_request(kind: type[G], body: Mapping[str, Any], unknown: UnknownFields) -> G:
+    """Reads the body as a ``kind``. Raises ``InvalidRequestError`` naming the field that is wrong, unknown or not supported yet."""
+    request, ignored = lenient(kind, body, unknown)
+    request.note_ignored(ignored)
+    request.check()
+    return request

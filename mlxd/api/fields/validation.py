@@ -1,7 +1,7 @@
 """pydantic's findings as one sentence for the client, in JSON's words, naming the field as the client wrote it."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, ClassVar, TypeVar
 
@@ -13,6 +13,7 @@ from mlxd.api.fields.pruning import Location, without
 from mlxd.api.fields.tolerance import Rules, without_tolerated
 from mlxd.config.values import UnknownFields
 from mlxd.errors import InvalidRequestError, UnknownParameterError, UnsupportedParameterError, excerpt
+from mlxd.listener.json_text import json_type
 
 log = structlog.get_logger(__name__)
 
@@ -129,6 +130,34 @@ def whole(value: object) -> object:
 def nothing_if_empty(value: object) -> object:
     """Makes null of ``""`` and ``{}``, as forms send them where nothing was chosen."""
     return None if value in ("", {}) else value
+
+
+def quoted(value: object) -> str:
+    """Returns a value as a refusal shows it: a string, or the type of anything else."""
+    return f'"{excerpt(value)}"' if isinstance(value, str) else json_type(value)
+
+
+def at_most(most: int) -> Callable[[object], object]:
+    """Returns a validator that raises a problem for a list of more items, before any of them is looked at."""
+
+    def few_enough(value: object) -> object:
+        if isinstance(value, list) and len(value) > most:
+            raise problem(f"may have at most {most} items, not {len(value)}")
+        return value
+
+    return few_enough
+
+
+def read_by_role(value: Mapping[str, Any], kinds: Mapping[str, type[M]]) -> M:
+    """Reads a message as the kind that its role has, for a validator."""
+    if "role" not in value:
+        raise problem("is required", at=".role")
+    role = value["role"]
+    kind = kinds.get(role) if isinstance(role, str) else None
+    if kind is None:
+        roles = ", ".join(f'"{known}"' for known in kinds)
+        raise problem(f"must be one of {roles}, not {quoted(role)}", at=".role")
+    return kind.model_validate(value)
 
 
 def field_path(location: Sequence[str | int]) -> str:

@@ -10,9 +10,9 @@ from typing_extensions import override
 from mlxd.api.dialect import Dialect
 from mlxd.api.fields.abilities import Need
 from mlxd.api.fields.conversation import ConversationFields
+from mlxd.api.fields.generation import read_request
 from mlxd.api.fields.sampling import INT32, Whole, one_of
 from mlxd.api.fields.tolerance import Rules
-from mlxd.api.fields.validation import lenient
 from mlxd.api.keys import ReadyModel
 from mlxd.api.openai.answers import early_failure
 from mlxd.api.openai.chat_answers import ChatShape, ChatStyle
@@ -76,8 +76,8 @@ class ChatRequest(ToolFields, ReasoningFields, CompletionFields, ConversationFie
     def output(self, model: ReadyModel) -> OutputSpec:
         return msgspec.structs.replace(super().output(model), logprobs=(self.top_logprobs or 0) if self.logprobs else None)
 
+    @override
     def check(self) -> None:
-        """Raises ``InvalidRequestError`` for what no field alone can tell."""
         self.check_stream_options()
         self.check_tools()
         self._check_last_message()
@@ -123,10 +123,7 @@ class ChatRequest(ToolFields, ReasoningFields, CompletionFields, ConversationFie
 
 def chat_request(body: Mapping[str, Any], unknown: UnknownFields) -> ChatRequest:
     """Reads the body. Raises ``InvalidRequestError`` naming the field that is wrong, unknown or not supported yet."""
-    request, ignored = lenient(ChatRequest, body, unknown)
-    request.note_ignored(ignored)
-    request.check()
-    return request
+    return read_request(ChatRequest, body, unknown)
 
 
 def chat_shape(identity: str, model: ReadyModel, request: ChatRequest) -> ChatShape:

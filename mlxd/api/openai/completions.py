@@ -9,9 +9,9 @@ from typing_extensions import override
 
 from mlxd.api.dialect import Dialect
 from mlxd.api.fields.abilities import Need
+from mlxd.api.fields.generation import read_request
 from mlxd.api.fields.sampling import INT32, Whole
 from mlxd.api.fields.tolerance import Rules
-from mlxd.api.fields.validation import lenient
 from mlxd.api.jobs import Jobs
 from mlxd.api.keys import ReadyModel
 from mlxd.api.openai.answers import early_failure
@@ -102,8 +102,9 @@ class CompletionRequest(CompletionFields):
             return prompt
         return msgspec.structs.replace(prompt, add_special_tokens=self.add_special_tokens is not False)
 
-    def check_choices(self) -> None:
-        """Raises ``InvalidRequestError`` where so many answers cannot be made, or not be chosen from."""
+    @override
+    def check(self) -> None:
+        self.check_stream_options()
         if self.best_of is not None and self.best_of < self.kept:
             raise InvalidRequestError(f"best_of ({self.best_of}) is less than n ({self.kept})", param="best_of")
         if self.streamed and self.choices > self.kept:
@@ -115,11 +116,7 @@ class CompletionRequest(CompletionFields):
 
 def completion_request(body: Mapping[str, Any], unknown: UnknownFields) -> CompletionRequest:
     """Reads the body. Raises ``InvalidRequestError`` naming the field that is wrong, unknown or not supported yet."""
-    request, ignored = lenient(CompletionRequest, body, unknown)
-    request.note_ignored(ignored)
-    request.check_stream_options()
-    request.check_choices()
-    return request
+    return read_request(CompletionRequest, body, unknown)
 
 
 def _without_echo(job: Generate) -> Generate:

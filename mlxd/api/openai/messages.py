@@ -9,12 +9,10 @@ from typing_extensions import override
 
 from mlxd.api.fields.open_calls import MAX_CALLS, OpenCalls
 from mlxd.api.fields.tolerance import Rules
-from mlxd.api.fields.validation import Strict, problem
+from mlxd.api.fields.validation import Strict, at_most, problem, quoted, read_by_role
 from mlxd.api.openai.content import Answers, Results, Texts, content_text, thought_text
 from mlxd.api.openai.leniency import ANSWERED, MESSAGE, RESULT
 from mlxd.api.openai.past_calls import CalledFunction, PastCall
-from mlxd.errors import excerpt
-from mlxd.listener.json_text import json_type
 from mlxd.types import ChatMessage
 
 MAX_MESSAGES = 10_000
@@ -118,28 +116,17 @@ class ResultMessage(AnyMessage):
         )
 
 
-_KINDS: dict[object, type[AnyMessage]] = {
+_KINDS: dict[str, type[AnyMessage]] = {
     **dict.fromkeys(("system", "developer", "user"), AskingMessage),
     "assistant": AssistantMessage,
     **dict.fromkeys(("tool", "function"), ResultMessage),
 }
-_ROLES = ", ".join(f'"{role}"' for role in _KINDS)
 
 
 def _message(value: object) -> AnyMessage:
     if not isinstance(value, dict):
-        raise problem(f"must be an object, not {_shown(value)}")
-    if "role" not in value:
-        raise problem("is required", at=".role")
-    role = value["role"]
-    kind = _KINDS.get(role) if isinstance(role, str) else None
-    if kind is None:
-        raise problem(f"must be one of {_ROLES}, not {_shown(role)}", at=".role")
-    return kind.model_validate(value)
-
-
-def _shown(value: object) -> str:
-    return f'"{excerpt(value)}"' if isinstance(value, str) else json_type(value)
+        raise problem(f"must be an object, not {quoted(value)}")
+    return read_by_role(value, _KINDS)
 
 
 def _texts(blocks: Sequence[dict[str, Any]] | None, *names: str) -> str:
@@ -147,14 +134,8 @@ def _texts(blocks: Sequence[dict[str, Any]] | None, *names: str) -> str:
     return "".join(text for text in found if isinstance(text, str))
 
 
-def _few_enough(value: object) -> object:
-    if isinstance(value, list) and len(value) > MAX_MESSAGES:
-        raise problem(f"may have at most {MAX_MESSAGES} items, not {len(value)}")
-    return value
-
-
 Message = Annotated[InstanceOf[AnyMessage], BeforeValidator(_message)]
-Messages = Annotated[list[Message], BeforeValidator(_few_enough), Field(min_length=1)]
+Messages = Annotated[list[Message], BeforeValidator(at_most(MAX_MESSAGES)), Field(min_length=1)]
 
 
 def conversation(messages: Sequence[AnyMessage]) -> list[ChatMessage]:

@@ -2,10 +2,10 @@
 
 from typing import Annotated, Any, ClassVar, Literal
 
-import msgspec
 from pydantic import BeforeValidator, Field
 
 from mlxd.api.fields.free_json import portable
+from mlxd.api.fields.json_text import json_text
 from mlxd.api.fields.tolerance import Rules
 from mlxd.api.fields.validation import Strict, problem
 from mlxd.api.openai.leniency import CALL, CALLED_FUNCTION
@@ -19,7 +19,7 @@ def _arguments(value: object) -> str:
     if value is None or (isinstance(value, str) and not value.strip()):
         return "{}"
     if isinstance(value, dict):
-        return msgspec.json.encode(portable(value)).decode()
+        return json_text(portable(value))
     if not isinstance(value, str):
         raise problem(f"must be a string that holds a JSON object, not {json_type(value)}")
     return value

@@ -6,9 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, InstanceOf
 
 from mlxd.api.fields.functions import Mode, ToolChoice
-from mlxd.api.fields.validation import problem
-from mlxd.errors import excerpt
-from mlxd.listener.json_text import json_type
+from mlxd.api.fields.validation import problem, quoted
 
 _MODES: Mapping[object, Mode] = {"none": "none", "auto": "auto", "required": "required", "any": "required"}  # Mistral says "any"
 _KINDS = '"none", "auto", "required", or an object that names a function'
@@ -21,7 +19,7 @@ def _choice(value: object) -> ToolChoice:
         return _object(value)
     if isinstance(value, str) and value in _MODES:
         return ToolChoice(_MODES[value])
-    raise problem(f"must be {_KINDS}, not {_shown(value)}")
+    raise problem(f"must be {_KINDS}, not {quoted(value)}")
 
 
 def _object(value: dict[str, Any]) -> ToolChoice:
@@ -53,12 +51,8 @@ def _named(value: object, at: str = "") -> str:
     function = value.get("function", value) if isinstance(value, dict) else None
     name = function.get("name") if isinstance(function, dict) else None
     if not isinstance(name, str):
-        raise problem(f"must be the name of a function, not {_shown(name)}", at=f"{at}.function.name")
+        raise problem(f"must be the name of a function, not {quoted(name)}", at=f"{at}.function.name")
     return name
-
-
-def _shown(value: object) -> str:
-    return f'"{excerpt(value)}"' if isinstance(value, str) else json_type(value)
 
 
 Choice = Annotated[

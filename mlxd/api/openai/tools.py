@@ -7,11 +7,10 @@ from pydantic import BeforeValidator, Field
 
 from mlxd.api.fields.functions import MAX_TOOLS, Offer, OfferedFunction, ToolChoice, function_name, function_parameters
 from mlxd.api.fields.tolerance import Rules
-from mlxd.api.fields.validation import Strict, problem
+from mlxd.api.fields.validation import Strict, problem, quoted
 from mlxd.api.openai.leniency import FUNCTION, TOOL
 from mlxd.api.openai.tool_choice import Choice
-from mlxd.errors import InvalidRequestError, UnsupportedParameterError, excerpt
-from mlxd.listener.json_text import json_type
+from mlxd.errors import InvalidRequestError, UnsupportedParameterError
 
 
 class FunctionTool(Strict):
@@ -41,8 +40,7 @@ def _of_known_kind(value: object) -> object:
     """
     kind = value.get("type") if isinstance(value, dict) else None
     if kind not in (None, "function"):
-        shown = f'"{excerpt(kind)}"' if isinstance(kind, str) else json_type(kind)
-        raise problem(f'must be "function": {shown} is not supported', at=".type", error=UnsupportedParameterError)
+        raise problem(f'must be "function": {quoted(kind)} is not supported', at=".type", error=UnsupportedParameterError)
     if isinstance(value, dict) and "name" in value and "function" not in value:
         return {"type": "function", "function": {name: inner for name, inner in value.items() if name != "type"}}
     return value

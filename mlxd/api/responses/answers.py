@@ -11,8 +11,8 @@ from typing_extensions import override
 
 from mlxd.api.answer import Answer
 from mlxd.api.dialect import AnswerShape
+from mlxd.api.fields.json_text import json_text
 from mlxd.api.keys import ReadyModel
-from mlxd.api.responses.json_text import json_text
 from mlxd.api.responses.output import Output, OutputStyle, untold
 from mlxd.api.responses.output_items import Event
 from mlxd.api.responses.request import ResponsesRequest

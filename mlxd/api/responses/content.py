@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, InstanceOf
 from typing_extensions import override
 
-from mlxd.api.fields.validation import problem
+from mlxd.api.fields.validation import problem, quoted
 from mlxd.api.responses.past import Past
-from mlxd.errors import UnsupportedParameterError, excerpt
+from mlxd.errors import UnsupportedParameterError
 from mlxd.listener.json_text import json_type
 
 _LATER = ("input_image", "image_url", "input_file", "file", "input_audio", "audio", "input_video", "video_url", "computer_screenshot")
@@ -61,8 +61,7 @@ def _part(value: object, kinds: Mapping[object, type[Part]]) -> Part:
     if kind in _LATER:
         raise problem(f'"{kind}" is not supported yet; only parts of text are', at=".type", error=UnsupportedParameterError)
     if not isinstance(kind, str) or kind not in kinds:
-        shown = f'"{excerpt(kind)}"' if isinstance(kind, str) else json_type(kind)
-        raise problem(f"must be one of {', '.join(kinds)}, not {shown}", at=".type")  # type: ignore[arg-type]
+        raise problem(f"must be one of {', '.join(kinds)}, not {quoted(kind)}", at=".type")  # type: ignore[arg-type]
     return kinds[kind].model_validate(value)
 
 

@@ -7,11 +7,11 @@ from pydantic import BeforeValidator, Field, InstanceOf
 from typing_extensions import override
 
 from mlxd.api.fields.free_json import portable
+from mlxd.api.fields.json_text import json_text
 from mlxd.api.fields.opaque import opened
-from mlxd.api.fields.validation import problem, unknown_item
+from mlxd.api.fields.validation import at_most, problem, unknown_item
 from mlxd.api.responses.catalogue import Catalogue
 from mlxd.api.responses.content import Content, Thoughts, content_text
-from mlxd.api.responses.json_text import json_text
 from mlxd.api.responses.past import Past
 from mlxd.api.responses.tools import Tools, catalogue_of
 from mlxd.api.responses.turns import Turns
@@ -241,9 +241,7 @@ def _listed(value: object) -> object:
         return [{"role": "user", "content": value}]
     if not isinstance(value, list):
         raise problem(f"must be a string or an array of items, not {json_type(value)}")
-    if len(value) > MAX_ITEMS:
-        raise problem(f"may have at most {MAX_ITEMS} items, not {len(value)}")
-    return value
+    return at_most(MAX_ITEMS)(value)
 
 
 _Items = list[Annotated[InstanceOf[Item], BeforeValidator(_item)]]

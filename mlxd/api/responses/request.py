@@ -12,11 +12,11 @@ from typing_extensions import override
 from mlxd.api.fields.abilities import Need
 from mlxd.api.fields.conversation import ConversationFields
 from mlxd.api.fields.functions import Offer, ToolChoice
-from mlxd.api.fields.generation import AskedConstraint
+from mlxd.api.fields.generation import AskedConstraint, read_request
 from mlxd.api.fields.sampling import INT32, Whole
 from mlxd.api.fields.template_variables import TemplateVariables
 from mlxd.api.fields.tolerance import Rules
-from mlxd.api.fields.validation import Strict, lenient
+from mlxd.api.fields.validation import Strict
 from mlxd.api.keys import ReadyModel
 from mlxd.api.responses.catalogue import Catalogue
 from mlxd.api.responses.items import Input, LeftOutItem, LoadedToolsItem
@@ -157,8 +157,8 @@ class ResponsesRequest(ConversationFields):
         included = [f"include: {excerpt(name)} is unknown and was ignored" for name in unknown]
         return [*super().warnings, *left_out(self.tools or []), *items, *included, *stored]
 
+    @override
     def check(self) -> None:
-        """Raises ``InvalidRequestError`` for what no field alone can tell."""
         self.constraint()
         self.offered.check()
         if not self.told:
@@ -172,7 +172,4 @@ class ResponsesRequest(ConversationFields):
 
 def responses_request(body: Mapping[str, Any], unknown: UnknownFields) -> ResponsesRequest:
     """Reads the body. Raises ``InvalidRequestError`` naming the field that is wrong, unknown or not supported yet."""
-    request, ignored = lenient(ResponsesRequest, body, unknown)
-    request.note_ignored(ignored)
-    request.check()
-    return request
+    return read_request(ResponsesRequest, body, unknown)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, InstanceOf
 
 from mlxd.api.fields.functions import Mode, ToolChoice
-from mlxd.api.fields.validation import problem
+from mlxd.api.fields.validation import problem, quoted
 from mlxd.api.responses.catalogue import Catalogue
 from mlxd.errors import InvalidRequestError, UnsupportedParameterError, excerpt
 from mlxd.listener.json_text import json_type
@@ -69,8 +69,7 @@ def _choice(value: object) -> AskedChoice:
         return AskedChoice(sent=value, mode=_MODES[value])
     if isinstance(value, dict):
         return _object(value)
-    shown = f'"{excerpt(value)}"' if isinstance(value, str) else json_type(value)
-    raise problem(f"must be {_KINDS}, not {shown}")
+    raise problem(f"must be {_KINDS}, not {quoted(value)}")
 
 
 def _object(value: dict[str, Any]) -> AskedChoice:
