@@ -250,7 +250,7 @@ class Scheduler:
         """Returns where, on the way to ``stop``, chunks end for a copy of the recurrent state, where there is any."""
         if self._manager.snapshots is None:
             return {}
-        awaited = {one.awaited for one in self.waiting if one.awaited}
+        awaited = set() if sequence.decodes else {one.awaited for one in self.waiting if one.awaited}
         marks = state_marks(sequence, stop, self._manager.block_size, awaited)
         sequence.copied = max([sequence.copied, *marks])
         return marks
