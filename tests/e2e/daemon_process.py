@@ -57,14 +57,17 @@ class DaemonProcess:
         new.replace(self.config)
 
     def reload(self, toml, **options):
-        """Save, reload, wait until it is done: (status, answer)."""
-        self.save(toml, **options)
-        return self.admin("/admin/v1/reload", "POST")
-
-    def apply(self, toml, **options):
-        """Save, and wait until it runs, whether this reload has it so or the daemon saw the file before."""
-        _, answer = self.reload(toml, **options)
-        assert answer["result"] in ("applied", "unchanged"), answer
+        """Save, reload, wait until it is done: (status, answer). It stands still till it is asked: its watcher would be first
+        now and then, and leave nothing to do.
+        """
+        connection = UnixConnection(self.socket)
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            self.save(toml, **options)
+            connection.request("POST", "/admin/v1/reload")
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+        return _answered(connection)
 
     def __enter__(self):
         self.start()
@@ -98,13 +101,10 @@ class DaemonProcess:
         connection = UnixConnection(self.socket)
         try:
             connection.request(method, path, headers=headers)
-            answer = connection.getresponse()
-            body = answer.read()
         except OSError as error:
-            raise ConnectionError(str(error)) from error
-        finally:
             connection.close()
-        return answer.status, json.loads(body) if answer.getheader("content-type", "").startswith("application/json") else body.decode()
+            raise ConnectionError(str(error)) from error
+        return _answered(connection)
 
     def until(self, condition, what):
         """Poll ``condition`` until it is true; the last resort where there is no event to wait for."""
@@ -164,3 +164,15 @@ class DaemonProcess:
         """TERM, and the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(PATIENCE)
+
+
+def _answered(connection):
+    """(status, parsed body)."""
+    try:
+        answer = connection.getresponse()
+        body = answer.read()
+    except OSError as error:
+        raise ConnectionError(str(error)) from error
+    finally:
+        connection.close()
+    return answer.status, json.loads(body) if answer.getheader("content-type", "").startswith("application/json") else body.decode()

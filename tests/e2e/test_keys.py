@@ -118,15 +118,15 @@ def test_a_reload_of_keys_leaves_what_runs_alone(daemon, collector):
     with stream(daemon, ENDLESS | {"model": "paged"}, headers={"x-api-key": KEYS["agents"]}) as running:
         lines = iter(running)
         assert next(lines)
-        daemon.apply(without, server=SERVER)
+        assert daemon.reload(without, server=SERVER)[1]["result"] == "applied"
         assert ask(daemon, "agents")[0] == 401
         assert next(lines)
-        daemon.apply(config(collector, "max_concurrent = 1"), server=SERVER)
+        assert daemon.reload(config(collector, "max_concurrent = 1"), server=SERVER)[1]["result"] == "applied"
         assert ask(daemon, "agents")[0] == 429, "the one that runs has not been forgotten"
         assert next(lines)
     daemon.until(lambda: not of_key(daemon, "agents")["running"], "it is over")
     assert ask(daemon, "agents")[0] == 200
-    daemon.apply(plain, server=SERVER)
+    assert daemon.reload(plain, server=SERVER)[1]["result"] == "applied"
 
 
 def traces(collector):

@@ -163,7 +163,7 @@ def test_tls_is_switched_off_and_on_under_a_stream(daemon, authority, pair):
         status, answer = daemon.reload(models(pair))
         assert (status, answer["result"], answer["plan"]["listeners"]) == (200, "applied", [])
         assert plain_get(daemon)[0] == 200
-        daemon.apply(models(pair), server=server_of(pair))
+        assert daemon.reload(models(pair), server=server_of(pair))[1]["result"] == "applied"
         assert [next_word(daemon, stream).strip() for _ in range(3)] == ["to", "this", "stream"]
         assert len(list(stream)) <= 1
         assert daemon.port == port

@@ -74,7 +74,7 @@ def mistaken(daemon):
 def operated(daemon):
     """What operators do: an eviction, a reload, a bad one, the good one again; a model loaded by its first request, and unloaded."""
     assert daemon.admin("/admin/v1/models/tiny/evict", "POST")[0] == 200
-    daemon.apply(REAL + "[models.tiny.sampling]\ntemperature = 0.5\n")
+    assert daemon.reload(REAL + "[models.tiny.sampling]\ntemperature = 0.5\n")[1]["result"] == "applied"
     assert daemon.reload(REAL + "[models.tiny.sampling]\ntemperatur = 0.5\n")[1]["result"] == "invalid"
     assert daemon.reload(REAL)[0] == 200
     assert complete(daemon, "Once", model="second") == 200
