@@ -6,21 +6,18 @@ from dataclasses import dataclass
 
 from typing_extensions import override
 
+from mlxd.worker.text.constraints.calls.arguments import ANY_KEY, MOST_KEYS, arguments_of, enforced
 from mlxd.worker.text.constraints.calls.call_form import CallForm, any_of, repeated
 from mlxd.worker.text.constraints.calls.offered import Offered
-from mlxd.worker.text.constraints.calls.tagged_forms import object_of
 from mlxd.worker.text.constraints.calls.values import InexpressibleError, RawValue
 from mlxd.worker.text.constraints.grammar import Rule, composed, json_rule
 from mlxd.worker.text.constraints.json_schema import ANYTHING, ReadSchema
 from mlxd.worker.text.constraints.vocabulary import Vocabulary, quoted
 from mlxd.worker.text.parsers.schema_kinds import STRING
 
-_ANY_KEY = "/[A-Za-z_][A-Za-z0-9_]{0,63}/"
-_MOST_KEYS = 32
-
 
 @dataclass(frozen=True)
-class _Argument:
+class _Written:
     """An argument with its name, as an expression."""
 
     expression: str
@@ -50,31 +47,21 @@ class ListedForm(CallForm):
         return composed(f"{vocabulary.written(self.first)} {calls.expression} {vocabulary.written(self.last)}", calls)
 
     def _call(self, tool: Offered, vocabulary: Vocabulary) -> Rule:
-        try:
-            arguments = self._arguments(tool, vocabulary)
-        except InexpressibleError as error:
-            if tool.tool.strict:
-                why = f"its arguments cannot be enforced in the form in which this model writes calls: {error}"
-                raise (tool.place / "parameters").refusal(why) from error
-            arguments = self._any_arguments()
+        arguments = enforced(tool, lambda: self._arguments(tool, vocabulary), otherwise=self._any_arguments)
         opens = vocabulary.written(self.call_opens + tool.name + self.opens)
         return composed(f"{opens} {arguments.expression} {vocabulary.written(self.closes)}", arguments)
 
     def _arguments(self, tool: Offered, vocabulary: Vocabulary) -> Rule:
-        schema = object_of(tool.schema)
-        properties, required, others = schema.get("properties", {}), schema.get("required", []), schema.get("additionalProperties", True)
-        if not properties and not required:
-            return self._any_arguments() if others in (True, {"$ref": ANYTHING}) else Rule(quoted(""))
-        rules, arguments = list[Rule](), list[_Argument]()
-        for number, key in enumerate([*properties, *(name for name in required if name not in properties)]):
-            one = properties.get(key, others)
-            if one is False and key not in required:
-                continue
-            if self.keys.fullmatch(key) is None:
-                raise InexpressibleError(f"the name {key[:40]!r} cannot be written")
-            rules.append(self._value(one, tool, vocabulary, f"value_{tool.number}_{number}"))
-            arguments.append(_Argument(f"{quoted(key + self.assigns)} ({rules[-1].expression})", key in required))
-        own = _separated(arguments, f"arguments_{tool.number}")
+        found = arguments_of(tool)
+        if not found.named and not found.has_properties:
+            return self._any_arguments() if found.others in (True, {"$ref": ANYTHING}) else Rule(quoted(""))
+        rules, written = list[Rule](), list[_Written]()
+        for one in found.named:
+            if self.keys.fullmatch(one.key) is None:
+                raise InexpressibleError(f"the name {one.key[:40]!r} cannot be written")
+            rules.append(self._value(one.schema, tool, vocabulary, one.rule_name))
+            written.append(_Written(f"{quoted(one.key + self.assigns)} ({rules[-1].expression})", one.is_required))
+        own = _separated(written, f"arguments_{tool.number}")
         return composed(own.expression, *rules, own)
 
     def _value(self, schema: object, tool: Offered, vocabulary: Vocabulary, name: str) -> Rule:
@@ -85,11 +72,11 @@ class ListedForm(CallForm):
 
     def _any_arguments(self) -> Rule:
         value = json_rule(ReadSchema({"$ref": ANYTHING}).standing_alone())
-        one = f"{_ANY_KEY} {quoted(self.assigns)} any_value"
-        return composed(f'({one} (", " {one}){{0,{_MOST_KEYS}}})?', value, any_value=value.expression)
+        one = f"{ANY_KEY} {quoted(self.assigns)} any_value"
+        return composed(f'({one} (", " {one}){{0,{MOST_KEYS}}})?', value, any_value=value.expression)
 
 
-def _separated(arguments: Sequence[_Argument], name: str) -> Rule:
+def _separated(arguments: Sequence[_Written], name: str) -> Rule:
     """Returns the rule of arguments with commas between those that are there."""
     rules = {f"{name}_more{len(arguments)}": quoted(""), f"{name}_first{len(arguments)}": quoted("")}
     for number in range(len(arguments) - 1, -1, -1):

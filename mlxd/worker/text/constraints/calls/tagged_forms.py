@@ -1,12 +1,13 @@
 """Forms that write each argument between tags of its own, without quotes."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from typing_extensions import override
 
+from mlxd.worker.text.constraints.calls.arguments import ANY_KEY, MOST_KEYS, Argument, arguments_of, enforced
 from mlxd.worker.text.constraints.calls.call_form import CallForm, any_of, repeated
 from mlxd.worker.text.constraints.calls.offered import Offered
 from mlxd.worker.text.constraints.calls.values import InexpressibleError, RawValue
@@ -20,18 +21,6 @@ from mlxd.worker.text.parsers.qwen_xml import QwenXmlParser
 from mlxd.worker.text.parsers.schema_kinds import ANY, CONTAINERS, STRING, Kinds, kinds_taken
 
 _NAME, _KEY = "{name}", "{key}"
-_ANY_KEY = "/[A-Za-z_][A-Za-z0-9_]{0,63}/"
-_MOST_KEYS = 32
-_COMBINING = {"anyOf", "allOf", "oneOf", "patternProperties", "minProperties", "maxProperties", "const", "enum"}
-
-
-@dataclass(frozen=True)
-class _Parameter:
-    """A parameter, and the name of its value's rules."""
-
-    key: str
-    schema: Any
-    name: str
 
 
 @dataclass(frozen=True)
@@ -61,45 +50,38 @@ class TaggedForm(CallForm):
         return composed(f"{calls.expression} {vocabulary.written(self.last)}", calls)
 
     def _call(self, tool: Offered, vocabulary: Vocabulary) -> Rule:
-        try:
-            parameters = [*self._parameters(tool, vocabulary)]
-        except InexpressibleError as error:
-            if tool.tool.strict:
-                why = f"its arguments cannot be enforced in the form in which this model writes calls: {error}"
-                raise (tool.place / "parameters").refusal(why) from error
-            parameters = [self._any_parameters(vocabulary, f"open_{tool.number}")]
+        parameters = enforced(
+            tool,
+            lambda: self._parameters(tool, vocabulary),
+            otherwise=lambda: self._any_parameters(vocabulary, f"open_{tool.number}"),
+        )
         opens = vocabulary.written(self.call_opens.replace(_NAME, tool.name))
-        written = " ".join(one.expression for one in parameters)
-        return composed(f"{opens} {written} {vocabulary.written(self.call_closes)}", *parameters)
+        return composed(f"{opens} {parameters.expression} {vocabulary.written(self.call_closes)}", parameters)
 
-    def _parameters(self, tool: Offered, vocabulary: Vocabulary) -> Iterator[Rule]:
-        schema = object_of(tool.schema)
-        properties, required, others = schema.get("properties", {}), schema.get("required", []), schema.get("additionalProperties", True)
-        for number, name in enumerate([*properties, *(name for name in required if name not in properties)]):
-            one = properties.get(name, others)
-            if one is False and name not in required:
-                continue
-            one_parameter = self._parameter(tool, vocabulary, _Parameter(name, one, f"value_{tool.number}_{number}"))
-            yield one_parameter if name in required else composed(f"({one_parameter.expression})?", one_parameter)
-        if not properties and others is not False:
-            yield self._any_parameters(vocabulary, f"open_{tool.number}", tool, others)
+    def _parameters(self, tool: Offered, vocabulary: Vocabulary) -> Rule:
+        arguments = arguments_of(tool)
+        rules = [self._parameter(tool, vocabulary, one) for one in arguments.named]
+        if not arguments.has_properties and arguments.others is not False:
+            rules.append(self._any_parameters(vocabulary, f"open_{tool.number}", tool, arguments.others))
+        return composed(" ".join(rule.expression for rule in rules), *rules)
 
-    def _parameter(self, tool: Offered, vocabulary: Vocabulary, parameter: _Parameter) -> Rule:
-        if re.search(r"[<>\"'\n=]|^\s|\s$|^$", parameter.key):
-            raise InexpressibleError(f"the name {parameter.key[:40]!r} cannot be written")
-        taken_for = self._taken_for(tool, parameter.key)
-        key = quoted(parameter.key)
-        value = self._value(vocabulary, key).rule(parameter.schema, tool.schema, taken_for, parameter.name)
-        return composed(f"{self._opens(vocabulary, key)} ({value.expression}) {vocabulary.written(self.key_ends)}", value)
+    def _parameter(self, tool: Offered, vocabulary: Vocabulary, argument: Argument) -> Rule:
+        if re.search(r"[<>\"'\n=]|^\s|\s$|^$", argument.key):
+            raise InexpressibleError(f"the name {argument.key[:40]!r} cannot be written")
+        taken_for = self._taken_for(tool, argument.key)
+        key = quoted(argument.key)
+        value = self._value(vocabulary, key).rule(argument.schema, tool.schema, taken_for, argument.rule_name)
+        written = f"{self._opens(vocabulary, key)} ({value.expression}) {vocabulary.written(self.key_ends)}"
+        return composed(written if argument.is_required else f"({written})?", value)
 
     def _any_parameters(self, vocabulary: Vocabulary, name: str, tool: Offered | None = None, schema: Any = None) -> Rule:
         """Returns the rule of parameters that have any names."""
         if tool is None or schema in (None, True, {"$ref": ANYTHING}):
-            value = self._value(vocabulary, _ANY_KEY).rule({"type": "string"}, ReadSchema({}), ANY, name)
+            value = self._value(vocabulary, ANY_KEY).rule({"type": "string"}, ReadSchema({}), ANY, name)
         else:
-            value = self._value(vocabulary, _ANY_KEY).rule(schema, tool.schema, self._taken_for(tool, "\0"), name)
+            value = self._value(vocabulary, ANY_KEY).rule(schema, tool.schema, self._taken_for(tool, "\0"), name)
         return composed(
-            f"({self._opens(vocabulary, _ANY_KEY)} ({value.expression}) {vocabulary.written(self.key_ends)}){{0,{_MOST_KEYS}}}", value
+            f"({self._opens(vocabulary, ANY_KEY)} ({value.expression}) {vocabulary.written(self.key_ends)}){{0,{MOST_KEYS}}}", value
         )
 
     def _taken_for(self, tool: Offered, key: str) -> Kinds:
@@ -119,20 +101,6 @@ class TaggedForm(CallForm):
 def _head(opens: str, key: str, vocabulary: Vocabulary) -> str:
     before, _, behind = opens.partition(_KEY)
     return f"{vocabulary.written(before)} {key} {vocabulary.written(behind)}"
-
-
-def object_of(read: ReadSchema) -> Mapping[str, Any]:
-    """Returns the schema of arguments as one object's. Raises ``InexpressibleError`` where it is none."""
-    schema: Any = read.standing_alone()
-    for _ in range(8):
-        if not isinstance(schema, dict) or schema.keys() & _COMBINING:
-            raise InexpressibleError("they are put together from several schemas, or counted")
-        if "$ref" not in schema:
-            return schema
-        if schema.keys() & {"properties", "required", "additionalProperties"}:
-            raise InexpressibleError("they are put together from several schemas")
-        schema = read.standing_alone()["$defs"][schema["$ref"].removeprefix("#/$defs/")]
-    raise InexpressibleError("its references lead on and on")
 
 
 QWEN_XML = TaggedForm(
