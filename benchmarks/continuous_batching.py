@@ -57,7 +57,7 @@ def report(bench: Bench) -> None:
 
 
 def main() -> int:
-    """The command line."""
+    """Measures what the options ask for, and returns the exit code."""
     parser = options(__doc__)
     peer_options(parser)
     parser.add_argument("--batch", type=int, default=5, metavar="N", help="requests at once")

@@ -167,7 +167,7 @@ def all_ran(bench: Bench, scenario: str, kinds: Sequence[str]) -> bool:
 
 
 def main() -> int:
-    """The command line."""
+    """Measures what the options ask for, and returns the exit code."""
     parser = options(__doc__)
     parser.add_argument("--users", nargs="+", type=int, metavar="N", help="numbers of users (without it: 1 5 10 20, or 1 3 with --quick)")
     parser.add_argument("--kinds", nargs="+", metavar="KIND", help="of caches (without it: paged entries; in simple mode: entries)")

@@ -107,7 +107,7 @@ async def send(kind: str, url: str) -> Sent | None:
 
 
 def main() -> int:
-    """The command line."""
+    """Measures what the options ask for, and returns the exit code."""
     return run(options(__doc__), measure)
 
 

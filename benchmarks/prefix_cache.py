@@ -92,7 +92,7 @@ def report(bench: Bench, last: list[Answer]) -> None:
 
 
 def main() -> int:
-    """The command line."""
+    """Measures what the options ask for, and returns the exit code."""
     parser = options(__doc__)
     parser.add_argument("--prompt-tokens", type=int, default=200, metavar="N", help="length of both prompts")
     parser.set_defaults(rounds=1)

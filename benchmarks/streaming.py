@@ -75,7 +75,7 @@ def report(bench: Bench) -> None:
 
 
 def main() -> int:
-    """The command line."""
+    """Measures what the options ask for, and returns the exit code."""
     parser = options(__doc__)
     peer_options(parser)
     parser.add_argument("--intervals", nargs="+", type=int, default=[1, 5, 10], metavar="N", help="values of stream_interval")

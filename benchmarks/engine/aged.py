@@ -73,7 +73,7 @@ def mixed(bench: Bench, seed: str) -> list[Ask]:
 
 
 def main() -> int:
-    """The command line."""
+    """Measures what the options ask for, and returns the exit code."""
     parser = options(__doc__)
     parser.add_argument("--age", type=float, default=600.0, metavar="SECONDS", help="of traffic before anything is measured")
     parser.add_argument("--memory", default="512MiB", help="of the cache: so little that it is full long before")

@@ -52,14 +52,14 @@ class Found:
     tokens: int = 0
 
     def row(self, name: str) -> list[str]:
-        """Its cells."""
+        """Returns the cells of its row in the table."""
         waiting, share = 1e6 * statistics.median(self.waits), 100 * sum(self.waits) / sum(self.steps)
         times = [f"{1e3 * quick(self.steps):.1f}", f"{1e3 * quick(self.cpu):.1f}"]
         return [name, str(len(self.steps)), *times, f"{waiting:.0f}", f"{share:.2f}", f"{self.tokens_of_a_step:.1f}"]
 
     @property
     def tokens_of_a_step(self) -> float:
-        """Their mean."""
+        """Returns how many tokens a step had on average."""
         return self.tokens / len(self.steps)
 
 

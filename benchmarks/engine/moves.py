@@ -38,7 +38,7 @@ class Found:
     per_layer: int
 
     def row(self) -> list[str]:
-        """Its cells."""
+        """Returns the cells of its row in the table."""
         each = f"{1e3 * self.seconds / self.blocks:.2f}"
         return [
             f"{self.blocks} {self.shape}",

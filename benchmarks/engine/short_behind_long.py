@@ -64,7 +64,7 @@ def _short(bench: Bench, seed: str) -> Ask:
 
 
 def main() -> int:
-    """The command line."""
+    """Measures what the options ask for, and returns the exit code."""
     parser = options(__doc__)
     peer_options(parser)
     parser.add_argument("--long-tokens", type=int, metavar="N", help="of the long prompt (without it: 4000, or 1000 with --quick)")

@@ -88,7 +88,7 @@ def _say_if_short(server: str, case: Case, asks: Sequence[Ask], answers: Sequenc
 
 
 def main() -> int:
-    """The command line."""
+    """Measures what the options ask for, and returns the exit code."""
     parser = options(__doc__)
     peer_options(parser)
     parser.add_argument("--concurrency", nargs="+", type=int, metavar="N", help="users (without it: 1 2 5 8 16, or 1 5 with --quick)")

@@ -74,7 +74,7 @@ def _add_percentiles(bench: Bench, scenario: str, server: str, answers: Sequence
 
 
 def main() -> int:
-    """The command line."""
+    """Measures what the options ask for, and returns the exit code."""
     parser = options(__doc__)
     peer_options(parser)
     parser.add_argument("--users", type=int, metavar="N", help="how many ask at once (without it: 10, or 4 with --quick)")

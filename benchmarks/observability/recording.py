@@ -139,7 +139,7 @@ def report(bench: Bench) -> int:
 
 
 def main() -> int:
-    """The command line."""
+    """Measures what the options ask for, and returns the exit code."""
     parser = options(__doc__)
     parser.add_argument("--traces", action="store_true", help="with tracing switched on")
     return run(parser, measure)

@@ -98,7 +98,7 @@ async def scrape(bench: Bench, admin: Admin) -> None:
 
 
 def main() -> int:
-    """The command line."""
+    """Measures what the options ask for, and returns the exit code."""
     parser = options(__doc__)
     parser.add_argument("--scrapes", type=int, default=10_000, metavar="N", help="of each round")
     parser.set_defaults(rounds=1)

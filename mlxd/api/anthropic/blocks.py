@@ -81,7 +81,7 @@ class SearchResultBlock(Block):
 
 
 class TextSource(Strict):
-    """A document's text."""
+    """A document's text, as it is."""
 
     type: Literal["text"]
     media_type: str | None = None
