@@ -46,7 +46,7 @@ from mlxd.worker.kv.manager import Manager
 from mlxd.worker.kv.sizing import CacheSizing
 from mlxd.worker.request_encoder import RequestEncoder
 from mlxd.worker.runtime.loading import LoadedModel, load
-from mlxd.worker.runtime.paged.attention_plan import plan_attention
+from mlxd.worker.runtime.paged.attention.plan import plan_attention
 from mlxd.worker.runtime.paged.build import proved_model
 from mlxd.worker.runtime.paged.model import PagedModel
 from mlxd.worker.runtime.sampling.row_sampler import RowSampler

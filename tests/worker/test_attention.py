@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from mlxd.worker.runtime import x86
-from mlxd.worker.runtime.paged import partial
 from mlxd.worker.runtime.paged.arenas import Arenas
-from mlxd.worker.runtime.paged.partial import attend, attend_partly, attend_runs
+from mlxd.worker.runtime.paged.attention import partial
+from mlxd.worker.runtime.paged.attention.partial import attend, attend_partly, attend_runs
 from mlxd.worker.runtime.paged.slots import Scatter, Slots, Span
 
 HEADS, DIM = 2, 8

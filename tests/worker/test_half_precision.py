@@ -10,8 +10,9 @@ from mlxd.worker.engine.plan import Chunk
 from mlxd.worker.kv.block_table import Run
 from mlxd.worker.runtime import x86
 from mlxd.worker.runtime.paged.arenas import Arenas
-from mlxd.worker.runtime.paged.attention import Layer, fused_attention, grouped_attention
-from mlxd.worker.runtime.paged.attention_plan import Together, plan_attention
+from mlxd.worker.runtime.paged.attention.attention import Layer
+from mlxd.worker.runtime.paged.attention.plan import Together, plan_attention
+from mlxd.worker.runtime.paged.attention.rows import fused_attention, grouped_attention
 from mlxd.worker.runtime.paged.slots import Geometry, Span
 from mlxd.worker.runtime.proof import ROUNDING, difference
 from tests.worker.runner_rig import PagedRig, architecture, words

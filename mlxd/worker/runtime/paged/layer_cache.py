@@ -7,8 +7,8 @@ import mlx.core as mx
 
 from mlxd.errors import MlxdError
 from mlxd.worker.runtime.paged.arenas import Arenas
-from mlxd.worker.runtime.paged.attention import Attention, Layer
-from mlxd.worker.runtime.paged.attention_plan import AttentionPlan
+from mlxd.worker.runtime.paged.attention.attention import Attention, Layer
+from mlxd.worker.runtime.paged.attention.plan import AttentionPlan
 from mlxd.worker.runtime.paged.key_value_store import KeyValueStore
 
 NOT_IN_PLACE = "its attention computes with keys and values itself, where a paged cache only lets them be read in place"

@@ -9,8 +9,8 @@ from mlx_lm.models.cache import ArraysCache, CacheList, KVCache, RotatingKVCache
 
 from mlxd.worker.engine.plan import Chunk, StepPlan
 from mlxd.worker.kv.manager import CachedBlock, Move
-from mlxd.worker.runtime.paged.attention import fused_attention, grouped_attention
-from mlxd.worker.runtime.paged.attention_plan import plan_attention
+from mlxd.worker.runtime.paged.attention.plan import plan_attention
+from mlxd.worker.runtime.paged.attention.rows import fused_attention, grouped_attention
 from mlxd.worker.runtime.paged.finite_blocks import not_finite_blocks, not_finite_snapshots
 from mlxd.worker.runtime.paged.install import RowSelection, install_attention
 from mlxd.worker.runtime.paged.layer_cache import NotPageableError, PagedLayerCache, Step

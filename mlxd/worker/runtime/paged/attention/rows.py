@@ -1,37 +1,19 @@
-"""Attention over the keys and values of a store: by grouped matrix products, or by the fused kernel, whichever the device is faster with.
+"""Attention row by row, over slices of a store: by grouped matrix products, or by the fused kernel, whichever the device is faster with.
 
 On a CPU grouped products are 1.4 to 1.6 times faster than the fallback of the fused kernel, which repeats keys for each query head.
 On Metal the fused kernel is the right one: with one row it takes slices of keys and values as they are.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import reduce
-from typing import Protocol
 
 import mlx.core as mx
 
-from mlxd.worker.runtime.paged.attention_plan import AttentionPlan, Part, Together
+from mlxd.worker.runtime.paged.attention.attention import Layer
+from mlxd.worker.runtime.paged.attention.partial import Partial, attend, attend_partly, attend_runs, group, ungroup
+from mlxd.worker.runtime.paged.attention.plan import AttentionPlan, Part, Together
 from mlxd.worker.runtime.paged.key_value_store import KeyValueStore
-from mlxd.worker.runtime.paged.partial import Partial, attend, attend_partly, attend_runs, group, ungroup
 from mlxd.worker.runtime.paged.slots import Slots
-
-
-@dataclass(frozen=True)
-class Layer:
-    """What a layer attends with. ``sinks`` ``[heads]`` are logits that join each row's denominator (gpt-oss)."""
-
-    store: KeyValueStore
-    scale: float
-    window: int | None = None
-    sinks: mx.array | None = None
-
-
-class Attention(Protocol):
-    """The way a device attends."""
-
-    def __call__(self, queries: mx.array, layer: Layer, plan: AttentionPlan) -> mx.array:
-        """Returns the outputs for ``queries`` ``[T, heads, head_dim]``, in the order of the rows."""
 
 
 def grouped_attention(queries: mx.array, layer: Layer, plan: AttentionPlan) -> mx.array:
