@@ -11,6 +11,10 @@ _BEGINNING = 8  # tokens: so many of a stream's first ones may be late for promp
 
 _LEAST = 8  # tokens: what is left for one more prompt is not worth its own attention in every layer, if it is less
 
+_MULTIPLE = 64  # tokens: chunks of few lengths use the same buffers again, and on a GPU the same compiled kernels
+_FINER = 16  # of shorter chunks, of which that would take too much
+_SHORT = 4 * _MULTIPLE
+
 
 @dataclass
 class PromptBudget:
@@ -58,3 +62,10 @@ class PromptBudget:
     def whole(self) -> int:
         """Returns the most tokens that prompts may have, all of them together."""
         return max(self.together, self.beside)
+
+
+def chunk_length(most: int, left: int) -> int:
+    """Returns how many tokens of a prompt that has ``left`` to compute are computed, where a step has room for ``most``."""
+    if left <= most or most < 4 * _FINER:
+        return min(left, most)
+    return most - most % (_MULTIPLE if most >= _SHORT else _FINER)

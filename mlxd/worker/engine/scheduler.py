@@ -13,7 +13,7 @@ from mlxd.worker.engine.events import PromptScored
 from mlxd.worker.engine.executor import StepResult
 from mlxd.worker.engine.places import Places
 from mlxd.worker.engine.plan import Chunk, StepPlan
-from mlxd.worker.engine.prompt_budget import PromptBudget
+from mlxd.worker.engine.prompt_budget import PromptBudget, chunk_length
 from mlxd.worker.engine.prompt_turns import Overtaking, overtaking
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.room import Room
@@ -154,7 +154,7 @@ class Scheduler:
             most = min(most, self._most_scored - decision.scored)
         if most <= 0 or sequence.id in decision.planned or not self._runs(sequence, decision):
             return 0
-        planned = self._plan(sequence, min(most, sequence.to_compute), decision)
+        planned = self._plan(sequence, chunk_length(most, sequence.to_compute), decision)
         decision.prefill_tokens += planned
         budget.spent += planned
         return planned
