@@ -38,7 +38,7 @@ from mlxd.worker.engine.paged_runner import PagedRunner
 from mlxd.worker.engine.plan import Chunk, StepPlan
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.request_queue import RequestQueue
-from mlxd.worker.engine.sampled import SampledToken
+from mlxd.worker.engine.sampled import SampledRow, SampledToken
 from mlxd.worker.engine.scheduler import Scheduler
 from mlxd.worker.engine.step_budget import StepBudget
 from mlxd.worker.kv.block_table import Run
@@ -153,9 +153,9 @@ class Rig:
         sampler = RowSampler(2)
         for request in self.requests:
             sampler.open(request)
-        logits, names = mx.zeros((self.rows, 2)), [request.id for request in self.requests]
+        logits, rows = mx.zeros((self.rows, 2)), [SampledRow(request.id) for request in self.requests]
         mx.eval(logits)
-        return _median(lambda: sampler.sample(logits, names), steps)
+        return _median(lambda: sampler.sample(logits, rows), steps)
 
     def _delivery(self, output: StepOutput, steps: int) -> dict[str, float]:
         return asyncio.run(self._deliver(output, steps))

@@ -9,6 +9,7 @@ from mlxd.types import ResolvedLimits, SamplingParams
 from mlxd.wire.messages import NeedsMemory
 from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt
 from mlxd.worker.engine.request import EngineRequest
+from mlxd.worker.engine.sampled import SampledRow
 from mlxd.worker.runtime import start
 from mlxd.worker.runtime.sampling.logits_processors import MlxLmProcessor, make_processors
 from mlxd.worker.runtime.sampling.row_sampler import RowSampler
@@ -46,10 +47,10 @@ def state(processor):
 def test_penalties_leave_no_graph_that_grows(tmp_path, penalties):
     sampler = RowSampler(VOCAB)
     sampler.open(request(penalties))
-    (processor,) = sampler._rows["a"].processors
+    (processor,) = sampler._sequences["a"].processors
     sizes = []
     for position in range(60):
-        draws = sampler.sample(mx.random.normal((1, VOCAB), key=mx.random.key(position)), ["a"])
+        draws = sampler.sample(mx.random.normal((1, VOCAB), key=mx.random.key(position)), [SampledRow("a")])
         mx.eval(draws.tensors())
         sizes.append(operations(tmp_path, *state(processor)))
     assert sizes[-1] == sizes[5]

@@ -68,7 +68,7 @@ class Paged:
     def check(self):
         self.rig.manager.check_integrity()
         assert self.rig.manager.counts().used == 0
-        assert not self.rig.executor._sampler._rows
+        assert not self.rig.executor._sampler._sequences
         assert not self.rig.executor.is_pending
         assert not self.rig.model.states._stack_of
 

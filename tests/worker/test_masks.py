@@ -173,7 +173,7 @@ def test_one_that_leaves_while_its_mask_is_awaited_costs_nobody_anything(llama, 
     rig.run()
     assert fits(rig.tokens["b"], Digits())
     assert rig.tokens["d"] == plain(llama, b"d" * 9, 40)
-    assert not rig.executor._sampler._rows
+    assert not rig.executor._sampler._sequences
     assert not rig.executor._sampler._constrained
 
 

@@ -365,6 +365,6 @@ def test_nothing_of_a_sequence_is_left_when_it_is_gone(loaded):
         rig.runner.abort(str(number))
     while not rig.runner.is_idle:
         rig.step()
-    assert not rig.executor._sampler._rows
+    assert not rig.executor._sampler._sequences
     assert not rig.model.states._stack_of
     assert rig.manager.counts().used == 0

@@ -21,6 +21,15 @@ class SampledToken(msgspec.Struct, frozen=True):
     top: tuple[TokenLogprob, ...] = ()
 
 
+class SampledRow(msgspec.Struct, frozen=True):
+    """A row of a step that a token of ``sequence`` is sampled from: the one behind its newest token, or behind the tokens ``guessed`` to
+    come next, which are computed in the very same step. Its token counts where each guess is what was sampled.
+    """
+
+    sequence: str
+    guessed: tuple[int, ...] = ()
+
+
 class Sampled(msgspec.Struct, frozen=True):
     """The next tokens of the sequence of one request, one at least. With ``is_end`` the last of them is an end-of-sequence token,
     which has no text.

@@ -13,7 +13,7 @@ from mlxd.types import MemoryFigures
 from mlxd.worker.engine.executor import Executor, StepResult
 from mlxd.worker.engine.plan import StepPlan
 from mlxd.worker.engine.request import EngineRequest
-from mlxd.worker.engine.sampled import SampledToken
+from mlxd.worker.engine.sampled import SampledRow, SampledToken
 from mlxd.worker.kv.manager import CachedBlock
 from mlxd.worker.runtime.loading import LoadedModel
 from mlxd.worker.runtime.paged.model import Logits, PagedModel, TargetLogits
@@ -163,7 +163,7 @@ class PagedExecutor(Executor):
         launched = monotonic()
         self._model.keep(plan.arenas)
         logits: Logits = self._model.forward(plan, _inputs(plan, before))
-        draws = self._sampler.sample(logits.rows, logits.sequences)
+        draws = self._sampler.sample(logits.rows, [SampledRow(name) for name in logits.sequences])
         targets = tuple(self._score(one) for one in logits.targets)
         scores = [tensor for one in targets for tensor in one.tensors()]
         mx.async_eval(*draws.tensors(), *scores, *self._model.tensors())  # type: ignore[no-untyped-call]  # mlx ships no types
@@ -178,11 +178,11 @@ class PagedExecutor(Executor):
             return step
         step = step or _Launched(StepPlan(), no_draws(), ())
         began, usual, done = monotonic(), self._pace.usual(step.plan), self._pace.done(step.plan, step.launched)
-        rows = self._undrawn.take(others=len(step.draws.sequences), usual=usual, until=done)
+        rows = self._undrawn.take(others=len(step.draws.rows), usual=usual, until=done)
         step = replace(step, waited=monotonic() - began)
         if rows:
             drawn = self._sampler.draw(rows)
-            step = replace(step, draws=step.draws.joined(drawn) if step.draws.sequences else drawn)
+            step = replace(step, draws=step.draws.joined(drawn) if step.draws.rows else drawn)
             mx.async_eval(*drawn.tensors())  # type: ignore[no-untyped-call]  # as above
         return step
 

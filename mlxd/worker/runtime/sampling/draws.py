@@ -6,39 +6,44 @@ from typing import cast
 
 import mlx.core as mx
 
-from mlxd.worker.engine.sampled import SampledToken
+from mlxd.worker.engine.sampled import SampledRow, SampledToken
 from mlxd.worker.runtime.sampling.finite import not_finite
 from mlxd.worker.runtime.sampling.scores import Scores
 
 
 @dataclass(frozen=True)
 class Undrawn:
-    """Sequences whose constraints must say first what may come: ``logits`` ``[S, vocab]``."""
+    """Rows whose constraints must say first what may come: ``logits`` ``[R, vocab]``."""
 
-    sequences: tuple[str, ...]
+    rows: tuple[SampledRow, ...]
     logits: mx.array
 
     def of(self, names: Collection[str]) -> "Undrawn | None":
         """Returns the rows of those of ``names`` that are here; None where none is."""
-        places = [at for at, name in enumerate(self.sequences) if name in names]
-        if len(places) == len(self.sequences):
+        places = [at for at, row in enumerate(self.rows) if row.sequence in names]
+        if len(places) == len(self.rows):
             return self
-        return Undrawn(tuple(self.sequences[at] for at in places), self.logits[mx.array(places)]) if places else None
+        return Undrawn(tuple(self.rows[at] for at in places), self.logits[mx.array(places)]) if places else None
 
 
 @dataclass(frozen=True)
 class Draws:
-    """One token of each of ``sequences``, ``tokens`` ``[S]``, and whether its logits could be sampled from, ``finite`` ``[S]``; neither
-    need be evaluated yet. What went wrong with single sequences before is in ``failed``; their tokens mean nothing. ``undrawn`` are yet
-    to be sampled; None where all are.
+    """One token for each of ``rows``, ``tokens`` ``[R]``, and whether its logits could be sampled from, ``finite`` ``[R]``; neither
+    need be evaluated yet. Rows of one sequence are in the order of their guesses. What went wrong with single rows before is in
+    ``failed``; their tokens mean nothing. ``undrawn`` are yet to be sampled; None where all are.
     """
 
-    sequences: tuple[str, ...]
+    rows: tuple[SampledRow, ...]
     tokens: mx.array
     finite: mx.array
-    failed: Mapping[str, Exception] = field(default_factory=dict)
+    failed: Mapping[SampledRow, Exception] = field(default_factory=dict)
     scores: tuple[Scores, ...] = ()
     undrawn: Undrawn | None = None
+
+    @property
+    def sequences(self) -> tuple[str, ...]:
+        """Returns the sequence of each row."""
+        return tuple(row.sequence for row in self.rows)
 
     def tensors(self) -> list[mx.array]:
         """Returns all that is to be evaluated with the step."""
@@ -46,32 +51,45 @@ class Draws:
         return [self.tokens, self.finite, *(tensor for one in self.scores for tensor in one.tensors()), *undrawn]
 
     def read(self) -> dict[str, tuple[SampledToken, ...]]:
-        """Returns the tokens by sequence; waits for the device."""
-        values = cast("list[int]", self.tokens.tolist())
-        read: dict[str, tuple[SampledToken, ...]] = {
-            sequence: (SampledToken(value),) for sequence, value in zip(self.sequences, values, strict=True)
-        }
-        for scores in self.scores:
-            read |= {row.sequence: (token,) for row, token in zip(scores.rows, scores.read(), strict=True)}
-        return read
+        """Returns the tokens by sequence; waits for the device. A row counts where its guesses are what was sampled before it. So of
+        guesses those that are right count, and the token that came in place of the first that is wrong, or behind the last.
+
+        One that could not be sampled ends the guesses before it: it is computed once more, as the first row of a step.
+        """
+        taken: dict[str, tuple[SampledToken, ...]] = {}
+        for row, token, finite in zip(self.rows, self._read_tokens(), self._read_finite(), strict=True):
+            before = taken.setdefault(row.sequence, ())
+            is_good = not row.guessed or (finite and row not in self.failed)
+            if is_good and row.guessed == tuple(one.id for one in before):
+                taken[row.sequence] = (*before, token)
+        return taken
 
     def failures(self) -> dict[str, Exception]:
         """Returns the sequences whose tokens mean nothing, and why; waits for the device."""
-        finite = cast("list[bool]", self.finite.tolist())
-        garbage = {name: not_finite() for name, good in zip(self.sequences, finite, strict=True) if not good}
-        return {**garbage, **self.failed}
+        first = [(row, finite) for row, finite in zip(self.rows, self._read_finite(), strict=True) if not row.guessed]
+        garbage = {row.sequence: not_finite() for row, finite in first if not finite}
+        return {**garbage, **{row.sequence: error for row, error in self.failed.items() if not row.guessed}}
 
     def joined(self, others: "Draws") -> "Draws":
         """Returns both as one."""
         return Draws(
-            self.sequences + others.sequences,
+            self.rows + others.rows,
             mx.concatenate([self.tokens.astype(mx.int32), others.tokens.astype(mx.int32)]),
             mx.concatenate([self.finite, others.finite]),
             {**self.failed, **others.failed},
             self.scores + others.scores,
         )
 
+    def _read_tokens(self) -> list[SampledToken]:
+        scored = {(row.sequence, row.guessed): token for one in self.scores for row, token in zip(one.rows, one.read(), strict=True)}
+        values = cast("list[int]", self.tokens.tolist())
+        plain = zip(self.rows, values, strict=True)
+        return [scored.get((row.sequence, row.guessed)) or SampledToken(value) for row, value in plain]
+
+    def _read_finite(self) -> list[bool]:
+        return cast("list[bool]", self.finite.tolist())
+
 
 def no_draws() -> Draws:
-    """Returns the draws of no sequence."""
+    """Returns the draws of no row."""
     return Draws((), mx.zeros((0,), mx.int32), mx.zeros((0,), mx.bool_))

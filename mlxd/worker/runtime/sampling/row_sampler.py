@@ -8,7 +8,7 @@ import mlx.core as mx
 from mlxd.types import SamplingParams
 from mlxd.worker.engine.mask_pool import MaskPool, NextMask
 from mlxd.worker.engine.request import EngineRequest
-from mlxd.worker.engine.sampled import SampledToken
+from mlxd.worker.engine.sampled import SampledRow, SampledToken
 from mlxd.worker.runtime.sampling.draws import Draws, Undrawn, no_draws
 from mlxd.worker.runtime.sampling.finite import is_finite
 from mlxd.worker.runtime.sampling.logits_processors import LogitsProcessor, make_processors
@@ -18,7 +18,7 @@ from mlxd.worker.runtime.sampling.scores import ScoredRow, Scores, score
 
 
 @dataclass
-class _Row:
+class _Sequence:
     """One sequence. ``position`` counts the tokens sampled so far; ``top`` is as ``EngineRequest.logprobs``."""
 
     params: SamplingParams
@@ -40,110 +40,126 @@ class RowSampler:
         self._vocab = vocab
         self._end_tokens = end_tokens
         self._masks = MaskPool()
-        self._rows: dict[str, _Row] = {}
+        self._sequences: dict[str, _Sequence] = {}
         self._constrained: set[str] = set()
+        self._guessing: set[str] = set()  # of which more than one row was sampled, and nobody has said which of them count
 
     def open(self, request: EngineRequest) -> None:
         """Begins with a sequence that will be sampled."""
         seed = draw_seed() if request.sampling.seed is None else request.sampling.seed
-        row = _Row(request.sampling, seed, request.logprobs, make_processors(request, self._vocab, self._end_tokens))
+        sequence = _Sequence(request.sampling, seed, request.logprobs, make_processors(request, self._vocab, self._end_tokens))
         if request.constraint is not None:
-            row.mask = self._masks.begin(request.constraint)
+            sequence.mask = self._masks.begin(request.constraint)
             self._constrained.add(request.id)
-        self._rows[request.id] = row
+        self._sequences[request.id] = sequence
 
     def close(self, sequence: str) -> None:
         """Forgets a sequence that will not be sampled any more."""
-        self._rows.pop(sequence, None)
+        self._sequences.pop(sequence, None)
         self._constrained.discard(sequence)
+        self._guessing.discard(sequence)
 
     def top(self, sequence: str) -> int:
         """Returns how many of the most likely tokens the sequence asks for in each place."""
-        return self._rows[sequence].top or 0
+        return self._sequences[sequence].top or 0
 
-    def sample(self, logits: mx.array, sequences: Sequence[str]) -> Draws:
-        """Samples one token for each of ``sequences`` from ``logits`` ``[S, vocab]``; those with constraints are ``undrawn``."""
-        if self._constrained.isdisjoint(sequences):
-            return self._draw(logits, sequences)
-        free = [at for at, name in enumerate(sequences) if name not in self._constrained]
-        others = [at for at, name in enumerate(sequences) if name in self._constrained]
-        draws = self._draw(logits[mx.array(free)], [sequences[at] for at in free]) if free else no_draws()
-        names = tuple(sequences[at] for at in others)
-        return replace(draws, undrawn=Undrawn(names, logits[mx.array(others)] if free else logits))
+    def sample(self, logits: mx.array, rows: Sequence[SampledRow]) -> Draws:
+        """Samples one token for each of ``rows`` from ``logits`` ``[R, vocab]``; those of sequences with constraints are ``undrawn``. Where
+        a sequence has several rows, they are in the order of their guesses, and ``accept`` must say what came before it is sampled again.
+        """
+        if self._constrained.isdisjoint(row.sequence for row in rows):
+            return self._draw(logits, rows)
+        free = [at for at, row in enumerate(rows) if row.sequence not in self._constrained]
+        others = [at for at, row in enumerate(rows) if row.sequence in self._constrained]
+        draws = self._draw(logits[mx.array(free)], [rows[at] for at in free]) if free else no_draws()
+        named = tuple(rows[at] for at in others)
+        return replace(draws, undrawn=Undrawn(named, logits[mx.array(others)] if free else logits))
 
     def mask(self, sequence: str) -> NextMask | None:
         """Returns the mask of a sequence's next token; None for one that is closed, or has no constraint."""
-        row = self._rows.get(sequence)
-        return None if row is None else row.mask
+        known = self._sequences.get(sequence)
+        return None if known is None else known.mask
 
-    def draw(self, rows: Sequence[Undrawn]) -> Draws:
+    def draw(self, undrawn: Sequence[Undrawn]) -> Draws:
         """Samples rows whose masks are ready: the tokens before must have been accepted."""
-        if not rows:
+        if not undrawn:
             return no_draws()
-        logits = rows[0].logits if len(rows) == 1 else mx.concatenate([one.logits for one in rows])
-        return self._draw(logits, [name for one in rows for name in one.sequences])
+        logits = undrawn[0].logits if len(undrawn) == 1 else mx.concatenate([one.logits for one in undrawn])
+        return self._draw(logits, [row for one in undrawn for row in one.rows])
 
     def accept(self, tokens: Mapping[str, tuple[SampledToken, ...]]) -> None:
-        """Lets constraints know which tokens came, each once."""
+        """Takes note of which tokens came, each once: constraints do, and sequences that guessed."""
         for name in self._constrained.intersection(tokens):
-            mask = self._rows[name].mask
+            mask = self._sequences[name].mask
             if mask is not None:
                 mask.accept([token.id for token in tokens[name]])
+        for name in self._guessing.intersection(tokens):
+            self._sequences[name].position += len(tokens[name])
+            self._guessing.discard(name)
 
-    def _draw(self, logits: mx.array, sequences: Sequence[str]) -> Draws:
-        if not sequences:
+    def _draw(self, logits: mx.array, rows: Sequence[SampledRow]) -> Draws:
+        if not rows:
             return no_draws()
-        rows = [self._rows[sequence] for sequence in sequences]
-        failed: dict[str, Exception] = {}
+        sequences = [self._sequences[row.sequence] for row in rows]
+        failed: dict[SampledRow, Exception] = {}
         finite, raw = is_finite(logits), logits
-        if any(row.mask for row in rows):
-            logits = masked(logits, [_mask(name, row, failed) for name, row in zip(sequences, rows, strict=True)])
-        if any(row.processors for row in rows):
-            logits = mx.concatenate([_process(name, self._rows[name], logits[at : at + 1], failed) for at, name in enumerate(sequences)])
+        if any(sequence.mask for sequence in sequences):
+            logits = masked(logits, [_mask(row, sequence, failed) for row, sequence in zip(rows, sequences, strict=True)])
+        if any(sequence.processors for sequence in sequences):
+            processed = zip(rows, sequences, strict=True)
+            logits = mx.concatenate([_process(row, one, logits[at : at + 1], failed) for at, (row, one) in enumerate(processed)])
         if logits is not raw:
             finite = finite & is_finite(logits)  # a processor may hide what is no number, and may overflow itself
-        tokens = sample(logits, [row.params for row in rows], [row_key(row.seed, row.position) for row in rows])
-        for at, (name, row) in enumerate(zip(sequences, rows, strict=True)):
-            row.position += 1
-            if name not in failed:
-                _add(name, row, tokens[at : at + 1], failed)
-        return Draws(tuple(sequences), tokens, finite, failed, _scores(raw, tokens, sequences, rows))
+        keys = [row_key(one.seed, one.position + len(row.guessed)) for row, one in zip(rows, sequences, strict=True)]
+        tokens = sample(logits, [sequence.params for sequence in sequences], keys)
+        self._advance(tokens, rows, failed)
+        return Draws(tuple(rows), tokens, finite, failed, _scores(raw, tokens, rows, sequences))
+
+    def _advance(self, tokens: mx.array, rows: Sequence[SampledRow], failed: dict[SampledRow, Exception]) -> None:
+        """Counts the tokens of sequences that have not guessed: nobody need read them to know that they are the next ones."""
+        self._guessing.update(row.sequence for row in rows if row.guessed)
+        for at, row in enumerate(rows):
+            if row.sequence not in self._guessing:
+                sequence = self._sequences[row.sequence]
+                sequence.position += 1
+                if row not in failed:
+                    _add(row, sequence, tokens[at : at + 1], failed)
 
 
-def _scores(raw: mx.array, tokens: mx.array, sequences: Sequence[str], rows: Sequence[_Row]) -> tuple[Scores, ...]:
+def _scores(raw: mx.array, tokens: mx.array, rows: Sequence[SampledRow], sequences: Sequence[_Sequence]) -> tuple[Scores, ...]:
     """Scores the rows that ask for it, by the logits as the model computed them."""
-    asking = [at for at, row in enumerate(rows) if row.top is not None]
+    asking = [at for at, sequence in enumerate(sequences) if sequence.top is not None]
     if not asking:
         return ()
     if len(asking) < len(rows):
         raw, tokens = raw[mx.array(asking)], tokens[mx.array(asking)]
-    return (score(raw, tokens, [ScoredRow(sequences[at], rows[at].top or 0) for at in asking]),)
+    return (score(raw, tokens, [ScoredRow(rows[at].sequence, sequences[at].top or 0, rows[at].guessed) for at in asking]),)
 
 
-def _mask(sequence: str, row: _Row, failed: dict[str, Exception]) -> bytes | None:
-    """Returns a mask that allows everything where the constraint raises: then the sequence has failed, and no other."""
+def _mask(row: SampledRow, sequence: _Sequence, failed: dict[SampledRow, Exception]) -> bytes | None:
+    """Returns a mask that allows everything where the constraint raises: then the row has failed, and no other."""
     try:
-        return None if row.mask is None else row.mask.wait()
+        return None if sequence.mask is None else sequence.mask.wait()
     except Exception as error:  # noqa: BLE001 - whatever a constraint raises
-        failed[sequence] = error
+        failed[row] = error
         return None
 
 
-def _process(sequence: str, row: _Row, logits: mx.array, failed: dict[str, Exception]) -> mx.array:
-    """Returns ``[1, vocab]``, unchanged where a processor raises: then the sequence has failed, and no other."""
+def _process(row: SampledRow, sequence: _Sequence, logits: mx.array, failed: dict[SampledRow, Exception]) -> mx.array:
+    """Returns ``[1, vocab]``, unchanged where a processor raises: then the row has failed, and no other."""
     processed = logits
     try:
-        for processor in row.processors:
+        for processor in sequence.processors:
             processed = processor.apply(processed)
     except Exception as error:  # noqa: BLE001 - as above
-        failed[sequence] = error
+        failed[row] = error
         return logits
     return processed
 
 
-def _add(sequence: str, row: _Row, token: mx.array, failed: dict[str, Exception]) -> None:
+def _add(row: SampledRow, sequence: _Sequence, token: mx.array, failed: dict[SampledRow, Exception]) -> None:
     try:
-        for processor in row.processors:
+        for processor in sequence.processors:
             processor.add(token)
     except Exception as error:  # noqa: BLE001 - as above
-        failed[sequence] = error
+        failed[row] = error

@@ -17,10 +17,11 @@ _SLICE = 32  # rows that are reduced at once: a row of logits takes several time
 
 @dataclass(frozen=True)
 class ScoredRow:
-    """Whose row it is, and how many of the most likely tokens are wanted."""
+    """Whose row it is, behind which guesses, and how many of the most likely tokens are wanted."""
 
     sequence: str
     top: int
+    guessed: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ class UndrawnRows:
         return self._split(masks)
 
     def _masks(self) -> dict[str, NextMask]:
-        found = {name: self._mask(name) for group in self._groups for name in group.sequences}
+        found = {name: self._mask(name) for group in self._groups for name in {row.sequence for row in group.rows}}
         return {name: mask for name, mask in found.items() if mask is not None}
 
     def _split(self, masks: Mapping[str, NextMask]) -> list[Undrawn]:
