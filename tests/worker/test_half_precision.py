@@ -112,7 +112,7 @@ def logits(rig, prompt, **options):
     rig.model.forward = watch
     _, started = rig.ask(prompt, max_tokens=1, **options)
     rig.model.forward = forward
-    return next(one.rows for one in seen if one.sequences), started.cached_tokens
+    return next(one.rows for one in seen if one.sampled), started.cached_tokens
 
 
 @half_types

@@ -6,6 +6,7 @@ holds a part of the model, and followed there unchanged.
 
 import msgspec
 
+from mlxd.worker.engine.sampled import SampledRow
 from mlxd.worker.engine.step_cost import StepShape
 from mlxd.worker.kv.block_table import Run
 from mlxd.worker.kv.manager import Move
@@ -16,6 +17,9 @@ class Chunk(msgspec.Struct, frozen=True):
 
     ``targets`` are the tokens that come after its first ones: their log-probabilities are wanted. The prompt's last token has none.
 
+    Its last ``drafts`` tokens are guesses: what is sampled from the row before the first, and from each guess's own, says how many of them
+    were right. The next chunk of the sequence is planned when that is known.
+
     ``resume`` and ``keep`` are snapshots of recurrent state: the one to begin with (None: what the sequence's last chunk left, or
     nothing at its start), and the one to take at the end of the chunk.
     """
@@ -25,10 +29,19 @@ class Chunk(msgspec.Struct, frozen=True):
     count: int
     tokens: tuple[int, ...] | None  # None: the one token that the step before sampled, whose value is not read yet
     runs: tuple[Run, ...]  # blocks that hold tokens 0 to start + count, run by run
-    samples: bool  # its last token's logits are sampled
+    samples: bool  # its last token's logits are sampled, and those of the tokens before its guesses
     resume: int | None = None
     keep: int | None = None
     targets: tuple[int, ...] = ()
+    drafts: int = 0
+
+    @property
+    def sampled_rows(self) -> tuple[SampledRow, ...]:
+        """Returns its rows that are sampled, which are its last ones, in order."""
+        if not self.samples:
+            return ()
+        guesses = () if self.tokens is None else self.tokens[self.count - self.drafts :]
+        return tuple(SampledRow(self.sequence, guesses[:count]) for count in range(self.drafts + 1))
 
 
 class StepPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +64,12 @@ class StepPlan(msgspec.Struct, frozen=True, kw_only=True):
         return sum(chunk.count for chunk in self.chunks)
 
     @property
+    def drafts(self) -> int:
+        """Returns how many of these are guesses."""
+        return sum(chunk.drafts for chunk in self.chunks)
+
+    @property
     def shape(self) -> StepShape:
         """Returns what the step is made of, as far as its time depends on it."""
-        decode_rows = self.rows - self.prefill_tokens
+        decode_rows = self.rows - self.prefill_tokens - self.drafts
         return StepShape(decode_rows=decode_rows, prompts=len(self.chunks) - decode_rows, prefill_tokens=self.prefill_tokens)

@@ -9,18 +9,18 @@ from collections.abc import Collection
 
 from mlxd.types import CacheOutcome, FinishReason, Limits
 from mlxd.wire.messages import Started
-from mlxd.worker.engine.events import PromptScored
 from mlxd.worker.engine.executor import StepResult
 from mlxd.worker.engine.places import Places
 from mlxd.worker.engine.plan import Chunk, StepPlan
 from mlxd.worker.engine.prompt_budget import PromptBudget, chunk_length
 from mlxd.worker.engine.prompt_turns import Overtaking, overtaking
 from mlxd.worker.engine.request import EngineRequest
+from mlxd.worker.engine.results import Results
 from mlxd.worker.engine.room import Room
 from mlxd.worker.engine.runner import StepReport
-from mlxd.worker.engine.sampled import Sampled, SampledToken
 from mlxd.worker.engine.schedule import Schedule
 from mlxd.worker.engine.sequence import Sequence
+from mlxd.worker.engine.sequences import Sequences
 from mlxd.worker.engine.state_marks import state_marks
 from mlxd.worker.engine.step_budget import StepBudget
 from mlxd.worker.engine.waiting_line import WaitingLine
@@ -41,48 +41,47 @@ class Scheduler:
     def __init__(
         self, manager: Manager, limits: Limits, budget: StepBudget, *, end_tokens: Collection[int], most_scored: int = MOST_SCORED
     ) -> None:
-        self.waiting: WaitingLine[Sequence] = WaitingLine(limits.priority_ageing)
-        self.running: dict[str, Sequence] = {}  # by admission
+        self._sequences = Sequences(manager, limits.priority_ageing)
+        self._results = Results(self._sequences, manager, end_tokens)
         self._limits = limits
         self._manager = manager
         self._room = Room(manager)
         self._budget = budget
-        self._end_tokens = end_tokens
         self._most_scored = most_scored
         self._places = Places((), limits.max_sequences)
         self._overtaking = Overtaking()
         self._begun = 0  # sequences, ever
-        self._known: dict[str, Sequence] = {}  # running or waiting
-        self._added = 0  # sequences, ever
 
     def add(self, request: EngineRequest) -> None:
         """Adds a new sequence, which waits. Raises ``CacheTooSmallError`` for what could never run."""
-        sequence = Sequence(request, request.chain or BlockChain.of(request.prompt, self._manager.block_size), self._added)
+        chain = request.chain or BlockChain.of(request.prompt, self._manager.block_size)
+        sequence = Sequence(request, chain, self._sequences.added)
         if self._room.can_never_hold(sequence):
             raise self._room.too_large(sequence)
-        self._added += 1
-        self._known[sequence.id] = sequence
-        self.waiting.add(sequence)
+        self._sequences.add(sequence)
 
     def forget(self, request_id: str) -> None:
         """Forgets what is finished, failed or aborted: its blocks are free, or cached, at once. Does nothing if it is not known."""
-        sequence = self._known.pop(request_id, None)
-        if sequence is None:
-            return
-        if self.running.pop(request_id, None) is not None:
-            self._manager.close(request_id)
-        else:
-            self.waiting.remove(sequence)
+        self._sequences.forget(request_id)
 
     def chain(self, request_id: str) -> BlockChain | None:
         """Returns the names of the full blocks of a sequence that is running or waiting."""
-        sequence = self._known.get(request_id)
-        return None if sequence is None else sequence.chain
+        return self._sequences.chain(request_id)
+
+    @property
+    def waiting(self) -> WaitingLine[Sequence]:
+        """Returns those that wait, by rank."""
+        return self._sequences.waiting
+
+    @property
+    def running(self) -> dict[str, Sequence]:
+        """Returns those that run, by admission."""
+        return self._sequences.running
 
     @property
     def is_idle(self) -> bool:
         """Tells whether there is nothing to do, now or later."""
-        return not self._known
+        return not self._sequences.known
 
     def reconfigure(self, limits: Limits) -> None:
         """Makes the limits hold from the next step on. The pool's size is its owner's business."""
@@ -101,7 +100,7 @@ class Scheduler:
         decoding = sorted((one for one in self.running.values() if one.decodes and one.id not in late), key=self.waiting.rank)
         planned = [sequence for sequence in decoding if self._plan(sequence, 1, decision)]
         for sequence in planned:
-            sequence.heard = self._added if sequence.heard is None else sequence.heard
+            sequence.heard = self._sequences.added if sequence.heard is None else sequence.heard
         self._plan_prompts(PromptBudget.of(planned, self._budget, self._limits), decision)
         snapshots = self._manager.snapshots
         dropped = snapshots.take_dropped() if snapshots is not None else ()
@@ -315,81 +314,26 @@ class Scheduler:
             sequence.is_announced = True
             report.started.append(_started(sequence))
         for sequence in schedule.nothing_to_do:
-            self._end_prompt(sequence, report)
+            self._results.end_prompt(sequence, report)
         for sequence in schedule.too_large:
             report.fail([sequence.id], self._room.too_large(sequence))
             self.forget(sequence.id)
         if result is not None:
-            self._take_result(result, report)
+            self._results.take(result, report)
             plan = result.plan
             report.seconds, report.tokens, report.rows = seconds, plan.rows, len({chunk.sequence for chunk in plan.chunks})
             if plan.chunks:
                 self._budget.observe(seconds, plan.shape)
         for sequence in schedule.out_of_room:
-            if sequence.id in self._known:
-                self._end(sequence, FinishReason.LENGTH, report)
+            if sequence.id in self._sequences.known:
+                self._results.end(sequence, FinishReason.LENGTH, report)
         return report
 
     def fail(self, error: Exception, report: StepReport) -> None:
         """Takes in that a step could not be computed: whoever was in it, or in the one behind it, ends, unless ``report`` has its end
         already. Those that wait go on waiting, and hold nothing. Blocks are not given back: the cache is to be reset.
         """
-        untouched = [sequence for sequence in self.waiting if sequence.id not in self.running and not sequence.in_flight]
-        waiting = {sequence.id: sequence for sequence in untouched if sequence.id not in report.ended and sequence.id not in report.failed}
-        report.fail([request_id for request_id in self._known if request_id not in waiting], error)
-        self._known, self.running, self.waiting = waiting, {}, WaitingLine(self._limits.priority_ageing)
-        for sequence in waiting.values():
-            sequence.wait_anew()
-            self.waiting.add(sequence)
-
-    def _take_result(self, result: StepResult, report: StepReport) -> None:
-        for name in result.failed.keys() & self._known.keys():
-            report.fail([name], result.failed[name])
-            self.forget(name)
-        for chunk in result.plan.chunks:
-            sequence = self._known.get(chunk.sequence)
-            if sequence is None:  # ended or aborted while the step ran
-                continue
-            if sequence.id in self.running:
-                self._manager.commit(sequence.id, sequence.tokens, min(chunk.start + chunk.count, sequence.verified))
-            self._take_scores(sequence, chunk, result, report)
-            if not sequence.request.max_tokens and chunk.start + chunk.count == sequence.length - 1:
-                self._end_prompt(sequence, report)
-        for name in [name for name in result.sampled if name in self._known]:
-            self._take_tokens(self._known[name], result.sampled[name], report)
-
-    def _take_scores(self, sequence: Sequence, chunk: Chunk, result: StepResult, report: StepReport) -> None:
-        """Takes in what a chunk says of the prompt's tokens, and tells it once it is known of them all."""
-        if chunk.targets:
-            before = sum(len(one.targets) for one in result.plan.chunks if one.sequence == sequence.id and one.start < chunk.start)
-            sequence.take_scores(chunk.start, result.scored[sequence.id][before : before + len(chunk.targets)])
-        self._tell_scores(sequence, report)
-
-    def _tell_scores(self, sequence: Sequence, report: StepReport) -> None:
-        if sequence.request.prompt_logprobs and not sequence.lacks_scores and not sequence.is_scored:
-            sequence.is_scored = True
-            report.scored.append(PromptScored(sequence.id, tuple(sequence.scores)))
-
-    def _end_prompt(self, sequence: Sequence, report: StepReport) -> None:
-        """Ends a sequence behind whose prompt nothing is wanted."""
-        self._tell_scores(sequence, report)
-        self._end(sequence, FinishReason.LENGTH, report)
-
-    def _take_tokens(self, sequence: Sequence, tokens: tuple[SampledToken, ...], report: StepReport) -> None:
-        """Takes in what was sampled. What is behind an end token, or beyond ``max_tokens``, is nobody's."""
-        sequence.in_flight -= 1
-        room = sequence.request.max_tokens - (len(sequence.tokens) - len(sequence.request.tokens))
-        ends = sequence.request.ends(self._end_tokens)
-        end = next((at for at, token in enumerate(tokens[:room], start=1) if token.id in ends), None)
-        taken = tokens[: room if end is None else end]
-        sequence.tokens += [token.id for token in taken]
-        report.sampled.append(Sampled(sequence.id, taken, is_end=end is not None))
-        if end is not None or len(taken) == room:
-            self._end(sequence, FinishReason.LENGTH if end is None else FinishReason.STOP, report)
-
-    def _end(self, sequence: Sequence, reason: FinishReason, report: StepReport) -> None:
-        report.ended[sequence.id] = reason
-        self.forget(sequence.id)
+        report.fail(self._sequences.begin_anew({*report.ended, *report.failed}, self._limits.priority_ageing), error)
 
 
 def _started(sequence: Sequence) -> Started:

@@ -13,7 +13,7 @@ from mlxd.types import MemoryFigures
 from mlxd.worker.engine.executor import Executor, StepResult
 from mlxd.worker.engine.plan import StepPlan
 from mlxd.worker.engine.request import EngineRequest
-from mlxd.worker.engine.sampled import SampledRow, SampledToken
+from mlxd.worker.engine.sampled import SampledToken
 from mlxd.worker.kv.manager import CachedBlock
 from mlxd.worker.runtime.loading import LoadedModel
 from mlxd.worker.runtime.paged.model import Logits, PagedModel, TargetLogits
@@ -163,7 +163,7 @@ class PagedExecutor(Executor):
         launched = monotonic()
         self._model.keep(plan.arenas)
         logits: Logits = self._model.forward(plan, _inputs(plan, before))
-        draws = self._sampler.sample(logits.rows, [SampledRow(name) for name in logits.sequences])
+        draws = self._sampler.sample(logits.rows, logits.sampled)
         targets = tuple(self._score(one) for one in logits.targets)
         scores = [tensor for one in targets for tensor in one.tensors()]
         mx.async_eval(*draws.tensors(), *scores, *self._model.tensors())  # type: ignore[no-untyped-call]  # mlx ships no types

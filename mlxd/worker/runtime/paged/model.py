@@ -8,6 +8,7 @@ import mlx.core as mx
 from mlx_lm.models.cache import ArraysCache, CacheList, KVCache, RotatingKVCache, make_prompt_cache
 
 from mlxd.worker.engine.plan import Chunk, StepPlan
+from mlxd.worker.engine.sampled import SampledRow
 from mlxd.worker.kv.manager import CachedBlock, Move
 from mlxd.worker.runtime.paged.attention.plan import plan_attention
 from mlxd.worker.runtime.paged.attention.rows import fused_attention, grouped_attention
@@ -28,9 +29,11 @@ class TargetLogits:
 
 @dataclass(frozen=True)
 class Logits:
-    """The logits of the sampled rows: ``sequences[i]`` is sampled from ``rows[i]``, of ``[S, vocab]``; and those of targets."""
+    """The logits of the sampled rows: ``sampled[i]`` is ``rows[i]``, of ``[S, vocab]``, those of one sequence in the order of its guesses;
+    and those of targets.
+    """
 
-    sequences: tuple[str, ...]
+    sampled: tuple[SampledRow, ...]
     rows: mx.array
     targets: tuple[TargetLogits, ...] = ()
 
@@ -71,9 +74,8 @@ class PagedModel:
         if len(outputs) == 1:
             return outputs[0]
         targets = tuple(one for output in outputs for one in output.targets)
-        sampled = [output for output in outputs if output.sequences]
-        sequences = tuple(sequence for output in sampled for sequence in output.sequences)
-        return Logits(sequences, _concatenated([output.rows for output in sampled]), targets)
+        parts = [output for output in outputs if output.sampled]
+        return Logits(tuple(row for part in parts for row in part.sampled), _concatenated([part.rows for part in parts]), targets)
 
     def tensors(self) -> list[mx.array]:
         """Returns whatever the last call changed, to be evaluated with its results."""
@@ -141,11 +143,11 @@ class PagedModel:
         rows = _Rows.of(call.chunks)
         logits = self._select(self._model_call(inputs[None] if call.one_row else inputs[:, None], rows), rows)
         self._end_states(call)
-        sequences = tuple(chunk.sequence for chunk in call.chunks if chunk.samples)
+        sampled = tuple(row for chunk in call.chunks for row in chunk.sampled_rows)
         if not rows.targets:
-            return Logits(sequences, logits)
+            return Logits(sampled, logits)
         asking = tuple(chunk for chunk in call.chunks if chunk.targets)
-        return Logits(sequences, _taken(logits, rows.sampled), (TargetLogits(asking, _taken(logits, rows.targets)),))
+        return Logits(sampled, _taken(logits, rows.sampled), (TargetLogits(asking, _taken(logits, rows.targets)),))
 
     def _model_call(self, inputs: mx.array, rows: "_Rows") -> mx.array:
         self._selection.rows = None if len(rows.selected) == rows.count else mx.array(rows.selected or [0])
@@ -232,8 +234,8 @@ class _Rows:
             rows.selected.extend(wanted)
             first += chunk.count
             if chunk.samples:
-                rows.sampled.append(len(rows.selected))
-                rows.selected.append(first - 1)
+                rows.sampled.extend(range(len(rows.selected), len(rows.selected) + chunk.drafts + 1))
+                rows.selected.extend(range(first - 1 - chunk.drafts, first))
         return rows
 
 

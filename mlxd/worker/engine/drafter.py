@@ -1,0 +1,30 @@
+"""What guesses the next tokens of sequences, for a step to verify: the rows of the guesses are computed beside the newest token's."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from mlxd.worker.engine.sequence import Sequence
+
+
+@dataclass(frozen=True)
+class Offer:
+    """Up to ``most`` tokens could be guessed. Guesses of one ``kind`` are right about as often: what was accepted is counted by it."""
+
+    kind: str
+    most: int
+
+
+class Drafter(Protocol):
+    """What guesses the next tokens of sequences that decode. All calls come from the engine thread, while no step is in flight."""
+
+    def offers(self, sequences: Collection[Sequence], most: int) -> Mapping[str, Offer]:
+        """Returns what could be guessed of each, by its id, ``most`` tokens at most; of some of them perhaps nothing. It takes no time to
+        speak of.
+        """
+
+    def guess(self, wanted: Mapping[str, int]) -> Mapping[str, tuple[int, ...]]:
+        """Returns the next tokens of sequences, as many as ``wanted`` of each, or fewer. No more is wanted than was offered just now."""
+
+    def close(self, sequence: str) -> None:
+        """Forgets a sequence that is over, if it is known."""
