@@ -129,11 +129,16 @@ class Rig:
         found = {"engine": _median(self.engine.step, steps)}
         output = self.told[-1]
         plan = StepPlan(chunks=tuple(self._known(chunk) for chunk in self.device.plan.chunks)) if self.device.plan else plan
-        found["attention plan"] = _median(lambda: plan_attention(plan.chunks, self.model.geometry), steps)
+        found["attention plan"] = _median(lambda: self._planned(plan), steps)
         found["sampling"] = self._sampling(steps)
         found |= self._delivery(output, steps)
         found["graph"] = self._graph(plan, max(5, steps // 20))
         return found
+
+    def _planned(self, plan: StepPlan) -> object:
+        """Everything that a step asks of its plan, row by row."""
+        planned = plan_attention(plan.chunks, self.model.geometry)
+        return planned.parts, planned.writes
 
     def _graph(self, plan: StepPlan, steps: int) -> float:
         """Evaluated after each step, as in life, but not while the clock runs."""

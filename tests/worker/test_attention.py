@@ -6,7 +6,6 @@ import pytest
 
 from mlxd.worker.runtime import x86
 from mlxd.worker.runtime.paged.arenas import Arenas
-from mlxd.worker.runtime.paged.attention import partial
 from mlxd.worker.runtime.paged.attention.partial import attend, attend_partly, attend_runs
 from mlxd.worker.runtime.paged.slots import Scatter, Slots, Span
 
@@ -44,7 +43,7 @@ def expected(queries, keys, values, mask=None):
 
 
 @pytest.mark.usefixtures("_way")
-@pytest.mark.parametrize("length", [1, 7, partial._MANY // HEADS + 1])
+@pytest.mark.parametrize("length", [1, 7, x86.MANY // HEADS + 1])
 @pytest.mark.parametrize("scale", [1.0, 30.0], ids=["near", "far apart"])
 def test_attention_is_what_it_is_by_definition(length, scale):
     queries, keys, values = some(1, HEADS, 3, DIM, scale=scale), some(1, HEADS, length, DIM), some(1, HEADS, length, DIM)

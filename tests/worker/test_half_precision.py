@@ -11,7 +11,8 @@ from mlxd.worker.kv.block_table import Run
 from mlxd.worker.runtime import x86
 from mlxd.worker.runtime.paged.arenas import Arenas
 from mlxd.worker.runtime.paged.attention.attention import Layer
-from mlxd.worker.runtime.paged.attention.plan import Together, plan_attention
+from mlxd.worker.runtime.paged.attention.parts import Together
+from mlxd.worker.runtime.paged.attention.plan import plan_attention
 from mlxd.worker.runtime.paged.attention.rows import fused_attention, grouped_attention
 from mlxd.worker.runtime.paged.slots import Geometry, Span
 from mlxd.worker.runtime.proof import ROUNDING, difference
@@ -80,7 +81,7 @@ def test_attention_rounds_weights_and_output_and_nothing_before(attention, name,
     """Scores reach 60 here: rounded to bfloat16 they would be off by an eighth, and so would the weights."""
     kind, ulp = HALF[dtype]
     plan, found, exact = attended(STEPS[name], kind, attention)
-    assert any(isinstance(part, Together) for part in plan.parts) == (name == "a shared prefix")
+    assert any(isinstance(part, Together) for part in plan.parts.parts) == (name == "a shared prefix")
     assert np.abs(found - exact).max() <= 2 * ulp * np.abs(exact).max()
 
 

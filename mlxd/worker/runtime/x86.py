@@ -13,6 +13,8 @@ from mlx_lm.models import activations
 
 from mlxd.worker.runtime.replace import replace_function
 
+MANY = 4096  # scores: from here on fast exponentials save more than the operations cost that stand for one softmax
+
 _IS_X86 = platform.machine() in {"x86_64", "AMD64"}
 _original = activations.swiglu
 
@@ -25,6 +27,14 @@ def has_slow_exponentials() -> bool:
 def exp(values: mx.array) -> mx.array:
     """Returns ``e ** values``, computed the fast way of this machine."""
     return mx.power(math.e, values) if has_slow_exponentials() else mx.exp(values)
+
+
+def softmax(scores: mx.array) -> mx.array:
+    """Returns the softmax over the last axis, computed the fast way of this machine."""
+    if not has_slow_exponentials() or scores.size < MANY:
+        return mx.softmax(scores, axis=-1)
+    weights = exp(scores - mx.max(scores, axis=-1, keepdims=True))
+    return weights / mx.sum(weights, axis=-1, keepdims=True)
 
 
 def swiglu(gate: mx.array, x: mx.array) -> mx.array:

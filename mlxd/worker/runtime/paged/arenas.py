@@ -6,7 +6,7 @@ import mlx.core as mx
 from typing_extensions import override
 
 from mlxd.worker.runtime.paged.key_value_store import KeyValueStore
-from mlxd.worker.runtime.paged.slots import Copy, Scatter, Slots, Span
+from mlxd.worker.runtime.paged.slots import Copy, Pick, Scatter, Slots, Span
 
 
 class Arenas(KeyValueStore):
@@ -55,6 +55,10 @@ class Arenas(KeyValueStore):
         keys, values = _read(self._keys, where), _read(self._values, where)
         found: mx.array = mx.fast.scaled_dot_product_attention(queries, keys, values, scale=scale, mask=mask, sinks=sinks)
         return found
+
+    @override
+    def take(self, pick: Pick) -> tuple[mx.array, mx.array]:
+        return _picked(self._keys, pick), _picked(self._values, pick)
 
     @override
     def read(self, where: Slots) -> tuple[mx.array, mx.array]:
@@ -124,6 +128,12 @@ def _read(tensors: Mapping[int, mx.array], where: Sequence[Slots]) -> mx.array:
     """Returns ``[1, kv_heads, slots, head_dim]``: one run as it lies in its arena, a view; several are copied together."""
     slices = [tensors[slots.arena][:, :, slots.start : slots.stop] for slots in where]
     return slices[0] if len(slices) == 1 else mx.concatenate(slices, axis=2)
+
+
+def _picked(tensors: Mapping[int, mx.array], pick: Pick) -> mx.array:
+    """Copies by one index into a table of vectors: along an inner axis it takes MLX ten times as long on a CPU."""
+    tensor = tensors[pick.arena]
+    return tensor.reshape(-1, tensor.shape[-1])[pick.index(tensor.shape[1], tensor.shape[2])]
 
 
 def _flat(batch: mx.array) -> mx.array:

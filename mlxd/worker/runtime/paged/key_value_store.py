@@ -5,7 +5,7 @@ from typing import Protocol
 
 import mlx.core as mx
 
-from mlxd.worker.runtime.paged.slots import Copy, Scatter, Slots, Span
+from mlxd.worker.runtime.paged.slots import Copy, Pick, Scatter, Slots, Span
 
 
 class KeyValueStore(Protocol):
@@ -29,6 +29,9 @@ class KeyValueStore(Protocol):
         """Returns the attention of ``queries`` ``[1, heads, n, head_dim]`` over the slots by the device's own kernel: of the same shape,
         but for the values' dimension. ``mask`` and ``sinks`` are MLX's.
         """
+
+    def take(self, pick: Pick) -> tuple[mx.array, mx.array]:
+        """Returns copies of the keys and values of the picked slots, ``[B, kv_heads, L, head_dim]`` and ``[B, kv_heads, L, value_dim]``."""
 
     def read(self, where: Slots) -> tuple[mx.array, ...]:
         """Returns views of whatever is stored for the slots, ``[1, kv_heads, len(where), ...]`` each."""

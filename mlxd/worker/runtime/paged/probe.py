@@ -17,7 +17,7 @@ from mlx_lm.models.cache import make_prompt_cache
 from mlxd.worker.engine.plan import Chunk, StepPlan
 from mlxd.worker.kv.block_table import Run
 from mlxd.worker.runtime.loading import LoadedModel
-from mlxd.worker.runtime.paged.attention.plan import SHARED_MINIMUM
+from mlxd.worker.runtime.paged.attention.parts import SHARED_MINIMUM
 from mlxd.worker.runtime.paged.layer_cache import NotPageableError
 from mlxd.worker.runtime.paged.model import PagedModel
 from mlxd.worker.runtime.paged.slots import Geometry

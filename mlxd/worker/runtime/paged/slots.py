@@ -56,6 +56,16 @@ def slots_of(runs: Sequence[Run], tokens: int, geometry: Geometry) -> list[Slots
     return found
 
 
+def after(context: Sequence[Slots], tokens: int) -> tuple[Slots, ...]:
+    """Returns the slots of ``context`` without those of its first ``tokens``."""
+    found = []
+    for slots in context:
+        if tokens < len(slots):
+            found.append(slots.part(tokens, len(slots)) if tokens else slots)
+        tokens = max(0, tokens - len(slots))
+    return tuple(found)
+
+
 @dataclass(frozen=True)
 class Copy:
     """What ``sources`` hold, one after the other, goes to ``targets`` too: as many slots, and none of them a source."""
@@ -113,4 +123,19 @@ class Scatter:
         if (kv_heads, arena_slots) not in self._index:
             found = self._slots[:, None] + mx.arange(kv_heads) * arena_slots
             self._index[kv_heads, arena_slots] = found.reshape(-1)
+        return self._index[kv_heads, arena_slots]
+
+
+class Pick:
+    """``slots`` ``[B, L]`` of one arena, that are copied together for each row of a batch."""
+
+    def __init__(self, arena: int, slots: mx.array) -> None:
+        self.arena = arena
+        self._slots = slots
+        self._index: dict[tuple[int, int], mx.array] = {}
+
+    def index(self, kv_heads: int, arena_slots: int) -> mx.array:
+        """Returns where they are in a table of all heads' slots, ``[B, kv_heads, L]``. It is made once for all layers that are alike."""
+        if (kv_heads, arena_slots) not in self._index:
+            self._index[kv_heads, arena_slots] = self._slots[:, None] + (mx.arange(kv_heads) * arena_slots)[:, None]
         return self._index[kv_heads, arena_slots]

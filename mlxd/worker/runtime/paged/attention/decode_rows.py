@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Self
 
 import mlx.core as mx
@@ -9,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mlxd.worker.engine.plan import Chunk
-from mlxd.worker.runtime.paged.slots import Geometry
+from mlxd.worker.runtime.paged.slots import Geometry, Pick
 
 Blocks = npt.NDArray[np.int32]
 
@@ -28,6 +29,14 @@ class Segment:
     table: mx.array
     first: mx.array
     stop: mx.array
+
+
+@dataclass(frozen=True)
+class Read:
+    """A segment's slots as they are copied for each row: ``L`` of them, of which ``mask`` ``[B, 1, 1, L]`` says what the row sees."""
+
+    pick: Pick
+    mask: mx.array
 
 
 @dataclass(frozen=True)
@@ -65,6 +74,24 @@ class DecodeRows:
         if segments:
             segments[0].stop[count:] = 1
         return cls(count, geometry.block_size, tuple(segment.done() for segment in segments))
+
+    @cached_property
+    def reads(self) -> tuple[Read, ...]:
+        """Returns what is copied of each segment."""
+        return tuple(_read(segment, self.block_size) for segment in self.segments)
+
+
+def _read(segment: Segment, size: int) -> Read:
+    """Puts a slot that the row sees in the place of those it does not see: nobody's values meet a weight, be it one of 0, for they may be
+    no numbers.
+    """
+    rows, blocks = segment.table.shape
+    at = mx.arange(blocks * size)
+    first = segment.first[:, None]
+    mask = (at >= first) & (at < segment.stop[:, None])
+    slots = (segment.table[:, :, None] * size + mx.arange(size)).reshape(rows, -1)
+    own = mx.where(mask, slots, mx.take_along_axis(slots, first, axis=1))
+    return Read(Pick(segment.arena, own), mask[:, None, None])
 
 
 @dataclass

@@ -16,9 +16,7 @@ import mlx.core as mx
 
 from mlxd.worker.runtime.paged.key_value_store import KeyValueStore
 from mlxd.worker.runtime.paged.slots import Slots
-from mlxd.worker.runtime.x86 import exp, has_slow_exponentials
-
-_MANY = 4096  # scores: from here on fast exponentials save more than the operations cost that stand for one softmax
+from mlxd.worker.runtime.x86 import MANY, exp, has_slow_exponentials
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ def attend_partly(queries: mx.array, store: KeyValueStore, where: Sequence[Slots
 
 def attend(queries: mx.array, store: KeyValueStore, where: Sequence[Slots], mask: mx.array | None = None) -> mx.array:
     """Attends as ``attend_partly``, over all keys there are. The output is of the type of the values."""
-    if has_slow_exponentials() and queries.shape[1] * queries.shape[2] * sum(map(len, where)) >= _MANY:
+    if has_slow_exponentials() and queries.shape[1] * queries.shape[2] * sum(map(len, where)) >= MANY:
         return attend_partly(queries, store, where, mask).output.astype(store.dtype)
     return store.mix(mx.softmax(_masked(store.scores(queries, where), mask), axis=-1), where)
 

@@ -1,99 +1,67 @@
-"""Who attends to what in one step: made once, used by every layer.
-
-Pure Python over slots, but for the two index arrays that layers share.
-"""
+"""Who attends to what in one step: made once, used by every layer."""
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
-
-import mlx.core as mx
+from functools import cached_property
 
 from mlxd.worker.engine.plan import Chunk
+from mlxd.worker.runtime.paged.attention.decode_rows import DecodeRows
+from mlxd.worker.runtime.paged.attention.parts import Parts
+from mlxd.worker.runtime.paged.attention.row_split import RowSplit
 from mlxd.worker.runtime.paged.positions import Positions
-from mlxd.worker.runtime.paged.slots import Geometry, Scatter, Slots, Span, slots_of
-
-# A shared run shorter than this (tokens) is not worth a second partial attention and a merge.
-SHARED_MINIMUM = 64
+from mlxd.worker.runtime.paged.slots import Geometry, Scatter, Slots, Span, after, slots_of
 
 
-@dataclass(frozen=True)
-class Alone:
-    """Rows ``[first, first + count)`` of one sequence, the last tokens of ``context``."""
-
-    first: int
-    count: int
-    context: tuple[Slots, ...]
-
-    @property
-    def length(self) -> int:
-        """Returns how many tokens the context has."""
-        return sum(map(len, self.context))
-
-    @property
-    def rows(self) -> Sequence[int]:
-        """Returns the rows in their order."""
-        return range(self.first, self.first + self.count)
-
-
-@dataclass(frozen=True)
-class Together:
-    """Rows of several sequences, one token each, whose contexts begin with the same slots."""
-
-    rows: tuple[int, ...]
-    shared: Slots
-    tails: tuple[tuple[Slots, ...], ...]  # what each attends to beside
-
-
-Part = Alone | Together
-
-
-@dataclass(frozen=True)
 class AttentionPlan:
-    """The rows of one call of the model: its tokens, ``T`` in all. ``positions`` are of the rows of the batch."""
+    """The rows of one call of the model: its tokens, ``T`` in all, and what they see. Each way to attend finds that here as it wants it,
+    made when it first asks.
 
-    positions: Positions
-    writes: tuple[Span | Scatter, ...]
-    parts: tuple[Part, ...]
-    bounds: tuple[int, ...]  # rows before each part but the first
-    order: tuple[mx.array, mx.array] | None  # rows as the parts have them, and back; None: they are in order
+    ``positions`` are of the rows of the batch. With ``window`` a row sees only so many of the last tokens.
+    """
 
-    def by_part(self, rows: mx.array) -> mx.array:
-        """Returns the rows ``[T, ...]`` as the parts come, one after the other."""
-        return rows if self.order is None else rows[self.order[0]]
+    def __init__(self, chunks: Sequence[Chunk], geometry: Geometry, positions: Positions, window: int | None = None) -> None:
+        self.chunks = tuple(chunks)
+        self.positions = positions
+        self.window = window
+        self._geometry = geometry
 
-    def by_row(self, outputs: mx.array) -> mx.array:
-        """Returns the outputs of the parts in the order of the step."""
-        return outputs if self.order is None else outputs[self.order[1]]
+    @cached_property
+    def writes(self) -> tuple[Span | Scatter, ...]:
+        """Returns where the rows' keys and values go."""
+        return _writes(self.chunks, self._contexts)
+
+    @cached_property
+    def parts(self) -> Parts:
+        """Returns all rows, grouped by what they can read together."""
+        return Parts.of(self.chunks, self._contexts, self.window)
+
+    @cached_property
+    def split(self) -> RowSplit:
+        """Returns which rows decode, and which are of prompts."""
+        return RowSplit.of(self.chunks)
+
+    @cached_property
+    def decode_rows(self) -> DecodeRows:
+        """Returns the rows that decode, in the order of the step."""
+        return DecodeRows.of(self.split.decoding, self._geometry, window=self.window)
+
+    @cached_property
+    def prompts(self) -> "AttentionPlan":
+        """Returns the plan of the other rows alone, in the order of the step."""
+        return AttentionPlan(self.split.prompts, self._geometry, self.positions, self.window)
 
     def windowed(self, size: int) -> "AttentionPlan":
-        """Returns the same step for a layer that sees only the last ``size`` tokens: sequences attend alone, each to its window."""
-        parts: list[Part] = []
-        for part in self.parts:
-            if isinstance(part, Alone):
-                parts.append(Alone(part.first, part.count, _last(part.context, size + part.count - 1)))
-            else:
-                parts += [Alone(row, 1, _last((part.shared, *tail), size)) for row, tail in zip(part.rows, part.tails, strict=True)]
-        return _plan(self.positions, self.writes, parts)
+        """Returns the same step for a layer that sees only the last ``size`` tokens."""
+        return AttentionPlan(self.chunks, self._geometry, self.positions, size)
+
+    @cached_property
+    def _contexts(self) -> list[list[Slots]]:
+        return [slots_of(chunk.runs, chunk.start + chunk.count, self._geometry) for chunk in self.chunks]
 
 
 def plan_attention(chunks: Sequence[Chunk], geometry: Geometry, *, one_row: bool = False) -> AttentionPlan:
-    """Groups decode rows that share the beginning of their context; everything else attends alone. With ``one_row`` the only chunk is one
-    row of the batch, not a row for each token.
-    """
-    contexts = [slots_of(chunk.runs, chunk.start + chunk.count, geometry) for chunk in chunks]
-    parts = _parts(chunks, contexts)
-    return _plan(Positions.of_text(chunks, one_row=one_row), _writes(chunks, contexts), parts)
-
-
-def _plan(positions: Positions, writes: tuple[Span | Scatter, ...], parts: Sequence[Part]) -> AttentionPlan:
-    rows = [row for part in parts for row in part.rows]
-    order = None
-    if rows != sorted(rows):
-        there = mx.array(rows)
-        order = (there, mx.argsort(there))
-    bounds = tuple(itertools.accumulate(len(part.rows) for part in parts[:-1]))
-    return AttentionPlan(positions, writes, tuple(parts), bounds, order)
+    """Returns the plan of the chunks. With ``one_row`` the only one is one row of the batch, not a row for each token."""
+    return AttentionPlan(chunks, geometry, Positions.of_text(chunks, one_row=one_row))
 
 
 def _writes(chunks: Sequence[Chunk], contexts: Sequence[Sequence[Slots]]) -> tuple[Span | Scatter, ...]:
@@ -103,7 +71,7 @@ def _writes(chunks: Sequence[Chunk], contexts: Sequence[Sequence[Slots]]) -> tup
     spans: list[Span] = []
     row = 0
     for chunk, context in zip(chunks, contexts, strict=True):
-        for slots in _after(context, chunk.start):
+        for slots in after(context, chunk.start):
             spans.append(Span(slots.arena, slots.start, row, len(slots)))
             row += len(slots)
     single = list(itertools.takewhile(lambda span: span.count == 1, spans))
@@ -120,55 +88,3 @@ def _scattered(single: Sequence[Span]) -> list[Scatter]:
         rows = None if len(found) == len(single) else [span.first for span in found]
         scattered.append(Scatter(arena, [span.start for span in found], rows))
     return scattered
-
-
-def _parts(chunks: Sequence[Chunk], contexts: Sequence[Sequence[Slots]]) -> list[Part]:
-    parts: list[Part] = []
-    decoding: dict[tuple[int, int], list[tuple[int, Sequence[Slots]]]] = {}
-    row = 0
-    for chunk, context in zip(chunks, contexts, strict=True):
-        if chunk.count == 1:
-            decoding.setdefault((context[0].arena, context[0].start), []).append((row, context))
-        else:
-            parts.append(Alone(row, chunk.count, tuple(context)))
-        row += chunk.count
-    decoded = [part for candidates in decoding.values() for part in _share(candidates)]
-    return decoded + parts
-
-
-def _share(candidates: list[tuple[int, Sequence[Slots]]]) -> list[Part]:
-    """Returns the parts of rows whose contexts begin at the same slot: the sharing that reads the fewest keys, the rest alone.
-
-    Equal slots are equal tokens: two sequences hold the same block only when the prefix cache gave it to both.
-    """
-    ranked = sorted(candidates, key=lambda item: len(item[1][0]), reverse=True)
-    saved, members = max(((size * len(ranked[size][1][0]), size + 1) for size in range(len(ranked))), default=(0, 0))
-    if members < 2 or saved // (members - 1) < SHARED_MINIMUM:
-        return [Alone(row, 1, tuple(context)) for row, context in candidates]
-    group = sorted(ranked[:members])
-    length = min(len(context[0]) for _, context in group)
-    # Each row's own newest token is never shared, so a tail is never empty.
-    length = min(length, min(sum(map(len, context)) for _, context in group) - 1)
-    shared = group[0][1][0].part(0, length)
-    together = Together(tuple(row for row, _ in group), shared, tuple(_after(context, length) for _, context in group))
-    return [together, *(_share(ranked[members:]) if ranked[members:] else [])]
-
-
-def _after(context: Sequence[Slots], tokens: int) -> tuple[Slots, ...]:
-    """Returns the slots of ``context`` without those of its first ``tokens``."""
-    found = []
-    for slots in context:
-        if tokens < len(slots):
-            found.append(slots.part(tokens, len(slots)) if tokens else slots)
-        tokens = max(0, tokens - len(slots))
-    return tuple(found)
-
-
-def _last(context: Sequence[Slots], tokens: int) -> tuple[Slots, ...]:
-    found: list[Slots] = []
-    for slots in reversed(context):
-        if tokens <= 0:
-            break
-        found.append(slots.part(max(0, len(slots) - tokens), len(slots)))
-        tokens -= len(slots)
-    return tuple(reversed(found))

@@ -11,7 +11,8 @@ import mlx.core as mx
 
 from mlxd.worker.runtime.paged.attention.attention import Layer
 from mlxd.worker.runtime.paged.attention.partial import Partial, attend, attend_partly, attend_runs, group, ungroup
-from mlxd.worker.runtime.paged.attention.plan import AttentionPlan, Part, Together
+from mlxd.worker.runtime.paged.attention.parts import Part, Parts, Together
+from mlxd.worker.runtime.paged.attention.plan import AttentionPlan
 from mlxd.worker.runtime.paged.key_value_store import KeyValueStore
 from mlxd.worker.runtime.paged.slots import Slots
 
@@ -21,14 +22,14 @@ def grouped_attention(queries: mx.array, layer: Layer, plan: AttentionPlan) -> m
     rows, heads, dim = queries.shape
     kv_heads = layer.store.kv_heads
     scaled = _scaled(queries, layer).reshape(rows, kv_heads, heads // kv_heads, dim)
-    outputs = [_grouped_part(q, layer, part) for q, part in zip(_split(scaled, plan), plan.parts, strict=True)]
-    return plan.by_row(_joined(outputs).reshape(rows, heads, -1)).astype(queries.dtype)
+    outputs = [_grouped_part(q, layer, part) for q, part in zip(_split(scaled, plan.parts), plan.parts.parts, strict=True)]
+    return plan.parts.by_row(_joined(outputs).reshape(rows, heads, -1)).astype(queries.dtype)
 
 
 def fused_attention(queries: mx.array, layer: Layer, plan: AttentionPlan) -> mx.array:
     """Attends by the fused kernel. What that cannot do, several sets of keys for one query, is done by grouped products."""
-    outputs = [_fused_part(q, layer, part) for q, part in zip(_split(queries, plan), plan.parts, strict=True)]
-    return plan.by_row(_joined(outputs))
+    outputs = [_fused_part(q, layer, part) for q, part in zip(_split(queries, plan.parts), plan.parts.parts, strict=True)]
+    return plan.parts.by_row(_joined(outputs))
 
 
 def _scaled(queries: mx.array, layer: Layer) -> mx.array:
@@ -36,12 +37,12 @@ def _scaled(queries: mx.array, layer: Layer) -> mx.array:
     return queries.astype(mx.float32) * layer.scale
 
 
-def _split(queries: mx.array, plan: AttentionPlan) -> Sequence[mx.array]:
+def _split(queries: mx.array, parts: Parts) -> Sequence[mx.array]:
     """Returns the rows of each part."""
-    ordered = plan.by_part(queries)
-    if not plan.bounds:
+    ordered = parts.by_part(queries)
+    if not parts.bounds:
         return [ordered]
-    split: list[mx.array] = mx.split(ordered, list(plan.bounds), axis=0)  # type: ignore[assignment]
+    split: list[mx.array] = mx.split(ordered, list(parts.bounds), axis=0)  # type: ignore[assignment]
     return split
 
 
