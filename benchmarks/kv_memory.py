@@ -24,6 +24,7 @@ from benchmarks.harness.admin import Admin
 from benchmarks.harness.bench import Bench, options, run
 from benchmarks.harness.client import Answer, Ask, Client
 from benchmarks.harness.measurements import Metric
+from benchmarks.harness.progress import Progress
 from benchmarks.harness.prompts import SYSTEM_TOKENS
 from benchmarks.harness.servers import mlxd
 from benchmarks.harness.tables import print_rows, spread_text
@@ -41,15 +42,13 @@ _MIB = 2**20
 _ITEM_SIZES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
-async def measure(bench: Bench) -> int:
+async def measure(bench: Bench, progress: Progress) -> None:
     """Each kind of cache with each number of users, on a daemon of its own."""
     args = bench.args
     users = args.users or ([1, 3] if args.quick else [1, 5, 10, 20])
     kinds = args.kinds or (["entries"] if args.config_mode == "simple" else ["paged", "entries"])
-    for number, count, kind in product(bench.rounds, users, kinds):
+    for number, count, kind in progress.over(list(product(bench.rounds, users, kinds)), lambda step: f"{step[1]} users: {step[2]}"):
         await measure_one(bench, kind, count, number)
-    report(bench)
-    return 0
 
 
 async def measure_one(bench: Bench, kind: str, users: int, number: int) -> None:
@@ -146,9 +145,10 @@ def bytes_per_token(model: Path, dtype: str) -> float:
         return float("nan")
 
 
-def report(bench: Bench) -> None:
-    """A row for each number of users and kind of cache. Without what compares, where not all users were in flight."""
-    measured, (first, *others) = bench.measured, bench.measured.servers()
+def report(bench: Bench) -> int:
+    """Prints a row for each number of users and kind of cache. Without what compares, where not all users were in flight."""
+    measured = bench.measured
+    first, *others = measured.servers() or [""]
     metrics = (COPIES, IN_USE, ALLOCATED, BEYOND, RUNNING)
     rows = []
     for scenario, kind in product(measured.scenarios(IN_USE), (first, *others)):
@@ -159,11 +159,13 @@ def report(bench: Bench) -> None:
         rows.append([f"{scenario}: {kind}", *cells, f"{1 - share.median:.0%}" if share else "-", *ratios])
     columns = [bench.args.model, *(metric.name for metric in metrics), "saved", *(f"{first} / {other}, in use" for other in others)]
     print_rows(f"KV memory, MiB, {bench.args.system_tokens} tokens shared (median [least-most] over rounds)", columns, rows)
+    return 0
 
 
 def all_ran(bench: Bench, scenario: str, kinds: Sequence[str]) -> bool:
     """As many as there were users, in every round."""
-    return all(min(bench.measured.values(RUNNING, scenario, kind)) == int(scenario.partition(" ")[0]) for kind in kinds)
+    users = int(scenario.partition(" ")[0])
+    return all(min(bench.measured.values(RUNNING, scenario, kind), default=0) == users for kind in kinds)
 
 
 def main() -> int:
@@ -174,7 +176,7 @@ def main() -> int:
     parser.add_argument("--system-tokens", type=int, default=SYSTEM_TOKENS, metavar="N", help="length of the shared system prompt")
     parser.add_argument("--output-tokens", type=int, default=1500, metavar="N", help="of an answer at most: more than anybody waits for")
     parser.set_defaults(rounds=1)
-    return run(parser, measure)
+    return run(parser, measure, report)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import asyncio
 import sys
 import time
 from contextlib import suppress
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import msgspec
 
@@ -18,10 +18,12 @@ from benchmarks.harness.client import Answer, Ask, Client
 from benchmarks.harness.errors import BenchmarkError
 from benchmarks.harness.large_body import BODIES
 from benchmarks.harness.measurements import Metric
+from benchmarks.harness.progress import Progress
 from benchmarks.harness.servers import Mlxd, mlxd
 from benchmarks.harness.tables import print_rows, spread_text
 
 NOTHING = "nothing"
+KINDS = (NOTHING, *BODIES)
 LIVEZ = Metric("longest answer of /livez", "ms", "lower", digits=0)
 GAP = Metric("longest gap of the stream", "ms", "lower", digits=0)
 SECONDS = Metric("until the body's answer", "s", "lower", digits=2)
@@ -39,19 +41,22 @@ class Sent(msgspec.Struct):
     seconds: float
 
 
-async def measure(bench: Bench) -> int:
+async def measure(bench: Bench, progress: Progress) -> None:
     """A fresh daemon each round, with two models."""
     model = bench.mlxd_model()
+    steps = progress.over([kind for _ in bench.rounds for kind in KINDS])
     for _ in bench.rounds:
         async with mlxd([model, model.named("other")], bench.new_directory("mlxd")) as daemon, daemon.client("bench") as client:
             await bench.warm_up([client], 1)
-            for kind in (NOTHING, *BODIES):
+            for kind in islice(steps, len(KINDS)):
                 await measure_one(bench, daemon, client, kind)
+
+
+def report(bench: Bench) -> int:
+    """Prints a row for each body."""
     columns = ["body", *(f"{metric.name}, {metric.unit}".rstrip(", ") for metric in _METRICS)]
     measured = bench.measured
-    rows = [
-        [kind, *(spread_text(measured.spread(metric, kind, "mlxd"), metric.digits) for metric in _METRICS)] for kind in (NOTHING, *BODIES)
-    ]
+    rows = [[kind, *(spread_text(measured.spread(metric, kind, "mlxd"), metric.digits) for metric in _METRICS)] for kind in KINDS]
     print_rows(f"{bench.args.model}: beside each body", columns, rows)
     return 0
 
@@ -108,7 +113,7 @@ async def send(kind: str, url: str) -> Sent | None:
 
 def main() -> int:
     """Measures what the options ask for, and returns the exit code."""
-    return run(options(__doc__), measure)
+    return run(options(__doc__), measure, report)
 
 
 if __name__ == "__main__":

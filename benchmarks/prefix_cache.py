@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from benchmarks.harness.bench import Bench, options, run
 from benchmarks.harness.client import Answer, Ask
 from benchmarks.harness.measurements import Metric
+from benchmarks.harness.progress import Progress
 from benchmarks.harness.servers import MLXD, mlxd
 from benchmarks.harness.stats import Spread, ratios
 from benchmarks.harness.tables import print_rows, say
@@ -48,21 +49,18 @@ STEPS = (
 )
 
 
-async def measure(bench: Bench) -> int:
-    """The steps on a daemon whose cache is empty, in each round with new prompts."""
+async def measure(bench: Bench, progress: Progress, rounds: list[list[Answer]]) -> None:
+    """The steps on a daemon whose cache is empty, in each round with new prompts. ``rounds`` gets their answers."""
     model = bench.mlxd_model()
-    failed = 0
     async with mlxd([model], bench.new_directory("mlxd")) as daemon, daemon.client(model.name) as client:
-        for number in bench.rounds:
+        for number in progress.over(list(bench.rounds), lambda _: "steps 1a to 1d"):
             answers = []
             for step in STEPS:
                 prompt = bench.prompts.token_ids(bench.prompts.text(f"{number} prompt {step.prompt}", bench.args.prompt_tokens))
                 answers.append(await client.ask(Ask.text(prompt, 8)))
                 bench.measured.add(TTFT, step.name, MLXD, 1000 * answers[-1].ttft)
                 bench.measured.keep(step.name, MLXD, answers[-1:])
-            failed += print_steps(bench.args.model, answers)
-    report(bench, answers)
-    return 1 if failed else 0
+            rounds.append(answers)
 
 
 def print_steps(model: str, answers: list[Answer]) -> int:
@@ -78,8 +76,16 @@ def print_steps(model: str, answers: list[Answer]) -> int:
     return failed
 
 
-def report(bench: Bench, last: list[Answer]) -> None:
-    """What a hit is worth."""
+def report(bench: Bench, rounds: list[list[Answer]]) -> int:
+    """Prints the steps of each round, and what a hit is worth; returns 1 if a step failed."""
+    failed = sum(print_steps(bench.args.model, answers) for answers in rounds)
+    if rounds:
+        print_worth(bench, rounds[-1])
+    return 1 if failed else 0
+
+
+def print_worth(bench: Bench, last: list[Answer]) -> None:
+    """What a hit is worth; ``last`` are the answers of the last round."""
     rows = []
     for step, answer in zip(STEPS, last, strict=True):
         spread = bench.measured.spread(TTFT, step.name, MLXD)
@@ -96,7 +102,8 @@ def main() -> int:
     parser = options(__doc__)
     parser.add_argument("--prompt-tokens", type=int, default=200, metavar="N", help="length of both prompts")
     parser.set_defaults(rounds=1)
-    return run(parser, measure)
+    rounds: list[list[Answer]] = []
+    return run(parser, lambda bench, progress: measure(bench, progress, rounds), lambda bench: report(bench, rounds))
 
 
 if __name__ == "__main__":

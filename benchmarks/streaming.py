@@ -13,6 +13,7 @@ from benchmarks.harness import load
 from benchmarks.harness.bench import Bench, options, peer_options, run
 from benchmarks.harness.client import Ask, Client
 from benchmarks.harness.measurements import Metric
+from benchmarks.harness.progress import Progress
 from benchmarks.harness.servers import MLX_LM, MLXD, mlxd
 from benchmarks.harness.tables import comparison_title, print_rows, spread_text
 
@@ -21,16 +22,18 @@ SPEED = Metric("generation speed of one stream", "tok/s", "higher")
 DELTAS = Metric("deltas", "per answer", "lower", digits=0)
 
 
-async def measure(bench: Bench) -> int:
+async def measure(bench: Bench, progress: Progress) -> None:
     """All servers run at once; rounds take turns."""
     async with AsyncExitStack() as stack:
         clients = await start(bench, stack)
         await bench.warm_up(clients, max(bench.args.concurrency))
-        for number, streams in product(bench.rounds, bench.args.concurrency):
-            for client in bench.in_turn(clients, number):
-                await measure_round(bench, client, number, streams)
-    report(bench)
-    return 0
+        turns = [
+            (number, streams, client)
+            for number, streams in product(bench.rounds, bench.args.concurrency)
+            for client in bench.in_turn(clients, number)
+        ]
+        for number, streams, client in progress.over(turns, lambda turn: f"{turn[1]} at once: {turn[2].name}"):
+            await measure_round(bench, client, number, streams)
 
 
 async def start(bench: Bench, stack: AsyncExitStack) -> list[Client]:
@@ -60,7 +63,7 @@ async def measure_round(bench: Bench, client: Client, number: int, streams: int)
     bench.measured.keep(scenario, client.name, answers)
 
 
-def report(bench: Bench) -> None:
+def report(bench: Bench) -> int:
     """One table a metric: a row for each number of streams and server, with ratios to sending every token and to mlx_lm.server."""
     measured = bench.measured
     baselines = [server for server in (name_of(bench.args.intervals[0]), MLX_LM) if server in measured.servers()]
@@ -72,6 +75,7 @@ def report(bench: Bench) -> None:
             value = spread_text(measured.spread(metric, scenario, server), metric.digits)
             rows.append([f"{scenario}: {server}", value, *(spread_text(ratio, 2) for ratio in compared)])
         print_rows(comparison_title(metric), columns, rows)
+    return 0
 
 
 def main() -> int:
@@ -80,7 +84,7 @@ def main() -> int:
     peer_options(parser)
     parser.add_argument("--intervals", nargs="+", type=int, default=[1, 5, 10], metavar="N", help="values of stream_interval")
     parser.add_argument("--concurrency", nargs="+", type=int, default=[1, 5], metavar="N", help="streams at once")
-    return run(parser, measure)
+    return run(parser, measure, report)
 
 
 if __name__ == "__main__":

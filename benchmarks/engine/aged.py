@@ -2,7 +2,7 @@
 
 Both have the same cache, too small for what came by. One daemon serves mixed requests for ten minutes (``--age``); then rounds take turns
 between it and a daemon started for the round, whose cache is empty. What a full cache costs is the ratio: blocks in many pieces, evictions,
-moves. It keeps what it has when it is stopped.
+moves.
 """
 
 import random
@@ -14,6 +14,7 @@ from benchmarks.harness import load
 from benchmarks.harness.bench import Bench, options, run
 from benchmarks.harness.client import Ask, Client
 from benchmarks.harness.measurements import Metric
+from benchmarks.harness.progress import Progress
 from benchmarks.harness.servers import mlxd
 from benchmarks.harness.tables import print_comparison, say
 
@@ -21,18 +22,19 @@ THROUGHPUT = Metric("aggregate throughput", "tok/s", "higher")
 AGED, FRESH, USERS = "aged", "fresh", 16
 
 
-async def measure(bench: Bench) -> int:
+async def measure(bench: Bench, progress: Progress) -> None:
     """Age one, then compare."""
-    try:
-        async with AsyncExitStack() as stack:
-            aged = await _daemon(bench, stack, AGED)
-            await age(bench, aged)
-            for number in bench.rounds:
-                for name in (AGED, FRESH) if number % 2 else (FRESH, AGED):
-                    await _round(bench, number, aged if name == AGED else None)
-                say(f"round {number + 1} of {len(bench.rounds)} is done")
-    finally:
-        print_comparison(bench.measured, THROUGHPUT, AGED)
+    async with AsyncExitStack() as stack:
+        aged = await _daemon(bench, stack, AGED)
+        await age(bench, aged)
+        turns = [(number, name) for number in bench.rounds for name in ((AGED, FRESH) if number % 2 else (FRESH, AGED))]
+        for number, name in progress.over(turns, lambda turn: turn[1]):
+            await _round(bench, number, aged if name == AGED else None)
+
+
+def report(bench: Bench) -> int:
+    """Prints one table."""
+    print_comparison(bench.measured, THROUGHPUT, AGED)
     return 0
 
 
@@ -77,7 +79,7 @@ def main() -> int:
     parser = options(__doc__)
     parser.add_argument("--age", type=float, default=600.0, metavar="SECONDS", help="of traffic before anything is measured")
     parser.add_argument("--memory", default="512MiB", help="of the cache: so little that it is full long before")
-    return run(parser, measure)
+    return run(parser, measure, report)
 
 
 if __name__ == "__main__":

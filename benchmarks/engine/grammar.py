@@ -23,7 +23,9 @@ import mlx.core as mx
 
 from benchmarks.engine.schemas import SCHEMA, different
 from benchmarks.harness.machine import describe, one_line
-from benchmarks.harness.tables import print_rows, say, write_json
+from benchmarks.harness.progress import Progress
+from benchmarks.harness.tables import print_rows, say
+from benchmarks.harness.trial import Trial
 from mlxd.types import ResolvedLimits, SamplingParams, Stopping
 from mlxd.wire.output_spec import JsonSchema, OutputSpec
 from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt, Opening
@@ -136,7 +138,7 @@ class Rig:
 
 
 def main() -> int:
-    """Print the table; 1 if the target is missed."""
+    """Measures what the options ask for, and returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="builtin:smollm2-135m")
     parser.add_argument("--rows", type=int, default=16)
@@ -151,17 +153,26 @@ def main() -> int:
     say(one_line(facts))
     rig = Rig(load(fetch_model(args.model, lambda *_: None), dtype="auto", context_limit=None), args.rows, args.temperature)
     plain, mixed = Found(), Found()
-    for turn in range(args.rounds):
-        numbers = range(turn * args.constrained, (turn + 1) * args.constrained)
-        rig.measure(plain, schemas=[], steps=args.steps)
-        rig.measure(mixed, schemas=[SCHEMA if args.schemas == "same" else different(number) for number in numbers], steps=args.steps)
+
+    def work(progress: Progress) -> None:
+        for turn in progress.over(range(args.rounds), lambda _: "without grammars, then with them"):
+            numbers = range(turn * args.constrained, (turn + 1) * args.constrained)
+            rig.measure(plain, schemas=[], steps=args.steps)
+            rig.measure(mixed, schemas=[SCHEMA if args.schemas == "same" else different(number) for number in numbers], steps=args.steps)
+
+    document = lambda: {**facts, "plain": plain.steps, "mixed": mixed.steps, "waiting": mixed.waits}  # noqa: E731
+    return Trial(lambda: report(plain, mixed, args), document, args.json).through(work)
+
+
+def report(plain: Found, mixed: Found, args: argparse.Namespace) -> int:
+    """Prints the table; returns 1 if the target is missed. Without a whole round there is nothing to compare."""
+    if not mixed.steps:
+        return 0
     fewer = plain.tokens_of_a_step / mixed.tokens_of_a_step
     ratio, of_cpu = fewer * quick(mixed.steps) / quick(plain.steps), fewer * quick(mixed.cpu) / quick(plain.cpu)
     columns = ["rows", "steps", "ms", "CPU, ms", "waiting, µs", "%", "tokens"]
     rows = [plain.row(f"{args.rows} without a grammar"), mixed.row(f"{args.rows}, of which {args.constrained} have one")]
     print_rows(f"a decode step (lower is better); ratio {ratio:.3f}, of CPU {of_cpu:.3f}, target {TARGET}", columns, rows)
-    if args.json is not None:
-        write_json(args.json, {**facts, "ratio": ratio, "plain": plain.steps, "mixed": mixed.steps, "waiting": mixed.waits})
     return int(ratio > TARGET)
 
 

@@ -6,14 +6,15 @@ before the long prompt was sent, "beside" from then to the long prompt's first t
 calm costs the long prompt is its time to the first token, beside the stream and with the server to itself.
 """
 
+import argparse
 import asyncio
 import sys
 import time
 from contextlib import suppress
-from itertools import product
 
-from benchmarks.harness.bench import Bench, options, peer_options, run
+from benchmarks.harness.bench import Bench
 from benchmarks.harness.client import Answer, Ask, Client
+from benchmarks.harness.comparison import Comparison, Scenario
 from benchmarks.harness.errors import BenchmarkError
 from benchmarks.harness.measurements import Metric
 from benchmarks.harness.servers import MLXD
@@ -29,16 +30,16 @@ _PERCENTILES = {"p50": 0.5, "p95": 0.95, "max": 1.0}
 _REST = 1.0  # seconds for a server to notice that the stream's client is gone
 
 
-async def measure(bench: Bench) -> int:
-    """All servers run at once; rounds take turns."""
-    async with bench.lineup() as clients:
-        await bench.warm_up(clients, 2)
-        for number, scenario in product(bench.rounds, (beside,) if bench.args.quick else (beside, to_itself)):
-            for client in bench.in_turn(clients, number):
-                await scenario(bench, client, number)
+def scenarios(bench: Bench) -> list[Scenario]:
+    """Returns both, or the first alone with ``--quick``."""
+    both = [Scenario("a long prompt beside a stream", beside), Scenario("a long prompt to itself", to_itself)]
+    return both[:1] if bench.args.quick else both
+
+
+def report(bench: Bench) -> None:
+    """Prints a table a metric."""
     for metric in (GAP, STALL, OVER, PACE, LONG):
         print_comparison(bench.measured, metric, MLXD)
-    return 0
 
 
 async def beside(bench: Bench, client: Client, number: int) -> None:
@@ -100,15 +101,14 @@ def _long(bench: Bench, seed: str) -> Ask:
     return Ask.text(bench.prompts.text(f"long {seed}", bench.args.long_tokens or bench.sized(4000, 1000)), 2)
 
 
-def main() -> int:
-    """Measures what the options ask for, and returns the exit code."""
-    parser = options(__doc__)
-    peer_options(parser)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds what only this comparison has."""
     parser.add_argument("--long-tokens", type=int, metavar="N", help="of the long prompt (without it: 4000, or 1000 with --quick)")
     parser.add_argument("--stream-tokens", type=int, metavar="N", help="of the stream at most (without it: 1500, or 60 with --quick)")
     parser.add_argument("--target-itl", type=float, default=0.2, metavar="SECONDS", help="what gaps are held against (mlxd: --set)")
-    return run(parser, measure)
 
+
+COMPARISON = Comparison(add_options, scenarios, report, lambda _bench: 2)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(COMPARISON.main(__doc__))

@@ -18,7 +18,9 @@ from mlxd.worker.runtime import start  # noqa: F401  first of all: OpenBLAS has 
 import mlx.core as mx
 
 from benchmarks.harness.machine import describe, one_line
-from benchmarks.harness.tables import print_rows, say, write_json
+from benchmarks.harness.progress import Progress
+from benchmarks.harness.tables import print_rows, say
+from benchmarks.harness.trial import Trial
 from mlxd.worker.kv.manager import Move
 from mlxd.worker.runtime.paged.arenas import Arenas
 from mlxd.worker.runtime.paged.slots import Copy, Geometry, Span
@@ -36,6 +38,10 @@ class Found:
     seconds: float
     peak: int
     per_layer: int
+
+    def is_dear(self, everything: float) -> bool:
+        """Whether it costs more than what it moves; ``everything`` are the seconds that all arenas take."""
+        return self.seconds / self.blocks > everything / 20 or self.peak > 3 * self.per_layer + 2 * _PAGE * self.blocks
 
     def row(self) -> list[str]:
         """Returns the cells of its row in the table."""
@@ -103,14 +109,20 @@ def main() -> int:
     facts = describe()
     say(one_line(facts))
     rig = Rig(args.layers, args.mib << 20)
-    found = [rig.move(blocks, apart=apart, rounds=args.rounds) for blocks in args.blocks for apart in (2, 1)]
-    everything = rig.copy_all()
-    columns = ["blocks moved", "ms", "ms each", "peak grew by, MiB", "a layer moves, MiB"]
-    rows = [one.row() for one in found] + [[f"the arenas once ({rig.blocks} blocks)", f"{1e3 * everything:.1f}", "", "", ""]]
-    print_rows(f"moving blocks, {args.layers} layers, {args.mib} MiB (lower is better)", columns, rows)
-    if args.json is not None:
-        write_json(args.json, {**facts, "moves": [vars(one) for one in found], "arenas_once": everything})
-    return int(any(one.seconds / one.blocks > everything / 20 or one.peak > 3 * one.per_layer + 2 * _PAGE * one.blocks for one in found))
+    everything, found = rig.copy_all(), []
+
+    def work(progress: Progress) -> None:
+        steps = [(blocks, apart) for blocks in args.blocks for apart in (2, 1)]
+        for blocks, apart in progress.over(steps, lambda step: f"{step[0]} blocks"):
+            found.append(rig.move(blocks, apart=apart, rounds=args.rounds))
+
+    def report() -> int:
+        columns = ["blocks moved", "ms", "ms each", "peak grew by, MiB", "a layer moves, MiB"]
+        rows = [one.row() for one in found] + [[f"the arenas once ({rig.blocks} blocks)", f"{1e3 * everything:.1f}", "", "", ""]]
+        print_rows(f"moving blocks, {args.layers} layers, {args.mib} MiB (lower is better)", columns, rows)
+        return int(any(one.is_dear(everything) for one in found))
+
+    return Trial(report, lambda: {**facts, "moves": [vars(one) for one in found], "arenas_once": everything}, args.json).through(work)
 
 
 if __name__ == "__main__":

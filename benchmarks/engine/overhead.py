@@ -24,7 +24,9 @@ from mlxd.worker.runtime import start  # noqa: F401  first of all: OpenBLAS has 
 import mlx.core as mx
 
 from benchmarks.harness.machine import describe, one_line
-from benchmarks.harness.tables import print_rows, say, write_json
+from benchmarks.harness.progress import Progress
+from benchmarks.harness.tables import print_rows, say
+from benchmarks.harness.trial import Trial
 from mlxd.types import Limits, MemoryFigures, ResolvedLimits, SamplingParams
 from mlxd.wire.framing import worker_codec
 from mlxd.wire.messages import Events, Generate
@@ -201,7 +203,7 @@ def _median(work: Callable[[], object], times: int) -> float:
 
 
 def main() -> int:
-    """Print the table; 1 if the target is missed."""
+    """Measures what the options ask for, and returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="builtin:smollm2-135m", help="whose layers the graph is built for")
     parser.add_argument("--rows", type=int, nargs="+", default=[1, 4, 16, 32])
@@ -211,18 +213,24 @@ def main() -> int:
     facts = describe()
     say(one_line(facts))
     loaded = load(fetch_model(args.model, lambda *_: None), dtype="auto", context_limit=None)
-    found = {}
-    for rows in args.rows:
-        model = proved_model(loaded, BLOCK_SIZE)
-        model.resize(type(model.geometry)(BLOCK_SIZE, 2 * rows * (PROMPT + args.steps) // BLOCK_SIZE))
-        found[rows] = Rig(rows, loaded, model).measure(args.steps)
-        model.remove()
+    found: dict[int, dict[str, float]] = {}
+
+    def work(progress: Progress) -> None:
+        for rows in progress.over(args.rows, lambda rows: f"{rows} rows"):
+            model = proved_model(loaded, BLOCK_SIZE)
+            model.resize(type(model.geometry)(BLOCK_SIZE, 2 * rows * (PROMPT + args.steps) // BLOCK_SIZE))
+            found[rows] = Rig(rows, loaded, model).measure(args.steps)
+            model.remove()
+
+    return Trial(lambda: report(found), lambda: {**facts, "microseconds": found}, args.json).through(work)
+
+
+def report(found: dict[int, dict[str, float]]) -> int:
+    """Prints the table; returns 1 if the target is missed."""
     totals = {rows: sum(parts[name] for name in _ENGINE_THREAD) for rows, parts in found.items()}
-    table = [[name, *(f"{found[rows][name]:.0f}" for rows in args.rows)] for name in PARTS]
-    table.insert(3, ["engine thread, beside MLX", *(f"{totals[rows]:.0f}" for rows in args.rows)])
-    print_rows("microseconds per decode step (lower is better)", ["", *(f"{rows} rows" for rows in args.rows)], table)
-    if args.json is not None:
-        write_json(args.json, {**facts, "microseconds": found})
+    table = [[name, *(f"{parts[name]:.0f}" for parts in found.values())] for name in PARTS]
+    table.insert(3, ["engine thread, beside MLX", *(f"{total:.0f}" for total in totals.values())])
+    print_rows("microseconds per decode step (lower is better)", ["", *(f"{rows} rows" for rows in found)], table)
     return int(16 in totals and totals[16] > 1000)
 
 

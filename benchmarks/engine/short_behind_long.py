@@ -4,13 +4,14 @@ The long prompt is sent; then ten short requests come, one every second, each wi
 sending a request to its first text: of the short ones, and of the long one, beside them and with the server to itself.
 """
 
+import argparse
 import asyncio
 import sys
-from itertools import product
 
 from benchmarks.harness import load
-from benchmarks.harness.bench import Bench, options, peer_options, run
+from benchmarks.harness.bench import Bench
 from benchmarks.harness.client import Ask, Client
+from benchmarks.harness.comparison import Comparison, Scenario
 from benchmarks.harness.measurements import Metric
 from benchmarks.harness.servers import MLXD
 from benchmarks.harness.stats import percentile
@@ -22,16 +23,15 @@ _PERCENTILES = {"p50": 0.5, "p95": 0.95, "max": 1.0}
 _INTERVAL = 1.0  # seconds between two short requests, and before the first one
 
 
-async def measure(bench: Bench) -> int:
-    """All servers run at once; rounds take turns."""
-    async with bench.lineup() as clients:
-        await bench.warm_up(clients, 2)
-        for number, scenario in product(bench.rounds, (behind, alone)):
-            for client in bench.in_turn(clients, number):
-                await scenario(bench, client, number)
+def scenarios(_bench: Bench) -> list[Scenario]:
+    """Returns both."""
+    return [Scenario("short requests behind a long prompt", behind), Scenario("a long prompt to itself", alone)]
+
+
+def report(bench: Bench) -> None:
+    """Prints a table a metric."""
     for metric in (SHORT, LONG):
         print_comparison(bench.measured, metric, MLXD)
-    return 0
 
 
 async def behind(bench: Bench, client: Client, number: int) -> None:
@@ -63,13 +63,12 @@ def _short(bench: Bench, seed: str) -> Ask:
     return Ask.text(bench.prompts.text(f"short {seed}", 30), 8)
 
 
-def main() -> int:
-    """Measures what the options ask for, and returns the exit code."""
-    parser = options(__doc__)
-    peer_options(parser)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds what only this comparison has."""
     parser.add_argument("--long-tokens", type=int, metavar="N", help="of the long prompt (without it: 4000, or 1000 with --quick)")
-    return run(parser, measure)
 
+
+COMPARISON = Comparison(add_options, scenarios, report, lambda _bench: 2)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(COMPARISON.main(__doc__))

@@ -6,15 +6,16 @@ every quarter of a second whoever is still being served. No prompt was sent befo
 last answer's end; tokens are those generated, by the servers' count.
 """
 
+import argparse
 import random
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 
 from benchmarks.harness import load
-from benchmarks.harness.bench import Bench, options, peer_options, run
+from benchmarks.harness.bench import Bench
 from benchmarks.harness.client import Answer, Ask, Client
+from benchmarks.harness.comparison import Comparison, Scenario
 from benchmarks.harness.measurements import Metric
 from benchmarks.harness.servers import MLXD
 from benchmarks.harness.tables import print_comparison, say
@@ -35,20 +36,27 @@ class Case:
         """Of the row."""
         return f"{self.shape}, {self.users} at once" if self.shape != "staggered" else f"{self.shape}, {self.users} users' requests"
 
+    async def measure(self, bench: Bench, client: Client, number: int) -> None:
+        """Adds one server's figure of one round."""
+        answers = await send(bench, client, self, number)
+        bench.measured.add(THROUGHPUT, self.name, client.name, load.throughput(answers))
+        bench.measured.keep(self.name, client.name, answers)
 
-async def measure(bench: Bench) -> int:
-    """All servers run at once; rounds take turns."""
-    levels = bench.args.concurrency or ([1, 5] if bench.args.quick else [1, 2, 5, 8, 16])
-    cases = [Case(shape, users) for shape in bench.args.shapes for users in levels]
-    async with bench.lineup() as clients:
-        await bench.warm_up(clients, max(levels))
-        for number, case in product(bench.rounds, cases):
-            for client in bench.in_turn(clients, number):
-                answers = await send(bench, client, case, number)
-                bench.measured.add(THROUGHPUT, case.name, client.name, load.throughput(answers))
-                bench.measured.keep(case.name, client.name, answers)
+
+def levels(bench: Bench) -> list[int]:
+    """Returns the numbers of users."""
+    return bench.args.concurrency or ([1, 5] if bench.args.quick else [1, 2, 5, 8, 16])
+
+
+def scenarios(bench: Bench) -> list[Scenario]:
+    """Returns one for each shape and number of users."""
+    cases = [Case(shape, users) for shape in bench.args.shapes for users in levels(bench)]
+    return [Scenario(case.name, case.measure) for case in cases]
+
+
+def report(bench: Bench) -> None:
+    """Prints one table."""
     print_comparison(bench.measured, THROUGHPUT, MLXD)
-    return 0
 
 
 async def send(bench: Bench, client: Client, case: Case, number: int) -> list[Answer]:
@@ -87,16 +95,15 @@ def _say_if_short(server: str, case: Case, asks: Sequence[Ask], answers: Sequenc
         say(f"{server}, {case.name}: {got} tokens instead of {wanted}: an answer ended early")
 
 
-def main() -> int:
-    """Measures what the options ask for, and returns the exit code."""
-    parser = options(__doc__)
-    peer_options(parser)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds what only this comparison has."""
     parser.add_argument("--concurrency", nargs="+", type=int, metavar="N", help="users (without it: 1 2 5 8 16, or 1 5 with --quick)")
     parser.add_argument(
         "--shapes", nargs="+", choices=["equal", "mixed", "staggered"], default=["equal", "mixed"], help="kinds of load, see above"
     )
-    return run(parser, measure)
 
+
+COMPARISON = Comparison(add_options, scenarios, report, lambda bench: max(levels(bench)))
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(COMPARISON.main(__doc__))

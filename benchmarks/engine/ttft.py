@@ -5,13 +5,14 @@ everything is cached. other question: the system prompt is cached. ten at once, 
 prompt nobody sent before; known: ten others under the same one. p50 and p95 are over the ten, then medians are over the rounds.
 """
 
+import argparse
 import sys
 from collections.abc import Sequence
-from itertools import product
 
 from benchmarks.harness import load
-from benchmarks.harness.bench import Bench, options, peer_options, run
+from benchmarks.harness.bench import Bench
 from benchmarks.harness.client import Answer, Ask, Client
+from benchmarks.harness.comparison import Comparison, Scenario
 from benchmarks.harness.measurements import Metric
 from benchmarks.harness.prompts import SYSTEM_TOKENS
 from benchmarks.harness.servers import MLXD
@@ -23,16 +24,15 @@ GAIN = Metric("cold / cached", "times faster", "higher", digits=2)
 COLD, AGAIN, OTHER = "cold", "same prompt again", "same system prompt, other question"
 
 
-async def measure(bench: Bench) -> int:
-    """All servers run at once; rounds take turns."""
-    async with bench.lineup() as clients:
-        await bench.warm_up(clients, users(bench))
-        for number, scenario in product(bench.rounds, (one_user, many_users)):
-            for client in bench.in_turn(clients, number):
-                await scenario(bench, client, number)
+def scenarios(bench: Bench) -> list[Scenario]:
+    """Returns both; the first has three requests, the second two waves."""
+    return [Scenario("first token of one user", one_user), Scenario(f"first token of {users(bench)} users", many_users)]
+
+
+def report(bench: Bench) -> None:
+    """Prints two tables."""
     print_comparison(bench.measured, TTFT, MLXD)
     print_comparison(bench.measured, GAIN, MLXD)
-    return 0
 
 
 async def one_user(bench: Bench, client: Client, number: int) -> None:
@@ -73,14 +73,13 @@ def _add_percentiles(bench: Bench, scenario: str, server: str, answers: Sequence
     bench.measured.keep(scenario, server, answers)
 
 
-def main() -> int:
-    """Measures what the options ask for, and returns the exit code."""
-    parser = options(__doc__)
-    peer_options(parser)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds what only this comparison has."""
     parser.add_argument("--users", type=int, metavar="N", help="how many ask at once (without it: 10, or 4 with --quick)")
     parser.add_argument("--system-tokens", type=int, default=SYSTEM_TOKENS, metavar="N", help="length of the shared system prompt")
-    return run(parser, measure)
 
+
+COMPARISON = Comparison(add_options, scenarios, report, users)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(COMPARISON.main(__doc__))

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,12 @@ from benchmarks.harness.client import Ask, Client
 from benchmarks.harness.errors import BenchmarkError
 from benchmarks.harness.machine import describe, one_line
 from benchmarks.harness.measurements import Measurements
+from benchmarks.harness.progress import Progress
 from benchmarks.harness.prompts import PromptMaker
 from benchmarks.harness.servers import MLXD, OTHER, SIMPLE, MlxdModel, mlx_lm_server, mlxd, vllm_mlx
 from benchmarks.harness.signals import cancelled_once, interrupt_on_signals, uninterrupted
-from benchmarks.harness.tables import say, write_json
+from benchmarks.harness.tables import say
+from benchmarks.harness.trial import STOPPED, Trial
 
 _ROOT = Path(__file__).resolve().parents[2]
 _MODES: dict[str, dict[str, dict[str, Any]]] = {
@@ -35,7 +37,7 @@ def options(description: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description, formatter_class=_Help)
     parser.add_argument("--quick", action="store_true", help="small numbers: shows that everything works, in about a minute")
     parser.add_argument("--rounds", type=int, metavar="N", help="how often everything is measured (without it: 5, or 1 with --quick)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the raw results")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the raw results, after each step and at the end")
     parser.add_argument("--model", default="builtin:smollm2-135m", metavar="SOURCE", help="as a source in mlxd.toml")
     parser.add_argument("--config-mode", choices=_MODES, default="continuous", help="what mlxd is configured with")
     parser.add_argument("--set", action="append", default=[], metavar="TABLE.KEY=VALUE", help="of mlxd's model; VALUE as JSON or text")
@@ -128,28 +130,36 @@ class Bench:
         return [*clients[first:], *clients[:first]]
 
 
-def run(parser: argparse.ArgumentParser, measure: Callable[[Bench], Coroutine[Any, Any, int]]) -> int:
-    """Prepare, measure, write; the exit code. Whatever ends it, the servers are gone and so is the temporary directory."""
+def run(
+    parser: argparse.ArgumentParser, measure: Callable[[Bench, Progress], Coroutine[Any, Any, None]], report: Callable[[Bench], int]
+) -> int:
+    """Prepares, measures and reports, see ``Trial``; returns the exit code. However it ends, servers and temporary files are gone."""
     args = parser.parse_args()
     interrupt_on_signals()
     facts = describe()
     say(f"{one_line(facts)}; {args.model}, {args.config_mode} mode")
+    chosen = {name: value for name, value in vars(args).items() if name != "json"}
+    head = {"benchmark": parser.prog, **facts, "options": chosen}
+    with _temporary_directory() as directory:
+        try:
+            bench = _prepare(args, directory)
+        except BenchmarkError as error:
+            print(error, file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            return STOPPED
+        work = Trial(lambda: report(bench), lambda: {**head, **bench.measured.document()}, args.json)
+        return work.through(lambda progress: asyncio.run(cancelled_once(measure(bench, progress))))
+
+
+@contextmanager
+def _temporary_directory() -> Iterator[Path]:
     directory = Path(tempfile.mkdtemp(prefix="mlxd-bench-"))
     try:
-        bench = _prepare(args, directory)
-        code = asyncio.run(cancelled_once(measure(bench)))
-    except BenchmarkError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        return 130
+        yield directory
     finally:
         with uninterrupted():
             shutil.rmtree(directory, ignore_errors=True)
-    if args.json:
-        chosen = {name: value for name, value in vars(args).items() if name != "json"}
-        write_json(args.json, {"benchmark": parser.prog, **facts, "options": chosen, **bench.measured.document()})
-    return code
 
 
 def _prepare(args: argparse.Namespace, directory: Path) -> Bench:

@@ -10,6 +10,7 @@ import aiohttp
 import msgspec
 
 from benchmarks.harness.errors import BenchmarkError
+from benchmarks.harness.process import ServerProcess
 
 CACHE_HEADER = "x-mlxd-cache"
 
@@ -124,8 +125,9 @@ class Answer:
 class Client:
     """Requests to one server, each on a connection of its own: mlx_lm.server closes them after each answer."""
 
-    def __init__(self, name: str, url: str, model: str) -> None:
+    def __init__(self, name: str, url: str, model: str, process: ServerProcess | None = None) -> None:
         self.name = name
+        self._process = process
         self._url = url
         self._model = model
 
@@ -138,6 +140,12 @@ class Client:
 
     async def __aexit__(self, *_: object) -> None:
         await self._session.close()
+
+    def memory(self) -> int:
+        """Returns the bytes that are the server's own, see ``ServerProcess``. Raises ``BenchmarkError`` if it was not started here."""
+        if self._process is None:
+            raise BenchmarkError(f"nobody knows the processes of {self.name}")
+        return self._process.memory()
 
     async def ask(self, ask: Ask, answer: Answer | None = None) -> Answer:
         """Stream it to its end into ``answer`` (a new one if none is given). Raises ``BenchmarkError`` if there is no end."""

@@ -49,6 +49,16 @@ class ServerProcess:
             await asyncio.sleep(_POLL)
         raise BenchmarkError(f"{self._name} was not ready after {_PATIENCE:.0f} s:\n{self._log_tail()}")
 
+    def memory(self) -> int:
+        """Returns the bytes that are its own, its children's included: what would be free if it ended (USS), however much it maps of files
+        that others have as well.
+        """
+        total = 0
+        for process in [psutil.Process(self._process.pid), *self._children()]:
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):  # one that has just ended
+                total += process.memory_full_info().uss
+        return total
+
     def _stop(self) -> None:
         """Twice TERM (the second ends what still drains), then KILL with all its children."""
         children = self._children()

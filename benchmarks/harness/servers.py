@@ -50,10 +50,11 @@ class Mlxd:
 
     url: str
     admin: Admin
+    process: ServerProcess
 
     def client(self, model: str, name: str = MLXD) -> Client:
         """For one of its models."""
-        return Client(name, self.url, model)
+        return Client(name, self.url, model, self.process)
 
 
 @asynccontextmanager
@@ -67,7 +68,7 @@ async def mlxd(models: Sequence[MlxdModel], directory: Path, python: str = sys.e
     with ServerProcess(MLXD, command, directory / "log") as process:
         async with Admin(socket) as admin:
             await process.until(admin.is_ready)
-            yield Mlxd(await admin.inference_url(), admin)
+            yield Mlxd(await admin.inference_url(), admin, process)
 
 
 @asynccontextmanager
@@ -78,7 +79,7 @@ async def mlx_lm_server(model: Path, directory: Path) -> AsyncIterator[Client]:
     with ServerProcess(MLX_LM, [sys.executable, str(_LAUNCHER), *arguments], directory / "log") as process:
         url = f"http://127.0.0.1:{port}"
         await process.until(lambda: _answers(f"{url}/health"))  # the model loads meanwhile: the warm-up waits for it
-        async with Client(MLX_LM, url, "default_model") as client:
+        async with Client(MLX_LM, url, "default_model", process) as client:
             yield client
 
 
@@ -91,7 +92,7 @@ async def vllm_mlx(python: str, model: Path, directory: Path) -> AsyncIterator[C
     with ServerProcess(VLLM_MLX, [python, str(_LAUNCHER), *arguments], directory / "log") as process:
         url = f"http://127.0.0.1:{port}"
         await process.until(lambda: _answers(f"{url}/v1/models"))
-        async with Client(VLLM_MLX, url, "bench") as client:
+        async with Client(VLLM_MLX, url, "bench", process) as client:
             yield client
 
 

@@ -38,5 +38,5 @@ class Spread:
 
 
 def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
-    """Round by round: what slowed the machine in a round slowed both."""
-    return [mine / other for mine, other in zip(ours, theirs, strict=True) if other]
+    """Returns them round by round: what slowed the machine in a round slowed both. A round that one of them lacks has none."""
+    return [mine / other for mine, other in zip(ours, theirs, strict=False) if other]

@@ -57,6 +57,7 @@ def print_comparison(measured: Measurements, metric: Metric, ours: str, *, first
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:
-    """Whole, for whoever wants to look again."""
-    path.write_text(json.dumps(document, indent=1, default=str) + "\n")
-    say(f"raw results: {path}")
+    """Writes all of it, in the place of what was there: whoever reads meanwhile finds the one or the other."""
+    new = path.with_name(f".{path.name}.new")
+    new.write_text(json.dumps(document, indent=1, default=str) + "\n")
+    new.replace(path)

@@ -17,6 +17,7 @@ from benchmarks.harness import load
 from benchmarks.harness.bench import Bench, options, run
 from benchmarks.harness.client import Ask
 from benchmarks.harness.measurements import Metric
+from benchmarks.harness.progress import Progress
 from benchmarks.harness.servers import mlxd
 from benchmarks.harness.tables import print_rows, spread_text
 from benchmarks.observability.exposition import Scraped
@@ -47,18 +48,17 @@ class Untraced:
         """It is in no trace."""
 
 
-async def measure(bench: Bench) -> int:
+async def measure(bench: Bench, progress: Progress) -> None:
     """Real steps, then what recording them costs, round by round."""
     tokens = bench.sized(64, 16)
     async with mlxd([bench.mlxd_model()], bench.new_directory("mlxd")) as daemon, daemon.client("bench") as client:
         await bench.warm_up([client], ROWS)
-        for number in bench.rounds:
+        for number in progress.over(list(bench.rounds), lambda _: f"{ROWS} users, then what recording costs"):
             before = Scraped.parse(await daemon.admin.metrics())
             await load.together(client, [Ask.text(bench.prompts.text(f"{number} {row}", 16), tokens) for row in range(ROWS)])
             after = Scraped.parse(await daemon.admin.metrics())
             bench.measured.note(round=number, rows=after.mean_since(before, "mlxd_batch_size"))
             keep(bench, after.mean_since(before, "mlxd_step_seconds") * 1e6, tokens)
-    return report(bench)
 
 
 def keep(bench: Bench, step: float, tokens: int) -> None:
@@ -142,7 +142,7 @@ def main() -> int:
     """Measures what the options ask for, and returns the exit code."""
     parser = options(__doc__)
     parser.add_argument("--traces", action="store_true", help="with tracing switched on")
-    return run(parser, measure)
+    return run(parser, measure, report)
 
 
 if __name__ == "__main__":

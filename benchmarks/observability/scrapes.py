@@ -15,6 +15,7 @@ from benchmarks.harness.admin import Admin
 from benchmarks.harness.bench import Bench, options, run
 from benchmarks.harness.client import Ask, Client
 from benchmarks.harness.measurements import Metric
+from benchmarks.harness.progress import Progress
 from benchmarks.harness.servers import mlxd
 from benchmarks.harness.stats import percentile
 from benchmarks.harness.tables import print_rows, spread_text
@@ -34,13 +35,17 @@ _METRICS = (P50, P99, SIZE, SERIES, NEW_SERIES, RSS, GROWTH, TOKENS)
 _MIB = 2**20
 
 
-async def measure(bench: Bench) -> int:
+async def measure(bench: Bench, progress: Progress) -> None:
     """A fresh daemon each round."""
-    for number in bench.rounds:
+    for number in progress.over(list(bench.rounds), lambda _: f"{bench.args.scrapes} scrapes"):
         async with mlxd([bench.mlxd_model()], bench.new_directory("mlxd")) as daemon, daemon.client("bench") as client:
             await bench.warm_up([client], USERS)
             async with busy(bench, client, number):
                 await scrape(bench, daemon.admin)
+
+
+def report(bench: Bench) -> int:
+    """Prints one table; returns 1 if series came."""
     rows = [
         [f"{metric.name}, {metric.unit}".rstrip(", "), spread_text(bench.measured.spread(metric, "", "mlxd"), metric.digits)]
         for metric in _METRICS
@@ -102,7 +107,7 @@ def main() -> int:
     parser = options(__doc__)
     parser.add_argument("--scrapes", type=int, default=10_000, metavar="N", help="of each round")
     parser.set_defaults(rounds=1)
-    return run(parser, measure)
+    return run(parser, measure, report)
 
 
 if __name__ == "__main__":
