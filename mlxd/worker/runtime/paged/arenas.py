@@ -1,6 +1,6 @@
 """Where keys and values live as they are: per layer, one pair of tensors for each arena of blocks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import mlx.core as mx
 from typing_extensions import override
@@ -10,8 +10,8 @@ from mlxd.worker.runtime.paged.slots import Copy, Pick, Scatter, Slots, Span
 
 
 class Arenas(KeyValueStore):
-    """The plain store: tensors ``[1, kv_heads, slots, head_dim]`` for each arena, made when it is first written, of the type of what is
-    written. The leading axis is the batch that attention expects.
+    """The plain store: tensors ``[1, kv_heads, slots + 1, head_dim]`` for each arena, made when it is first written, of the type of what is
+    written. The leading axis is the batch that attention expects; the last slot is spare.
     """
 
     def __init__(self, slots: int) -> None:
@@ -87,6 +87,21 @@ class Arenas(KeyValueStore):
             mx.eval([tensors[slots.arena] for slots in copy.targets])  # what is copied of one layer is let go before the next one's
 
     @override
+    def lend(self, arenas: Sequence[int]) -> list[mx.array]:
+        lent = []
+        for tensors in (self._keys, self._values):
+            like = next(iter(tensors.values()))
+            for arena in arenas:
+                self._make(tensors, arena, like)
+            lent += [tensors.pop(arena) for arena in arenas]
+        return lent
+
+    @override
+    def give_back(self, arenas: Sequence[int], tensors: Iterator[mx.array]) -> None:
+        for owned in (self._keys, self._values):
+            owned.update((arena, next(tensors)) for arena in arenas)
+
+    @override
     def keep(self, arenas: frozenset[int]) -> None:
         for gone in self._keys.keys() - arenas:
             del self._keys[gone], self._values[gone]
@@ -118,10 +133,15 @@ class Arenas(KeyValueStore):
         arena = next(iter(self._keys))  # all are of one size
         return len(self._keys) * (self._keys[arena].nbytes + self._values[arena].nbytes)
 
+    @property
+    @override
+    def token_bytes(self) -> int:
+        return self.nbytes // (self.count * (self._slots + 1)) if self._keys else 0
+
     def _make(self, tensors: dict[int, mx.array], arena: int, like: mx.array) -> None:
         """Makes sure that the arena is there, for vectors as those of ``like`` ``[B, kv_heads, n, head_dim]``."""
         if arena not in tensors:
-            tensors[arena] = mx.zeros((1, like.shape[1], self._slots, like.shape[3]), like.dtype)
+            tensors[arena] = mx.zeros((1, like.shape[1], self._slots + 1, like.shape[3]), like.dtype)
 
 
 def _read(tensors: Mapping[int, mx.array], where: Sequence[Slots]) -> mx.array:

@@ -1,6 +1,6 @@
 """What attention asks of the keys and values of a layer. However they are stored, it never sees them: only scores and mixed values."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import mlx.core as mx
@@ -42,6 +42,14 @@ class KeyValueStore(Protocol):
     def holds(self, where: Slots) -> bool:
         """Tells whether anything was ever written to the slots' arena."""
 
+    def lend(self, arenas: Sequence[int]) -> list[mx.array]:
+        """Returns the tensors of ``arenas``, which the store does not hold until they are given back: whoever has them may write into them
+        in place. Arenas that are not there are made; something must have been written before.
+        """
+
+    def give_back(self, arenas: Sequence[int], tensors: Iterator[mx.array]) -> None:
+        """Takes back what was lent of ``arenas``, in the same order, from ``tensors``."""
+
     def keep(self, arenas: frozenset[int]) -> None:
         """Gives back the memory of arenas that exist no more."""
 
@@ -63,3 +71,7 @@ class KeyValueStore(Protocol):
     @property
     def nbytes(self) -> int:
         """Returns how many bytes are allocated."""
+
+    @property
+    def token_bytes(self) -> int:
+        """Returns the bytes of one token; 0 before anything was written."""

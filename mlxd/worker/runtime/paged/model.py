@@ -113,8 +113,7 @@ class PagedModel:
 
         It is 0 before anything was computed, or where no layer has any.
         """
-        slots = self.geometry.arena_slots
-        return sum(layer.store.nbytes // (slots * count) for layer in self._layers if (count := layer.store.count))
+        return sum(layer.store.token_bytes for layer in self._layers)
 
     # ---- calls ----
 

@@ -37,6 +37,11 @@ class Geometry:
         """Returns how many tokens an arena holds."""
         return self.block_size * self.arena_blocks
 
+    @property
+    def spare_slot(self) -> int:
+        """Returns the slot behind these, which each arena has too: nobody reads it, and what nobody wants is written there."""
+        return self.arena_slots
+
     def slots(self, block: int) -> Slots:
         """Returns the slots of one block."""
         first = block % self.arena_blocks * self.block_size
@@ -103,7 +108,7 @@ class Span:
 class Scatter:
     """``rows`` of a call's batch, one token each, go to ``slots`` of one arena. Without ``rows`` the first ones of the batch do."""
 
-    def __init__(self, arena: int, slots: list[int], rows: list[int] | None = None) -> None:
+    def __init__(self, arena: int, slots: list[int] | mx.array, rows: list[int] | None = None) -> None:
         self.arena = arena
         self.count = len(slots)
         self._slots = mx.array(slots)
