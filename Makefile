@@ -22,7 +22,7 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; 
 PROCESSES = $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal
 
-.PHONY: help setup run test lint types fast docs openblas prometheus proxies tokenizers constraints clean
+.PHONY: help setup run test lint types fast docs openblas compiler prometheus proxies tokenizers constraints clean
 
 help:
 	@sed -n 's/^# \(make .*\)/  \1/p' Makefile
@@ -34,7 +34,7 @@ run: setup
 	@exec $(BIN)/mlxd --config $(CONFIG)
 
 # Types are checked beside the tests, and told of behind them.
-test: $(VENV)/.dev setup prometheus proxies tokenizers lint
+test: $(VENV)/.dev setup compiler prometheus proxies tokenizers lint
 	@told=$$(mktemp)
 	trap 'rm -f "$$told"' EXIT
 	$(BIN)/mypy > "$$told" 2>&1 & checking=$$!
@@ -103,6 +103,17 @@ openblas:
 		apt-get install -qq -y libopenblas0-pthread >/dev/null 2>&1 || { apt-get update -qq; apt-get install -qq -y libopenblas0-pthread >/dev/null; }
 	else
 		echo "· OpenBLAS is not installed: mlxd will work, about ten times slower (Debian: apt-get install libopenblas0-pthread)" >&2
+	fi
+
+# The tests of kernels compile them for the processor.
+compiler:
+	@! command -v c++ g++ clang++ >/dev/null || exit 0
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+		echo "· installing a C++ compiler for the tests"
+		export DEBIAN_FRONTEND=noninteractive
+		apt-get install -qq -y g++ >/dev/null 2>&1 || { apt-get update -qq; apt-get install -qq -y g++ >/dev/null; }
+	else
+		echo "· no C++ compiler: the tests of kernels are skipped (Debian: apt-get install g++; macOS: xcode-select --install)" >&2
 	fi
 
 # The tests of rules and dashboards run prometheus and promtool. Debian's package is unpacked rather than installed: that needs no root,
