@@ -1,6 +1,7 @@
 """Constraints for tests: simple rules on bytes, which know what they were told, and by which thread."""
 
 import contextlib
+import copy
 import threading
 
 from typing_extensions import override
@@ -49,6 +50,13 @@ class Digits(TokenConstraint):
     def accept(self, token):
         with self._used_by_one():
             self._accept(token)
+
+    @override
+    def copy(self):
+        with self._used_by_one():
+            other = copy.copy(self)
+            other.accepted, other.user = list(self.accepted), threading.Lock()
+            return other
 
     def _accept(self, token):
         if len(self.accepted) >= self.free and token not in self._next():

@@ -13,3 +13,8 @@ class TokenConstraint(Protocol):
 
     def accept(self, token: int) -> None:
         """Takes the token that came, end tokens included."""
+
+    def copy(self) -> "TokenConstraint":
+        """Returns another constraint on the same answer, which has taken the same tokens; what either takes from now on is nothing to the
+        other.
+        """

@@ -73,7 +73,15 @@ class RowSampler:
         others = [at for at, row in enumerate(rows) if row.sequence in self._constrained]
         draws = self._draw(logits[mx.array(free)], [rows[at] for at in free]) if free else no_draws()
         named = tuple(rows[at] for at in others)
+        self._guess(named)
         return replace(draws, undrawn=Undrawn(named, logits[mx.array(others)] if free else logits))
+
+    def _guess(self, rows: Sequence[SampledRow]) -> None:
+        """Has the masks behind guesses worked out."""
+        for name, guessed in {row.sequence: row.guessed for row in rows if row.guessed}.items():  # the last row's: it has all of them
+            mask = self.mask(name)
+            if mask is not None:
+                mask.guess(guessed)
 
     def mask(self, sequence: str) -> NextMask | None:
         """Returns the mask of a sequence's next token; None for one that is closed, or has no constraint."""
@@ -139,7 +147,7 @@ def _scores(raw: mx.array, tokens: mx.array, rows: Sequence[SampledRow], sequenc
 def _mask(row: SampledRow, sequence: _Sequence, failed: dict[SampledRow, Exception]) -> bytes | None:
     """Returns a mask that allows everything where the constraint raises: then the row has failed, and no other."""
     try:
-        return None if sequence.mask is None else sequence.mask.wait()
+        return None if sequence.mask is None else sequence.mask.wait(len(row.guessed))
     except Exception as error:  # noqa: BLE001 - whatever a constraint raises
         failed[row] = error
         return None

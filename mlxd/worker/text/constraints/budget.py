@@ -1,5 +1,7 @@
 """The budget of an answer's reasoning."""
 
+from copy import copy
+
 from typing_extensions import override
 
 from mlxd.worker.engine.constraint import TokenConstraint
@@ -45,6 +47,13 @@ class ThinkingBudget(TokenConstraint):
             if len(self._forced) < len(self._closing):
                 self._forced = []  # the grammar goes on otherwise
             self._watch(self._vocabulary.text(token))
+
+    @override
+    def copy(self) -> "ThinkingBudget":
+        other = copy(self)
+        other._inner = None if self._inner is None else self._inner.copy()  # noqa: SLF001 - its own kind
+        other._forced = list(self._forced)  # noqa: SLF001
+        return other
 
     def _watch(self, text: str) -> None:
         self._text = (self._text + text)[-_TAIL - len(text) :]

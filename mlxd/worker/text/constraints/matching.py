@@ -32,6 +32,12 @@ class GrammarConstraint(TokenConstraint):
         self._require()
         self._is_ended = token in self._vocabulary.ends
 
+    @override
+    def copy(self) -> "GrammarConstraint":
+        other = GrammarConstraint(self._matcher.deep_copy(), self._vocabulary)
+        other._is_ended = self._is_ended
+        return other
+
     def _require(self) -> None:
         if self._matcher.is_error():
             reason = " ".join(self._matcher.get_error().split())[:300] or "no text can follow"

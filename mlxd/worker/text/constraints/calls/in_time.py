@@ -1,5 +1,7 @@
 """An end to the calls of an answer before it runs out of tokens."""
 
+from copy import copy
+
 from typing_extensions import override
 
 from mlxd.worker.engine.constraint import TokenConstraint
@@ -34,3 +36,9 @@ class CallsInTime(TokenConstraint):
         self._inner.accept(token)
         self._left -= 1
         self._since_end += 1
+
+    @override
+    def copy(self) -> "CallsInTime":
+        other = copy(self)
+        other._inner = self._inner.copy()  # noqa: SLF001 - its own kind
+        return other
