@@ -40,7 +40,8 @@
     ├── StaleConfigError               412 stale_config: what runs is not what the caller thought
     ├── VersionMismatchError           daemon and worker are of different versions of mlxd
     ├── ModelSourceError               a model cannot be fetched or its directory is damaged
-    │   └── ModelUnreachableError      the network or a disk is in the way: it is tried again
+    │   ├── ModelUnreachableError      the network or a disk is in the way: it is tried again
+    │   └── DraftModelError            a draft model and the model it is to draft for do not go together
     └── DaemonUnreachableError         a command found no daemon at the admin address: exit code 69
 
 An error carries its HTTP status, its stable ``code`` and OpenAI's ``type`` here and nowhere else. The
@@ -113,6 +114,12 @@ class ModelUnreachableError(ModelSourceError):
     """Where the model is fetched from, or kept, cannot be reached now: another try may find it."""
 
     code = "model_unreachable"
+
+
+class DraftModelError(ModelSourceError):
+    """A draft model cannot draft for the model it is configured for; the message names both."""
+
+    code = "draft_model"
 
 
 class RequestError(MlxdError):

@@ -77,6 +77,7 @@ class Load(_Message, frozen=True, kw_only=True):
     heartbeat_interval: float  # seconds
     tools: ToolShape | None = None  # how it writes calls; None: as its files show
     reasoning: ReasoningShape | None = None  # how it marks what it thinks; likewise
+    draft: str | None = None  # the source of a smaller model that drafts for it
 
 
 class Proceed(_Message, frozen=True, kw_only=True):

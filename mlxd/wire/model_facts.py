@@ -13,6 +13,15 @@ class EndToken(msgspec.Struct, frozen=True, kw_only=True):
     origins: list[str]
 
 
+class DraftFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """The model that drafts for another one."""
+
+    source: str
+    weight_bytes: int
+    dtype: str
+    context_length: int  # beyond which it guesses nothing
+
+
 class ModelFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a worker knows of its model. Origins are for people: ``config.json "max_position_embeddings"``. ``warnings`` are what an
     operator should know of the model.
@@ -29,3 +38,4 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     weight_files: list[str] = []  # names in the model's directory
     weights_origin: str = ""
     warnings: list[str] = []
+    draft: DraftFacts | None = None

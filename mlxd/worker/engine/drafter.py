@@ -9,10 +9,14 @@ from mlxd.worker.engine.sequence import Sequence
 
 @dataclass(frozen=True)
 class Offer:
-    """Up to ``most`` tokens could be guessed. Guesses of one ``kind`` are right about as often: what was accepted is counted by it."""
+    """Up to ``most`` tokens could be guessed. Guesses of one ``kind`` are right about as often: what was accepted is counted by it.
+
+    Those of an open offer nobody knows before the step is computed: the plan leaves them open, and the executor makes them.
+    """
 
     kind: str
     most: int
+    is_open: bool = False
 
 
 class Drafter(Protocol):
@@ -24,7 +28,9 @@ class Drafter(Protocol):
         """
 
     def guess(self, wanted: Mapping[str, int]) -> Mapping[str, tuple[int, ...]]:
-        """Returns the next tokens of sequences, as many as ``wanted`` of each, or fewer. No more is wanted than was offered just now."""
+        """Returns the next tokens of sequences, as many as ``wanted`` of each, or fewer. No more is wanted than was offered just now, and
+        nothing of what was offered as open.
+        """
 
     def close(self, sequence: str) -> None:
         """Forgets a sequence that is over, if it is known."""

@@ -18,7 +18,8 @@ class Chunk(msgspec.Struct, frozen=True):
     ``targets`` are the tokens that come after its first ones: their log-probabilities are wanted. The prompt's last token has none.
 
     Its last ``drafts`` tokens are guesses: what is sampled from the row before the first, and from each guess's own, says how many of them
-    were right. The next chunk of the sequence is planned when that is known.
+    were right. The next chunk of the sequence is planned when that is known. Where ``tokens`` are fewer than ``count``, the guesses that
+    are missing are the executor's to make, by a draft model; it may make fewer.
 
     ``resume`` and ``keep`` are snapshots of recurrent state: the one to begin with (None: what the sequence's last chunk left, or
     nothing at its start), and the one to take at the end of the chunk.
@@ -34,6 +35,11 @@ class Chunk(msgspec.Struct, frozen=True):
     keep: int | None = None
     targets: tuple[int, ...] = ()
     drafts: int = 0
+
+    @property
+    def open(self) -> int:
+        """Returns how many of its guesses are yet to be made."""
+        return 0 if self.tokens is None else self.count - len(self.tokens)
 
     @property
     def sampled_rows(self) -> tuple[SampledRow, ...]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from mlxd.types import ResolvedLimits, RunnerKind
 from mlxd.wire.messages import Load
 from mlxd.worker.engine.runner import Runner
+from mlxd.worker.runtime.draft.loading import Draft
 from mlxd.worker.runtime.entries.contiguous_probe import NotBatchableError, prove_batching
 from mlxd.worker.runtime.entries.contiguous_runner import ContiguousRunner
 from mlxd.worker.runtime.entries.prompt_cache import PromptCache
@@ -30,11 +31,14 @@ class Choice:
     block_size: int | None = None
 
 
-def choose_runner(order: Load, limits: ResolvedLimits, loaded: LoadedModel) -> Choice:
+def choose_runner(order: Load, limits: ResolvedLimits, loaded: LoadedModel, draft: Draft | None = None) -> Choice:
     """Returns the runner that the order asks for, or one that is right for the model where that one is not.
 
-    Raises ``ConfigError`` where the cache is too small for anything.
+    Raises ``ConfigError`` where the cache is too small for anything, and ``DraftModelError`` where there is a ``draft`` model and it cannot
+    be of use.
     """
+    if draft is not None and (order.mode == "simple" or order.cache_kind != "paged"):
+        raise draft.refusal("only continuous batching over a paged cache has guesses verified")
     if order.mode == "simple":
         return Choice(SimpleRunner(loaded, _prompt_cache(order, limits), limits), RunnerKind.SIMPLE, 'batching.mode = "simple"')
     if order.cache_kind != "paged":
@@ -42,8 +46,11 @@ def choose_runner(order: Load, limits: ResolvedLimits, loaded: LoadedModel) -> C
     try:
         model = proved_model(loaded, order.block_size)
     except NotPageableError as error:
+        if draft is not None:
+            raise draft.refusal(f"{order.source} is not paged: {error.message}") from error
         return _contiguous(order, limits, loaded, f"not paged: {error.message}", is_fallback=True)
-    runner = paged_runner(loaded, model, limits)
+    drafting = None if draft is None else draft.prove(model, draft.load(loaded))
+    runner = paged_runner(loaded, model, limits, drafting)
     return Choice(runner, RunnerKind.PAGED, "its logits over the paged cache were proved", block_size=order.block_size)
 
 

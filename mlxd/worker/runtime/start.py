@@ -14,6 +14,7 @@ _HAS_OPENBLAS = load_openblas()  # before anything imports MLX
 import_library()  # before anything else does
 
 import mlx.core as mx  # noqa: E402
+import msgspec  # noqa: E402
 
 from mlxd.errors import ModelSourceError  # noqa: E402
 from mlxd.types import Ability, LoadStage, ResolvedLimits, SamplingParams  # noqa: E402
@@ -22,6 +23,7 @@ from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt  # noqa: E402
 from mlxd.worker.engine.request import EngineRequest  # noqa: E402
 from mlxd.worker.engine.runner import Runner  # noqa: E402
 from mlxd.worker.runtime.choose import choose_runner  # noqa: E402
+from mlxd.worker.runtime.draft.loading import Draft  # noqa: E402
 from mlxd.worker.runtime.library_errors import configuration_causes  # noqa: E402
 from mlxd.worker.runtime.loading import LoadedModel, OpenedModel, open_model, read_weights  # noqa: E402
 from mlxd.worker.runtime.source import fetch_model  # noqa: E402
@@ -65,7 +67,8 @@ def start_model(
     progress(LoadStage.LOADING, 0, 0)
     wished = WishedShapes(order.tools, order.reasoning)
     opened = open_model(path, dtype=order.dtype, context_limit=order.context_length, wished=wished)
-    needs = _needs(order, limits, opened)
+    draft = Draft.open(order, opened, progress)
+    needs = _needs(order, limits, opened, draft)
     granted = permit(needs)
     if order.cache_kind != "none":
         limits = ResolvedLimits.of(limits, granted)
@@ -75,7 +78,7 @@ def start_model(
         _log.warning("%s: %s", order.model, warning)
     progress(LoadStage.WARMING, 0, 0)
     vocabulary = _begin_vocabulary(loaded)
-    choice = choose_runner(order, limits, loaded)
+    choice = choose_runner(order, limits, loaded, draft)
     root = CacheRoot(model=order.source)
     _warm(choice.runner, root, opened, loaded)
     shapes = loaded.chat.shapes if loaded.chat else None
@@ -94,7 +97,7 @@ def start_model(
         weight_bytes=loaded.weight_bytes,
         load_seconds=time.monotonic() - began,
         abilities=sorted(choice.runner.abilities - lacking),
-        facts=loaded.facts,
+        facts=msgspec.structs.replace(loaded.facts, draft=draft.facts if draft else None),
         versions={"mlx": version("mlx"), "mlx_lm": version("mlx-lm")} | ({"blas": "openblas"} if _HAS_OPENBLAS else {}),
     )
     encoder = PromptEncoder(loaded.tokenizer, loaded.chat, vocab_size=loaded.vocab_size, context_length=loaded.context_length, root=root)
@@ -117,10 +120,11 @@ def _constraints(order: Load, vocabulary: Future[Vocabulary], shapes: Shapes | N
         return None
 
 
-def _needs(order: Load, limits: ResolvedLimits, opened: OpenedModel) -> NeedsMemory:
+def _needs(order: Load, limits: ResolvedLimits, opened: OpenedModel, draft: Draft | None) -> NeedsMemory:
     cache = 0 if order.cache_kind == "none" else limits.cache_bytes
-    transients = _TRANSIENTS + opened.weight_bytes // 10
-    return NeedsMemory(weights=opened.weight_bytes, cache=cache, transients=transients, device=_working_set(opened.device))
+    weights = opened.weight_bytes + (draft.weight_bytes if draft else 0)
+    transients = _TRANSIENTS + weights // 10
+    return NeedsMemory(weights=weights, cache=cache, transients=transients, device=_working_set(opened.device))
 
 
 def _working_set(device: str) -> int | None:

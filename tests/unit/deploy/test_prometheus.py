@@ -28,7 +28,8 @@ SOMEBODY_KNOWS = {
     "insufficient_memory": "MlxdMemoryNearLimit",
 }
 NEVER_A_REFUSAL = {
-    *("invalid_config", "cannot_listen", "version_mismatch", "model_source", "model_unreachable", "daemon_unreachable", "unavailable"),
+    *("invalid_config", "cannot_listen", "version_mismatch", "model_source", "model_unreachable", "draft_model"),
+    *("daemon_unreachable", "unavailable"),
     *("reload_refused", "reload_failed", "stale_config"),  # of the admin listener, which counts none
 }
 

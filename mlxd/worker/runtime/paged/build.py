@@ -9,6 +9,7 @@ from mlxd.worker.engine.step_budget import StepBudget
 from mlxd.worker.kv.manager import Manager
 from mlxd.worker.kv.sizing import CacheSizing
 from mlxd.worker.kv.state_snapshots import StateSnapshots
+from mlxd.worker.runtime.draft.draft_model import DraftModel
 from mlxd.worker.runtime.loading import LoadedModel
 from mlxd.worker.runtime.paged.executor import PagedExecutor
 from mlxd.worker.runtime.paged.layer_cache import NOT_IN_PLACE, NotPageableError, Written
@@ -48,13 +49,15 @@ def _reason(error: Exception) -> str:
     return f"its layers cannot compute over a paged cache ({type(error).__name__}: {first_line})"
 
 
-def paged_runner(loaded: LoadedModel, model: PagedModel, limits: ResolvedLimits) -> PagedRunner:
-    """Returns the runner over ``model``, a proved one, whose cache takes what ``limits`` allow.
+def paged_runner(loaded: LoadedModel, model: PagedModel, limits: ResolvedLimits, draft: DraftModel | None = None) -> PagedRunner:
+    """Returns the runner over ``model``, a proved one, whose cache takes what ``limits`` allow; a ``draft`` model has its own keys and
+    values in there, too.
 
     Raises ``ConfigError`` where that is next to nothing.
     """
     block_size = model.geometry.block_size
-    sizing = CacheSizing(block_size, model.token_bytes, model.states.bytes_per_sequence)
+    token_bytes = model.token_bytes + (draft.token_bytes if draft else 0)
+    sizing = CacheSizing(block_size, token_bytes, model.states.bytes_per_sequence)
     sizes = sizing.sizes(limits.cache_bytes, limits.max_sequences)
     if sizes.sequences < limits.max_sequences:
         _log.warning(
@@ -62,13 +65,16 @@ def paged_runner(loaded: LoadedModel, model: PagedModel, limits: ResolvedLimits)
             sizes.sequences,
             limits.max_sequences,
         )
-    model.resize(Geometry(block_size, sizes.arena_blocks))
+    geometry = Geometry(block_size, sizes.arena_blocks)
+    model.resize(geometry)
+    if draft is not None:
+        draft.resize(geometry)
     snapshots = StateSnapshots(sizes.snapshots) if model.states.exist else None
     manager = Manager(block_size=block_size, arena_blocks=sizes.arena_blocks, max_arenas=sizes.max_arenas, snapshots=snapshots)
     tokens = manager.pool.capacity * block_size
     if tokens < loaded.context_length:
         _log.warning("cache.memory holds %d tokens, less than the context of %d: longer prompts are refused", tokens, loaded.context_length)
-    executor = PagedExecutor(loaded, model, ahead=loaded.device == "gpu")
+    executor = PagedExecutor(loaded, model, ahead=loaded.device == "gpu", draft=draft)
     budget = StepBudget(largest=_LARGEST_CHUNK[loaded.device])
     scheduler = Scheduler(manager, limits, budget, end_tokens=loaded.end_tokens, most_scored=executor.most_scored)
     return PagedRunner(scheduler, manager, executor, sizing, limits)

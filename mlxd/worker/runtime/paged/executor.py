@@ -15,6 +15,7 @@ from mlxd.worker.engine.plan import StepPlan
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.sampled import SampledToken
 from mlxd.worker.kv.manager import CachedBlock
+from mlxd.worker.runtime.draft.draft_model import DraftModel
 from mlxd.worker.runtime.loading import LoadedModel
 from mlxd.worker.runtime.paged.model import Logits, PagedModel, TargetLogits
 from mlxd.worker.runtime.paged.step_pace import StepPace
@@ -59,10 +60,13 @@ class PagedExecutor(Executor):
 
     A sequence with a constraint is sampled when the mask behind its last token is there, which is worked out while the device computes:
     ahead, that is when the next step is about to be launched. One whose mask is late is left out of the next step, and others go on.
+
+    Guesses that a plan leaves open are made by ``draft``, a model that is told of everything that happens to the cache.
     """
 
-    def __init__(self, loaded: LoadedModel, model: PagedModel, *, ahead: bool) -> None:
+    def __init__(self, loaded: LoadedModel, model: PagedModel, *, ahead: bool, draft: DraftModel | None = None) -> None:
         self._ahead = ahead
+        self._draft = draft
         self._loaded = loaded
         self._model = model
         self._sampler = RowSampler(loaded.vocab_size, loaded.end_tokens)
@@ -75,10 +79,14 @@ class PagedExecutor(Executor):
     @override
     def open(self, request: EngineRequest) -> None:
         self._sampler.open(request)
+        if self._draft is not None:
+            self._draft.open(request)
 
     @override
     def close(self, sequence: str) -> None:
         self._sampler.close(sequence)
+        if self._draft is not None:
+            self._draft.close(sequence)
         self._model.states.forget(sequence)
 
     @property
@@ -118,6 +126,8 @@ class PagedExecutor(Executor):
     def trim(self, plan: StepPlan) -> None:
         self._model.keep(plan.arenas)
         self._model.states.drop(plan.dropped)
+        if self._draft is not None:
+            self._draft.keep(plan.arenas)
         mx.clear_cache()
 
     @override
@@ -129,14 +139,17 @@ class PagedExecutor(Executor):
         self._launched = None
         self._undrawn.clear()
         self._model.clear()
+        if self._draft is not None:
+            self._draft.clear()
         mx.clear_cache()
 
     @override
     def memory(self) -> MemoryFigures:
-        """Counts as KV what the arenas take, and states."""
+        """Counts as KV what the arenas take, and states; of a draft model, too."""
+        draft = self._draft
         return MemoryFigures(
-            weights=self._loaded.weight_bytes,
-            kv=self._model.nbytes,
+            weights=self._loaded.weight_bytes + (draft.weight_bytes if draft else 0),
+            kv=self._model.nbytes + (draft.nbytes if draft else 0),
             mlx_active=mx.get_active_memory(),
             mlx_cache=mx.get_cache_memory(),
             mlx_peak=mx.get_peak_memory(),
@@ -146,7 +159,10 @@ class PagedExecutor(Executor):
         sampled, scored = step.draws.read(), step.read_targets()
         self._pace.read(step.plan, step.launched, step.waited)
         failed = step.draws.failures() | _not_finite(scored)
-        self._sampler.accept({name: tokens for name, tokens in sampled.items() if name not in failed})
+        good = {name: tokens for name, tokens in sampled.items() if name not in failed}
+        self._sampler.accept(good)
+        if self._draft is not None:
+            self._draft.accept(good)
         result = StepResult(step.plan, sampled, failed, scored)
         self._give_back_buffers(step.plan.prefill_tokens)
         return result
@@ -162,6 +178,8 @@ class PagedExecutor(Executor):
     def _launch(self, plan: StepPlan, before: _Launched | None) -> _Launched:
         launched = monotonic()
         self._model.keep(plan.arenas)
+        if self._draft is not None:
+            plan = self._draft.complete(plan, self._sampler)
         logits: Logits = self._model.forward(plan, _inputs(plan, before))
         draws = self._sampler.sample(logits.rows, logits.sampled)
         targets = tuple(self._score(one) for one in logits.targets)

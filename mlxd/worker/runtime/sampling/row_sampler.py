@@ -76,6 +76,18 @@ class RowSampler:
         self._guess(named)
         return replace(draws, undrawn=Undrawn(named, logits[mx.array(others)] if free else logits))
 
+    def draw_guesses(self, logits: mx.array, sequences: Sequence[str], ahead: int) -> mx.array:
+        """Returns a token ``[S]``, int32, for each of ``sequences``, drawn from another model's ``logits`` ``[S, any]`` with the noise and
+        by the filters of the token that is to come ``ahead`` places behind its next one. Nothing is noted, and no constraint is asked.
+        """
+        known = [self._sequences[name] for name in sequences]
+        logits = _of_width(logits, self._vocab)
+        if any(sequence.processors for sequence in known):
+            rows = enumerate(zip(sequences, known, strict=True))
+            logits = mx.concatenate([_process(SampledRow(name), one, logits[at : at + 1], {}) for at, (name, one) in rows])
+        keys = [row_key(sequence.seed, sequence.position + ahead) for sequence in known]
+        return sample(logits, [sequence.params for sequence in known], keys).astype(mx.int32)
+
     def _guess(self, rows: Sequence[SampledRow]) -> None:
         """Has the masks behind guesses worked out."""
         for name, guessed in {row.sequence: row.guessed for row in rows if row.guessed}.items():  # the last row's: it has all of them
@@ -132,6 +144,16 @@ class RowSampler:
                 sequence.position += 1
                 if row not in failed:
                     _add(row, sequence, tokens[at : at + 1], failed)
+
+
+def _of_width(logits: mx.array, width: int) -> mx.array:
+    """Returns ``logits`` ``[S, any]`` as ``[S, width]``: noise is drawn for a whole vocabulary at once, so it is the same only for the
+    same width.
+    """
+    missing = width - logits.shape[-1]
+    if missing <= 0:
+        return logits[:, :width]
+    return mx.concatenate([logits, mx.full((logits.shape[0], missing), -mx.inf, logits.dtype)], axis=-1)
 
 
 def _scores(raw: mx.array, tokens: mx.array, rows: Sequence[SampledRow], sequences: Sequence[_Sequence]) -> tuple[Scores, ...]:
