@@ -61,6 +61,10 @@ class Arenas(KeyValueStore):
         return _picked(self._keys, pick), _picked(self._values, pick)
 
     @override
+    def arena(self, arena: int) -> tuple[mx.array, mx.array]:
+        return self._keys[arena].squeeze(0), self._values[arena].squeeze(0)
+
+    @override
     def read(self, where: Slots) -> tuple[mx.array, mx.array]:
         return _read(self._keys, [where]), _read(self._values, [where])
 

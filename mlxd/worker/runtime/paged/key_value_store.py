@@ -33,6 +33,11 @@ class KeyValueStore(Protocol):
     def take(self, pick: Pick) -> tuple[mx.array, mx.array]:
         """Returns copies of the keys and values of the picked slots, ``[B, kv_heads, L, head_dim]`` and ``[B, kv_heads, L, value_dim]``."""
 
+    def arena(self, arena: int) -> tuple[mx.array, mx.array]:
+        """Returns views of all keys and values of an arena, for kernels that find blocks in them: ``[kv_heads, slots, head_dim]`` and
+        ``[kv_heads, slots, value_dim]``.
+        """
+
     def read(self, where: Slots) -> tuple[mx.array, ...]:
         """Returns views of whatever is stored for the slots, ``[1, kv_heads, len(where), ...]`` each."""
 

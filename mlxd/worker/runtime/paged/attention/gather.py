@@ -10,26 +10,20 @@ from typing_extensions import override
 
 from mlxd.worker.runtime.paged.attention.attention import Attention, Layer
 from mlxd.worker.runtime.paged.attention.decode_rows import DecodeRows
-from mlxd.worker.runtime.paged.attention.plan import AttentionPlan
+from mlxd.worker.runtime.paged.attention.decoding import DecodeAttention
 from mlxd.worker.runtime.x86 import softmax
 
 
-class Gather(Attention):
+class Gather(DecodeAttention):
     """The way to attend by gathering, with ``others`` for rows of prompts. It is ``fused`` where the device has a fused kernel."""
 
     def __init__(self, others: Attention, *, fused: bool) -> None:
-        self._others = others
+        super().__init__(others)
         self._decode = _fused if fused else _grouped
 
     @override
-    def __call__(self, queries: mx.array, layer: Layer, plan: AttentionPlan) -> mx.array:
-        if not plan.split.decoding:
-            return self._others(queries, layer, plan)
-        if not plan.split.prompts:
-            return self._decode(queries, layer, plan.decode_rows)
-        decoding, rest = plan.split.apart(queries)
-        outputs = self._decode(decoding, layer, plan.decode_rows), self._others(rest, layer, plan.prompts)
-        return plan.split.together(*outputs)
+    def decode(self, queries: mx.array, layer: Layer, rows: DecodeRows) -> mx.array:
+        return self._decode(queries, layer, rows)
 
 
 def _grouped(queries: mx.array, layer: Layer, rows: DecodeRows) -> mx.array:
