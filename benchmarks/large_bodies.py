@@ -1,12 +1,14 @@
 """What large bodies do to others: how long the daemon is silent at most, and how long another model's stream stands still.
 
 One stream of one model runs all the time, and /livez is asked every few milliseconds; a process of its own sends one body after the
-other to another model. "nothing" is the same for a while without any body: what the machine and the model do by themselves.
+other to another model. "nothing" is the same for a while without any body: what the machine and the model do by themselves. The bodies that
+are answered by a token are to be compared with "a short request": two models compute then.
 """
 
 import asyncio
 import sys
 import time
+from asyncio.subprocess import Process
 from contextlib import suppress
 from itertools import islice, pairwise
 
@@ -70,17 +72,19 @@ async def measure_one(bench: Bench, daemon: Mlxd, client: Client, kind: str) -> 
             await asyncio.sleep(_PAUSE)
             if stream.done():
                 stream.result()
+        sender = None if kind == NOTHING else await begin_sending(kind, daemon.url)
         probes: list[float] = []
         probing = asyncio.create_task(probe(daemon.admin, probes))
         began = time.perf_counter()
-        sent = await send(kind, daemon.url)
+        sent = await asyncio.sleep(_QUIET) if sender is None else await send(sender)
         ended = time.perf_counter()
         probing.cancel()
     finally:
         stream.cancel()
         with suppress(asyncio.CancelledError, BenchmarkError):
             await stream
-    times = [delta.at for delta in answer.deltas if began - 1 <= delta.at <= ended]
+    before = max(delta.at for delta in answer.deltas if delta.at < began)
+    times = [delta.at for delta in answer.deltas if before <= delta.at <= ended]
     add = bench.measured.add
     add(LIVEZ, kind, "mlxd", 1000 * max(probes))
     add(GAP, kind, "mlxd", 1000 * max((after - before for before, after in pairwise(times)), default=0.0))
@@ -98,16 +102,20 @@ async def probe(admin: Admin, times: list[float]) -> None:
         await asyncio.sleep(_PAUSE)
 
 
-async def send(kind: str, url: str) -> Sent | None:
-    """Sends the body from a process of its own, and waits for its answer."""
-    if kind == NOTHING:
-        await asyncio.sleep(_QUIET)
-        return None
+async def begin_sending(kind: str, url: str) -> Process:
+    """Starts the process that sends the body, and waits until it has made it: that takes the processor from everybody, too."""
     command = [sys.executable, "-m", "benchmarks.harness.large_body", kind, url]
-    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
-    output, _ = await process.communicate()
-    if process.returncode:
-        raise BenchmarkError(f"the body of {kind} could not be sent")
+    process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None  # noqa: S101 - it is a pipe
+    await process.stdout.readline()
+    return process
+
+
+async def send(sender: Process) -> Sent:
+    """Lets the process send the body, and waits for its answer."""
+    output, _ = await sender.communicate(b"go\n")
+    if sender.returncode:
+        raise BenchmarkError("a body could not be sent")
     return msgspec.json.decode(output, type=Sent)
 
 

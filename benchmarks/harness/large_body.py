@@ -33,6 +33,7 @@ def _token_ids(count: int) -> bytes:
 
 
 BODIES: Mapping[str, Callable[[], bytes]] = {
+    "a short request": lambda: _chat(_said("hi")),
     "small messages, 29 MiB": lambda: _messages(800_000, 2),
     "text parts, 30 MiB": lambda: _chat(b'{"role":"user","content":[' + b",".join([b'{"type":"text","text":"a"}'] * 1_100_000) + b"]}"),
     "token ids, 30 MiB": lambda: _token_ids(5_000_000),
@@ -42,16 +43,21 @@ BODIES: Mapping[str, Callable[[], bytes]] = {
     "one text of line breaks, 30 MiB": lambda: _chat(_said("\n" * 15 * _MIB)),
     "one text of escaped emoji, 30 MiB": lambda: _chat(_said("\U0001f600" * (5 * _MIB // 2))),
     "1,000,000 token ids, 6 MiB": lambda: _token_ids(1_000_000),
+    "39,000 text parts, 1 MiB": lambda: _chat(b'{"role":"user","content":[' + b",".join([b'{"type":"text","text":"a"}'] * 39_000) + b"]}"),
     "16,000 biases": lambda: _biases(16_000),
 }
 
 
 def main() -> None:
-    """``KIND URL``: sends one; prints the size in bytes, the status and the seconds until the answer."""
+    """``KIND URL``: makes one, says so, and sends it once it is told to; prints the size in bytes, the status and the seconds until the
+    answer.
+    """
     kind, url = sys.argv[1:]
     body = BODIES[kind]()
     path = "/v1/completions" if b'"prompt"' in body[:100] else "/v1/chat/completions"
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=300)
+    print("made", flush=True)
+    sys.stdin.readline()
     began = time.perf_counter()
     connection.request("POST", path, body, {"Content-Type": "application/json"})
     answer = connection.getresponse()

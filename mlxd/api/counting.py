@@ -1,7 +1,7 @@
 """How many tokens of input a request would have, by the way that the request itself would go; what APIs ask that in is theirs."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from aiohttp import web
 
@@ -12,11 +12,13 @@ from mlxd.api.keys import CONFIG, MODEL, TELEMETRY, TRACER, ReadyModel
 from mlxd.api.permitted_models import models_of
 from mlxd.api.trace import RequestTrace
 from mlxd.api.volatile import without_volatile
+from mlxd.config.schema import ServerTable
 from mlxd.config.values import UnknownFields
 from mlxd.listener.body import aside
 from mlxd.listener.request_id import request_id
-from mlxd.wire.prompts import ChatPrompt
+from mlxd.wire.prompts import ChatPrompt, Prompt, encoded_size
 
+P = TypeVar("P", bound=Prompt)
 PromptOf = Callable[[Mapping[str, Any], ReadyModel, UnknownFields], ChatPrompt]
 
 
@@ -32,6 +34,21 @@ async def count_input(request: web.Request, endpoint: str, prompt_of: PromptOf) 
             models = models_of(request)
             request[MODEL] = trace.model = models.resolve(trace.requested_model)
             model = await models.ensure_ready(trace.model)
-            prompt = await aside(body.size, prompt_of, body.document, model, server.unknown_fields)
-            found = await model.client.tokenize(without_volatile(prompt, server.volatile_prefixes))
+            prompt = await aside(body.size, _asked, prompt_of, body.document, model, server)
+            found = await model.client.tokenize(prompt)
     return len(found.tokens)
+
+
+def _asked(prompt_of: PromptOf, document: Mapping[str, Any], model: ReadyModel, server: ServerTable) -> ChatPrompt:
+    return as_sent(prompt_of(document, model, server.unknown_fields), model, server.volatile_prefixes)
+
+
+def as_sent(prompt: P, model: ReadyModel, volatile: Sequence[str]) -> P:
+    """Returns a prompt whose tokens are asked for without its volatile lines. Raises ``ContextLengthError`` for one that the model's
+    context cannot hold, whatever its tokens are.
+    """
+    steady = without_volatile(prompt, volatile)
+    if model.ready.bounds is not None:
+        model.ready.bounds.check(steady)
+    encoded_size(steady)  # a text's UTF-8 form is kept with it; to make it when the question is sent would hold up the loop
+    return steady

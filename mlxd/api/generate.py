@@ -18,7 +18,7 @@ from mlxd.api.caller import caller
 from mlxd.api.deadline import Deadline
 from mlxd.api.delivery import Assignment, Delivery
 from mlxd.api.dialect import Dialect, GenerationRequest
-from mlxd.api.jobs import Jobs, check_room, check_size, held_by
+from mlxd.api.jobs import Jobs, check_bounds, check_room, check_size, held_by
 from mlxd.api.keys import CONFIG, MODEL, REQUESTS, TELEMETRY, TRACER, ReadyModel
 from mlxd.api.permitted_models import models_of
 from mlxd.api.trace import RequestTrace
@@ -26,6 +26,7 @@ from mlxd.api.volatile import steady
 from mlxd.listener.body import aside
 from mlxd.listener.request_id import request_id
 from mlxd.listener.security import PRINCIPAL
+from mlxd.wire.prompts import encoded_size
 
 
 def handler_of(dialect: Dialect[Any]) -> Handler:
@@ -75,8 +76,9 @@ async def generate(request: web.Request, dialect: Dialect[Any]) -> web.StreamRes
 
 def _to_wire(accepted: GenerationRequest, identity: str, model: ReadyModel, volatile: Sequence[str]) -> Jobs:
     jobs = steady(accepted.to_wire(identity, model), volatile)
+    check_bounds(jobs, model)
     # A text's UTF-8 form is kept with it; to make it when a job is sent would hold up the loop.
-    check_size(jobs, sum(len(msgspec.msgpack.encode(prompt)) for prompt in jobs.prompts))
+    check_size(jobs, sum(encoded_size(prompt) for prompt in jobs.prompts))
     return jobs
 
 

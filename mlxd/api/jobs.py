@@ -79,6 +79,18 @@ def check_room(jobs: Jobs, model: ReadyModel) -> None:
         )
 
 
+def check_bounds(jobs: Jobs, model: ReadyModel) -> None:
+    """Raises ``ContextLengthError`` for a prompt that the model's context cannot hold, whatever its tokens are: it is not even sent."""
+    bounds = model.ready.bounds
+    if bounds is None:
+        return
+    for number, prompt in enumerate(jobs.prompts):
+        try:
+            bounds.check(prompt)
+        except MlxdError as error:
+            raise jobs.located(error, number * jobs.per_prompt) from None
+
+
 def check_size(jobs: Jobs, size: int) -> None:
     """Raises ``InvalidRequestError`` where several answers to prompts of ``size`` bytes are more than a worker can be sent at once: each
     job has its prompt with it.

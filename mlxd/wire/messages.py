@@ -39,6 +39,7 @@ from mlxd.wire.logprobs import TokenLogprobs
 from mlxd.wire.model_facts import ModelFacts
 from mlxd.wire.output_spec import OutputSpec
 from mlxd.wire.parts import Part, content_of
+from mlxd.wire.prompt_bounds import PromptBounds
 from mlxd.wire.prompts import Prompt
 
 
@@ -183,6 +184,7 @@ class Ready(_Message, frozen=True, kw_only=True):
     device: str  # "cpu" | "gpu"
     dtype: str
     context_length: int
+    bounds: PromptBounds | None = None  # of its prompts, where they are known
     vocab_size: int
     weight_bytes: int
     load_seconds: float

@@ -3,7 +3,7 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -11,13 +11,14 @@ from aiohttp import web
 from pydantic import Field
 
 from mlxd.api.bodies import read_json_body
+from mlxd.api.counting import as_sent
 from mlxd.api.deadline import Deadline
 from mlxd.api.fields.validation import Strict, validated
 from mlxd.api.keys import CONFIG, MODEL, ReadyModel
 from mlxd.api.openai.chat import chat_request
 from mlxd.api.openai.stopping import TokenId
 from mlxd.api.permitted_models import models_of
-from mlxd.api.volatile import without_volatile
+from mlxd.config.schema import ServerTable
 from mlxd.config.values import UnknownFields
 from mlxd.errors import InvalidRequestError
 from mlxd.listener.body import aside
@@ -111,10 +112,16 @@ async def tokenize(request: web.Request) -> web.Response:
     async with Deadline(request.app[CONFIG]().server.request_timeout).guard():
         body, server = await read_json_body(request), request.app[CONFIG]().server
         model = await _model(request, body.document)
-        asked = await aside(body.size, question, body.document, model, server.unknown_fields)
+        asked = await aside(body.size, _sendable, body.document, model, server)
         with_pieces = bool(asked.told.with_pieces or asked.told.return_token_strs)
-        found = await model.client.tokenize(without_volatile(asked.prompt, server.volatile_prefixes), with_pieces=with_pieces)
-        return web.Response(body=msgspec.json.encode(asked.answer(found, model)), content_type="application/json")
+        found = await model.client.tokenize(asked.prompt, with_pieces=with_pieces)
+        answer = await aside(body.size, lambda: msgspec.json.encode(asked.answer(found, model)))
+        return web.Response(body=answer, content_type="application/json")
+
+
+def _sendable(body: Mapping[str, Any], model: ReadyModel, server: ServerTable) -> Question:
+    asked = question(body, model, server.unknown_fields)
+    return replace(asked, prompt=as_sent(asked.prompt, model, server.volatile_prefixes))
 
 
 async def detokenize(request: web.Request) -> web.Response:

@@ -85,6 +85,7 @@ def start_model(
     answers = AnswerReader(decoder(loaded.tokenizer), token_kinds(loaded.tokenizer), shapes)
     constraints = _constraints(order, vocabulary, shapes)
     lacking = set() if constraints else {Ability.CONSTRAINTS}
+    encoder = PromptEncoder(loaded.tokenizer, loaded.chat, vocab_size=loaded.vocab_size, context_length=loaded.context_length, root=root)
     ready = Ready(
         runner=choice.name,
         runner_reason=choice.reason,
@@ -93,6 +94,7 @@ def start_model(
         device=loaded.device,
         dtype=loaded.dtype,
         context_length=loaded.context_length,
+        bounds=encoder.bounds,
         vocab_size=loaded.vocab_size,
         weight_bytes=loaded.weight_bytes,
         load_seconds=time.monotonic() - began,
@@ -100,7 +102,6 @@ def start_model(
         facts=msgspec.structs.replace(loaded.facts, draft=draft.facts if draft else None),
         versions={"mlx": version("mlx"), "mlx_lm": version("mlx-lm")} | ({"blas": "openblas"} if _HAS_OPENBLAS else {}),
     )
-    encoder = PromptEncoder(loaded.tokenizer, loaded.chat, vocab_size=loaded.vocab_size, context_length=loaded.context_length, root=root)
     return ServableModel(choice.runner, choice.block_size, encoder, answers, constraints, ready)
 
 

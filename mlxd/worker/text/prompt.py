@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-import msgspec
-
-from mlxd.errors import ContextLengthError, InvalidRequestError
+from mlxd.errors import InvalidRequestError
+from mlxd.wire.prompt_bounds import PromptBounds, field_of
 from mlxd.wire.prompts import ChatPrompt, Prompt, TextPrompt, TokenPrompt
 from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt, Opening
 from mlxd.worker.text.chat_encoder import ChatEncoder, EncodedChat
@@ -24,28 +23,23 @@ class PromptEncoder:
         self._chat = None if chat is None else ChatEncoder(self._tokenizer, chat)
         self._root = root
         self.vocab_size = vocab_size
-        self._context_length = context_length
         longest = max((len(token) for token in tokenizer.get_vocab()), default=1)
-        self._most_characters = longest * context_length  # of a text that could fit
+        self.bounds = PromptBounds(context_length, longest * context_length)
 
     def encode(self, prompt: Prompt, max_tokens: int | None) -> EncodedPrompt:
         """Returns the prompt's tokens. Raises ``InvalidRequestError`` for a prompt that cannot be rendered or is empty, and
         ``ContextLengthError`` for one that leaves no room for a single token. ``max_tokens`` is cut to what the context has left; where
         it is 0, the prompt may fill the context.
         """
-        self._check_length(prompt)
+        self.bounds.check(prompt)
         encoded = self._encode(prompt)
         tokens = encoded.tokens
         if not tokens:
-            raise InvalidRequestError("the prompt has no tokens", param=_field(prompt))
+            raise InvalidRequestError("the prompt has no tokens", param=field_of(prompt))
         self._check_known(tokens, prompt)
-        room = self._context_length - len(tokens)
+        room = self.bounds.context_length - len(tokens)
         if room < (0 if max_tokens == 0 else 1):
-            raise ContextLengthError(
-                f"the prompt has {len(tokens)} tokens, but the model's context holds {self._context_length}, "
-                "at least one of them for the answer; shorten the prompt",
-                param=_field(prompt),
-            )
+            raise self.bounds.too_many_tokens(len(tokens), prompt)
         return EncodedPrompt(
             tokens, room if max_tokens is None else min(max_tokens, room), self._root, opening=encoded.opening, lasting=encoded.lasting
         )
@@ -54,24 +48,9 @@ class PromptEncoder:
         """Returns the prompt's tokens, which may be none, or more than the context holds. Raises ``InvalidRequestError`` for a prompt that
         cannot be rendered, and ``ContextLengthError`` for a text that is too long whatever its tokens are.
         """
-        self._check_length(prompt)
+        if not isinstance(prompt, TokenPrompt):
+            self.bounds.check(prompt)
         return self._encode(prompt).tokens
-
-    def _check_length(self, prompt: Prompt) -> None:
-        """Refuses what cannot fit whatever its tokens are: tokenizing megabytes would hold everybody up for nothing."""
-        match prompt:
-            case ChatPrompt():
-                characters = _characters(prompt)
-            case TextPrompt(text=text):
-                characters = len(text)
-            case TokenPrompt():
-                return
-        if characters > self._most_characters:
-            raise ContextLengthError(
-                f"the prompt has {characters} characters, but the model's context holds {self._context_length} tokens, "
-                f"or at most {self._most_characters} characters; shorten the prompt",
-                param=_field(prompt),
-            )
 
     def _encode(self, prompt: Prompt) -> EncodedChat:
         match prompt:
@@ -97,15 +76,6 @@ class PromptEncoder:
         if min(tokens) >= 0 and max(tokens) < self.vocab_size:
             return
         index, token = next((index, token) for index, token in enumerate(tokens) if not 0 <= token < self.vocab_size)
-        raise InvalidRequestError(f"token {token} at position {index} is outside the vocabulary of {self.vocab_size}", param=_field(prompt))
-
-
-def _characters(prompt: ChatPrompt) -> int:
-    """Returns how many characters of a conversation its prompt will have at least."""
-    spoken = sum(len(message.content) + len(message.reasoning or "") for message in prompt.messages)
-    called = sum(len(call.arguments) for message in prompt.messages for call in message.tool_calls)
-    return spoken + called + (len(msgspec.json.encode(prompt.tools)) if prompt.tools else 0)
-
-
-def _field(prompt: Prompt) -> str:
-    return "messages" if isinstance(prompt, ChatPrompt) else "prompt"
+        raise InvalidRequestError(
+            f"token {token} at position {index} is outside the vocabulary of {self.vocab_size}", param=field_of(prompt)
+        )

@@ -7,7 +7,8 @@ import pytest
 
 from mlxd.errors import InvalidRequestError
 from mlxd.listener.body import aside
-from mlxd.listener.json_text import MAX_DEPTH, MAX_NUMBERS, MAX_VALUES, parse_json_object
+from mlxd.listener.json_shape import MAX_DEPTH, MAX_NUMBERS, MAX_VALUES
+from mlxd.listener.json_text import parse_json_object
 
 
 def refused(text):
