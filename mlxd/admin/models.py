@@ -130,6 +130,7 @@ def _facts(facts: ModelFacts) -> answers.Facts:
         weight_files=facts.weight_files,
         weights_origin=facts.weights_origin,
         warnings=facts.warnings,
+        draft=None if facts.draft is None else answers.DraftModel(**msgspec.structs.asdict(facts.draft)),
     )
 
 

@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from mlxd.quantities import size
 from mlxd.terminal.status_table import below, model_name, model_state, notes_on
 from mlxd.terminal.values import counted, printable
 
@@ -36,6 +37,8 @@ def _rows(model: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:
         yield "tools", f"{facts['tools']}: {facts['tools_origin']}"
         yield "reasoning", f"{facts['reasoning']}: {facts['reasoning_origin']}"
         yield "weights", f"{', '.join(facts['weight_files'])}: {facts['weights_origin']}"
+        if (draft := facts["draft"]) is not None:
+            yield "draft model", f"{draft['source']}: {size(draft['weight_bytes'])} {draft['dtype']}"
 
 
 def _end_token(token: Mapping[str, Any]) -> str:

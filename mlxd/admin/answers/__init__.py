@@ -30,6 +30,7 @@ from mlxd.admin.answers.holders import ApiKey, ApiKeyList, KeyLimits, KeyTokens
 from mlxd.admin.answers.models import (
     Blocks,
     Cache,
+    DraftModel,
     EndToken,
     Facts,
     Histogram,
@@ -56,6 +57,7 @@ __all__ = [
     "Certificate",
     "ConfigDocument",
     "ConfigState",
+    "DraftModel",
     "EndToken",
     "ErrorAnswer",
     "ErrorBody",

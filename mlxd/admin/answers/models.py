@@ -113,6 +113,15 @@ class EndToken(Document, frozen=True, kw_only=True):
     origins: Annotated[Sequence[str], Meta(description="Everything that names it.")]
 
 
+class DraftModel(Document, frozen=True, kw_only=True):
+    """The model that drafts for another one. Its keys and values are in the other one's cache, its weights in the same process."""
+
+    source: str
+    weight_bytes: Bytes
+    dtype: str
+    context_length: Annotated[Count, Meta(description="In tokens; beyond it nothing is drafted.")]
+
+
 class Facts(Document, frozen=True, kw_only=True):
     """Where the worker read what it knows of its model. Origins are for people: a file, and the key in it."""
 
@@ -127,6 +136,7 @@ class Facts(Document, frozen=True, kw_only=True):
     weight_files: Annotated[Sequence[str], Meta(description="Those that are read, in the model's directory.")]
     weights_origin: Annotated[str, Meta(description="How they were chosen.")]
     warnings: Annotated[Sequence[str], Meta(description="What is doubtful about the model's files.")]
+    draft: Annotated[DraftModel | None, Meta(description="Null: no draft model is configured.")]
 
 
 class Model(Document, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from mlxd.listener.security import SecurityRules
 from mlxd.listener.server import Listener
 from mlxd.types import Limits, ModelState
 from mlxd.wire.messages import Progress
+from mlxd.wire.model_facts import DraftFacts
 from tests.support.statuses import HEARTBEAT, PAGED_CACHE, READY, SHA256, model_status, running_status
 
 
@@ -88,11 +89,19 @@ async def test_a_ready_model_in_full(daemon, admin):
                 "weight_files": ["model.safetensors"],
                 "weights_origin": "the one whole set of files",
                 "warnings": [],
+                "draft": None,
             },
             "load_seconds": 1.5,
             "versions": {"mlx": "0.32.4", "mlx_lm": "0.32.2"},
         },
     )
+
+
+async def test_a_draft_model_is_a_fact_of_the_model_it_drafts_for(daemon, admin):
+    draft = DraftFacts(source="org/small", weight_bytes=9, dtype="float32", context_length=512)
+    daemon.models.all = [running_status(ready=msgspec.structs.replace(READY, facts=msgspec.structs.replace(READY.facts, draft=draft)))]
+    _, body = await get(admin, "/admin/v1/models/tiny")
+    assert body["facts"]["draft"] == {"source": "org/small", "weight_bytes": 9, "dtype": "float32", "context_length": 512}
 
 
 async def test_a_paged_model_shows_its_blocks_and_the_limits_its_worker_has(daemon, admin):

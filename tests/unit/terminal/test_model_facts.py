@@ -8,6 +8,7 @@ from rich.console import Console
 from mlxd.admin.models import describe_all
 from mlxd.terminal.model_facts import render_model
 from mlxd.types import ModelState
+from mlxd.wire.model_facts import DraftFacts
 from tests.support.statuses import READY, FakeDaemon, model_status, running_status
 
 
@@ -32,6 +33,13 @@ def test_every_fact_stands_beside_its_origin():
         "reasoning   none: nothing shows it",
         "weights     model.safetensors: the one whole set of files",
     ]
+
+
+def test_a_draft_model_is_shown_with_what_its_weights_take():
+    draft = DraftFacts(source="org/small", weight_bytes=300 * 2**20, dtype="bfloat16", context_length=512)
+    facts = msgspec.structs.replace(READY.facts, draft=draft)
+    lines = drawn(running_status("tiny", ready=msgspec.structs.replace(READY, facts=facts)))
+    assert lines[-1] == "draft model  org/small: 300 MiB bfloat16"
 
 
 def test_what_is_doubtful_stands_below():
