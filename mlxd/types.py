@@ -52,6 +52,14 @@ class RunnerKind(StrEnum):
     SIMPLE = "simple"  # one request at a time
 
 
+class AttentionWay(StrEnum):
+    """How the rows that decode attend over a paged cache."""
+
+    ROWS = "rows"  # row by row, keys and values in place
+    GATHER = "gather"  # all at once, over copies
+    KERNEL = "kernel"  # all at once, keys and values in place, by a kernel of mlxd's
+
+
 class ToolShape(StrEnum):
     """How a model writes the calls of an answer."""
 

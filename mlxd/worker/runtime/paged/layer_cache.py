@@ -9,6 +9,7 @@ from mlxd.errors import MlxdError
 from mlxd.worker.runtime.paged.arenas import Arenas
 from mlxd.worker.runtime.paged.attention.attention import Attention, Layer
 from mlxd.worker.runtime.paged.attention.plan import AttentionPlan
+from mlxd.worker.runtime.paged.attention.ways import Ways
 from mlxd.worker.runtime.paged.key_value_store import KeyValueStore
 
 NOT_IN_PLACE = "its attention computes with keys and values itself, where a paged cache only lets them be read in place"
@@ -30,15 +31,15 @@ class Window:
 class Step:
     """The plan of the present step, shared by all layers."""
 
-    def __init__(self, attention: Attention) -> None:
-        self.attention = attention
+    def __init__(self, ways: Ways) -> None:
+        self.ways = ways
         self._plan: AttentionPlan | None = None
-        self._windows: dict[int, AttentionPlan] = {}
+        self._begun: dict[int | None, tuple[AttentionPlan, Attention]] = {}
 
     def begin(self, plan: AttentionPlan) -> None:
         """Takes the plan of the step, before the model is called."""
         self._plan = plan
-        self._windows = {}
+        self._begun = {}
 
     @property
     def plan(self) -> AttentionPlan:
@@ -47,11 +48,13 @@ class Step:
             raise RuntimeError("no step has begun")
         return self._plan
 
-    def windowed(self, size: int) -> AttentionPlan:
-        """Returns the plan for a window, which is made once for all layers that have it."""
-        if size not in self._windows:
-            self._windows[size] = self.plan.windowed(size)
-        return self._windows[size]
+    def attend(self, queries: mx.array, layer: Layer) -> mx.array:
+        """Attends with ``queries`` ``[T, heads, head_dim]``, by a plan and a way that are the same for all layers with the same window."""
+        if layer.window not in self._begun:
+            plan = self.plan if layer.window is None else self.plan.windowed(layer.window)
+            self._begun[layer.window] = plan, self.ways.of(plan)
+        plan, attention = self._begun[layer.window]
+        return attention(queries, layer, plan)
 
 
 class PagedLayerCache:
@@ -94,10 +97,9 @@ class PagedLayerCache:
     def attend(self, queries: mx.array, scale: float, mask: object, sinks: mx.array | None) -> mx.array:
         """Attends with ``queries`` ``[B, heads, n, head_dim]``, and returns that shape but for the values' dimension."""
         window = mask.size if isinstance(mask, Window) else self.window
-        plan = self._step.plan if window is None else self._step.windowed(window)
         batch, heads, length, dim = queries.shape
         flat = queries.swapaxes(1, 2).reshape(batch * length, heads, dim)
-        output = self._step.attention(flat, Layer(self.store, scale, window, sinks), plan)
+        output = self._step.attend(flat, Layer(self.store, scale, window, sinks))
         return output.reshape(batch, length, heads, -1).swapaxes(1, 2)
 
 

@@ -11,9 +11,10 @@ from mlxd.worker.engine.plan import Chunk, StepPlan
 from mlxd.worker.engine.sampled import SampledRow
 from mlxd.worker.kv.manager import CachedBlock, Move
 from mlxd.worker.runtime.paged.attention.plan import plan_attention
-from mlxd.worker.runtime.paged.attention.rows import fused_attention, grouped_attention
+from mlxd.worker.runtime.paged.attention.ways import Ways
 from mlxd.worker.runtime.paged.finite_blocks import not_finite_blocks, not_finite_snapshots
 from mlxd.worker.runtime.paged.install import RowSelection, install_attention
+from mlxd.worker.runtime.paged.key_value_store import KeyValueStore
 from mlxd.worker.runtime.paged.layer_cache import NotPageableError, PagedLayerCache, Step
 from mlxd.worker.runtime.paged.slots import Copy, Geometry
 from mlxd.worker.runtime.paged.state_cache import SequenceStates, StateLayerCache
@@ -47,7 +48,7 @@ class PagedModel:
     def __init__(self, model: Any, geometry: Geometry, *, fused: bool) -> None:
         self.geometry = geometry
         self._model = model
-        self._step = Step(fused_attention if fused else grouped_attention)
+        self._step = Step(Ways.of_device(fused=fused))
         self._layers: list[PagedLayerCache] = []
         state_layers: list[StateLayerCache] = []
         self._caches = [self._paged(cache, state_layers) for cache in make_prompt_cache(model)]
@@ -83,9 +84,8 @@ class PagedModel:
 
     def not_finite(self, cached: Sequence[CachedBlock]) -> frozenset[int]:
         """Returns those of ``cached`` that hold anything that is NaN or infinite. It reads them all, which only a fault is worth."""
-        stores = [layer.store for layer in self._layers]
         snapshots = {one.block: self.states.snapshot(one.snapshot) for one in cached if one.snapshot is not None}
-        return not_finite_blocks([one.block for one in cached], stores, self.geometry) | not_finite_snapshots(snapshots)
+        return not_finite_blocks([one.block for one in cached], self.stores, self.geometry) | not_finite_snapshots(snapshots)
 
     def keep(self, arenas: frozenset[int]) -> None:
         """Gives back the memory of arenas that exist no more."""
@@ -96,6 +96,16 @@ class PagedModel:
         """Forgets all keys, values and states."""
         self.keep(frozenset())
         self.states.clear()
+
+    @property
+    def ways(self) -> Ways:
+        """Returns the ways it has to attend."""
+        return self._step.ways
+
+    @property
+    def stores(self) -> list[KeyValueStore]:
+        """Returns the keys and values of each layer that has any."""
+        return [layer.store for layer in self._layers]
 
     @property
     def windows(self) -> set[int]:

@@ -48,16 +48,20 @@ class Geometry:
         return Slots(block // self.arena_blocks, first, first + self.block_size)
 
 
-def slots_of(runs: Sequence[Run], tokens: int, geometry: Geometry) -> list[Slots]:
-    """Returns the slots of the first ``tokens`` tokens of a sequence whose blocks are ``runs``."""
+def slots_of(runs: Sequence[Run], tokens: int, geometry: Geometry, *, since: int = 0) -> list[Slots]:
+    """Returns the slots of the first ``tokens`` tokens of a sequence whose blocks are ``runs``, without those of the tokens before
+    ``since``.
+    """
     found = []
+    begin = 0
     for run in runs:
-        if tokens <= 0:
+        end = min(tokens, begin + len(run) * geometry.block_size)
+        if since < end:
+            first = run.start % geometry.arena_blocks * geometry.block_size - begin
+            found.append(Slots(run.start // geometry.arena_blocks, first + max(begin, since), first + end))
+        if end == tokens:
             break
-        first = run.start % geometry.arena_blocks * geometry.block_size
-        size = min(tokens, len(run) * geometry.block_size)
-        found.append(Slots(run.start // geometry.arena_blocks, first, first + size))
-        tokens -= size
+        begin = end
     return found
 
 

@@ -1,9 +1,9 @@
 """The rows of a step that decode, as arrays: whatever works with them takes as many operations for one row as for many."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import mlx.core as mx
 import numpy as np
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from mlxd.worker.engine.plan import Chunk
 from mlxd.worker.runtime.paged.slots import Geometry, Pick
 
-Blocks = npt.NDArray[np.int32]
+Ints = npt.NDArray[np.integer[Any]]
 
 _BLOCKS = np.arange(2**16, dtype=np.int32)  # to copy ranges from
 
@@ -66,14 +66,12 @@ class DecodeRows:
         """Returns the rows of ``chunks``, one for each of their tokens; with ``window`` each sees that many of the last tokens at most, and
         blocks that no row of a sequence sees are left out.
         """
-        views = [_View.of(chunk, geometry, window) for chunk in chunks]
-        count = sum(len(view.ends) for view in views)
-        arenas = sorted({arena for view in views for arena in view.blocks})
-        rows = _padded(count, padding.rows)
-        segments = [_segment(arena, views, rows, geometry.block_size, padding) for arena in arenas]
+        runs = _Runs.of(chunks, geometry, window)
+        rows = _padded(len(runs.ends), padding.rows)
+        segments = [runs.within(arena, rows, padding.blocks) for arena in np.unique(runs.arena[runs.kept > 0]).tolist()]
         if segments:
-            segments[0].stop[count:] = 1
-        return cls(count, geometry.block_size, tuple(segment.done() for segment in segments))
+            segments[0].stop[len(runs.ends) :] = 1
+        return cls(len(runs.ends), geometry.block_size, tuple(segment.done() for segment in segments))
 
     @cached_property
     def reads(self) -> tuple[Read, ...]:
@@ -99,83 +97,80 @@ class _Tables:
     """A segment that is being made."""
 
     arena: int
-    table: Blocks
-    first: Blocks
-    stop: Blocks
+    table: Ints
+    first: Ints
+    stop: Ints
 
     def done(self) -> Segment:
         return Segment(self.arena, mx.array(self.table), mx.array(self.first), mx.array(self.stop))
 
 
 @dataclass
-class _View:
-    """What the rows of one chunk see: row ``i`` the tokens before ``ends[i]``, and of those the last ``window``. ``blocks`` are ranges
-    within each arena, and ``tokens`` the sequence's tokens that such a range holds, from the first to behind the last.
+class _Runs:
+    """The runs of all rows, one row after the other; a figure of each in every array, but for ``ends``, which has one of each row: it sees
+    the tokens before that, from ``begins`` on.
     """
 
-    ends: range
-    window: int | None
-    blocks: dict[int, list[range]] = field(default_factory=dict)
-    tokens: dict[int, list[range]] = field(default_factory=dict)
+    size: int
+    begins: Ints
+    ends: Ints
+    row: Ints
+    arena: Ints
+    start: Ints  # the first block that is kept, within the arena
+    kept: Ints  # blocks
+    token: Ints  # the first token in them
 
     @classmethod
-    def of(cls, chunk: Chunk, geometry: Geometry, window: int | None) -> Self:
-        view = cls(range(chunk.start + 1, chunk.start + chunk.count + 1), window)
-        size, token = geometry.block_size, 0
-        for run in chunk.runs:
-            skipped = min(len(run), max(0, view.since(view.ends[0]) - token) // size)
-            stop = min(token + len(run) * size, view.ends[-1])
-            begin = token + skipped * size
-            if begin < stop:
-                arena, start = divmod(run.start + skipped, geometry.arena_blocks)
-                view.blocks.setdefault(arena, []).append(range(start, start - (begin - stop) // size))
-                view.tokens.setdefault(arena, []).append(range(begin, stop))
-            token += len(run) * size
-        return view
+    def of(cls, chunks: Sequence[Chunk], geometry: Geometry, window: int | None) -> Self:
+        size = geometry.block_size
+        each = [(chunk, end) for chunk in chunks for end in range(chunk.start + 1, chunk.start + chunk.count + 1)]
+        starts = np.array([run.start for chunk, _ in each for run in chunk.runs], np.int64)
+        lengths = np.array([run.stop for chunk, _ in each for run in chunk.runs], np.int64) - starts
+        row = np.repeat(np.arange(len(each)), [len(chunk.runs) for chunk, _ in each])
+        token = _before(lengths, row) * size
+        ends = np.array([end for _, end in each], np.int64)
+        lasts = np.array([chunk.start + chunk.count for chunk, _ in each], np.int64)[row]
+        kept = np.clip(-((token - lasts) // size), 0, lengths)
+        begins = np.zeros(len(each), np.int64) if window is None else np.maximum(ends - window, 0)
+        if window is not None:  # that of the chunk's first row
+            since = np.array([max(0, chunk.start + 1 - window) for chunk, _ in each], np.int64)[row]
+            skipped = np.clip((since - token) // size, 0, kept)
+            starts, kept, token = starts + skipped, kept - skipped, token + skipped * size
+        arena, start = np.divmod(starts, geometry.arena_blocks)
+        return cls(size, begins, ends, row, arena, start, kept, token)
 
-    def since(self, end: int) -> int:
-        """Returns the first token that the row before ``end`` sees."""
-        return 0 if self.window is None else max(0, end - self.window)
+    def within(self, arena: int, rows: int, sizes: Sequence[int]) -> _Tables:
+        """Returns what ``rows`` see in an arena, in tables of one of ``sizes``."""
+        here = np.flatnonzero((self.arena == arena) & (self.kept > 0))
+        row, kept = self.row[here], self.kept[here]
+        column = _before(kept, row)
+        table = np.zeros((rows, _padded(int((column + kept).max()), sizes)), np.int32)
+        for at, first, start, count in zip(row.tolist(), column.tolist(), self.start[here].tolist(), kept.tolist(), strict=True):
+            table[at, first : first + count] = _range(start, count)
+        first, stop = self._reached(self.begins, here, rows), self._reached(self.ends, here, rows)
+        first[blind := first == stop] = 0
+        stop[blind] = 0
+        return _Tables(arena, table, first, stop)
 
-    def seen(self, arena: int, size: int) -> Iterator[tuple[int, int]]:
-        """Yields for each row the first slot of the arena that it sees, among those of its blocks, and the one behind the last."""
-        for end in self.ends:
-            first, stop, base = 0, 0, 0
-            for tokens in self.tokens[arena]:
-                begin, behind = max(tokens.start, self.since(end)), min(tokens.stop, end)
-                if begin < behind:
-                    first = first if stop else base + begin - tokens.start
-                    stop = base + behind - tokens.start
-                base += -(-len(tokens) // size) * size
-            yield first, stop
-
-
-def _segment(arena: int, views: Sequence[_View], rows: int, size: int, padding: Padding) -> _Tables:
-    most = max(sum(map(len, view.blocks.get(arena, ()))) for view in views)
-    table = np.zeros((rows, _padded(most, padding.blocks)), np.int32)
-    first, stop = np.zeros(rows, np.int32), np.zeros(rows, np.int32)
-    row = 0
-    for view in views:
-        after = row + len(view.ends)
-        if arena in view.blocks:
-            _fill(table[row:after], view.blocks[arena])
-            for at, (begin, behind) in enumerate(view.seen(arena, size), start=row):
-                first[at], stop[at] = begin, behind
-        row = after
-    return _Tables(arena, table, first, stop)
+    def _reached(self, bounds: Ints, here: Ints, rows: int) -> Ints:
+        """Returns how many of the tokens in the runs ``here`` are before each row's bound. All blocks but a sequence's last are full, so
+        that is also the slot behind them.
+        """
+        row = self.row[here]
+        before = np.clip(bounds[row] - self.token[here], 0, self.kept[here] * self.size)
+        return np.bincount(row, before, rows).astype(np.int32)
 
 
-def _fill(rows: Blocks, blocks: Sequence[range]) -> None:
-    """Writes the same blocks into each of ``rows``."""
-    at = 0
-    for run in blocks:
-        rows[:, at : at + len(run)] = _range(run)
-        at += len(run)
+def _before(lengths: Ints, row: Ints) -> Ints:
+    """Returns the sum of the lengths before each one in its row."""
+    total = np.cumsum(lengths) - lengths
+    begins = np.flatnonzero(np.diff(row, prepend=-1))  # of each row
+    return total - np.repeat(total[begins], np.diff(begins, append=len(row)))
 
 
-def _range(run: range) -> Blocks:
+def _range(start: int, count: int) -> Ints:
     """Returns a view where it can, which is several times cheaper than to count anew."""
-    return _BLOCKS[run.start : run.stop] if run.stop <= len(_BLOCKS) else np.arange(run.start, run.stop, dtype=np.int32)
+    return _BLOCKS[start : start + count] if start + count <= len(_BLOCKS) else np.arange(start, start + count, dtype=np.int32)
 
 
 def _padded(count: int, sizes: Sequence[int]) -> int:

@@ -1,15 +1,14 @@
 """Who attends to what in one step: made once, used by every layer."""
 
-import itertools
 from collections.abc import Sequence
 from functools import cached_property
 
 from mlxd.worker.engine.plan import Chunk
 from mlxd.worker.runtime.paged.attention.decode_rows import DecodeRows
 from mlxd.worker.runtime.paged.attention.parts import Parts
-from mlxd.worker.runtime.paged.attention.row_split import RowSplit
+from mlxd.worker.runtime.paged.attention.row_split import RowSplit, decodes
 from mlxd.worker.runtime.paged.positions import Positions
-from mlxd.worker.runtime.paged.slots import Geometry, Scatter, Slots, Span, after, slots_of
+from mlxd.worker.runtime.paged.slots import Geometry, Scatter, Slots, Span, slots_of
 
 
 class AttentionPlan:
@@ -28,7 +27,7 @@ class AttentionPlan:
     @cached_property
     def writes(self) -> tuple[Span | Scatter, ...]:
         """Returns where the rows' keys and values go."""
-        return _writes(self.chunks, self._contexts)
+        return _writes(self.chunks, self._geometry)
 
     @cached_property
     def parts(self) -> Parts:
@@ -50,6 +49,21 @@ class AttentionPlan:
         """Returns the plan of the other rows alone, in the order of the step."""
         return AttentionPlan(self.split.prompts, self._geometry, self.positions, self.window)
 
+    @property
+    def longest(self) -> int:
+        """Returns the largest number of tokens that a row sees which decodes; 0 without one."""
+        return max(self._seen, default=0)
+
+    @property
+    def seen(self) -> int:
+        """Returns how many tokens the rows that decode see, all together."""
+        return sum(seen * chunk.count for seen, chunk in zip(self._seen, self.split.decoding, strict=True))
+
+    @cached_property
+    def _seen(self) -> list[int]:
+        lengths = [chunk.start + chunk.count for chunk in self.split.decoding]
+        return lengths if self.window is None else [min(length, self.window) for length in lengths]
+
     def windowed(self, size: int) -> "AttentionPlan":
         """Returns the same step for a layer that sees only the last ``size`` tokens."""
         return AttentionPlan(self.chunks, self._geometry, self.positions, size)
@@ -64,27 +78,26 @@ def plan_attention(chunks: Sequence[Chunk], geometry: Geometry, *, one_row: bool
     return AttentionPlan(chunks, geometry, Positions.of_text(chunks, one_row=one_row))
 
 
-def _writes(chunks: Sequence[Chunk], contexts: Sequence[Sequence[Slots]]) -> tuple[Span | Scatter, ...]:
-    """Returns where the rows are written. A chunk's tokens lie in few spans. Of the sequences that decode, which come first, each has one
-    of its own: they are scattered.
-    """
+def _writes(chunks: Sequence[Chunk], geometry: Geometry) -> tuple[Span | Scatter, ...]:
+    """Returns where the rows are written. A prompt's tokens lie in few spans. Those of sequences that decode are scattered."""
     spans: list[Span] = []
+    single: list[Span] = []
     row = 0
-    for chunk, context in zip(chunks, contexts, strict=True):
-        for slots in after(context, chunk.start):
-            spans.append(Span(slots.arena, slots.start, row, len(slots)))
+    for chunk in chunks:
+        for slots in slots_of(chunk.runs, chunk.start + chunk.count, geometry, since=chunk.start):
+            if decodes(chunk):
+                single += [Span(slots.arena, slot, row + at, 1) for at, slot in enumerate(range(slots.start, slots.stop))]
+            else:
+                spans.append(Span(slots.arena, slots.start, row, len(slots)))
             row += len(slots)
-    single = list(itertools.takewhile(lambda span: span.count == 1, spans))
-    if len(single) < 2:
-        return tuple(spans)
-    return (*_scattered(single), *spans[len(single) :])
+    return (*(_scattered(single) if len(single) > 1 else single), *spans)
 
 
 def _scattered(single: Sequence[Span]) -> list[Scatter]:
-    """Scatters the first rows of the batch, which need not be named where all of them go to one arena."""
+    """Scatters rows, which need not be named where they are the first of the batch and all go to one arena."""
     scattered = []
     for arena in sorted({span.arena for span in single}):
         found = [span for span in single if span.arena == arena]
-        rows = None if len(found) == len(single) else [span.first for span in found]
-        scattered.append(Scatter(arena, [span.start for span in found], rows))
+        rows = [span.first for span in found]
+        scattered.append(Scatter(arena, [span.start for span in found], None if rows == list(range(len(single))) else rows))
     return scattered

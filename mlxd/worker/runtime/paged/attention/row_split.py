@@ -26,8 +26,8 @@ class RowSplit:
         row, rows = 0, list[int]()
         others: list[int] = []
         for chunk in chunks:
-            (decoding if _decodes(chunk) else prompts).append(chunk)
-            (rows if _decodes(chunk) else others).extend(range(row, row + chunk.count))
+            (decoding if decodes(chunk) else prompts).append(chunk)
+            (rows if decodes(chunk) else others).extend(range(row, row + chunk.count))
             row += chunk.count
         order = None
         if rows and others and rows[-1] > others[0]:
@@ -47,6 +47,6 @@ class RowSplit:
         return joined if self.order is None else joined[self.order[1]]
 
 
-def _decodes(chunk: Chunk) -> bool:
-    """Tells whether the chunk is the newest token of its sequence alone."""
-    return chunk.count == 1
+def decodes(chunk: Chunk) -> bool:
+    """Tells whether the chunk is the newest token of its sequence, and guesses of what comes after it."""
+    return chunk.count == 1 + chunk.drafts
