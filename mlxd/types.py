@@ -60,6 +60,16 @@ class AttentionWay(StrEnum):
     KERNEL = "kernel"  # all at once, keys and values in place, by a kernel of mlxd's
 
 
+CompileWish = Literal["auto", "on", "off"]
+
+
+class StepCompilation(msgspec.Struct, frozen=True):
+    """Whether decode steps are compiled functions, or built anew in Python each time, and why."""
+
+    is_used: bool
+    reason: str
+
+
 class ToolShape(StrEnum):
     """How a model writes the calls of an answer."""
 

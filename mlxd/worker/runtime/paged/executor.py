@@ -138,7 +138,7 @@ class PagedExecutor(Executor):
     def reset(self) -> None:
         self._launched = None
         self._undrawn.clear()
-        self._model.clear()
+        self._model.reset()
         if self._draft is not None:
             self._draft.clear()
         mx.clear_cache()

@@ -12,6 +12,7 @@ from mlxd.worker.engine.sampled import SampledRow
 from mlxd.worker.kv.manager import CachedBlock, Move
 from mlxd.worker.runtime.paged.attention.plan import plan_attention
 from mlxd.worker.runtime.paged.attention.ways import Ways
+from mlxd.worker.runtime.paged.compiled.compiled_steps import CompiledSteps
 from mlxd.worker.runtime.paged.finite_blocks import not_finite_blocks, not_finite_snapshots
 from mlxd.worker.runtime.paged.install import RowSelection, install_attention
 from mlxd.worker.runtime.paged.key_value_store import KeyValueStore
@@ -49,18 +50,21 @@ class PagedModel:
         self.geometry = geometry
         self._model = model
         self._step = Step(Ways.of_device(fused=fused))
-        self._layers: list[PagedLayerCache] = []
+        self.layers: list[PagedLayerCache] = []
         state_layers: list[StateLayerCache] = []
         self._caches = [self._paged(cache, state_layers) for cache in make_prompt_cache(model)]
         self.states = SequenceStates(state_layers)
         install_attention(model)
         self._selection = RowSelection(model)
+        self.compiled: CompiledSteps | None = None  # None: every step is computed as it is
 
     def resize(self, geometry: Geometry) -> None:
         """Changes to other arenas; everything in the old ones is forgotten."""
         self.clear()
         self.geometry = geometry
-        for layer in self._layers:
+        if self.compiled is not None:
+            self.compiled.clear()
+        for layer in self.layers:
             layer.empty(geometry.arena_slots)
 
     def remove(self) -> None:
@@ -80,7 +84,7 @@ class PagedModel:
 
     def tensors(self) -> list[mx.array]:
         """Returns whatever the last call changed, to be evaluated with its results."""
-        return [tensor for layer in self._layers for tensor in layer.store.tensors()] + self.states.take_tensors()
+        return [tensor for layer in self.layers for tensor in layer.store.tensors()] + self.states.take_tensors()
 
     def not_finite(self, cached: Sequence[CachedBlock]) -> frozenset[int]:
         """Returns those of ``cached`` that hold anything that is NaN or infinite. It reads them all, which only a fault is worth."""
@@ -89,13 +93,19 @@ class PagedModel:
 
     def keep(self, arenas: frozenset[int]) -> None:
         """Gives back the memory of arenas that exist no more."""
-        for layer in self._layers:
+        for layer in self.layers:
             layer.store.keep(arenas)
 
     def clear(self) -> None:
         """Forgets all keys, values and states."""
         self.keep(frozenset())
         self.states.clear()
+
+    def reset(self) -> None:
+        """Forgets all keys, values and states after a fault."""
+        if self.compiled is not None:
+            self.compiled.distrust()
+        self.clear()
 
     @property
     def ways(self) -> Ways:
@@ -105,17 +115,17 @@ class PagedModel:
     @property
     def stores(self) -> list[KeyValueStore]:
         """Returns the keys and values of each layer that has any."""
-        return [layer.store for layer in self._layers]
+        return [layer.store for layer in self.layers]
 
     @property
     def windows(self) -> set[int]:
         """Returns the sizes of the model's sliding windows, in tokens."""
-        return {layer.window for layer in self._layers if layer.window}
+        return {layer.window for layer in self.layers if layer.window}
 
     @property
     def nbytes(self) -> int:
         """Returns the bytes that are allocated for keys, values and states."""
-        return sum(layer.store.nbytes for layer in self._layers) + self.states.nbytes
+        return sum(layer.store.nbytes for layer in self.layers) + self.states.nbytes
 
     @property
     def token_bytes(self) -> int:
@@ -123,7 +133,7 @@ class PagedModel:
 
         It is 0 before anything was computed, or where no layer has any.
         """
-        return sum(layer.store.token_bytes for layer in self._layers)
+        return sum(layer.store.token_bytes for layer in self.layers)
 
     # ---- calls ----
 
@@ -144,7 +154,17 @@ class PagedModel:
             if at not in decoding:
                 yield _Call((chunk,), tuple(rows[at]), one_row=True)
 
+    def compile(self) -> CompiledSteps:
+        """Lets steps in which all rows are newest tokens be compiled functions from now on. With recurrent states none is."""
+        self.compiled = CompiledSteps(self._computed, self._step, self.layers)
+        if self.states.exist:
+            self.compiled.give_up("it has recurrent states")
+        return self.compiled
+
     def _call(self, call: "_Call", tokens: mx.array) -> Logits:
+        found = self._compiled_call(call, tokens)
+        if found is not None:
+            return found
         self._begin_states(call)
         self._step.begin(plan_attention(call.chunks, self.geometry, one_row=call.one_row))
         everything = len(call.rows) == tokens.shape[0]
@@ -158,16 +178,32 @@ class PagedModel:
         asking = tuple(chunk for chunk in call.chunks if chunk.targets)
         return Logits(sampled, _taken(logits, rows.sampled), (TargetLogits(asking, _taken(logits, rows.targets)),))
 
+    def _computed(self, tokens: mx.array) -> mx.array:
+        """Returns the logits ``[N, vocab]`` of tokens ``[B, n]``: of those that are selected, where some are."""
+        logits: mx.array = self._model(tokens, cache=self._caches)
+        return logits.reshape(-1, logits.shape[-1])
+
     def _model_call(self, inputs: mx.array, rows: "_Rows") -> mx.array:
         self._selection.rows = None if len(rows.selected) == rows.count else mx.array(rows.selected or [0])
-        logits: mx.array = self._model(inputs, cache=self._caches)
-        return logits.reshape(-1, logits.shape[-1])
+        try:
+            return self._computed(inputs)
+        finally:
+            self._selection.rows = None  # whoever calls the model next has other rows
 
     def _select(self, logits: mx.array, rows: "_Rows") -> mx.array:
         """Returns the selected rows ``[S, vocab]``, whether or not the model's output projection was found and has selected them."""
         if not rows.selected:
             return logits[:0]  # never computed: nobody uses them
         return logits[mx.array(rows.selected)] if logits.shape[0] == rows.count != len(rows.selected) else logits
+
+    def _compiled_call(self, call: "_Call", tokens: mx.array) -> Logits | None:
+        """Returns the logits of a step that is a compiled function; None where it is none."""
+        if self.compiled is None or not all(map(_is_newest, call.chunks)):
+            return None
+        logits = self.compiled.logits(call.chunks, tokens, self.geometry)
+        if logits is None:
+            return None
+        return Logits(tuple(row for chunk in call.chunks for row in chunk.sampled_rows), _taken(logits, _Rows.of(call.chunks).selected))
 
     def _begin_states(self, call: "_Call") -> None:
         if not self.states.exist:
@@ -187,7 +223,7 @@ class PagedModel:
 
     def _move(self, move: Move) -> None:
         copy = Copy.of(move, self.geometry)
-        for layer in self._layers:
+        for layer in self.layers:
             layer.store.copy(copy)
 
     def _paged(self, cache: Any, state_layers: list[StateLayerCache]) -> Any:
@@ -199,14 +235,19 @@ class PagedModel:
             return state_layers[-1]
         if type(cache) is KVCache or (type(cache) is RotatingKVCache and not cache.keep):
             window = cache.max_size if type(cache) is RotatingKVCache else None
-            self._layers.append(PagedLayerCache(self._step, self.geometry.arena_slots, window))
-            return self._layers[-1]
+            self.layers.append(PagedLayerCache(self._step, self.geometry.arena_slots, window))
+            return self.layers[-1]
         raise NotPageableError(f"a layer of this model keeps a {type(cache).__name__}, which cannot be paged")
 
 
 def _decodes(chunk: Chunk) -> bool:
     """Tells whether the chunk is one more token after a state that is there before the step begins."""
     return chunk.count == 1 and chunk.start > 0 and chunk.resume is None
+
+
+def _is_newest(chunk: Chunk) -> bool:
+    """Tells whether the chunk is the newest token of a sequence that has others, and guesses of what follows it."""
+    return chunk.count == 1 + chunk.drafts and chunk.start > 0 and not chunk.targets
 
 
 def _concatenated(parts: list[mx.array]) -> mx.array:
