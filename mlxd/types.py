@@ -109,6 +109,15 @@ class Ability(StrEnum):
     PROMPT_LOGPROBS = "prompt_logprobs"
 
 
+class SpeculationKind(StrEnum):
+    """What guesses the next tokens of an answer, several of which one step then verifies."""
+
+    AUTO = "auto"  # whatever there is: look-up, and a draft model where one is named
+    LOOKUP = "lookup"  # what followed the newest tokens where they occurred before
+    DRAFT = "draft"  # a smaller model
+    OFF = "off"
+
+
 class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
     """How the next token is drawn. Values are validated where they enter (config, HTTP)."""
 
@@ -197,6 +206,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     cache_bytes: int | None = None  # for keys and values, of running and of past requests; None: a share of the available RAM
     cache_fraction: float | None = None  # that share; None: 20 %
     cache_entries: int = 64  # prompts kept by a cache of whole prompts
+    speculation: SpeculationKind = SpeculationKind.OFF
+    draft_tokens: int = 15  # guesses of one sequence that a step verifies, at most
 
 
 class ResolvedLimits(Limits, frozen=True, kw_only=True):

@@ -9,8 +9,10 @@ from typing_extensions import override
 from mlxd.errors import NotFiniteError
 from mlxd.types import Ability, BlockFigures, CacheFigures, MemoryFigures, ResolvedLimits
 from mlxd.worker.engine.executor import Executor, StepResult
+from mlxd.worker.engine.plan import StepPlan
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.runner import Runner, StepReport
+from mlxd.worker.engine.schedule import Schedule
 from mlxd.worker.engine.scheduler import Scheduler
 from mlxd.worker.kv.manager import Manager
 from mlxd.worker.kv.sizing import CacheSizing
@@ -83,6 +85,8 @@ class PagedRunner(Runner):
 
     def _compute(self, report: StepReport) -> None:
         began = monotonic()
+        if self._executor.is_pending and self._scheduler.awaits_tokens:
+            self._take_pending(report)
         schedule = self._scheduler.schedule(self._executor.settle())
         pending = self._launched_seconds if self._executor.is_pending else 0.0  # the step before is waited for, too
         self._planned_seconds, self._launched_seconds = schedule.seconds + pending, schedule.seconds
@@ -90,10 +94,20 @@ class PagedRunner(Runner):
         now = monotonic()
         self._distrust(result)
         self._scheduler.update(schedule, result, now - (self._collected or began), report)
-        self._collected = now if self._executor.is_pending else None
+        since = now if result is not None else self._collected or now
+        self._collected = since if self._executor.is_pending else None
         self._close(report)
         evicted = self._manager.pool.evicted
         report.evicted_blocks, self._evicted = evicted - self._evicted, evicted
+
+    def _take_pending(self, report: StepReport) -> None:
+        """Waits for the step that was launched last, with nothing launched behind it."""
+        self._executor.settle()
+        result = self._executor.run(StepPlan())
+        now = monotonic()
+        self._distrust(result)
+        self._scheduler.update(Schedule(), result, now - (self._collected or now), report)
+        self._collected = now
 
     def _fail(self, error: Exception, report: StepReport) -> None:
         """Ends whoever was computed, but for those whose end is in ``report`` already; those that wait go on. Nothing that is cached can be

@@ -75,7 +75,13 @@ class StepPlan(msgspec.Struct, frozen=True, kw_only=True):
         return sum(chunk.drafts for chunk in self.chunks)
 
     @property
+    def drafted(self) -> dict[str, int]:
+        """Returns how many guesses there are of each sequence that has any."""
+        return {chunk.sequence: chunk.drafts for chunk in self.chunks if chunk.drafts}
+
+    @property
     def shape(self) -> StepShape:
         """Returns what the step is made of, as far as its time depends on it."""
         decode_rows = self.rows - self.prefill_tokens - self.drafts
-        return StepShape(decode_rows=decode_rows, prompts=len(self.chunks) - decode_rows, prefill_tokens=self.prefill_tokens)
+        prompts = len(self.chunks) - decode_rows
+        return StepShape(decode_rows=decode_rows, prompts=prompts, prefill_tokens=self.prefill_tokens, guesses=self.drafts)

@@ -34,7 +34,7 @@ class PromptBudget:
     def of(cls, decoding: List[Sequence], budget: StepBudget, limits: Limits) -> "PromptBudget":
         """Returns the budget of a step in which all of ``decoding`` get a token."""
         rows = len(decoding)
-        beside = budget.beside(limits, decode_rows=rows) if rows else 0
+        beside = budget.beside(limits, decode_rows=rows, guesses=sum(one.drafted for one in decoding)) if rows else 0
         are_beginning = all(one.generated <= _BEGINNING for one in decoding)
         is_measured = rows > 0 and not beside  # what streams take alone: so nothing else may be in the step
         together = budget.undisturbed(limits, decode_rows=rows) if are_beginning and not is_measured else beside

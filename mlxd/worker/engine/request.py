@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from mlxd.types import SamplingParams, Stopping
 from mlxd.worker.encoded_prompt import EncodedPrompt
 from mlxd.worker.engine.constraint import TokenConstraint
+from mlxd.worker.engine.speculation.ngrams import IndexedText
 from mlxd.worker.kv.block_chain import BlockChain
 
 
@@ -29,6 +30,8 @@ class EngineRequest:
     logprobs: int | None = None
     prompt_logprobs: bool = False
     constraint: TokenConstraint | None = None
+    looked_up: IndexedText | None = None  # the prompt, for guesses of what its answer repeats
+    predicted: IndexedText | None = None  # what the client thinks the answer will be
     priority: int = 0  # lower goes first, as ``WaitingLine`` ranks
     parent: str | None = None  # what it is a part of, with others: one of several answers, or to one of several prompts
     arrived: float = field(default_factory=time.monotonic)

@@ -33,6 +33,7 @@ class Results:
             sequence = known.get(chunk.sequence)
             if sequence is None:  # ended or aborted while the step ran
                 continue
+            sequence.drafted = chunk.drafts if chunk.samples else sequence.drafted
             if sequence.id in self._sequences.running:
                 self._manager.commit(sequence.id, sequence.tokens, min(chunk.start + chunk.count, sequence.verified))
             self._take_scores(sequence, chunk, result, report)
@@ -72,7 +73,9 @@ class Results:
         taken = tokens[: room if end is None else end]
         sequence.tokens += [token.id for token in taken]
         self._keep_verified(sequence)
-        report.sampled.append(Sampled(sequence.id, taken, is_end=end is not None))
+        drafted, sequence.drafted = sequence.drafted, 0
+        accepted = min(len(tokens) - 1, len(taken)) if drafted else 0
+        report.sampled.append(Sampled(sequence.id, taken, end is not None, drafted, accepted))
         if end is not None or len(taken) == room:
             self.end(sequence, FinishReason.LENGTH if end is None else FinishReason.STOP, report)
 

@@ -1,6 +1,6 @@
 """Whether the cache has room for one more sequence."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from mlxd.errors import CacheTooSmallError
 from mlxd.worker.engine.sequence import Sequence
@@ -31,6 +31,16 @@ class Room:
         """
         held = sum(max(self._needed(one), self._manager.held(one.id)) for one in behind)
         return self._needed(first) + self._needed(sequence) + held + self._spare <= self._manager.pool.capacity
+
+    def for_guesses(self, sequence: Sequence, most: int, running: Collection[str]) -> int:
+        """Returns how many guesses, of ``most``, have room behind the next token of ``sequence``, without any that another of ``running``
+        ones may need for its own next token.
+        """
+        held = self._manager.held(sequence.id) * self._manager.block_size - sequence.computed - 1
+        wanted = self._manager.blocks_for(sequence.computed + 1 + most) - self._manager.held(sequence.id)
+        if wanted > 0 and self._manager.pool.available < len(running) + wanted:
+            return max(0, min(most, held))
+        return most
 
     def can_never_hold(self, sequence: Sequence) -> bool:
         """Tells whether even an empty cache is too small."""

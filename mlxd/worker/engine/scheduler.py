@@ -21,6 +21,8 @@ from mlxd.worker.engine.runner import StepReport
 from mlxd.worker.engine.schedule import Schedule
 from mlxd.worker.engine.sequence import Sequence
 from mlxd.worker.engine.sequences import Sequences
+from mlxd.worker.engine.speculation.drafter import Guesses
+from mlxd.worker.engine.speculation.speculation import Speculation
 from mlxd.worker.engine.state_marks import state_marks
 from mlxd.worker.engine.step_budget import StepBudget
 from mlxd.worker.engine.waiting_line import WaitingLine
@@ -30,6 +32,7 @@ from mlxd.worker.kv.manager import Lookup, Manager
 from mlxd.worker.kv.state_snapshots import Taken
 
 MOST_SCORED = 64  # targets of one step, where nobody knows how large a row of logits is
+NO_GUESSES = Guesses()
 NOTHING_FOUND = Lookup((), 0, CacheOutcome.MISS)
 _LOOKUPS = 16  # of those that wait, in one step: a long prompt's takes a millisecond
 _MANY_RUNS = 2  # a sequence in more pieces has its blocks moved together
@@ -38,10 +41,18 @@ _MANY_RUNS = 2  # a sequence in more pieces has its blocks moved together
 class Scheduler:
     """The scheduler owns the order of sequences and their blocks."""
 
-    def __init__(
-        self, manager: Manager, limits: Limits, budget: StepBudget, *, end_tokens: Collection[int], most_scored: int = MOST_SCORED
+    def __init__(  # noqa: PLR0913  # what decides, each by itself
+        self,
+        manager: Manager,
+        limits: Limits,
+        budget: StepBudget,
+        *,
+        end_tokens: Collection[int],
+        most_scored: int = MOST_SCORED,
+        speculation: Speculation | None = None,
     ) -> None:
-        self._sequences = Sequences(manager, limits.priority_ageing)
+        self._speculation = speculation or Speculation(limits)
+        self._sequences = Sequences(manager, limits.priority_ageing, self._speculation.close)
         self._results = Results(self._sequences, manager, end_tokens)
         self._limits = limits
         self._manager = manager
@@ -86,7 +97,13 @@ class Scheduler:
     def reconfigure(self, limits: Limits) -> None:
         """Makes the limits hold from the next step on. The pool's size is its owner's business."""
         self._limits = limits
+        self._speculation.reconfigure(limits)
         self.waiting.ageing = limits.priority_ageing
+
+    @property
+    def awaits_tokens(self) -> bool:
+        """Tells whether the newest tokens should be read before the next step is planned: guesses are among them, or pay behind them."""
+        return self._speculation.is_awaited or any(one.drafted and one.in_flight for one in self.running.values())
 
     # ---- before the step ----
 
@@ -98,7 +115,8 @@ class Scheduler:
         self._share_places(decision)
         self._compact(decision)
         decoding = sorted((one for one in self.running.values() if one.decodes and one.id not in late), key=self.waiting.rank)
-        planned = [sequence for sequence in decoding if self._plan(sequence, 1, decision)]
+        guesses = self._speculation.guesses(decoding)
+        planned = [sequence for sequence in decoding if self._plan_stream(sequence, guesses.get(sequence.id, NO_GUESSES), decision)]
         for sequence in planned:
             sequence.heard = self._sequences.added if sequence.heard is None else sequence.heard
         self._plan_prompts(PromptBudget.of(planned, self._budget, self._limits), decision)
@@ -114,6 +132,12 @@ class Scheduler:
         )
         decision.seconds = self._budget.seconds(decision.plan.shape) if decision.plan.chunks else 0.0
         return decision
+
+    def _plan_stream(self, sequence: Sequence, guesses: Guesses, decision: Schedule) -> int:
+        """Plans the newest token of a sequence, with as many guesses of what follows as there is room for that nobody else needs now."""
+        if guesses.count and sequence.id in self.running:
+            guesses = guesses.first(self._room.for_guesses(sequence, guesses.count, self.running))
+        return self._plan(sequence, 1 + guesses.count, decision, guesses)
 
     def _plan_prompts(self, budget: PromptBudget, decision: Schedule) -> None:
         """Spends ``budget`` on prompts that are being computed, and on those that wait: first on those that overtake, then by rank."""
@@ -229,8 +253,8 @@ class Scheduler:
         if not sequence.to_compute:
             decision.nothing_to_do.append(sequence)
 
-    def _plan(self, sequence: Sequence, count: int, decision: Schedule) -> int:
-        """Reserves room for ``count`` more tokens, and plans them; returns 0 where there is none."""
+    def _plan(self, sequence: Sequence, count: int, decision: Schedule, guesses: Guesses = NO_GUESSES) -> int:
+        """Reserves room for ``count`` more tokens, the last of which are ``guesses``, and plans them; returns 0 where there is none."""
         if sequence.id not in self.running:  # not admitted, or preempted for another one in this very step
             return 0
         start = sequence.computed
@@ -240,7 +264,7 @@ class Scheduler:
         runs, marks = self._manager.runs(sequence.id), self._marks(sequence, stop)
         for end in sorted({*marks, stop}):
             keep = self._manager.plan_snapshot(sequence.id, end, marks[end]) if end in marks else None
-            decision.chunks.append(self._chunk(sequence, end, runs, keep))
+            decision.chunks.append(self._chunk(sequence, end, runs, keep, guesses))
             decision.scored += len(decision.chunks[-1].targets)
         decision.planned.add(sequence.id)
         return count
@@ -254,16 +278,16 @@ class Scheduler:
         sequence.copied = max([sequence.copied, *marks])
         return marks
 
-    def _chunk(self, sequence: Sequence, stop: int, runs: tuple[Run, ...], keep: int | None) -> Chunk:
+    def _chunk(self, sequence: Sequence, stop: int, runs: tuple[Run, ...], keep: int | None, guesses: Guesses) -> Chunk:
         """Returns the next chunk. What is planned will be computed, in the order of the plan: whoever is planned behind it may use its
         blocks already. If the step fails, everything that is cached is dropped.
         """
-        start = sequence.computed
-        tokens = tuple(sequence.tokens[start:stop]) if stop <= sequence.verified else None
-        samples = stop == sequence.length
-        chunk = Chunk(sequence.id, start, stop - start, tokens, runs, samples, sequence.resume, keep, sequence.targets(stop))
+        start, known = sequence.computed, stop - guesses.count
+        tokens = (*sequence.tokens[start:known], *guesses.tokens) if known <= sequence.verified else None
+        samples, targets = known == sequence.length, sequence.targets(stop)
+        chunk = Chunk(sequence.id, start, stop - start, tokens, runs, samples, sequence.resume, keep, targets, guesses.count)
         self._manager.commit(sequence.id, sequence.tokens, min(stop, sequence.verified))
-        sequence.computed, sequence.resume = stop, None
+        sequence.computed, sequence.resume, sequence.drafted = stop, None, guesses.count
         sequence.in_flight += samples
         return chunk
 
@@ -319,11 +343,13 @@ class Scheduler:
             report.fail([sequence.id], self._room.too_large(sequence))
             self.forget(sequence.id)
         if result is not None:
+            self._speculation.learn(result.sampled, result.plan.drafted)
             self._results.take(result, report)
             plan = result.plan
             report.seconds, report.tokens, report.rows = seconds, plan.rows, len({chunk.sequence for chunk in plan.chunks})
             if plan.chunks:
                 self._budget.observe(seconds, plan.shape)
+                self._speculation.observe(seconds, plan.shape)
         for sequence in schedule.out_of_room:
             if sequence.id in self._sequences.known:
                 self._results.end(sequence, FinishReason.LENGTH, report)

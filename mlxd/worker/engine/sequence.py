@@ -15,7 +15,7 @@ class Sequence:
     the prompt's, found in the cache, generated, or computed again after a preemption.
 
     ``in_flight`` tokens are sampled, but their values are not read yet: they are not in ``tokens``. ``computed`` may be ahead of
-    ``verified``, but only what is both is committed to the prefix index.
+    ``verified``, by guesses too, but only what is both is committed to the prefix index.
     """
 
     request: EngineRequest
@@ -25,6 +25,7 @@ class Sequence:
     tokens: list[int] = field(default_factory=list)  # prompt and output, as far as known; never a guess
     computed: int = 0
     in_flight: int = 0
+    drafted: int = 0  # guesses behind its newest token, while they are computed
     cached_tokens: int = 0  # of the prompt, at first admission
     cache: CacheOutcome | None = None
     is_announced: bool = False  # that it has started is reported

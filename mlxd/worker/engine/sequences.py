@@ -1,6 +1,6 @@
 """The sequences of a paged runner: which of them run, and which wait."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from mlxd.worker.engine.sequence import Sequence
 from mlxd.worker.engine.waiting_line import WaitingLine
@@ -9,14 +9,15 @@ from mlxd.worker.kv.manager import Manager
 
 
 class Sequences:
-    """All sequences that have not ended. Each runs, and may hold blocks, or waits and holds none."""
+    """All sequences that have not ended. Each runs, and may hold blocks, or waits and holds none. ``forgotten`` is told which are over."""
 
-    def __init__(self, manager: Manager, ageing: float) -> None:
+    def __init__(self, manager: Manager, ageing: float, forgotten: Callable[[str], None]) -> None:
         self.waiting: WaitingLine[Sequence] = WaitingLine(ageing)
         self.running: dict[str, Sequence] = {}  # by admission
         self.known: dict[str, Sequence] = {}  # both
         self.added = 0  # ever
         self._manager = manager
+        self._forgotten = forgotten
 
     def add(self, sequence: Sequence) -> None:
         """Adds a new one, which waits."""
@@ -29,6 +30,7 @@ class Sequences:
         sequence = self.known.pop(request_id, None)
         if sequence is None:
             return
+        self._forgotten(request_id)
         if self.running.pop(request_id, None) is not None:
             self._manager.close(request_id)
         else:
@@ -47,6 +49,8 @@ class Sequences:
         waiting = {one.id: one for one in untouched}
         lost = [request_id for request_id in self.known if request_id not in waiting]
         self.known, self.running, self.waiting = waiting, {}, WaitingLine(ageing)
+        for request_id in lost:
+            self._forgotten(request_id)
         for sequence in untouched:
             sequence.wait_anew()
             self.waiting.add(sequence)

@@ -57,13 +57,13 @@ class StepBudget:
             chunk = min(chunk, max(LEAST, self._paced, int(LONGEST / self._pace)))
         return chunk
 
-    def beside(self, limits: Limits, *, decode_rows: int) -> int:
-        """Returns the prompt tokens for the next step beside so many streams; 0 for a step that shows what these take alone."""
+    def beside(self, limits: Limits, *, decode_rows: int, guesses: int = 0) -> int:
+        """Returns the prompt tokens for the next step beside so many streams and guesses; 0 for one that shows what these take alone."""
         if limits.step_tokens is not None:
-            return self._fixed(limits.step_tokens, decode_rows)
+            return self._fixed(limits.step_tokens, decode_rows + guesses)
         if self._unmeasured >= _MEASURE_EVERY:
             return 0
-        alone = self._cost.seconds(StepShape(decode_rows=decode_rows))
+        alone = self._cost.seconds(StepShape(decode_rows=decode_rows, guesses=guesses))
         return self._chunk(max(min(limits.target_itl, LONGEST), _SHARE * alone))
 
     def _chunk(self, seconds: float) -> int:

@@ -7,8 +7,8 @@ differ, also where hardly a step is without a prompt, and follows a device that 
 import math
 from dataclasses import dataclass
 
-_FIRST = (0.02, 0.002, 0.002, 0.005)  # seconds, before anything was observed
-_DOUBT = (0.2, 0.02, 0.1, 0.01)  # seconds, standard deviations: how far off that may be
+_FIRST = (0.02, 0.002, 0.002, 0.005, 0.001)  # seconds, before anything was observed
+_DOUBT = (0.2, 0.02, 0.1, 0.01, 0.01)  # seconds, standard deviations: how far off that may be
 _WANDERING = 0.2  # how far a figure may move from step to step, as a share of it
 _HIDDEN = 0.03  # the same for what streams cost, while prompts are in the step: it is these that a longer context makes dearer
 _NOISE = 0.3  # how far a step may be from what it should take, as a share of that
@@ -18,20 +18,21 @@ _LEAST_SHARE = 0.02  # of a step's time: a figure is never so small that it coul
 
 @dataclass(frozen=True, kw_only=True)
 class StepShape:
-    """What a step is made of: streams that get a token, and so many tokens of so many prompts."""
+    """What a step is made of: streams that get a token, so many tokens of so many prompts, and guesses of what streams go on with."""
 
     decode_rows: int = 0
     prompts: int = 0
     prefill_tokens: int = 0
+    guesses: int = 0
 
     @property
     def counts(self) -> tuple[float, ...]:
-        """Returns how often each figure of the cost is in it: the call itself, rows, prompts, tokens of prompts."""
-        return (1.0, float(self.decode_rows), float(self.prompts), float(self.prefill_tokens))
+        """Returns how often each figure of the cost is in it: the call itself, rows, prompts, tokens of prompts, guesses."""
+        return (1.0, float(self.decode_rows), float(self.prompts), float(self.prefill_tokens), float(self.guesses))
 
 
 class StepCost:
-    """The seconds of a step: ``call + row * decode rows + prompt * prompts + token * prompt tokens``."""
+    """The seconds of a step: ``call + row * decode rows + prompt * prompts + token * prompt tokens + guess * guesses``."""
 
     def __init__(self) -> None:
         self._figures = list(_FIRST)

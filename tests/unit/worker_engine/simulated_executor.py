@@ -165,7 +165,10 @@ class SimulatedExecutor:
         tokens = self.tokens[chunk.sequence]
         stop = chunk.start + chunk.count
         assert chunk.sequence not in self.late, "its last token is not sampled yet"
-        assert stop <= len(tokens), "a token is computed before it is sampled"
+        guesses = chunk.tokens[chunk.count - chunk.drafts :] if chunk.drafts else ()
+        known, tokens = tokens, [*tokens, *guesses]
+        assert stop - chunk.drafts <= len(known), "a token is computed before it is sampled"
+        assert not guesses or stop == len(tokens), "guesses stand behind a token that is not the newest"
         assert chunk.tokens is None or list(chunk.tokens) == tokens[chunk.start : stop]
         slots = [block * self.block_size + at for run in chunk.runs for block in run for at in range(self.block_size)]
         assert len(slots) >= stop, "the blocks do not hold the chunk"
@@ -183,9 +186,12 @@ class SimulatedExecutor:
         assert chunk.samples == (stop == len(tokens))
         if not chunk.samples:
             return ()
-        for _ in range(self.burst):
-            tokens.append(next_token(tokens, self.ends_after))
-        return tuple(map(SampledToken, tokens[stop:]))
+        before = len(known)
+        for guess in (*guesses, *[None] * self.burst):
+            known.append(next_token(known, self.ends_after))
+            if guess is not None and known[-1] != guess:
+                break
+        return tuple(map(SampledToken, known[before:]))
 
     def _score(self, chunk):
         """Any fixed function of a token and those before it."""

@@ -5,6 +5,9 @@ import logging
 from mlxd.types import ResolvedLimits
 from mlxd.worker.engine.paged_runner import PagedRunner
 from mlxd.worker.engine.scheduler import Scheduler
+from mlxd.worker.engine.speculation.lookup_drafter import LookupDrafter
+from mlxd.worker.engine.speculation.model_drafter import ModelDrafter
+from mlxd.worker.engine.speculation.speculation import Speculation
 from mlxd.worker.engine.step_budget import StepBudget
 from mlxd.worker.kv.manager import Manager
 from mlxd.worker.kv.sizing import CacheSizing
@@ -76,5 +79,7 @@ def paged_runner(loaded: LoadedModel, model: PagedModel, limits: ResolvedLimits,
         _log.warning("cache.memory holds %d tokens, less than the context of %d: longer prompts are refused", tokens, loaded.context_length)
     executor = PagedExecutor(loaded, model, ahead=loaded.device == "gpu", draft=draft)
     budget = StepBudget(largest=_LARGEST_CHUNK[loaded.device])
-    scheduler = Scheduler(manager, limits, budget, end_tokens=loaded.end_tokens, most_scored=executor.most_scored)
+    # Recurrent state cannot be rewound to a token: what a wrong guess left in it would stay.
+    speculation = None if model.states.exist else Speculation(limits, LookupDrafter(), ModelDrafter() if draft else None)
+    scheduler = Scheduler(manager, limits, budget, end_tokens=loaded.end_tokens, most_scored=executor.most_scored, speculation=speculation)
     return PagedRunner(scheduler, manager, executor, sizing, limits)

@@ -1,11 +1,15 @@
 """Scheduler and paged runner over a simulated device that checks every block and every state a sequence reads."""
 
+import random
+
 from mlxd.errors import CacheTooSmallError
-from mlxd.types import ResolvedLimits, SamplingParams
+from mlxd.types import Limits, ResolvedLimits, SamplingParams
 from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt
 from mlxd.worker.engine.paged_runner import PagedRunner
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.scheduler import Scheduler
+from mlxd.worker.engine.speculation.drafter import Guesses
+from mlxd.worker.engine.speculation.speculation import Speculation, most_guesses
 from mlxd.worker.engine.step_budget import StepBudget
 from mlxd.worker.kv.manager import Manager
 from mlxd.worker.kv.sizing import CacheSizing
@@ -16,19 +20,51 @@ BLOCK = 4
 ROOT = CacheRoot(model="model")
 
 
+class RandomGuesses(Speculation):
+    """Guesses by the seed ``chance``: some are what will come, and some not."""
+
+    def __init__(self, executor, chance):
+        super().__init__(Limits())
+        self.executor, self.chance = executor, random.Random(chance)  # noqa: S311
+
+    def guesses(self, decoding):
+        self.is_awaited = self.chance.random() < 0.5
+        found = {}
+        for sequence in decoding:
+            most = min(self.chance.choice([0, 1, 2, 6]), most_guesses(sequence, 6))
+            if not sequence.in_flight and most > 0:
+                guesses = self._guess(list(sequence.tokens), most)
+                found[sequence.id] = Guesses(len(guesses), guesses)
+        return found
+
+    def _guess(self, tokens, most):
+        right = self.chance.randint(0, most)
+        for at in range(most):
+            tokens.append(next_token(tokens, self.executor.ends_after) if at < right else self.chance.randint(0, 6))
+        return tuple(tokens[-most:])
+
+
 class Rig:
     """A paged runner stepped by hand, and what it said."""
 
-    def __init__(self, *, blocks=64, arenas=1, snapshots=None, max_sequences=8, step_tokens=16, **executor):
+    def __init__(self, *, blocks=64, arenas=1, snapshots=None, max_sequences=8, step_tokens=16, guesses=None, **executor):
         self.limits = ResolvedLimits(max_sequences=max_sequences, step_tokens=step_tokens, cache_bytes=blocks * arenas * BLOCK)
         self.manager = Manager(
             block_size=BLOCK, arena_blocks=blocks, max_arenas=arenas, snapshots=None if snapshots is None else StateSnapshots(snapshots)
         )
         self.executor = SimulatedExecutor(BLOCK, arena_blocks=blocks, has_state=snapshots is not None, **executor)
-        self.scheduler = Scheduler(self.manager, self.limits, StepBudget(largest=32), end_tokens=self.executor.end_tokens, most_scored=6)
+        self.speculation = None if guesses is None else RandomGuesses(self.executor, guesses)
+        self.scheduler = Scheduler(
+            self.manager,
+            self.limits,
+            StepBudget(largest=32),
+            end_tokens=self.executor.end_tokens,
+            most_scored=6,
+            speculation=self.speculation,
+        )
         self.runner = PagedRunner(self.scheduler, self.manager, self.executor, CacheSizing(BLOCK, 1, 0), self.limits)
         self.reports, self.tokens, self.started, self.ended, self.failed, self.requests = [], {}, {}, {}, {}, {}
-        self.preemptions, self.scored = 0, {}
+        self.preemptions, self.scored, self.drafted, self.accepted = 0, {}, 0, 0
 
     def add(self, name, prompt, max_tokens=5, *, media=(), priority=0, arrived=None, asks=None, lasting=0):
         arrived = len(self.requests) if arrived is None else arrived
@@ -54,6 +90,8 @@ class Rig:
         for event in report.sampled:
             assert event.id in self.scored or not self.requests[event.id].prompt_logprobs
             self.tokens.setdefault(event.id, []).extend(token.id for token in event.tokens)
+            assert event.accepted <= min(event.drafted, len(event.tokens))
+            self.drafted, self.accepted = self.drafted + event.drafted, self.accepted + event.accepted
         for name in (*report.ended, *report.failed):
             assert name not in self.ended
             assert name not in self.failed

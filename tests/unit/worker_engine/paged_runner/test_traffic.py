@@ -26,10 +26,12 @@ class Traffic(RuleBasedStateMachine):
         snapshots=st.none() | st.integers(1, 6),
         burst=st.sampled_from([None, 1, 2, 3]),
         late=st.none() | st.integers(0, 99),
+        guesses=st.none() | st.integers(0, 99),
     )
-    def start(self, *, burst, **options):
-        """``burst`` None: one step ahead, one token a step."""
-        self.rig = Rig(**options, ahead=burst is None, burst=burst or 1)
+    def start(self, *, burst, snapshots, guesses, **options):
+        """``burst`` None: one step ahead, one token a step. Recurrent state cannot go back, so nothing is guessed there."""
+        guesses = guesses if snapshots is None and burst in {None, 1} else None
+        self.rig = Rig(**options, snapshots=snapshots, guesses=guesses, ahead=burst is None, burst=burst or 1)
         self.aborted = set()
         self.faulty = set()
         self.names = 0

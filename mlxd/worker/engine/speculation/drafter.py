@@ -12,24 +12,40 @@ class Offer:
     """Up to ``most`` tokens could be guessed. Guesses of one ``kind`` are right about as often: what was accepted is counted by it.
 
     Those of an open offer nobody knows before the step is computed: the plan leaves them open, and the executor makes them.
+
+    ``known`` are the guesses themselves, where it takes nothing to know them: how often they are right is then learned also of those that
+    nobody wanted.
     """
 
     kind: str
     most: int
     is_open: bool = False
+    known: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Guesses:
+    """So many guesses of a sequence's next tokens: ``tokens``, or, where there are fewer of these, such as the executor is to make."""
+
+    count: int = 0
+    tokens: tuple[int, ...] = ()
+
+    def first(self, count: int) -> "Guesses":
+        """Returns the first of them, so many at most."""
+        return Guesses(min(count, self.count), self.tokens[:count])
 
 
 class Drafter(Protocol):
-    """What guesses the next tokens of sequences that decode. All calls come from the engine thread, while no step is in flight."""
+    """What guesses the next tokens of sequences that decode. All calls come from the engine thread."""
 
     def offers(self, sequences: Collection[Sequence], most: int) -> Mapping[str, Offer]:
         """Returns what could be guessed of each, by its id, ``most`` tokens at most; of some of them perhaps nothing. It takes no time to
-        speak of.
+        speak of. Of sequences with a token in flight it is only asked what might be worth waiting for.
         """
 
     def guess(self, wanted: Mapping[str, int]) -> Mapping[str, tuple[int, ...]]:
         """Returns the next tokens of sequences, as many as ``wanted`` of each, or fewer. No more is wanted than was offered just now, and
-        nothing of what was offered as open.
+        nothing of what was offered as open, nor of a sequence with a token in flight.
         """
 
     def close(self, sequence: str) -> None:

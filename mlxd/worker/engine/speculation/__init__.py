@@ -1,0 +1,1 @@
+"""Several tokens of a sequence in one step: guesses, and how many of them pay."""

@@ -1,0 +1,24 @@
+"""Guesses by a draft model, which the executor makes within the step that verifies them."""
+
+from collections.abc import Collection, Mapping
+
+from typing_extensions import override
+
+from mlxd.worker.engine.sequence import Sequence
+from mlxd.worker.engine.speculation.drafter import Drafter, Offer
+
+
+class ModelDrafter(Drafter):
+    """A drafter that always has something to offer, and says what in the step itself."""
+
+    @override
+    def offers(self, sequences: Collection[Sequence], most: int) -> Mapping[str, Offer]:
+        return {sequence.id: Offer("model", most, is_open=True) for sequence in sequences}
+
+    @override
+    def guess(self, wanted: Mapping[str, int]) -> Mapping[str, tuple[int, ...]]:
+        return {}
+
+    @override
+    def close(self, sequence: str) -> None:
+        """Does nothing: there is nothing to forget."""
