@@ -103,19 +103,24 @@ class PagedRig(RunnerRig):
         max_sequences=16,
         snapshots=64,
         ahead=False,
+        draft=None,
+        speculation=None,
     ):
         self.model = self._prove(loaded, block_size)
         sizing = CacheSizing(block_size, self.model.token_bytes, self.model.states.bytes_per_sequence)
-        self.model.resize(Geometry(block_size, arena_blocks))
+        for model in (self.model, draft):
+            if model is not None:
+                model.resize(Geometry(block_size, arena_blocks))
         self.manager = Manager(
             block_size=block_size,
             arena_blocks=arena_blocks,
             max_arenas=max_arenas,
             snapshots=StateSnapshots(snapshots) if self.model.states.exist else None,
         )
-        self.executor = PagedExecutor(loaded, self.model, ahead=ahead)
+        self.executor = PagedExecutor(loaded, self.model, ahead=ahead, draft=draft)
         self.limits = ResolvedLimits(max_sequences=max_sequences, step_tokens=step_tokens, cache_bytes=2**40)
-        scheduler = Scheduler(self.manager, self.limits, StepBudget(largest=64), end_tokens=self.executor.end_tokens)
+        ends, budget = self.executor.end_tokens, StepBudget(largest=64)
+        scheduler = Scheduler(self.manager, self.limits, budget, end_tokens=ends, speculation=speculation)
         super().__init__(PagedRunner(scheduler, self.manager, self.executor, sizing, self.limits), self.manager.check_integrity)
 
     @staticmethod
