@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import load
+from benchmarks.harness import load, vllm_environment
 from benchmarks.harness.client import Ask, Client
 from benchmarks.harness.errors import BenchmarkError
 from benchmarks.harness.machine import describe, one_line
@@ -32,9 +32,9 @@ _MODES: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 
-def options(description: str | None) -> argparse.ArgumentParser:
+def options(description: str | None, parents: Sequence[argparse.ArgumentParser] = ()) -> argparse.ArgumentParser:
     """The options all benchmarks have; each adds its own."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=_Help)
+    parser = argparse.ArgumentParser(description=description, formatter_class=_Help, parents=parents)
     parser.add_argument("--quick", action="store_true", help="small numbers: shows that everything works, in about a minute")
     parser.add_argument("--rounds", type=int, metavar="N", help="how often everything is measured (without it: 5, or 1 with --quick)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the raw results, after each step and at the end")
@@ -47,7 +47,12 @@ def options(description: str | None) -> argparse.ArgumentParser:
 def peer_options(parser: argparse.ArgumentParser) -> None:
     """For benchmarks that other servers take part in."""
     parser.add_argument("--against", nargs="*", choices=["mlx_lm", "simple"], default=["mlx_lm"], help='"simple": mlxd in simple mode')
-    parser.add_argument("--vllm-mlx", metavar="PYTHON", help="interpreter of an environment with vllm-mlx, which then takes part")
+    parser.add_argument(
+        "--vllm-mlx",
+        metavar="PYTHON",
+        default=vllm_environment.python(),
+        help="interpreter of an environment with vllm-mlx, which then takes part (without it: the one that benchmarks.peers made)",
+    )
     parser.add_argument("--other-mlxd", metavar="PYTHON", help="interpreter of an environment with another mlxd, which then takes part")
 
 
@@ -108,8 +113,8 @@ class Bench:
         if "mlx_lm" in self.args.against:
             yield mlx_lm_server(self.peer_model, self.new_directory("mlx_lm"))
         if not self.args.vllm_mlx:
-            say("vllm-mlx is left out: name the interpreter of an environment that has it with --vllm-mlx PYTHON")
-        elif not _has_vllm_mlx(self.args.vllm_mlx):
+            say("vllm-mlx is left out: --vllm-mlx names the interpreter of an environment that has it; benchmarks.peers can make one")
+        elif not vllm_environment.versions(self.args.vllm_mlx):
             say(f"vllm-mlx is left out: {self.args.vllm_mlx} cannot import it")
         else:
             yield vllm_mlx(self.args.vllm_mlx, self.peer_model, self.new_directory("vllm"))
@@ -139,6 +144,7 @@ def run(
     facts = describe()
     say(f"{one_line(facts)}; {args.model}, {args.config_mode} mode")
     chosen = {name: value for name, value in vars(args).items() if name != "json"}
+    facts["versions"] |= vllm_environment.versions(getattr(args, "vllm_mlx", None))
     head = {"benchmark": parser.prog, **facts, "options": chosen}
     with _temporary_directory() as directory:
         try:
@@ -171,14 +177,6 @@ def _prepare(args: argparse.Namespace, directory: Path) -> Bench:
     found = json.loads(done.stdout.splitlines()[-1])
     stored = Path(found["stored"])
     return Bench(args, directory, stored, Path(found["peer"]), PromptMaker(stored))
-
-
-def _has_vllm_mlx(python: str) -> bool:
-    probe = [python, "-c", "import importlib.util, sys; sys.exit(importlib.util.find_spec('vllm_mlx') is None)"]
-    try:
-        return subprocess.run(probe, check=False).returncode == 0
-    except OSError:
-        return False
 
 
 def _json_or_text(value: str) -> object:

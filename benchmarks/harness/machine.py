@@ -32,7 +32,7 @@ def describe() -> dict[str, Any]:
 def one_line(facts: dict[str, Any]) -> str:
     """The same for people. The load average, at the start, shows whether the machine was quiet."""
     machine, versions = facts["machine"], facts["versions"]
-    packages = ", ".join(f"{name} {number}" for name, number in versions.items() if name.startswith("mlx"))
+    packages = ", ".join(f"{name} {number}" for name, number in versions.items() if name.startswith(("mlx", "vllm")))
     return f"{facts['date']}; {machine['cpu']}, {machine['cores']} cores, load {machine['load_average'][0]:.1f}; {packages}"
 
 

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from benchmarks.harness.client import Answer
 from benchmarks.harness.stats import Spread, ratios
@@ -16,7 +16,7 @@ class Metric:
     name: str
     unit: str
     better: str  # "higher" | "lower"
-    digits: int = 1
+    digits: int = field(default=1, compare=False)
 
     @property
     def title(self) -> str:
@@ -31,6 +31,15 @@ class Measurements:
     _values: dict[tuple[Metric, str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
     _requests: list[dict[str, Any]] = field(default_factory=list)
     _notes: list[dict[str, Any]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, rows: Sequence[dict[str, Any]]) -> Self:
+        """Reads ``measured`` of a document again; how many digits are shown is not in it."""
+        read = cls()
+        for row in rows:
+            metric = Metric(row["metric"], row["unit"], row["better"])
+            read._values[metric, row["scenario"], row["server"]] = list(row["rounds"])
+        return read
 
     def add(self, metric: Metric, scenario: str, server: str, value: float) -> None:
         """One round's number."""
