@@ -12,37 +12,35 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from benchmarks.gpu.kernel_cases import CaseMaker, HeadShape
 from mlxd.worker.runtime.paged.attention.decode_rows import Segment
 from mlxd.worker.runtime.paged.attention.kernel.decode_kernel import Attended, DecodeKernel, decode_kernel
 from mlxd.worker.runtime.paged.attention.kernel.language import NoKernelError, compiling, header_of
-from mlxd.worker.runtime.paged.attention.kernel.tiling import tiling
+from mlxd.worker.runtime.paged.attention.kernel.tiling import Tiling, tiling
 from tests.support.lanes.custom_kernel import CUDA, METAL
-from tests.support.lanes.kernel_cases import MORE_TEMPLATES, TEMPLATES, Case, Template, cases, rounded
+from tests.support.lanes.kernel_cases import MORE_SHAPES, SHAPES, Tiled, cases
 
 CASES = int(os.environ.get("MLXD_KERNEL_CASES", "60"))
-MANY = CASES > 1000
+MANY = CASES >= 1000
 
 
 @pytest.mark.timeout(300 + CASES)
 @settings(max_examples=CASES, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
-@given(case=cases(MORE_TEMPLATES if MANY else TEMPLATES), language=st.sampled_from([METAL, CUDA] if MANY else [METAL]))
+@given(case=cases(MORE_SHAPES if MANY else SHAPES), language=st.sampled_from([METAL, CUDA] if MANY else [METAL]))
 def test_the_kernel_is_what_numpy_says(case, language):
-    case.check(language)
+    assert case.error(language) <= 1
 
 
-def long_case(heads=2, dtype=mx.float32):
+def long_case(dtype=mx.float32):
     """Two rows, of 600 tokens and of 5 behind a window, in four splits."""
-    random = np.random.default_rng(7)
-    template = Template(dtype, 64, 64, heads, heads, 16, 2)
-    keys, values, queries = (rounded(random.standard_normal(shape), dtype) for shape in ((2, 640, 64), (2, 640, 64), (2, 2 * heads, 64)))
-    table = np.stack([random.permutation(40), random.permutation(40)]).astype(np.int32)
-    return Case(template, 4, queries, keys, values, table, np.array([0, 590], np.int32), np.array([600, 595], np.int32), 0.125)
+    maker = CaseMaker(HeadShape(dtype, 64, 64, 2), np.random.default_rng(7), sizes=(1.0,))
+    return Tiled(maker.of(2, 38, 0, [0, 590], [600, 595]), Tiling(2, 2, 4))
 
 
 @pytest.mark.parametrize("language", [METAL, CUDA], ids=["metal", "cuda"])
 @pytest.mark.parametrize("dtype", [mx.float32, mx.bfloat16], ids=["float32", "bfloat16"])
 def test_a_context_in_splits_is_what_numpy_says(language, dtype):
-    long_case(dtype=dtype).check(language)
+    assert long_case(dtype).error(language) <= 1
 
 
 WRONG = {
@@ -58,8 +56,7 @@ WRONG = {
 def test_a_wrong_header_is_found_out(what):
     right, wrong = WRONG[what]
     assert right in METAL.header
-    with pytest.raises(AssertionError):
-        long_case().check(dataclasses.replace(METAL, header=METAL.header.replace(right, wrong)))
+    assert long_case().error(dataclasses.replace(METAL, header=METAL.header.replace(right, wrong))) > 1000
 
 
 def test_lanes_that_wait_for_ever_are_told_of():
@@ -75,43 +72,36 @@ def test_what_a_compiler_says_is_the_reason():
 
 def segments():
     """Returns what rows see in two segments, and in both: one row in each alone, one in both, one in neither."""
-    case = long_case()
-    first = np.zeros(4, np.int32)
-    whole = dataclasses.replace(
-        case,
-        splits=1,
-        queries=np.concatenate([case.queries, case.queries]),
-        table=np.repeat(case.table[:1], 4, axis=0),
-        first=first,
-        stop=np.array([320, 320, 600, 0], np.int32),
+    maker = CaseMaker(HeadShape(mx.float32, 64, 64, 2), np.random.default_rng(3), sizes=(1.0,))
+    whole = maker.of(2, 40, 40, [0, 320, 0, 0], [320, 600, 600, 0])
+    halves = (whole.table[:, :20], [320, 0, 320, 0]), (whole.table[:, 20:], [0, 280, 280, 0])
+    one, two = (
+        dataclasses.replace(whole, table=table, first=np.zeros(4, np.int32), stop=np.array(stop, np.int32)) for table, stop in halves
     )
-    one = dataclasses.replace(whole, table=whole.table[:, :20], stop=np.array([320, 320, 320, 0], np.int32))
-    two = dataclasses.replace(whole, table=whole.table[:, 20:], stop=np.array([0, 0, 280, 0], np.int32))
     return one, two, whole
 
 
 def attended(case):
-    return Attended(*map(mx.array, case.found()))
+    return Attended(*map(mx.array, Tiled(case, Tiling(2, 2, 1)).found()))
 
 
 def test_segments_are_merged():
     one, two, whole = segments()
-    output, total, bound = whole.expected()
-    merged = attended(one).merged(attended(two))
+    right, merged = whole.expected(), attended(one).merged(attended(two))
     assert (np.array(merged.total)[3] == -np.inf).all()
-    assert np.allclose(np.array(merged.total)[:3], total[:3], atol=bound.max())
-    assert np.allclose(np.array(merged.output), output, atol=4 * bound.max())
+    np.testing.assert_allclose(np.array(merged.total)[:3], right.total[:3], rtol=1e-5)
+    np.testing.assert_allclose(np.array(merged.output), right.output, atol=1e-4)
 
 
 def test_sinks_join_the_denominator():
     one, _, _ = segments()
     sinks = np.array([0.5, -1.0, 3.0, 20.0], np.float32)
-    output, total, bound = one.expected()
-    weight = 1 / (1 + np.exp(sinks - total))
-    assert np.allclose(np.array(attended(one).with_sinks(mx.array(sinks))), output * weight[..., None], atol=4 * bound.max())
+    right = one.expected()
+    weight = 1 / (1 + np.exp(sinks - right.total))
+    np.testing.assert_allclose(np.array(attended(one).with_sinks(mx.array(sinks))), right.output * weight[..., None], atol=1e-4)
 
 
-def test_this_device_has_none():
+def test_the_device_here_has_none():
     with pytest.raises(NoKernelError, match="needs Metal or CUDA"):
         decode_kernel(16)
 

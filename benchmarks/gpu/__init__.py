@@ -1,0 +1,1 @@
+"""What only a GPU runs, checked and measured on any machine that has one."""
