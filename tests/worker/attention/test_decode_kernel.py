@@ -152,4 +152,4 @@ def test_tiles_hold_all_heads_and_little_else(heads, longest):
 
 
 def test_larger_heads_have_smaller_tiles():
-    assert [tiling(16, dim, dim, 100).tile for dim in (64, 128, 256, 512)] == [8, 8, 4, 2]
+    assert [tiling(16, dim, dim, 100).tile for dim in (64, 128, 256, 512)] == [6, 4, 2, 1]

@@ -6,7 +6,7 @@ from mlxd.worker.runtime.paged.attention.kernel.language import NoKernelError
 
 SIMDGROUPS = 8  # of a threadgroup
 _LARGEST_TILE = 8  # query heads
-_REGISTERS = 96  # of a lane, for what a tile holds: queries, outputs and scores
+_REGISTERS = 56  # of a lane, for what a tile holds: queries, outputs and scores; with all else about twice as many, which GPUs have
 _KEYS = 4  # whose scores a lane holds at once
 _SPLIT = 256  # tokens: four runs of keys for each simdgroup would be the least
 _MOST_SPLITS = 64
