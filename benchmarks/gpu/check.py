@@ -137,7 +137,7 @@ class Check:
         """Yields what is proved: each way, and its steps compiled where they can be."""
         for way in AttentionWay:
             if way not in model.ways.ways:
-                self.ways[way] = "not on this device"
+                self.ways[way] = model.ways.missing[way]
             elif self._prove(loaded, model, way):
                 yield decoding.Contender(way, compiled=False)
                 model.ways.regions = Regions(usual=way, most_copied=sys.maxsize)

@@ -49,7 +49,7 @@ class PagedModel:
     def __init__(self, model: Any, geometry: Geometry, *, fused: bool) -> None:
         self.geometry = geometry
         self._model = model
-        self._step = Step(Ways.of_device(fused=fused))
+        self._step = Step(Ways.of_device(geometry.block_size, fused=fused))
         self.layers: list[PagedLayerCache] = []
         state_layers: list[StateLayerCache] = []
         self._caches = [self._paged(cache, state_layers) for cache in make_prompt_cache(model)]
