@@ -43,7 +43,7 @@ def _engine() -> Row:
     steps = [throughput.step_seconds(), throughput.step_tokens(), throughput.batch_size()]
     heatmaps = [throughput.step_seconds_heat(), throughput.step_tokens_heat(), throughput.batch_size_heat()]
     tokens = [throughput.prompt_tokens(), throughput.generated_tokens(), throughput.computed_tokens()]
-    return Row("Engine", [*steps, *heatmaps, *tokens, throughput.busy().span(24)])
+    return Row("Engine", [*steps, *heatmaps, *tokens, throughput.busy().span(12), throughput.guesses().span(12)])
 
 
 def _cache() -> Row:

@@ -36,7 +36,7 @@ def _latency() -> Row:
 
 def _throughput() -> Row:
     tokens = [throughput.prompt_tokens(), throughput.generated_tokens(), throughput.computed_tokens()]
-    return Row("Throughput", [*tokens, throughput.busy(), throughput.batch_size(), throughput.step_tokens()])
+    return Row("Throughput", [*tokens, throughput.busy(), throughput.batch_size(), throughput.step_tokens(), throughput.guesses().span(24)])
 
 
 def _cache() -> Row:

@@ -147,6 +147,8 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     completion_tokens: int
     cached_tokens: int = 0  # of prompt_tokens, not computed because the prefix cache had them
     reasoning_tokens: int = 0  # of completion_tokens
+    accepted_tokens: int = 0  # of completion_tokens, those that were guessed before
+    rejected_tokens: int = 0  # guesses that were wrong: none of completion_tokens
 
 
 class Timings(msgspec.Struct, frozen=True, kw_only=True):

@@ -42,6 +42,21 @@ def computed_tokens() -> Panel:
     )
 
 
+def guesses() -> Panel:
+    queries = [
+        Query(rate(model("mlxd_speculation_accepted_tokens_total")), "accepted"),
+        Query(rate(model("mlxd_speculation_drafted_tokens_total")), "verified"),
+    ]
+    panel = colored(lines("Guessed tokens", TOKENS_PER_SECOND, *queries), {"accepted": GOOD, "verified": NEUTRAL})
+    return panel.description(
+        about(
+            "Guesses of next tokens that steps verified, and those that were right: each saved a stream a step.",
+            normal="Near each other where answers repeat their prompts; both 0 where guesses do not pay, or `speculation.kind` is `off`.",
+            otherwise="Far apart for long: what guesses costs more than it gives. Try `speculation.max_tokens`, or `off`.",
+        )
+    )
+
+
 def busy() -> Panel:
     return (
         lines("Engine busy", units.PercentUnit, Query(rate(model("mlxd_step_seconds_sum"), "model"), "{{model}}"))

@@ -1,5 +1,7 @@
 """``GET /admin/v1/models`` and ``…/models/{id}``: desired and actual state of the models, and what they hold."""
 
+from dataclasses import asdict
+
 import msgspec
 from aiohttp import web
 
@@ -54,6 +56,7 @@ def describe(status: ModelStatus, sources: AdminSources) -> answers.Model:
         time_to_first_token=_histogram(sources.first_token_counts(status.name)),
         cache=_cache(status, sources.cache_counters(status.name)),
         limits=_limits(status.limits),
+        speculation=_speculation(ready),
         runner=_runner(ready),
         device=ready.device if ready else None,
         dtype=ready.dtype if ready else None,
@@ -106,7 +109,7 @@ def _cache(status: ModelStatus, counters: CacheCounters) -> answers.Cache:
 
 
 def _tokens(counters: TokenCounters) -> answers.Tokens:
-    return answers.Tokens(prompt=counters.prompt, generated=counters.generated)
+    return answers.Tokens(**asdict(counters))
 
 
 def _histogram(values: HistogramCounts) -> answers.Histogram:
@@ -132,6 +135,10 @@ def _facts(facts: ModelFacts) -> answers.Facts:
         warnings=facts.warnings,
         draft=None if facts.draft is None else answers.DraftModel(**msgspec.structs.asdict(facts.draft)),
     )
+
+
+def _speculation(ready: Ready | None) -> answers.Speculation | None:
+    return answers.Speculation(kinds=ready.speculation.kinds, reason=ready.speculation.reason) if ready else None
 
 
 def _runner(ready: Ready | None) -> answers.Runner | None:

@@ -85,6 +85,8 @@ class Tally:
             completion_tokens=sum(usage.completion_tokens for choices in prompts for usage in choices),
             cached_tokens=sum(min(usage.cached_tokens for usage in choices) for choices in prompts),
             reasoning_tokens=sum(usage.reasoning_tokens for choices in prompts for usage in choices),
+            accepted_tokens=sum(usage.accepted_tokens for choices in prompts for usage in choices),
+            rejected_tokens=sum(usage.rejected_tokens for choices in prompts for usage in choices),
         )
 
     @property

@@ -27,6 +27,7 @@ def check(config: Config, document: Document) -> Iterator[Problem]:
     yield from _names_are_unique(config, document)
     for name, model in config.models.items():
         yield from _cache_fits_mode(name, model, document)
+        yield from _guesses_are_verified(name, model, document)
         yield from _worker_times_agree(name, model, document)
     yield from _sizes_are_of_this_machine(config, document)
     yield from _addresses_are_unique(config, document)
@@ -93,6 +94,18 @@ def _cache_fits_mode(name: str, model: ModelTable, document: Document) -> Iterat
     if model.cache.kind == "paged" and model.batching.mode != "continuous":
         text = 'found "paged", which needs batching.mode = "continuous"; with "simple" use "auto", "entries" or "none"'
         yield Problem(kind, text, (kind, mode))
+
+
+def _guesses_are_verified(name: str, model: ModelTable, document: Document) -> Iterator[Problem]:
+    """Reports speculation that a model without a paged cache was asked for, and a draft model that none was named for."""
+    kind, draft = _origin(document, name, "speculation", "kind"), _origin(document, name, "speculation", "draft")
+    asked, source = model.speculation.kind, model.speculation.draft
+    is_paged = model.batching.mode == "continuous" and model.cache.kind in {"auto", "paged"}
+    if asked in {"lookup", "draft"} and not is_paged:
+        text = f'found "{asked}", which needs batching.mode = "continuous" and cache.kind = "paged"; elsewhere use "auto" or "off"'
+        yield Problem(kind, text, (kind,))
+    if asked == "draft" and source is None:
+        yield Problem(kind, 'found "draft" without a draft model; set speculation.draft, or use "lookup" or "auto"', (kind, draft))
 
 
 def _worker_times_agree(name: str, model: ModelTable, document: Document) -> Iterator[Problem]:

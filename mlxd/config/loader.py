@@ -90,7 +90,7 @@ def _resolve_paths(values: dict[str, Any], directory: Path) -> list[Problem]:
     problems: list[Problem] = []
     for key, parent in _paths(values):
         text = parent.get(key[-1]) if isinstance(parent, dict) else None
-        if not isinstance(text, str) or not text or (key[-1] == "source" and not is_local(text)):
+        if not isinstance(text, str) or not text or (key[-1] in {"source", "draft"} and not is_local(text)):
             continue
         try:
             parent[key[-1]] = str(expand(text, directory))
@@ -105,6 +105,7 @@ def _paths(values: dict[str, Any]) -> Iterator[tuple[Key, Any]]:
     models = values.get("models")
     for name, model in models.items() if isinstance(models, dict) else ():
         yield ("models", name, "source"), model
+        yield ("models", name, "speculation", "draft"), model.get("speculation") if isinstance(model, dict) else None
     yield ("log", "file"), values.get("log")
     for listener in ("server", "admin", "metrics"):
         table = values.get(listener)

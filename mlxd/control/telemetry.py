@@ -86,6 +86,8 @@ class TokenCounters:
 
     prompt: int = 0  # tokens of prompts; those found in the prefix cache are not computed
     generated: int = 0
+    drafted: int = 0  # guesses of next tokens that were verified
+    accepted: int = 0  # of the generated ones, those that had been guessed
 
 
 @dataclass(frozen=True)

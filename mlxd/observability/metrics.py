@@ -168,6 +168,8 @@ class Metrics:
         self.request_rejections = self._counter("request_rejections_total", "Requests refused with an error, by its code.", "reason")
         self.prompt_tokens = self._counter("prompt_tokens_total", "Prompt tokens, computed or found in the prefix cache.", "source")
         self.generation_tokens = self._counter("generation_tokens_total", "Generated tokens, as they are generated.")
+        self.drafted_tokens = self._counter("speculation_drafted_tokens_total", "Guesses of next tokens that steps verified.")
+        self.accepted_tokens = self._counter("speculation_accepted_tokens_total", "Generated tokens that had been guessed.")
         self.cache_query_tokens = self._counter("prefix_cache_query_tokens_total", "Prompt tokens looked for in the prefix cache.")
         self.cache_hit_tokens = self._counter("prefix_cache_hit_tokens_total", "Prompt tokens found in the prefix cache.")
         self.cache_lookups = self._counter("prefix_cache_lookups_total", "Requests that asked the prefix cache.", "outcome")
@@ -293,6 +295,8 @@ class Metrics:
         self.step_tokens.labels(model).observe(stats.tokens)
         self.batch_size.labels(model).observe(stats.rows)
         self.generation_tokens.labels(model).inc(stats.generated_tokens)
+        self.drafted_tokens.labels(model).inc(stats.drafted_tokens)
+        self.accepted_tokens.labels(model).inc(stats.accepted_tokens)
         self._prompt_tokens[model] = self._prompt_tokens.get(model, 0) + stats.prompt_tokens
         self.nonfinite.labels(model).inc(stats.not_finite)
         if stats.inter_token is not None:
@@ -328,7 +332,12 @@ class Metrics:
     def token_counters(self, model: str) -> TokenCounters:
         """Returns what a configured model computed so far."""
         model = self._label(model)
-        return TokenCounters(prompt=self._prompt_tokens.get(model, 0), generated=_count(self.generation_tokens.labels(model)))
+        return TokenCounters(
+            prompt=self._prompt_tokens.get(model, 0),
+            generated=_count(self.generation_tokens.labels(model)),
+            drafted=_count(self.drafted_tokens.labels(model)),
+            accepted=_count(self.accepted_tokens.labels(model)),
+        )
 
     def first_token_counts(self, model: str) -> HistogramCounts:
         """Returns how long the first tokens of a configured model's requests took, in seconds, of requests that are over."""
@@ -352,7 +361,8 @@ class Metrics:
         for labelled, values in starting.items():
             for value in values:
                 labelled.labels(model, value)
-        for counter in (self.generation_tokens, self.cache_query_tokens, self.cache_hit_tokens, self.nonfinite):
+        guesses = (self.drafted_tokens, self.accepted_tokens)
+        for counter in (self.generation_tokens, *guesses, self.cache_query_tokens, self.cache_hit_tokens, self.nonfinite):
             counter.labels(model)
         for histogram in (self.ttft, self.itl, self.queue, self.prefill, self.decode, self.duration):
             histogram.labels(model)

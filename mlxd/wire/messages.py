@@ -30,6 +30,7 @@ from mlxd.types import (
     ResolvedLimits,
     RunnerKind,
     SamplingParams,
+    SpeculationKind,
     Stopping,
     Timings,
     ToolShape,
@@ -174,6 +175,13 @@ class NeedsMemory(_Message, frozen=True, kw_only=True):
         return self.weights + self.cache + self.transients
 
 
+class SpeculationFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What can guess an answer's next tokens here, and why it can, or why nothing can."""
+
+    kinds: list[SpeculationKind] = []
+    reason: str = ""
+
+
 class Ready(_Message, frozen=True, kw_only=True):
     """The model is loaded and has generated a token."""
 
@@ -191,6 +199,7 @@ class Ready(_Message, frozen=True, kw_only=True):
     versions: dict[str, str]  # mlx, mlx_lm
     abilities: list[Ability] = []  # of its runner
     facts: ModelFacts = ModelFacts()
+    speculation: SpeculationFacts = SpeculationFacts()
 
 
 class Reconfigured(_Message, frozen=True, kw_only=True):
@@ -304,6 +313,8 @@ class StepStats(msgspec.Struct, frozen=True, kw_only=True):
     rows: int  # sequences that took part
     prompt_tokens: int = 0  # of ``tokens``, those of prompts
     generated_tokens: int = 0  # sampled in this step
+    drafted_tokens: int = 0  # of ``tokens``, guesses of the next ones
+    accepted_tokens: int = 0  # of ``generated_tokens``, those that were guessed
     not_finite: int = 0  # sequences that ended because their logits were NaN or infinite
     inter_token: float | None = None  # seconds since the previous token, of the stream that waited longest
     preemptions: int = 0  # sequences that gave their blocks back to make room

@@ -72,4 +72,5 @@ class OutputSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     echo: bool = False  # ``Echo`` the prompt; with ``logprobs``, with those of its tokens
     tools: ToolRules | None = None  # None: what looks like a call is text
     constraint: Constraint | None = None
+    predicted: str = ""  # what the client thinks its content will be: guesses come from it, and change nothing of it
     thinking_budget: int | None = None  # tokens of reasoning, after which it is closed

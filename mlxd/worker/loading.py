@@ -7,7 +7,7 @@ from typing_extensions import override
 
 from mlxd.errors import MlxdError, ModelLoadingError, ModelSourceError, ModelUnreachableError
 from mlxd.lasting_imports import lasting_imports
-from mlxd.types import LoadStage, MemoryFigures
+from mlxd.types import LoadStage, MemoryFigures, SpeculationKind
 from mlxd.wire.messages import (
     Abort,
     CacheEvicted,
@@ -116,7 +116,10 @@ class Loading(Stage):
             self._outbox.send_from_any_thread(LoadFailed(error=_load_error(order.source, error)))
             return False
         self._queue.capacity = model.runner.capacity
-        encoder = RequestEncoder(model.encoder, model.block_size, model.constraints)
+        encoder = RequestEncoder(
+            model.encoder, model.block_size, model.constraints, looks_up=SpeculationKind.LOOKUP in model.ready.speculation.kinds
+        )
+        encoder.reconfigure(order.limits)
         sessions = Sessions(order, encoder, model.answers, self._queue, self._outbox.send)
 
         def emit(output: StepOutput) -> None:

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 import msgspec
 
 from mlxd.errors import InvalidRequestError, MlxdError, UnsupportedParameterError
+from mlxd.types import Limits, SpeculationKind
 from mlxd.wire.messages import Generate
 from mlxd.wire.output_spec import OutputSpec
-from mlxd.wire.prompts import Prompt
+from mlxd.wire.prompts import Prompt, TextPrompt
 from mlxd.worker.encoded_prompt import EncodedPrompt
 from mlxd.worker.engine.request import EngineRequest
+from mlxd.worker.engine.speculation.ngrams import IndexedText
 from mlxd.worker.kv.block_chain import BlockChain
 from mlxd.worker.text.constraints.answer import AnswerConstraints
 from mlxd.worker.text.prompt import PromptEncoder
@@ -23,15 +25,21 @@ class _Encoded:
     prompt: Prompt
     max_tokens: int | None
     result: EncodedPrompt | MlxdError
+    looked_up: IndexedText | None
 
 
 class RequestEncoder:
     """An encoder of the requests of one model, for any thread. ``block_size`` is that of a paged cache, None where there is none.
-    ``constraints`` None means that nothing can be enforced of its answers.
+    ``constraints`` None means that nothing can be enforced of its answers. Where its runner ``looks_up`` what answers repeat, prompts are
+    indexed for that.
     """
 
-    def __init__(self, prompts: PromptEncoder, block_size: int | None, constraints: AnswerConstraints | None = None) -> None:
+    def __init__(
+        self, prompts: PromptEncoder, block_size: int | None, constraints: AnswerConstraints | None = None, *, looks_up: bool = False
+    ) -> None:
         self._prompts = prompts
+        self._can_look_up = looks_up
+        self._looks_up = False
         self._block_size = block_size
         self._constraints = constraints
         self._last: _Encoded | None = None
@@ -42,7 +50,8 @@ class RequestEncoder:
         """
         self._check(generate.sampling.logit_bias, "logit_bias")
         self._check(generate.stopping.token_ids, "stop_token_ids")
-        prompt = _salted(self._encoded(generate), generate.salt)
+        encoded, looked_up = self._encoded(generate)
+        prompt = _salted(encoded, generate.salt)
         output = generate.output
         return EngineRequest(
             generate.id,
@@ -52,22 +61,36 @@ class RequestEncoder:
             stopping=generate.stopping,
             logprobs=output.logprobs,
             prompt_logprobs=output.echo and output.logprobs is not None,
+            looked_up=looked_up,
+            predicted=self._predicted(output),
             priority=generate.priority or 0,
             parent=generate.parent,
             arrived=arrived,
         )
 
-    def _encoded(self, generate: Generate) -> EncodedPrompt:
-        """Returns the prompt's tokens, which the job before may have had already: several answers to one prompt are jobs that come right
-        behind each other, and a long prompt takes its time.
+    def reconfigure(self, limits: Limits) -> None:
+        """Makes the limits hold from the next request on."""
+        self._looks_up = self._can_look_up and limits.speculation in {SpeculationKind.AUTO, SpeculationKind.LOOKUP}
+
+    def _predicted(self, output: OutputSpec) -> IndexedText | None:
+        if not output.predicted or not self._looks_up:
+            return None
+        tokens = self._prompts.tokenize(TextPrompt(text=output.predicted, add_special_tokens=False))
+        return IndexedText.of(tokens) if tokens else None
+
+    def _encoded(self, generate: Generate) -> tuple[EncodedPrompt, IndexedText | None]:
+        """Returns the prompt's tokens, and their index where they are looked up. The job before may have had them already: several answers
+        to one prompt are jobs that come right behind each other, and a long prompt takes its time.
         """
         known = self._last
         if known is None or known.max_tokens != generate.max_tokens or known.prompt != generate.prompt:
-            known = _Encoded(generate.prompt, generate.max_tokens, self._result(generate))
+            result = self._result(generate)
+            indexed = IndexedText.of(result.tokens) if self._looks_up and isinstance(result, EncodedPrompt) else None
+            known = _Encoded(generate.prompt, generate.max_tokens, result, indexed)
         self._last = known if generate.behind else None
         if isinstance(known.result, MlxdError):
             raise known.result
-        return known.result
+        return known.result, known.looked_up
 
     def _result(self, generate: Generate) -> EncodedPrompt | MlxdError:
         try:

@@ -36,6 +36,8 @@ class _Session:
     echo: str | None
     started: Started | None = None
     matched_token: int | None = None
+    drafted: int = 0  # tokens that were guessed
+    accepted: int = 0  # of these, the ones that its answer has
 
     def take_logprobs(self) -> list[TokenLogprobs]:
         """Returns those that can be told by now."""
@@ -85,6 +87,7 @@ class Sessions:
     def reconfigure(self, limits: Limits) -> None:
         """Takes over the interval, at which requests that run deliver from now on, too."""
         self._interval = limits.stream_interval
+        self._encoder.reconfigure(limits)
         for session in self._open.values():
             session.output.interval = limits.stream_interval
 
@@ -181,8 +184,10 @@ class Sessions:
 
     def _take(self, session: _Session, event: Sampled, timings: Timings) -> list[RequestEvent]:
         told: list[RequestEvent] = []
-        for token in event.with_text:
+        session.drafted += event.drafted
+        for at, token in enumerate(event.with_text):
             told += self._token(session, token)
+            session.accepted += at < event.accepted
             if session.output.matched_stop is not None:
                 self._queue.withdraw(event.id)  # the engine need not go on
                 return [*told, self._finish(session, FinishReason.STOP, timings)]
@@ -241,4 +246,6 @@ def _usage(session: _Session) -> Usage:
         completion_tokens=session.output.tokens,
         cached_tokens=session.started.cached_tokens if session.started else 0,
         reasoning_tokens=session.output.reasoning_tokens,
+        accepted_tokens=session.accepted,
+        rejected_tokens=session.drafted - session.accepted,
     )

@@ -107,6 +107,11 @@ MODEL_TABLES = {
         "reasoning": st.sampled_from(get_args(ReasoningShapeName)),
         "strict_tools": st.booleans(),
     },
+    "speculation": {
+        "kind": st.sampled_from(["auto", "off"]),
+        "draft": st.sampled_from(["org/small", "builtin:smollm2-135m"]),
+        "max_tokens": st.sampled_from([1, 15, 64]),
+    },
 }
 MODEL_FIELDS = {
     "dtype": st.sampled_from(["auto", "float32", "bfloat16"]),

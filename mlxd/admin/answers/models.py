@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from mlxd.admin.answers.document import Bytes, Count, Document, Seconds, Time
-from mlxd.types import LoadStage, ModelState, ReasoningShape, RunnerKind, ToolShape
+from mlxd.types import LoadStage, ModelState, ReasoningShape, RunnerKind, SpeculationKind, ToolShape
 
 
 class LoadProgress(Document, frozen=True, kw_only=True):
@@ -74,6 +74,8 @@ class Tokens(Document, frozen=True, kw_only=True):
 
     prompt: Annotated[Count, Meta(description="Of prompts; those found in the prefix cache are not computed.")]
     generated: Count
+    drafted: Annotated[Count, Meta(description="Guesses of next tokens that were verified.")]
+    accepted: Annotated[Count, Meta(description="Of the generated ones, those that had been guessed.")]
 
 
 class Histogram(Document, frozen=True, kw_only=True):
@@ -95,6 +97,15 @@ class WorkerLimits(Document, frozen=True, kw_only=True):
     cache_bytes: Bytes
     cache_fraction: Annotated[float | None, Meta(description="The share of the available RAM that was asked for, if it was a share.")]
     cache_entries: Count
+    speculation: Annotated[SpeculationKind, Meta(description="What is asked for.")]
+    draft_tokens: Annotated[Count, Meta(description="Guesses of one answer that a step verifies, at most.")]
+
+
+class Speculation(Document, frozen=True, kw_only=True):
+    """What can guess an answer's next tokens."""
+
+    kinds: Annotated[Sequence[SpeculationKind], Meta(description="Empty: nothing can.")]
+    reason: Annotated[str, Meta(description="Why.")]
 
 
 class Runner(Document, frozen=True, kw_only=True):
@@ -169,6 +180,7 @@ class Model(Document, frozen=True, kw_only=True):
     time_to_first_token: Annotated[Histogram, Meta(description="Seconds from a request's arrival, of requests that are over.")]
     cache: Cache
     limits: Annotated[WorkerLimits | None, Meta(description="Those its worker has, not those it was asked to take.")]
+    speculation: Annotated[Speculation | None, Meta(description="Null while no worker is ready.")]
     runner: Runner | None
     device: Annotated[str | None, Meta(description="`gpu` or `cpu`.")]
     dtype: str | None

@@ -6,7 +6,7 @@ from typing import Annotated, TypeVar
 from pydantic import BeforeValidator, Field
 
 from mlxd.api.fields.validation import Strict, problem, whole
-from mlxd.config.schema import SamplingTable
+from mlxd.config.model_tables import SamplingTable
 from mlxd.config.values import LEAST_REPETITION_PENALTY
 from mlxd.errors import InvalidRequestError, excerpt
 from mlxd.types import SamplingParams

@@ -19,6 +19,7 @@ from mlxd.api.openai.chat_answers import ChatShape, ChatStyle
 from mlxd.api.openai.fields import CompletionFields
 from mlxd.api.openai.leniency import CHAT
 from mlxd.api.openai.messages import AssistantMessage, Messages, conversation
+from mlxd.api.openai.prediction import Prediction
 from mlxd.api.openai.reasoning import ReasoningFields
 from mlxd.api.openai.tools import ToolFields
 from mlxd.config.values import UnknownFields
@@ -48,6 +49,7 @@ class ChatRequest(ToolFields, ReasoningFields, CompletionFields, ConversationFie
     add_generation_prompt: bool | None = None
     continue_final_message: bool | None = None
     logprobs: bool | None = None
+    prediction: Prediction | None = None
     top_logprobs: Annotated[int, Whole, Field(ge=0, le=_MOST_CANDIDATES)] | None = None
 
     @override
@@ -74,7 +76,8 @@ class ChatRequest(ToolFields, ReasoningFields, CompletionFields, ConversationFie
 
     @override
     def output(self, model: ReadyModel) -> OutputSpec:
-        return msgspec.structs.replace(super().output(model), logprobs=(self.top_logprobs or 0) if self.logprobs else None)
+        logprobs = (self.top_logprobs or 0) if self.logprobs else None
+        return msgspec.structs.replace(super().output(model), logprobs=logprobs, predicted=self.prediction.text if self.prediction else "")
 
     @override
     def check(self) -> None:

@@ -29,7 +29,7 @@ _COMMON: Rules = {
 }
 
 CHAT: Rules = {
-    **_COMMON,
+    **{name: rule for name, rule in _COMMON.items() if name != "prediction"},  # that one is a field of its own
     "best_of": only(1),
     "modalities": only(["text"]),
     "audio": only(),

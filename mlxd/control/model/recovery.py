@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from mlxd.config.schema import WorkerTable
+from mlxd.config.model_tables import WorkerTable
 from mlxd.control.model.restart_policy import has_failed, recent, wait_before_restart
 from mlxd.control.telemetry import Telemetry
 from mlxd.wire.messages import Load

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from mlxd.config.schema import WorkerTable
+from mlxd.config.model_tables import WorkerTable
 
 
 def recent(crashes: Sequence[float], now: float, policy: WorkerTable) -> list[float]:

@@ -188,8 +188,11 @@ class Engine:
             seconds=report.seconds,
             tokens=report.tokens,
             rows=report.rows,
-            prompt_tokens=max(0, report.tokens - len(gaps)),  # to go on, a stream computes its last token; all else is of prompts
+            # To go on, a stream computes its last token, and guesses; all else is of prompts.
+            prompt_tokens=max(0, report.tokens - report.drafts - len(gaps)),
             generated_tokens=sum(len(one.tokens) for one in report.sampled),
+            drafted_tokens=report.drafts,
+            accepted_tokens=sum(one.accepted for one in report.sampled),
             not_finite=sum(isinstance(error, NotFiniteError) for error in report.failed.values()),
             inter_token=max(gaps, default=None),
             preemptions=report.preemptions,

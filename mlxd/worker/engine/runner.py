@@ -28,6 +28,7 @@ class StepReport:
     seconds: float = 0.0  # it took; of steps that follow each other, from result to result
     tokens: int = 0  # computed, of prompts and outputs; 0: nothing was
     rows: int = 0  # sequences that took part
+    drafts: int = 0  # of ``tokens``, guesses
     preemptions: int = 0
     evicted_blocks: int = 0  # for want of room
 

@@ -346,6 +346,7 @@ class Scheduler:
             self._speculation.learn(result.sampled, result.plan.drafted)
             self._results.take(result, report)
             plan = result.plan
+            report.drafts = plan.drafts
             report.seconds, report.tokens, report.rows = seconds, plan.rows, len({chunk.sequence for chunk in plan.chunks})
             if plan.chunks:
                 self._budget.observe(seconds, plan.shape)

@@ -3,8 +3,8 @@
 import logging
 from dataclasses import dataclass
 
-from mlxd.types import ResolvedLimits, RunnerKind
-from mlxd.wire.messages import Load
+from mlxd.types import ResolvedLimits, RunnerKind, SpeculationKind
+from mlxd.wire.messages import Load, SpeculationFacts
 from mlxd.worker.engine.runner import Runner
 from mlxd.worker.runtime.draft.loading import Draft
 from mlxd.worker.runtime.entries.contiguous_probe import NotBatchableError, prove_batching
@@ -18,6 +18,10 @@ from mlxd.worker.runtime.paged.layer_cache import NotPageableError
 _log = logging.getLogger(__name__)
 
 
+NOT_PAGED = SpeculationFacts(reason="guesses are verified over a paged cache only, which this model is not served from")
+_RECURRENT = SpeculationFacts(reason="the model has recurrent state, which cannot be taken back behind a wrong guess")
+
+
 @dataclass(frozen=True)
 class Choice:
     """A runner, and why it is this one: ``name`` and ``reason`` are shown to people. ``is_fallback`` says that another one was asked for;
@@ -29,6 +33,7 @@ class Choice:
     reason: str
     is_fallback: bool = False
     block_size: int | None = None
+    speculation: SpeculationFacts = NOT_PAGED
 
 
 def choose_runner(order: Load, limits: ResolvedLimits, loaded: LoadedModel, draft: Draft | None = None) -> Choice:
@@ -51,7 +56,15 @@ def choose_runner(order: Load, limits: ResolvedLimits, loaded: LoadedModel, draf
         return _contiguous(order, limits, loaded, f"not paged: {error.message}", is_fallback=True)
     drafting = None if draft is None else draft.prove(model, draft.load(loaded))
     runner = paged_runner(loaded, model, limits, drafting)
-    return Choice(runner, RunnerKind.PAGED, "its logits over the paged cache were proved", block_size=order.block_size)
+    speculation = _RECURRENT if model.states.exist else _guessing(with_draft=drafting is not None)
+    return Choice(
+        runner, RunnerKind.PAGED, "its logits over the paged cache were proved", block_size=order.block_size, speculation=speculation
+    )
+
+
+def _guessing(*, with_draft: bool) -> SpeculationFacts:
+    kinds = [SpeculationKind.LOOKUP, *([SpeculationKind.DRAFT] if with_draft else [])]
+    return SpeculationFacts(kinds=kinds, reason="guesses are verified over the paged cache")
 
 
 def _contiguous(order: Load, limits: ResolvedLimits, loaded: LoadedModel, reason: str, *, is_fallback: bool) -> Choice:

@@ -28,7 +28,7 @@ async def get(session, path, **kwargs):
 
 async def test_a_ready_model_in_full(daemon, admin):
     daemon.counters = CacheCounters(query_tokens=100, hit_tokens=60, hits=1, prefix_hits=2, misses=3)
-    daemon.tokens = TokenCounters(prompt=40, generated=7)
+    daemon.tokens = TokenCounters(prompt=40, generated=7, drafted=5, accepted=2)
     assert await get(admin, "/admin/v1/models/tiny") == (
         200,
         {
@@ -56,7 +56,7 @@ async def test_a_ready_model_in_full(daemon, admin):
                 "rss_bytes": 300,
             },
             "reserved_bytes": 300,
-            "tokens": {"prompt": 40, "generated": 7},
+            "tokens": {"prompt": 40, "generated": 7, "drafted": 5, "accepted": 2},
             "time_to_first_token": {"bounds": [0.1, 1.0], "counts": [0, 0, 0]},
             "cache": {
                 "kind": "auto",
@@ -72,6 +72,7 @@ async def test_a_ready_model_in_full(daemon, admin):
                 "lookups": {"hit": 1, "prefix_hit": 2, "miss": 3},
             },
             "limits": None,
+            "speculation": {"kinds": [], "reason": ""},
             "runner": {"name": "simple", "reason": 'batching.mode = "simple"', "fallback": False},
             "device": "cpu",
             "dtype": "float32",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mlxd.config.schema import InputTable
+from mlxd.config.model_tables import InputTable
 from tests.support.fake_registry import echo
 
 ASKED = {"role": "user", "content": "What is the capital of France?"}

@@ -14,7 +14,7 @@ from mlxd.config.units import parse_duration, parse_size
 
 PAGE = Path(__file__).parents[3] / "docs" / "configuration.md"
 TEXT = manual()
-INHERITED = ("batching", "cache", "lifecycle", "worker", "sampling", "input", "output")
+INHERITED = ("batching", "cache", "lifecycle", "worker", "sampling", "input", "output", "speculation")
 LEAVES = [leaf for leaf in leaves(Config) if not (leaf.key[0] == "models" and leaf.key[2] in INHERITED)]
 
 

@@ -4,7 +4,8 @@ from typing import get_args
 
 import pytest
 
-from mlxd.config.schema import ModelTable, OutputTable
+from mlxd.config.model_tables import OutputTable
+from mlxd.config.schema import ModelTable
 from mlxd.config.values import ReasoningShapeName, ToolShapeName
 from mlxd.control.model.load_spec import load_spec, worker_spec
 from mlxd.types import ReasoningShape, ToolShape

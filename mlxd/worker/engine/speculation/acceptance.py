@@ -4,7 +4,10 @@ from dataclasses import dataclass, field
 
 _OF_ALL = 0.98  # what an observation weighs once another one is made, of all sequences together
 _OF_ONE = 0.85  # the same, of one sequence
-_FIRST, _LATER = 0.5, 0.8  # before anything was observed: of a first guess, and of one behind a right one
+# Before anything was observed: of a first guess, and of one behind a right one. Guesses of a model must be tried to know them.
+_FIRST = {"model": 0.6}
+_LATER = {"model": 0.7}
+_SELDOM, _OFTEN = 0.2, 0.5
 _RARELY = 10  # steps in which nothing is tried make one forget as much as one observation does
 _BEFORE = 2.0  # observations that count for as much as what is known beforehand
 
@@ -66,10 +69,10 @@ class Acceptance:
 
     def first(self, kind: str) -> float:
         """Returns the chance of a first guess of this kind."""
-        before = _FIRST if self._beyond is None else self._beyond.first(kind)
+        before = _FIRST.get(kind, _SELDOM) if self._beyond is None else self._beyond.first(kind)
         return self._kinds.get(kind, _Kind()).first.estimate(before)
 
     def later(self, kind: str) -> float:
         """Returns the chance of a guess behind a right one."""
-        before = _LATER if self._beyond is None else self._beyond.later(kind)
+        before = _LATER.get(kind, _OFTEN) if self._beyond is None else self._beyond.later(kind)
         return self._kinds.get(kind, _Kind()).later.estimate(before)

@@ -79,9 +79,9 @@ class Speculation:
         if not shape.decode_rows or shape.prefill_tokens:
             return
         if not self._by_model:
-            self._seconds.observe(seconds, shape.decode_rows + shape.guesses)
+            self._seconds.observe(seconds, shape.decode_rows, shape.guesses)
         if self._by_model or not shape.guesses:
-            self._drafting_seconds.observe(seconds, shape.decode_rows + shape.guesses)
+            self._drafting_seconds.observe(seconds, shape.decode_rows, shape.guesses)
 
     def close(self, sequence: str) -> None:
         """Forgets a sequence that is over."""
@@ -138,7 +138,7 @@ def most_guesses(sequence: Sequence, most: int) -> int:
 
 def _best(streams: int, offered: Mapping[str, _Offered], seconds: StepSeconds) -> Choice:
     chances = {name: one.chances for name, one in offered.items()}
-    return worthwhile(streams, chances, seconds.curve(streams, min(_MOST, sum(map(len, chances.values())))))
+    return worthwhile(streams, chances, seconds.curve(streams, min(_MOST, seconds.most, sum(map(len, chances.values())))))
 
 
 def _promise(offered: _Offered) -> float:

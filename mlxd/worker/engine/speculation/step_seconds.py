@@ -1,67 +1,71 @@
 """What a step of streams takes with so many rows, learned from steps that were. It is pure, and has no clock.
 
-A device reads its weights once for all rows of a step: a few more cost next to nothing, then they cost more and more. Where that begins
-is different on every device, and follows no line; so there is a figure for each number of rows.
+A device reads its weights once for all rows of a step: a few more cost next to nothing, then each costs more than the one before. Where
+that begins is different on every device, so the time is a sum of hinges (Friedman 1991, multivariate adaptive regression splines), whose
+slopes a Kalman filter (1960) follows. What is seen of few rows says something of many: a device on which each row costs as much as the
+first is found out with one guess.
 """
 
 import math
 
-_KNOTS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 18, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128)  # rows
-_FIRST = 0.01  # of a step, that one more row is thought to take before any was tried: so it is
-_ALL = 0.1  # share of a surprise that concerns all numbers of rows: contexts have grown, the device is slower
-_ONE = 0.25  # share of it that concerns this one, and less and less its neighbours
-_FURTHEST = 0.5  # of the logarithm: a step that is further off may be another process's fault
-_FORGET = 0.002  # of what is known of a number of rows, at each step with another: so that it is tried again some day
-_NEIGHBOURS = 3
+_HINGES = (1, 4, 8, 16, 32)  # rows, behind which one more may cost more than before
+_CALL, _STREAM, _ROW = 0.9, 0.02, 0.01  # of the first step, that the call, each stream, and each row behind each hinge are thought to take
+_DOUBT = (0.3, 0.1, *[0.1 for _ in _HINGES])  # of the first step, standard deviations: how far off that may be
+_WANDERING = (0.03, 0.003, *[0.003 for _ in _HINGES])  # of a step: how far a figure may move from one to the next
+_NOISE = 0.15  # how far a step may be from what it should take, as a share of that
+_FURTHEST = 2.5  # standard deviations; a step that is further off counts as so far off: it may be another process's fault
+_FIRST, _GROWTH = 2, 2  # guesses of the first step that has any; and the next has no more than so many times as many
+_FORGET = 0.002  # of what is thought of a slope, at each step that says nothing of it: some day it is tried again
 
 
 class StepSeconds:
-    """The seconds of steps by their rows: of streams, and of guesses beside them."""
+    """The seconds of steps: ``call + stream * streams + the slopes of the hinges * the rows behind them``. Rows are streams and guesses."""
 
     def __init__(self) -> None:
-        self._level = math.log(0.02)
-        self._known = False
-        self._figures = [_beforehand(rows) for rows in _KNOTS]  # logarithms, beside the level
+        self._figures: list[float] = []  # none before the first step
+        self._covariance: list[list[float]] = []
+        self.most = _FIRST  # guesses of which anything is known: no step should have more
 
-    def observe(self, seconds: float, rows: int) -> None:
-        """Learns from a step of so many rows and no prompt."""
-        logarithm = math.log(max(seconds, 1e-6))
-        if not self._known:
-            self._known, self._level = True, logarithm - self._figure(rows)
-        surprise = max(-_FURTHEST, min(_FURTHEST, logarithm - self._level - self._figure(rows)))
-        nearest = min(range(len(_KNOTS)), key=lambda at: abs(_KNOTS[at] - rows))
-        self._level += _ALL * surprise
-        for at, knot in enumerate(_KNOTS):
-            distance = abs(at - nearest)
-            if distance <= _NEIGHBOURS:
-                self._figures[at] += _ONE * surprise * 0.5**distance
-            else:
-                self._figures[at] += _FORGET * (self._offset(nearest) + _beforehand(knot) - self._figures[at])
+    def observe(self, seconds: float, streams: int, guesses: int = 0) -> None:
+        """Learns from a step that had no prompt."""
+        if not self._figures:
+            self._begin(seconds, streams)
+        self.most = max(self.most, _GROWTH * guesses)
+        parts = _parts(streams, streams + guesses)
+        expected = _dot(self._figures, parts)
+        self._wander(expected, parts)
+        blame = [_dot(row, parts) for row in self._covariance]
+        variance = _dot(blame, parts) + (_NOISE * expected) ** 2
+        furthest = _FURTHEST * math.sqrt(variance)
+        surprise = max(-furthest, min(furthest, seconds - expected)) / variance
+        self._figures = [max(0.0, figure + part * surprise) for figure, part in zip(self._figures, blame, strict=True)]
+        for row, part in zip(self._covariance, blame, strict=True):
+            row[:] = [value - part * other / variance for value, other in zip(row, blame, strict=True)]
 
-    def of(self, rows: int) -> float:
-        """Returns what a step of so many rows takes."""
-        return math.exp(self._level + self._figure(rows))
+    def curve(self, streams: int, most: int) -> list[float]:
+        """Returns what steps with 0 to ``most`` guesses take; before the first step, of anything, that they cost nothing more."""
+        if not self._figures:
+            return [1.0] * (most + 1)
+        return [max(1e-6, _dot(self._figures, _parts(streams, streams + guesses))) for guesses in range(most + 1)]
 
-    def curve(self, first: int, most: int) -> list[float]:
-        """Returns what steps of ``first`` to ``first + most`` rows take; more rows never take less."""
-        found = [self.of(first)]
-        for rows in range(first + 1, first + most + 1):
-            found.append(max(found[-1], self.of(rows)))
-        return found
+    def _begin(self, seconds: float, streams: int) -> None:
+        unit = seconds / (_CALL + _STREAM * streams)
+        self._figures = [unit * share for share in (_CALL, _STREAM, *[_ROW for _ in _HINGES])]
+        doubts = [unit * share for share in _DOUBT]
+        self._covariance = [[doubt**2 if row == column else 0.0 for column in range(len(doubts))] for row, doubt in enumerate(doubts)]
 
-    def _offset(self, at: int) -> float:
-        """Returns how much more the figure of one knot is than was thought beforehand."""
-        return self._figures[at] - _beforehand(_KNOTS[at])
-
-    def _figure(self, rows: int) -> float:
-        """Returns the figure between its knots; beyond the last one rows cost what they cost there, each."""
-        if rows >= _KNOTS[-1]:
-            return self._figures[-1] + math.log(rows / _KNOTS[-1])
-        upper = next(at for at, knot in enumerate(_KNOTS) if knot > rows)
-        low, high = _KNOTS[upper - 1], _KNOTS[upper]
-        part = (rows - low) / (high - low)
-        return self._figures[upper - 1] * (1 - part) + self._figures[upper] * part
+    def _wander(self, expected: float, parts: list[float]) -> None:
+        """Lets what the step is made of cost something else than it did, and what it is not made of what was thought at first."""
+        for at, (share, part) in enumerate(zip(_WANDERING, parts, strict=True)):
+            if part:
+                self._covariance[at][at] += (share * expected) ** 2
+            elif at >= 2:
+                self._figures[at] += _FORGET * (_ROW * self._figures[0] / _CALL - self._figures[at])
 
 
-def _beforehand(rows: int) -> float:
-    return math.log1p(_FIRST * (rows - 1))
+def _parts(streams: int, rows: int) -> list[float]:
+    return [1.0, float(streams), *(float(max(0, rows - hinge)) for hinge in _HINGES)]
+
+
+def _dot(left: list[float], right: list[float]) -> float:
+    return sum(a * b for a, b in zip(left, right, strict=True))

@@ -4,7 +4,7 @@ from mlxd.config.catalogue import leaves
 from mlxd.config.fields import Reload, reload_class
 from mlxd.config.schema import ModelTable
 from mlxd.control.model.load_spec import load_spec, worker_spec
-from mlxd.types import Limits
+from mlxd.types import Limits, SpeculationKind
 from mlxd.wire.framing import worker_codec
 
 
@@ -25,11 +25,13 @@ def test_every_setting_reaches_the_worker():
             "target_itl": "50ms",
             "priority_ageing": "3s",
         },
-        cache={"kind": "entries", "memory": "2MiB", "max_entries": 5, "block_size": 32},
+        cache={"kind": "paged", "memory": "2MiB", "max_entries": 5, "block_size": 32},
         worker={"heartbeat_interval": "250ms"},
+        speculation={"kind": "lookup", "draft": "org/small", "max_tokens": 7},
     )
+    assert load.draft == "org/small"
     assert (load.model, load.source, load.dtype, load.context_length, load.mode) == ("tiny", "org/tiny", "float16", 99, "continuous")
-    assert (load.cache_kind, load.block_size) == ("entries", 32)
+    assert (load.cache_kind, load.block_size) == ("paged", 32)
     assert load.limits == Limits(
         max_queue=3,
         stream_interval=4,
@@ -40,6 +42,8 @@ def test_every_setting_reaches_the_worker():
         cache_bytes=2 * 2**20,
         cache_fraction=None,
         cache_entries=5,
+        speculation=SpeculationKind.LOOKUP,
+        draft_tokens=7,
     )
     assert load.heartbeat_interval == 0.25
 
@@ -76,6 +80,7 @@ LIVE = {
     "worker": {"hang_timeout": "5s", "crash_limit": 3},
     "sampling": {"temperature": 0},
     "output": {"strict_tools": True},
+    "speculation": {"kind": "auto", "max_tokens": 3},
     "aliases": ["other"],
 }
 
@@ -96,6 +101,7 @@ def test_live_settings_need_no_new_worker():
         {"worker": {"heartbeat_interval": "250ms"}},
         {"output": {"tools": "qwen_xml"}},
         {"output": {"reasoning": "none"}},
+        {"batching": {"mode": "continuous"}, "speculation": {"draft": "org/small"}},
     ],
 )
 def test_others_do(change):
@@ -115,6 +121,7 @@ def test_the_schemas_classes_say_the_same():
         ("worker", "heartbeat_interval"),
         ("output", "tools"),
         ("output", "reasoning"),
+        ("speculation", "draft"),
     }
 
 

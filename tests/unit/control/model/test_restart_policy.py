@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlxd.config.schema import WorkerTable
+from mlxd.config.model_tables import WorkerTable
 from mlxd.control.model.restart_policy import has_failed, wait_before_restart
 
 
