@@ -11,7 +11,8 @@ from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.sampled import SampledRow
 from mlxd.worker.runtime import start
-from mlxd.worker.runtime.sampling.logits_processors import MlxLmProcessor, make_processors
+from mlxd.worker.runtime.sampling.mlx_lm_processor import MlxLmProcessor
+from mlxd.worker.runtime.sampling.processors import processors_of
 from mlxd.worker.runtime.sampling.row_sampler import RowSampler
 from mlxd.worker.runtime.start import start_model
 from tests.support.tiny_model import make_tiny_model
@@ -39,32 +40,28 @@ def request(penalties):
     return EngineRequest("a", EncodedPrompt([1, 2], 99, CacheRoot(model="m")), SamplingParams(temperature=0, **penalties))
 
 
-def state(processor):
-    return [value for value in vars(processor).values() if isinstance(value, mx.array)]
-
-
 @pytest.mark.parametrize("penalties", ALL_OF_THEM, ids="+".join)
 def test_penalties_leave_no_graph_that_grows(tmp_path, penalties):
     sampler = RowSampler(VOCAB)
     sampler.open(request(penalties))
-    (processor,) = sampler._sequences["a"].processors
+    processor, _ = sampler._processors
     sizes = []
     for position in range(60):
         draws = sampler.sample(mx.random.normal((1, VOCAB), key=mx.random.key(position)), [SampledRow("a")])
         mx.eval(draws.tensors())
-        sizes.append(operations(tmp_path, *state(processor)))
+        sizes.append(operations(tmp_path, *processor.tensors()))
     assert sizes[-1] == sizes[5]
 
 
 @pytest.mark.parametrize("penalties", ALL_OF_THEM, ids="+".join)
 def test_nor_do_they_in_mlx_lm_s_batches(tmp_path, penalties):
-    (processor,) = made = make_processors(request(penalties), VOCAB, ())
-    process, tokens, sizes = MlxLmProcessor(made), [1, 2], []
+    (processor,) = made = processors_of(request(penalties), VOCAB, ())
+    process, tokens, sizes = MlxLmProcessor("a", made), [1, 2], []
     for position in range(60):
         logits = process(mx.array(tokens), mx.random.normal((1, VOCAB), key=mx.random.key(position)))
         mx.eval(logits)
         tokens.append(int(mx.argmax(logits).item()))
-        sizes.append(operations(tmp_path, *state(processor)))
+        sizes.append(operations(tmp_path, *processor.tensors()))
     assert sizes[-1] == sizes[5]
     assert process.error is None
 

@@ -8,11 +8,12 @@ import pytest
 from mlxd.errors import GenerationError
 from mlxd.types import CacheOutcome, FinishReason, ResolvedLimits
 from mlxd.worker.runtime import loading
-from mlxd.worker.runtime.entries import token_stream
 from mlxd.worker.runtime.entries.contiguous_runner import ContiguousRunner
 from mlxd.worker.runtime.entries.prompt_cache import PromptCache
 from mlxd.worker.runtime.entries.simple_runner import SimpleRunner
+from mlxd.worker.runtime.sampling import processors
 from tests.support.tiny_model import EOS
+from tests.worker.broken_processor import Broken
 from tests.worker.runner_rig import RunnerRig, architecture, plain, words
 
 MODELS = ["llama", "gemma3_text", "deepseek_v3", "longcat_flash", "mamba2", "kimi_linear"]
@@ -105,27 +106,9 @@ def test_sampled_tokens_and_penalties_are_those_of_simple_mode(llama):
         assert rig.tokens[name] == simple.ask(b"the same prompt", **sampling)[0], name
 
 
-class Broken:
-    """A logits processor that raises at the third token."""
-
-    def __init__(self):
-        self.calls = 0
-
-    def apply(self, logits):
-        self.calls += 1
-        if self.calls == 3:
-            raise ValueError("no token fits the grammar")
-        return logits
-
-    def add(self, token):
-        pass
-
-
 def test_a_fault_of_one_row_s_processor_ends_that_row_only(llama, monkeypatch):
-    made = token_stream.make_processors
-    monkeypatch.setattr(
-        token_stream, "make_processors", lambda asked, *more: [Broken()] if asked.sampling.seed == 13 else made(asked, *more)
-    )
+    made = processors.batch_processors
+    monkeypatch.setattr(processors, "batch_processors", lambda *of: [*made(*of), Broken()])
     rig = batch(llama)
     for name in "abc":
         rig.add(name, name.encode() * 5, seed=13 if name == "b" else 1)

@@ -11,14 +11,14 @@ from mlxd.worker.runtime.entries.contiguous_runner import ContiguousRunner
 from mlxd.worker.runtime.entries.prompt_cache import PromptCache
 from mlxd.worker.runtime.entries.simple_runner import SimpleRunner
 from mlxd.worker.runtime.paged import executor, model, state_cache
-from mlxd.worker.runtime.sampling import draws, finite, logits_processors, masks, row_sampler, sampler, scores
+from mlxd.worker.runtime.sampling import count_table, draws, finite, masks, no_end, penalties, row_sampler, sampler, scores
 from tests.support.engine_stage import EngineStage
 from tests.support.fault_injection import fault_at, passages
 from tests.support.tiny_model import EOS
 from tests.worker.runner_rig import NEVER_ENDS, PagedRig, architecture, plain, words
 from tests.worker.token_rules import Digits
 
-SAMPLING = [draws, finite, logits_processors, masks, row_sampler, sampler, scores]
+SAMPLING = [count_table, draws, finite, masks, no_end, penalties, row_sampler, sampler, scores]
 OUTSIDE = frozenset({"__init__", "step", "memory", "cache", "capacity", "abilities", "is_idle", "busy_seconds", "not_finite"})
 SYSTEM = words(1, 12)
 PENALTIES = {"repetition_penalty": 1.3, "frequency_penalty": 0.2, "temperature": 0.8, "top_p": 0.9, "seed": 4}

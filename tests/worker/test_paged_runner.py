@@ -14,6 +14,7 @@ from mlxd.worker.runtime.loading import load
 from mlxd.worker.runtime.sampling import row_sampler
 from tests.support.tiny_model import EOS, make_tiny_model
 from tests.worker import runner_rig
+from tests.worker.broken_processor import Broken, BrokenWhenTold
 from tests.worker.runner_rig import PagedRig, RunnerRig, architecture, words
 
 BLOCK = 4
@@ -191,29 +192,10 @@ def test_sampled_tokens_and_penalties_are_those_of_simple_mode_whoever_shares_th
         assert rig.tokens[name] == simple.ask(b"the same prompt", **sampling)[0], name
 
 
-def broken_for_seed_13(made):
-    return lambda request, *more: [Broken()] if request.sampling.seed == 13 else made(request, *more)
-
-
-class Broken:
-    """A logits processor that raises at the third token."""
-
-    def __init__(self):
-        self.calls = 0
-
-    def apply(self, logits):
-        self.calls += 1
-        if self.calls == 3:
-            raise ValueError("no token fits the grammar")
-        return logits
-
-    def add(self, token):
-        pass
-
-
-def test_a_fault_of_one_row_s_processor_ends_that_row_only(llama, monkeypatch):
-    made = row_sampler.make_processors
-    monkeypatch.setattr(row_sampler, "make_processors", broken_for_seed_13(made))
+@pytest.mark.parametrize("broken", [Broken, BrokenWhenTold])
+def test_a_fault_of_one_row_s_processor_ends_that_row_only(llama, monkeypatch, broken):
+    made = row_sampler.batch_processors
+    monkeypatch.setattr(row_sampler, "batch_processors", lambda *of: [*made(*of), broken()])
     rig = PagedRig(llama)
     prompts = {name: name.encode() * 5 for name in "abc"}
     for name, prompt in prompts.items():

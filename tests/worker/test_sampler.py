@@ -6,22 +6,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlxd.config.values import LEAST_REPETITION_PENALTY
-from mlxd.types import SamplingParams, Stopping
-from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt
-from mlxd.worker.engine.request import EngineRequest
-from mlxd.worker.runtime.sampling import sampler
-from mlxd.worker.runtime.sampling.logits_processors import Penalties, make_processors
+from mlxd.types import SamplingParams
+from mlxd.worker.runtime.sampling import filters, order
 from mlxd.worker.runtime.sampling.sampler import row_key, sample
 
 VOCAB = 32
 LOGITS = mx.array(np.random.default_rng(1).standard_normal((8, VOCAB)).astype(np.float32) * 2)
 
 
-@pytest.fixture(autouse=True, scope="module", params=[sampler._CANDIDATES, 4], ids=["all are sorted", "few are sorted"])
-def _candidates(request):
+@pytest.fixture(autouse=True, scope="module", params=["all are sorted", "few are sorted", "none is sorted"])
+def _way(request):
+    """Every way to filter, whichever this device prefers."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sampler, "_CANDIDATES", request.param)
+        patch.setattr(filters, "prefers_thresholds", lambda: request.param == "none is sorted")
+        if request.param == "few are sorted":
+            patch.setattr(order, "_CANDIDATES", 4)
         yield
 
 
@@ -101,55 +100,9 @@ def test_a_tiny_temperature_is_greedy_and_finite():
     assert set(draw(SamplingParams(temperature=1e-9))) == {int(mx.argmax(LOGITS[0]).item())}
 
 
-def penalised(settings_, prompt, output, logits):
-    penalties = Penalties(settings_, prompt, VOCAB)
-    for token in output:
-        penalties.add(mx.array([token]))
-    return np.array(penalties.apply(mx.array(logits)[None]))[0]
-
-
-def test_repetition_counts_prompt_and_output_presence_and_frequency_the_output_only():
-    logits = np.linspace(-2, 2, VOCAB).astype(np.float32)
-    changed = penalised(SamplingParams(repetition_penalty=2.0), [0], [VOCAB - 1], logits)
-    assert changed[0] == -4
-    assert changed[VOCAB - 1] == 1
-    assert np.array_equal(changed[1:-1], logits[1:-1])
-    changed = penalised(SamplingParams(presence_penalty=0.5, frequency_penalty=0.25), [0], [3, 3, 5], logits)
-    expected = logits.copy()
-    expected[3] -= 0.5 + 2 * 0.25
-    expected[5] -= 0.5 + 0.25
-    assert np.allclose(changed, expected)
-
-
-@pytest.mark.parametrize("dtype", [mx.float16, mx.bfloat16, mx.float32])
-def test_the_least_repetition_penalty_leaves_logits_finite(dtype):
-    """A client must not be able to make a healthy model look damaged."""
-    processor = Penalties(SamplingParams(repetition_penalty=LEAST_REPETITION_PENALTY), range(VOCAB), VOCAB)
-    logits = mx.full((1, VOCAB), 500.0, dtype=dtype)
-    assert mx.all(mx.isfinite(processor.apply(logits))).item()
-
-
-def test_logit_bias_is_added():
-    changed = penalised(SamplingParams(logit_bias={4: 3.0, 6: -100.0}), [], [], np.zeros(VOCAB, np.float32))
-    assert (changed[4], changed[6], changed[5]) == (3.0, -100.0, 0.0)
-
-
-def request(stopping=None, **sampling):
-    return EngineRequest("a", EncodedPrompt([1, 2], 9, CacheRoot(model="m")), SamplingParams(**sampling), stopping=stopping or Stopping())
-
-
-def test_nothing_is_needed_where_nothing_is_asked():
-    assert make_processors(request(), 10, {3}) == []
-    assert make_processors(request(stopping=Stopping(ignore_end=True, token_ids=[4])), 10, {3}) == []
-    assert make_processors(request(stopping=Stopping(ignore_end=True, min_tokens=4)), 10, {3}) == []
-    assert make_processors(request(stopping=Stopping(min_tokens=4)), 10, {3})
-    for field in ({"logit_bias": {1: 1.0}}, {"repetition_penalty": 1.1}, {"presence_penalty": 0.1}, {"frequency_penalty": 0.1}):
-        assert make_processors(request(**field), 10, {3})
-
-
 def test_what_top_p_wants_is_there_also_where_the_most_likely_are_not_enough(monkeypatch):
     """A flat distribution: nine tenths of it are more than the candidates."""
-    monkeypatch.setattr(sampler, "_CANDIDATES", 4)
+    monkeypatch.setattr(order, "_CANDIDATES", 4)
     logits = np.linspace(0, 0.1, VOCAB, dtype=np.float32)
     drawn = set(draw(SamplingParams(top_p=0.9), logits=logits, count=5000))
     assert 4 < len(drawn) < VOCAB

@@ -4,7 +4,7 @@ import pytest
 
 from mlxd.wire.messages import LoadFailed, Ready
 from mlxd.worker.runtime.sampling import sampler
-from mlxd.worker.runtime.sampling.logits_processors import Penalties
+from mlxd.worker.runtime.sampling.penalties import Penalties
 from tests.worker.worker_link import MODES, in_thread
 
 

@@ -9,8 +9,9 @@ from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.sampled import SampledToken
 from mlxd.worker.runtime.loading import LoadedModel
 from mlxd.worker.runtime.sampling.finite import checked
-from mlxd.worker.runtime.sampling.logits_processors import LogitsProcessor, MlxLmProcessor, RawLogits, make_processors
 from mlxd.worker.runtime.sampling.masks import Constrained
+from mlxd.worker.runtime.sampling.mlx_lm_processor import MlxLmProcessor, RawLogits
+from mlxd.worker.runtime.sampling.processors import processors_of
 
 
 class TokenStream:
@@ -42,6 +43,9 @@ class TokenStream:
     @cached_property
     def _process(self) -> MlxLmProcessor | None:
         request, loaded = self._request, self._loaded
-        processors = make_processors(request, loaded.vocab_size, loaded.end_tokens)
-        constraint: list[LogitsProcessor] = [] if request.constraint is None else [Constrained(request.constraint, self._masks)]
-        return MlxLmProcessor([*constraint, *processors]) if constraint or processors else None
+        processors = processors_of(request, loaded.vocab_size, loaded.end_tokens)
+        if request.constraint is not None:
+            constrained = Constrained(self._masks)
+            constrained.open(request)
+            processors = [constrained, *processors]
+        return MlxLmProcessor(request.id, processors) if processors else None

@@ -6,9 +6,10 @@ from typing import Any
 import mlx.core as mx
 from typing_extensions import override
 
-from mlxd.worker.engine.constraint import TokenConstraint
-from mlxd.worker.engine.mask_pool import MaskPool
-from mlxd.worker.runtime.sampling.logits_processors import LogitsProcessor
+from mlxd.worker.engine.mask_pool import MaskPool, NextMask
+from mlxd.worker.engine.request import EngineRequest
+from mlxd.worker.engine.sampled import SampledRow
+from mlxd.worker.runtime.sampling.logits_processor import LogitsProcessor, NewTokens
 
 _BITS = 32  # of a word
 
@@ -27,18 +28,35 @@ def masked(logits: mx.array, masks: Sequence[bytes | None]) -> mx.array:
 
 
 class Constrained(LogitsProcessor):
-    """A constraint where each token is read before the next one is sampled, as mlx-lm's own generation calls it."""
+    """The constraint of one sequence where each token is read before the next one is sampled, as mlx-lm's own generation calls it."""
 
-    def __init__(self, constraint: TokenConstraint, pool: MaskPool) -> None:
-        self._mask = pool.begin(constraint)
-
-    @override
-    def apply(self, logits: mx.array) -> mx.array:
-        return masked(logits, [self._mask.wait()])
+    def __init__(self, pool: MaskPool) -> None:
+        self._pool = pool
+        self._masks: dict[str, NextMask] = {}
 
     @override
-    def add(self, token: mx.array) -> None:
-        """Waits for the token's value. One that is marked as no number is not the constraint's business."""
-        value: Any = token.item()
-        if value >= 0:
-            self._mask.accept([int(value)])
+    def open(self, request: EngineRequest) -> None:
+        if request.constraint is not None:
+            self._masks[request.id] = self._pool.begin(request.constraint)
+
+    @override
+    def close(self, sequence: str) -> None:
+        self._masks.pop(sequence, None)
+
+    @override
+    def concerns(self, sequence: str) -> bool:
+        return sequence in self._masks
+
+    @override
+    def apply(self, logits: mx.array, rows: Sequence[SampledRow]) -> mx.array:
+        masks = [self._masks.get(row.sequence) for row in rows]
+        return masked(logits, [None if mask is None else mask.wait() for mask in masks])
+
+    @override
+    def add(self, new: NewTokens) -> None:
+        """Waits for the tokens' values. One that is marked as no number is not the constraint's business."""
+        values: Any = new.tokens.tolist()
+        for name, row in zip(new.sequences, values, strict=True):
+            tokens = [value for value in row if value >= 0]
+            if tokens and name in self._masks:
+                self._masks[name].accept(tokens)

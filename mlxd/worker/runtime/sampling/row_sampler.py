@@ -1,7 +1,7 @@
 """The next tokens of the sequences of a batch, with what sampling remembers of each."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import mlx.core as mx
 
@@ -11,22 +11,25 @@ from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.sampled import SampledRow, SampledToken
 from mlxd.worker.runtime.sampling.draws import Draws, Undrawn, no_draws
 from mlxd.worker.runtime.sampling.finite import is_finite
-from mlxd.worker.runtime.sampling.logits_processors import LogitsProcessor, make_processors
+from mlxd.worker.runtime.sampling.logits_processor import LogitsProcessor, NewTokens
 from mlxd.worker.runtime.sampling.masks import masked
+from mlxd.worker.runtime.sampling.processors import batch_processors
 from mlxd.worker.runtime.sampling.sampler import draw_seed, row_key, sample
 from mlxd.worker.runtime.sampling.scores import ScoredRow, Scores, score
 
 
 @dataclass
 class _Sequence:
-    """One sequence. ``position`` counts the tokens sampled so far; ``top`` is as ``EngineRequest.logprobs``."""
+    """One sequence. ``position`` counts the tokens sampled so far; ``top`` is as ``EngineRequest.logprobs``. With an ``error`` its next
+    token cannot be sampled.
+    """
 
     params: SamplingParams
     seed: int
     top: int | None
-    processors: list[LogitsProcessor] = field(default_factory=list)
     mask: NextMask | None = None
     position: int = 0
+    error: Exception | None = None
 
 
 class RowSampler:
@@ -34,12 +37,17 @@ class RowSampler:
     evaluated here.
 
     A sequence with a constraint is sampled apart, once the mask behind its last token is there: others need not wait for it.
+
+    Every row is sampled by the key of its request's seed and its own position, whatever was guessed: a guess counts where it is what is
+    sampled. So the text is the same with guesses and without. For a guess that is one token, that is what speculative sampling does
+    (Leviathan et al. 2023, Fast Inference from Transformers via Speculative Decoding): token d is accepted with the probability p(d),
+    and else another drawn from p without d. A draft model that draws by the same keys is accepted about as often as by that paper's
+    rule, for two draws from similar distributions by the same Gumbel noise are mostly equal.
     """
 
     def __init__(self, vocab: int, end_tokens: Collection[int] = ()) -> None:
-        self._vocab = vocab
-        self._end_tokens = end_tokens
         self._masks = MaskPool()
+        self._processors = batch_processors(vocab, end_tokens)
         self._sequences: dict[str, _Sequence] = {}
         self._constrained: set[str] = set()
         self._guessing: set[str] = set()  # of which more than one row was sampled, and nobody has said which of them count
@@ -47,7 +55,9 @@ class RowSampler:
     def open(self, request: EngineRequest) -> None:
         """Begins with a sequence that will be sampled."""
         seed = draw_seed() if request.sampling.seed is None else request.sampling.seed
-        sequence = _Sequence(request.sampling, seed, request.logprobs, make_processors(request, self._vocab, self._end_tokens))
+        sequence = _Sequence(request.sampling, seed, request.logprobs)
+        for processor in self._processors:
+            processor.open(request)
         if request.constraint is not None:
             sequence.mask = self._masks.begin(request.constraint)
             self._constrained.add(request.id)
@@ -58,6 +68,8 @@ class RowSampler:
         self._sequences.pop(sequence, None)
         self._constrained.discard(sequence)
         self._guessing.discard(sequence)
+        for processor in self._processors:
+            processor.close(sequence)
 
     def top(self, sequence: str) -> int:
         """Returns how many of the most likely tokens the sequence asks for in each place."""
@@ -113,37 +125,42 @@ class RowSampler:
             mask = self._sequences[name].mask
             if mask is not None:
                 mask.accept([token.id for token in tokens[name]])
-        for name in self._guessing.intersection(tokens):
-            self._sequences[name].position += len(tokens[name])
-            self._guessing.discard(name)
+        guessed = self._guessing.intersection(tokens)
+        if guessed:
+            self._add(NewTokens.of({name: [token.id for token in tokens[name]] for name in guessed}))
+            self._guessing -= guessed
 
     def _draw(self, logits: mx.array, rows: Sequence[SampledRow]) -> Draws:
         if not rows:
             return no_draws()
         sequences = [self._sequences[row.sequence] for row in rows]
-        failed: dict[SampledRow, Exception] = {}
+        failed = {row: sequence.error for row, sequence in zip(rows, sequences, strict=True) if sequence.error is not None}
         finite, raw = is_finite(logits), logits
         if any(sequence.mask for sequence in sequences):
             logits = masked(logits, [_mask(row, sequence, failed) for row, sequence in zip(rows, sequences, strict=True)])
-        if any(sequence.processors for sequence in sequences):
-            processed = zip(rows, sequences, strict=True)
-            logits = mx.concatenate([_process(row, one, logits[at : at + 1], failed) for at, (row, one) in enumerate(processed)])
+        for processor in self._processors:
+            logits = _process(processor, logits, rows, failed)
         if logits is not raw:
             finite = finite & is_finite(logits)  # a processor may hide what is no number, and may overflow itself
         keys = [row_key(one.seed, one.position + len(row.guessed)) for row, one in zip(rows, sequences, strict=True)]
         tokens = sample(logits, [sequence.params for sequence in sequences], keys)
-        self._advance(tokens, rows, failed)
+        self._advance(tokens, rows)
         return Draws(tuple(rows), tokens, finite, failed, _scores(raw, tokens, rows, sequences))
 
-    def _advance(self, tokens: mx.array, rows: Sequence[SampledRow], failed: dict[SampledRow, Exception]) -> None:
+    def _advance(self, tokens: mx.array, rows: Sequence[SampledRow]) -> None:
         """Counts the tokens of sequences that have not guessed: nobody need read them to know that they are the next ones."""
         self._guessing.update(row.sequence for row in rows if row.guessed)
-        for at, row in enumerate(rows):
-            if row.sequence not in self._guessing:
-                sequence = self._sequences[row.sequence]
-                sequence.position += 1
-                if row not in failed:
-                    _add(row, sequence, tokens[at : at + 1], failed)
+        single = [at for at, row in enumerate(rows) if row.sequence not in self._guessing]
+        if single:
+            new = tokens if len(single) == len(rows) else tokens[mx.array(single)]
+            self._add(NewTokens(tuple(rows[at].sequence for at in single), (1,) * len(single), new[:, None]))
+
+    def _add(self, new: NewTokens) -> None:
+        for name, length in zip(new.sequences, new.lengths, strict=True):
+            self._sequences[name].position += length
+        for processor in self._processors:
+            for name, error in _take_in(processor, new).items():
+                self._sequences[name].error = error
 
 
 def _of_width(logits: mx.array, width: int) -> mx.array:
@@ -175,21 +192,30 @@ def _mask(row: SampledRow, sequence: _Sequence, failed: dict[SampledRow, Excepti
         return None
 
 
-def _process(row: SampledRow, sequence: _Sequence, logits: mx.array, failed: dict[SampledRow, Exception]) -> mx.array:
-    """Returns ``[1, vocab]``, unchanged where a processor raises: then the row has failed, and no other."""
-    processed = logits
+def _process(processor: LogitsProcessor, logits: mx.array, rows: Sequence[SampledRow], failed: dict[SampledRow, Exception]) -> mx.array:
+    """Returns ``logits`` ``[R, vocab]`` as the processor changes them; unchanged those of rows for which it raises. They have failed, and
+    no other.
+    """
     try:
-        for processor in sequence.processors:
-            processed = processor.apply(processed)
+        return processor.apply(logits, rows)
+    except Exception:  # noqa: BLE001 - whatever a processor raises: whose fault it is shows alone
+        return mx.concatenate([_process_alone(processor, logits[at : at + 1], row, failed) for at, row in enumerate(rows)])
+
+
+def _process_alone(processor: LogitsProcessor, logits: mx.array, row: SampledRow, failed: dict[SampledRow, Exception]) -> mx.array:
+    try:
+        return processor.apply(logits, [row])
     except Exception as error:  # noqa: BLE001 - as above
         failed[row] = error
         return logits
-    return processed
 
 
-def _add(row: SampledRow, sequence: _Sequence, token: mx.array, failed: dict[SampledRow, Exception]) -> None:
+def _take_in(processor: LogitsProcessor, new: NewTokens) -> dict[str, Exception]:
+    """Has a processor take note of new tokens, and returns what it raises of single sequences."""
     try:
-        for processor in sequence.processors:
-            processor.add(token)
+        processor.add(new)
     except Exception as error:  # noqa: BLE001 - as above
-        failed[row] = error
+        if len(new.sequences) == 1:
+            return {new.sequences[0]: error}
+        return {name: error for one in new.each() for name, error in _take_in(processor, one).items()}
+    return {}
