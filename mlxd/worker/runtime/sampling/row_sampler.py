@@ -46,6 +46,7 @@ class RowSampler:
     """
 
     def __init__(self, vocab: int, end_tokens: Collection[int] = ()) -> None:
+        self._vocab = vocab
         self._masks = MaskPool()
         self._processors = batch_processors(vocab, end_tokens)
         self._sequences: dict[str, _Sequence] = {}
@@ -92,11 +93,10 @@ class RowSampler:
         """Returns a token ``[S]``, int32, for each of ``sequences``, drawn from another model's ``logits`` ``[S, any]`` with the noise and
         by the filters of the token that is to come ``ahead`` places behind its next one. Nothing is noted, and no constraint is asked.
         """
-        known = [self._sequences[name] for name in sequences]
+        known, rows = [self._sequences[name] for name in sequences], [SampledRow(name) for name in sequences]
         logits = _of_width(logits, self._vocab)
-        if any(sequence.processors for sequence in known):
-            rows = enumerate(zip(sequences, known, strict=True))
-            logits = mx.concatenate([_process(SampledRow(name), one, logits[at : at + 1], {}) for at, (name, one) in rows])
+        for processor in self._processors:
+            logits = _process(processor, logits, rows, {})
         keys = [row_key(sequence.seed, sequence.position + ahead) for sequence in known]
         return sample(logits, [sequence.params for sequence in known], keys).astype(mx.int32)
 
