@@ -11,10 +11,12 @@ from mlxd.types import SamplingParams, Stopping
 from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.sampled import SampledRow
+from mlxd.worker.runtime.sampling import filters
 from mlxd.worker.runtime.sampling.logits_processor import NewTokens
 from mlxd.worker.runtime.sampling.no_end import NoEnd
 from mlxd.worker.runtime.sampling.penalties import Penalties
 from mlxd.worker.runtime.sampling.processors import processors_of
+from mlxd.worker.runtime.sampling.row_sampler import RowSampler
 
 VOCAB = 32
 ENDS = {3, 5}
@@ -168,3 +170,28 @@ def test_what_was_held_is_given_back_when_the_last_has_left():
     for name in "ab":
         processor.close(name)
     assert all(tensor.size == 0 for tensor in processor.tensors())
+
+
+def operations(tmp_path, *arrays):
+    mx.export_to_dot(str(tmp_path / "graph.dot"), *arrays)
+    return (tmp_path / "graph.dot").read_text().count("rectangle")
+
+
+@pytest.mark.parametrize("guesses", [0, 3])
+def test_the_operations_of_a_step_do_not_grow_with_its_rows(tmp_path, monkeypatch, guesses):
+    monkeypatch.setattr(filters, "prefers_thresholds", lambda: True)
+    counts = []
+    for sequences in (2, 9, 32):
+        sampler = RowSampler(VOCAB, ENDS)
+        for at in range(sequences):
+            asks = {"repetition_penalty": 1.1 + at, "frequency_penalty": 0.5, "logit_bias": {at: 1.0}, "top_p": 0.9, "top_k": 9}
+            sampler.open(request(str(at), stopping=Stopping(min_tokens=9), **asks))
+        rows = [SampledRow(str(at), (1, 2, 3)[:count]) for at in range(sequences) for count in range(guesses + 1)]
+        for _ in range(2):
+            draws = sampler.sample(mx.zeros((len(rows), VOCAB)), rows)
+            counts.append(operations(tmp_path, *draws.tensors()))
+            sampler.accept(draws.read())
+            if guesses:  # more operations where more were right
+                mx.eval(sampler._processors[0].tensors())
+        del counts[-2]  # they join
+    assert len(set(counts)) == 1, counts

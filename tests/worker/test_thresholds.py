@@ -145,7 +145,7 @@ def test_only_rows_that_ask_for_it_are_filtered(monkeypatch):
 
 def operations(array, tmp_path):
     mx.export_to_dot(str(tmp_path / "graph.dot"), array)
-    return (tmp_path / "graph.dot").read_text().count("label")
+    return (tmp_path / "graph.dot").read_text().count("rectangle")
 
 
 def test_the_operations_do_not_grow_with_the_rows(tmp_path):

@@ -94,7 +94,7 @@ class TokenCounts:
         places = mx.array(list(rows))
         more = _taken_in(self.ids[places], tokens)
         into = (places[:, None], mx.array(list(columns))[:, None] + mx.arange(tokens.shape[1]))
-        counts = self.counts.at[places].add(more.known).at[into].add(more.counts)
+        counts = self.counts.at[places].add(more.known.astype(mx.int32)).at[into].add(more.counts.astype(mx.int32))
         return replace(self, ids=self.ids.at[into].add(more.ids - NOTHING), counts=counts)
 
     def penalised(self, logits: mx.array) -> mx.array:
@@ -119,6 +119,10 @@ class _Taken:
 
 
 def _taken_in(ids: mx.array, tokens: mx.array) -> _Taken:
+    if tokens.shape[1] == 1:  # as in most steps
+        match = ids == tokens
+        is_known = mx.any(match, axis=1, keepdims=True)
+        return _Taken(match, mx.where(is_known, NOTHING, tokens), ~is_known)
     is_one = tokens != NOTHING
     match = (ids[:, :, None] == tokens[:, None, :]) & is_one[:, None]
     same = tokens[:, :, None] == tokens[:, None, :]
