@@ -157,7 +157,8 @@ def _read(tensors: Mapping[int, mx.array], where: Sequence[Slots]) -> mx.array:
 def _picked(tensors: Mapping[int, mx.array], pick: Pick) -> mx.array:
     """Copies by one index into a table of vectors: along an inner axis it takes MLX ten times as long on a CPU."""
     tensor = tensors[pick.arena]
-    return tensor.reshape(-1, tensor.shape[-1])[pick.index(tensor.shape[1], tensor.shape[2])]
+    _, heads, slots, _ = tensor.shape
+    return mx.flatten(tensor, 0, 2)[pick.index(heads, slots)]
 
 
 def _flat(batch: mx.array) -> mx.array:
@@ -168,6 +169,7 @@ def _flat(batch: mx.array) -> mx.array:
 
 def _scattered(where: Scatter, batch: mx.array, tensor: mx.array) -> mx.array:
     """Writes by one index into a table of vectors: to scatter along an inner axis takes MLX five times as long on a CPU."""
-    table = tensor.reshape(-1, tensor.shape[-1])
-    table[where.index(tensor.shape[1], tensor.shape[2])] = where.taken(batch)
-    return table.reshape(tensor.shape)
+    shape = tensor.shape
+    table = mx.flatten(tensor, 0, 2)
+    table[where.index(shape[1], shape[2])] = where.taken(batch)
+    return table.reshape(shape)

@@ -98,8 +98,10 @@ class PagedLayerCache:
         """Attends with ``queries`` ``[B, heads, n, head_dim]``, and returns that shape but for the values' dimension."""
         window = mask.size if isinstance(mask, Window) else self.window
         batch, heads, length, dim = queries.shape
-        flat = queries.swapaxes(1, 2).reshape(batch * length, heads, dim)
-        output = self._step.attend(flat, Layer(self.store, scale, window, sinks))
+        layer = Layer(self.store, scale, window, sinks)
+        if length == 1:
+            return self._step.attend(queries.reshape(batch, heads, dim), layer)[:, :, None]
+        output = self._step.attend(queries.swapaxes(1, 2).reshape(batch * length, heads, dim), layer)
         return output.reshape(batch, length, heads, -1).swapaxes(1, 2)
 
 

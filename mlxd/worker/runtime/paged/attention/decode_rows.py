@@ -14,8 +14,6 @@ from mlxd.worker.runtime.paged.slots import Geometry, Pick
 
 Ints = npt.NDArray[np.integer[Any]]
 
-_BLOCKS = np.arange(2**16, dtype=np.int32)  # to copy ranges from
-
 
 @dataclass(frozen=True)
 class Segment:
@@ -124,8 +122,8 @@ class _Runs:
     def of(cls, chunks: Sequence[Chunk], geometry: Geometry, window: int | None) -> Self:
         size = geometry.block_size
         each = [(chunk, end) for chunk in chunks for end in range(chunk.start + 1, chunk.start + chunk.count + 1)]
-        starts = np.array([run.start for chunk, _ in each for run in chunk.runs], np.int64)
-        lengths = np.array([run.stop for chunk, _ in each for run in chunk.runs], np.int64) - starts
+        bounds = np.array([bound for chunk, _ in each for run in chunk.runs for bound in (run.start, run.stop)], np.int64)
+        starts, lengths = bounds[::2], bounds[1::2] - bounds[::2]
         row = np.repeat(np.arange(len(each)), [len(chunk.runs) for chunk, _ in each])
         token = _before(lengths, row) * size
         ends = np.array([end for _, end in each], np.int64)
@@ -145,8 +143,11 @@ class _Runs:
         row, kept = self.row[here], self.kept[here]
         column = _before(kept, row)
         table = np.zeros((rows, _padded(int((column + kept).max()), sizes)), np.int32)
-        for at, first, start, count in zip(row.tolist(), column.tolist(), self.start[here].tolist(), kept.tolist(), strict=True):
-            table[at, first : first + count] = _range(start, count)
+        behind = np.cumsum(kept)
+        each = np.arange(behind[-1])  # block after block
+        before = behind - kept
+        there = np.repeat(row * table.shape[1] + column - before, kept) + each
+        table.reshape(-1)[there] = np.repeat(self.start[here] - before, kept) + each
         first, stop = self._reached(self.begins, here, rows), self._reached(self.ends, here, rows)
         first[blind := first == stop] = 0
         stop[blind] = 0
@@ -166,11 +167,6 @@ def _before(lengths: Ints, row: Ints) -> Ints:
     total = np.cumsum(lengths) - lengths
     begins = np.flatnonzero(np.diff(row, prepend=-1))  # of each row
     return total - np.repeat(total[begins], np.diff(begins, append=len(row)))
-
-
-def _range(start: int, count: int) -> Ints:
-    """Returns a view where it can, which is several times cheaper than to count anew."""
-    return _BLOCKS[start : start + count] if start + count <= len(_BLOCKS) else np.arange(start, start + count, dtype=np.int32)
 
 
 def _padded(count: int, sizes: Sequence[int]) -> int:

@@ -31,9 +31,9 @@ def _grouped(queries: mx.array, layer: Layer, rows: DecodeRows) -> mx.array:
     softmax over all that a row sees, wherever it is.
     """
     count, heads, dim = queries.shape
+    taken = [layer.store.take(read.pick) for read in rows.reads]
     kv_heads = layer.store.kv_heads
     scaled = (queries.astype(mx.float32) * layer.scale).reshape(count, kv_heads, heads // kv_heads, dim)
-    taken = [layer.store.take(read.pick) for read in rows.reads]
     scores = [_scores(scaled, keys, read.mask) for (keys, _), read in zip(taken, rows.reads, strict=True)]
     if layer.sinks is not None:
         sinks = layer.sinks.astype(mx.float32).reshape(1, kv_heads, -1, 1)

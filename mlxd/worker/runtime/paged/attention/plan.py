@@ -1,6 +1,6 @@
 """Who attends to what in one step: made once, used by every layer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from mlxd.worker.engine.plan import Chunk
@@ -81,23 +81,24 @@ def plan_attention(chunks: Sequence[Chunk], geometry: Geometry, *, one_row: bool
 def _writes(chunks: Sequence[Chunk], geometry: Geometry) -> tuple[Span | Scatter, ...]:
     """Returns where the rows are written. A prompt's tokens lie in few spans. Those of sequences that decode are scattered."""
     spans: list[Span] = []
-    single: list[Span] = []
+    single: dict[int, list[tuple[int, int]]] = {}  # slots and rows, by arena
     row = 0
     for chunk in chunks:
         for slots in slots_of(chunk.runs, chunk.start + chunk.count, geometry, since=chunk.start):
             if decodes(chunk):
-                single += [Span(slots.arena, slot, row + at, 1) for at, slot in enumerate(range(slots.start, slots.stop))]
+                single.setdefault(slots.arena, []).extend(zip(range(slots.start, slots.stop), range(row, row + len(slots)), strict=True))
             else:
                 spans.append(Span(slots.arena, slots.start, row, len(slots)))
             row += len(slots)
-    return (*(_scattered(single) if len(single) > 1 else single), *spans)
+    return (*_scattered(single), *spans)
 
 
-def _scattered(single: Sequence[Span]) -> list[Scatter]:
+def _scattered(single: Mapping[int, Sequence[tuple[int, int]]]) -> list[Span | Scatter]:
     """Scatters rows, which need not be named where they are the first of the batch and all go to one arena."""
-    scattered = []
-    for arena in sorted({span.arena for span in single}):
-        found = [span for span in single if span.arena == arena]
-        rows = [span.first for span in found]
-        scattered.append(Scatter(arena, [span.start for span in found], None if rows == list(range(len(single))) else rows))
+    if sum(map(len, single.values())) == 1:
+        return [Span(arena, slot, row, 1) for arena, ((slot, row),) in single.items()]
+    scattered: list[Span | Scatter] = []
+    for arena, found in sorted(single.items()):
+        slots, rows = ([pair[at] for pair in found] for at in (0, 1))
+        scattered.append(Scatter(arena, slots, None if len(single) == 1 and rows[-1] == len(rows) - 1 else rows))
     return scattered
