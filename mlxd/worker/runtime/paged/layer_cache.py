@@ -48,6 +48,10 @@ class Step:
             raise RuntimeError("no step has begun")
         return self._plan
 
+    def is_at(self, offset: object) -> bool:
+        """Tells whether an offset is that of this step's rows, the very array."""
+        return self._plan is not None and any(axis is offset for axis in self._plan.positions.axes)
+
     def attend(self, queries: mx.array, layer: Layer) -> mx.array:
         """Attends with ``queries`` ``[T, heads, head_dim]``, by a plan and a way that are the same for all layers with the same window."""
         if layer.window not in self._begun:

@@ -17,6 +17,7 @@ from mlxd.worker.runtime.paged.finite_blocks import not_finite_blocks, not_finit
 from mlxd.worker.runtime.paged.install import RowSelection, install_attention
 from mlxd.worker.runtime.paged.key_value_store import KeyValueStore
 from mlxd.worker.runtime.paged.layer_cache import NotPageableError, PagedLayerCache, Step
+from mlxd.worker.runtime.paged.rotary import SharedRotations
 from mlxd.worker.runtime.paged.slots import Copy, Geometry
 from mlxd.worker.runtime.paged.state_cache import SequenceStates, StateLayerCache
 
@@ -56,6 +57,7 @@ class PagedModel:
         self.states = SequenceStates(state_layers)
         install_attention(model)
         self._selection = RowSelection(model)
+        self._rotations = None if fused else SharedRotations(model, self._step)
         self.compiled: CompiledSteps | None = None  # None: every step is computed as it is
 
     def resize(self, geometry: Geometry) -> None:
@@ -70,6 +72,8 @@ class PagedModel:
     def remove(self) -> None:
         """Leaves the model as mlx-lm made it."""
         self._selection.remove()
+        if self._rotations is not None:
+            self._rotations.remove()
 
     def forward(self, plan: StepPlan, tokens: mx.array) -> Logits:
         """Computes ``tokens`` ``[T]``, those of the chunks one after the other."""
