@@ -124,11 +124,15 @@ class Check:
             model = proved_model(loaded, decoding.BLOCK_SIZE)
         except NotPageableError as error:
             raise BenchmarkError(f"{self.source}: {error.message}") from error
+        token_bytes = model.token_bytes
         contenders = list(self._contenders(loaded, model))
         for rows in progress.over(self.extent.rows, lambda _: "operations"):
             self.operations += Operations(loaded, model, rows, self.extent.tokens[0]).figures(self.extent.rounds)
         turns = [(rows, tokens) for tokens in self.extent.tokens for rows in self.extent.rows]
         for rows, tokens in progress.over(turns, lambda turn: f"decoding after {turn[1]} tokens"):
+            if not decoding.fits(token_bytes, rows, tokens):
+                say(f"{rows} rows of {tokens} tokens are left out: their keys and values take too much of this machine's memory")
+                continue
             rig = decoding.Rig(loaded, model, rows, tokens, self.extent.steps)
             for number in range(self.extent.rounds):
                 self.decoded += rig.turns(contenders, number)

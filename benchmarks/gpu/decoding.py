@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 import mlx.core as mx
+import psutil
 from mlx_lm.models.cache import BatchKVCache, make_prompt_cache
 
 from mlxd.types import AttentionWay, SamplingParams
@@ -29,6 +30,7 @@ from mlxd.worker.runtime.paged.slots import Geometry
 BLOCK_SIZE = 16
 PEER = "BatchKVCache"
 _WARM = 3  # steps before the clock runs
+_CHUNK = 256  # tokens of a prompt that are computed together
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,11 @@ class Decoding:
     python_milliseconds: float  # of a step, on the thread that launches
     grown_bytes: int
     cache_bytes: int
+
+
+def fits(token_bytes: int, rows: int, tokens: int) -> bool:
+    """Tells whether the caches of both, mlxd's and mlx-lm's, take no more than a third of the memory there is."""
+    return 2 * rows * tokens * token_bytes <= psutil.virtual_memory().total / 3
 
 
 class Rig:
@@ -86,8 +93,11 @@ class Rig:
 
     def _fill(self) -> None:
         for row, prompt in enumerate(self._prompts):
-            chunk = Chunk(str(row), 0, self.tokens, tuple(prompt), self._runs(row), samples=False)
-            mx.eval(self._model.forward(StepPlan(chunks=(chunk,)), mx.array(prompt)).rows, *self._model.tensors())
+            for part in _parts(self.tokens):
+                tokens = prompt[part.start : part.stop]
+                chunk = Chunk(str(row), part.start, len(part), tuple(tokens), self._runs(row), samples=False)
+                self._model.forward(StepPlan(chunks=(chunk,)), mx.array(tokens))
+                mx.eval(self._model.tensors())
 
     def _ours(self, contender: Contender, number: int) -> Decoding:
         self._model.ways.regions = Regions(usual=contender.way, most_copied=sys.maxsize)
@@ -152,6 +162,13 @@ class Rig:
 
 
 def _filled(model: Any, prompts: list[list[int]]) -> list[BatchKVCache]:
+    """Returns caches that hold the prompts. Logits are not evaluated: those of all prompts would be larger than the model."""
     caches = [BatchKVCache([0] * len(prompts)) for _ in make_prompt_cache(model)]
-    mx.eval(model(mx.array(prompts), cache=caches)[:, -1], *(tensor for cache in caches for tensor in (cache.keys, cache.values)))
+    for part in _parts(len(prompts[0])):
+        model(mx.array([prompt[part.start : part.stop] for prompt in prompts]), cache=caches)
+        mx.eval([(cache.keys, cache.values) for cache in caches])
     return caches
+
+
+def _parts(tokens: int) -> list[range]:
+    return [range(start, min(start + _CHUNK, tokens)) for start in range(0, tokens, _CHUNK)]

@@ -89,3 +89,10 @@ def test_a_kernel_that_does_not_compile_is_told_of():
 def test_what_may_be_drawn_is_drawn(kind):
     (found,) = [one for one in sampling.measured(500, 3, 20) if one.kind == kind.name]
     assert found.wrong == 0
+
+
+def test_what_takes_too_much_memory_is_left_out(tried, monkeypatch, capsys):
+    monkeypatch.setattr(check.decoding, "fits", lambda token_bytes, rows, tokens: token_bytes > 0 and rows == 1)
+    done = tried()
+    assert {one.rows for one in done.decoded} == {1}
+    assert "2 rows of 20 tokens are left out" in capsys.readouterr().out
