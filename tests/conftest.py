@@ -4,6 +4,10 @@ import gc
 import os
 import signal
 
+import pytest
+
+from tests.support import distribution
+
 # Every core has a process of tests: more threads for a product of matrices would only wait for each other.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
@@ -16,6 +20,17 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
 
 
 gc.disable()  # while thousands of tests are collected
+
+
+def pytest_collection_modifyitems(items):
+    """The longest first: a process that begins one when all others are done keeps everybody waiting."""
+    items.sort(key=lambda item: distribution.rank(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Whatever ``--dist`` says: a file that is split over processes fails, or is slow."""
+    return distribution.Distribution(config, log)
 
 
 def pytest_collection_finish(session):

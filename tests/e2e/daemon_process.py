@@ -6,12 +6,12 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import psutil
 
+from tests.support.forked import python_m
 from tests.support.patience import PATIENCE
 
 
@@ -30,16 +30,17 @@ class DaemonProcess:
     """``with DaemonProcess(directory, toml) as daemon``: started, and killed at the end if the test did not stop it.
 
     ``[server]`` and ``[admin]`` listen addresses are written by this class; ``toml`` gives the rest. ``{dir}`` in it is the directory.
-    ``module``: what to run, see ``tests.support.fake_daemon``.
+    ``module``: what to run, see ``tests.support.fake_daemon``. ``start``: how, see ``tests.support.forked``.
     """
 
-    def __init__(self, directory: Path, toml: str, *, server="", env=None, module="mlxd"):
+    def __init__(self, directory: Path, toml: str, *, server="", env=None, module="mlxd", start=python_m):
         self.directory = directory
         self.socket = directory / "admin.sock"
         self.config = directory / "mlxd.toml"
         self.log = directory / "daemon.log"
         self.config.write_text(self.compose(toml, server=server))
         self._module = module
+        self._start = start
         self._env = {**os.environ, **(env or {})}
         self.started_at = 0.0
 
@@ -88,13 +89,7 @@ class DaemonProcess:
     def start(self):
         self.started_at = time.monotonic()
         with self.log.open("ab") as log, (self.directory / "out.txt").open("ab") as out:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", self._module, "--config", str(self.config)],
-                stdout=out,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-                env=self._env,
-            )
+            self.process = self._start(self._module, "--config", self.config, stdout=out, stderr=log, env=self._env)
 
     def admin(self, path, method="GET", **headers):
         """(status, parsed body) from the admin listener; ConnectionError while it is not up."""

@@ -10,6 +10,7 @@ import psutil
 
 from tests.e2e.client import post, stream
 from tests.e2e.conftest import ENDLESS, TINY
+from tests.support.forked import new_python_m
 
 BUSY = {"model": "tiny", "prompt": "busy"}  # of a worker that has no model: an answer that goes on for ever
 FAKE = '[models.tiny]\nsource = "fake/ok"\n'  # where it does not matter what the model is
@@ -22,7 +23,7 @@ def mlxd(*arguments, **options):
 
 
 def test_health_answers_while_the_model_is_still_loading(start_daemon):
-    daemon = start_daemon()
+    daemon = start_daemon(start=new_python_m)
     daemon.wait_live()
     status, body = daemon.admin("/readyz")
     if status == 503:  # a tiny model loads in seconds, but not before the daemon answers
@@ -143,7 +144,7 @@ def test_status_shows_the_running_daemon(start_daemon):
 
 
 def test_two_models_each_in_a_process_of_its_own_and_mlx_in_none_but_these(start_daemon):
-    daemon = start_daemon(TINY + '[models.other]\nsource = "{dir}/model"\n')
+    daemon = start_daemon(TINY + '[models.other]\nsource = "{dir}/model"\n', start=new_python_m)
     daemon.wait_ready()
     assert daemon.model("tiny")["pid"] != daemon.model("other")["pid"]
     for name in ("tiny", "default", "other"):
@@ -155,7 +156,7 @@ def test_two_models_each_in_a_process_of_its_own_and_mlx_in_none_but_these(start
 
 def test_the_daemon_is_live_within_a_second_of_its_start(start_daemon):
     """Generous: what is asserted is that nothing heavy (a model, MLX) stands between start and health."""
-    daemon = start_daemon(FAKE, module="tests.support.fake_daemon")
+    daemon = start_daemon(FAKE, module="tests.support.fake_daemon", start=new_python_m)
     daemon.wait_live()
     assert time.monotonic() - daemon.started_at < 30
     assert not daemon.events("model_ready")

@@ -1,6 +1,6 @@
 """A runner driven by hand: what is added runs to its end, and every report is kept."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import mlx.core as mx
 from mlx_lm.generate import generate_step
@@ -134,10 +134,11 @@ class PagedRig(RunnerRig):
         return sum(report.preemptions for report in self.reports)
 
 
-def architecture(name):
-    """A tiny random model of one of mlx-lm's architectures, as if it had been loaded."""
+def architecture(name, **fields):
+    """A tiny random model of one of mlx-lm's architectures, as if it had been loaded. ``fields`` are others of its configuration."""
+    known = ARCHITECTURES[name]
     return LoadedModel(
-        model=build(ARCHITECTURES[name]),
+        model=build(replace(known, config=known.config | fields)),
         tokenizer=None,
         end_tokens=frozenset({EOS}),
         context_length=512,

@@ -4,13 +4,12 @@ import contextlib
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 
 import psutil
 import pytest
 
+from tests.support.forked import python_m
 from tests.support.patience import PATIENCE
 
 
@@ -66,13 +65,7 @@ class Process:
         self._out = directory / "stdout.txt"
         self._err = directory / "stderr.txt"
         with self._out.open("ab") as out, self._err.open("ab") as err:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.support.fake_daemon", *map(str, arguments)],
-                stdout=out,
-                stderr=err,
-                stdin=subprocess.DEVNULL,
-                env=os.environ | environ,
-            )
+            self.process = python_m("tests.support.fake_daemon", *arguments, stdout=out, stderr=err, env=os.environ | environ)
 
     @property
     def out(self):

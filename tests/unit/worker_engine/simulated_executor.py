@@ -1,6 +1,6 @@
 """A device without a model that knows what every slot of the cache must hold.
 
-A slot's content is the whole sequence of tokens up to it, as real keys and values depend on all of them. Each chunk's context is
+A slot's content stands for the whole sequence of tokens up to it, as real keys and values depend on all of them. Each chunk's context is
 checked before it is "computed", so a scheduler or cache that gives a sequence a wrong, stale or missing block fails at once.
 
 It computes what a plan says once it was encoded and decoded, as another process that gets it would.
@@ -8,6 +8,7 @@ It computes what a plan says once it was encoded and decoded, as another process
 
 import random
 from dataclasses import replace
+from itertools import accumulate
 
 import msgspec
 
@@ -26,6 +27,11 @@ def next_token(tokens, ends_after):
 
 def prompt_score(tokens, at):
     return -1.0 - hash(tuple(tokens[: at + 1])) % 7
+
+
+def contents_of(inputs):
+    """What stands for each beginning of them, the empty one first: whole beginnings would be kept for each slot, and compared."""
+    return list(accumulate(inputs, lambda before, one: hash((before, one)), initial=0))
 
 
 class SimulatedExecutor:
@@ -52,7 +58,7 @@ class SimulatedExecutor:
         self.fail_at = fail_at  # numbers of the launches that raise
         self.has_state = has_state
         self.slots = {}
-        self.states = {}  # sequence -> the tokens its recurrent state has seen
+        self.states = {}  # sequence -> what stands for the tokens its recurrent state has seen
         self.snapshots = {}
         self.tokens = {}  # of open sequences, all that were sampled included
         self.pictures = {}  # of open sequences: what is shown at which tokens
@@ -151,15 +157,15 @@ class SimulatedExecutor:
             for at, slot in enumerate(slots):
                 self.slots[block * self.block_size + at] = slot
 
-    def _check_state(self, chunk, tokens, stop):
+    def _check_state(self, chunk, contents):
         if chunk.resume is not None:
             self.states[chunk.sequence] = self.snapshots[chunk.resume]
         elif not chunk.start:
-            self.states[chunk.sequence] = ()
-        assert self.states[chunk.sequence] == tuple(tokens[: chunk.start]), f"{chunk.sequence}: its state is another one"
-        self.states[chunk.sequence] = tuple(tokens[:stop])
+            self.states[chunk.sequence] = contents[0]
+        assert self.states[chunk.sequence] == contents[chunk.start], f"{chunk.sequence}: its state is another one"
+        self.states[chunk.sequence] = contents[-1]
         if chunk.keep is not None:
-            self.snapshots[chunk.keep] = tuple(tokens[:stop])
+            self.snapshots[chunk.keep] = contents[-1]
 
     def _compute(self, chunk):
         tokens = self.tokens[chunk.sequence]
@@ -176,12 +182,12 @@ class SimulatedExecutor:
             assert {slot // (self.arena_blocks * self.block_size) for slot in slots} <= self.arenas, "a block lies in no arena"
         pictures = self.pictures[chunk.sequence]
         inputs = [(token, pictures[at]) if at in pictures else token for at, token in enumerate(tokens)] if pictures else tokens
-        for at in range(chunk.start):
-            assert self.slots.get(slots[at]) == tuple(inputs[: at + 1]), f"{chunk.sequence}: slot of token {at} holds something else"
-        for at in range(chunk.start, stop):
-            self.slots[slots[at]] = tuple(inputs[: at + 1])
+        contents = contents_of(inputs[:stop])
+        for at, (slot, content) in enumerate(zip(slots[: chunk.start], contents[1:], strict=False)):
+            assert self.slots.get(slot) == content, f"{chunk.sequence}: slot of token {at} holds something else"
+        self.slots.update(zip(slots[chunk.start : stop], contents[chunk.start + 1 :], strict=True))
         if self.has_state:
-            self._check_state(chunk, inputs, stop)
+            self._check_state(chunk, contents)
         self.computed += chunk.count
         assert chunk.samples == (stop == len(tokens))
         if not chunk.samples:

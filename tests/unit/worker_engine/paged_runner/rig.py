@@ -45,9 +45,10 @@ class RandomGuesses(Speculation):
 
 
 class Rig:
-    """A paged runner stepped by hand, and what it said."""
+    """A paged runner stepped by hand, and what it said. ``checked``: the cache is looked through after every so many steps."""
 
-    def __init__(self, *, blocks=64, arenas=1, snapshots=None, max_sequences=8, step_tokens=16, guesses=None, **executor):
+    def __init__(self, *, blocks=64, arenas=1, snapshots=None, max_sequences=8, step_tokens=16, guesses=None, checked=1, **executor):
+        self.checked = checked
         self.limits = ResolvedLimits(max_sequences=max_sequences, step_tokens=step_tokens, cache_bytes=blocks * arenas * BLOCK)
         self.manager = Manager(
             block_size=BLOCK, arena_blocks=blocks, max_arenas=arenas, snapshots=None if snapshots is None else StateSnapshots(snapshots)
@@ -97,7 +98,8 @@ class Rig:
             assert name not in self.failed
         self.ended |= report.ended
         self.failed |= report.failed
-        self.manager.check_integrity()
+        if len(self.reports) % self.checked == 0 or self.runner.is_idle:
+            self.manager.check_integrity()
         if self.manager.snapshots is not None:
             assert len(self.executor.snapshots) <= len(self.manager.snapshots) + len(self.manager.snapshots._dropped)
 

@@ -7,6 +7,7 @@ import pytest
 from tests.unit.worker_engine.paged_runner.rig import BLOCK, Rig
 
 OPENING = [901, 902, 903, 904, 905]  # what a template opens the answer with
+MANY = 5  # steps: to look through a thousand blocks takes longer than any of them
 KEPT = {"as it was said": 5, "reasoning dropped": 2, "retold": 5}  # how much of the opening stays in the history
 
 
@@ -62,7 +63,7 @@ def history(request):
 @pytest.mark.parametrize("snapshots", [None, 12])
 @pytest.mark.parametrize("step_tokens", [6, 30, 500])
 def test_all_before_the_new_messages_is_found(history, snapshots, step_tokens):
-    rig = Rig(blocks=256, snapshots=snapshots, step_tokens=step_tokens)
+    rig = Rig(blocks=256, snapshots=snapshots, step_tokens=step_tokens, checked=MANY)
     agent = Agent(rig, "a", history)
     for _ in range(10):
         agent.turn()
@@ -71,7 +72,7 @@ def test_all_before_the_new_messages_is_found(history, snapshots, step_tokens):
 
 @pytest.mark.parametrize("snapshots", [None, 24])
 def test_all_is_found_while_another_long_prompt_is_computed(history, snapshots):
-    rig = Rig(blocks=1024, snapshots=snapshots, step_tokens=24)
+    rig = Rig(blocks=1024, snapshots=snapshots, step_tokens=24, checked=MANY)
     agent = Agent(rig, "a", history)
     agent.turn()
     rig.add("long", list(range(1000, 3500)), max_tokens=3)
@@ -84,7 +85,7 @@ def test_all_is_found_while_another_long_prompt_is_computed(history, snapshots):
 
 @pytest.mark.parametrize("snapshots", [None, 32])
 def test_three_agents_find_their_own_in_a_pool_full_of_what_others_said_before(history, snapshots):
-    rig = Rig(blocks=1024, snapshots=snapshots, step_tokens=60)
+    rig = Rig(blocks=1024, snapshots=snapshots, step_tokens=60, checked=MANY)
     for number in range(70):
         rig.add(f"before {number}", range(1000 * number, 1000 * number + 60), max_tokens=3)
         rig.run()
@@ -98,7 +99,7 @@ def test_three_agents_find_their_own_in_a_pool_full_of_what_others_said_before(h
 
 @pytest.mark.parametrize("snapshots", [None, 16])
 def test_agents_with_one_system_prompt_find_it_from_the_third_on_at_the_latest(snapshots):
-    rig = Rig(blocks=512, snapshots=snapshots, step_tokens=24)
+    rig = Rig(blocks=512, snapshots=snapshots, step_tokens=24, checked=MANY)
     system = Agent(rig, "system", "retold").words(203)
     for number in range(4):
         rig.add(str(number), [*system, *range(10 * number, 10 * number + 9)], max_tokens=3)
@@ -108,7 +109,7 @@ def test_agents_with_one_system_prompt_find_it_from_the_third_on_at_the_latest(s
 
 def test_those_that_come_together_with_one_system_prompt_compute_it_once_though_the_first_has_it_already():
     """Keys and values are there, the recurrent state is not: one computes it for all."""
-    rig = Rig(blocks=512, snapshots=16, step_tokens=500, max_sequences=16)
+    rig = Rig(blocks=512, snapshots=16, step_tokens=500, max_sequences=16, checked=MANY)
     system = Agent(rig, "system", "retold").words(200)
     rig.add("first", [*system, *range(30)], max_tokens=3)
     rig.run()

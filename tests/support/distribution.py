@@ -1,0 +1,88 @@
+"""Which process of pytest-xdist runs what: a file stays in one process, files that share something dear do, and the longest go first.
+
+Tests of one file may build on each other, and share daemons and models by fixtures of their module. Where tests take long and have nothing
+in common, each goes by itself (``APART``), so that the last process does not run alone for minutes.
+"""
+
+from xdist.scheduler import LoadScopeScheduling
+
+# Files with a fixture of the session that takes many seconds: one process makes it, once.
+TOGETHER = {
+    "the default model": (
+        "tests/e2e/test_batching.py",
+        "tests/e2e/test_chat_api.py",
+        "tests/e2e/test_messages_api.py",
+        "tests/e2e/test_real_model.py",
+        "tests/e2e/test_responses_api.py",
+        "tests/e2e/test_several_answers.py",
+    ),
+}
+
+APART = {"tests/worker/test_faults.py"}
+
+# What takes long, the longest first; all else follows in the order of collection.
+FIRST = (
+    "the default model",
+    "tests/worker/test_faults.py",
+    "tests/worker/test_paged_runner.py",
+    "tests/worker/test_worker_requests.py",
+    "tests/e2e/test_alerts.py",
+    "tests/e2e/test_start_stop.py",
+    "tests/e2e/test_crash.py",
+    "tests/worker/test_architectures.py",
+    "tests/e2e/test_reload.py",
+    "tests/worker/test_simple_runner.py",
+    "tests/unit/worker_engine/paged_runner/test_faults.py",
+    "tests/unit/worker_engine/paged_runner/test_conversations.py",
+    "tests/e2e/test_random_edits.py",
+    "tests/e2e/test_prometheus.py",
+    "tests/e2e/test_control_plane.py",
+    "tests/e2e/test_agent_conversation.py",
+    "tests/unit/worker_fetch/test_hub.py",
+    "tests/unit/worker_fetch/test_pull.py",
+    "tests/worker/test_worker_process.py",
+    "tests/worker/test_contiguous_runner.py",
+    "tests/e2e/test_scrapes.py",
+    "tests/e2e/test_reverse_proxy.py",
+    "tests/unit/admin/test_openapi_conformance.py",
+    "tests/e2e/test_openapi_conformance.py",
+    "tests/worker/test_not_finite.py",
+)
+
+_GROUPS = {file: group for group, files in TOGETHER.items() for file in files}
+_RANKS = {name: rank for rank, name in enumerate(FIRST)}
+
+
+class Distribution(LoadScopeScheduling):
+    """A unit of work is a file, a group of files, or a test of a file whose tests go apart."""
+
+    def __init__(self, config, log=None):
+        super().__init__(config, log)
+        config.option.loadscopereorder = False  # by number of tests; ours is by what they take
+
+    def schedule(self):
+        if self.collection is None:  # the first time
+            for node, collection in self.registered_collections.items():
+                self.registered_collections[node] = Collection(collection)
+        super().schedule()
+
+    def _split_scope(self, nodeid):
+        file = nodeid.partition("::")[0]
+        return nodeid if file in APART else _GROUPS.get(file, file)
+
+
+class Collection(list):
+    """The tests of one process. Each is looked up by its name: to look through thousands each time takes seconds."""
+
+    def __init__(self, names):
+        super().__init__(names)
+        self._places = {name: place for place, name in enumerate(names)}
+
+    def index(self, name):
+        return self._places[name]
+
+
+def rank(nodeid):
+    """Where in the order a test belongs."""
+    file = nodeid.partition("::")[0]
+    return _RANKS.get(_GROUPS.get(file, file), len(FIRST))

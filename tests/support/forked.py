@@ -1,0 +1,108 @@
+"""Processes of ours that begin where Python's own beginning would have ended: forked from one that has imported everything.
+
+A daemon takes most of a second of the processor until it has imported what it needs, and the suite starts more than a hundred. On Linux
+the first one that a process of tests wants starts a *nursery*, which has imported what daemons do, and forks at each wish; all else is as
+after ``python -m module``: arguments, environment, directory, streams, the end. Elsewhere, where a fork is not safe beside the system's
+own threads, each is started as ever. What is about the beginning itself uses ``new_python_m``.
+"""
+
+import atexit
+import functools
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from tests.support.batch_scheduling import batch_scheduling
+
+_MOST = 2**20  # bytes of a wish
+
+
+def python_m(module, *arguments, stdout, stderr, env=None):
+    """``Popen([sys.executable, "-m", module, …])``, or something that is as good; the streams are open files, and there is no input."""
+    if sys.platform != "linux":
+        return new_python_m(module, *arguments, stdout=stdout, stderr=stderr, env=env)
+    command, env = [module, *map(str, arguments)], dict(os.environ if env is None else env)
+    with Path(os.devnull).open("rb") as nothing:
+        return _nursery().fork(command, env, [stream.fileno() for stream in (nothing, stdout, stderr)])
+
+
+def new_python_m(module, *arguments, stdout, stderr, env=None):
+    """The same by a Python that begins: for what is about its beginning."""
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, env=env)
+
+
+class Forked:
+    """What the suite uses of a ``Popen``. Its parent is the nursery, which says how it ended, in a pipe."""
+
+    def __init__(self, args, pid, told):
+        self.args = args
+        self.pid = pid
+        self.returncode = None
+        self._told = told
+        self._lock = threading.Lock()
+
+    def poll(self):
+        self._hear(0)
+        return self.returncode
+
+    def wait(self, timeout=None):
+        if not self._hear(timeout):
+            raise subprocess.TimeoutExpired(self.args, timeout)
+        return self.returncode
+
+    def send_signal(self, number):
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self):
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self):
+        self.send_signal(signal.SIGKILL)
+
+    def _hear(self, timeout):
+        """Whether it has ended, within ``timeout`` seconds."""
+        with self._lock:
+            if self.returncode is None and select.select([self._told], [], [], timeout)[0]:
+                with os.fdopen(self._told) as pipe:
+                    self.returncode = int(pipe.read())
+            return self.returncode is not None
+
+
+class Nursery:
+    """The process that forks, as others see it."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs, batch_scheduling():  # what is forked, and what that starts, has the same
+            fd = theirs.fileno()
+            self._process = subprocess.Popen([sys.executable, "-m", "tests.support.nursery", str(fd)], pass_fds=[fd])
+        atexit.register(self._close)
+
+    def fork(self, command, env, streams):
+        told, tells = os.pipe()
+        try:
+            wish = json.dumps({"command": command, "env": env, "cwd": str(Path.cwd())}).encode(errors="surrogateescape")
+            with self._lock:
+                socket.send_fds(self._socket, [wish], [*streams, tells])
+                pid = int(self._socket.recv(_MOST))
+        finally:
+            os.close(tells)
+        return Forked(command, pid, told)
+
+    def _close(self):
+        self._socket.close()
+        self._process.wait(30)
+
+
+@functools.cache
+def _nursery():
+    return Nursery()
