@@ -61,5 +61,6 @@ class Admin:
 
     async def _get(self, path: str) -> dict[str, Any]:
         async with self._session.get(path) as response:
-            response.raise_for_status()
+            if response.status != 200:
+                raise BenchmarkError(f"mlxd answered {response.status} to {path}: {(await response.text())[:500]}")
             return dict(await response.json())

@@ -30,18 +30,24 @@ class Trial:
     def through(self, work: Callable[[Progress], None]) -> int:
         """Returns the exit code: the report's; 1 after a ``BenchmarkError``; 130 after Ctrl-C or TERM, which end ``work`` and no more."""
         interrupt_on_signals()
-        ended = self._ended(work)
-        with uninterrupted():
-            self.save()
-            code = self.report()
-            if self.json:
-                say(f"raw results: {self.json}")
+        try:
+            ended = self._ended(work)
+        finally:  # a fault of the benchmark's own is no reason to lose what it has found
+            with uninterrupted():
+                code = self._tell()
         return ended or code
 
     def save(self) -> None:
         """Writes what there is so far."""
         if self.json:
             write_json(self.json, self.document())
+
+    def _tell(self) -> int:
+        self.save()
+        code = self.report()
+        if self.json:
+            say(f"raw results: {self.json}")
+        return code
 
     def _ended(self, work: Callable[[Progress], None]) -> int:
         try:
