@@ -161,6 +161,12 @@ class RequestTrace:
             max_tokens=job.max_tokens if job else None,
         )
 
+    def _guesses(self) -> dict[str, int]:
+        """Returns how many tokens were guessed, and how many of these were right; nothing where none was."""
+        usage = self.usage
+        drafted = usage.accepted_tokens + usage.rejected_tokens if usage else 0
+        return {"drafted_tokens": drafted, "accepted_tokens": usage.accepted_tokens} if usage and drafted else {}
+
     def _log(self, record: RequestRecord, trace_id: str | None) -> None:
         fields: dict[str, Any] = {
             "endpoint": record.endpoint,
@@ -172,6 +178,7 @@ class RequestTrace:
             "prompt_tokens": record.prompt_tokens,
             "cached_tokens": record.cached_tokens,
             "completion_tokens": record.completion_tokens,
+            **self._guesses(),
             "duration": round(record.duration, 4),
             "ttft": record.time_to_first_token and round(record.time_to_first_token, 4),
             **{phase.name: round(phase.duration, 4) for phase in record.phases},

@@ -29,6 +29,8 @@ def _rows(model: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:
     if (runner := model["runner"]) is not None:
         yield "runner", f"{runner['name']}: {runner['reason']}"
         yield "device", f"{model['device']} {model['dtype']}"
+    if (speculation := model["speculation"]) is not None:
+        yield "guesses", _speculation(speculation, model["limits"])
     if (facts := model["facts"]) is not None:
         yield "context", f"{counted(model['context_length'], 'token')}: {facts['context_origin']}"
         yield "vocabulary", f"{counted(model['vocabulary_size'], 'token')}: {facts['vocabulary_origin']}"
@@ -39,6 +41,11 @@ def _rows(model: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:
         yield "weights", f"{', '.join(facts['weight_files'])}: {facts['weights_origin']}"
         if (draft := facts["draft"]) is not None:
             yield "draft model", f"{draft['source']}: {size(draft['weight_bytes'])} {draft['dtype']}"
+
+
+def _speculation(speculation: Mapping[str, Any], limits: Mapping[str, Any] | None) -> str:
+    asked = f"{limits['speculation']} asked for; " if limits else ""
+    return f"{asked}{' or '.join(speculation['kinds']) or 'none'} possible: {speculation['reason']}"
 
 
 def _end_token(token: Mapping[str, Any]) -> str:

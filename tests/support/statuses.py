@@ -14,7 +14,7 @@ from mlxd.control.reload import Outcome, Result
 from mlxd.control.telemetry import CacheCounters, HistogramCounts, TokenCounters
 from mlxd.errors import ConfigError, ModelLoadingError, ModelNotFoundError
 from mlxd.types import BlockFigures, CacheFigures, EntryFigures, MemoryFigures, ModelState, ResolvedLimits, ToolShape
-from mlxd.wire.messages import CacheEvicted, Heartbeat, Ready
+from mlxd.wire.messages import CacheEvicted, Heartbeat, Ready, SpeculationFacts
 from mlxd.wire.model_facts import EndToken, ModelFacts
 
 SHA256 = "5e" * 32
@@ -36,6 +36,7 @@ READY = Ready(
     weight_bytes=100,
     limits=ResolvedLimits(cache_bytes=0),
     load_seconds=1.5,
+    speculation=SpeculationFacts(reason="its cache is not paged"),
     versions={"mlx": "0.32.4", "mlx_lm": "0.32.2"},
     facts=ModelFacts(
         context_origin='config.json "max_position_embeddings"',

@@ -72,7 +72,7 @@ async def test_a_ready_model_in_full(daemon, admin):
                 "lookups": {"hit": 1, "prefix_hit": 2, "miss": 3},
             },
             "limits": None,
-            "speculation": {"kinds": [], "reason": ""},
+            "speculation": {"kinds": [], "reason": "its cache is not paged"},
             "runner": {"name": "simple", "reason": 'batching.mode = "simple"', "fallback": False},
             "device": "cpu",
             "dtype": "float32",

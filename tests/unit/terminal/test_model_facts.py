@@ -25,6 +25,7 @@ def test_every_fact_stands_beside_its_origin():
         "source      builtin:smollm2-135m",
         'runner      simple: batching.mode = "simple"',
         "device      cpu float32",
+        "guesses     none possible: its cache is not paged",
         'context     2048 tokens: config.json "max_position_embeddings"',
         "vocabulary  49152 tokens: the width of the model's logits",
         'end tokens  2 <|im_end|>: config.json "eos_token_id"',
