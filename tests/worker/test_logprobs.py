@@ -12,6 +12,7 @@ from mlxd.types import Ability, CacheOutcome, FinishReason, ResolvedLimits
 from mlxd.worker.runtime.entries.contiguous_runner import ContiguousRunner
 from mlxd.worker.runtime.entries.prompt_cache import PromptCache
 from mlxd.worker.runtime.entries.simple_runner import SimpleRunner
+from mlxd.worker.runtime.sampling import scores
 from mlxd.worker.runtime.sampling.scores import LEAST, ScoredRow, score
 from tests.support.tiny_model import EOS, VOCAB
 from tests.worker.runner_rig import PagedRig, RunnerRig, architecture, words
@@ -135,6 +136,14 @@ def test_a_step_scores_no_more_than_fits(llama):
     assert max(rig.chunks) == 5
     for name, prompt in prompts.items():
         check(rig.scored[name], rows(llama, prompt)[:-1], 0)
+
+
+def test_where_nothing_is_sorted_they_are_the_same(monkeypatch):
+    logits = mx.random.normal((40, VOCAB), key=mx.random.key(3)) * 4
+    tokens, rows = mx.arange(40) * 6, [ScoredRow("a", at % 21) for at in range(40)]
+    expected = score(logits, tokens, rows).read()
+    monkeypatch.setattr(scores, "prefers_thresholds", lambda: True)
+    assert score(logits, tokens, rows).read() == expected
 
 
 def test_one_that_is_impossible_is_finite():

@@ -10,7 +10,7 @@ from mlxd.types import SamplingParams
 from mlxd.worker.runtime.sampling import filters
 from mlxd.worker.runtime.sampling.filters import filtered
 from mlxd.worker.runtime.sampling.order import filtered_by_order
-from mlxd.worker.runtime.sampling.thresholds import _ordered, filtered_by_threshold
+from mlxd.worker.runtime.sampling.thresholds import _ordered, filtered_by_threshold, most_likely_by_threshold
 
 ROUNDING = 1e-5  # of a sum of float32 probabilities, beside what each may lose
 FINITE_HALF = float(np.finfo(np.float16).max)
@@ -120,6 +120,16 @@ def test_a_row_that_is_no_number_touches_no_other():
     rows = [SamplingParams(top_p=0.8, top_k=9)] * 3
     found, expected = (np.array(filtered_by_threshold(mx.array(some), rows)) for some in (damaged, logits))
     assert np.array_equal(found[[0, 2]], expected[[0, 2]])
+
+
+@settings(deadline=None, max_examples=60)
+@given(kind=st.sampled_from(KINDS), count=st.integers(1, 20), seed=st.integers(0, 99))
+def test_the_most_likely_are_in_falling_order_and_none_is_there_twice(kind, count, seed):
+    logits = kind(np.random.default_rng(seed), 3, 33).astype(np.float32)
+    found = np.array(most_likely_by_threshold(mx.array(logits), count))
+    for row, ids in zip(logits, found, strict=True):
+        assert len(set(ids)) == count
+        assert np.array_equal(row[ids], -np.sort(-row)[:count])
 
 
 def test_bits_are_in_the_order_of_the_numbers():

@@ -13,36 +13,48 @@ _CANDIDATES = 1024  # of the vocabulary, most likely: top-p seldom wants more
 def filtered_by_order(logits: mx.array, rows: Sequence[SamplingParams]) -> mx.array:
     """Returns ``logits`` ``[B, vocab]``, divided by temperature, with minus infinity for what top-k, and top-p of what is left, take away.
     Of equals the first ids come first. The most likely one always stays.
-    """
-    whole = mx.sum(_relative(logits), axis=-1, keepdims=True)
-    order = _most_likely(logits, whole, rows)
-    ranked = _filter(mx.take_along_axis(logits, order, axis=-1), whole, rows)
-    return mx.put_along_axis(mx.full(logits.shape, -mx.inf), order, ranked, axis=-1)
-
-
-def _most_likely(logits: mx.array, whole: mx.array, rows: Sequence[SamplingParams]) -> mx.array:
-    """Returns ids ``[B, N]``, the most likely first and of equals the lowest: as many as top-k and top-p may want. ``whole`` is as in
-    ``_filter``.
 
     To find a thousand takes a CPU a tenth of the time it takes to sort them all. Whether they are enough for top-p can only be seen by
-    evaluating them.
+    evaluating them; where they are not, that row is sorted.
     """
-    vocab = logits.shape[-1]
-    count = max(_CANDIDATES, *(2 * row.top_k for row in rows))
-    by_mass = [not row.top_k for row in rows]
-    if count < vocab:
-        found = mx.sort(mx.argpartition(-logits, count - 1, axis=-1)[:, :count], axis=-1)
-        values = mx.take_along_axis(logits, found, axis=-1)
-        needed = mx.array([row.top_p if counts else 0.0 for row, counts in zip(rows, by_mass, strict=True)])[:, None]
-        if not any(by_mass) or mx.all(mx.sum(_relative(values), axis=-1, keepdims=True) >= needed * whole).item():
-            return mx.take_along_axis(found, mx.argsort(-values, axis=-1), axis=-1)
-    return mx.argsort(-logits, axis=-1)
+    whole = mx.sum(_relative(logits), axis=-1, keepdims=True)
+    order = _most_likely(logits, max(_CANDIDATES, *(2 * row.top_k for row in rows)))
+    filtered = _in_order(logits, order, whole, rows)
+    lacking = _lacking(mx.take_along_axis(logits, order, axis=-1), whole, rows) if order.shape[-1] < logits.shape[-1] else []
+    if lacking:
+        places = mx.array(lacking)
+        part = logits[places]
+        filtered[places] = _in_order(part, mx.argsort(-part, axis=-1), whole[places], [rows[at] for at in lacking])
+    return filtered
+
+
+def _most_likely(logits: mx.array, count: int) -> mx.array:
+    """Returns so many ids of each row, ``[B, count]`` or all there are, the most likely first and of equals the lowest."""
+    if count >= logits.shape[-1]:
+        return mx.argsort(-logits, axis=-1)
+    found = mx.sort(mx.argpartition(-logits, count - 1, axis=-1)[:, :count], axis=-1)
+    return mx.take_along_axis(found, mx.argsort(-mx.take_along_axis(logits, found, axis=-1), axis=-1), axis=-1)
+
+
+def _lacking(ranked: mx.array, whole: mx.array, rows: Sequence[SamplingParams]) -> list[int]:
+    """Returns the rows whose top-p may want more than is ``ranked``; waits for the device where one could."""
+    by_mass = [at for at, row in enumerate(rows) if not row.top_k]
+    if not by_mass:
+        return []
+    needed = mx.array([row.top_p for row in rows])[:, None] * whole
+    enough = (mx.sum(_relative(ranked), axis=-1, keepdims=True) >= needed)[:, 0].tolist()
+    return [at for at in by_mass if not enough[at]]  # type: ignore[index]  # a list, of a row
+
+
+def _in_order(logits: mx.array, order: mx.array, whole: mx.array, rows: Sequence[SamplingParams]) -> mx.array:
+    ranked = _filter(mx.take_along_axis(logits, order, axis=-1), whole, rows)
+    return mx.put_along_axis(mx.full(logits.shape, -mx.inf), order, ranked, axis=-1)
 
 
 def _filter(ranked: mx.array, whole: mx.array, rows: Sequence[SamplingParams]) -> mx.array:
     """Turns what is filtered out of ``ranked`` ``[B, N]``, most likely first, into -inf. The first of a row always stays.
 
-    ``whole`` ``[B, 1]`` is what the probabilities of all there are amount to, relative to the first's, where top-k takes none away.
+    ``whole`` ``[B, 1]`` is what the probabilities of all there are amount to, relative to the first's.
     """
     has_top_k = mx.array([row.top_k > 0 for row in rows])[:, None]
     top_k = mx.array([row.top_k for row in rows])[:, None]

@@ -8,7 +8,9 @@ from typing import cast
 import mlx.core as mx
 
 from mlxd.worker.engine.sampled import SampledToken, TokenLogprob
+from mlxd.worker.runtime.sampling.filters import prefers_thresholds
 from mlxd.worker.runtime.sampling.finite import not_finite
+from mlxd.worker.runtime.sampling.thresholds import most_likely_by_threshold
 from mlxd.worker.runtime.x86 import exp
 
 LEAST = -9999.0  # stands for minus infinity, which JSON cannot hold (vLLM says the same)
@@ -82,6 +84,8 @@ def _most_likely(logits: mx.array, top: int) -> mx.array:
     """Returns ids ``[N, top]``, the most likely first."""
     if top <= 1:
         return mx.argmax(logits, axis=-1, keepdims=True)[:, :top]
+    if prefers_thresholds():
+        return most_likely_by_threshold(logits, top)
     found = mx.argpartition(-logits, top - 1, axis=-1)[:, :top]
     order = mx.argsort(-mx.take_along_axis(logits, found, axis=-1), axis=-1)
     return mx.take_along_axis(found, order, axis=-1)

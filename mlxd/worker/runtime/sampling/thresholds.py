@@ -27,11 +27,22 @@ def filtered_by_threshold(logits: mx.array, rows: Sequence[SamplingParams]) -> m
     keys = _ordered(logits)
     if any(row.top_k for row in rows):
         limits = mx.array([row.top_k or _EVERYTHING for row in rows], dtype=mx.uint32)[:, None]
-        logits = _cut(logits, keys, mx.ones(logits.shape, mx.uint32), limits)
+        logits = mx.where(_stays(keys, mx.ones(logits.shape, mx.uint32), limits), logits, -mx.inf)
     if any(row.top_p < 1 for row in rows):
         weights = _weights(logits)
-        logits = _cut(logits, keys, weights, _shares(mx.sum(weights, axis=-1, keepdims=True), rows))
+        limits = _shares(mx.sum(weights, axis=-1, keepdims=True), rows)
+        logits = mx.where(_stays(keys, weights, limits), logits, -mx.inf)
     return logits
+
+
+def most_likely_by_threshold(logits: mx.array, count: int) -> mx.array:
+    """Returns the ids ``[B, count]`` of the highest of ``logits`` ``[B, vocab]``, float32, in falling order. There must be as many."""
+    rows, vocab = logits.shape
+    stays = _stays(_ordered(logits), mx.ones(logits.shape, mx.uint32), mx.full((rows, 1), count, dtype=mx.uint32))
+    places = mx.where(stays, mx.cumsum(stays.astype(mx.int32), axis=-1) - 1, count)  # one more, for all that do not stay
+    ids = mx.broadcast_to(mx.arange(vocab), (rows, vocab))
+    found = mx.put_along_axis(mx.zeros((rows, count + 1), mx.int32), places, ids, axis=-1)[:, :count]
+    return mx.take_along_axis(found, mx.argsort(-mx.take_along_axis(logits, found, axis=-1), axis=-1), axis=-1)
 
 
 def _ordered(logits: mx.array) -> mx.array:
@@ -53,13 +64,12 @@ def _shares(whole: mx.array, rows: Sequence[SamplingParams]) -> mx.array:
     return mx.where(top_p < 1, shares, mx.array(_EVERYTHING, dtype=mx.uint32))
 
 
-def _cut(logits: mx.array, keys: mx.array, weights: mx.array, limits: mx.array) -> mx.array:
-    """Returns the logits of those tokens of a row before which, in falling order, lies less weight than the row's limit, ``[B, 1]``."""
+def _stays(keys: mx.array, weights: mx.array, limits: mx.array) -> mx.array:
+    """Tells of each token of a row whether less weight than the row's limit, ``[B, 1]``, lies before it, in falling order."""
     threshold = _threshold(keys, weights, limits)
     equal = keys == threshold.key
     earlier = mx.cumsum(equal.astype(mx.uint32), axis=-1) - equal
-    stays = (keys > threshold.key) | (equal & (threshold.above + earlier * weights < limits))
-    return mx.where(stays, logits, -mx.inf)
+    return (keys > threshold.key) | (equal & (threshold.above + earlier * weights < limits))
 
 
 @dataclass(frozen=True)
