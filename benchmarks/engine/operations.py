@@ -37,6 +37,7 @@ from mlxd.worker.runtime.source import fetch_model
 
 BLOCK_SIZE, AGED_RUNS = 16, 8
 PEER = "BatchKVCache"
+COMPILED = ", compiled"
 POOLS = ("own", "shared", "aged")
 OF_ONE_ROW, OF_PEER, PYTHON_OF_PEER = 1.2, 1.3, 1.3
 
@@ -68,7 +69,9 @@ class Rig:
             yield from self._pool(pool, plan, steps)
 
     def _pool(self, pool: str, plan: StepPlan, steps: int) -> Iterator[Figure]:
-        ways = {way.value: self._paged(plan, way) for way in self._model.ways.ways} | {PEER: self._peer}
+        ways = {way.value: self._paged(plan, way) for way in self._model.ways.ways}
+        ways |= {f"{way.value}{COMPILED}": self._compiled(plan, way) for way in self._model.ways.ways if way is not AttentionWay.ROWS}
+        ways[PEER] = self._peer
         took: dict[str, list[float]] = {way: [] for way in ways}
         counted: dict[str, int] = {}
         for _ in range(steps + 1):
@@ -82,6 +85,21 @@ class Rig:
                 del outputs  # not while the clock runs
         for way, times in took.items():
             yield Figure(pool, way, self._rows, counted[way], min(times[1:]) * 1e3)
+
+    def _compiled(self, plan: StepPlan, way: AttentionWay) -> Callable[[], list[mx.array]]:
+        """Traces the step when it is called first."""
+        plain = self._paged(plan, way)
+        self._model.compile()
+        steps, self._model.compiled = self._model.compiled, None
+
+        def build() -> list[mx.array]:
+            self._model.compiled = steps
+            try:
+                return plain()
+            finally:
+                self._model.compiled = None
+
+        return build
 
     def _paged(self, plan: StepPlan, way: AttentionWay) -> Callable[[], list[mx.array]]:
         def build() -> list[mx.array]:
