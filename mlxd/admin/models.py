@@ -143,4 +143,8 @@ def _speculation(ready: Ready | None) -> answers.Speculation | None:
 
 def _runner(ready: Ready | None) -> answers.Runner | None:
     """Describes what the worker decided when it loaded."""
-    return answers.Runner(name=ready.runner, reason=ready.runner_reason, fallback=ready.is_fallback) if ready else None
+    if ready is None:
+        return None
+    made = ready.compilation
+    compiled = None if made is None else answers.Compilation(used=made.is_used, reason=made.reason)
+    return answers.Runner(name=ready.runner, reason=ready.runner_reason, fallback=ready.is_fallback, compiled=compiled)

@@ -29,6 +29,8 @@ def _rows(model: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:
     if (runner := model["runner"]) is not None:
         yield "runner", f"{runner['name']}: {runner['reason']}"
         yield "device", f"{model['device']} {model['dtype']}"
+        if (compiled := runner["compiled"]) is not None:
+            yield "steps", f"{'compiled' if compiled['used'] else 'not compiled'}: {compiled['reason']}"
     if (speculation := model["speculation"]) is not None:
         yield "guesses", _speculation(speculation, model["limits"])
     if (facts := model["facts"]) is not None:

@@ -22,6 +22,7 @@ from mlxd.types import (
     Ability,
     CacheFigures,
     CacheOutcome,
+    CompileWish,
     FinishReason,
     Limits,
     LoadStage,
@@ -31,6 +32,7 @@ from mlxd.types import (
     RunnerKind,
     SamplingParams,
     SpeculationKind,
+    StepCompilation,
     Stopping,
     Timings,
     ToolShape,
@@ -75,6 +77,7 @@ class Load(_Message, frozen=True, kw_only=True):
     mode: Literal["simple", "continuous"]
     cache_kind: Literal["paged", "entries", "none"]
     block_size: int  # tokens, of a paged cache
+    compile: CompileWish = "auto"  # decode steps over a paged cache
     limits: Limits
     heartbeat_interval: float  # seconds
     tools: ToolShape | None = None  # how it writes calls; None: as its files show
@@ -198,6 +201,7 @@ class Ready(_Message, frozen=True, kw_only=True):
     load_seconds: float
     versions: dict[str, str]  # mlx, mlx_lm
     abilities: list[Ability] = []  # of its runner
+    compilation: StepCompilation | None = None  # None: of another runner than the paged one nothing is compiled as a whole
     facts: ModelFacts = ModelFacts()
     speculation: SpeculationFacts = SpeculationFacts()
 

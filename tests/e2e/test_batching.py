@@ -93,7 +93,10 @@ def test_status_says_which_runner_and_what_the_cache_holds(daemon, reloaded):
     ask(daemon, "a lake")
     daemon.until(lambda: daemon.model("smollm2")["cache"]["blocks"]["cached"] > 0, "a heartbeat tells of the answer")
     model = daemon.model("smollm2")
+    compiled = model["runner"].pop("compiled")
     assert model["runner"] == {"name": "paged", "reason": "its logits over the paged cache were proved", "fallback": False}
+    assert not compiled["used"]
+    assert "CPU" in compiled["reason"]
     assert daemon.metrics()['mlxd_model_runner{fallback="false",model="smollm2",runner="paged"}'] == 1
     assert model["limits"]["max_sequences"] == 32
     assert 0 < model["cache"]["limit_bytes"] <= 2**30

@@ -30,6 +30,7 @@ from mlxd.admin.answers.holders import ApiKey, ApiKeyList, KeyLimits, KeyTokens
 from mlxd.admin.answers.models import (
     Blocks,
     Cache,
+    Compilation,
     DraftModel,
     EndToken,
     Facts,
@@ -56,6 +57,7 @@ __all__ = [
     "CacheShareChange",
     "Cancelled",
     "Certificate",
+    "Compilation",
     "ConfigDocument",
     "ConfigState",
     "DraftModel",

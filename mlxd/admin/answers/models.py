@@ -108,12 +108,20 @@ class Speculation(Document, frozen=True, kw_only=True):
     reason: Annotated[str, Meta(description="Why.")]
 
 
+class Compilation(Document, frozen=True, kw_only=True):
+    """Whether decode steps are compiled as a whole."""
+
+    used: bool
+    reason: Annotated[str, Meta(description="Why they are, or are not.")]
+
+
 class Runner(Document, frozen=True, kw_only=True):
     """How the worker computes."""
 
     name: Annotated[RunnerKind, Meta(description="Over one paged cache, over a cache for each sequence, or one request at a time.")]
     reason: Annotated[str, Meta(description="Why this one.")]
     fallback: Annotated[bool, Meta(description="It is not the one that was asked for.")]
+    compiled: Annotated[Compilation | None, Meta(description="Of decode steps; null where they are not over a paged cache.")]
 
 
 class EndToken(Document, frozen=True, kw_only=True):

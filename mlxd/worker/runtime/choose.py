@@ -3,7 +3,7 @@
 import logging
 from dataclasses import dataclass
 
-from mlxd.types import ResolvedLimits, RunnerKind, SpeculationKind
+from mlxd.types import ResolvedLimits, RunnerKind, SpeculationKind, StepCompilation
 from mlxd.wire.messages import Load, SpeculationFacts
 from mlxd.worker.engine.runner import Runner
 from mlxd.worker.runtime.draft.loading import Draft
@@ -13,6 +13,7 @@ from mlxd.worker.runtime.entries.prompt_cache import PromptCache
 from mlxd.worker.runtime.entries.simple_runner import SimpleRunner
 from mlxd.worker.runtime.loading import LoadedModel
 from mlxd.worker.runtime.paged.build import paged_runner, proved_model
+from mlxd.worker.runtime.paged.compiled.trial import try_compiling
 from mlxd.worker.runtime.paged.layer_cache import NotPageableError
 
 _log = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ _RECURRENT = SpeculationFacts(reason="the model has recurrent state, which canno
 @dataclass(frozen=True)
 class Choice:
     """A runner, and why it is this one: ``name`` and ``reason`` are shown to people. ``is_fallback`` says that another one was asked for;
-    ``block_size`` is that of a paged cache, None without one.
+    ``block_size`` is that of a paged cache, and ``compilation`` says what became of its steps; both are None without one.
     """
 
     runner: Runner
@@ -34,6 +35,7 @@ class Choice:
     is_fallback: bool = False
     block_size: int | None = None
     speculation: SpeculationFacts = NOT_PAGED
+    compilation: StepCompilation | None = None
 
 
 def choose_runner(order: Load, limits: ResolvedLimits, loaded: LoadedModel, draft: Draft | None = None) -> Choice:
@@ -55,10 +57,16 @@ def choose_runner(order: Load, limits: ResolvedLimits, loaded: LoadedModel, draf
             raise draft.refusal(f"{order.source} is not paged: {error.message}") from error
         return _contiguous(order, limits, loaded, f"not paged: {error.message}", is_fallback=True)
     drafting = None if draft is None else draft.prove(model, draft.load(loaded))
+    compilation = try_compiling(loaded, model, order.compile)
     runner = paged_runner(loaded, model, limits, drafting)
     speculation = _RECURRENT if model.states.exist else _guessing(with_draft=drafting is not None)
     return Choice(
-        runner, RunnerKind.PAGED, "its logits over the paged cache were proved", block_size=order.block_size, speculation=speculation
+        runner,
+        RunnerKind.PAGED,
+        "its logits over the paged cache were proved",
+        block_size=order.block_size,
+        speculation=speculation,
+        compilation=compilation,
     )
 
 

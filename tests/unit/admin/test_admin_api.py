@@ -73,7 +73,7 @@ async def test_a_ready_model_in_full(daemon, admin):
             },
             "limits": None,
             "speculation": {"kinds": [], "reason": "its cache is not paged"},
-            "runner": {"name": "simple", "reason": 'batching.mode = "simple"', "fallback": False},
+            "runner": {"name": "simple", "reason": 'batching.mode = "simple"', "fallback": False, "compiled": None},
             "device": "cpu",
             "dtype": "float32",
             "context_length": 2048,

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from mlxd.admin.models import describe_all
 from mlxd.terminal.model_facts import render_model
-from mlxd.types import ModelState
+from mlxd.types import ModelState, StepCompilation
 from mlxd.wire.model_facts import DraftFacts
 from tests.support.statuses import READY, FakeDaemon, model_status, running_status
 
@@ -41,6 +41,11 @@ def test_a_draft_model_is_shown_with_what_its_weights_take():
     facts = msgspec.structs.replace(READY.facts, draft=draft)
     lines = drawn(running_status("tiny", ready=msgspec.structs.replace(READY, facts=facts)))
     assert lines[-1] == "draft model  org/small: 300 MiB bfloat16"
+
+
+def test_whether_steps_are_compiled_is_shown_with_the_reason():
+    ready = msgspec.structs.replace(READY, compilation=StepCompilation(is_used=False, reason="it looks at values"))
+    assert "steps       not compiled: it looks at values" in drawn(running_status("tiny", ready=ready))
 
 
 def test_what_is_doubtful_stands_below():

@@ -159,10 +159,10 @@ class PagedModel:
                 yield _Call((chunk,), tuple(rows[at]), one_row=True)
 
     def compile(self) -> CompiledSteps:
-        """Lets steps in which all rows are newest tokens be compiled functions from now on. With recurrent states none is."""
-        self.compiled = CompiledSteps(self._computed, self._step, self.layers)
+        """Lets steps in which all rows are newest tokens be compiled functions from now on. Raises ``ValueError`` for recurrent states."""
         if self.states.exist:
-            self.compiled.give_up("it has recurrent states")
+            raise ValueError("steps with recurrent states are not compiled")
+        self.compiled = CompiledSteps(self._computed, self._step, self.layers)
         return self.compiled
 
     def _call(self, call: "_Call", tokens: mx.array) -> Logits:

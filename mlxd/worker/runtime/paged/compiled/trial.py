@@ -37,14 +37,12 @@ class _NotCompiledError(Exception):
 
 
 def try_compiling(loaded: LoadedModel, model: PagedModel, wish: CompileWish) -> StepCompilation:
-    """Returns whether the model's steps are compiled from now on, as it is left, and why. Whatever its arenas held is forgotten."""
+    """Returns whether the model's steps are compiled from now on, as it is left, and why. Its arenas hold anything then."""
     try:
         found = StepCompilation(is_used=True, reason=_reason(loaded, model, wish))
     except _NotCompiledError as error:
         model.compiled = None
         found = StepCompilation(is_used=False, reason=str(error))
-    finally:
-        model.clear()
     _log.info("decode steps are %s: %s", "compiled" if found.is_used else "not compiled", found.reason)
     return found
 
@@ -55,6 +53,8 @@ def _reason(loaded: LoadedModel, model: PagedModel, wish: CompileWish) -> str:
         raise _NotCompiledError('batching.compile = "off"')
     if wish == "auto" and loaded.device == "cpu":
         raise _NotCompiledError("on a CPU it does not pay: a step takes many times what Python does")
+    if model.states.exist:
+        raise _NotCompiledError("the model has recurrent states")
     ways = {model.ways.regions.usual, *model.ways.regions.chosen.values()} - {AttentionWay.ROWS}
     if not ways:
         raise _NotCompiledError("rows attend one by one, which no compiled function does for all of them")
