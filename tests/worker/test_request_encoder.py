@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from mlxd.errors import InvalidRequestError
-from mlxd.types import SamplingParams, Stopping
+from mlxd.types import Limits, SamplingParams, SpeculationKind, Stopping
 from mlxd.wire.messages import Generate
 from mlxd.wire.output_spec import OutputSpec
 from mlxd.wire.prompts import TokenPrompt
@@ -34,6 +34,10 @@ class Prompts:
             raise InvalidRequestError("the prompt has no tokens", param="prompt")
         return EncodedPrompt(prompt.token_ids, max_tokens, CacheRoot(model="tiny"))
 
+    @staticmethod
+    def tokenize(prompt):
+        return [ord(letter) - 96 for letter in prompt.text]
+
 
 def request(*, stopping=None, output=None, **sampling):
     return Generate(
@@ -55,6 +59,32 @@ def test_a_request_comes_with_the_names_of_its_blocks():
 
 def test_without_a_paged_cache_there_are_no_blocks_to_name():
     assert RequestEncoder(Prompts(), None).encode(request(), arrived=0.0).chain is None
+
+
+@pytest.mark.parametrize(
+    ("looks_up", "kind", "is_indexed"),
+    [
+        (True, SpeculationKind.LOOKUP, True),
+        (True, SpeculationKind.AUTO, True),
+        (True, SpeculationKind.DRAFT, False),
+        (True, SpeculationKind.OFF, False),
+        (False, SpeculationKind.AUTO, False),
+    ],
+)
+def test_what_answers_may_repeat_is_indexed_where_it_is_looked_up(looks_up, kind, is_indexed):
+    encoder = RequestEncoder(Prompts(), BLOCK, looks_up=looks_up)
+    encoder.reconfigure(Limits(speculation=kind))
+    made = encoder.encode(request(output=OutputSpec(predicted="abc")), arrived=0.0)
+    assert (made.looked_up is not None, made.predicted is not None) == (is_indexed, is_indexed)
+    if is_indexed:
+        assert (made.looked_up.tokens, made.predicted.tokens) == (made.tokens, [1, 2, 3])
+
+
+def test_several_answers_to_a_prompt_look_up_the_same_index():
+    encoder = RequestEncoder(Prompts(), BLOCK, looks_up=True)
+    encoder.reconfigure(Limits(speculation=SpeculationKind.AUTO))
+    first, second = (encoder.encode(replace(request(), id=name, behind=behind), arrived=0.0) for name, behind in (("a", 1), ("b", 0)))
+    assert first.looked_up is second.looked_up
 
 
 @pytest.mark.parametrize("token", [-1, 10])

@@ -4,10 +4,11 @@ from dataclasses import dataclass, field
 
 _OF_ALL = 0.98  # what an observation weighs once another one is made, of all sequences together
 _OF_ONE = 0.85  # the same, of one sequence
-# Before anything was observed: of a first guess, and of one behind a right one. Guesses of a model must be tried to know them.
-_FIRST = {"model": 0.6}
-_LATER = {"model": 0.7}
-_SELDOM, _OFTEN = 0.2, 0.5
+# What is thought before anything was observed: of a first guess, and of one behind a right one. The more tokens agree before a place that
+# is looked up, the likelier it goes on alike. Only guesses of a model must be tried to know more of them.
+_FIRST = {"model": 0.6, "lookup-1": 0.1, "lookup-2": 0.25, "lookup-3": 0.4, "lookup-4": 0.6, "lookup-8": 0.8, "lookup-16": 0.9}
+_LATER = {"model": 0.7, "lookup-1": 0.4, "lookup-2": 0.5, "lookup-3": 0.6, "lookup-4": 0.75, "lookup-8": 0.9, "lookup-16": 0.95}
+_OTHERS = 0.3
 _RARELY = 10  # steps in which nothing is tried make one forget as much as one observation does
 _BEFORE = 2.0  # observations that count for as much as what is known beforehand
 
@@ -69,10 +70,10 @@ class Acceptance:
 
     def first(self, kind: str) -> float:
         """Returns the chance of a first guess of this kind."""
-        before = _FIRST.get(kind, _SELDOM) if self._beyond is None else self._beyond.first(kind)
+        before = _FIRST.get(kind, _OTHERS) if self._beyond is None else self._beyond.first(kind)
         return self._kinds.get(kind, _Kind()).first.estimate(before)
 
     def later(self, kind: str) -> float:
         """Returns the chance of a guess behind a right one."""
-        before = _LATER.get(kind, _OFTEN) if self._beyond is None else self._beyond.later(kind)
+        before = _LATER.get(kind, _OTHERS) if self._beyond is None else self._beyond.later(kind)
         return self._kinds.get(kind, _Kind()).later.estimate(before)

@@ -14,7 +14,7 @@ _DOUBT = (0.3, 0.1, *[0.1 for _ in _HINGES])  # of the first step, standard devi
 _WANDERING = (0.03, 0.003, *[0.003 for _ in _HINGES])  # of a step: how far a figure may move from one to the next
 _NOISE = 0.15  # how far a step may be from what it should take, as a share of that
 _FURTHEST = 2.5  # standard deviations; a step that is further off counts as so far off: it may be another process's fault
-_FIRST, _GROWTH = 2, 2  # guesses of the first step that has any; and the next has no more than so many times as many
+_FIRST, _GROWTH = 4, 2  # guesses of the first step that has any; and the next has no more than so many times as many
 _FORGET = 0.002  # of what is thought of a slope, at each step that says nothing of it: some day it is tried again
 
 
