@@ -40,6 +40,13 @@ class BatchingTable(Table):
         reload=Reload.LIVE,
         gt=0,
     )
+    compile: Literal["auto", "on", "off"] = setting(
+        "auto",
+        "Whether the steps of a paged continuous batch that compute nothing of prompts are compiled as a whole, which saves Python's time. "
+        '"auto": where it is right and faster on this device, which is found out when the model is loaded; never on a CPU. "on": wherever '
+        "it is right.",
+        reload=Reload.MODEL,
+    )
     priority_ageing: Duration = setting(
         10.0, "A waiting request of one level lower priority goes first once it has waited so much longer.", reload=Reload.LIVE, gt=0
     )

@@ -73,6 +73,7 @@ MODEL_TABLES = {
         "max_sequences": _counts,
         "step_tokens": _counts | st.just("auto"),
         "target_itl": _texts,
+        "compile": st.sampled_from(["auto", "on", "off"]),
         "priority_ageing": _texts,
     },
     "cache": {"memory": _shares, "max_entries": _counts, "block_size": _counts},

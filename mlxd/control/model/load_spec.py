@@ -19,6 +19,7 @@ def load_spec(name: str, model: ModelTable) -> Load:
         mode=model.batching.mode,
         cache_kind=_cache_kind(model),
         block_size=model.cache.block_size,
+        compile=model.batching.compile,
         limits=limits(model),
         heartbeat_interval=model.worker.heartbeat_interval,
         tools=None if model.output.tools == "auto" else ToolShape(model.output.tools),
