@@ -59,7 +59,7 @@ class Drafting:
         return Chunk(name, start, 1 + drafts, tuple(self.tokens[name][-1:]), RUNS[name], samples=True, drafts=drafts)
 
     def guess(self, moves=(), **drafts):
-        plan = self.draft.complete(self.plan(*(self.newest(name, count) for name, count in drafts.items()), moves=moves), self.sampler)
+        plan = self.draft.complete(self.plan(*(self.newest(name, count) for name, count in drafts.items()), moves=moves), self.sampler).plan
         for chunk in plan.chunks:
             assert chunk.tokens[0] == self.tokens[chunk.sequence][-1]
             assert (chunk.open, chunk.drafts, chunk.count) == (0, len(chunk.tokens) - 1, len(chunk.tokens))

@@ -12,17 +12,29 @@ from mlxd.worker.kv.manager import CachedBlock
 
 
 @dataclass(frozen=True)
+class Drafting:
+    """What a draft model did for a step: it took so many seconds, for calls of so many ``rows`` each; none are told where it had more to do
+    than to guess, such as prompts.
+    """
+
+    seconds: float
+    rows: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class StepResult:
     """What a step computed: the tokens sampled for each sequence whose chunk asked for one, or which were late then, and sequences that
     failed alone. ``scored`` are the targets of its chunks, sequence by sequence, in order.
 
-    There may be several of a sequence only where no step is launched before they are read.
+    There may be several of a sequence only where no step is launched before they are read. ``drafting`` is None where a draft
+    model had nothing to do.
     """
 
     plan: StepPlan
     sampled: Mapping[str, tuple[SampledToken, ...]]
     failed: Mapping[str, Exception]
     scored: Mapping[str, tuple[SampledToken, ...]] = field(default_factory=dict)
+    drafting: Drafting | None = None
 
 
 class Executor(Protocol):

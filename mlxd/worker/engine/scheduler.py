@@ -350,7 +350,7 @@ class Scheduler:
             report.seconds, report.tokens, report.rows = seconds, plan.rows, len({chunk.sequence for chunk in plan.chunks})
             if plan.chunks:
                 self._budget.observe(seconds, plan.shape)
-                self._speculation.observe(seconds, plan.shape)
+                self._speculation.observe(seconds, plan.shape, result.drafting)
         for sequence in schedule.out_of_room:
             if sequence.id in self._sequences.known:
                 self._results.end(sequence, FinishReason.LENGTH, report)

@@ -42,6 +42,9 @@ class _Kind:
         if right and guessed > 1:
             self.later.observe(min(right, guessed - 1), right - 1, keep)
 
+    def observe_each(self, guessed: int, right: int, keep: float) -> None:
+        self.first.observe(min(guessed, right + 1), right, keep)
+
     def fade(self, keep: float) -> None:
         self.first.fade(keep)
         self.later.fade(keep)
@@ -60,6 +63,14 @@ class Acceptance:
         self._kinds.setdefault(kind, _Kind()).observe(guessed, right, self._keep)
         if self._beyond is not None:
             self._beyond.observe(kind, guessed, right)
+
+    def observe_each(self, kind: str, guessed: int, right: int) -> None:
+        """Learns the same of a kind of which a guess behind right ones is as likely as the first: those of a model. ``first`` is the chance
+        of each.
+        """
+        self._kinds.setdefault(kind, _Kind()).observe_each(guessed, right, self._keep)
+        if self._beyond is not None:
+            self._beyond.observe_each(kind, guessed, right)
 
     def fade(self, kind: str) -> None:
         """Lets what is known count a little less, for nobody tries whether it is still so: some day it is tried again."""

@@ -3,18 +3,25 @@
 from collections.abc import Collection, Mapping
 from collections.abc import Sequence as Tokens
 from dataclasses import dataclass
+from functools import partial
 
 from mlxd.types import Limits, SpeculationKind
+from mlxd.worker.engine.executor import Drafting
 from mlxd.worker.engine.sampled import SampledToken
 from mlxd.worker.engine.sequence import Sequence
 from mlxd.worker.engine.speculation.acceptance import Acceptance
 from mlxd.worker.engine.speculation.choice import Choice, worthwhile
-from mlxd.worker.engine.speculation.drafter import Drafter, Guesses, Offer
+from mlxd.worker.engine.speculation.draft_calls import DraftCalls, Rounds
+from mlxd.worker.engine.speculation.drafter import Guesses, Offer
 from mlxd.worker.engine.speculation.lookup_drafter import LookupDrafter
+from mlxd.worker.engine.speculation.model_drafter import ModelDrafter
 from mlxd.worker.engine.speculation.step_seconds import StepSeconds
 from mlxd.worker.engine.step_cost import StepShape
 
 _MOST = 64  # guesses of one step
+_MEASURE_EVERY, _MEASURE_OFTEN = 64, 12  # steps with guesses, and one has none: else nobody would know what that takes
+_WORTH = 1.04  # times as many tokens as without a model: less is not worth the risk that what is known is wrong
+_CLEAR = 1.3  # times as many tokens as without: then they need not be doubted so often
 _LOOKUP = {SpeculationKind.AUTO, SpeculationKind.LOOKUP}
 _MODEL = {SpeculationKind.AUTO, SpeculationKind.DRAFT}
 
@@ -33,17 +40,16 @@ class Speculation:
     A guess is verified by the row behind it, which samples what the sequence would have got without: text does not depend on guesses.
     """
 
-    def __init__(self, limits: Limits, lookup: LookupDrafter | None = None, model: Drafter | None = None) -> None:
+    def __init__(self, limits: Limits, lookup: LookupDrafter | None = None, model: ModelDrafter | None = None) -> None:
         self.is_awaited = False  # the newest tokens should be read before the next step is planned: guesses behind them may pay
         self._limits = limits
         self._lookup = lookup
         self._model = model
         self._seconds = StepSeconds()
-        self._drafting_seconds = StepSeconds()  # of steps in which a model drafts
+        self._unmeasured = 0  # steps with guesses since the last one without
         self._of_all = Acceptance()
         self._of_one: dict[str, Acceptance] = {}
         self._offered: dict[str, _Offered] = {}  # of the step that is planned or computed
-        self._by_model = False  # a model makes guesses of that step
 
     def reconfigure(self, limits: Limits) -> None:
         """Makes the limits hold from the next step on."""
@@ -51,16 +57,16 @@ class Speculation:
 
     def guesses(self, decoding: Collection[Sequence]) -> Mapping[str, Guesses]:
         """Returns what is to be verified beside the newest tokens of ``decoding``, all that get a token in the next step."""
-        self._offered, self.is_awaited, self._by_model = {}, False, False
+        self._offered, self.is_awaited = {}, False
         candidates = [one for one in decoding if most_guesses(one, 1)] if self._guesses_at_all else []
         if not candidates:
             return {}
         choice = self._choice(len(decoding), candidates)
+        if self._is_doubtful(len(decoding), choice):
+            return {}
         in_flight = {sequence.id for sequence in candidates if sequence.in_flight}
         self.is_awaited = not in_flight.isdisjoint(choice.wanted)
-        wanted = {name: count for name, count in choice.wanted.items() if name not in in_flight}
-        self._by_model = any(self._offered[name].offer.is_open for name in wanted)
-        return self._guesses(wanted)
+        return self._guesses({name: count for name, count in choice.wanted.items() if name not in in_flight})
 
     def learn(self, sampled: Mapping[str, Tokens[SampledToken]], drafted: Mapping[str, int]) -> None:
         """Learns from the tokens that came, of which all but the last of a sequence were guessed, of so many that were ``drafted``."""
@@ -72,16 +78,17 @@ class Speculation:
             if known:
                 own.observe(offered.offer.kind, min(len(known), len(tokens)), _agreeing(known, tokens))
             elif drafted.get(name):
-                own.observe(offered.offer.kind, drafted[name], len(tokens) - 1)
+                own.observe_each(offered.offer.kind, drafted[name], len(tokens) - 1)
 
-    def observe(self, seconds: float, shape: StepShape) -> None:
-        """Learns from a step of this shape what rows take; beside prompts nobody could tell."""
+    def observe(self, seconds: float, shape: StepShape, drafting: Drafting | None = None) -> None:
+        """Learns from a step of this shape what rows take, and what guesses do; beside prompts nobody could tell."""
         if not shape.decode_rows or shape.prefill_tokens:
             return
-        if not self._by_model:
-            self._seconds.observe(seconds, shape.decode_rows, shape.guesses)
-        if self._by_model or not shape.guesses:
-            self._drafting_seconds.observe(seconds, shape.decode_rows, shape.guesses)
+        making = drafting.seconds if drafting else 0.0
+        self._seconds.observe(seconds - making, shape.decode_rows, shape.guesses)
+        self._unmeasured = self._unmeasured + 1 if shape.guesses else 0
+        if drafting is not None and drafting.rows and self._model is not None:
+            self._model.calls.observe(drafting, self._seconds.curve(shape.decode_rows, 0)[0])
 
     def close(self, sequence: str) -> None:
         """Forgets a sequence that is over."""
@@ -104,14 +111,27 @@ class Speculation:
         if self._model is None or kind not in _MODEL:
             return best
         drafted = self._rated(candidates, self._model.offers(candidates, most))
-        mixed = {name: max(one, looked_up.get(name, one), key=_promise) for name, one in drafted.items()}
-        other = _best(streams, mixed, self._drafting_seconds)
-        if other.rate > best.rate and any(mixed[name].offer.is_open for name in other.wanted):
+        price = self._model.calls.of(streams)
+        mixed = {name: max(one, looked_up.get(name, one), key=partial(_promise, price=price)) for name, one in drafted.items()}
+        other = _best(streams, mixed, self._seconds, self._model.calls)
+        if other.rate > _WORTH * best.rate and any(mixed[name].offer.is_open for name in other.wanted):
             self._offered = mixed
+            self._fade({name: one for name, one in drafted.items() if name not in other.wanted})
             return other
-        for name, one in drafted.items():
-            self._of_one[name].fade(one.offer.kind)
+        self._model.calls.fade()
+        self._fade(drafted)
         return best
+
+    def _is_doubtful(self, streams: int, choice: Choice) -> bool:
+        """Tells whether nobody has seen for long what a step takes without guesses, compared with how much these seem to gain: then it is
+        time for one.
+        """
+        alone = streams / self._seconds.curve(streams, 0)[0]
+        return self._unmeasured >= (_MEASURE_EVERY if choice.rate > _CLEAR * alone else _MEASURE_OFTEN)
+
+    def _fade(self, untried: Mapping[str, _Offered]) -> None:
+        for name, one in untried.items():
+            self._of_one[name].fade(one.offer.kind)
 
     def _rated(self, candidates: Collection[Sequence], offers: Mapping[str, Offer]) -> dict[str, _Offered]:
         rated = {}
@@ -120,7 +140,8 @@ class Speculation:
             if acceptance is None:
                 acceptance = self._of_one[sequence.id] = Acceptance(self._of_all)
             if offer is not None:
-                first, later = acceptance.first(offer.kind), acceptance.later(offer.kind)
+                first = acceptance.first(offer.kind)
+                later = first if offer.is_open else acceptance.later(offer.kind)
                 rated[sequence.id] = _Offered(offer, tuple(first * later**at for at in range(most_guesses(sequence, offer.most))))
         return rated
 
@@ -136,13 +157,21 @@ def most_guesses(sequence: Sequence, most: int) -> int:
     return max(0, min(most, sequence.request.max_tokens - sequence.generated - 1))
 
 
-def _best(streams: int, offered: Mapping[str, _Offered], seconds: StepSeconds) -> Choice:
+def _best(streams: int, offered: Mapping[str, _Offered], seconds: StepSeconds, calls: DraftCalls | None = None) -> Choice:
     chances = {name: one.chances for name, one in offered.items()}
-    return worthwhile(streams, chances, seconds.curve(streams, min(_MOST, seconds.most, sum(map(len, chances.values())))))
+    known = seconds.most if calls is None else max(seconds.most, streams)  # a call for one stream alone would be too dear to be tried
+    curve = seconds.curve(streams, min(_MOST, known, sum(map(len, chances.values()))))
+    if calls is None:
+        return worthwhile(streams, chances, curve)
+    rounds = Rounds({name for name, one in offered.items() if one.offer.is_open}, lambda rows: calls.of(rows) * curve[0])
+    return worthwhile(streams, chances, curve, rounds.add)
 
 
-def _promise(offered: _Offered) -> float:
-    return sum(offered.chances)
+def _promise(offered: _Offered, price: float) -> float:
+    """Returns how many tokens are to be expected, less those that the device would give in the time that guesses of a model take: for each
+    of them it is ``price`` tokens.
+    """
+    return sum(max(0.0, chance - (price if offered.offer.is_open else 0.0)) for chance in offered.chances)
 
 
 def _agreeing(known: Tokens[int], tokens: Tokens[SampledToken]) -> int:

@@ -7,11 +7,13 @@ when guesses are wanted.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from time import monotonic
 from typing import cast
 
 import mlx.core as mx
 import msgspec
 
+from mlxd.worker.engine.executor import Drafting
 from mlxd.worker.engine.plan import Chunk, StepPlan
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.sampled import SampledToken
@@ -21,7 +23,16 @@ from mlxd.worker.runtime.paged.model import PagedModel
 from mlxd.worker.runtime.paged.slots import Geometry
 from mlxd.worker.runtime.sampling.row_sampler import RowSampler
 
+_PLAIN = 2  # tokens of a sequence that the model lacks where all guesses were right: its own last one, and the newest
 _MOST_BEHIND = {"cpu": 64, "gpu": 512}  # tokens that it computes in one step to catch up, beside those of the step's prompts
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A plan that leaves nothing open, and what it took to make it so."""
+
+    plan: StepPlan
+    drafting: Drafting | None = None
 
 
 class DraftModel:
@@ -82,23 +93,26 @@ class DraftModel:
         """Returns the bytes that are allocated for its keys and values."""
         return self._model.nbytes
 
-    def complete(self, plan: StepPlan, sampler: RowSampler) -> StepPlan:
+    def complete(self, plan: StepPlan, sampler: RowSampler) -> Completed:
         """Returns ``plan`` with guesses where it leaves them open, drawn as ``sampler`` draws, or without those where the model is too far
         behind; waits for the device. On the way the model computes what it lacks of the plan's sequences.
         """
+        began = monotonic()
         self.keep(plan.arenas)
         for move in plan.moves:
             self._coverage.move(move)
         wishes = self._wishes(plan)
         if not wishes and not plan.moves:
-            return _filled(plan, {})
+            return Completed(_filled(plan, {}))
+        is_plain = all(wish.chunk.count <= _PLAIN for wish in wishes)
         tokens = mx.array([token for wish in wishes for token in wish.chunk.tokens or ()], mx.int32)
         rounds = [self._call(StepPlan(chunks=tuple(wish.chunk for wish in wishes), moves=plan.moves), tokens, _Drawing(sampler, 0))]
         while wishes := [wish for wish in wishes if wish.drafts > len(rounds)]:
             chunks = tuple(self._next(wish, len(rounds)) for wish in wishes)
             rounds.append(self._call(StepPlan(chunks=chunks), rounds[-1].of(chunks), _Drawing(sampler, len(rounds))))
         mx.async_eval(*(one.guesses for one in rounds), *self._model.tensors())  # type: ignore[no-untyped-call]  # mlx ships no types
-        return _filled(plan, _read(rounds))
+        filled = _filled(plan, _read(rounds))
+        return Completed(filled, Drafting(monotonic() - began, tuple(len(one.sequences) for one in rounds if one.sequences and is_plain)))
 
     def _call(self, plan: StepPlan, tokens: mx.array, drawing: "_Drawing") -> "_Round":
         logits = self._model.forward(plan, mx.minimum(tokens, self._loaded.vocab_size - 1))

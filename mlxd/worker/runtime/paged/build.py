@@ -80,6 +80,7 @@ def paged_runner(loaded: LoadedModel, model: PagedModel, limits: ResolvedLimits,
     executor = PagedExecutor(loaded, model, ahead=loaded.device == "gpu", draft=draft)
     budget = StepBudget(largest=_LARGEST_CHUNK[loaded.device])
     # Recurrent state cannot be rewound to a token: what a wrong guess left in it would stay.
-    speculation = None if model.states.exist else Speculation(limits, LookupDrafter(), ModelDrafter() if draft else None)
+    drafter = ModelDrafter(draft.weight_bytes / max(1, loaded.weight_bytes)) if draft else None
+    speculation = None if model.states.exist else Speculation(limits, LookupDrafter(), drafter)
     scheduler = Scheduler(manager, limits, budget, end_tokens=loaded.end_tokens, most_scored=executor.most_scored, speculation=speculation)
     return PagedRunner(scheduler, manager, executor, sizing, limits)

@@ -10,12 +10,12 @@ from typing_extensions import override
 
 from mlxd.errors import NotFiniteError
 from mlxd.types import MemoryFigures
-from mlxd.worker.engine.executor import Executor, StepResult
+from mlxd.worker.engine.executor import Drafting, Executor, StepResult
 from mlxd.worker.engine.plan import StepPlan
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.sampled import SampledToken
 from mlxd.worker.kv.manager import CachedBlock
-from mlxd.worker.runtime.draft.draft_model import DraftModel
+from mlxd.worker.runtime.draft.draft_model import Completed, DraftModel
 from mlxd.worker.runtime.loading import LoadedModel
 from mlxd.worker.runtime.paged.model import Logits, PagedModel, TargetLogits
 from mlxd.worker.runtime.paged.step_pace import StepPace
@@ -42,6 +42,7 @@ class _Launched:
     targets: tuple[Scores, ...]
     launched: float = 0.0  # monotonic
     waited: float = 0.0  # seconds, for masks
+    drafting: Drafting | None = None
 
     def read_targets(self) -> dict[str, tuple[SampledToken, ...]]:
         """Returns them by sequence; waits for the device."""
@@ -163,7 +164,7 @@ class PagedExecutor(Executor):
         self._sampler.accept(good)
         if self._draft is not None:
             self._draft.accept(good)
-        result = StepResult(step.plan, sampled, failed, scored)
+        result = StepResult(step.plan, sampled, failed, scored, step.drafting)
         self._give_back_buffers(step.plan.prefill_tokens)
         return result
 
@@ -178,8 +179,8 @@ class PagedExecutor(Executor):
     def _launch(self, plan: StepPlan, before: _Launched | None) -> _Launched:
         launched = monotonic()
         self._model.keep(plan.arenas)
-        if self._draft is not None:
-            plan = self._draft.complete(plan, self._sampler)
+        completed = Completed(plan) if self._draft is None else self._draft.complete(plan, self._sampler)
+        plan = completed.plan
         logits: Logits = self._model.forward(plan, _inputs(plan, before))
         draws = self._sampler.sample(logits.rows, logits.sampled)
         targets = tuple(self._score(one) for one in logits.targets)
@@ -187,7 +188,7 @@ class PagedExecutor(Executor):
         mx.async_eval(*draws.tensors(), *scores, *self._model.tensors())  # type: ignore[no-untyped-call]  # mlx ships no types
         if draws.undrawn is not None:
             self._undrawn.add(draws.undrawn)
-        return _Launched(plan, replace(draws, undrawn=None), targets, launched)
+        return _Launched(plan, replace(draws, undrawn=None), targets, launched, drafting=completed.drafting)
 
     def _complete(self, step: _Launched | None) -> _Launched | None:
         """Samples what waited for masks, also of steps before, as far as they are there."""
