@@ -12,6 +12,7 @@ import structlog
 
 from mlxd.config.certificates import certificate_files
 from mlxd.config.loader import LoadedConfig
+from mlxd.config.model_sources import model_sources
 from mlxd.config.schema import Config
 from mlxd.config.source import is_local
 from mlxd.control.ledger import memory_limit
@@ -157,6 +158,6 @@ def total_memory_limit(config: Config) -> int:
 def _check_sources(config: Config, models: list[str]) -> None:
     """Checks those sources that are directories here. What is fetched is looked at when it is loaded. Raises ``ModelSourceError``."""
     for name in models:
-        source = config.models[name].source
-        if is_local(source) and not Path(source).exists():
-            raise ModelSourceError(f"models.{name}.source: there is nothing at {source}")
+        for one in model_sources(config.models[name]):
+            if is_local(one.source) and not Path(one.source).exists():
+                raise ModelSourceError(f"models.{name}.{one.field}: there is nothing at {one.source}")

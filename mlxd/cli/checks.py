@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from mlxd.config.model_sources import model_sources
 from mlxd.config.schema import Config
 from mlxd.config.source import is_local
 from mlxd.control.ledger import memory_limit
@@ -114,16 +115,19 @@ def writable(name: str, directory: Path, hint: str) -> Check:
 
 
 def sources(config: Config) -> Iterator[Check]:
-    """Checks the sources of models that are directories here."""
+    """Checks the sources of models, and of their draft models, that are directories here."""
     for name, model in config.models.items():
-        if not is_local(model.source):
-            continue
-        path = Path(model.source)
-        if (path / "config.json").is_file():
-            yield ok(f"model {name}", model.source)
-        else:
-            found = f"{path} has no config.json" if path.exists() else f"there is nothing at {path}"
-            yield Check(f"model {name}", State.FAILED, found, f"make models.{name}.source the directory of a model")
+        for one in model_sources(model):
+            if is_local(one.source):
+                title = f"model {name}" if one.field == "source" else f"model {name} {one.field}"
+                yield _directory(title, Path(one.source), f"models.{name}.{one.field}")
+
+
+def _directory(title: str, path: Path, key: str) -> Check:
+    if (path / "config.json").is_file():
+        return ok(title, str(path))
+    found = f"{path} has no config.json" if path.exists() else f"there is nothing at {path}"
+    return Check(title, State.FAILED, found, f"make {key} the directory of a model")
 
 
 def memory(config: Config) -> Check:

@@ -23,8 +23,11 @@ def add_commands(commands: Commands) -> None:
 
     commands.add("schema", _schema, "print the JSON Schema of the configuration file, for editors")
 
-    parser = commands.add("pull", _pull, "fetch a model, so that loading it needs no network")
-    parser.add_argument("source", metavar="MODEL", help='"builtin:smollm2-135m", "org/name[@revision]" or a path')
+    parser = commands.add("pull", _pull, "fetch models, so that loading them needs no network")
+    parser.add_argument(
+        "source", nargs="?", metavar="MODEL", help='"builtin:smollm2-135m", "org/name[@revision]" or a path; default: all that FILE names'
+    )
+    parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="default: mlxd.toml")
 
 
 def serve(args: argparse.Namespace) -> int:
@@ -65,6 +68,16 @@ def _pull(args: argparse.Namespace) -> int:
     from mlxd.terminal.pull import pull
 
     errors = console.errors()
-    path = pull(args.source, errors)
-    errors.print(f"{args.source} is ready in {path}")
+    for source in _configured(args.config) if args.source is None else [args.source]:
+        path = pull(source, errors)
+        errors.print(f"{source} is ready in {path}")
     return exits.OK
+
+
+def _configured(config: Path) -> list[str]:
+    """Returns the sources of all models of a file, each once, those of draft models included."""
+    from mlxd.config.loader import load_config
+    from mlxd.config.model_sources import model_sources
+
+    models = load_config(config).config.models.values()
+    return list(dict.fromkeys(one.source for model in models for one in model_sources(model)))

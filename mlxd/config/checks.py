@@ -104,6 +104,9 @@ def _guesses_are_verified(name: str, model: ModelTable, document: Document) -> I
     if asked in {"lookup", "draft"} and not is_paged:
         text = f'found "{asked}", which needs batching.mode = "continuous" and cache.kind = "paged"; elsewhere use "auto" or "off"'
         yield Problem(kind, text, (kind,))
+    if source == model.source and is_paged:
+        text = f"found {shown(source)}, the model itself, whose guesses would take as long as its tokens; name a smaller one"
+        yield Problem(draft, text, (draft,))
     if asked == "draft" and source is None:
         yield Problem(kind, 'found "draft" without a draft model; set speculation.draft, or use "lookup" or "auto"', (kind, draft))
 

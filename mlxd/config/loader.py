@@ -106,6 +106,8 @@ def _paths(values: dict[str, Any]) -> Iterator[tuple[Key, Any]]:
     for name, model in models.items() if isinstance(models, dict) else ():
         yield ("models", name, "source"), model
         yield ("models", name, "speculation", "draft"), model.get("speculation") if isinstance(model, dict) else None
+    defaults = values.get("defaults")
+    yield ("defaults", "speculation", "draft"), defaults.get("speculation") if isinstance(defaults, dict) else None
     yield ("log", "file"), values.get("log")
     for listener in ("server", "admin", "metrics"):
         table = values.get(listener)

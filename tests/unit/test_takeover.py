@@ -200,6 +200,13 @@ async def test_a_source_that_is_not_there_is_refused(rig, edit):
     assert rig.takeover.running is rig.before
 
 
+async def test_a_draft_model_that_is_not_there_is_refused(rig):
+    paged = '[models.tiny.batching]\nmode = "continuous"\n'
+    with pytest.raises(ModelSourceError, match=rf"models\.tiny\.speculation\.draft: there is nothing at {rig.path.parent}/nowhere"):
+        await rig.prepare(f'{MODEL}{paged}[models.tiny.speculation]\ndraft = "./nowhere"\n')
+    assert rig.steps == []
+
+
 async def test_a_source_that_is_there_is_not(rig):
     (rig.path.parent / "here").mkdir()
     await rig.take_over('[models.tiny]\nsource = "./here"\n')

@@ -213,8 +213,8 @@ def test_memory_is_given_back_when_nobody_holds_it(loaded, drafts):
     assert made.runner.memory().kv == draft.nbytes == 0
 
 
-def test_log_probabilities_go_with_guesses(loaded, drafts):
-    asks = {"asks": {"logprobs": 3}, "temperature": 0.7, "seed": 5}
+def test_log_probabilities_and_penalties_go_with_guesses(loaded, drafts):
+    asks = {"asks": {"logprobs": 3}, "temperature": 0.7, "seed": 5, "repetition_penalty": 1.2, "presence_penalty": 0.5}
     said = []
     for made in (PagedRig(loaded), rig(loaded, drafts("llama"), counts=(4,))):
         made.add("a", b"once upon a time", max_tokens=24, **asks)

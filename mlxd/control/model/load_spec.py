@@ -4,6 +4,7 @@ from typing import Literal
 
 import msgspec
 
+from mlxd.config.model_sources import used_draft
 from mlxd.config.schema import ModelTable
 from mlxd.types import Limits, ReasoningShape, SpeculationKind, ToolShape
 from mlxd.wire.messages import Load
@@ -23,7 +24,7 @@ def load_spec(name: str, model: ModelTable) -> Load:
         limits=limits(model),
         heartbeat_interval=model.worker.heartbeat_interval,
         tools=None if model.output.tools == "auto" else ToolShape(model.output.tools),
-        draft=model.speculation.draft if _is_paged(model) else None,
+        draft=used_draft(model),
         reasoning=None if model.output.reasoning == "auto" else ReasoningShape(model.output.reasoning),
     )
 
@@ -49,10 +50,6 @@ def limits(model: ModelTable) -> Limits:
         speculation=SpeculationKind(model.speculation.kind),
         draft_tokens=model.speculation.max_tokens,
     )
-
-
-def _is_paged(model: ModelTable) -> bool:
-    return model.batching.mode == "continuous" and _cache_kind(model) == "paged"
 
 
 def _cache_kind(model: ModelTable) -> Literal["paged", "entries", "none"]:

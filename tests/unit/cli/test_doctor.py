@@ -163,6 +163,16 @@ async def test_models_that_are_directories(run, configure, port, tmp_path):
     assert found["model gone"]["found"] == f"there is nothing at {tmp_path}/gone"
 
 
+async def test_draft_models_that_are_directories(run, configure, port, tmp_path):
+    (tmp_path / "good").mkdir()
+    (tmp_path / "good" / "config.json").touch()
+    table = '[models.good]\nsource = "./good"\nbatching.mode = "continuous"\nspeculation.draft = "./gone"\n'
+    configure(port, table)
+    found = await looked(run)
+    assert found["model good"]["state"] == "ok"
+    assert found["model good speculation.draft"]["found"] == f"there is nothing at {tmp_path}/gone"
+
+
 @pytest.mark.parametrize(("limit", "state"), [("12GiB", "ok"), ("15GiB", "warning"), ("16GiB", "warning")])
 async def test_a_limit_that_leaves_the_system_nothing(run, configure, port, limit, state):
     configure(port, f'[memory]\nlimit = "{limit}"\n\n[models.a]\nsource = "builtin:smollm2-135m"\n')

@@ -1,0 +1,29 @@
+"""What is fetched for a model: its own source, and that of its draft model."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mlxd.config.schema import ModelTable
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A source, and the ``field`` of a model's table that names it."""
+
+    field: str
+    source: str
+
+
+def model_sources(model: ModelTable) -> Iterator[ModelSource]:
+    """Yields the sources of all that is loaded for a model."""
+    yield ModelSource("source", model.source)
+    if (draft := used_draft(model)) is not None:
+        yield ModelSource("speculation.draft", draft)
+
+
+def used_draft(model: ModelTable) -> str | None:
+    """Returns the source of a model's draft model; None where there is none, or one that all models inherit and this one has no use for:
+    guesses are verified over a paged cache only.
+    """
+    is_paged = model.batching.mode == "continuous" and model.cache.kind in {"auto", "paged"}
+    return model.speculation.draft if is_paged else None
