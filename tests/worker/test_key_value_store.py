@@ -35,5 +35,5 @@ def test_any_store_that_gives_the_same_scores_and_sums_gives_the_same_tokens(nam
     for request, prompt in prompts.items():
         rig.add(request, prompt)
     rig.run()
-    assert {type(layer.store) for layer in rig.model._layers} == {OneVector}
+    assert {type(store) for store in rig.model.stores} == {OneVector}
     assert rig.tokens == {request: plain(loaded, prompt) for request, prompt in prompts.items()}

@@ -10,7 +10,7 @@ from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.sampled import SampledRow
 from mlxd.worker.runtime.sampling.count_table import CountTable
 from mlxd.worker.runtime.sampling.logits_processor import LogitsProcessor, NewTokens
-from mlxd.worker.runtime.sampling.token_counts import NOTHING, Beginning, TokenCounts
+from mlxd.worker.runtime.sampling.token_counts import NOTHING, Beginning
 
 
 class Penalties(LogitsProcessor):
@@ -49,7 +49,7 @@ class Penalties(LogitsProcessor):
         counts, most = self._table.of([self._row(row.sequence) for row in asking]), max(len(row.guessed) for row in asking)
         if most:
             counts = counts.behind(mx.array([[*row.guessed, *[NOTHING] * (most - len(row.guessed))] for row in asking]))
-        return _penalised(logits, places, counts)
+        return counts.penalised(logits, places)
 
     @override
     def add(self, new: NewTokens) -> None:
@@ -74,15 +74,3 @@ class Penalties(LogitsProcessor):
 def _counts(params: SamplingParams) -> bool:
     """Tells whether it matters which tokens come."""
     return (params.repetition_penalty, params.presence_penalty, params.frequency_penalty) != (1, 0, 0)
-
-
-def _penalised(logits: mx.array, places: Sequence[int], counts: TokenCounts) -> mx.array:
-    """Returns ``logits`` ``[R, vocab]``, float32, with those of the tokens in ``counts`` changed, whose rows are the ones at ``places``.
-    Nothing else of them is touched, nor read but for the copy.
-    """
-    rows, vocab = logits.shape
-    spare = rows * vocab  # where places without a token read and write
-    flat = mx.concatenate([logits.astype(mx.float32).reshape(-1), mx.zeros((1,))])
-    index = mx.where(counts.ids == NOTHING, spare, counts.ids + vocab * mx.array(list(places))[:, None]).reshape(-1)
-    values = counts.penalised(flat[index].reshape(counts.ids.shape))
-    return mx.put_along_axis(flat, index, values.reshape(-1), axis=0)[:spare].reshape(rows, vocab)

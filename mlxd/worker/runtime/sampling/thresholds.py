@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import mlx.core as mx
 
 from mlxd.types import SamplingParams
+from mlxd.worker.runtime.sampling.fused import fused
 from mlxd.worker.runtime.x86 import exp
 
 _DIGITS = ((21, 11), (10, 11), (0, 10))  # of 32 bits: how far each is shifted, and how many bits it has
@@ -24,25 +25,42 @@ def filtered_by_threshold(logits: mx.array, rows: Sequence[SamplingParams]) -> m
     """Returns ``logits`` ``[B, vocab]``, float32, divided by temperature, with minus infinity for what top-k, and top-p of what is left,
     take away. Of equals the first ids come first. The most likely one always stays.
     """
-    keys = _ordered(logits)
     if any(row.top_k for row in rows):
-        limits = mx.array([row.top_k or _EVERYTHING for row in rows], dtype=mx.uint32)[:, None]
-        logits = mx.where(_stays(keys, mx.ones(logits.shape, mx.uint32), limits), logits, -mx.inf)
+        logits = _by_count(logits, mx.array([row.top_k or _EVERYTHING for row in rows], dtype=mx.uint32)[:, None])
     if any(row.top_p < 1 for row in rows):
-        weights = _weights(logits)
-        limits = _shares(mx.sum(weights, axis=-1, keepdims=True), rows)
-        logits = mx.where(_stays(keys, weights, limits), logits, -mx.inf)
+        logits = _by_share(logits, mx.array([row.top_p for row in rows])[:, None])
     return logits
 
 
 def most_likely_by_threshold(logits: mx.array, count: int) -> mx.array:
     """Returns the ids ``[B, count]`` of the highest of ``logits`` ``[B, vocab]``, float32, in falling order. There must be as many."""
     rows, vocab = logits.shape
-    stays = _stays(_ordered(logits), mx.ones(logits.shape, mx.uint32), mx.full((rows, 1), count, dtype=mx.uint32))
-    places = mx.where(stays, mx.cumsum(stays.astype(mx.int32), axis=-1) - 1, count)  # one more, for all that do not stay
+    places = _places(logits, mx.full((rows, 1), count, dtype=mx.uint32))
     ids = mx.broadcast_to(mx.arange(vocab), (rows, vocab))
     found = mx.put_along_axis(mx.zeros((rows, count + 1), mx.int32), places, ids, axis=-1)[:, :count]
     return mx.take_along_axis(found, mx.argsort(-mx.take_along_axis(logits, found, axis=-1), axis=-1), axis=-1)
+
+
+@fused
+def _by_count(logits: mx.array, limits: mx.array) -> mx.array:
+    """Filters by top-k, whose k are ``limits`` ``[B, 1]``."""
+    return mx.where(_stays(_ordered(logits), mx.ones(logits.shape, mx.uint32), limits), logits, -mx.inf)
+
+
+@fused
+def _by_share(logits: mx.array, top_p: mx.array) -> mx.array:
+    """Filters by ``top_p`` ``[B, 1]``."""
+    weights = _weights(logits)
+    shares = mx.maximum(mx.ceil(top_p * mx.sum(weights, axis=-1, keepdims=True).astype(mx.float32)), 1).astype(mx.uint32)
+    limits = mx.where(top_p < 1, shares, mx.array(_EVERYTHING, dtype=mx.uint32))
+    return mx.where(_stays(_ordered(logits), weights, limits), logits, -mx.inf)
+
+
+@fused
+def _places(logits: mx.array, limits: mx.array) -> mx.array:
+    """Returns for each token which of those that top-k leaves it is, counted by their ids; ``limits`` ``[B, 1]`` where it is none."""
+    stays = _stays(_ordered(logits), mx.ones(logits.shape, mx.uint32), limits)
+    return mx.where(stays, mx.cumsum(stays.astype(mx.uint32), axis=-1) - 1, limits)
 
 
 def _ordered(logits: mx.array) -> mx.array:
@@ -55,13 +73,6 @@ def _weights(logits: mx.array) -> mx.array:
     """Returns probabilities as integers, of which a row has about ``_WHOLE`` altogether."""
     relative = exp(logits - mx.max(logits, axis=-1, keepdims=True))
     return (relative * (_WHOLE / mx.sum(relative, axis=-1, keepdims=True)) + 0.5).astype(mx.uint32)
-
-
-def _shares(whole: mx.array, rows: Sequence[SamplingParams]) -> mx.array:
-    """Returns what top-p is of the ``whole`` weight of a row, ``[B, 1]``."""
-    top_p = mx.array([row.top_p for row in rows])[:, None]
-    shares = mx.maximum(mx.ceil(top_p * whole.astype(mx.float32)), 1).astype(mx.uint32)
-    return mx.where(top_p < 1, shares, mx.array(_EVERYTHING, dtype=mx.uint32))
 
 
 def _stays(keys: mx.array, weights: mx.array, limits: mx.array) -> mx.array:

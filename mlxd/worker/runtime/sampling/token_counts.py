@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import mlx.core as mx
 
 from mlxd.types import SamplingParams
+from mlxd.worker.runtime.sampling.fused import fused
 
 NOTHING = -1  # where there is no token
 
@@ -78,33 +79,57 @@ class TokenCounts:
 
     def behind(self, tokens: mx.array) -> "TokenCounts":
         """Returns these behind more ``tokens`` ``[S, K]`` of the output, in ``K`` more columns; some may be ``NOTHING``."""
-        more, new = _taken_in(self.ids, tokens), mx.zeros(tokens.shape)
-        return replace(
-            self,
-            ids=mx.concatenate([self.ids, more.ids], axis=1),
-            counts=mx.concatenate([self.counts + more.known, more.counts], axis=1),
-            bias=mx.concatenate([self.bias, new], axis=1),
-            in_prompt=mx.concatenate([self.in_prompt, new.astype(mx.bool_)], axis=1),
-        )
+        return TokenCounts(*_behind(_arrays(self), tokens))
 
     def written(self, rows: Sequence[int], columns: Sequence[int], tokens: mx.array) -> "TokenCounts":
         """Returns these with more ``tokens`` ``[len(rows), K]`` of the output in their rows. There must be nothing from each row's one of
         ``columns`` on, and place for ``K``.
         """
-        places = mx.array(list(rows))
-        more = _taken_in(self.ids[places], tokens)
-        into = (places[:, None], mx.array(list(columns))[:, None] + mx.arange(tokens.shape[1]))
-        counts = self.counts.at[places].add(more.known.astype(mx.int32)).at[into].add(more.counts.astype(mx.int32))
-        return replace(self, ids=self.ids.at[into].add(more.ids - NOTHING), counts=counts)
+        ids, counts = _written(self.ids, self.counts, mx.array(list(rows)), mx.array(list(columns))[:, None], tokens)
+        return replace(self, ids=ids, counts=counts)
 
-    def penalised(self, logits: mx.array) -> mx.array:
-        """Returns the logits ``[S, C]`` of ``ids`` with bias and penalties, in this order."""
-        repetition, frequency, presence = (self.factors[:, at : at + 1] for at in range(3))
-        logits = logits + self.bias
-        repeated = mx.where(logits > 0, logits / repetition, logits * repetition)
-        came = self.counts > 0
-        logits = mx.where(self.in_prompt | came, repeated, logits)
-        return logits - frequency * self.counts - presence * came
+    def penalised(self, logits: mx.array, places: Sequence[int]) -> mx.array:
+        """Returns ``logits`` ``[R, vocab]``, float32, whose rows at ``places`` get the biases and then the penalties of the rows here.
+        Nothing but the logits of ``ids`` is read or changed, beside the copy.
+        """
+        return _penalised(logits, mx.array(list(places))[:, None], _arrays(self))
+
+
+@fused
+def _penalised(logits: mx.array, places: mx.array, arrays: tuple[mx.array, ...]) -> mx.array:
+    known, (rows, vocab) = TokenCounts(*arrays), logits.shape
+    spare = rows * vocab  # where places without a token read and write
+    flat = mx.concatenate([logits.astype(mx.float32).reshape(-1), mx.zeros((1,))])
+    index = mx.where(known.ids == NOTHING, spare, known.ids + vocab * places).reshape(-1)
+    values = _changed(flat[index].reshape(known.ids.shape), known)
+    return mx.put_along_axis(flat, index, values.reshape(-1), axis=0)[:spare].reshape(rows, vocab)
+
+
+def _changed(logits: mx.array, known: TokenCounts) -> mx.array:
+    repetition, frequency, presence = (known.factors[:, at : at + 1] for at in range(3))
+    logits, came = logits + known.bias, known.counts > 0
+    repeated = mx.where(logits > 0, logits / repetition, logits * repetition)
+    return mx.where(known.in_prompt | came, repeated, logits) - frequency * known.counts - presence * came
+
+
+@fused
+def _behind(arrays: tuple[mx.array, ...], tokens: mx.array) -> tuple[mx.array, ...]:
+    ids, counts, bias, in_prompt, factors = arrays
+    more, new = _taken_in(ids, tokens), mx.zeros(tokens.shape)
+    return (
+        mx.concatenate([ids, more.ids], axis=1),
+        mx.concatenate([counts + more.known, more.counts], axis=1),
+        mx.concatenate([bias, new], axis=1),
+        mx.concatenate([in_prompt, new.astype(mx.bool_)], axis=1),
+        factors,
+    )
+
+
+@fused
+def _written(ids: mx.array, counts: mx.array, rows: mx.array, columns: mx.array, tokens: mx.array) -> tuple[mx.array, mx.array]:
+    more, into = _taken_in(ids[rows], tokens), (rows[:, None], columns + mx.arange(tokens.shape[1]))
+    counts = counts.at[rows].add(more.known.astype(mx.int32)).at[into].add(more.counts.astype(mx.int32))
+    return ids.at[into].add(more.ids - NOTHING), counts
 
 
 @dataclass(frozen=True)
