@@ -17,6 +17,7 @@ from mlxd.worker.kv.state_snapshots import StateSnapshots
 from mlxd.worker.runtime.loading import LoadedModel
 from mlxd.worker.runtime.paged.build import proved_model
 from mlxd.worker.runtime.paged.executor import PagedExecutor
+from mlxd.worker.runtime.paged.launch import Launch
 from mlxd.worker.runtime.paged.model import PagedModel
 from mlxd.worker.runtime.paged.slots import Geometry
 from tests.support.architectures import ARCHITECTURES, build
@@ -103,6 +104,7 @@ class PagedRig(RunnerRig):
         max_sequences=16,
         snapshots=64,
         ahead=False,
+        launch=Launch.AT_ONCE,
         draft=None,
         speculation=None,
     ):
@@ -117,7 +119,7 @@ class PagedRig(RunnerRig):
             max_arenas=max_arenas,
             snapshots=StateSnapshots(snapshots) if self.model.states.exist else None,
         )
-        self.executor = PagedExecutor(loaded, self.model, ahead=ahead, draft=draft)
+        self.executor = PagedExecutor(loaded, self.model, ahead=ahead, launch=launch, draft=draft)
         self.limits = ResolvedLimits(max_sequences=max_sequences, step_tokens=step_tokens, cache_bytes=2**40)
         ends, budget = self.executor.end_tokens, StepBudget(largest=64)
         scheduler = Scheduler(self.manager, self.limits, budget, end_tokens=ends, speculation=speculation)

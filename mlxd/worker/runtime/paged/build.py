@@ -15,6 +15,7 @@ from mlxd.worker.kv.state_snapshots import StateSnapshots
 from mlxd.worker.runtime.draft.draft_model import DraftModel
 from mlxd.worker.runtime.loading import LoadedModel
 from mlxd.worker.runtime.paged.executor import PagedExecutor
+from mlxd.worker.runtime.paged.launch import Launch, fastest_launch
 from mlxd.worker.runtime.paged.layer_cache import NOT_IN_PLACE, NotPageableError, Written
 from mlxd.worker.runtime.paged.model import PagedModel
 from mlxd.worker.runtime.paged.probe import probe
@@ -77,7 +78,9 @@ def paged_runner(loaded: LoadedModel, model: PagedModel, limits: ResolvedLimits,
     tokens = manager.pool.capacity * block_size
     if tokens < loaded.context_length:
         _log.warning("cache.memory holds %d tokens, less than the context of %d: longer prompts are refused", tokens, loaded.context_length)
-    executor = PagedExecutor(loaded, model, ahead=loaded.device == "gpu", draft=draft)
+    ahead = loaded.device == "gpu"
+    launch = fastest_launch(model) if ahead else Launch.AT_ONCE
+    executor = PagedExecutor(loaded, model, ahead=ahead, draft=draft, launch=launch)
     budget = StepBudget(largest=_LARGEST_CHUNK[loaded.device])
     # Recurrent state cannot be rewound to a token: what a wrong guess left in it would stay.
     drafter = ModelDrafter(draft.weight_bytes / max(1, loaded.weight_bytes)) if draft else None

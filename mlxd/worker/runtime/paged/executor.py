@@ -17,6 +17,7 @@ from mlxd.worker.engine.sampled import SampledToken
 from mlxd.worker.kv.manager import CachedBlock
 from mlxd.worker.runtime.draft.draft_model import Completed, DraftModel
 from mlxd.worker.runtime.loading import LoadedModel
+from mlxd.worker.runtime.paged.launch import Launch, wait_for
 from mlxd.worker.runtime.paged.model import Logits, PagedModel, TargetLogits
 from mlxd.worker.runtime.paged.step_pace import StepPace
 from mlxd.worker.runtime.sampling.draws import Draws, no_draws
@@ -57,7 +58,8 @@ class PagedExecutor(Executor):
     """Computes plans over a paged model, on this process's device.
 
     With ``ahead`` a step is launched before the tokens of the one before it are read, so that the device never waits for Python. On a CPU,
-    where launching a step blocks until it is nearly done, that would only delay every token by a step.
+    where launching a step blocks until it is nearly done, that would only delay every token by a step. ``launch`` says whether it
+    goes to the device at once.
 
     A sequence with a constraint is sampled when the mask behind its last token is there, which is worked out while the device computes:
     ahead, that is when the next step is about to be launched. One whose mask is late is left out of the next step, and others go on.
@@ -65,8 +67,17 @@ class PagedExecutor(Executor):
     Guesses that a plan leaves open are made by ``draft``, a model that is told of everything that happens to the cache.
     """
 
-    def __init__(self, loaded: LoadedModel, model: PagedModel, *, ahead: bool, draft: DraftModel | None = None) -> None:
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        model: PagedModel,
+        *,
+        ahead: bool,
+        draft: DraftModel | None = None,
+        launch: Launch = Launch.AT_ONCE,
+    ) -> None:
         self._ahead = ahead
+        self._launch_when = launch
         self._draft = draft
         self._loaded = loaded
         self._model = model
@@ -185,6 +196,8 @@ class PagedExecutor(Executor):
         draws = self._sampler.sample(logits.rows, logits.sampled)
         targets = tuple(self._score(one) for one in logits.targets)
         scores = [tensor for one in targets for tensor in one.tensors()]
+        if before is not None and self._launch_when is Launch.WHEN_DONE:
+            wait_for(*before.draws.tensors())
         mx.async_eval(*draws.tensors(), *scores, *self._model.tensors())  # type: ignore[no-untyped-call]  # mlx ships no types
         if draws.undrawn is not None:
             self._undrawn.add(draws.undrawn)
