@@ -11,6 +11,7 @@ from mlxd.worker.runtime.draft.draft_model import DraftModel
 from mlxd.worker.runtime.draft.vocabulary import NamedVocabulary, check_same_vocabulary, check_width
 from mlxd.worker.runtime.loading import LoadedModel, OpenedModel, open_model, read_weights
 from mlxd.worker.runtime.paged.build import proved_model
+from mlxd.worker.runtime.paged.compiled.trial import try_compiling
 from mlxd.worker.runtime.paged.layer_cache import NotPageableError
 from mlxd.worker.runtime.paged.model import PagedModel
 from mlxd.worker.runtime.source import fetch_model
@@ -75,6 +76,7 @@ class Draft:
             raise self.refusal(f"{self.source} cannot compute over a paged cache: {error.message}") from error
         if model.states.exist:
             raise self.refusal(f"{self.source} keeps recurrent states, which cannot be rewound to the last guess that was right")
+        try_compiling(loaded, model, self._order.compile)
         return DraftModel(loaded, model)
 
     def refusal(self, reason: str) -> DraftModelError:
