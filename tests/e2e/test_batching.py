@@ -36,7 +36,7 @@ def reloaded(daemon):
 
 def ask(daemon, question, *, system="", **options):
     messages = [{"role": "system", "content": system}] * bool(system) + [{"role": "user", "content": f"Tell me about {question}."}]
-    body = {"model": "smollm2", "messages": messages, "temperature": 0, "max_tokens": 12} | options
+    body = {"model": "smollm2", "messages": messages, "temperature": 0, "max_tokens": 8} | options
     status, headers, answer = post(daemon, "/v1/chat/completions", body)
     assert status == 200, answer
     return answer["choices"][0]["message"]["content"], answer["usage"], headers["x-mlxd-cache"]
@@ -68,7 +68,7 @@ def test_ten_users_with_one_system_prompt_compute_and_hold_it_once(daemon):
 
     system = SYSTEM.replace("teacher", "professor")
     with ThreadPoolExecutor(10) as pool:
-        running = [pool.submit(ask, daemon, f"the number {number}", system=system, max_tokens=24) for number in range(10)]
+        running = [pool.submit(ask, daemon, f"the number {number}", system=system, max_tokens=16) for number in range(10)]
         while wait(running, timeout=0.05).not_done:
             look()
         answers = [one.result() for one in running]

@@ -4,8 +4,11 @@ import json
 import shutil
 import threading
 
+import pytest
+
 from tests.e2e.client import post, stream
 from tests.e2e.conftest import ENDLESS, TINY
+from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.load import ConstantLoad
 from tests.support.tiny_model import make_tiny_model
 
@@ -13,11 +16,25 @@ OTHER = '[models.other]\nsource = "{dir}/other"\n'
 PROMPT = {"model": "tiny", "prompt": "the same words again, more than a block of them", "temperature": 0, "max_tokens": 4}
 
 
-def test_a_model_is_added_changed_and_removed_beside_one_that_is_used(start_daemon, tmp_path):
-    daemon = start_daemon()
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory, tiny_model):
+    directory = tmp_path_factory.mktemp("reload")
+    (directory / "model").symlink_to(tiny_model)
+    with DaemonProcess(directory, TINY) as started:
+        yield started
+
+
+@pytest.fixture
+def daemon(shared):
+    """A daemon that runs ``TINY``, as every test leaves it."""
+    shared.wait_ready()
+    yield shared
+    assert shared.reload(TINY)[0] == 200
+
+
+def test_a_model_is_added_changed_and_removed_beside_one_that_is_used(daemon):
     make_tiny_model(daemon.directory / "other", max_position_embeddings=100)
     make_tiny_model(daemon.directory / "newer", max_position_embeddings=300)
-    daemon.wait_ready()
     pid = daemon.model()["pid"]
     with ConstantLoad(daemon, PROMPT, clients=1) as load:
         before = load.counts.copy()
@@ -36,9 +53,7 @@ def test_a_model_is_added_changed_and_removed_beside_one_that_is_used(start_daem
     assert daemon.admin("/admin/v1/models/other")[0] == 404
 
 
-def test_limits_reach_the_worker_while_it_generates(start_daemon):
-    daemon = start_daemon()
-    daemon.wait_ready()
+def test_limits_reach_the_worker_while_it_generates(daemon):
     pid = daemon.model()["pid"]
     with stream(daemon, ENDLESS) as running:
         running.first()
@@ -56,9 +71,7 @@ def test_limits_reach_the_worker_while_it_generates(start_daemon):
     waiting.join(60)
 
 
-def test_a_damaged_new_version_leaves_the_old_one_serving(start_daemon):
-    daemon = start_daemon()
-    daemon.wait_ready()
+def test_a_damaged_new_version_leaves_the_old_one_serving(daemon):
     damaged = daemon.directory / "damaged"
     shutil.copytree(daemon.directory / "model", damaged)
     weights = damaged / "model.safetensors"
@@ -89,9 +102,7 @@ def test_a_lazy_model_loads_at_its_first_request_and_leaves_when_it_is_idle(star
     assert len(daemon.events("model_ready")) == 2
 
 
-def test_a_cancelled_request_ends_with_an_error_and_the_cache_can_be_evicted(start_daemon):
-    daemon = start_daemon()
-    daemon.wait_ready()
+def test_a_cancelled_request_ends_with_an_error_and_the_cache_can_be_evicted(daemon):
     with stream(daemon, ENDLESS) as running:
         running.first()
         [request] = daemon.admin("/admin/v1/models/tiny/requests")[1]["requests"]

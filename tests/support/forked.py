@@ -23,19 +23,22 @@ from tests.support.batch_scheduling import batch_scheduling
 _MOST = 2**20  # bytes of a wish
 
 
-def python_m(module, *arguments, stdout, stderr, env=None):
-    """``Popen([sys.executable, "-m", module, …])``, or something that is as good; the streams are open files, and there is no input."""
+def python_m(module, *arguments, stdin=None, stdout, stderr, env=None):
+    """``Popen([sys.executable, "-m", module, …])``, or something that is as good; the streams are open files, or their numbers. Without
+    ``stdin`` there is nothing to read.
+    """
     if sys.platform != "linux":
-        return new_python_m(module, *arguments, stdout=stdout, stderr=stderr, env=env)
+        return new_python_m(module, *arguments, stdin=stdin, stdout=stdout, stderr=stderr, env=env)
     command, env = [module, *map(str, arguments)], dict(os.environ if env is None else env)
     with Path(os.devnull).open("rb") as nothing:
-        return _nursery().fork(command, env, [stream.fileno() for stream in (nothing, stdout, stderr)])
+        streams = [stream if isinstance(stream, int) else stream.fileno() for stream in (stdin or nothing, stdout, stderr)]
+        return _nursery().fork(command, env, streams)
 
 
-def new_python_m(module, *arguments, stdout, stderr, env=None):
+def new_python_m(module, *arguments, stdin=None, stdout, stderr, env=None):
     """The same by a Python that begins: for what is about its beginning."""
     command = [sys.executable, "-m", module, *map(str, arguments)]
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, env=env)
+    return subprocess.Popen(command, stdin=stdin or subprocess.DEVNULL, stdout=stdout, stderr=stderr, env=env)
 
 
 class Forked:

@@ -13,7 +13,15 @@ import signal
 import socket
 import sys
 
-_IMPORTED = ("mlxd.cli", "mlxd.daemon", "mlxd.takeover", "mlxd.listener.certificates", "mlxd.service.wait_for_config")
+_IMPORTED = (
+    "mlxd.cli",
+    "mlxd.daemon",
+    "mlxd.takeover",
+    "mlxd.listener.certificates",
+    "mlxd.service.wait_for_config",
+    "mlxd.terminal.top.session",
+    "mlxd.terminal.watch",
+)
 
 _MOST = 2**20  # bytes of a wish
 _STREAMS = 3
@@ -73,6 +81,9 @@ def become(wish, streams):
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
+    sys.stdin = sys.__stdin__ = open(0, closefd=False)  # noqa: SIM115 - as Python opens them
+    sys.stdout = sys.__stdout__ = open(1, "w", 1 if os.isatty(1) else -1, closefd=False)  # noqa: SIM115
+    sys.stderr = sys.__stderr__ = open(2, "w", 1, errors="backslashreplace", closefd=False)  # noqa: SIM115
     os.chdir(wish["cwd"])
     os.environ.clear()
     os.environ.update(wish["env"])

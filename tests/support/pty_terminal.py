@@ -4,10 +4,9 @@ import asyncio
 import os
 import pty
 import re
-import subprocess
-import sys
 import termios
 
+from tests.support.forked import python_m
 from tests.support.patience import PATIENCE
 
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -21,13 +20,8 @@ class Terminal:
         self._own, self._theirs = pty.openpty()  # theirs stays open here, so that its mode can be looked at
         self.resize(30, 100)
         inherited = {key: value for key, value in os.environ.items() if key not in _TERMINAL_VARIABLES}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "mlxd", *arguments],
-            stdin=self._theirs,
-            stdout=self._theirs,
-            stderr=self._theirs,
-            env=inherited | {"TERM": "xterm-256color"} | environment,
-        )
+        env = inherited | {"TERM": "xterm-256color"} | environment
+        self.process = python_m("mlxd", *arguments, stdin=self._theirs, stdout=self._theirs, stderr=self._theirs, env=env)
         self.raw = ""
 
     def resize(self, lines, columns):

@@ -79,7 +79,7 @@ class PagedStates(Paged):
 
 def play(stage):
     """Requests that share a beginning, sample in every way, are aborted, and end by a token, by length and at once."""
-    stage.add("long", [*SYSTEM, 8], max_tokens=4, logit_bias=NEVER_ENDS)
+    stage.add("long", [*SYSTEM, 8], max_tokens=3, logit_bias=NEVER_ENDS)
     stage.add("ends", [*SYSTEM, 7], max_tokens=4, logit_bias={EOS: 1000.0})
     stage.add("gone", words(2, 20), max_tokens=30, logit_bias=NEVER_ENDS)
     for _ in range(3):
@@ -88,7 +88,7 @@ def play(stage):
     stage.add("constrained", [*SYSTEM, 6], max_tokens=3, asks=constrained)
     if Ability.PROMPT_LOGPROBS in stage.runner.abilities:
         stage.add("scored", [*SYSTEM, 5], max_tokens=0, asks={"logprobs": 1, "prompt_logprobs": True})
-    stage.add("drawn", [*SYSTEM, 8], max_tokens=3, logit_bias=NEVER_ENDS, **PENALTIES)
+    stage.add("drawn", [*SYSTEM, 8], max_tokens=2, logit_bias=NEVER_ENDS, **PENALTIES)
     for _ in range(3):
         stage.engine.step()
     stage.queue.withdraw("gone")
@@ -104,7 +104,7 @@ def check(runner, expected):
     assert len(stage.answers("gone")) <= 1
     stage.check_all_is_over()
     runner.check()
-    stage.add("after", [*SYSTEM, 8, 9], logit_bias=NEVER_ENDS)
+    stage.add("after", [*SYSTEM, 8, 9], max_tokens=2, logit_bias=NEVER_ENDS)
     stage.run()
     assert stage.tokens("after") == expected
 
@@ -112,7 +112,7 @@ def check(runner, expected):
 @pytest.mark.parametrize(("make", "name"), [(Simple, "llama"), (Contiguous, "llama"), (Paged, "llama"), (PagedStates, "mamba2")])
 def test_a_fault_at_any_line_leaves_no_request_without_an_answer_and_nothing_behind(make, name):
     loaded = architecture(name, num_hidden_layers=1)  # no line of ours is passed by a second one alone
-    expected = plain(loaded, [*SYSTEM, 8, 9], 4)
+    expected = plain(loaded, [*SYSTEM, 8, 9], 2)
     runner = make(loaded)
     found = passages(make.modules, lambda: play(runner.stage), but=OUTSIDE)
     check(runner, expected)

@@ -19,6 +19,7 @@ from tests.worker.runner_rig import PagedRig, RunnerRig, architecture, words
 
 BLOCK = 4
 MODELS = ["llama", "qwen3", "gemma3_text", "gpt_oss", "gemma4_text", "qwen3_next", "jamba", "mamba2", "falcon_h1"]
+KINDS = ("llama", "gpt_oss", "qwen3_next")  # of cache: growing, windows, and recurrent states beside
 SYSTEM = list(b"You are a helpful assistant, and you answer at length, whatever you are asked, by day and by night.")
 
 
@@ -31,6 +32,16 @@ def made():
 @pytest.fixture(scope="module", params=MODELS)
 def loaded(request, made):
     return made(request.param)
+
+
+CASES = [(name, ahead) for name in MODELS for ahead in (False, True) if ahead or name in KINDS]
+
+
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: f"{case[0]}-{case[1]}")
+def case(request, made):
+    """Every model a step ahead, which is the harder way; a step at a time one of each kind: it is the executor's affair, not a model's."""
+    name, ahead = request.param
+    return made(name), ahead
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +64,8 @@ def alone(loaded, prompts, count=12):
     return {name: plain(loaded, prompt, count) for name, prompt in prompts.items()}
 
 
-@pytest.mark.parametrize("ahead", [False, True])
-def test_a_mixed_batch_with_joins_shared_beginnings_and_aborts(loaded, ahead):
+def test_a_mixed_batch_with_joins_shared_beginnings_and_aborts(case):
+    loaded, ahead = case
     rig = PagedRig(loaded, ahead=ahead)
     prompts = {
         "a": b"once upon a time",
@@ -82,8 +93,8 @@ def test_a_mixed_batch_with_joins_shared_beginnings_and_aborts(loaded, ahead):
     assert rig.manager.counts().used == 0
 
 
-@pytest.mark.parametrize("ahead", [False, True])
-def test_preempted_ones_resume_with_the_same_tokens(loaded, ahead):
+def test_preempted_ones_resume_with_the_same_tokens(case):
+    loaded, ahead = case
     rig = PagedRig(loaded, ahead=ahead, arena_blocks=16, max_arenas=1, step_tokens=64)
     prompts = {str(number): b"story number %d" % number for number in range(4)}
     for name, prompt in prompts.items():
@@ -245,12 +256,12 @@ def test_end_tokens_end_a_sequence(llama):
     assert rig.tokens["b"] == plain(llama, b"hello", 20)
 
 
-def test_memory_stays_where_it_is_over_500_requests_and_hits_stay_right(llama):
+def test_memory_stays_where_it_is_over_hundreds_of_requests_and_hits_stay_right(llama):
     rig = PagedRig(llama, arena_blocks=32, max_arenas=2)
     prompts = [[*SYSTEM[: 12 + number % 17], number % 40, number % 7] for number in range(80)]
     expected = {number: plain(llama, prompts[number], 3) for number in range(80)}
     sizes, active, hits = [], [], 0
-    for number in range(500):
+    for number in range(300):
         tokens, started = rig.ask(prompts[number * 7 % 80], max_tokens=3)
         assert tokens == expected[number * 7 % 80]
         hits += started.cached_tokens > 0
@@ -259,8 +270,8 @@ def test_memory_stays_where_it_is_over_500_requests_and_hits_stay_right(llama):
     assert max(sizes[100:]) == max(sizes[:100])
     assert max(active[100:]) <= max(active[:100]) + 100_000
     assert rig.manager.pool.evicted > 0
-    assert 0 < hits < 500
-    assert len(rig.ended) == 500
+    assert 0 < hits < 300
+    assert len(rig.ended) == 300
 
 
 def test_arenas_of_a_cache_that_emptied_are_given_back(llama):
