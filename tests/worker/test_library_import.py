@@ -42,3 +42,24 @@ def test_the_files_of_transformers_are_read_once():
     assert int(files) > 500
     assert int(twice) <= 0.02 * int(files)
     assert module == "functools"
+
+
+EXPORTS = """
+import pathlib, sys
+import mlxd.worker.runtime.start
+import transformers.utils.import_utils as quick
+assert not [finder for finder in sys.meta_path if "mlxd" in type(finder).__module__]
+source = pathlib.Path(quick.__file__).read_text()
+plain = {}
+exec(source[source.index("def fetch__all__") : source.index("@lru_cache", source.index("def fetch__all__"))], plain)
+assert quick.fetch__all__.__module__ == "mlxd.worker.runtime.library_import"
+texts = [path.read_text(encoding="utf-8") for path in pathlib.Path(quick.__file__).parents[1].joinpath("models").rglob("*.py")]
+print(len(texts), sum(quick.fetch__all__(text) != plain["fetch__all__"](text) for text in texts))
+"""
+
+
+def test_what_files_export_is_what_transformers_itself_reads():
+    done = subprocess.run([sys.executable, "-c", EXPORTS], capture_output=True, text=True, timeout=120, check=True)
+    files, different = map(int, done.stdout.split())
+    assert files > 500
+    assert different == 0
