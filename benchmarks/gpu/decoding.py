@@ -24,6 +24,7 @@ from mlxd.worker.kv.block_table import Run
 from mlxd.worker.runtime.loading import LoadedModel
 from mlxd.worker.runtime.paged.attention.regions import Regions
 from mlxd.worker.runtime.paged.executor import PagedExecutor
+from mlxd.worker.runtime.paged.launch import Launch, fastest_launch
 from mlxd.worker.runtime.paged.model import PagedModel
 from mlxd.worker.runtime.paged.slots import Geometry
 
@@ -58,6 +59,7 @@ class Decoding:
     python_milliseconds: float  # of a step, on the thread that launches
     grown_bytes: int
     cache_bytes: int
+    launch: Launch  # when mlxd launches a step, as it found to be fastest on the device
 
 
 def fits(token_bytes: int, rows: int, tokens: int) -> bool:
@@ -76,7 +78,8 @@ class Rig:
         model.resize(Geometry(BLOCK_SIZE, rows * self._blocks))
         self._compiled = model.compile()
         model.compiled = None
-        self._executor = PagedExecutor(loaded, model, ahead=True)
+        self.launch = fastest_launch(model) if loaded.device == "gpu" else Launch.AT_ONCE
+        self._executor = PagedExecutor(loaded, model, ahead=True, launch=self.launch)
         for row in range(rows):
             prompt = EncodedPrompt(self._prompts[row], 10_000, CacheRoot(model="x"))
             self._executor.open(EngineRequest(str(row), prompt, SamplingParams(temperature=0.0)))
@@ -147,7 +150,7 @@ class Rig:
         seconds = time.perf_counter() - began
         grown = mx.get_peak_memory() - before
         speed = self.rows * self.steps / seconds
-        return Decoding(who, self.rows, self.tokens, number, speed, 1e3 * statistics.median(python), grown, cache_bytes)
+        return Decoding(who, self.rows, self.tokens, number, speed, 1e3 * statistics.median(python), grown, cache_bytes, self.launch)
 
     def _plan(self, at: int, tokens: tuple[int, ...] | None) -> StepPlan:
         """Returns the plan of a token of each row, ``at`` behind its prompt; without ``tokens`` they are those in flight."""

@@ -22,8 +22,8 @@ LITTLE = Extent(cases=3, rounds=1, steps=2, rows=(1, 2), tokens=(20,))
 
 @pytest.fixture
 def tried(monkeypatch):
-    """A check of a tiny model whose kernel runs on lanes."""
-    loaded = architecture("llama")
+    """A check of a tiny model that is computed as on a GPU, and whose kernel runs on lanes."""
+    loaded = dataclasses.replace(architecture("llama"), device="gpu")
     monkeypatch.setattr(check, "load", lambda *_, **__: loaded)
     monkeypatch.setattr(check, "fetch_model", lambda *_: None)
     monkeypatch.setattr(kernel_proof, "SHAPES", [HeadShape(mx.float16, 64, 64, 2)])
