@@ -43,9 +43,9 @@ class Drafting:
             self.sampler.open(request)
             self.draft.open(request)
 
-    def prefill(self, *, beside=()):
+    def prefill(self):
         chunks = tuple(Chunk(name, 0, len(prompt), tuple(prompt), RUNS[name], samples=True) for name, prompt in PROMPTS.items())
-        self.draft.complete(self.plan(*beside, *chunks, prefill_tokens=sum(map(len, PROMPTS.values()))), self.sampler)
+        self.draft.complete(self.plan(*chunks, prefill_tokens=sum(map(len, PROMPTS.values()))), self.sampler)
 
     def take(self, name, tokens):
         """The model has said ``tokens``, whatever was guessed."""
@@ -100,17 +100,21 @@ def test_sequences_of_which_nothing_is_wanted_are_left_alone_until_something_is(
     assert drafting.guess(a=4) == {"a": said["a"][9:13]}
 
 
-def test_prompts_beside_streams_that_want_no_guesses_wait_until_somebody_wants_some(said):
+def test_prompts_wait_where_streams_have_wanted_no_guesses_until_somebody_wants_some(said, monkeypatch):
+    monkeypatch.setattr(draft_model, "_UNWANTED", 2)
     drafting = Drafting()
-    drafting.take("a", said["a"][:1])
-    drafting.prefill(beside=[drafting.newest("a", 0)])
+    for at in range(2):
+        drafting.take("a", said["a"][at : at + 1])
+        drafting.guess(a=0)
+    drafting.prefill()
     assert drafting.draft.nbytes == 0
     drafting.take("b", said["b"][:1])
     assert drafting.guess(b=3) == {"b": said["b"][1:4]}
+    assert drafting.draft.nbytes > 0
 
 
 def test_one_that_is_far_behind_catches_up_step_by_step(said, monkeypatch):
-    monkeypatch.setattr(draft_model, "_MOST_BEHIND", {"cpu": 8})
+    monkeypatch.setattr(draft_model, "_MOST_BEHIND", {"cpu": 2})
     drafting = Drafting()
     found = []
     for at in range(4):

@@ -3,10 +3,13 @@
 import random
 from functools import cache
 
+import msgspec
 import pytest
 
-from mlxd.types import Limits
+from mlxd.types import Limits, SpeculationKind
 from mlxd.worker.engine.speculation.drafter import Guesses
+from mlxd.worker.engine.speculation.lookup_drafter import LookupDrafter
+from mlxd.worker.engine.speculation.model_drafter import ModelDrafter
 from mlxd.worker.engine.speculation.speculation import Speculation, most_guesses
 from mlxd.worker.runtime.draft.draft_model import DraftModel
 from mlxd.worker.runtime.paged.build import proved_model
@@ -121,6 +124,24 @@ def test_sampled_text_is_the_same_with_guesses_and_without(loaded, drafts, draft
     if draft == "llama":
         drafting = drafting_of(made)
         assert drafting.accepted == drafting.drafted > 0
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+@pytest.mark.parametrize("kind", [SpeculationKind.AUTO, SpeculationKind.DRAFT])
+def test_whatever_pays_is_chosen_the_text_is_the_same(loaded, drafts, plain, kind, ahead):
+    """With the real choice, which goes by the clock; so only the text is certain."""
+    draft = drafts("llama")
+    draft.clear()
+    speculation = Speculation(Limits(), LookupDrafter(), ModelDrafter(0.05))
+    made = PagedRig(loaded, draft=draft, speculation=speculation, ahead=ahead)
+    made.runner.reconfigure(msgspec.structs.replace(made.limits, speculation=kind))
+    prompts = {"a": b"once upon a time", "b": b"again and again and again and again", "c": bytes(SYSTEM)}
+    for name, prompt in prompts.items():
+        made.add(name, prompt, max_tokens=40)
+        made.step()
+    made.run()
+    assert made.tokens == {name: plain(prompt, 40) for name, prompt in prompts.items()}
+    assert sum(one.drafted for report in made.reports for one in report.sampled) > 0
 
 
 def test_other_weights_are_seldom_right(loaded, drafts):

@@ -25,6 +25,8 @@ from mlxd.worker.runtime.sampling.row_sampler import RowSampler
 
 _PLAIN = 2  # tokens of a sequence that the model lacks where all guesses were right: its own last one, and the newest
 _MOST_BEHIND = {"cpu": 64, "gpu": 512}  # tokens that it computes in one step to catch up, beside those of the step's prompts
+_UNWANTED = 4  # steps with streams that want no guesses, after which prompts are left until somebody wants some
+_ALONE = 4  # times as many where it holds up nobody else
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class DraftModel:
         self._tokens: dict[str, list[int]] = {}  # of each sequence, as far as they are known
         self._coverage = Coverage(model.geometry.block_size)
         self._most_behind = _MOST_BEHIND[loaded.device]
+        self._unwanted = 0  # steps with streams since the last one that wanted guesses
 
     def open(self, request: EngineRequest) -> None:
         """Begins with a sequence that will be in plans."""
@@ -122,17 +125,18 @@ class DraftModel:
     def _wishes(self, plan: StepPlan) -> list["_Wish"]:
         """Returns what is to be computed, sequences of one token first, as in any plan.
 
-        Prompts are computed with the other model's, unless there are streams beside them that want no guesses at present: then nobody
-        knows whether these prompts ever will.
+        Prompts are computed with the other model's, unless streams have wanted no guesses of late: then nobody knows whether these ever
+        will.
         """
-        drafting = any(chunk.open for chunk in plan.chunks)
-        takes_prompts = drafting or plan.prefill_tokens == plan.rows
-        behind = self._most_behind
+        if plan.prefill_tokens < plan.rows:
+            self._unwanted = 0 if any(chunk.open for chunk in plan.chunks) else self._unwanted + 1
+        behind = self._most_behind * (_ALONE if len(plan.chunks) == 1 else 1)
         wishes: list[_Wish] = []
         for chunk in plan.chunks:
-            covered = self._coverage.covered(chunk.runs, chunk.start)
+            is_prompt = self._unwanted < _UNWANTED and chunk.count > 1 and not chunk.drafts
+            covered = self._coverage.covered(chunk.runs, chunk.start) if chunk.open or is_prompt else chunk.start
             self._coverage.overwrite(chunk.runs, chunk.start, chunk.start + chunk.count)
-            if chunk.open or (takes_prompts and chunk.tokens and not chunk.drafts and chunk.count > 1):
+            if chunk.open or is_prompt:
                 wishes.append(self._wish(chunk, covered, behind))
                 behind = max(0, behind - (chunk.start - covered))
         return sorted([wish for wish in wishes if wish.chunk.count], key=lambda wish: wish.chunk.count > 1)
