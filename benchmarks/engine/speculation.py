@@ -1,7 +1,7 @@
 """What guessing the next tokens gains: the same greedy chats with speculation, without it, and by mlx_lm.server.
 
-story: free text about something. edit: a file is to be written again with one name replaced. extract: fields of a few records. quote:
-sentences of a text, word by word. No prompt was sent before. Throughput counts the tokens of all users together, from the first
+story: free text about something. edit: a file is written again with one name replaced. extract: fields of a few records. quote: a text,
+word by word. No prompt was sent before. Throughput counts the tokens of all users together, from the first
 request's beginning to the last answer's end; *guesses* are the shares of those that were accepted.
 """
 
@@ -94,18 +94,20 @@ def _guessed(answers: Sequence[Answer]) -> float:
 
 
 def _ask(task: str, seed: str, tokens: int) -> Ask:
+    """Texts that the model goes on with as it is asked to, also a small one: what it has begun already, it goes on with."""
     choose = random.Random(seed)  # noqa: S311 - reproducible on purpose
     number = choose.randrange(10_000)
-    match task:
-        case "story":
-            asked = f"Tell story number {number}, a long one, about {choose.choice(_STORIES)}."
-        case "edit":
-            asked = f"This is file {number}. Write all of it again, with the class Counter renamed to Ledger.\n\n{_file(choose)}"
-        case "extract":
-            asked = f"From list {number}, write the name, the address and the phone number of each order.\n\n{_records(choose)}"
-        case _:
-            asked = f"Quote text {number} word by word, without a remark.\n\n{_records(choose)}"
-    return Ask.chat(SYSTEM, asked, tokens)
+    if task == "story":
+        return Ask.chat(SYSTEM, f"Tell story number {number}, a long one, about {choose.choice(_STORIES)}.", tokens)
+    if task == "edit":
+        text = _file(choose)
+        return Ask.text(f"# File {number}\n{text}\n\n# The same file; the class is called Ledger now\nclass Ledger:\n    def", tokens)
+    records = _records(choose)
+    if task == "extract":
+        head, _, phone = records.partition(":")[0].rpartition(", phone ")
+        first = f"- {head.partition(' by ')[2]}: {phone}"
+        return Ask.text(f"Letter {number}\n{records}\n\nNames, streets and phones of this letter, order by order:\n{first}\n-", tokens)
+    return Ask.text(f'Letter {number} reads:\n"{records}"\n\nShe read it once more, word by word:\n"Order', tokens)
 
 
 def _file(choose: random.Random) -> str:

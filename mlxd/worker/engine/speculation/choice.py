@@ -4,7 +4,7 @@ import heapq
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-_WORTH = 1.01  # times as many tokens a second: less is not worth the risk that what is known is wrong
+_WORTH = 1.05  # times as many tokens a second: less is not worth the risk that what is known is wrong
 
 
 @dataclass(frozen=True)
