@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from mlxd.types import SamplingParams
 from mlxd.worker.runtime.sampling import filters, order
+from mlxd.worker.runtime.sampling.remaining import drawn
 from mlxd.worker.runtime.sampling.sampler import row_key, sample
 
 VOCAB = 32
@@ -107,3 +108,17 @@ def test_what_top_p_wants_is_there_also_where_the_most_likely_are_not_enough(mon
     drawn = set(draw(SamplingParams(top_p=0.9), logits=logits, count=5000))
     assert 4 < len(drawn) < VOCAB
     assert drawn == set(range(VOCAB - len(drawn), VOCAB))
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(params, min_size=1, max_size=8), st.integers(0, 1000))
+def test_a_row_is_drawn_as_by_mlx_whatever_remains_of_its_company(rows, position):
+    """Every way draws the token that MLX draws from all logits, with minus infinity for what is filtered out."""
+    logits, keys = LOGITS[: len(rows)], mx.array([row_key(row.seed, position) for row in rows], dtype=mx.uint32)
+    remaining, expected = filters.filtered(logits, rows), {}
+    for one in remaining:
+        for at, place in enumerate(one.places):
+            ids = mx.arange(VOCAB) if one.ids is None else one.ids[at]
+            left = mx.put_along_axis(mx.full((VOCAB,), -mx.inf), ids, one.logits[at], axis=0)
+            expected[place] = mx.random.categorical(left, key=keys[place]).item()
+    assert drawn(remaining, keys, VOCAB).tolist() == [expected[place] for place in range(len(rows))]

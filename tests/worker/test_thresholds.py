@@ -7,13 +7,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlxd.types import SamplingParams
-from mlxd.worker.runtime.sampling import filters
+from mlxd.worker.runtime.sampling import filters, order
 from mlxd.worker.runtime.sampling.filters import filtered
-from mlxd.worker.runtime.sampling.order import filtered_by_order
+from mlxd.worker.runtime.sampling.order import by_order
 from mlxd.worker.runtime.sampling.thresholds import _ordered, filtered_by_threshold, most_likely_by_threshold
 
 ROUNDING = 1e-5  # of a sum of float32 probabilities, beside what each may lose
 FINITE_HALF = float(np.finfo(np.float16).max)
+
+
+def whole(remaining, shape):
+    """The logits of a batch, with minus infinity for what does not remain."""
+    found = np.full(shape, -np.inf, np.float32)
+    for one in remaining:
+        ids = np.broadcast_to(np.arange(shape[1]), one.logits.shape) if one.ids is None else np.array(one.ids)
+        found[np.array(one.places)[:, None], ids] = np.array(one.logits)
+    return found
 
 
 def by_definition(row, params):
@@ -85,8 +94,11 @@ params = st.builds(
 )
 def test_what_stays_is_what_the_definition_says(kind, vocab, rows, seed):
     logits = kind(np.random.default_rng(seed), len(rows), vocab).astype(np.float32)
-    for way in (filtered_by_threshold, filtered_by_order):
-        check(logits, rows, np.array(way(mx.array(logits), rows)))
+    check(logits, rows, np.array(filtered_by_threshold(mx.array(logits), rows)))
+    with pytest.MonkeyPatch.context() as patch:
+        for candidates in (4, 1024):
+            patch.setattr(order, "_CANDIDATES", candidates)
+            check(logits, rows, whole(by_order(mx.array(logits), rows), logits.shape))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -97,7 +109,7 @@ def test_of_a_whole_vocabulary(kind):
     check(logits, rows, found)
     if kind is not extreme:  # a difference of rounding may decide there
         assert [np.isfinite(row).sum() for row in found] == pytest.approx(
-            [np.isfinite(row).sum() for row in np.array(filtered_by_order(mx.array(logits), rows))], rel=2e-3
+            [np.isfinite(row).sum() for row in whole(by_order(mx.array(logits), rows), logits.shape)], rel=2e-3
         )
 
 
@@ -145,7 +157,7 @@ def test_only_rows_that_ask_for_it_are_filtered(monkeypatch):
     monkeypatch.setattr(filters, "filtered_by_threshold", lambda logits, rows: seen.extend(rows) or filtered_by_threshold(logits, rows))
     logits = np.random.default_rng(1).standard_normal((4, 64)).astype(np.float32)
     rows = [SamplingParams(), SamplingParams(top_k=3), SamplingParams(min_p=0.5), SamplingParams(top_p=0.3)]
-    found = np.array(filtered(mx.array(logits), rows))
+    found = whole(filtered(mx.array(logits), rows), logits.shape)
     assert seen == [rows[1], rows[3]]
     assert np.array_equal(found[0], logits[0])
     assert np.isfinite(found[1]).sum() == 3

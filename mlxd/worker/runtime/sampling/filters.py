@@ -5,16 +5,26 @@ from collections.abc import Callable, Sequence
 import mlx.core as mx
 
 from mlxd.types import SamplingParams
-from mlxd.worker.runtime.sampling.order import filtered_by_order
+from mlxd.worker.runtime.sampling.order import by_order
+from mlxd.worker.runtime.sampling.remaining import Remaining
 from mlxd.worker.runtime.sampling.thresholds import filtered_by_threshold
 
 
-def filtered(logits: mx.array, rows: Sequence[SamplingParams]) -> mx.array:
-    """Returns ``logits`` ``[B, vocab]``, divided by temperature, with minus infinity for what the filters of its row take away: min-p
-    first, then top-k, then top-p over what is left. Rows that have none stay as they are, and cost nothing but a copy.
+def filtered(logits: mx.array, rows: Sequence[SamplingParams]) -> list[Remaining]:
+    """Returns what the filters of its row leave of ``logits`` ``[B, vocab]``, divided by temperature: min-p first, then top-k, then top-p
+    over what is left. Each row is in one of the results. Rows that have no filter cost nothing but a copy.
     """
     logits = _where(logits, rows, lambda row: row.min_p > 0, _by_share)
-    return _where(logits, rows, _is_ranked, filtered_by_threshold if prefers_thresholds() else filtered_by_order)
+    if prefers_thresholds():
+        return [Remaining(tuple(range(len(rows))), _where(logits, rows, _is_ranked, filtered_by_threshold))]
+    ranked = [at for at, row in enumerate(rows) if _is_ranked(row)]
+    if len(ranked) == len(rows):
+        return by_order(logits, rows)
+    others = [at for at in range(len(rows)) if at not in ranked]
+    if not ranked:
+        return [Remaining(tuple(others), logits)]
+    found = by_order(logits[mx.array(ranked)], [rows[at] for at in ranked])
+    return [Remaining(tuple(others), logits[mx.array(others)]), *(one.among(ranked) for one in found)]
 
 
 def prefers_thresholds() -> bool:

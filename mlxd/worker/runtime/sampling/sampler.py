@@ -13,7 +13,7 @@ import mlx.core as mx
 from mlxd.types import SamplingParams
 from mlxd.worker.runtime.sampling.filters import filtered
 from mlxd.worker.runtime.sampling.finite import mark
-from mlxd.worker.runtime.sampling.fused import fused
+from mlxd.worker.runtime.sampling.remaining import drawn
 
 _COLDEST = 1e-5  # below, dividing by the temperature overflows float32, and the draw is greedy anyway
 
@@ -48,12 +48,8 @@ def sample(logits: mx.array, rows: Sequence[SamplingParams], keys: Sequence[tupl
 
 def _draw(logits: mx.array, rows: Sequence[SamplingParams], keys: Sequence[tuple[int, int]]) -> mx.array:
     temperature = mx.array([row.temperature for row in rows])[:, None]
-    return _drawn(filtered(logits.astype(mx.float32) / temperature, rows), mx.array(list(keys), dtype=mx.uint32))
-
-
-@fused
-def _drawn(logits: mx.array, keys: mx.array) -> mx.array:
-    return mx.vmap(lambda row, key: mx.random.categorical(row, key=key))(logits, keys)
+    remaining = filtered(logits.astype(mx.float32) / temperature, rows)
+    return drawn(remaining, mx.array(list(keys), dtype=mx.uint32), logits.shape[-1])
 
 
 class RequestSampler:
