@@ -24,7 +24,9 @@ import mlx.core as mx
 from mlx_lm.models.cache import BatchKVCache, make_prompt_cache
 
 from benchmarks.harness.machine import describe, one_line
-from benchmarks.harness.tables import print_rows, say, write_json
+from benchmarks.harness.progress import Progress
+from benchmarks.harness.tables import print_rows, say
+from benchmarks.harness.trial import Trial
 from mlxd.types import AttentionWay
 from mlxd.worker.engine.plan import Chunk, StepPlan
 from mlxd.worker.kv.block_table import Run
@@ -186,7 +188,7 @@ def _show(figures: Sequence[Figure], rows: Sequence[int]) -> None:
 
 
 def main() -> int:
-    """Prints the tables, and returns 1 if a goal is missed."""
+    """Measures what the options ask for, and returns the exit code: 1 if a goal is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="builtin:smollm2-135m")
     parser.add_argument("--rows", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32])
@@ -204,17 +206,18 @@ def main() -> int:
     loaded = load(fetch_model(args.model, lambda *_: None), dtype="auto", context_limit=None)
     model = proved_model(loaded, BLOCK_SIZE)
     figures: list[Figure] = []
-    try:
-        for rows in args.rows:
-            figures += Rig(loaded, model, rows, args.tokens).figures(args.steps)
-            say(f"{rows} rows are counted")
-    finally:
+
+    def work(progress: Progress) -> None:
+        for rows in progress.over(args.rows, lambda rows: f"{rows} rows"):
+            figures.extend(Rig(loaded, model, rows, args.tokens).figures(args.steps))
+
+    def report() -> int:
         _show(figures, args.rows)
-    if args.json is not None:
-        write_json(args.json, {**facts, "figures": [asdict(one) for one in figures]})
-    for line in (lines := missed(figures)):
-        say(line)
-    return int(bool(lines))
+        for line in (lines := missed(figures) if figures else []):
+            say(line)
+        return int(bool(lines))
+
+    return Trial(report, lambda: {**facts, "figures": [asdict(one) for one in figures]}, args.json).through(work)
 
 
 if __name__ == "__main__":
