@@ -60,6 +60,19 @@ class AttentionWay(StrEnum):
     KERNEL = "kernel"  # all at once, keys and values in place, by a kernel of mlxd's
 
 
+AttentionWish = Literal["auto", "rows", "gather", "kernel"]
+
+
+class AttentionState(StrEnum):
+    """What became of a way to attend when a model was loaded."""
+
+    USED = "used"
+    SLOWER = "slower"  # it is right, and nowhere clearly faster than rows
+    REFUSED = "refused"  # it gives something else than it should, or does not run
+    UNAVAILABLE = "unavailable"  # this device has no such way
+    UNASKED = "unasked"  # the configuration names another
+
+
 CompileWish = Literal["auto", "on", "off"]
 
 

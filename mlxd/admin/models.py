@@ -11,6 +11,7 @@ from mlxd.admin.keys import SOURCES, AdminSources
 from mlxd.control.model.status import ModelStatus
 from mlxd.control.telemetry import CacheCounters, HistogramCounts, TokenCounters
 from mlxd.types import BlockFigures, EntryFigures, ResolvedLimits
+from mlxd.wire.attention_facts import AttentionFacts
 from mlxd.wire.messages import Heartbeat, Progress, Ready
 from mlxd.wire.model_facts import ModelFacts
 
@@ -57,6 +58,7 @@ def describe(status: ModelStatus, sources: AdminSources) -> answers.Model:
         cache=_cache(status, sources.cache_counters(status.name)),
         limits=_limits(status.limits),
         speculation=_speculation(ready),
+        attention=_attention(ready.attention) if ready and ready.attention else None,
         runner=_runner(ready),
         device=ready.device if ready else None,
         dtype=ready.dtype if ready else None,
@@ -139,6 +141,11 @@ def _facts(facts: ModelFacts) -> answers.Facts:
 
 def _speculation(ready: Ready | None) -> answers.Speculation | None:
     return answers.Speculation(kinds=ready.speculation.kinds, reason=ready.speculation.reason) if ready else None
+
+
+def _attention(facts: AttentionFacts) -> answers.Attention:
+    ways = [answers.WayOfAttention(way=one.way, state=one.state, reason=one.reason) for one in facts.ways]
+    return answers.Attention(asked=facts.wish, ways=ways)
 
 
 def _runner(ready: Ready | None) -> answers.Runner | None:

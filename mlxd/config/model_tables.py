@@ -14,6 +14,7 @@ from mlxd.config.values import (
     StepTokens,
     ToolShapeName,
 )
+from mlxd.types import AttentionWish
 
 
 class BatchingTable(Table):
@@ -45,6 +46,13 @@ class BatchingTable(Table):
         "Whether the steps of a paged continuous batch that compute nothing of prompts are compiled as a whole, which saves Python's time. "
         '"auto": where it is right and faster on this device, which is found out when the model is loaded; never on a CPU. "on": wherever '
         "it is right.",
+        reload=Reload.MODEL,
+    )
+    attention: AttentionWish = setting(
+        "auto",
+        'How the rows of a batch attend over a paged cache: "rows" one by one; "gather" all at once, over copies; "kernel" all at once, in '
+        'place, on a GPU; "auto": for so many rows and so long contexts, by whichever is the fastest on this device. Each is proved when '
+        "the model loads; one that fails is not used.",
         reload=Reload.MODEL,
     )
     priority_ageing: Duration = setting(

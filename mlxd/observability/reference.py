@@ -5,6 +5,7 @@ It is written from what a scrape of a daemon with one loaded model would show.
 
 import sys
 from collections.abc import Iterable, Iterator
+from itertools import cycle
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -19,7 +20,8 @@ from mlxd.control.model.status import ModelStatus
 from mlxd.control.quotas.key_uses import KeyUses
 from mlxd.control.telemetry import UNKNOWN_MODEL
 from mlxd.observability.metrics import Metrics
-from mlxd.types import BlockFigures, CacheFigures, MemoryFigures, ModelState, ResolvedLimits, RunnerKind
+from mlxd.types import AttentionState, AttentionWay, BlockFigures, CacheFigures, MemoryFigures, ModelState, ResolvedLimits, RunnerKind
+from mlxd.wire.attention_facts import AttentionFacts, AttentionWayFacts
 from mlxd.wire.messages import Heartbeat, Ready
 
 _HEAD = """\
@@ -120,6 +122,7 @@ def _loaded_model() -> ModelStatus:
         weight_bytes=0,
         load_seconds=0.0,
         versions={},
+        attention=AttentionFacts("auto", [AttentionWayFacts(*pair, "") for pair in zip(cycle(AttentionWay), AttentionState, strict=False)]),
     )
     cache = CacheFigures(kept=BlockFigures(used=0, shared=0, cached=0, free=0, bytes_saved=0))
     heartbeat = Heartbeat(running=0, waiting=0, steps=0, busy_seconds=0.0, memory=MemoryFigures(), cache=cache)

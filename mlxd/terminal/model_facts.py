@@ -31,6 +31,8 @@ def _rows(model: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:
         yield "device", f"{model['device']} {model['dtype']}"
         if (compiled := runner["compiled"]) is not None:
             yield "steps", f"{'compiled' if compiled['used'] else 'not compiled'}: {compiled['reason']}"
+    if (attention := model["attention"]) is not None:
+        yield "attention", "\n".join(f"{one['way']} {one['state']}: {one['reason']}" for one in attention["ways"])
     if (speculation := model["speculation"]) is not None:
         yield "guesses", _speculation(speculation, model["limits"])
     if (facts := model["facts"]) is not None:

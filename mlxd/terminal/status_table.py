@@ -13,6 +13,7 @@ from rich.text import Text
 from mlxd.quantities import size
 from mlxd.terminal.ranked_table import Column, lines
 from mlxd.terminal.values import NOTHING, ago, counted, on_one_line, printable, time_of
+from mlxd.types import AttentionState
 
 _STATE_STYLES = {"ready": "green", "loading": "yellow", "draining": "yellow", "failed": "bold red", "stopped": "dim"}
 
@@ -94,6 +95,9 @@ def notes_on(model: Mapping[str, Any]) -> Iterator[Note]:
         yield Note(name, last_error, "bold red")
     if model["runner"] and model["runner"]["fallback"]:
         yield Note(name, model["runner"]["reason"])
+    for one in model["attention"]["ways"] if model["attention"] else ():
+        if one["state"] == AttentionState.REFUSED:
+            yield Note(name, f"attention by {one['way']} is refused: {one['reason']}")
     if model["facts"]:
         yield from (Note(name, warning) for warning in model["facts"]["warnings"])
     if model["leaving_pids"]:

@@ -20,6 +20,7 @@ import msgspec
 from mlxd.errors import MlxdError
 from mlxd.types import (
     Ability,
+    AttentionWish,
     CacheFigures,
     CacheOutcome,
     CompileWish,
@@ -38,6 +39,7 @@ from mlxd.types import (
     ToolShape,
     Usage,
 )
+from mlxd.wire.attention_facts import AttentionFacts
 from mlxd.wire.logprobs import TokenLogprobs
 from mlxd.wire.model_facts import ModelFacts
 from mlxd.wire.output_spec import OutputSpec
@@ -82,6 +84,7 @@ class Load(_Message, frozen=True, kw_only=True):
     heartbeat_interval: float  # seconds
     tools: ToolShape | None = None  # how it writes calls; None: as its files show
     reasoning: ReasoningShape | None = None  # how it marks what it thinks; likewise
+    attention: AttentionWish = "auto"  # how rows attend that decode, over a paged cache
     draft: str | None = None  # the source of a smaller model that drafts for it
 
 
@@ -204,6 +207,7 @@ class Ready(_Message, frozen=True, kw_only=True):
     compilation: StepCompilation | None = None  # None: of another runner than the paged one nothing is compiled as a whole
     facts: ModelFacts = ModelFacts()
     speculation: SpeculationFacts = SpeculationFacts()
+    attention: AttentionFacts | None = None  # None: its cache is not paged
 
 
 class Reconfigured(_Message, frozen=True, kw_only=True):

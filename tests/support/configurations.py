@@ -75,6 +75,7 @@ MODEL_TABLES = {
         "target_itl": _texts,
         "compile": st.sampled_from(["auto", "on", "off"]),
         "priority_ageing": _texts,
+        "attention": st.sampled_from(["auto", "rows", "gather", "kernel"]),
     },
     "cache": {"memory": _shares, "max_entries": _counts, "block_size": _counts},
     "lifecycle": {

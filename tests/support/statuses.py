@@ -13,7 +13,18 @@ from mlxd.control.quotas.key_uses import KeyUses
 from mlxd.control.reload import Outcome, Result
 from mlxd.control.telemetry import CacheCounters, HistogramCounts, TokenCounters
 from mlxd.errors import ConfigError, ModelLoadingError, ModelNotFoundError
-from mlxd.types import BlockFigures, CacheFigures, EntryFigures, MemoryFigures, ModelState, ResolvedLimits, ToolShape
+from mlxd.types import (
+    AttentionState,
+    AttentionWay,
+    BlockFigures,
+    CacheFigures,
+    EntryFigures,
+    MemoryFigures,
+    ModelState,
+    ResolvedLimits,
+    ToolShape,
+)
+from mlxd.wire.attention_facts import AttentionFacts, AttentionWayFacts
 from mlxd.wire.messages import CacheEvicted, Heartbeat, Ready, SpeculationFacts
 from mlxd.wire.model_facts import EndToken, ModelFacts
 
@@ -37,6 +48,14 @@ READY = Ready(
     limits=ResolvedLimits(cache_bytes=0),
     load_seconds=1.5,
     speculation=SpeculationFacts(reason="its cache is not paged"),
+    attention=AttentionFacts(
+        wish="auto",
+        ways=[
+            AttentionWayFacts(AttentionWay.ROWS, AttentionState.USED, "everywhere else"),
+            AttentionWayFacts(AttentionWay.GATHER, AttentionState.USED, "32 rows of about 128 tokens"),
+            AttentionWayFacts(AttentionWay.KERNEL, AttentionState.UNAVAILABLE, "needs Metal or CUDA"),
+        ],
+    ),
     versions={"mlx": "0.32.4", "mlx_lm": "0.32.2"},
     facts=ModelFacts(
         context_origin='config.json "max_position_embeddings"',

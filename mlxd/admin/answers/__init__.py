@@ -28,6 +28,7 @@ from mlxd.admin.answers.daemon import (
 from mlxd.admin.answers.document import ErrorAnswer, ErrorBody, timestamp
 from mlxd.admin.answers.holders import ApiKey, ApiKeyList, KeyLimits, KeyTokens
 from mlxd.admin.answers.models import (
+    Attention,
     Blocks,
     Cache,
     Compilation,
@@ -43,6 +44,7 @@ from mlxd.admin.answers.models import (
     Runner,
     Speculation,
     Tokens,
+    WayOfAttention,
     WorkerLimits,
     WorkerMemory,
 )
@@ -52,6 +54,7 @@ from mlxd.admin.answers.requests import Cancelled, Request, RequestList
 __all__ = [
     "ApiKey",
     "ApiKeyList",
+    "Attention",
     "Blocks",
     "Cache",
     "CacheShareChange",
@@ -96,6 +99,7 @@ __all__ = [
     "Status",
     "Tokens",
     "Validation",
+    "WayOfAttention",
     "WorkerLimits",
     "WorkerMemory",
     "timestamp",

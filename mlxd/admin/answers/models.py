@@ -6,7 +6,17 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from mlxd.admin.answers.document import Bytes, Count, Document, Seconds, Time
-from mlxd.types import LoadStage, ModelState, ReasoningShape, RunnerKind, SpeculationKind, ToolShape
+from mlxd.types import (
+    AttentionState,
+    AttentionWay,
+    AttentionWish,
+    LoadStage,
+    ModelState,
+    ReasoningShape,
+    RunnerKind,
+    SpeculationKind,
+    ToolShape,
+)
 
 
 class LoadProgress(Document, frozen=True, kw_only=True):
@@ -115,6 +125,27 @@ class Compilation(Document, frozen=True, kw_only=True):
     reason: Annotated[str, Meta(description="Why they are, or are not.")]
 
 
+class WayOfAttention(Document, frozen=True, kw_only=True):
+    """One way for the rows of a batch to attend, and what became of it when the model was loaded."""
+
+    way: AttentionWay
+    state: Annotated[
+        AttentionState,
+        Meta(
+            description="Used in some steps; right, but nowhere clearly faster; wrong here, or not to be run; not to be had here; or not "
+            "asked for."
+        ),
+    ]
+    reason: Annotated[str, Meta(description="Where and why it is used, or why not.")]
+
+
+class Attention(Document, frozen=True, kw_only=True):
+    """How the rows of a batch attend over a paged cache."""
+
+    asked: Annotated[AttentionWish, Meta(description="As `batching.attention` says.")]
+    ways: Sequence[WayOfAttention]
+
+
 class Runner(Document, frozen=True, kw_only=True):
     """How the worker computes."""
 
@@ -189,6 +220,7 @@ class Model(Document, frozen=True, kw_only=True):
     cache: Cache
     limits: Annotated[WorkerLimits | None, Meta(description="Those its worker has, not those it was asked to take.")]
     speculation: Annotated[Speculation | None, Meta(description="Null while no worker is ready.")]
+    attention: Annotated[Attention | None, Meta(description="Null while no worker is ready, and where its cache is not paged.")]
     runner: Runner | None
     device: Annotated[str | None, Meta(description="`gpu` or `cpu`.")]
     dtype: str | None

@@ -25,6 +25,7 @@ def load_spec(name: str, model: ModelTable) -> Load:
         heartbeat_interval=model.worker.heartbeat_interval,
         tools=None if model.output.tools == "auto" else ToolShape(model.output.tools),
         draft=used_draft(model),
+        attention=model.batching.attention,
         reasoning=None if model.output.reasoning == "auto" else ReasoningShape(model.output.reasoning),
     )
 

@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass
 
 from mlxd.types import ResolvedLimits, RunnerKind, SpeculationKind, StepCompilation
+from mlxd.wire.attention_facts import AttentionFacts
 from mlxd.wire.messages import Load, SpeculationFacts
 from mlxd.worker.engine.runner import Runner
 from mlxd.worker.runtime.draft.loading import Draft
@@ -12,7 +13,8 @@ from mlxd.worker.runtime.entries.contiguous_runner import ContiguousRunner
 from mlxd.worker.runtime.entries.prompt_cache import PromptCache
 from mlxd.worker.runtime.entries.simple_runner import SimpleRunner
 from mlxd.worker.runtime.loading import LoadedModel
-from mlxd.worker.runtime.paged.build import paged_runner, proved_model
+from mlxd.worker.runtime.paged.attention_choice import choose_attention
+from mlxd.worker.runtime.paged.build import paged_runner, prove_model
 from mlxd.worker.runtime.paged.compiled.trial import try_compiling
 from mlxd.worker.runtime.paged.layer_cache import NotPageableError
 
@@ -36,6 +38,7 @@ class Choice:
     block_size: int | None = None
     speculation: SpeculationFacts = NOT_PAGED
     compilation: StepCompilation | None = None
+    attention: AttentionFacts | None = None
 
 
 def choose_runner(order: Load, limits: ResolvedLimits, loaded: LoadedModel, draft: Draft | None = None) -> Choice:
@@ -51,11 +54,13 @@ def choose_runner(order: Load, limits: ResolvedLimits, loaded: LoadedModel, draf
     if order.cache_kind != "paged":
         return _contiguous(order, limits, loaded, f'cache.kind = "{order.cache_kind}"', is_fallback=False)
     try:
-        model = proved_model(loaded, order.block_size)
+        proved = prove_model(loaded, order.block_size)
     except NotPageableError as error:
         if draft is not None:
             raise draft.refusal(f"{order.source} is not paged: {error.message}") from error
         return _contiguous(order, limits, loaded, f"not paged: {error.message}", is_fallback=True)
+    model = proved.model
+    attention = choose_attention(loaded, proved, order.attention, limits.max_sequences)
     drafting = None if draft is None else draft.prove(model, draft.load(loaded))
     compilation = try_compiling(loaded, model, order.compile)
     runner = paged_runner(loaded, model, limits, drafting)
@@ -67,6 +72,7 @@ def choose_runner(order: Load, limits: ResolvedLimits, loaded: LoadedModel, draf
         block_size=order.block_size,
         speculation=speculation,
         compilation=compilation,
+        attention=attention,
     )
 
 

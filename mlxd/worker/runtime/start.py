@@ -101,6 +101,7 @@ def start_model(
         abilities=sorted(choice.runner.abilities - lacking),
         speculation=choice.speculation,
         compilation=choice.compilation,
+        attention=choice.attention,
         facts=msgspec.structs.replace(loaded.facts, draft=draft.facts if draft else None),
         versions={"mlx": version("mlx"), "mlx_lm": version("mlx-lm")} | ({"blas": "openblas"} if _HAS_OPENBLAS else {}),
     )

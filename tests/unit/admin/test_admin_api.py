@@ -73,6 +73,14 @@ async def test_a_ready_model_in_full(daemon, admin):
             },
             "limits": None,
             "speculation": {"kinds": [], "reason": "its cache is not paged"},
+            "attention": {
+                "asked": "auto",
+                "ways": [
+                    {"way": "rows", "state": "used", "reason": "everywhere else"},
+                    {"way": "gather", "state": "used", "reason": "32 rows of about 128 tokens"},
+                    {"way": "kernel", "state": "unavailable", "reason": "needs Metal or CUDA"},
+                ],
+            },
             "runner": {"name": "simple", "reason": 'batching.mode = "simple"', "fallback": False, "compiled": None},
             "device": "cpu",
             "dtype": "float32",

@@ -37,6 +37,7 @@ def test_closed_sets_of_labels_are_written_out():
     labels = {name: labels for name, _, labels, _ in ROWS}
     assert labels["mlxd_requests_total"].endswith("`outcome` (ok, client_error, error, aborted)")
     assert labels["mlxd_model_state"] == "`model`, `state` (stopped, loading, ready, draining, failed)"
+    assert labels["mlxd_model_attention"] == "`model`, `way` (rows, gather, kernel), `state` (used, slower, refused, unavailable, unasked)"
     assert labels["mlxd_model_runner"] == "`model`, `runner`, `fallback`"
 
 

@@ -7,7 +7,8 @@ from rich.console import Console
 
 from mlxd.admin.models import describe_all
 from mlxd.terminal.model_facts import render_model
-from mlxd.types import ModelState, StepCompilation
+from mlxd.types import AttentionState, AttentionWay, ModelState, StepCompilation
+from mlxd.wire.attention_facts import AttentionFacts, AttentionWayFacts
 from mlxd.wire.model_facts import DraftFacts
 from tests.support.statuses import READY, FakeDaemon, model_status, running_status
 
@@ -25,6 +26,9 @@ def test_every_fact_stands_beside_its_origin():
         "source      builtin:smollm2-135m",
         'runner      simple: batching.mode = "simple"',
         "device      cpu float32",
+        "attention   rows used: everywhere else",
+        "            gather used: 32 rows of about 128 tokens",
+        "            kernel unavailable: needs Metal or CUDA",
         "guesses     none possible: its cache is not paged",
         'context     2048 tokens: config.json "max_position_embeddings"',
         "vocabulary  49152 tokens: the width of the model's logits",
@@ -46,6 +50,13 @@ def test_a_draft_model_is_shown_with_what_its_weights_take():
 def test_whether_steps_are_compiled_is_shown_with_the_reason():
     ready = msgspec.structs.replace(READY, compilation=StepCompilation(is_used=False, reason="it looks at values"))
     assert "steps       not compiled: it looks at values" in drawn(running_status("tiny", ready=ready))
+
+
+def test_a_way_to_attend_that_was_refused_stands_below():
+    ways = [AttentionWayFacts(AttentionWay.KERNEL, AttentionState.REFUSED, "what it gives differs from rows")]
+    lines = drawn(running_status("tiny", ready=msgspec.structs.replace(READY, attention=AttentionFacts("auto", ways))))
+    assert "attention   kernel refused: what it gives differs from rows" in lines
+    assert lines[-1] == "  tiny: attention by kernel is refused: what it gives differs from rows"
 
 
 def test_what_is_doubtful_stands_below():

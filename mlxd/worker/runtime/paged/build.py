@@ -1,6 +1,7 @@
 """The way from a loaded model to the runner over a paged cache, if that is right for the model."""
 
 import logging
+from dataclasses import dataclass
 
 from mlxd.types import ResolvedLimits
 from mlxd.worker.engine.paged_runner import PagedRunner
@@ -18,7 +19,7 @@ from mlxd.worker.runtime.paged.executor import PagedExecutor
 from mlxd.worker.runtime.paged.launch import Launch, fastest_launch
 from mlxd.worker.runtime.paged.layer_cache import NOT_IN_PLACE, NotPageableError, Written
 from mlxd.worker.runtime.paged.model import PagedModel
-from mlxd.worker.runtime.paged.probe import probe
+from mlxd.worker.runtime.paged.probe import Proof, probe
 from mlxd.worker.runtime.paged.slots import Geometry
 
 _log = logging.getLogger(__name__)
@@ -27,21 +28,35 @@ _log = logging.getLogger(__name__)
 _LARGEST_CHUNK = {"cpu": 512, "gpu": 2048}
 
 
+@dataclass(frozen=True)
+class ProvedModel:
+    """A model over a paged cache, and what it was proved by, which is still in its arenas."""
+
+    model: PagedModel
+    proof: Proof
+
+
 def proved_model(loaded: LoadedModel, block_size: int) -> PagedModel:
+    """Returns the model over a paged cache, after the probe; raises as ``prove_model``."""
+    return prove_model(loaded, block_size).model
+
+
+def prove_model(loaded: LoadedModel, block_size: int) -> ProvedModel:
     """Returns the model over a paged cache, after the probe.
 
     Raises ``NotPageableError`` with the reason; the model is then as before.
     """
     model = PagedModel(loaded.model, Geometry(block_size, 1), fused=loaded.device == "gpu")
     try:
-        probe(loaded, model)
+        with model.ways.observed():
+            proof = probe(loaded, model)
     except NotPageableError:
         model.remove()
         raise
     except Exception as error:
         model.remove()
         raise NotPageableError(_reason(error)) from error
-    return model
+    return ProvedModel(model, proof)
 
 
 def _reason(error: Exception) -> str:

@@ -24,6 +24,7 @@ from mlxd.worker.runtime.paged.slots import Geometry
 from mlxd.worker.runtime.proof import ATTEMPTS, difference, random_tokens, tolerance
 
 _SHORT = 9  # tokens
+_PROMPTS = 3  # sequences: as many rows of logits come before those of decoded tokens
 _SNAPSHOT = 0  # the name of the recurrent state behind the shared beginning, where a model has any
 _LONGEST = {"cpu": 160, "gpu": 2048}  # tokens, to outgrow a window
 
@@ -63,14 +64,32 @@ class _Case:
     shared: int
 
 
-def probe(loaded: LoadedModel, model: PagedModel) -> None:
+@dataclass(frozen=True)
+class Proof:
+    """What a model was proved by: a case, whose keys and values it has still, and the plain model's logits ``[8, vocab]``."""
+
+    case: _Case
+    plain: mx.array
+    tolerance: float
+
+    def holds(self, model: PagedModel) -> bool:
+        """Tells whether the model, whose arenas are as they were, decodes the case rightly now, by another way to attend. States have gone
+        on: where there are any, the prompts are computed again.
+        """
+        if model.states.exist:
+            return difference(self.plain, _paged(model, self.case)) <= self.tolerance
+        return difference(self.plain[_PROMPTS:], mx.concatenate(_decoded(model, self.case)).astype(mx.float32)) <= self.tolerance
+
+
+def probe(loaded: LoadedModel, model: PagedModel) -> Proof:
     """Leaves ``model`` as it computed last: its sizes are known now. Raises ``ProbeFailedError``, or whatever the model raises."""
     found = float("inf")
     for attempt in range(ATTEMPTS):
         case = _case(loaded, model, attempt)
-        found = min(found, difference(_plain(loaded.model, case), _paged(model, case)))
-        if found <= tolerance(loaded):
-            return
+        plain, most = _plain(loaded.model, case), tolerance(loaded)
+        found = min(found, difference(plain, _paged(model, case)))
+        if found <= most:
+            return Proof(case, plain, most)
     raise ProbeFailedError(f"its logits over the paged cache differ from the plain model's by {found:.2g} standard deviations")
 
 
@@ -117,12 +136,13 @@ def _paged(model: PagedModel, case: _Case) -> mx.array:
     _forward(model, long.chunk(0, middle, samples=False))
     _forward(model, long.chunk(middle, shared, samples=False, keep=_SNAPSHOT))
     ends = (long.chunk(shared, len(long.prompt)), short.chunk(0, len(short.prompt)), twin.chunk(shared, len(twin.prompt), resume=_SNAPSHOT))
-    rows = [
-        _forward(model, *ends),
-        _forward(model, long.next(0), twin.next(0), short.next(0)),
-        _forward(model, twin.next(1), short.next(1)),
-    ]
-    return mx.concatenate(rows).astype(mx.float32)
+    return mx.concatenate([_forward(model, *ends), *_decoded(model, case)]).astype(mx.float32)
+
+
+def _decoded(model: PagedModel, case: _Case) -> list[mx.array]:
+    """Returns the logits after a token of each sequence, and after one more of two of them."""
+    long, short, twin = case.long, case.short, case.twin
+    return [_forward(model, long.next(0), twin.next(0), short.next(0)), _forward(model, twin.next(1), short.next(1))]
 
 
 def _forward(model: PagedModel, *chunks: Chunk) -> mx.array:

@@ -24,6 +24,7 @@ def test_every_setting_reaches_the_worker():
             "step_tokens": 70,
             "target_itl": "50ms",
             "priority_ageing": "3s",
+            "attention": "gather",
         },
         cache={"kind": "paged", "memory": "2MiB", "max_entries": 5, "block_size": 32},
         worker={"heartbeat_interval": "250ms"},
@@ -31,7 +32,7 @@ def test_every_setting_reaches_the_worker():
     )
     assert load.draft == "org/small"
     assert (load.model, load.source, load.dtype, load.context_length, load.mode) == ("tiny", "org/tiny", "float16", 99, "continuous")
-    assert (load.cache_kind, load.block_size) == ("paged", 32)
+    assert (load.cache_kind, load.block_size, load.attention) == ("paged", 32, "gather")
     assert load.limits == Limits(
         max_queue=3,
         stream_interval=4,
@@ -103,6 +104,7 @@ def test_live_settings_need_no_new_worker():
         {"output": {"tools": "qwen_xml"}},
         {"output": {"reasoning": "none"}},
         {"batching": {"mode": "continuous"}, "speculation": {"draft": "org/small"}},
+        {"batching": {"mode": "continuous", "attention": "rows"}},
     ],
 )
 def test_others_do(change):
@@ -118,6 +120,7 @@ def test_the_schemas_classes_say_the_same():
         ("context_length",),
         ("batching", "mode"),
         ("batching", "compile"),
+        ("batching", "attention"),
         ("cache", "kind"),
         ("cache", "block_size"),
         ("worker", "heartbeat_interval"),

@@ -56,8 +56,8 @@ class AttentionPlan:
 
     @property
     def seen(self) -> int:
-        """Returns how many tokens the rows that decode see, all together."""
-        return sum(seen * chunk.count for seen, chunk in zip(self._seen, self.split.decoding, strict=True))
+        """Returns how many tokens the sequences have that decode, as far as their rows see them."""
+        return sum(self._seen)
 
     @cached_property
     def _seen(self) -> list[int]:
