@@ -50,7 +50,7 @@ def main(fd):
             continue
         wish, fds, _, _ = socket.recv_fds(wishes, _MOST, _STREAMS + 1)
         if not wish:
-            os._exit(0)  # whoever wished is gone; what was forked has its own parent's business
+            end(children)
         if (pid := os.fork()) == 0:
             signal.set_wakeup_fd(-1)
             for number, handler in before.items():
@@ -63,6 +63,13 @@ def main(fd):
         for one in fds[:_STREAMS]:
             os.close(one)
         wishes.send(str(pid).encode())
+
+
+def end(children):
+    """Nobody wishes any more. Children that are left are those of tests that were killed, and ended none."""
+    for child in children:
+        os.kill(child, signal.SIGKILL)
+    os._exit(0)
 
 
 def reap(children):
