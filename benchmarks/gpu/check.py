@@ -21,7 +21,8 @@ from mlxd.types import AttentionWay
 from mlxd.worker.runtime.loading import LoadedModel, load
 from mlxd.worker.runtime.paged.attention.kernel.language import Language, NoKernelError, language_of_device
 from mlxd.worker.runtime.paged.attention.regions import Regions
-from mlxd.worker.runtime.paged.build import proved_model
+from mlxd.worker.runtime.paged.attention_choice import choose_attention
+from mlxd.worker.runtime.paged.build import prove_model
 from mlxd.worker.runtime.paged.compiled.trial import try_compiling
 from mlxd.worker.runtime.paged.layer_cache import NotPageableError
 from mlxd.worker.runtime.paged.model import PagedModel
@@ -62,6 +63,7 @@ class Check:
     decoded: list[decoding.Decoding] = field(default_factory=list)
     sampled: list[sampling.Sampling] = field(default_factory=list)
     no_kernel: str = ""  # why
+    chosen: dict[str, str] = field(default_factory=dict)  # what mlxd itself makes of each way, as mlxd status would tell
     ways: dict[str, str] = field(default_factory=dict)  # what each proof said
     compiled: dict[str, str] = field(default_factory=dict)  # and each attempt to compile steps
     operations: list[Figure] = field(default_factory=list)
@@ -89,6 +91,8 @@ class Check:
         print_proofs(self.proofs)
         print_layers(self.layers)
         print_ways(self.ways, self.compiled)
+        for way, reason in self.chosen.items():
+            say(f"mlxd by itself: {way} is {reason}")
         print_operations(self.operations)
         print_decoding(self.decoded)
         print_memory(self.decoded)
@@ -103,7 +107,7 @@ class Check:
         """Returns everything there is."""
         names = ("proofs", "layers", "operations", "decoded", "sampled")
         found = {name: [asdict(one) for one in getattr(self, name)] for name in names}
-        said = {"no_kernel": self.no_kernel, "ways": self.ways, "compiled": self.compiled, "wrong": self._wrong()}
+        said = {"no_kernel": self.no_kernel, "chosen": self.chosen, "ways": self.ways, "compiled": self.compiled, "wrong": self._wrong()}
         return {**self.facts, **said, **found}
 
     def _try_kernel(self, progress: Progress) -> None:
@@ -121,10 +125,12 @@ class Check:
 
     def _try_model(self, loaded: LoadedModel, progress: Progress) -> None:
         try:
-            model = proved_model(loaded, decoding.BLOCK_SIZE)
+            proved = prove_model(loaded, decoding.BLOCK_SIZE)
         except NotPageableError as error:
             raise BenchmarkError(f"{self.source}: {error.message}") from error
-        token_bytes = model.token_bytes
+        model, token_bytes = proved.model, proved.model.token_bytes
+        facts = choose_attention(loaded, proved, "auto", max(self.extent.rows))
+        self.chosen = {one.way: f"{one.state}: {one.reason}" for one in facts.ways}
         contenders = list(self._contenders(loaded, model))
         for rows in progress.over(self.extent.rows, lambda _: "operations"):
             self.operations += Operations(loaded, model, rows, self.extent.tokens[0]).figures(self.extent.rounds)

@@ -43,7 +43,9 @@ def test_without_a_gpu_it_says_so(capsys):
     assert "there is no GPU to check" in capsys.readouterr().out
 
 
-def test_everything_is_found_right_and_shown(tried, capsys):
+def test_everything_is_found_right_and_shown(tried, monkeypatch, capsys):
+    """But for what takes too much memory, which is left out."""
+    monkeypatch.setattr(check.decoding, "fits", lambda token_bytes, rows, tokens: token_bytes > 0 and rows == 1)
     done = tried()
     assert done.report() == 0
     shown = capsys.readouterr().out
@@ -57,8 +59,11 @@ def test_everything_is_found_right_and_shown(tried, capsys):
         "sampling",
     ):
         assert title in shown
+    assert "2 rows of 20 tokens are left out" in shown
+    assert {one.rows for one in done.decoded} == {1}
     found = json.loads(json.dumps(done.document(), default=str))
     assert found["wrong"] == []
+    assert found["chosen"]["rows"].startswith("used: ")
     assert {one["who"] for one in found["decoded"]} >= {"rows", "gather", "BatchKVCache"}  # the suite has MLX compile nothing
     assert all(one["tokens_per_second"] > 0 for one in found["decoded"])
 
@@ -89,10 +94,3 @@ def test_a_kernel_that_does_not_compile_is_told_of():
 def test_what_may_be_drawn_is_drawn(kind):
     (found,) = [one for one in sampling.measured(500, 3, 20) if one.kind == kind.name]
     assert found.wrong == 0
-
-
-def test_what_takes_too_much_memory_is_left_out(tried, monkeypatch, capsys):
-    monkeypatch.setattr(check.decoding, "fits", lambda token_bytes, rows, tokens: token_bytes > 0 and rows == 1)
-    done = tried()
-    assert {one.rows for one in done.decoded} == {1}
-    assert "2 rows of 20 tokens are left out" in capsys.readouterr().out
