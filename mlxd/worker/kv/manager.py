@@ -216,7 +216,7 @@ class Manager:
 
     def rewind(self, sequence: str, tokens: int) -> Rewound:
         """Forgets the keys, values and states behind the first ``tokens`` of a sequence that are fewer than it has computed, as of guesses
-        that were rejected, and gives up the blocks that hold nothing else. What was committed before stays findable.
+        that were rejected, and gives up the blocks that hold nothing else, but a few taken ahead. What was committed stays findable.
 
         It may go back further: to where a committed block begins, for others may find that one, so it is never written again; and to a
         snapshot, where the model has recurrent state.
@@ -337,7 +337,8 @@ class Manager:
 
     def _cut(self, holding: _Holding, tokens: int) -> None:
         kept = holding.needed = self.blocks_for(tokens)
-        cut = holding.table.truncate(kept)
+        ahead = self._growth_blocks - 1 if kept >= holding.registered else 0  # a sequence that grows has taken these again in no time
+        cut = holding.table.truncate(kept + ahead)
         for block in reversed(cut):
             self._pool.release(block)
         holding.registered = min(holding.registered, kept)

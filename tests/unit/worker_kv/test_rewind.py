@@ -9,7 +9,7 @@ BLOCK = 4
 
 
 def manager(snapshots=None):
-    return Manager(block_size=BLOCK, arena_blocks=8, max_arenas=4, snapshots=snapshots)
+    return Manager(block_size=BLOCK, arena_blocks=8, max_arenas=4, growth_blocks=1, snapshots=snapshots)
 
 
 def chain_of(tokens):
@@ -41,6 +41,19 @@ def test_guesses_are_never_found_and_rejected_ones_leave_no_blocks_behind():
     tokens += [50, 60]
     made.commit("a", tokens, 12)
     assert look(made, [*tokens, 1]).cached_tokens == 12
+    made.check_integrity()
+
+
+def test_blocks_taken_ahead_stay_until_somebody_else_needs_them():
+    made, tokens = Manager(block_size=BLOCK, arena_blocks=8, max_arenas=1), list(range(10))
+    begin(made, "a", tokens)
+    made.reserve("a", 18)
+    made.commit("a", tokens, 10)
+    made.rewind("a", 11)
+    assert len(blocks_of(made, "a")) == 5
+    begin(made, "b", [9] * 20)
+    assert made.reserve("b", 20)
+    assert len(blocks_of(made, "a")) == 3
     made.check_integrity()
 
 
