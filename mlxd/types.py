@@ -221,7 +221,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     cache_bytes: int | None = None  # for keys and values, of running and of past requests; None: a share of the available RAM
     cache_fraction: float | None = None  # that share; None: 20 %
     cache_entries: int = 64  # prompts kept by a cache of whole prompts
-    speculation: SpeculationKind = SpeculationKind.OFF
+    speculation: SpeculationKind = SpeculationKind.AUTO
     draft_tokens: int = 15  # guesses of one sequence that a step verifies, at most
 
 

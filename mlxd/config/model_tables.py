@@ -86,7 +86,7 @@ class SpeculationTable(Table):
     """Guesses of an answer's next tokens, several of which one step verifies: of a paged cache. Text is the same with and without."""
 
     kind: Literal["auto", "lookup", "draft", "off"] = setting(
-        "off",
+        "auto",
         'What guesses: "lookup": what followed the newest tokens where they occurred before, in the prompt or the answer. "draft": the '
         'model that draft names. "auto": both, where there is a draft. "off": nothing. How many guesses a step verifies follows what '
         "was right and what they take: none where they do not pay.",
