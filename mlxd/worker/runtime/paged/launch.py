@@ -1,10 +1,10 @@
 """When a step is launched on a device that computes while Python goes on: as soon as it is built, or once the one before it is done.
 
 MLX writes into an arena in place only while nothing else holds its buffer, and operations that are under way hold what they read. So a
-step that is launched while the one before it still attends copies every arena it writes, layer by layer, and is right all the same; one
-that waits writes in place, and leaves the device idle for as long as it takes to say go: Python has built it before it waits. Which costs
-more depends on the device and on the size of arenas, so it is measured at load. (Seen on a CPU, ahead, with arenas of 64 MiB, of which two
-were copied at a time: 91 ms a step at once, 22 ms when done.)
+step that is launched at once copies, layer by layer, each arena that the one before it has not done reading, and is right all the same; how
+many those are depends on how much MLX lets be under way. One that waits writes in place, and leaves the device idle for as long as it takes
+to say go: Python has built it before it waits. Which costs more depends on the device and on the size of arenas, so it is measured at load.
+(Seen on a CPU, ahead, with arenas of 64 MiB, of which two were copied at a time: 91 ms a step at once, 22 ms when done.)
 """
 
 import logging

@@ -28,7 +28,7 @@ from mlxd.worker.runtime.paged.layer_cache import PagedLayerCache, Step
 from mlxd.worker.runtime.paged.positions import Positions
 from mlxd.worker.runtime.paged.slots import Geometry
 
-_MOST_KEPT = 64  # functions, of a few MB each
+_MOST_KEPT = 64  # functions: eleven of 30 layers took no memory that could be seen from outside
 
 _log = logging.getLogger(__name__)
 
