@@ -58,3 +58,15 @@ def test_it_is_exact_with_many_scores(way, window):
     layer = RandomLayer(step, geometry, window=window)
     assert layer.queries.shape[1] * 4 * 300 > x86.MANY
     np.testing.assert_allclose(layer.attended(WAYS[way], plan_attention(step, geometry)), layer.expected(), atol=1e-5, rtol=0)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data(), GEOMETRIES, SHAPES)
+def test_a_long_chunk_attends_in_blocks(data, geometry, shape):
+    """Each block's rows see what they would see in the whole chunk, windows and sinks included."""
+    step = data.draw(chunks(geometry, rows=st.integers(1, 6)))
+    layer = RandomLayer(step, geometry, dtype=mx.float32, **shape)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mlxd.worker.runtime.paged.attention.rows._AT_ONCE", data.draw(st.integers(1, 3)))
+        found = layer.attended(grouped_attention, plan_attention(step, geometry))
+    np.testing.assert_allclose(found, layer.expected(), atol=1e-5, rtol=0)

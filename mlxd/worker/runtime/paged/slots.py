@@ -65,6 +65,16 @@ def slots_of(runs: Sequence[Run], tokens: int, geometry: Geometry, *, since: int
     return found
 
 
+def before(context: Sequence[Slots], tokens: int) -> tuple[Slots, ...]:
+    """Returns the slots of the first ``tokens`` of ``context``."""
+    found = []
+    for slots in context:
+        if tokens > 0:
+            found.append(slots.part(0, min(tokens, len(slots))))
+        tokens -= len(slots)
+    return tuple(found)
+
+
 def after(context: Sequence[Slots], tokens: int) -> tuple[Slots, ...]:
     """Returns the slots of ``context`` without those of its first ``tokens``."""
     found = []

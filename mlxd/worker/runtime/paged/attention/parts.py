@@ -11,7 +11,7 @@ from typing import Self
 import mlx.core as mx
 
 from mlxd.worker.engine.plan import Chunk
-from mlxd.worker.runtime.paged.slots import Slots, after
+from mlxd.worker.runtime.paged.slots import Slots, after, before
 
 # A shared run shorter than this (tokens) is not worth a second partial attention and a merge.
 SHARED_MINIMUM = 64
@@ -34,6 +34,15 @@ class Alone:
     def rows(self) -> Sequence[int]:
         """Returns the rows in their order."""
         return range(self.first, self.first + self.count)
+
+    def blocks(self, most: int, window: int | None) -> "list[Alone]":
+        """Returns the rows so many at a time, each with what it sees at most."""
+        begins = range(0, self.count, most)
+        return [self._block(begin, min(most, self.count - begin), window) for begin in begins]
+
+    def _block(self, begin: int, count: int, window: int | None) -> "Alone":
+        seen = before(self.context, self.length - self.count + begin + count)
+        return Alone(self.first + begin, count, seen if window is None else _last(seen, window + count - 1))
 
 
 @dataclass(frozen=True)

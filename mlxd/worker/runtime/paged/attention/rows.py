@@ -16,6 +16,8 @@ from mlxd.worker.runtime.paged.attention.plan import AttentionPlan
 from mlxd.worker.runtime.paged.key_value_store import KeyValueStore
 from mlxd.worker.runtime.paged.slots import Slots
 
+_AT_ONCE = 256  # rows of a prompt: the scores of more leave the processor's caches, and more of them are masked
+
 
 def grouped_attention(queries: mx.array, layer: Layer, plan: AttentionPlan) -> mx.array:
     """Attends by grouped matrix products. With short contexts, operations are what costs: there are six for a row that attends alone."""
@@ -52,6 +54,10 @@ def _grouped_part(queries: mx.array, layer: Layer, part: Part) -> mx.array:
         return _together(queries, layer, part)
     if part.count == 1 and len(part.context) > 1:
         return attend_runs(queries, layer.store, part.context, layer.sinks)
+    if part.count > _AT_ONCE:
+        blocks = part.blocks(_AT_ONCE, layer.window)
+        rows = mx.split(queries, [block.first - part.first for block in blocks[1:]], axis=0)
+        return mx.concatenate([_grouped_part(q, layer, block) for q, block in zip(rows, blocks, strict=True)])
     grouped = group(queries)
     mask = None if part.count == 1 else _banded(part.count, part.length, layer.window)
     if layer.sinks is not None:
