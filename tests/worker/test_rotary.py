@@ -33,7 +33,7 @@ class Layers(nn.Module):
 
 
 def begun(chunks=CHUNKS, *, one_row=False):
-    step = Step(Ways.of_device(fused=False))
+    step = Step(Ways.of_device(16, fused=False))
     step.begin(plan_attention(chunks, Geometry(16, 200), one_row=one_row))
     return step, step.plan.positions.offset
 
@@ -104,7 +104,7 @@ def test_whatever_is_not_the_same_is_left_to_mlx_lm(dims, dtype, of_step):
 
 def test_before_the_first_step():
     model = Layers(EMBEDDINGS["pairs"])
-    SharedRotations(model, Step(Ways.of_device(fused=False)))
+    SharedRotations(model, Step(Ways.of_device(16, fused=False)))
     x, offset = states(2), mx.array([1, 2])
     assert mx.array_equal(model.layers[0](x, offset=offset), EMBEDDINGS["pairs"]()(x, offset=offset))
 
