@@ -61,7 +61,7 @@ def choose_runner(order: Load, limits: ResolvedLimits, loaded: LoadedModel, draf
         return _contiguous(order, limits, loaded, f"not paged: {error.message}", is_fallback=True)
     model = proved.model
     attention = choose_attention(loaded, proved, order.attention, limits.max_sequences)
-    drafting = None if draft is None else draft.prove(model, draft.load(loaded))
+    drafting = None if draft is None else draft.prove(model, draft.load(loaded), limits.max_sequences)
     compilation = try_compiling(loaded, model, order.compile)
     runner = paged_runner(loaded, model, limits, drafting)
     speculation = _RECURRENT if model.states.exist else _guessing(with_draft=drafting is not None)

@@ -10,7 +10,8 @@ from mlxd.worker.fetch.progress import Progress
 from mlxd.worker.runtime.draft.draft_model import DraftModel
 from mlxd.worker.runtime.draft.vocabulary import NamedVocabulary, check_same_vocabulary, check_width
 from mlxd.worker.runtime.loading import LoadedModel, OpenedModel, open_model, read_weights
-from mlxd.worker.runtime.paged.build import proved_model
+from mlxd.worker.runtime.paged.attention_choice import choose_attention
+from mlxd.worker.runtime.paged.build import prove_model
 from mlxd.worker.runtime.paged.compiled.trial import try_compiling
 from mlxd.worker.runtime.paged.layer_cache import NotPageableError
 from mlxd.worker.runtime.paged.model import PagedModel
@@ -64,20 +65,21 @@ class Draft:
         check_width(self._target, self._own, target_width=target.vocab_size, draft_width=loaded.vocab_size)
         return loaded
 
-    def prove(self, target: PagedModel, loaded: LoadedModel) -> DraftModel:
-        """Returns the model that drafts for ``target``. Raises ``DraftModelError`` where one of them cannot be rewound: recurrent states go
-        forward only.
+    def prove(self, target: PagedModel, loaded: LoadedModel, sequences: int) -> DraftModel:
+        """Returns the model that drafts for ``target``, for up to so many ``sequences`` at once. Raises ``DraftModelError`` where one of
+        the two cannot be rewound: recurrent states go forward only.
         """
         if target.states.exist:
             raise self.refusal(f"{self._order.source} keeps recurrent states, which cannot be rewound to the last guess that was right")
         try:
-            model = proved_model(loaded, self._order.block_size)
+            proved = prove_model(loaded, self._order.block_size)
         except NotPageableError as error:
             raise self.refusal(f"{self.source} cannot compute over a paged cache: {error.message}") from error
-        if model.states.exist:
+        if proved.model.states.exist:
             raise self.refusal(f"{self.source} keeps recurrent states, which cannot be rewound to the last guess that was right")
-        try_compiling(loaded, model, self._order.compile)
-        return DraftModel(loaded, model)
+        choose_attention(loaded, proved, self._order.attention, sequences)
+        try_compiling(loaded, proved.model, self._order.compile)
+        return DraftModel(loaded, proved.model)
 
     def refusal(self, reason: str) -> DraftModelError:
         """Returns the error that says why it cannot draft."""
