@@ -58,8 +58,9 @@ class PagedExecutor(Executor):
     """Computes plans over a paged model, on this process's device.
 
     With ``ahead`` a step is launched before the tokens of the one before it are read, so that the device never waits for Python. On a CPU,
-    where launching a step blocks until it is nearly done, that would only delay every token by a step. ``launch`` says whether it
-    goes to the device at once.
+    where launching a step blocks until it is nearly done, that would only delay every token by a step; and to put it together while the
+    last operations of the one before are computed takes cores from these: on two of them a step of one row then took 1.06 times as long,
+    one of five 1.17 times. ``launch`` says whether it goes to the device at once.
 
     A sequence with a constraint is sampled when the mask behind its last token is there, which is worked out while the device computes:
     ahead, that is when the next step is about to be launched. One whose mask is late is left out of the next step, and others go on.
