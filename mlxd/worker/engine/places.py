@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 
 from mlxd.worker.engine.sequence import Sequence
+from mlxd.worker.engine.waiting_line import Rank
 
-Rank = Callable[[Sequence], float]
+RankOf = Callable[[Sequence], Rank]
 
 
 class Places:
@@ -41,21 +42,21 @@ class Places:
             return self.free > 0
         return sum(self._held[one.sharer] < own for one in waiting) < self.free
 
-    def giver(self, sequence: Sequence, rank: Rank) -> Sequence | None:
+    def giver(self, sequence: Sequence, rank: RankOf) -> Sequence | None:
         """Returns who is to give one back for ``sequence``, where all are taken: the last of the request that holds most, if it still holds
         as many as ``sequence``'s own then. Returns None where nobody is.
         """
         own = self._held[sequence.sharer]
         return None if self.free > 0 else self._last(self._running, own + 1, sequence, rank)
 
-    def last(self, candidates: Collection[Sequence], rank: Rank) -> Sequence:
+    def last(self, candidates: Collection[Sequence], rank: RankOf) -> Sequence:
         """Returns who of ``candidates`` goes last: by rank, but a request that holds many places loses some of these before another one
         loses its last.
         """
-        last = max(candidates, key=lambda one: (rank(one), one.number))
+        last = max(candidates, key=rank)
         return self._last(candidates, self._held[last.sharer] + 1, last, rank) or last
 
-    def _last(self, candidates: Iterable[Sequence], most: int, sequence: Sequence, rank: Rank) -> Sequence | None:
+    def _last(self, candidates: Iterable[Sequence], most: int, sequence: Sequence, rank: RankOf) -> Sequence | None:
         """Returns the last one of the request that holds most, and more than ``most``, and is not more important than ``sequence``."""
         many = [one for one in candidates if self._held[one.sharer] > most and one.request.priority >= sequence.request.priority]
-        return max(many, key=lambda one: (self._held[one.sharer], rank(one), one.number), default=None)
+        return max(many, key=lambda one: (self._held[one.sharer], rank(one)), default=None)

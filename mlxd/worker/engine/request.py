@@ -1,5 +1,6 @@
 """A request inside the engine: tokens in, tokens out."""
 
+import itertools
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -9,6 +10,8 @@ from mlxd.worker.encoded_prompt import EncodedPrompt
 from mlxd.worker.engine.constraint import TokenConstraint
 from mlxd.worker.engine.speculation.ngrams import IndexedText
 from mlxd.worker.kv.block_chain import BlockChain
+
+_numbers = itertools.count()
 
 
 @dataclass
@@ -35,6 +38,7 @@ class EngineRequest:
     priority: int = 0  # lower goes first, as ``WaitingLine`` ranks
     parent: str | None = None  # what it is a part of, with others: one of several answers, or to one of several prompts
     arrived: float = field(default_factory=time.monotonic)
+    number: int = field(default_factory=lambda: next(_numbers))  # of requests: those that arrive at once go in the order of their making
     aborted: bool = False
 
     def ends(self, end_tokens: Collection[int]) -> Collection[int]:

@@ -16,14 +16,15 @@ class Ranked(Protocol):
 
 
 T = TypeVar("T", bound=Ranked)
+Rank = tuple[float, int]
 
 
-def rank(request: EngineRequest, ageing: float) -> float:
-    """Returns a request's place: lower goes first. One level of priority is worth ``ageing`` seconds of waiting.
+def rank(request: EngineRequest, ageing: float) -> Rank:
+    """Returns a request's place, which no other one has: lower goes first. One level of priority is worth ``ageing`` seconds of waiting.
 
     All requests age alike, so the order between two never changes with time: a priority is a head start, in seconds of arrival.
     """
-    return request.arrived + request.priority * ageing
+    return request.arrived + request.priority * ageing, request.number
 
 
 class WaitingLine(Generic[T]):
@@ -53,12 +54,12 @@ class WaitingLine(Generic[T]):
         self._ageing = seconds
         self._items.sort(key=self.rank)
 
-    def rank(self, item: T) -> float:
+    def rank(self, item: T) -> Rank:
         """Returns its place in the line: lower goes first."""
         return rank(item.request, self._ageing)
 
     def add(self, item: T) -> None:
-        """Takes the item in, behind those that arrived at the same moment."""
+        """Takes the item in, behind those that rank before it."""
         insort(self._items, item, key=self.rank)
 
     def remove(self, item: T) -> None:

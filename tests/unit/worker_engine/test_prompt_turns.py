@@ -1,7 +1,7 @@
 """How long prompts wait for each other: half of the device goes by arrival, half to whoever has least left."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mlxd.types import Limits
@@ -40,6 +40,7 @@ class Waits:
         return sum(min(left, self.sizes[name]) for left in self.there[name].values()) + self.sizes[name]
 
 
+@example(arrivals=[(0, 391), (0, 318), (0, 238), (4, 153), (1, 163), (3, 280), (5, 89), (4, 153), (2, 145), (6, 238)], step_tokens=4)
 @given(arrivals=ARRIVALS, step_tokens=st.integers(4, 120))
 @settings(deadline=None, max_examples=80)
 def test_nobody_waits_longer_than_twice_by_arrival_nor_twice_by_equal_shares(arrivals, step_tokens):
