@@ -81,11 +81,12 @@ class Results:
 
     def _keep_verified(self, sequence: Sequence) -> None:
         """Commits those of the computed tokens that are the sequence's now, and rewinds it where others were computed: guesses that were
-        wrong. Its newest token is not computed yet.
+        wrong. With nothing in flight its newest token is not computed yet, even if a wrong guess was in its place.
         """
         if sequence.id not in self._sequences.running:
             return
-        self._manager.commit(sequence.id, sequence.tokens, min(sequence.computed, sequence.verified))
-        if not sequence.in_flight and sequence.computed >= sequence.verified:
-            rewound = self._manager.rewind(sequence.id, sequence.verified - 1)
+        right = sequence.verified if sequence.in_flight else sequence.verified - 1
+        self._manager.commit(sequence.id, sequence.tokens, min(sequence.computed, right))
+        if sequence.computed > right:
+            rewound = self._manager.rewind(sequence.id, right)
             sequence.computed, sequence.resume = rewound.computed, rewound.resume
