@@ -47,7 +47,7 @@ class Case:
 
     def asks(self, bench: Bench, number: int) -> list[Ask]:
         """The same for every server in a round, others in the next."""
-        return [_ask(self.task, f"{self.name} {number} {user}", bench.sized(128, 16)) for user in range(self.users)]
+        return [ask(self.task, f"{self.name} {number} {user}", bench.sized(128, 16)) for user in range(self.users)]
 
     async def measure(self, bench: Bench, client: Client, number: int) -> None:
         """Adds one server's figures of one round."""
@@ -93,7 +93,7 @@ def _guessed(answers: Sequence[Answer]) -> float:
     return float(sum(one.get("accepted_prediction_tokens", 0) for one in details)) / max(1, sum(answer.tokens for answer in answers))
 
 
-def _ask(task: str, seed: str, tokens: int) -> Ask:
+def ask(task: str, seed: str, tokens: int) -> Ask:
     """Texts that the model goes on with as it is asked to, also a small one: what it has begun already, it goes on with."""
     choose = random.Random(seed)  # noqa: S311 - reproducible on purpose
     number = choose.randrange(10_000)
