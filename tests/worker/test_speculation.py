@@ -98,7 +98,7 @@ def test_in_a_full_pool_where_some_are_preempted(made, ahead):
     loaded = made("llama")
     asks = {f"{name} {at}": {**ask, "prompt": words(at, 20)} for at in range(2) for name, ask in ASKS.items() if name != "echoed"}
     without = play(loaded, asks)
-    rig = play(loaded, asks, ahead=ahead, speculation=Told(without.tokens, seed=1), arena_blocks=16, max_arenas=2)
+    rig = play(loaded, asks, ahead=ahead, speculation=Told(without.tokens, seed=1), arena_blocks=12, max_arenas=2)
     assert rig.preemptions > 0
     assert rig.tokens == without.tokens
     assert guessed(rig)[1] > 50
