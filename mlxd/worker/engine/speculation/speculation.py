@@ -19,6 +19,7 @@ from mlxd.worker.engine.speculation.step_seconds import StepSeconds
 from mlxd.worker.engine.step_cost import StepShape
 
 _MOST = 64  # guesses of one step
+_SHORTEST = 1e-6  # seconds: no step takes less, whatever clocks say
 _MEASURE_EVERY, _MEASURE_OFTEN = 64, 12  # steps with guesses, and one has none: else nobody would know what that takes
 _WORTH = 1.04  # times as many tokens as without a model: less is not worth the risk that what is known is wrong
 _CLEAR = 1.3  # times as many tokens as without: then they need not be doubted so often
@@ -85,7 +86,7 @@ class Speculation:
         if not shape.decode_rows or shape.prefill_tokens:
             return
         making = drafting.seconds if drafting else 0.0
-        self._seconds.observe(seconds - making, shape.decode_rows, shape.guesses)
+        self._seconds.observe(max(_SHORTEST, seconds - making), shape.decode_rows, shape.guesses)
         self._unmeasured = self._unmeasured + 1 if shape.guesses else 0
         if drafting is not None and drafting.rows and self._model is not None:
             self._model.calls.observe(drafting, self._seconds.curve(shape.decode_rows, 0)[0])

@@ -3,7 +3,9 @@
 import pytest
 
 from mlxd.types import Limits, SpeculationKind
+from mlxd.worker.engine.executor import Drafting
 from mlxd.worker.engine.speculation.speculation import Speculation
+from mlxd.worker.engine.step_cost import StepShape
 from tests.unit.worker_engine.speculation.streams import Streams, cpu, noise_of, stream
 
 FILE = noise_of(1, 400, 5000)
@@ -99,3 +101,13 @@ def test_what_is_over_is_forgotten():
     speculation = Streams({"a": FILE}, prompts={"a": FILE}).run().speculation
     assert not speculation._of_one
     assert not speculation._lookup._known
+
+
+@pytest.mark.parametrize("seconds", [0.0, -0.5])
+def test_a_clock_that_stands_still_or_goes_back_does_no_harm(seconds):
+    """As where a draft model took longer than the step it guessed for seems to have taken."""
+    run = Streams({"a": FILE}, prompts={"a": FILE}, seconds=cheap)
+    for _ in range(3):
+        run.speculation.observe(seconds, StepShape(decode_rows=1))
+    run.speculation.observe(0.01, StepShape(decode_rows=1, guesses=2), Drafting(0.01 - seconds, (1,)))
+    assert run.run().gain > 1
