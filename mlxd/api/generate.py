@@ -78,7 +78,8 @@ def _to_wire(accepted: GenerationRequest, identity: str, model: ReadyModel, vola
     jobs = steady(accepted.to_wire(identity, model), volatile)
     check_bounds(jobs, model)
     # A text's UTF-8 form is kept with it; to make it when a job is sent would hold up the loop.
-    check_size(jobs, sum(encoded_size(prompt) for prompt in jobs.prompts))
+    predictions = (job.output.predicted for job in jobs.all[:: jobs.per_prompt])
+    check_size(jobs, sum(map(encoded_size, jobs.prompts)) + sum(len(msgspec.msgpack.encode(one)) for one in predictions))
     return jobs
 
 

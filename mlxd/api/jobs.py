@@ -92,8 +92,8 @@ def check_bounds(jobs: Jobs, model: ReadyModel) -> None:
 
 
 def check_size(jobs: Jobs, size: int) -> None:
-    """Raises ``InvalidRequestError`` where several answers to prompts of ``size`` bytes are more than a worker can be sent at once: each
-    job has its prompt with it.
+    """Raises ``InvalidRequestError`` where several answers to prompts of ``size`` bytes, predictions of answers among them, are more than a
+    worker can be sent at once: each job has them with it.
     """
     if jobs.per_prompt > 1 and size * jobs.per_prompt > _MOST_BYTES:
         most = max(1, _MOST_BYTES // size)

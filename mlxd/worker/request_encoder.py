@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice, takewhile
 
 import msgspec
 
@@ -73,9 +74,15 @@ class RequestEncoder:
         self._looks_up = self._can_look_up and limits.speculation in {SpeculationKind.AUTO, SpeculationKind.LOOKUP}
 
     def _predicted(self, output: OutputSpec) -> IndexedText | None:
+        """Returns as much of the prediction as an answer could have, of tokens that the model knows: it is computed like any other, and a
+        prediction refuses nothing.
+        """
         if not output.predicted or not self._looks_up:
             return None
-        tokens = self._prompts.tokenize(TextPrompt(text=output.predicted, add_special_tokens=False))
+        bounds = self._prompts.bounds
+        text = TextPrompt(text=output.predicted[: bounds.most_characters], add_special_tokens=False)
+        known = takewhile(self._prompts.vocab_size.__gt__, self._prompts.tokenize(text))
+        tokens = list(islice(known, bounds.context_length))
         return IndexedText.of(tokens) if tokens else None
 
     def _encoded(self, generate: Generate) -> tuple[EncodedPrompt, IndexedText | None]:

@@ -10,6 +10,7 @@ from mlxd.errors import InvalidRequestError
 from mlxd.types import Limits, SamplingParams, SpeculationKind, Stopping
 from mlxd.wire.messages import Generate
 from mlxd.wire.output_spec import OutputSpec
+from mlxd.wire.prompt_bounds import PromptBounds
 from mlxd.wire.prompts import TokenPrompt
 from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt
 from mlxd.worker.kv.block_chain import BlockChain, BlockKey
@@ -24,6 +25,7 @@ class Prompts:
     """As a ``PromptEncoder`` for token ids."""
 
     vocab_size = 10
+    bounds = PromptBounds(context_length=6, most_characters=12)
 
     def __init__(self):
         self.encoded = 0
@@ -36,6 +38,7 @@ class Prompts:
 
     @staticmethod
     def tokenize(prompt):
+        assert len(prompt.text) <= 12
         return [ord(letter) - 96 for letter in prompt.text]
 
 
@@ -78,6 +81,23 @@ def test_what_answers_may_repeat_is_indexed_where_it_is_looked_up(looks_up, kind
     assert (made.looked_up is not None, made.predicted is not None) == (is_indexed, is_indexed)
     if is_indexed:
         assert (made.looked_up.tokens, made.predicted.tokens) == (made.tokens, [1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [("abcdefgh", [1, 2, 3, 4, 5, 6]), ("abcabc" * 9, [1, 2, 3, 1, 2, 3]), ("abzc", [1, 2])],
+    ids=["longer than the context", "longer than any text in it", "with a token that the model does not know"],
+)
+def test_a_prediction_is_taken_as_far_as_an_answer_could_have_it(text, tokens):
+    encoder = RequestEncoder(Prompts(), BLOCK, looks_up=True)
+    encoder.reconfigure(Limits())
+    assert encoder.encode(request(output=OutputSpec(predicted=text)), arrived=0.0).predicted.tokens == tokens
+
+
+def test_a_prediction_of_nothing_that_the_model_knows_is_none():
+    encoder = RequestEncoder(Prompts(), BLOCK, looks_up=True)
+    encoder.reconfigure(Limits())
+    assert encoder.encode(request(output=OutputSpec(predicted="zzz")), arrived=0.0).predicted is None
 
 
 def test_several_answers_to_a_prompt_look_up_the_same_index():

@@ -4,6 +4,8 @@ import pytest
 
 from mlxd.errors import InvalidRequestError
 from tests.support.chat_requests import chat, job
+from tests.support.fake_registry import echo
+from tests.unit.api.conftest import HELLO
 
 PARTS = [{"type": "text", "text": "class "}, {"type": "text", "text": "Seats:"}]
 
@@ -35,3 +37,13 @@ def test_what_is_wrong_is_named(prediction, param):
     with pytest.raises(InvalidRequestError) as refused:
         job(chat(prediction=prediction))
     assert refused.value.param == param
+
+
+async def test_several_answers_each_have_it_with_them(server, monkeypatch):
+    monkeypatch.setattr("mlxd.api.jobs._MOST_BYTES", 4000)
+    prediction = {"type": "content", "content": "x" * 1000}
+    status, answer, _ = await server.answer(HELLO | {"n": 4, "prediction": prediction})
+    assert (status, answer["error"]["param"]) == (400, "n")
+    server.worker.script = echo
+    status, _, _ = await server.answer(HELLO | {"n": 2, "prediction": prediction})
+    assert status == 200
