@@ -97,14 +97,20 @@ def _cache_fits_mode(name: str, model: ModelTable, document: Document) -> Iterat
 
 
 def _guesses_are_verified(name: str, model: ModelTable, document: Document) -> Iterator[Problem]:
-    """Reports speculation that a model without a paged cache was asked for, and a draft model that none was named for."""
+    """Reports speculation, or a draft model of its own, that a model without a paged cache was asked for, a draft model of its own that is
+    the model itself, and one that is asked for and not named. That of all models is passed over by those that have no use for it.
+    """
     kind, draft = _origin(document, name, "speculation", "kind"), _origin(document, name, "speculation", "draft")
     asked, source = model.speculation.kind, model.speculation.draft
     is_paged = model.batching.mode == "continuous" and model.cache.kind in {"auto", "paged"}
+    is_own = draft in document.lines and draft[0] == "models"
     if asked in {"lookup", "draft"} and not is_paged:
         text = f'found "{asked}", which needs batching.mode = "continuous" and cache.kind = "paged"; elsewhere use "auto" or "off"'
         yield Problem(kind, text, (kind,))
-    if source == model.source and is_paged:
+    if source is not None and is_own and not is_paged:
+        text = f'found {shown(source)}, which needs batching.mode = "continuous" and cache.kind = "paged"; elsewhere remove it'
+        yield Problem(draft, text, (draft,))
+    if source == model.source and is_own and is_paged:
         text = f"found {shown(source)}, the model itself, whose guesses would take as long as its tokens; name a smaller one"
         yield Problem(draft, text, (draft,))
     if asked == "draft" and source is None:

@@ -94,8 +94,8 @@ class SpeculationTable(Table):
     )
     draft: Source | None = setting(
         None,
-        "A smaller model with the same vocabulary that guesses; a source as that of a model. It is loaded whatever kind says, if the "
-        "cache is paged. Unset: none.",
+        "A smaller model with the same vocabulary that guesses; a source as that of a model. It is loaded whatever kind says. That of "
+        "[defaults] is passed over by models without a paged cache, and by the one that it is itself. Unset: none.",
         reload=Reload.MODEL,
         example="org/small-model",
     )

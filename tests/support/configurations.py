@@ -204,7 +204,9 @@ def _some_of(fields):
 
 
 def _consistent(document):
-    """Without the addresses, aliases and names that stand somewhere else already, and certificates that nobody would be shown."""
+    """Without the addresses, aliases and names that stand somewhere else already, certificates that nobody would be shown, and draft models
+    that are of no use.
+    """
     if "keys" in document["server"]:
         document["server"]["keys"] = list({table["name"]: table for table in document["server"]["keys"]}.values())
     taken = set()
@@ -221,4 +223,14 @@ def _consistent(document):
         if "aliases" in model:
             model["aliases"] = [alias for alias in dict.fromkeys(model["aliases"]) if alias not in names]
             names |= set(model["aliases"])
+        if not _is_paged(model, document["defaults"]) or model.get("speculation", {}).get("draft") == model["source"]:
+            model.get("speculation", {}).pop("draft", None)  # of its own it would be refused, of all models it is passed over
     return document
+
+
+def _is_paged(model, defaults):
+    mode, kind = (
+        next((at[table][name] for at in (model, defaults) if name in at.get(table, {})), otherwise)
+        for table, name, otherwise in (("batching", "mode", "simple"), ("cache", "kind", "auto"))
+    )
+    return mode == "continuous" and kind in {"auto", "paged"}

@@ -83,7 +83,7 @@ class Draft:
 
     def refusal(self, reason: str) -> DraftModelError:
         """Returns the error that says why it cannot draft."""
-        return DraftModelError(f'{self.source} cannot draft for {self._order.source}: {reason}; set speculation.kind = "lookup" or "off"')
+        return DraftModelError(f"{self.source} cannot draft for {self._order.source}: {reason}; remove speculation.draft")
 
 
 @contextmanager

@@ -49,6 +49,14 @@ def test_every_setting_reaches_the_worker():
     assert load.heartbeat_interval == 0.25
 
 
+@pytest.mark.parametrize(
+    ("mode", "draft", "used"),
+    [("continuous", "org/small", "org/small"), ("simple", "org/small", None), ("continuous", "org/tiny", None)],
+)
+def test_a_draft_model_of_all_models_is_passed_over_where_it_is_of_no_use(mode, draft, used):
+    assert spec(batching={"mode": mode}, speculation={"draft": draft}).draft == used
+
+
 def test_the_limits_default_to_those_of_the_schema():
     assert spec().limits == Limits()
 
