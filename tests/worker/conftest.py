@@ -7,6 +7,9 @@ from tests.support.batch_scheduling import batch_scheduling
 with batch_scheduling():
     from mlxd.worker.runtime import start  # first of all: OpenBLAS has to be in the process before MLX
 from mlxd.worker.runtime.entries.contiguous_probe import prove_batching
+from mlxd.worker.runtime.paged import attention_choice
+from mlxd.worker.runtime.paged.attention import timing
+from mlxd.worker.runtime.paged.attention.timing import Timing
 from tests.support.tiny_model import make_scripted_model, make_tiny_model
 
 SCRIPT = "ab☃é日cd"
@@ -35,6 +38,22 @@ def compiled():
     start.mx.enable_compile()
     yield
     start.mx.disable_compile()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _untimed():
+    """Ways to attend are proved at each load, but not timed, which takes more than the requests of most tests; what a busy machine's clock
+    would choose is no test's affair. Processes that tests start time them as ever, and so does what asks for ``timed``.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attention_choice, "timed", lambda *_: Timing(1.3))
+        yield
+
+
+@pytest.fixture
+def timed(monkeypatch):
+    """Ways to attend are timed, as in a worker."""
+    monkeypatch.setattr(attention_choice, "timed", timing.timed)
 
 
 @pytest.fixture(scope="session")

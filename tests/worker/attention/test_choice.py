@@ -171,6 +171,7 @@ def test_a_model_without_keys_and_values_attends_by_nothing():
     serves(loaded, rig)
 
 
+@pytest.mark.usefixtures("timed")
 @pytest.mark.parametrize("name", ["llama", "gpt_oss"])
 def test_what_is_measured_is_said(name):
     loaded, rig, facts = choose(name, "auto")
