@@ -55,6 +55,14 @@ def test_both_models_are_in_what_it_needs_and_holds(target, small):
     assert model.runner.memory().weights == weights
 
 
+def test_the_log_says_of_which_model_it_tells_what(target, small, caplog):
+    caplog.set_level("INFO")
+    start(target, small)
+    for name in ("the model", "the draft model"):
+        for told in ("attention by rows is used", "decode steps are not compiled"):
+            assert sum(message.startswith(f"{name}: {told}") for message in caplog.messages) == 1
+
+
 def test_a_cache_of_both_models_keys_and_values_holds_fewer_blocks(target, small):
     order = load_message(target, cache_bytes=CACHE, **PAGED)
     alone = start_model(order, ResolvedLimits.of(order.limits, CACHE), lambda *_: None, lambda needs: needs.cache)

@@ -17,6 +17,8 @@ from mlxd.worker.runtime.paged.layer_cache import NotPageableError
 from mlxd.worker.runtime.paged.model import PagedModel
 from mlxd.worker.runtime.source import fetch_model
 
+_NAME = "the draft model"  # in the log of a worker
+
 
 class Draft:
     """The draft model that an order asks for, on its way: ``opened``, its weights not in memory yet."""
@@ -77,8 +79,8 @@ class Draft:
             raise self.refusal(f"{self.source} cannot compute over a paged cache: {error.message}") from error
         if proved.model.states.exist:
             raise self.refusal(f"{self.source} keeps recurrent states, which cannot be rewound to the last guess that was right")
-        choose_attention(loaded, proved, self._order.attention, sequences)
-        try_compiling(loaded, proved.model, self._order.compile)
+        choose_attention(loaded, proved, self._order.attention, sequences, _NAME)
+        try_compiling(loaded, proved.model, self._order.compile, _NAME)
         return DraftModel(loaded, proved.model)
 
     def refusal(self, reason: str) -> DraftModelError:

@@ -5,6 +5,7 @@ the logits of the plain model. One that does not is refused, and the model serve
 """
 
 import logging
+import time
 from collections.abc import Iterable
 from itertools import groupby
 
@@ -25,14 +26,18 @@ from mlxd.worker.runtime.proof import ROUNDING
 _log = logging.getLogger(__name__)
 
 
-def choose_attention(loaded: LoadedModel, proved: ProvedModel, wish: AttentionWish, sequences: int) -> AttentionFacts:
+def choose_attention(
+    loaded: LoadedModel, proved: ProvedModel, wish: AttentionWish, sequences: int, name: str = "the model"
+) -> AttentionFacts:
     """Returns what became of each way, and leaves the model, that is to serve up to so many ``sequences`` at once, with those
-    that it uses. Its arenas are to be resized.
+    that it uses. Its arenas are to be resized. The log calls it by ``name``: a worker may have two.
     """
+    began = time.monotonic()
     facts = _Choice(loaded, proved, wish, sequences).facts()
     for one in facts.ways:
         log = _log.warning if one.state is AttentionState.REFUSED else _log.info
-        log("attention by %s is %s: %s", one.way, one.state, one.reason)
+        log("%s: attention by %s is %s: %s", name, one.way, one.state, one.reason)
+    _log.info("%s: ways to attend were proved and timed in %.2f s", name, time.monotonic() - began)
     return facts
 
 
@@ -129,7 +134,6 @@ class _Choice:
                 self._tell(way, AttentionState.USED, f"{_told(mine)}; at most {most}")
             else:
                 self._tell(way, AttentionState.SLOWER, f"at most {most}")
-        _log.info("ways to attend were timed in %.2f s", timing.seconds)
         mx.clear_cache()
         return regions
 

@@ -24,7 +24,6 @@ class Timing:
 
     clearly: float
     gains: dict[AttentionWay, dict[Region, float]] = field(default_factory=dict)
-    seconds: float = 0.0
 
     def best(self, way: AttentionWay) -> tuple[Region, float]:
         """Returns where a way gains most, and how much."""
@@ -62,7 +61,6 @@ def timed(trial: Trial, rows: Attention, ways: Mapping[AttentionWay, Attention],
             usual, *others = trial.seconds([rows, *(ways[way] for way in trying)], region)
             for way, seconds in zip(trying, others, strict=True):
                 timing.gains.setdefault(way, {})[region] = usual / seconds
-    timing.seconds = time.perf_counter() - began
     return timing
 
 

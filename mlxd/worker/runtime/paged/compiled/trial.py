@@ -36,14 +36,16 @@ class _NotCompiledError(Exception):
     """Steps are not to be compiled; the message says why."""
 
 
-def try_compiling(loaded: LoadedModel, model: PagedModel, wish: CompileWish) -> StepCompilation:
-    """Returns whether the model's steps are compiled from now on, as it is left, and why. Its arenas hold anything then."""
+def try_compiling(loaded: LoadedModel, model: PagedModel, wish: CompileWish, name: str = "the model") -> StepCompilation:
+    """Returns whether the model's steps are compiled from now on, as it is left, and why. Its arenas hold anything then. The log calls it
+    by ``name``.
+    """
     try:
         found = StepCompilation(is_used=True, reason=_reason(loaded, model, wish))
     except _NotCompiledError as error:
         model.compiled = None
         found = StepCompilation(is_used=False, reason=str(error))
-    _log.info("decode steps are %s: %s", "compiled" if found.is_used else "not compiled", found.reason)
+    _log.info("%s: decode steps are %s: %s", name, "compiled" if found.is_used else "not compiled", found.reason)
     return found
 
 
