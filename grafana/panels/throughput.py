@@ -51,8 +51,8 @@ def guesses() -> Panel:
     return panel.description(
         about(
             "Guesses of next tokens that steps verified, and those that were right: each saved a stream a step.",
-            normal="Near each other where answers repeat their prompts; both 0 where guesses do not pay, or `speculation.kind` is `off`.",
-            otherwise="Far apart for long: what guesses costs more than it gives. Try `speculation.max_tokens`, or `off`.",
+            normal="A third accepted or more where answers repeat their prompts; both 0 where none pay, or `speculation.kind` is `off`.",
+            otherwise="Next to nothing accepted for long: rows are computed in vain. Try a lower `speculation.max_tokens`, or `off`.",
         )
     )
 
