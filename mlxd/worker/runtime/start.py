@@ -69,9 +69,7 @@ def start_model(
     opened = open_model(path, dtype=order.dtype, context_limit=order.context_length, wished=wished)
     draft = Draft.open(order, opened, progress)
     needs = _needs(order, limits, opened, draft)
-    granted = permit(needs)
-    if order.cache_kind != "none":
-        limits = ResolvedLimits.of(limits, granted)
+    limits = _granted(order, limits, permit(needs))
     mx.set_cache_limit(needs.transients)  # MLX would keep every buffer it ever had, and no ledger knows of those
     loaded = read_weights(opened)
     for warning in loaded.facts.warnings:
@@ -122,6 +120,11 @@ def _constraints(order: Load, vocabulary: Future[Vocabulary], shapes: Shapes | N
     except UnknownVocabularyError as error:
         _log.warning("%s: nothing can be enforced of its answers: %s", order.model, error)
         return None
+
+
+def _granted(order: Load, limits: ResolvedLimits, cache: int) -> ResolvedLimits:
+    """Returns the limits with so many bytes for the cache, if there is one."""
+    return limits if order.cache_kind == "none" else ResolvedLimits.of(limits, cache)
 
 
 def _needs(order: Load, limits: ResolvedLimits, opened: OpenedModel, draft: Draft | None) -> NeedsMemory:
