@@ -113,8 +113,8 @@ class Scheduler:
         """
         decision = Schedule()
         self._share_places(decision)
-        self._compact(decision)
         decoding = sorted((one for one in self.running.values() if one.decodes and one.id not in late), key=self.waiting.rank)
+        self._compact(decoding, decision)
         guesses = self._speculation.guesses(decoding)
         planned = [sequence for sequence in decoding if self._plan_stream(sequence, guesses.get(sequence.id, NO_GUESSES), decision)]
         for sequence in planned:
@@ -314,9 +314,11 @@ class Scheduler:
         self.waiting.add(victim)
         decision.preempted.append(victim)
 
-    def _compact(self, decision: Schedule) -> None:
-        """Moves the blocks of one sequence that is in too many pieces together."""
-        for sequence in self.running.values():
+    def _compact(self, decoding: Collection[Sequence], decision: Schedule) -> None:
+        """Moves the blocks of one sequence that is in too many pieces together. It is one of those that get a token in this step: a plan
+        that computes nothing is not launched, and its blocks would be found where nothing was copied to.
+        """
+        for sequence in decoding:
             runs = len(self._manager.runs(sequence.id))
             if runs <= max(_MANY_RUNS, sequence.compact_at):
                 continue

@@ -98,6 +98,7 @@ class SimulatedExecutor:
     def run(self, plan):
         sent, plan = plan, msgspec.msgpack.decode(msgspec.msgpack.encode(plan), type=StepPlan)
         assert plan == sent
+        assert plan.chunks or not plan.moves, "blocks are to be moved by a step that is none"
         before, self.pending = self.pending, None
         if plan.chunks:
             self.launches += 1
