@@ -42,6 +42,11 @@ def _said(error: BaseException) -> str:
     return f"{type(error).__name__}: {message if len(message) <= _LONGEST else message[:_LONGEST] + '…'}"
 
 
+def in_a_line(error: BaseException) -> str:
+    """Returns the kind of an error and the first line of what it says: libraries of compilers say hundreds."""
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+
+
 def configuration_causes(config: JsonDocument) -> str:
     """Tells what in ``config.json`` may be the cause of a failure; empty where nothing looks wrong."""
     found = suspects(config)

@@ -7,6 +7,7 @@ from mlx_lm.models.cache import make_prompt_cache
 
 from mlxd.errors import MlxdError
 from mlxd.worker.runtime.entries.contiguous_runner import make_generator
+from mlxd.worker.runtime.library_errors import in_a_line
 from mlxd.worker.runtime.loading import LoadedModel
 from mlxd.worker.runtime.proof import ATTEMPTS, difference, random_tokens, tolerance
 
@@ -27,8 +28,7 @@ def prove_batching(loaded: LoadedModel) -> None:
     try:
         found = min(_difference(loaded, attempt) for attempt in range(ATTEMPTS))
     except Exception as error:
-        what = (str(error).splitlines() or [""])[0]
-        raise NotBatchableError(f"its caches cannot be batched ({type(error).__name__}: {what})") from error
+        raise NotBatchableError(f"its caches cannot be batched ({in_a_line(error)})") from error
     if not found <= tolerance(loaded):
         raise NotBatchableError(f"its logits in a batch differ from the plain model's by {found:.2g} standard deviations")
 

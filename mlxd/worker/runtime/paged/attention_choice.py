@@ -14,6 +14,7 @@ import mlx.core as mx
 from mlxd.errors import MlxdError
 from mlxd.types import AttentionState, AttentionWay, AttentionWish
 from mlxd.wire.attention_facts import AttentionFacts, AttentionWayFacts
+from mlxd.worker.runtime.library_errors import in_a_line
 from mlxd.worker.runtime.loading import LoadedModel
 from mlxd.worker.runtime.paged.attention.kernel.language import compiling
 from mlxd.worker.runtime.paged.attention.regions import Region, Regions
@@ -86,10 +87,8 @@ class _Choice:
         try:
             for trial in self._trials:
                 self._check(trial, way)
-        except MlxdError as error:
-            self._tell(way, AttentionState.REFUSED, error.message)
         except Exception as error:  # noqa: BLE001 - whatever a device says
-            self._tell(way, AttentionState.REFUSED, f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
+            self._refuse(way, error)
         return way not in self._found
 
     def _check(self, trial: Trial, way: AttentionWay) -> None:
@@ -105,8 +104,7 @@ class _Choice:
             if not self._proof.holds(self._model):
                 self._proof = probe(self._loaded, self._model)  # other tokens decide: rounding may have sent one to another expert
         except Exception as error:  # noqa: BLE001 - as above
-            said = error.message if isinstance(error, MlxdError) else f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-            self._found[way] = AttentionWayFacts(way, AttentionState.REFUSED, said)
+            self._refuse(way, error)
         return self._found[way].state is AttentionState.USED
 
     # ---- is it fast? ----
@@ -147,6 +145,9 @@ class _Choice:
         else:
             reason = "everywhere else" if used else "nothing else is clearly faster here"
         self._tell(AttentionWay.ROWS, AttentionState.USED, reason)
+
+    def _refuse(self, way: AttentionWay, error: Exception) -> None:
+        self._tell(way, AttentionState.REFUSED, error.message if isinstance(error, MlxdError) else in_a_line(error))
 
     def _tell(self, way: AttentionWay, state: AttentionState, reason: str) -> None:
         self._found[way] = AttentionWayFacts(way, state, reason)

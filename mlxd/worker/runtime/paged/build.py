@@ -14,6 +14,7 @@ from mlxd.worker.kv.manager import Manager
 from mlxd.worker.kv.sizing import CacheSizing
 from mlxd.worker.kv.state_snapshots import StateSnapshots
 from mlxd.worker.runtime.draft.draft_model import DraftModel
+from mlxd.worker.runtime.library_errors import in_a_line
 from mlxd.worker.runtime.loading import LoadedModel
 from mlxd.worker.runtime.paged.executor import PagedExecutor
 from mlxd.worker.runtime.paged.launch import Launch, fastest_launch
@@ -61,11 +62,9 @@ def prove_model(loaded: LoadedModel, block_size: int) -> ProvedModel:
 
 def _reason(error: Exception) -> str:
     """Tells why a model could not be computed, from what it raised."""
-    message = str(error)
-    if isinstance(error, TypeError) and Written.__name__ in message:  # a function of MLX got one
+    if isinstance(error, TypeError) and Written.__name__ in str(error):  # a function of MLX got one
         return NOT_IN_PLACE
-    first_line = (message.splitlines() or [""])[0]
-    return f"its layers cannot compute over a paged cache ({type(error).__name__}: {first_line})"
+    return f"its layers cannot compute over a paged cache ({in_a_line(error)})"
 
 
 def paged_runner(loaded: LoadedModel, model: PagedModel, limits: ResolvedLimits, draft: DraftModel | None = None) -> PagedRunner:

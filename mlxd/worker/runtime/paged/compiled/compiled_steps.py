@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import mlx.core as mx
 
 from mlxd.worker.engine.plan import Chunk
+from mlxd.worker.runtime.library_errors import in_a_line
 from mlxd.worker.runtime.paged.attention.attention import Attention
 from mlxd.worker.runtime.paged.attention.plan import AttentionPlan
 from mlxd.worker.runtime.paged.compiled.step_arrays import Bucket, StepArrays
@@ -88,7 +89,7 @@ class CompiledSteps:
             except UnknownWindowError as error:
                 self._windows.append(error.window)
             except Exception as error:  # noqa: BLE001 - whatever a model raises when it is traced
-                self.give_up(f"it cannot be compiled ({type(error).__name__}: {(str(error).splitlines() or [''])[0]})")
+                self.give_up(f"it cannot be compiled ({in_a_line(error)})")
         return None
 
     def clear(self) -> None:
