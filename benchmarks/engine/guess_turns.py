@@ -53,7 +53,7 @@ class Streams:
 
     @property
     def name(self) -> str:
-        """Of the row."""
+        """Returns the name of the row."""
         return f"{self.task}, {self.users} at once"
 
     @property

@@ -42,7 +42,7 @@ class Case:
 
     @property
     def name(self) -> str:
-        """Of the row."""
+        """Returns the name of the row."""
         return f"{self.task}, {self.users} at once"
 
     def asks(self, bench: Bench, number: int) -> list[Ask]:

@@ -71,17 +71,19 @@ class Draft:
         """Returns the model that drafts for ``target``, for up to so many ``sequences`` at once. Raises ``DraftModelError`` where one of
         the two cannot be rewound: recurrent states go forward only.
         """
-        if target.states.exist:
-            raise self.refusal(f"{self._order.source} keeps recurrent states, which cannot be rewound to the last guess that was right")
+        self._check_rewinds(self._order.source, target)
         try:
             proved = prove_model(loaded, self._order.block_size)
         except NotPageableError as error:
             raise self.refusal(f"{self.source} cannot compute over a paged cache: {error.message}") from error
-        if proved.model.states.exist:
-            raise self.refusal(f"{self.source} keeps recurrent states, which cannot be rewound to the last guess that was right")
+        self._check_rewinds(self.source, proved.model)
         choose_attention(loaded, proved, self._order.attention, sequences, _NAME)
         try_compiling(loaded, proved.model, self._order.compile, _NAME)
         return DraftModel(loaded, proved.model)
+
+    def _check_rewinds(self, source: str, model: PagedModel) -> None:
+        if model.states.exist:
+            raise self.refusal(f"{source} keeps recurrent states, which cannot be rewound to the last guess that was right")
 
     def refusal(self, reason: str) -> DraftModelError:
         """Returns the error that says why it cannot draft."""

@@ -11,6 +11,7 @@ from mlxd.worker.engine.plan import Chunk, StepPlan
 from mlxd.worker.engine.sampled import SampledRow
 from mlxd.worker.kv.manager import CachedBlock, Move
 from mlxd.worker.runtime.paged.attention.plan import plan_attention
+from mlxd.worker.runtime.paged.attention.row_split import decodes
 from mlxd.worker.runtime.paged.attention.ways import Ways
 from mlxd.worker.runtime.paged.compiled.compiled_steps import CompiledSteps
 from mlxd.worker.runtime.paged.finite_blocks import not_finite_blocks, not_finite_snapshots
@@ -176,11 +177,10 @@ class PagedModel:
         rows = _Rows.of(call.chunks)
         logits = self._select(self._model_call(inputs[None] if call.one_row else inputs[:, None], rows), rows)
         self._end_states(call)
-        sampled = tuple(row for chunk in call.chunks for row in chunk.sampled_rows)
         if not rows.targets:
-            return Logits(sampled, logits)
+            return Logits(call.sampled, logits)
         asking = tuple(chunk for chunk in call.chunks if chunk.targets)
-        return Logits(sampled, _taken(logits, rows.sampled), (TargetLogits(asking, _taken(logits, rows.targets)),))
+        return Logits(call.sampled, _taken(logits, rows.sampled), (TargetLogits(asking, _taken(logits, rows.targets)),))
 
     def _computed(self, tokens: mx.array) -> mx.array:
         """Returns the logits ``[N, vocab]`` of tokens ``[B, n]``: of those that are selected, where some are."""
@@ -207,7 +207,7 @@ class PagedModel:
         logits = self.compiled.logits(call.chunks, tokens, self.geometry)
         if logits is None:
             return None
-        return Logits(tuple(row for chunk in call.chunks for row in chunk.sampled_rows), _taken(logits, _Rows.of(call.chunks).selected))
+        return Logits(call.sampled, _taken(logits, _Rows.of(call.chunks).selected))
 
     def _begin_states(self, call: "_Call") -> None:
         if not self.states.exist:
@@ -251,7 +251,7 @@ def _decodes(chunk: Chunk) -> bool:
 
 def _is_newest(chunk: Chunk) -> bool:
     """Tells whether the chunk is the newest token of a sequence that has others, and guesses of what follows it."""
-    return chunk.count == 1 + chunk.drafts and chunk.start > 0 and not chunk.targets
+    return decodes(chunk) and chunk.start > 0 and not chunk.targets
 
 
 def _concatenated(parts: list[mx.array]) -> mx.array:
@@ -300,3 +300,8 @@ class _Call:
     chunks: tuple[Chunk, ...]
     rows: tuple[int, ...]
     one_row: bool
+
+    @property
+    def sampled(self) -> tuple[SampledRow, ...]:
+        """Returns the rows that are sampled."""
+        return tuple(row for chunk in self.chunks for row in chunk.sampled_rows)

@@ -83,10 +83,10 @@ class Proof:
 
 def probe(loaded: LoadedModel, model: PagedModel) -> Proof:
     """Leaves ``model`` as it computed last: its sizes are known now. Raises ``ProbeFailedError``, or whatever the model raises."""
-    found = float("inf")
+    found, most = float("inf"), tolerance(loaded)
     for attempt in range(ATTEMPTS):
         case = _case(loaded, model, attempt)
-        plain, most = _plain(loaded.model, case), tolerance(loaded)
+        plain = _plain(loaded.model, case)
         found = min(found, difference(plain, _paged(model, case)))
         if found <= most:
             return Proof(case, plain, most)

@@ -9,7 +9,7 @@ import numpy as np
 
 from mlxd.worker.engine.plan import Chunk
 from mlxd.worker.runtime.paged.attention.decode_rows import DecodeRows, Padding, Segment
-from mlxd.worker.runtime.paged.slots import Geometry
+from mlxd.worker.runtime.paged.slots import Geometry, slots_of
 
 
 def _sizes(limit: int) -> tuple[int, ...]:
@@ -77,26 +77,17 @@ def _blocks(segments: Sequence[Segment], arenas: Sequence[int]) -> tuple[tuple[i
 def _written(chunks: Sequence[Chunk], geometry: Geometry, rows: int) -> dict[int, "np.ndarray[tuple[int], np.dtype[np.int32]]"]:
     """Returns for each arena that gets a token the slots ``[rows]`` in it: a row that has none there goes to its spare slot."""
     found: dict[int, np.ndarray[tuple[int], np.dtype[np.int32]]] = {}
-    row = 0
+    row = behind = 0
     for chunk in chunks:
-        for token in range(chunk.start, chunk.start + chunk.count):
-            slot = _slot(chunk, token, geometry)
-            arena, within = divmod(slot, geometry.arena_slots)
-            if arena not in found:
-                found[arena] = np.full(rows, geometry.spare_slot, np.int32)
-            found[arena][row] = within
-            row += 1
+        behind += chunk.count
+        for slots in slots_of(chunk.runs, chunk.start + chunk.count, geometry, since=chunk.start):
+            if slots.arena not in found:
+                found[slots.arena] = np.full(rows, geometry.spare_slot, np.int32)
+            found[slots.arena][row : row + len(slots)] = range(slots.start, slots.stop)
+            row += len(slots)
+        if row < behind:
+            raise ValueError(f"{chunk.sequence} has no block for its token {chunk.start + chunk.count - behind + row}")
     return {arena: found[arena] for arena in sorted(found)}
-
-
-def _slot(chunk: Chunk, token: int, geometry: Geometry) -> int:
-    """Returns the slot of a token of the chunk's sequence, all arenas counted through."""
-    block, within = divmod(token, geometry.block_size)
-    for run in chunk.runs:
-        if block < len(run):
-            return (run.start + block) * geometry.block_size + within
-        block -= len(run)
-    raise ValueError(f"{chunk.sequence} has no block for its token {token}")
 
 
 def _positions(chunks: Sequence[Chunk], rows: int) -> mx.array:

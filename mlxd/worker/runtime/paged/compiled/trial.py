@@ -80,10 +80,10 @@ def _of_way(loaded: LoadedModel, model: PagedModel, way: AttentionWay, wish: Com
 
 
 def _prove(loaded: LoadedModel, model: PagedModel) -> None:
-    worst = float("inf")
+    worst, most = float("inf"), tolerance(loaded)
     for attempt in range(ATTEMPTS):
         worst = min(worst, _Case.of(loaded, model, attempt).difference())
-        if worst <= tolerance(loaded):
+        if worst <= most:
             return
     raise _NotCompiledError(f"compiled logits differ from those of the plain step by {worst:.2g} standard deviations")
 
