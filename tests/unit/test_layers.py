@@ -15,6 +15,7 @@ ALLOWED = {
     "lasting_imports": set(),
     "scratch": set(),
     "quantities": set(),
+    "disk_cache": {"errors", "types"},
     "config": {"errors", "types"},
     "wire": {"errors", "types"},
     "client": {"child_process", "scratch", "wire", "errors", "types"},

@@ -1,0 +1,1 @@
+"""Blocks of keys and values on disk: what left memory is found again, also after a restart."""
