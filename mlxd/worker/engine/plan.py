@@ -10,6 +10,7 @@ from mlxd.worker.engine.sampled import SampledRow
 from mlxd.worker.engine.step_cost import StepShape
 from mlxd.worker.kv.block_table import Run
 from mlxd.worker.kv.manager import Move
+from mlxd.worker.kv.transfers import Fetch, Spill
 
 
 class Chunk(msgspec.Struct, frozen=True):
@@ -54,10 +55,13 @@ class StepPlan(msgspec.Struct, frozen=True, kw_only=True):
     """The plan holds its chunks in the order of their rows, those of one new token first. A sequence may have several, one after
     the other.
 
-    Blocks are moved before anything is written. ``dropped`` snapshots may be let go after it all.
+    Blocks are spilled first of all: they may be given to others in this very step. Then they are moved, and what was fetched is written,
+    before anything is computed. ``dropped`` snapshots may be let go after it all.
     """
 
     chunks: tuple[Chunk, ...] = ()
+    spills: tuple[Spill, ...] = ()
+    fetches: tuple[Fetch, ...] = ()
     moves: tuple[Move, ...] = ()
     arenas: frozenset[int] = frozenset()  # that exist: the memory of all others may be given back before anything is written
     dropped: tuple[int, ...] = ()

@@ -126,9 +126,10 @@ class BlockPool:
         self._findable.add(block)
 
     def forget(self, block: int) -> None:
-        """Makes the prefix index forget this findable block: a cached one is free now, a used one when its last holder leaves."""
+        """Takes in that the prefix index has forgotten this findable block: a cached one is free now, a used one when its last holder
+        leaves.
+        """
         self._findable.remove(block)
-        self._on_evict(block)
         if block in self._cached:
             self._evict(block)
 

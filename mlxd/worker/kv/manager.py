@@ -17,6 +17,7 @@ from mlxd.worker.kv.block_pool import BlockPool, PoolCounts
 from mlxd.worker.kv.block_table import BlockTable, Run
 from mlxd.worker.kv.prefix_index import PrefixIndex
 from mlxd.worker.kv.state_snapshots import StateSnapshots, Taken
+from mlxd.worker.kv.transfers import Spill
 
 _LARGEST_PIECE = 32  # blocks taken ahead where a new piece is begun
 _CAUTION = 4  # only one in so many of the blocks that can be had is taken for anything but need
@@ -95,7 +96,7 @@ class Manager:
         self.snapshots = snapshots
         self._growth_blocks = growth_blocks
         self._index = PrefixIndex()
-        self._pool = BlockPool(arena_blocks=arena_blocks, max_arenas=max_arenas, on_evict=self._forget)
+        self._pool = BlockPool(arena_blocks=arena_blocks, max_arenas=max_arenas, on_evict=self._evicted)
         self._holdings: dict[str, _Holding] = {}
         self._computing: dict[bytes, str] = {}  # digest of a prompt block that is not computed yet -> by whom
 
@@ -212,6 +213,7 @@ class Manager:
                 for digest in holding.announced:
                     self._withdraw(digest, sequence)
         for block in gone:
+            self._forget(block)
             self._pool.forget(block)
 
     def rewind(self, sequence: str, tokens: int) -> Rewound:
@@ -348,10 +350,14 @@ class Manager:
         for index in [index for index in holding.snapshots if (index + 1) * self.block_size > tokens]:
             self._discard(holding.snapshots.pop(index).id)
 
-    def _forget(self, block: int) -> None:
-        self._index.forget(block)
+    def _evicted(self, block: int) -> None:
+        """Takes in that a block that others could have found is to be given to somebody else. What it holds is there until then."""
+        self._forget(block)
+
+    def _forget(self, block: int) -> Spill:
         if self.snapshots is not None:
             self.snapshots.drop(block)
+        return self._index.forget(block)
 
     def _keep_snapshot(self, holding: _Holding, index: int, block: int, *, own: bool) -> None:
         """Gives the snapshot after block ``index`` to ``block``, the one that is known by this name. Of those taken while decoding only the

@@ -7,6 +7,7 @@ prompt's cache.
 from collections.abc import Collection
 
 from mlxd.worker.kv.block_chain import BlockChain, BlockKey
+from mlxd.worker.kv.transfers import Spill
 
 
 class PrefixIndex:
@@ -46,10 +47,11 @@ class PrefixIndex:
         self._block[digest] = target
         self._key[target] = (digest, key)
 
-    def forget(self, block: int) -> None:
-        """Forgets an evicted block. Its children stay until they are evicted, but cannot be reached through it."""
-        digest, _ = self._key.pop(block)
+    def forget(self, block: int) -> Spill:
+        """Forgets a block, and returns what it was known by. Its children stay until they are evicted, but cannot be reached through it."""
+        digest, key = self._key.pop(block)
         del self._block[digest]
+        return Spill(block, digest, key)
 
     def with_descendants(self, blocks: Collection[int]) -> set[int]:
         """Returns the known of ``blocks``, and all that lie behind one of them in a chain. It costs O(index)."""

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from mlxd.worker import runtime
 from mlxd.worker.engine.plan import Chunk, StepPlan
+from mlxd.worker.kv.block_chain import BlockKey
 from mlxd.worker.kv.block_table import Run
 from mlxd.worker.kv.manager import Move
+from mlxd.worker.kv.transfers import Fetch, Spill
 
 numbers = st.integers(0, 2**40)
 chunks = st.builds(
@@ -26,9 +28,13 @@ chunks = st.builds(
     keep=st.none() | numbers,
 )
 blocks = st.lists(numbers, max_size=4).map(tuple)
+keys = st.builds(BlockKey, st.binary(), blocks, st.lists(st.binary(), max_size=2).map(tuple))
+buffers = st.lists(st.binary().map(memoryview), max_size=2).map(tuple)
 plans = st.builds(
     StepPlan,
     chunks=st.lists(chunks, max_size=3).map(tuple),
+    spills=st.lists(st.builds(Spill, numbers, st.binary(), keys), max_size=2).map(tuple),
+    fetches=st.lists(st.builds(Fetch, blocks, st.lists(buffers, max_size=2).map(tuple)), max_size=2).map(tuple),
     moves=st.lists(st.builds(Move, source=blocks, target=blocks), max_size=2).map(tuple),
     arenas=st.frozensets(numbers, max_size=3),
     dropped=blocks,

@@ -1,0 +1,20 @@
+"""What goes between memory and disk: blocks that are copied out of their arenas, and blocks that are written into them again."""
+
+import msgspec
+
+from mlxd.worker.kv.block_chain import BlockKey
+
+
+class Spill(msgspec.Struct, frozen=True):
+    """A block that is to go to disk: where it is, its name, and what that was made of."""
+
+    block: int
+    digest: bytes
+    key: BlockKey
+
+
+class Fetch(msgspec.Struct, frozen=True):
+    """What was read from disk and is to be in ``blocks`` again: the buffers of each, as they were spilled."""
+
+    blocks: tuple[int, ...]
+    payloads: tuple[tuple[memoryview, ...], ...]
