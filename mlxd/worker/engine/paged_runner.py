@@ -139,7 +139,7 @@ class PagedRunner(Runner):
         bounded = self._bounded(limits)
         changed = (bounded.cache_bytes, bounded.max_sequences) != (self._limits.cache_bytes, self._limits.max_sequences)
         if changed:
-            sizes = self._sizing.resized(bounded.cache_bytes, self._manager.pool.arena_blocks, bounded.max_sequences)
+            sizes = self._sizing.resized(bounded.cache_bytes, self._manager.pool.addresses.arena_blocks, bounded.max_sequences)
             self._manager.resize(max_arenas=sizes.max_arenas, snapshots=sizes.snapshots)
             self._evicted = self._manager.pool.evicted  # not for want of room
         self._limits = bounded

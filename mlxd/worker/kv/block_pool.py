@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate
 
+from mlxd.worker.kv.addresses import Addresses
 from mlxd.worker.kv.free_extents import FreeExtents
 
 _LOOKED_AT = 16  # places around the least recently used blocks, before the best one is taken
@@ -33,7 +34,7 @@ class BlockPool:
     """
 
     def __init__(self, *, arena_blocks: int, max_arenas: int, on_evict: Callable[[int], None]) -> None:
-        self.arena_blocks = arena_blocks
+        self.addresses = Addresses(arena_blocks)
         self.evicted = 0  # since start
         self._max_arenas = max_arenas
         self._on_evict = on_evict
@@ -41,7 +42,7 @@ class BlockPool:
 
     def reset(self) -> None:
         """Makes all blocks free again, and no arena exists; nobody is told."""
-        self._free = FreeExtents(self.arena_blocks)
+        self._free = FreeExtents(self.addresses)
         self._references: dict[int, int] = {}  # used blocks
         self._findable: set[int] = set()  # used or cached blocks that the prefix index knows
         self._cached: dict[int, int] = {}  # no references, findable; least recently used first -> when that was
@@ -58,7 +59,7 @@ class BlockPool:
     @property
     def capacity(self) -> int:
         """Returns how many blocks can ever be held at once under the present limit."""
-        return self._max_arenas * self.arena_blocks
+        return self._max_arenas * self.addresses.arena_blocks
 
     @property
     def available(self) -> int:
@@ -68,11 +69,11 @@ class BlockPool:
     @property
     def free(self) -> int:
         """Returns how many blocks can be taken without evicting anything, those of arenas not made yet included."""
-        return len(self._free) + max(0, self._max_arenas - len(self._in_arena)) * self.arena_blocks
+        return len(self._free) + max(0, self._max_arenas - len(self._in_arena)) * self.addresses.arena_blocks
 
     def counts(self) -> PoolCounts:
         """Returns how many blocks are in each state, in O(1)."""
-        total = len(self._in_arena) * self.arena_blocks
+        total = len(self._in_arena) * self.addresses.arena_blocks
         used, cached = len(self._references), len(self._cached)
         return PoolCounts(
             total=total, used=used, shared=self._shared, cached=cached, free=total - used - cached, references=self._reference_sum
@@ -113,7 +114,7 @@ class BlockPool:
             self._references[block] = held - 1
             return
         del self._references[block]
-        if block in self._findable and block // self.arena_blocks < self._max_arenas:
+        if block in self._findable and self._is_within(block):
             self._uses += 1
             self._cached[block] = self._uses
         else:
@@ -157,8 +158,7 @@ class BlockPool:
         """Changes the limit. Arenas beyond it lose their cached blocks and end when their last holder leaves."""
         self._max_arenas = max_arenas
         for arena in [arena for arena in self._in_arena if arena >= max_arenas]:
-            first = arena * self.arena_blocks
-            for block in range(first, first + self.arena_blocks):
+            for block in self.addresses.blocks(arena):
                 if block in self._cached:
                     self._evict(block)
             self._free.remove_arena(arena)
@@ -174,10 +174,10 @@ class BlockPool:
 
     def check_integrity(self) -> None:
         """Raises ``AssertionError`` unless used + cached + free = total and every count agrees. It costs O(pool), and is for tests."""
-        everything = {block for arena in self._in_arena for block in range(arena * self.arena_blocks, (arena + 1) * self.arena_blocks)}
+        everything = {block for arena in self._in_arena for block in self.addresses.blocks(arena)}
         free = [block for run in self._free.ranges() for block in run]
         used, cached = set(self._references), set(self._cached)
-        retired = {block for block in everything - used - cached if block // self.arena_blocks >= self._max_arenas}
+        retired = {block for block in everything - used - cached if not self._is_within(block)}
         assert len(free) == len(set(free)) == len(self._free), "free blocks are counted wrongly"
         assert set(free) | used | cached | retired == everything, "a block is lost"
         assert not used & cached, "a cached block is held"
@@ -187,7 +187,7 @@ class BlockPool:
         assert sum(self._references.values()) == self._reference_sum, "references are counted wrongly"
         assert sum(held > 1 for held in self._references.values()) == self._shared, "shared blocks are counted wrongly"
         for arena, held in self._in_arena.items():
-            assert held == sum(block // self.arena_blocks == arena for block in used | cached), f"arena {arena} is counted wrongly"
+            assert held == sum(self.addresses.arena(block) == arena for block in used | cached), f"arena {arena} is counted wrongly"
 
     def _take(self, n: int, after: int | None) -> list[range]:
         """Takes ``n`` of the blocks that are free or can be, in as few ranges as can be found quickly. Where free ones would be many
@@ -195,7 +195,7 @@ class BlockPool:
         """
         pieces: list[range] = []
         while n:
-            piece = min(n, self.arena_blocks)
+            piece = min(n, self.addresses.arena_blocks)
             if self._free.largest >= piece or not self._cached or (after is not None and self._free.follow(after) >= n):
                 taken = self._free.take(piece if self._cached else n, after)
             elif len(self._in_arena) < self._max_arenas:
@@ -218,19 +218,19 @@ class BlockPool:
         """Gives the blocks one reference each."""
         for block in blocks:
             self._references[block] = 1
-        self._in_arena[blocks.start // self.arena_blocks] += len(blocks)
+        self._in_arena[self.addresses.arena(blocks.start)] += len(blocks)
         self._reference_sum += len(blocks)
         return blocks
 
     def _behind(self, after: int | None, most: int) -> range:
         """Returns the blocks right after ``after`` that may be taken."""
-        if after is None or not (after + 1) % self.arena_blocks:
+        if after is None or self.addresses.is_first(after + 1):
             return range(0)
         return self._open(after + 1, most)
 
     def _open(self, start: int, most: int) -> range:
         """Returns up to ``most`` blocks from ``start`` on, of its arena, that are free or old."""
-        stop, end = start, min(start + most, (start // self.arena_blocks + 1) * self.arena_blocks)
+        stop, end = start, min(start + most, self.addresses.around(start).stop)
         while stop < end and self._may_go(stop):
             stop += 1
         return range(start, stop)
@@ -241,7 +241,7 @@ class BlockPool:
         for block in self._cached:
             if block in best:
                 continue
-            first, lowest = block, block // self.arena_blocks * self.arena_blocks
+            first, lowest = block, self.addresses.around(block).start
             while first > lowest and block - first < n - 1 and self._may_go(first - 1):
                 first -= 1
             piece = range(first, self._open(block, n).stop)
@@ -265,7 +265,7 @@ class BlockPool:
 
     def _may_go(self, block: int) -> bool:
         """Tells whether the block is free, or cached and older than half of what is cached."""
-        if block in self._references or block // self.arena_blocks >= self._max_arenas:
+        if block in self._references or not self._is_within(block):
             return False
         used = self._cached.get(block)
         return used is None or 4 * used <= 3 * self._uses + self._cached[next(iter(self._cached))]
@@ -273,7 +273,8 @@ class BlockPool:
     def _grow(self) -> None:
         arena = next(number for number in range(self._max_arenas) if number not in self._in_arena)
         self._in_arena[arena] = 0
-        self._free.add(arena * self.arena_blocks, (arena + 1) * self.arena_blocks)
+        blocks = self.addresses.blocks(arena)
+        self._free.add(blocks.start, blocks.stop)
 
     def _evict(self, block: int) -> None:
         del self._cached[block]
@@ -284,12 +285,16 @@ class BlockPool:
             self._findable.remove(block)
             self.evicted += 1
             self._on_evict(block)
-        arena = block // self.arena_blocks
+        arena = self.addresses.arena(block)
         self._in_arena[arena] -= 1
-        if arena < self._max_arenas:
+        if self._is_within(block):
             self._free.add(block, block + 1)
         else:
             self._drop_if_empty(arena)
+
+    def _is_within(self, block: int) -> bool:
+        """Tells whether the block may be handed out under the present limit."""
+        return self.addresses.arena(block) < self._max_arenas
 
     def _drop_if_empty(self, arena: int) -> None:
         if self._in_arena.get(arena) == 0:
@@ -297,8 +302,7 @@ class BlockPool:
 
     def _restore(self, arena: int) -> None:
         """Frees the unheld blocks of an arena that was being retired and is within the limit again."""
-        first = arena * self.arena_blocks
-        known = {block for run in self._free.ranges() for block in run if block // self.arena_blocks == arena}
-        for block in range(first, first + self.arena_blocks):
+        known = {block for run in self._free.ranges() for block in run if self.addresses.arena(block) == arena}
+        for block in self.addresses.blocks(arena):
             if block not in self._references and block not in self._cached and block not in known:
                 self._free.add(block, block + 1)

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from mlxd.worker.kv.addresses import Addresses
+
 
 class Run(msgspec.Struct, frozen=True, array_like=True):
     """The blocks ``start`` to ``stop`` (exclusive): neighbours in one arena."""
@@ -24,8 +26,8 @@ class BlockTable:
     A run is a maximal range of consecutive block ids within one arena.
     """
 
-    def __init__(self, arena_blocks: int) -> None:
-        self._arena_blocks = arena_blocks
+    def __init__(self, addresses: Addresses) -> None:
+        self._addresses = addresses
         self._runs: list[range] = []
         self._length = 0
         self._shown: tuple[Run, ...] | None = ()  # as ``runs``; None: to be made anew
@@ -56,7 +58,7 @@ class BlockTable:
             if not new:
                 continue
             last = self._runs[-1] if self._runs else range(0)
-            if last and last.stop == new.start and new.start % self._arena_blocks:
+            if last and last.stop == new.start and not self._addresses.is_first(new.start):
                 self._runs[-1] = range(last.start, new.stop)
             else:
                 self._runs.append(new)

@@ -4,16 +4,18 @@ Segregated fits with boundary tags (Knuth, TAOCP 1, 2.5): ranges are found by si
 neighbours by their ends, so every operation costs O(ranges touched), whatever the size of the pool.
 """
 
+from mlxd.worker.kv.addresses import Addresses
+
 GAP = 32  # blocks: room for a sequence to grow in one piece
 
 
 class FreeExtents:
-    """Disjoint ranges of block ids. Ranges are never joined across a multiple of ``arena_blocks``:
-    blocks of two arenas are not neighbours in memory.
+    """Disjoint ranges of block ids. Ranges are never joined across the end of an arena: blocks of two arenas are not
+    neighbours in memory.
     """
 
-    def __init__(self, arena_blocks: int) -> None:
-        self._arena_blocks = arena_blocks
+    def __init__(self, addresses: Addresses) -> None:
+        self._addresses = addresses
         self._end: dict[int, int] = {}  # start -> end (exclusive)
         self._start: dict[int, int] = {}  # end -> start
         self._classes: list[dict[int, None]] = []  # k -> starts of ranges with 2**k <= size < 2**(k+1), oldest first
@@ -29,9 +31,9 @@ class FreeExtents:
     def add(self, start: int, end: int) -> None:
         """Adds blocks ``start`` to ``end`` (exclusive), of one arena. They must not be free already."""
         self._count += end - start
-        if start % self._arena_blocks and start in self._start:
+        if start in self._start and not self._addresses.is_first(start):
             start = self._remove(self._start[start]).start
-        if end % self._arena_blocks and end in self._end:
+        if end in self._end and not self._addresses.is_first(end):
             end = self._remove(end).stop
         self._insert(start, end)
 
@@ -42,7 +44,7 @@ class FreeExtents:
         if n > self._count:
             raise ValueError(f"{n} blocks asked of {self._count} free ones")
         taken = []
-        if after is not None and n and (after + 1) % self._arena_blocks and after + 1 in self._end:
+        if after is not None and n and self.follow(after):
             taken.append(self._cut(after + 1, n))
             n -= len(taken[-1])
         while n:
@@ -69,12 +71,12 @@ class FreeExtents:
 
     def follow(self, block: int) -> int:
         """Returns how many free blocks lie right after ``block``, in its arena."""
-        return self._end[block + 1] - block - 1 if (block + 1) % self._arena_blocks and block + 1 in self._end else 0
+        return self._end[block + 1] - block - 1 if block + 1 in self._end and not self._addresses.is_first(block + 1) else 0
 
     def remove_arena(self, arena: int) -> int:
         """Forgets the free blocks of one arena, and returns how many they were."""
-        first, last = arena * self._arena_blocks, (arena + 1) * self._arena_blocks
-        gone = [self._remove(start) for start in [start for start in self._end if first <= start < last]]
+        blocks = self._addresses.blocks(arena)
+        gone = [self._remove(start) for start in [start for start in self._end if start in blocks]]
         self._count -= (removed := sum(map(len, gone)))
         return removed
 
@@ -94,7 +96,7 @@ class FreeExtents:
 
         They are at most half of what is left over, and none where an arena begins.
         """
-        return min(GAP, max(0, self._end[start] - start - n) // 2) if start % self._arena_blocks else 0
+        return min(GAP, max(0, self._end[start] - start - n) // 2) if not self._addresses.is_first(start) else 0
 
     def _cut(self, start: int, n: int, gap: int = 0) -> range:
         """Takes up to ``n`` blocks of the range at ``start``, after ``gap`` others."""

@@ -139,7 +139,7 @@ class Manager:
         """
         if sequence in self._holdings:
             raise ValueError(f"sequence {sequence} holds blocks already")
-        holding = _Holding(chain, BlockTable(self._pool.arena_blocks), prompt_blocks=len(chain), registered=len(lookup.blocks))
+        holding = _Holding(chain, BlockTable(self._pool.addresses), prompt_blocks=len(chain), registered=len(lookup.blocks))
         for block in lookup.blocks:
             self._pool.retain(block)
             holding.table.append(block)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import mlx.core as mx
 
+from mlxd.worker.kv.addresses import Addresses
 from mlxd.worker.runtime.paged.key_value_store import KeyValueStore
 from mlxd.worker.runtime.paged.slots import Geometry, Slots
 from mlxd.worker.runtime.sampling.finite import all_finite
@@ -11,7 +12,7 @@ from mlxd.worker.runtime.sampling.finite import all_finite
 
 def not_finite_blocks(blocks: Sequence[int], stores: Sequence[KeyValueStore], geometry: Geometry) -> frozenset[int]:
     """Returns those of ``blocks`` with a key or value that is NaN or infinite in any layer; waits for the device."""
-    return frozenset(block for run in _runs(blocks, geometry.arena_blocks) for block in _not_finite(run, stores, geometry))
+    return frozenset(block for run in _runs(blocks, geometry.addresses) for block in _not_finite(run, stores, geometry))
 
 
 def not_finite_snapshots(snapshots: Mapping[int, Sequence[mx.array]]) -> frozenset[int]:
@@ -19,11 +20,11 @@ def not_finite_snapshots(snapshots: Mapping[int, Sequence[mx.array]]) -> frozens
     return frozenset(block for block, arrays in snapshots.items() if not all_finite(arrays))
 
 
-def _runs(blocks: Sequence[int], arena_blocks: int) -> Iterator[range]:
+def _runs(blocks: Sequence[int], addresses: Addresses) -> Iterator[range]:
     """Yields ``blocks`` as maximal ranges, none across the end of an arena: each is a slice of every layer's tensors."""
     start = 0
     for at in range(1, len(blocks) + 1):
-        if at == len(blocks) or blocks[at] != blocks[at - 1] + 1 or not blocks[at] % arena_blocks:
+        if at == len(blocks) or blocks[at] != blocks[at - 1] + 1 or addresses.is_first(blocks[at]):
             yield range(blocks[start], blocks[at - 1] + 1)
             start = at
 

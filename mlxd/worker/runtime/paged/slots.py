@@ -2,9 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import mlx.core as mx
+import numpy as np
+import numpy.typing as npt
 
+from mlxd.worker.kv.addresses import Addresses
 from mlxd.worker.kv.block_table import Run
 from mlxd.worker.kv.manager import Move
 
@@ -32,6 +36,11 @@ class Geometry:
     block_size: int
     arena_blocks: int
 
+    @cached_property
+    def addresses(self) -> Addresses:
+        """Returns what the numbers of blocks say."""
+        return Addresses(self.arena_blocks)
+
     @property
     def arena_slots(self) -> int:
         """Returns how many tokens an arena holds."""
@@ -44,8 +53,13 @@ class Geometry:
 
     def slots(self, block: int) -> Slots:
         """Returns the slots of one block."""
-        first = block % self.arena_blocks * self.block_size
-        return Slots(block // self.arena_blocks, first, first + self.block_size)
+        first = self.addresses.place(block) * self.block_size
+        return Slots(self.addresses.arena(block), first, first + self.block_size)
+
+    def places(self, blocks: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Returns the arenas of blocks, and how many blocks lie before each of them there."""
+        arenas, places = np.divmod(blocks, self.arena_blocks)
+        return arenas, places
 
 
 def slots_of(runs: Sequence[Run], tokens: int, geometry: Geometry, *, since: int = 0) -> list[Slots]:
@@ -57,8 +71,7 @@ def slots_of(runs: Sequence[Run], tokens: int, geometry: Geometry, *, since: int
     for run in runs:
         end = min(tokens, begin + len(run) * geometry.block_size)
         if since < end:
-            first = run.start % geometry.arena_blocks * geometry.block_size - begin
-            found.append(Slots(run.start // geometry.arena_blocks, first + max(begin, since), first + end))
+            found.append(geometry.slots(run.start).part(max(begin, since) - begin, end - begin))
         if end == tokens:
             break
         begin = end

@@ -134,7 +134,7 @@ class _Runs:
             since = np.array([max(0, chunk.start + 1 - window) for chunk, _ in each], np.int64)[row]
             skipped = np.clip((since - token) // size, 0, kept)
             starts, kept, token = starts + skipped, kept - skipped, token + skipped * size
-        arena, start = np.divmod(starts, geometry.arena_blocks)
+        arena, start = geometry.places(starts)
         return cls(size, begins, ends, row, arena, start, kept, token)
 
     def within(self, arena: int, rows: int, sizes: Sequence[int]) -> _Tables:

@@ -14,7 +14,7 @@ from mlxd.worker.runtime.paged.attention.attention import Attention, Layer
 from mlxd.worker.runtime.paged.attention.layer_shape import LayerShape
 from mlxd.worker.runtime.paged.attention.plan import AttentionPlan, plan_attention
 from mlxd.worker.runtime.paged.attention.regions import Region
-from mlxd.worker.runtime.paged.slots import Geometry, Span
+from mlxd.worker.runtime.paged.slots import Geometry, Span, slots_of
 from mlxd.worker.runtime.proof import difference
 
 _LENGTHS = (1, 37, 150, 300, 83)  # tokens that the rows of a proof see
@@ -115,12 +115,7 @@ def _seen(chunks: Sequence[Chunk], geometry: Geometry, arena: int) -> mx.array:
     """Tells of each slot of the arena whether it has a token of one of the chunks."""
     found = [False] * geometry.arena_slots
     for chunk in chunks:
-        slots = [slot for run in chunk.runs for block in run for slot in _slots(geometry, block)]
-        for slot in slots[: chunk.start + chunk.count]:
-            if slot // geometry.arena_slots == arena:
-                found[slot % geometry.arena_slots] = True
+        for slots in slots_of(chunk.runs, chunk.start + chunk.count, geometry):
+            if slots.arena == arena:
+                found[slots.start : slots.stop] = [True] * len(slots)
     return mx.array(found)
-
-
-def _slots(geometry: Geometry, block: int) -> range:
-    return range(block * geometry.block_size, (block + 1) * geometry.block_size)

@@ -1,0 +1,30 @@
+"""What the number of a block says: which arena it lies in, and where in there. Nothing else works arenas out of numbers."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """The numbers of blocks, ``arena_blocks`` of them an arena, one arena after the other, whether or not there is memory for them."""
+
+    arena_blocks: int
+
+    def arena(self, block: int) -> int:
+        """Returns the arena that a block lies in."""
+        return block // self.arena_blocks
+
+    def place(self, block: int) -> int:
+        """Returns how many blocks of its arena lie before a block."""
+        return block % self.arena_blocks
+
+    def is_first(self, block: int) -> bool:
+        """Tells whether an arena begins with this block: the number before it is no neighbour's."""
+        return not block % self.arena_blocks
+
+    def blocks(self, arena: int) -> range:
+        """Returns the numbers of an arena's blocks."""
+        return range(arena * self.arena_blocks, (arena + 1) * self.arena_blocks)
+
+    def around(self, block: int) -> range:
+        """Returns the numbers of all blocks in the arena of this one."""
+        return self.blocks(self.arena(block))
