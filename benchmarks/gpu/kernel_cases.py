@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from mlxd.worker.runtime.paged.attention.decode_rows import Segment
 from mlxd.worker.runtime.paged.attention.kernel.decode_kernel import DecodeKernel
+from mlxd.worker.runtime.paged.key_value_store import StoredVectors
 
 Floats = npt.NDArray[np.float32]
 Counts = npt.NDArray[np.int32]
@@ -51,7 +52,7 @@ class KernelCase:
         """Returns the output and the total that the kernel gives."""
         queries, keys, values = (mx.array(array).astype(self.shape.dtype) for array in (self.queries, self.keys, self.values))
         seen = Segment(0, mx.array(self.table), mx.array(self.first), mx.array(self.stop))
-        attended = kernel(queries, keys, values, seen, self.scale)
+        attended = kernel(queries, StoredVectors(keys), StoredVectors(values), seen, self.scale)
         return np.array(attended.output), np.array(attended.total)
 
     def expected(self) -> "Expected":

@@ -13,6 +13,7 @@ import numpy as np
 from mlxd.worker.runtime.paged.attention.decode_rows import Segment
 from mlxd.worker.runtime.paged.attention.kernel.decode_kernel import DecodeKernel
 from mlxd.worker.runtime.paged.attention.kernel.language import Language
+from mlxd.worker.runtime.paged.key_value_store import StoredVectors
 
 BLOCK_SIZE = 16
 HEADS, KV_HEADS, DIM = 32, 8, 128  # as most models of 4 to 14 billion weights have
@@ -45,10 +46,10 @@ def measured(language: Language, rows: int, tokens: int, rounds: int) -> LayerSp
     queries = [mx.random.normal((rows, HEADS, DIM)).astype(mx.float16) for _ in range(_CALLS)]
     rectangle = [mx.contiguous(tensor.reshape(KV_HEADS, rows, -1, DIM).swapaxes(0, 1)[:, :, :tokens]) for tensor in (keys, values)]
     mx.eval(keys, values, table, queries, rectangle)
-    kernel = DecodeKernel(language, BLOCK_SIZE)
+    kernel, stored = DecodeKernel(language, BLOCK_SIZE), [StoredVectors(tensor) for tensor in (keys, values)]
 
     def by_kernel() -> list[mx.array]:
-        return [kernel(query, keys, values, seen, DIM**-0.5).output for query in queries]
+        return [kernel(query, *stored, seen, DIM**-0.5).output for query in queries]
 
     def fused() -> list[mx.array]:
         return [mx.fast.scaled_dot_product_attention(query[:, :, None], *rectangle, scale=DIM**-0.5) for query in queries]

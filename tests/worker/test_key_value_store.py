@@ -3,8 +3,7 @@
 import mlx.core as mx
 import pytest
 
-from mlxd.worker.runtime.paged import layer_cache
-from mlxd.worker.runtime.paged.arenas import Arenas
+from mlxd.worker.runtime.paged.arenas import Arenas, Plain
 from tests.worker.runner_rig import PagedRig, architecture, plain, words
 
 
@@ -27,7 +26,7 @@ class OneVector(Arenas):
 
 @pytest.mark.parametrize("name", ["llama", "gemma3_text", "gpt_oss"])  # plain, windows, sinks
 def test_any_store_that_gives_the_same_scores_and_sums_gives_the_same_tokens(name, monkeypatch):
-    monkeypatch.setattr(layer_cache, "Arenas", OneVector)
+    monkeypatch.setattr(Plain, "store", lambda _, slots: OneVector(slots))
     loaded = architecture(name)
     rig = PagedRig(loaded, step_tokens=16)
     system = words(1, 80)

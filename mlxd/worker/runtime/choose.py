@@ -39,6 +39,7 @@ class Choice:
     speculation: SpeculationFacts = NOT_PAGED
     compilation: StepCompilation | None = None
     attention: AttentionFacts | None = None
+    kv_type: str = ""  # what keys and values are stored as; empty: as they are computed
 
 
 def choose_runner(order: Load, limits: ResolvedLimits, loaded: LoadedModel, draft: Draft | None = None) -> Choice:
@@ -73,6 +74,7 @@ def choose_runner(order: Load, limits: ResolvedLimits, loaded: LoadedModel, draf
         speculation=speculation,
         compilation=compilation,
         attention=attention,
+        kv_type=model.kv_type,
     )
 
 

@@ -77,7 +77,7 @@ def start_model(
     progress(LoadStage.WARMING, 0, 0)
     vocabulary = _begin_vocabulary(loaded)
     choice = choose_runner(order, limits, loaded, draft)
-    root = CacheRoot(model=order.source)
+    root = CacheRoot(model=order.source, kv_type=choice.kv_type)
     _warm(choice.runner, root, opened, loaded)
     shapes = loaded.chat.shapes if loaded.chat else None
     answers = AnswerReader(decoder(loaded.tokenizer), token_kinds(loaded.tokenizer), shapes)

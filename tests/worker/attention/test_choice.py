@@ -88,7 +88,7 @@ def flipped_where_three_decode(right, queries, layer, plan):
 def leaking(right, queries, layer, plan):
     """Lets what no row sees touch everything, by a weight of 0."""
     keys, _ = layer.store.arena(plan.decode_rows.segments[0].arena)
-    return right(queries, layer, plan) + 0 * keys.sum()
+    return right(queries, layer, plan) + 0 * keys.elements.sum()
 
 
 def broken(_right, _queries, _layer, _plan):

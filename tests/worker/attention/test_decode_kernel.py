@@ -17,6 +17,7 @@ from mlxd.worker.runtime.paged.attention.decode_rows import Segment
 from mlxd.worker.runtime.paged.attention.kernel.decode_kernel import Attended, DecodeKernel, decode_kernel
 from mlxd.worker.runtime.paged.attention.kernel.language import NoKernelError, compiling, header_of
 from mlxd.worker.runtime.paged.attention.kernel.tiling import Tiling, tiling
+from mlxd.worker.runtime.paged.key_value_store import StoredVectors
 from tests.support.lanes.custom_kernel import CUDA, METAL
 from tests.support.lanes.kernel_cases import MORE_SHAPES, SHAPES, Tiled, cases
 
@@ -125,7 +126,7 @@ def test_a_kernel_s_name_changes_with_its_source():
 def call(queries, keys, values):
     rows = queries.shape[0]
     seen = Segment(0, mx.zeros((rows, 1), mx.int32), mx.zeros(rows, mx.int32), mx.ones(rows, mx.int32))
-    return DecodeKernel(METAL, 16)(queries, keys, values, seen, 1.0)
+    return DecodeKernel(METAL, 16)(queries, StoredVectors(keys), StoredVectors(values), seen, 1.0)
 
 
 def test_what_the_kernel_cannot_take_is_refused_by_name():

@@ -3,6 +3,7 @@
 import pytest
 
 from mlxd.types import AttentionWay
+from mlxd.worker.runtime.paged.arenas import Plain
 from mlxd.worker.runtime.paged.attention import timing
 from mlxd.worker.runtime.paged.attention.layer_shape import LayerShape
 from mlxd.worker.runtime.paged.attention.regions import Region
@@ -11,7 +12,7 @@ from mlxd.worker.runtime.paged.attention.trial import Trial
 from mlxd.worker.runtime.start import mx
 
 _, GATHER, KERNEL = AttentionWay
-SHAPE = LayerShape(4, 2, 16, 16, mx.float32, 0.25, None, has_sinks=False)
+SHAPE = LayerShape(4, 2, 16, 16, mx.float32, 0.25, None, has_sinks=False, kind=Plain())
 
 
 class Scripted(Trial):

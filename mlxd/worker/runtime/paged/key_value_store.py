@@ -1,11 +1,36 @@
 """What attention asks of the keys and values of a layer. However they are stored, it never sees them: only scores and mixed values."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import mlx.core as mx
 
 from mlxd.worker.runtime.paged.slots import Copy, Pick, Scatter, Slots, Span
+
+
+class StoreKind(Protocol):
+    """A way to store keys and values. Kinds that are equal make stores alike."""
+
+    @property
+    def name(self) -> str:
+        """Returns what tells it from all other kinds, whatever they store: blocks of one are never read as those of another. It is empty
+        where keys and values are stored as they are written.
+        """
+
+    def store(self, slots: int) -> "KeyValueStore":
+        """Returns a store for one layer, with nothing in it, whose arenas have so many slots."""
+
+
+@dataclass(frozen=True)
+class StoredVectors:
+    """All vectors of an arena, as they lie in memory. ``elements`` ``[kv_heads, slots, width]`` are floats; or, with ``params``, levels of
+    type uint8: an element is ``level * scale + bias`` of its group, and ``params`` ``[kv_heads, slots, 2 * groups]`` has a vector's scales,
+    then its biases.
+    """
+
+    elements: mx.array
+    params: mx.array | None = None
 
 
 class KeyValueStore(Protocol):
@@ -23,6 +48,9 @@ class KeyValueStore(Protocol):
     def mix(self, weights: mx.array, where: Sequence[Slots]) -> mx.array:
         """Returns the values' sums by ``weights`` ``[1, kv_heads, N, keys]``: ``[1, kv_heads, N, value_dim]``, of type ``dtype``."""
 
+    def fuses(self, rows: int) -> bool:
+        """Tells whether ``fused`` is the way for so many rows of one sequence, where the device has a kernel."""
+
     def fused(
         self, queries: mx.array, where: Sequence[Slots], *, scale: float, mask: str | mx.array | None, sinks: mx.array | None
     ) -> mx.array:
@@ -33,10 +61,8 @@ class KeyValueStore(Protocol):
     def take(self, pick: Pick) -> tuple[mx.array, mx.array]:
         """Returns copies of the keys and values of the picked slots, ``[B, kv_heads, L, head_dim]`` and ``[B, kv_heads, L, value_dim]``."""
 
-    def arena(self, arena: int) -> tuple[mx.array, mx.array]:
-        """Returns views of all keys and values of an arena, for kernels that find blocks in them: ``[kv_heads, slots, head_dim]`` and
-        ``[kv_heads, slots, value_dim]``.
-        """
+    def arena(self, arena: int) -> tuple[StoredVectors, StoredVectors]:
+        """Returns views of all keys and values of an arena, for kernels that find blocks in them."""
 
     def read(self, where: Slots) -> tuple[mx.array, ...]:
         """Returns views of whatever is stored for the slots, ``[1, kv_heads, len(where), ...]`` each."""
@@ -60,6 +86,10 @@ class KeyValueStore(Protocol):
 
     def tensors(self) -> list[mx.array]:
         """Returns all there are, to be evaluated with the step that changes them."""
+
+    @property
+    def kind(self) -> StoreKind:
+        """Returns how it stores."""
 
     @property
     def kv_heads(self) -> int:

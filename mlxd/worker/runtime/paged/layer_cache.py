@@ -6,11 +6,11 @@ from typing import Any, Self
 import mlx.core as mx
 
 from mlxd.errors import MlxdError
-from mlxd.worker.runtime.paged.arenas import Arenas
+from mlxd.worker.runtime.paged.arenas import Plain
 from mlxd.worker.runtime.paged.attention.attention import Attention, Layer
 from mlxd.worker.runtime.paged.attention.plan import AttentionPlan
 from mlxd.worker.runtime.paged.attention.ways import Ways
-from mlxd.worker.runtime.paged.key_value_store import KeyValueStore
+from mlxd.worker.runtime.paged.key_value_store import KeyValueStore, StoreKind
 
 NOT_IN_PLACE = "its attention computes with keys and values itself, where a paged cache only lets them be read in place"
 
@@ -63,18 +63,20 @@ class Step:
 
 class PagedLayerCache:
     """A layer's cache that takes a batch ``[B, n]`` whose tokens, row by row, are the ``T`` of the plan: either every token is a row, or
-    one sequence's chunk is the only row. ``window`` is this layer's own, None where it has none.
+    one sequence's chunk is the only row. ``window`` is this layer's own, None where it has none; ``kind`` is how it stores keys and
+    values, from when it is emptied next.
     """
 
     def __init__(self, step: Step, slots: int, window: int | None) -> None:
         self._step = step
         self.window = window
+        self.kind: StoreKind = Plain()
         self._dtype: mx.Dtype = mx.float32  # of what was written last
         self.empty(slots)
 
     def empty(self, slots: int) -> None:
         """Gives the layer a store with nothing in it, whose arenas have so many slots."""
-        self.store: KeyValueStore = Arenas(slots)
+        self.store: KeyValueStore = self.kind.store(slots)
 
     @property
     def offset(self) -> mx.array:

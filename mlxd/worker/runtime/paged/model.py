@@ -16,7 +16,7 @@ from mlxd.worker.runtime.paged.attention.ways import Ways
 from mlxd.worker.runtime.paged.compiled.compiled_steps import CompiledSteps
 from mlxd.worker.runtime.paged.finite_blocks import not_finite_blocks, not_finite_snapshots
 from mlxd.worker.runtime.paged.install import RowSelection, install_attention
-from mlxd.worker.runtime.paged.key_value_store import KeyValueStore
+from mlxd.worker.runtime.paged.key_value_store import KeyValueStore, StoreKind
 from mlxd.worker.runtime.paged.layer_cache import NotPageableError, PagedLayerCache, Step
 from mlxd.worker.runtime.paged.rotary import SharedRotations
 from mlxd.worker.runtime.paged.slots import Copy, Geometry
@@ -70,6 +70,12 @@ class PagedModel:
         for layer in self.layers:
             layer.empty(geometry.arena_slots)
 
+    def store_as(self, kinds: Sequence[StoreKind]) -> None:
+        """Changes how the layers store their keys and values, each in its own way; everything in their arenas is forgotten."""
+        for layer, kind in zip(self.layers, kinds, strict=True):
+            layer.kind = kind
+        self.resize(self.geometry)
+
     def remove(self) -> None:
         """Leaves the model as mlx-lm made it."""
         self._selection.remove()
@@ -121,6 +127,12 @@ class PagedModel:
     def stores(self) -> list[KeyValueStore]:
         """Returns the keys and values of each layer that has any."""
         return [layer.store for layer in self.layers]
+
+    @property
+    def kv_type(self) -> str:
+        """Returns what its keys and values are stored as, of all layers that have any; empty: as they are computed."""
+        names = [layer.kind.name for layer in self.layers]
+        return ",".join(names) if any(names) else ""
 
     @property
     def windows(self) -> set[int]:

@@ -8,11 +8,14 @@ from typing_extensions import override
 
 from mlxd.worker.runtime.paged.attention.attention import Attention, Layer
 from mlxd.worker.runtime.paged.attention.plan import AttentionPlan
+from mlxd.worker.runtime.paged.key_value_store import StoreKind
 
 
 @dataclass(frozen=True)
 class LayerShape:
-    """The shape of a layer's queries, keys and values, and what else its attention is told."""
+    """The shape of a layer's queries, keys and values, how these are stored, and what else its attention is told. ``dtype`` is the type of
+    what comes out of the store.
+    """
 
     heads: int
     kv_heads: int
@@ -22,10 +25,11 @@ class LayerShape:
     scale: float
     window: int | None
     has_sinks: bool
+    kind: StoreKind
 
     @property
     def token_bytes(self) -> int:
-        """Returns the bytes of one token's key and value."""
+        """Returns the bytes of one token's key and value, as they come out of the store."""
         return self.kv_heads * (self.dim + self.value_dim) * self.dtype.size
 
 
@@ -41,6 +45,6 @@ class Observed(Attention):
         output = self.attention(queries, layer, plan)
         _, heads, dim = queries.shape
         store = layer.store
-        shape = LayerShape(heads, store.kv_heads, dim, output.shape[-1], store.dtype, layer.scale, layer.window, layer.sinks is not None)
-        self.shapes[shape] += 1
+        sizes = (heads, store.kv_heads, dim, output.shape[-1], store.dtype)
+        self.shapes[LayerShape(*sizes, layer.scale, layer.window, layer.sinks is not None, store.kind)] += 1
         return output

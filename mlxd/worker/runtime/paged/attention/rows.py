@@ -70,7 +70,7 @@ def _grouped_part(queries: mx.array, layer: Layer, part: Part) -> mx.array:
 def _fused_part(queries: mx.array, layer: Layer, part: Part) -> mx.array:
     """Attends with ``[rows, heads, head_dim]`` and returns the same shape."""
     rows, heads, dim = queries.shape
-    if isinstance(part, Together) or (part.count == 1 and len(part.context) > 1):
+    if isinstance(part, Together) or (part.count == 1 and len(part.context) > 1) or not layer.store.fuses(rows):
         kv_heads = layer.store.kv_heads
         scaled = _scaled(queries, layer).reshape(rows, kv_heads, heads // kv_heads, dim)
         return _grouped_part(scaled, layer, part).reshape(rows, heads, -1).astype(queries.dtype)

@@ -9,7 +9,6 @@ import mlx.core as mx
 
 from mlxd.worker.engine.plan import Chunk
 from mlxd.worker.kv.block_table import Run
-from mlxd.worker.runtime.paged.arenas import Arenas
 from mlxd.worker.runtime.paged.attention.attention import Attention, Layer
 from mlxd.worker.runtime.paged.attention.layer_shape import LayerShape
 from mlxd.worker.runtime.paged.attention.plan import AttentionPlan, plan_attention
@@ -66,7 +65,7 @@ class Trial:
 
     def _layer(self, geometry: Geometry, arenas: int = 1, seen: Sequence[Chunk] = ()) -> Layer:
         """Returns a layer whose arenas are full of random numbers; with ``seen``, only what these see is any."""
-        shape, store = self.shape, Arenas(geometry.arena_slots)
+        shape, store = self.shape, self.shape.kind.store(geometry.arena_slots)
         for arena in range(arenas):
             sizes = [(1, shape.kv_heads, geometry.arena_slots, dim) for dim in (shape.dim, shape.value_dim)]
             keys, values = (_random(size, shape.dtype, 2 + 2 * arena + at) for at, size in enumerate(sizes))

@@ -6,13 +6,14 @@ Compiles and is right on a CPU, lane by lane; whether it is on a device has to b
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, Self
 
 import mlx.core as mx
 
 from mlxd.worker.runtime.paged.attention.decode_rows import Segment
 from mlxd.worker.runtime.paged.attention.kernel.language import Language, NoKernelError, language_of_device
 from mlxd.worker.runtime.paged.attention.kernel.tiling import Tiling, tiling
+from mlxd.worker.runtime.paged.key_value_store import StoredVectors
 
 _TYPES = (mx.float32, mx.float16, mx.bfloat16)
 _LOWEST = -3.4e38
@@ -51,16 +52,14 @@ class DecodeKernel:
     tiled: Callable[[int, int, int, int], Tiling] = tiling
     _scales: dict[float, mx.array] = field(default_factory=dict)
 
-    def __call__(self, queries: mx.array, keys: mx.array, values: mx.array, seen: Segment, scale: float) -> Attended:
-        """Attends with ``queries`` ``[B, heads, dim]`` to what each row has ``seen`` of ``keys`` ``[kv_heads, slots, dim]`` and ``values``
-        ``[kv_heads, slots, value_dim]``.
+    def __call__(self, queries: mx.array, keys: StoredVectors, values: StoredVectors, seen: Segment, scale: float) -> Attended:
+        """Attends with ``queries`` ``[B, heads, dim]`` to what each row has ``seen`` of ``keys`` and ``values``, which are stored alike.
 
         Raises ``NoKernelError`` for types and sizes that the kernel does not take. What the device's compiler says, ``mx.eval`` raises.
         """
         rows, heads, dim = queries.shape
-        kv_heads, _, value_dim = values.shape
+        kv_heads, _, value_dim = values.elements.shape
         group = heads // kv_heads
-        _check_types(queries, keys, values)
         tiles = self.tiled(group, dim, value_dim, seen.table.shape[1] * self.block_size)
         sizes = {
             "HEADS": group,
@@ -72,9 +71,10 @@ class DecodeKernel:
         }
         lanes = 32 * tiles.simdgroups
         split = () if tiles.splits == 1 else (tiles.splits,)
-        output, total = _attend(self.language)(
-            inputs=[queries, keys, values, seen.table, seen.first, seen.stop, self._scale(scale)],
-            template=[("T", keys.dtype), *sizes.items()],
+        reading = _Reading.of(queries, keys, values)
+        output, total = _attend(self.language, reading.words, tuple(reading.arrays))(
+            inputs=[queries, *reading.arrays.values(), seen.table, seen.first, seen.stop, self._scale(scale)],
+            template=[("T", queries.dtype), *sizes.items(), *reading.sizes],
             grid=(rows * lanes, kv_heads * -(-group // tiles.tile), tiles.splits),
             threadgroup=(lanes, 1, 1),
             output_shapes=[(*split, rows, heads, value_dim), (*split, rows, heads)],
@@ -105,6 +105,25 @@ def decode_kernel(block_size: int) -> DecodeKernel:
     return DecodeKernel(language_of_device(), block_size)
 
 
+@dataclass(frozen=True)
+class _Reading:
+    """What the kernel reads keys and values from: ``words`` is the file that says how, ``arrays`` are what it finds by these names."""
+
+    words: str
+    arrays: dict[str, mx.array]
+    sizes: tuple[tuple[str, int], ...] = ()
+
+    @classmethod
+    def of(cls, queries: mx.array, keys: StoredVectors, values: StoredVectors) -> Self:
+        arrays = {"keys": keys.elements, "values": values.elements}
+        if keys.params is None or values.params is None:
+            _check_types(queries, *arrays.values())
+            return cls("floats", arrays)
+        _check_types(queries)
+        group = 2 * keys.elements.shape[-1] // keys.params.shape[-1]
+        return cls("levels", arrays | {"key_params": keys.params, "value_params": values.params}, (("GROUP", group),))
+
+
 def _check_types(*arrays: mx.array) -> None:
     types = {array.dtype for array in arrays}
     if len(types) > 1 or not types <= set(_TYPES):
@@ -112,8 +131,8 @@ def _check_types(*arrays: mx.array) -> None:
 
 
 @cache
-def _attend(language: Language) -> Any:
-    return language.kernel("attend", ["queries", "keys", "values", "table", "first", "stop", "scale"], ["output", "total"])
+def _attend(language: Language, words: str, names: tuple[str, ...]) -> Any:
+    return language.kernel("attend", ["queries", *names, "table", "first", "stop", "scale"], ["output", "total"], words)
 
 
 @cache

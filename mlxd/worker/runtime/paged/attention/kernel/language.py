@@ -35,11 +35,13 @@ class Language:
     header: str
     make: Callable[..., Any]
 
-    def kernel(self, body: str, inputs: list[str], outputs: list[str]) -> Any:
-        """Returns the kernel of a ``body``, one of the files beside this one, by its name."""
-        source = _read(body)
-        digest = sha256((self.header + source).encode()).hexdigest()[:12]
-        return self.make(name=f"mlxd_{body}_{digest}", input_names=inputs, output_names=outputs, source=source, header=self.header)
+    def kernel(self, body: str, inputs: list[str], outputs: list[str], words: str = "") -> Any:
+        """Returns the kernel of a ``body``, one of the files beside this one, by its name. What ``words``, another one, defines is in its
+        header, too.
+        """
+        source, header = _read(body), "\n".join([self.header, *([_read(words)] if words else [])])
+        digest = sha256((header + source).encode()).hexdigest()[:12]
+        return self.make(name=f"mlxd_{body}_{digest}", input_names=inputs, output_names=outputs, source=source, header=header)
 
 
 def language_of_device() -> Language:
