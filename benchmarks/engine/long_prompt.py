@@ -1,9 +1,10 @@
 """What a running stream feels while somebody else's 4,000-token prompt is computed.
 
-A stream runs; once it has its pace, the long prompt arrives. Gaps are the milliseconds between two pieces of the stream's text: "alone"
-before the long prompt was sent, "beside" from then to the long prompt's first token. They are compared with each other (stall), with
-``batching.target_itl`` (the share of the time spent in gaps longer than it) and with other servers in the same round. What the stream's
-calm costs the long prompt is its time to the first token, beside the stream and with the server to itself.
+A stream runs; once it has its pace, the long prompt arrives. Gaps are the milliseconds between two arrivals of the stream's text, of one
+token or of several that were guessed: "alone" before the long prompt was sent, "beside" from then to the long prompt's first token. They
+are compared with each other (stall), with ``batching.target_itl`` (the share of the time spent in gaps longer than it) and with other
+servers in the same round. What the stream's calm costs the long prompt is its time to the first token, beside the stream and with the
+server to itself.
 """
 
 import argparse
@@ -45,7 +46,7 @@ def report(bench: Bench) -> None:
 async def beside(bench: Bench, client: Client, number: int) -> None:
     """The stream, then the long prompt; the stream is hung up on when the long prompt has been answered."""
     stream = Answer()
-    length = bench.args.stream_tokens or bench.sized(1500, 60)
+    length = bench.args.stream_tokens or bench.sized(3000, 60)
     running = asyncio.create_task(client.ask(Ask.text(bench.prompts.text(f"stream {number}", 85), length), stream))
     try:
         await until_pieces(stream, running, bench.sized(24, 8))
@@ -89,7 +90,8 @@ def record(bench: Bench, server: str, stream: Answer, sent: float, long: Answer)
         add(STALL, name, server, percentile(beside_it, share) / percentile(alone, 0.5))
     over = sum(gap for gap in beside_it if gap > bench.args.target_itl)
     add(OVER, f"over {1000 * bench.args.target_itl:.0f} ms", server, 100 * over / sum(beside_it))
-    add(PACE, "beside", server, len(beside_it) / sum(beside_it))
+    until = min(first, stream.ended or first)
+    add(PACE, "beside", server, sum(sent < delta.at <= until for delta in stream.deltas) / (until - sent))
     add(LONG, "beside", server, long.ttft)
     bench.measured.keep("stream", server, [stream])
     bench.measured.keep("long prompt beside", server, [long])
@@ -104,7 +106,7 @@ def _long(bench: Bench, seed: str) -> Ask:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds what only this comparison has."""
     parser.add_argument("--long-tokens", type=int, metavar="N", help="of the long prompt (without it: 4000, or 1000 with --quick)")
-    parser.add_argument("--stream-tokens", type=int, metavar="N", help="of the stream at most (without it: 1500, or 60 with --quick)")
+    parser.add_argument("--stream-tokens", type=int, metavar="N", help="of the stream at most (without it: 3000, or 60 with --quick)")
     parser.add_argument("--target-itl", type=float, default=0.2, metavar="SECONDS", help="what gaps are held against (mlxd: --set)")
 
 

@@ -13,6 +13,7 @@ from benchmarks.harness.errors import BenchmarkError
 from benchmarks.harness.process import ServerProcess
 
 CACHE_HEADER = "x-mlxd-cache"
+_TOGETHER = 0.002  # seconds; a server that guesses tokens has several at once
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Delta:
 
 @dataclass(frozen=True)
 class Gap:
-    """Between two deltas."""
+    """Between two arrivals of text."""
 
     began: float
     ended: float
@@ -107,8 +108,10 @@ class Answer:
         return (self.tokens - 1) / seconds if seconds > 0 else float("nan")
 
     def gaps(self) -> list["Gap"]:
-        """Between each two deltas, in order."""
-        return [Gap(earlier.at, later.at) for earlier, later in pairwise(self.deltas)]
+        """Between each two arrivals of text, in order: the tokens of one step, be they written as several deltas, arrive together."""
+        arrived = [delta.at for delta in self.deltas[:1]]
+        arrived += [later.at for earlier, later in pairwise(self.deltas) if later.at - earlier.at >= _TOGETHER]
+        return [Gap(earlier, later) for earlier, later in pairwise(arrived)]
 
     def record(self) -> dict[str, Any]:
         """For the JSON file. Delta times count from the request's beginning."""
