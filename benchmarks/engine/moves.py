@@ -21,7 +21,7 @@ from benchmarks.harness.machine import describe, one_line
 from benchmarks.harness.progress import Progress
 from benchmarks.harness.tables import print_rows, say
 from benchmarks.harness.trial import Trial
-from mlxd.worker.kv.manager import Move
+from mlxd.worker.kv.move import Move
 from mlxd.worker.runtime.paged.arenas import Arenas
 from mlxd.worker.runtime.paged.slots import Copy, Geometry, Span
 

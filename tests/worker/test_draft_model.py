@@ -11,7 +11,7 @@ from mlxd.worker.engine.plan import Chunk, StepPlan
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.sampled import SampledRow, SampledToken
 from mlxd.worker.kv.block_table import Run
-from mlxd.worker.kv.manager import Move
+from mlxd.worker.kv.move import Move
 from mlxd.worker.runtime.draft import draft_model
 from mlxd.worker.runtime.draft.draft_model import DraftModel
 from mlxd.worker.runtime.paged.model import PagedModel

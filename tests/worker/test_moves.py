@@ -4,7 +4,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from mlxd.worker.kv.manager import Move
+from mlxd.worker.kv.move import Move
 from mlxd.worker.runtime.paged.arenas import Arenas
 from mlxd.worker.runtime.paged.slots import Copy, Geometry, Slots, Span
 

@@ -139,7 +139,7 @@ def test_what_is_no_number_leaves_the_paged_cache_and_what_lies_before_it_stays(
 
 def held(rig):
     """All keys, values and states that the prefix cache would hand out."""
-    blocks = sorted(rig.manager._index._key)
+    blocks = sorted(rig.manager._layers.index._key)
     tensors = [tensor for block in blocks for store in rig.model.stores for tensor in store.read(rig.model.geometry.slots(block))]
     snapshots = rig.manager.snapshots._of_block.values() if rig.manager.snapshots else ()
     return tensors + [part for snapshot in snapshots for part in rig.model.states.snapshot(snapshot)]

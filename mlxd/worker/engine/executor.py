@@ -8,7 +8,7 @@ from mlxd.types import MemoryFigures
 from mlxd.worker.engine.plan import StepPlan
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.sampled import SampledToken
-from mlxd.worker.kv.manager import CachedBlock
+from mlxd.worker.kv.lookup import CachedBlock
 
 
 @dataclass(frozen=True)

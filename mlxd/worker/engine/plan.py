@@ -9,7 +9,7 @@ import msgspec
 from mlxd.worker.engine.sampled import SampledRow
 from mlxd.worker.engine.step_cost import StepShape
 from mlxd.worker.kv.block_table import Run
-from mlxd.worker.kv.manager import Move
+from mlxd.worker.kv.move import Move
 from mlxd.worker.kv.transfers import Fetch, Spill
 
 

@@ -4,7 +4,8 @@ from collections.abc import Collection, Iterable
 
 from mlxd.errors import CacheTooSmallError
 from mlxd.worker.engine.sequence import Sequence
-from mlxd.worker.kv.manager import Lookup, Manager
+from mlxd.worker.kv.lookup import Lookup
+from mlxd.worker.kv.manager import Manager
 
 WATERMARK = 0.02  # of the pool's blocks stay free at admission, so that a newcomer is not preempted at its first token
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from mlxd.worker.engine.plan import Chunk, StepPlan
 from mlxd.worker.engine.sequence import Sequence
-from mlxd.worker.kv.manager import Move
+from mlxd.worker.kv.move import Move
 
 
 @dataclass

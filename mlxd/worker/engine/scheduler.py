@@ -28,7 +28,8 @@ from mlxd.worker.engine.step_budget import StepBudget
 from mlxd.worker.engine.waiting_line import WaitingLine
 from mlxd.worker.kv.block_chain import BlockChain
 from mlxd.worker.kv.block_table import Run
-from mlxd.worker.kv.manager import Lookup, Manager
+from mlxd.worker.kv.lookup import Lookup
+from mlxd.worker.kv.manager import Manager
 from mlxd.worker.kv.state_snapshots import Taken
 
 MOST_SCORED = 64  # targets of one step, where nobody knows how large a row of logits is

@@ -21,18 +21,20 @@ class Run(msgspec.Struct, frozen=True, array_like=True):
 
 
 class BlockTable:
-    """The blocks of a sequence: block ``i`` of the table holds tokens ``[i * block_size, (i + 1) * block_size)``.
+    """The blocks of a sequence: block ``i`` of the table holds tokens ``[i * block_size, (i + 1) * block_size)``. The first ``passed`` of
+    them it has no more, for nobody looks back so far.
 
     A run is a maximal range of consecutive block ids within one arena.
     """
 
-    def __init__(self, addresses: Addresses) -> None:
+    def __init__(self, addresses: Addresses, passed: int = 0) -> None:
         self._addresses = addresses
         self._runs: list[range] = []
-        self._length = 0
+        self._passed = self._length = passed
         self._shown: tuple[Run, ...] | None = ()  # as ``runs``; None: to be made anew
 
     def __len__(self) -> int:
+        """Returns how many blocks there are, those included that were passed."""
         return self._length
 
     def __iter__(self) -> Iterator[int]:
@@ -40,15 +42,25 @@ class BlockTable:
             yield from run
 
     @property
+    def passed(self) -> int:
+        """Returns how many blocks at its beginning it has no more."""
+        return self._passed
+
+    @property
+    def held(self) -> int:
+        """Returns how many blocks it has."""
+        return self._length - self._passed
+
+    @property
     def runs(self) -> tuple[Run, ...]:
-        """Returns the table's blocks, as few runs as they make."""
+        """Returns the blocks it has, as few runs as they make."""
         if self._shown is None:
             self._shown = tuple(Run(run.start, run.stop) for run in self._runs)
         return self._shown
 
     @property
     def last(self) -> int | None:
-        """Returns the last block, or None when the table is empty."""
+        """Returns the last block, or None when it has none."""
         return self._runs[-1][-1] if self._runs else None
 
     def extend(self, ranges: Iterable[range]) -> None:
@@ -69,15 +81,16 @@ class BlockTable:
 
     def block_at(self, index: int) -> int:
         """Returns the block id at ``index``. It costs O(runs). Raises ``IndexError`` where there is none."""
-        for run in self._runs:
-            if index < len(run):
-                return run[index]
-            index -= len(run)
+        left = index - self._passed
+        for run in self._runs if left >= 0 else ():
+            if left < len(run):
+                return run[left]
+            left -= len(run)
         raise IndexError(index)
 
     def truncate(self, length: int) -> list[int]:
-        """Cuts the table to ``length`` blocks, and returns the blocks cut off, in order."""
-        self._shown = None
+        """Cuts the table to ``length`` blocks, of which none are those that were passed, and returns the blocks cut off, in order."""
+        self._shown, length = None, max(length, self._passed)
         cut: list[range] = []
         while self._length > length:
             run = self._runs.pop()
@@ -87,3 +100,16 @@ class BlockTable:
             if keep:
                 self._runs.append(run[:keep])
         return [block for run in reversed(cut) for block in run]
+
+    def pass_by(self, length: int) -> list[int]:
+        """Gives up the blocks before ``length``, and returns those that it had of them, in order."""
+        gone: list[int] = []
+        while self._passed < min(length, self._length):
+            self._shown = None
+            run = self._runs.pop(0)
+            left = length - self._passed
+            gone += run[:left]
+            self._passed += len(run[:left])
+            if run[left:]:
+                self._runs.insert(0, run[left:])
+        return gone

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from mlxd.worker.kv.block_table import Run
-from mlxd.worker.kv.manager import Move
+from mlxd.worker.kv.move import Move
 
 
 class Coverage:

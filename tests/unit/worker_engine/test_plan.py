@@ -12,7 +12,7 @@ from mlxd.worker import runtime
 from mlxd.worker.engine.plan import Chunk, StepPlan
 from mlxd.worker.kv.block_chain import BlockKey
 from mlxd.worker.kv.block_table import Run
-from mlxd.worker.kv.manager import Move
+from mlxd.worker.kv.move import Move
 from mlxd.worker.kv.transfers import Fetch, Spill
 
 numbers = st.integers(0, 2**40)

@@ -8,7 +8,8 @@ from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt
 from mlxd.worker.kv.block_chain import BlockChain
 from mlxd.worker.kv.block_table import Run
 from mlxd.worker.kv.coverage import Coverage
-from mlxd.worker.kv.manager import Manager, Move
+from mlxd.worker.kv.manager import Manager
+from mlxd.worker.kv.move import Move
 
 BLOCK = 4
 RUNS = (Run(2, 4), Run(9, 10))  # tokens 0 to 4 in block 2, then 3, then 9

@@ -360,7 +360,7 @@ class Cache(RuleBasedStateMachine):
         if not hasattr(self, "manager"):
             return
         self.manager.check_integrity()
-        for block, (digest, _) in self.manager._index._key.items():  # whatever can be found holds what its name says
+        for block, (digest, _) in self.manager._layers.index._key.items():  # whatever can be found holds what its name says
             assert chain_of(self.content[block]).digests[-1] == digest
             assert len(self.content[block]) % BLOCK == 0
         if self.manager.snapshots is not None:

@@ -2,7 +2,8 @@
 
 from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt
 from mlxd.worker.kv.block_chain import BlockChain
-from mlxd.worker.kv.manager import Manager, Rewound
+from mlxd.worker.kv.lookup import Rewound
+from mlxd.worker.kv.manager import Manager
 from mlxd.worker.kv.state_snapshots import StateSnapshots
 
 BLOCK = 4

@@ -14,7 +14,7 @@ from mlxd.worker.engine.executor import Drafting, Executor, StepResult
 from mlxd.worker.engine.plan import StepPlan
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.sampled import SampledToken
-from mlxd.worker.kv.manager import CachedBlock
+from mlxd.worker.kv.lookup import CachedBlock
 from mlxd.worker.runtime.draft.draft_model import Completed, DraftModel
 from mlxd.worker.runtime.loading import LoadedModel
 from mlxd.worker.runtime.paged.launch import Launch, wait_for

@@ -9,7 +9,8 @@ from mlx_lm.models.cache import ArraysCache, CacheList, KVCache, RotatingKVCache
 
 from mlxd.worker.engine.plan import Chunk, StepPlan
 from mlxd.worker.engine.sampled import SampledRow
-from mlxd.worker.kv.manager import CachedBlock, Move
+from mlxd.worker.kv.lookup import CachedBlock
+from mlxd.worker.kv.move import Move
 from mlxd.worker.runtime.paged.attention.plan import plan_attention
 from mlxd.worker.runtime.paged.attention.row_split import decodes
 from mlxd.worker.runtime.paged.attention.ways import Ways

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from mlxd.worker.kv.addresses import Addresses
 from mlxd.worker.kv.block_table import Run
-from mlxd.worker.kv.manager import Move
+from mlxd.worker.kv.move import Move
 
 
 @dataclass(frozen=True)

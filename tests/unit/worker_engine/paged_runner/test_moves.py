@@ -14,7 +14,7 @@ def test_no_move_is_left_to_a_step_that_is_none(monkeypatch, ahead, late):
     for seed in range(40):
         chance = random.Random(seed)  # noqa: S311
         rig = Rig(ahead=ahead, late=late, blocks=24)
-        rig.manager._growth_blocks = 1
+        rig.manager._layers._growth_blocks = 1
         run = rig.executor.run
 
         def counted(plan, run=run):

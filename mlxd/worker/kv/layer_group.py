@@ -1,0 +1,182 @@
+"""The blocks of layers that see equally far back, for all sequences: a pool, what is found there, and who holds what."""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from mlxd.worker.kv.block_chain import BlockChain
+from mlxd.worker.kv.block_pool import BlockPool
+from mlxd.worker.kv.block_table import BlockTable
+from mlxd.worker.kv.move import Move
+from mlxd.worker.kv.prefix_index import PrefixIndex
+from mlxd.worker.kv.transfers import Spill
+
+_LARGEST_PIECE = 32  # blocks taken ahead where a new piece is begun
+_CAUTION = 4  # only one in so many of the blocks that can be had is taken for anything but need
+
+
+@dataclass
+class Held:
+    """One sequence's blocks. Of those in the table ``needed`` are asked for; the others are taken ahead."""
+
+    table: BlockTable
+    needed: int
+
+
+class LayerGroup:
+    """The cache of layers that see everything. ``forgotten`` is told each block that is not found any more because it was evicted, or
+    because what it holds is of no use.
+    """
+
+    def __init__(self, *, arena_blocks: int, max_arenas: int, growth_blocks: int, forgotten: Callable[[int], None]) -> None:
+        self.pool = BlockPool(arena_blocks=arena_blocks, max_arenas=max_arenas, on_evict=self._evicted)
+        self.index = PrefixIndex()
+        self._growth_blocks = growth_blocks
+        self._forgotten = forgotten
+        self._held: dict[str, Held] = {}
+
+    def table(self, sequence: str) -> BlockTable:
+        """Returns the blocks of a sequence."""
+        return self._held[sequence].table
+
+    def open(self, sequence: str, blocks: Iterable[int], passed: int = 0) -> None:
+        """Gives ``sequence`` blocks that were found just now, behind ``passed`` that it needs no more."""
+        table = BlockTable(self.pool.addresses, passed)
+        for block in blocks:
+            self.pool.retain(block)
+            table.append(block)
+        self._held[sequence] = Held(table, len(table))
+
+    def reserve(self, sequence: str, blocks: int, *, growing: bool) -> bool:
+        """Makes room for so many blocks in all. With ``growing`` it takes a few more where there is room, so that sequences that decode
+        side by side do not interleave. Returns False where there is no room now; the sequence has got nothing then.
+        """
+        held = self._held[sequence]
+        held.needed, table = max(held.needed, blocks), held.table
+        need = blocks - len(table)
+        if need <= 0:
+            return True
+        ahead = self._ahead(table, need) if growing else 0
+        taken = self._allocate(need + ahead, table.last)
+        if taken is None and self._give_back_ahead():
+            taken = self._allocate(need, table.last)
+        if taken is None:
+            return False
+        table.extend(taken)
+        return True
+
+    def register(self, sequence: str, chain: BlockChain, index: int) -> int:
+        """Lets others find the sequence's block at ``index``, which is full and computed. Returns the one that is found by its name: where
+        another one was first, that.
+        """
+        block = self._held[sequence].table.block_at(index)
+        known = self.index.register(chain.digests[index], chain.keys[index], block)
+        if known == block:
+            self.pool.make_findable(block)
+        return known
+
+    def cut(self, sequence: str, blocks: int, registered: int) -> list[int]:
+        """Gives up the blocks behind the first ``blocks``, but a few taken ahead, unless that cuts into those that are ``registered``.
+        Returns those that were given up.
+        """
+        held = self._held[sequence]
+        held.needed = blocks
+        ahead = self._growth_blocks - 1 if blocks >= registered else 0  # a sequence that grows has taken these again in no time
+        cut = held.table.truncate(blocks + ahead)
+        self._release(cut)
+        return cut
+
+    def close(self, sequence: str) -> None:
+        """Ends a sequence. What is registered of it stays findable; tails go first when evicted."""
+        self._release(list(self._held.pop(sequence).table))
+
+    def move_private(self, sequence: str, most: int) -> Move | None:
+        """Moves the blocks at the end of a sequence that nobody else holds, ``most`` at a time, to fresh ones in fewer runs, for the
+        runtime to copy. Whoever finds them in the index finds them at their new place. Returns None when there is no room now, or
+        nothing to gain.
+        """
+        table, pool = self._held[sequence].table, self.pool
+        blocks = list(table)
+        first = len(blocks)
+        while first > max(0, len(blocks) - most) and pool.references(blocks[first - 1]) == 1:
+            first -= 1
+        moving = blocks[first:]
+        if len(moving) > max(pool.free, pool.available // _CAUTION):  # little is evicted for this
+            return None
+        fresh = pool.allocate(len(moving)) or []
+        target = [block for run in fresh for block in run]
+        if len(fresh) >= _runs(moving):
+            self._release(target)
+            return None
+        for block, to in zip(moving, target, strict=True):
+            if pool.is_findable(block):
+                pool.hand_over(block, to)
+                self.index.move(block, to)
+        table.truncate(table.passed + first)
+        table.extend(fresh)
+        self._release(moving)
+        return Move(tuple(moving), tuple(target))
+
+    def distrust(self, blocks: Collection[int]) -> set[str]:
+        """Lets nobody find ``blocks`` any more, which hold what is no number, nor what was computed from them. Returns the sequences that
+        hold any of it.
+        """
+        gone = self.index.with_descendants(blocks)
+        holders = {sequence for sequence, held in self._held.items() if not gone.isdisjoint(held.table)}
+        for block in gone:
+            self._forget(block)
+            self.pool.forget(block)
+        return holders
+
+    def reset(self) -> None:
+        """Forgets all sequences and blocks, in whatever state a fault has left them."""
+        self.index, self._held = PrefixIndex(), {}
+        self.pool.reset()
+
+    def check_integrity(self) -> None:
+        """Raises ``AssertionError`` unless pool, index and tables agree. It costs O(everything), and is for tests."""
+        self.pool.check_integrity()
+        self.index.check_integrity()
+        held: dict[int, int] = {}
+        for one in self._held.values():
+            for block in one.table:
+                held[block] = held.get(block, 0) + 1
+        assert all(self.pool.references(block) == count for block, count in held.items()), "references differ from the tables"
+        assert self.pool.counts().used == len(held), "a block is held by no table"
+
+    def _allocate(self, blocks: int, after: int | None) -> list[range] | None:
+        return self.pool.allocate(blocks, after)
+
+    def _ahead(self, table: BlockTable, need: int) -> int:
+        """Returns how many blocks to take beside those that are needed now.
+
+        They are a few, or where a new piece must be begun as many as make it worth it.
+        """
+        ahead, spare = self._growth_blocks - 1, self.pool.available - need
+        if not self.pool.continues(table.last, need + ahead):
+            ahead, spare = max(ahead, min(table.held // 2, _LARGEST_PIECE)), min(spare, self.pool.available // _CAUTION)
+        return max(0, min(ahead, spare))
+
+    def _give_back_ahead(self) -> bool:
+        """Frees what was taken ahead and is not asked for yet. Returns False where that was nothing."""
+        given_back = [block for held in self._held.values() for block in reversed(held.table.truncate(held.needed))]
+        for block in given_back:
+            self.pool.release(block)
+        return bool(given_back)
+
+    def _release(self, blocks: Sequence[int]) -> None:
+        """Lets go of blocks, the last of them first: that is evicted first."""
+        for block in reversed(blocks):
+            self.pool.release(block)
+
+    def _evicted(self, block: int) -> None:
+        """Takes in that a block that others could have found is to be given to somebody else. What it holds is there until then."""
+        self._forget(block)
+
+    def _forget(self, block: int) -> Spill:
+        self._forgotten(block)
+        return self.index.forget(block)
+
+
+def _runs(blocks: Sequence[int]) -> int:
+    """Returns how many maximal ranges of consecutive blocks there are."""
+    return sum(position == 0 or blocks[position - 1] + 1 != block for position, block in enumerate(blocks))
