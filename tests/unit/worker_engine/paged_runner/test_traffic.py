@@ -70,7 +70,7 @@ class Traffic(RuleBasedStateMachine):
 
     @rule(arenas=st.integers(1, 3), max_sequences=st.integers(1, 6), step_tokens=st.integers(1, 24))
     def reconfigure(self, arenas, max_sequences, step_tokens):
-        size = arenas * self.rig.manager.pool.arena_blocks * BLOCK
+        size = arenas * self.rig.manager.pool.addresses.arena_blocks * BLOCK
         limits = msgspec.structs.replace(self.rig.limits, cache_bytes=size, max_sequences=max_sequences, step_tokens=step_tokens)
         self.rig.runner.reconfigure(limits)
 
