@@ -8,7 +8,8 @@ from tests.e2e.daemon_process import DaemonProcess
 from tests.support.scripted.daemon import ScriptedDaemon
 from tests.support.tiny_model import EOS, make_tiny_model
 
-TINY = '[defaults.batching]\nmode = "continuous"\n[models.tiny]\nsource = "{dir}/model"\naliases = ["default"]\n'
+# Ways to attend are proved and timed where the real model is loaded.
+TINY = '[defaults.batching]\nmode = "continuous"\nattention = "rows"\n[models.tiny]\nsource = "{dir}/model"\naliases = ["default"]\n'
 
 # Of the real model, whose load takes longer than most tests.
 CONTINUOUS = '[defaults.batching]\nmode = "continuous"\n[models.smollm2]\nsource = "builtin:smollm2-135m"\naliases = ["default"]\n'

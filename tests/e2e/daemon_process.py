@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.support.forked import python_m
+from tests.support.forked import daemon_m
 from tests.support.patience import PATIENCE
 
 
@@ -33,7 +33,7 @@ class DaemonProcess:
     ``module``: what to run, see ``tests.support.fake_daemon``. ``start``: how, see ``tests.support.forked``.
     """
 
-    def __init__(self, directory: Path, toml: str, *, server="", env=None, module="mlxd", start=python_m):
+    def __init__(self, directory: Path, toml: str, *, server="", env=None, module="mlxd", start=daemon_m):
         self.directory = directory
         self.socket = directory / "admin.sock"
         self.config = directory / "mlxd.toml"

@@ -2,24 +2,17 @@
 
 import json
 import signal
-import subprocess
-import sys
 import time
 
 import psutil
 
 from tests.e2e.client import post, stream
 from tests.e2e.conftest import ENDLESS, TINY
+from tests.support.commands import mlxd
 from tests.support.forked import new_python_m
 
 BUSY = {"model": "tiny", "prompt": "busy"}  # of a worker that has no model: an answer that goes on for ever
 FAKE = '[models.tiny]\nsource = "fake/ok"\n'  # where it does not matter what the model is
-
-
-def mlxd(*arguments, **options):
-    return subprocess.run(
-        [sys.executable, "-m", "mlxd", *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False, **options
-    )
 
 
 def test_health_answers_while_the_model_is_still_loading(start_daemon):
@@ -123,7 +116,7 @@ def test_a_bad_file_ends_with_78_and_every_error(tmp_path):
 def test_commands_and_exit_codes(tmp_path):
     good = tmp_path / "good.toml"
     good.write_text('[models.a]\nsource = "builtin:smollm2-135m"\n')
-    assert mlxd("validate", good).returncode == 0
+    assert mlxd("validate", good, start=new_python_m).returncode == 0
     assert json.loads(mlxd("schema").stdout)["type"] == "object"
     assert mlxd("--nonsense").returncode == 64
     assert mlxd("frobnicate").returncode == 64

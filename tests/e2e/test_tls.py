@@ -5,8 +5,6 @@ import os
 import signal
 import socket
 import ssl
-import subprocess
-import sys
 from contextlib import closing
 from dataclasses import replace
 
@@ -15,6 +13,7 @@ import pytest
 
 from tests.e2e.daemon_process import DaemonProcess
 from tests.support.certificates import Authority
+from tests.support.commands import mlxd
 from tests.support.patience import PATIENCE
 
 HELD = {"model": "tiny", "prompt": "hold on to this stream", "stream": True}
@@ -133,9 +132,7 @@ def test_a_bad_pair_is_not_served_and_the_next_good_one_is(daemon, authority, di
     daemon.until(lambda: state(daemon)["problem"], "the problem is seen")
     assert served(daemon) == before
     assert 'mlxd_tls_certificate_current{listener="inference"} 0.0' in metrics(daemon, authority)
-    shown = subprocess.run(
-        [sys.executable, "-m", "mlxd", "status", "--config", daemon.config], capture_output=True, text=True, timeout=60, check=True
-    ).stdout
+    shown = mlxd("status", "--config", daemon.config).stdout
     assert f"https://127.0.0.1:{daemon.port}" in shown
     assert "holds no private key" in " ".join(shown.split())
     status, answer = daemon.admin("/admin/v1/reload", "POST")  # the file has not changed, and what it names is served as it was
@@ -181,6 +178,6 @@ def test_a_start_with_a_bad_pair_is_refused_with_its_line(authority, tmp_path, c
     pair.key.write_text("")
     file = tmp_path / "mlxd.toml"
     file.write_text(f'[models.tiny]\nsource = "builtin:smollm2-135m"\n[server.tls]\n{pair.toml}')
-    ended = subprocess.run([sys.executable, "-m", "mlxd", *command, file], capture_output=True, text=True, timeout=60, check=False)
+    ended = mlxd(*command, file)
     assert ended.returncode == 78
     assert f'{file}:5: server.tls.key: found "{pair.key}", which holds no private key' in ended.stderr

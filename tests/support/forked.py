@@ -8,7 +8,6 @@ own threads, each is started as ever. What is about the beginning itself uses ``
 
 import atexit
 import functools
-import json
 import os
 import select
 import signal
@@ -19,8 +18,9 @@ import threading
 from pathlib import Path
 
 from tests.support.batch_scheduling import batch_scheduling
+from tests.support.wishes import Wish, fork
 
-_MOST = 2**20  # bytes of a wish
+_WITH_MLX = "mlxd.worker.runtime.start"
 
 
 def python_m(module, *arguments, stdin=None, stdout, stderr, env=None):
@@ -29,16 +29,38 @@ def python_m(module, *arguments, stdin=None, stdout, stderr, env=None):
     """
     if sys.platform != "linux":
         return new_python_m(module, *arguments, stdin=stdin, stdout=stdout, stderr=stderr, env=env)
-    command, env = [module, *map(str, arguments)], dict(os.environ if env is None else env)
+    return _forked(_nursery(), Wish([module, *map(str, arguments)], _or_ours(env)), stdin, stdout, stderr)
+
+
+def daemon_m(module, *arguments, stdout, stderr, env=None):
+    """The same of a daemon, whose workers are forked too: where they are real ones, from a process that has imported MLX."""
+    if sys.platform != "linux":
+        return new_python_m(module, *arguments, stdout=stdout, stderr=stderr, env=env)
+    nursery = _nursery(_WITH_MLX) if module == "mlxd" else _nursery()
+    return _forked(nursery, Wish([module, *map(str, arguments)], _or_ours(env), nursery=True), None, stdout, stderr)
+
+
+def worker_m(sock, *, output):
+    """A real worker on ``sock``, with MLX imported: its id, and a pipe that says how it ended."""
     with Path(os.devnull).open("rb") as nothing:
-        streams = [stream if isinstance(stream, int) else stream.fileno() for stream in (stdin or nothing, stdout, stderr)]
-        return _nursery().fork(command, env, streams)
+        streams = [nothing.fileno(), output, output]
+        return _nursery(_WITH_MLX).fork(Wish(["mlxd.worker"], dict(os.environ), leads=True), streams, passed=[sock.fileno()])
 
 
 def new_python_m(module, *arguments, stdin=None, stdout, stderr, env=None):
     """The same by a Python that begins: for what is about its beginning."""
     command = [sys.executable, "-m", module, *map(str, arguments)]
     return subprocess.Popen(command, stdin=stdin or subprocess.DEVNULL, stdout=stdout, stderr=stderr, env=env)
+
+
+def _or_ours(env):
+    return dict(os.environ if env is None else env)
+
+
+def _forked(nursery, wish, stdin, stdout, stderr):
+    with Path(os.devnull).open("rb") as nothing:
+        streams = [stream if isinstance(stream, int) else stream.fileno() for stream in (stdin or nothing, stdout, stderr)]
+        return Forked(wish.command, *nursery.fork(wish, streams))
 
 
 class Forked:
@@ -82,24 +104,18 @@ class Forked:
 class Nursery:
     """The process that forks, as others see it."""
 
-    def __init__(self):
+    def __init__(self, modules):
         self._lock = threading.Lock()
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs, batch_scheduling():  # what is forked, and what that starts, has the same
             fd = theirs.fileno()
-            self._process = subprocess.Popen([sys.executable, "-m", "tests.support.nursery", str(fd)], pass_fds=[fd])
+            self._process = subprocess.Popen([sys.executable, "-m", "tests.support.nursery", str(fd), *modules], pass_fds=[fd])
         atexit.register(self._close)
 
-    def fork(self, command, env, streams):
-        told, tells = os.pipe()
-        try:
-            wish = json.dumps({"command": command, "env": env, "cwd": str(Path.cwd())}).encode(errors="surrogateescape")
-            with self._lock:
-                socket.send_fds(self._socket, [wish], [*streams, tells])
-                pid = int(self._socket.recv(_MOST))
-        finally:
-            os.close(tells)
-        return Forked(command, pid, told)
+    def fork(self, wish, streams, passed=()):
+        """As ``wishes.fork``, from any thread."""
+        with self._lock:
+            return fork(self._socket, wish, streams, passed)
 
     def _close(self):
         self._socket.close()
@@ -107,5 +123,5 @@ class Nursery:
 
 
 @functools.cache
-def _nursery():
-    return Nursery()
+def _nursery(*modules):
+    return Nursery(modules)

@@ -25,7 +25,7 @@ from mlxd.wire.messages import (
     Stop,
 )
 from tests.support.tiny_model import make_tiny_model
-from tests.worker.worker_link import PATIENCE, generate, in_process, in_thread, load_message, text
+from tests.worker.worker_link import PATIENCE, generate, in_new_process, in_process, in_thread, load_message, text
 
 
 async def exit_code(process):
@@ -33,7 +33,7 @@ async def exit_code(process):
 
 
 async def test_a_life_from_hello_to_stop(scripted):
-    async with in_process() as (link, process):
+    async with in_new_process() as (link, process):
         await link.until(lambda: link.messages)
         assert link.messages[0] == Hello(pid=process.pid, version=__version__)
         ready = await link.load(scripted)
@@ -163,7 +163,7 @@ async def test_the_cache_is_dropped_on_request(tiny):
 
 
 async def test_libraries_are_not_chatty_on_standard_error(tiny):
-    async with in_process() as (link, process):
+    async with in_new_process() as (link, process):
         await link.load(tiny)
         await link.ask("a", "hi")
         link.send(Stop())
@@ -176,7 +176,7 @@ async def test_nothing_is_left_running_when_the_daemon_goes_while_a_model_is_fet
     server = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0)
     index = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/simple"
     environment = {**os.environ, "MLXD_HOME": str(tmp_path), "PIP_INDEX_URL": index, "PIP_CONFIG_FILE": os.devnull, "PIP_NO_CACHE_DIR": "1"}
-    async with server, in_process(env=environment) as (link, process):
+    async with server, in_new_process(env=environment) as (link, process):
         link.send(load_message("builtin:smollm2-135m"))
         worker = psutil.Process(process.pid)
         async with asyncio.timeout(PATIENCE):

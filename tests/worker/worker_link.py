@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import os
+import signal
 import socket
 import sys
 import threading
@@ -13,6 +15,8 @@ from mlxd.wire.messages import Delta, Events, Failed, Finished, Generate, Load, 
 from mlxd.wire.output_spec import OutputSpec
 from mlxd.wire.prompts import ChatPrompt, TextPrompt, TokenPrompt
 from mlxd.worker.main import run_worker
+from tests.support.forked import worker_m
+from tests.support.forked_workers import ForkedWorker
 from tests.support.patience import PATIENCE
 
 LIMITS = {"max_queue": 16, "cache_bytes": 256 * 2**20, "cache_entries": 16}
@@ -136,6 +140,11 @@ class Link:
         await self.until(lambda: len(self.of(kind)) > seen)
         return self.of(kind)[-1]
 
+    def forget(self):
+        """All that was said."""
+        self.messages.clear()
+        self.events.clear()
+
     async def close(self):
         self._writer.close()
         self._reading.cancel()
@@ -159,8 +168,28 @@ async def in_thread():
 
 
 @contextlib.asynccontextmanager
-async def in_process(**environment):
+async def in_process():
     """A real worker: yields the link and the process; killed at the end if it is still there."""
+    if sys.platform != "linux":
+        async with in_new_process() as (link, process):
+            yield link, process
+        return
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = ForkedWorker(*worker_m(theirs, output=sys.__stderr__.fileno()))
+    link = Link(*await asyncio.open_connection(sock=ours))
+    try:
+        yield link, process
+    finally:
+        await link.close()
+        if process.returncode is None:
+            os.kill(process.pid, signal.SIGKILL)
+        await process.wait()
+
+
+@contextlib.asynccontextmanager
+async def in_new_process(**environment):
+    """The same by a Python that begins, whose standard error can be read: for what is about its beginning and its environment."""
     ours, theirs = socket.socketpair()
     with theirs:
         process = await asyncio.create_subprocess_exec(
