@@ -1,9 +1,11 @@
 """The default model, through the real daemon, with the real SDK: answers with meaning."""
 
+import time
+
 import openai
 import pytest
 
-from tests.e2e.client import post
+from tests.e2e.client import post, stream
 from tests.e2e.daemon_process import DaemonProcess
 
 pytestmark = pytest.mark.real_model
@@ -42,6 +44,7 @@ def test_it_knows_the_capital_of_france_and_the_second_time_is_a_hit(daemon):
     status, headers, first = post(daemon, "/v1/chat/completions", body)
     assert status == 200
     assert "Paris" in first["choices"][0]["message"]["content"]
+    assert "<|im_end|>" not in first["choices"][0]["message"]["content"]
     assert headers["x-mlxd-cache"] in {"miss", "prefix_hit"}
     _, headers, second = post(daemon, "/v1/chat/completions", body)
     assert headers["x-mlxd-cache"] == "hit"
@@ -50,11 +53,23 @@ def test_it_knows_the_capital_of_france_and_the_second_time_is_a_hit(daemon):
     assert 0 < usage["prompt_tokens"] - usage["prompt_tokens_details"]["cached_tokens"] <= 16
 
 
+def test_the_second_time_its_first_token_comes_sooner(daemon):
+    def first_token():
+        """Seconds."""
+        began = time.monotonic()
+        with stream(daemon, {"model": "smollm2", "prompt": "Name a city, and why you like it. " * 20, "max_tokens": 2}) as running:
+            running.first()
+        return time.monotonic() - began
+
+    cold, warm = first_token(), first_token()
+    assert warm < cold
+
+
 def test_the_sdk_streams(client):
-    stream = client.chat.completions.create(
+    answer = client.chat.completions.create(
         model="smollm2", messages=FRANCE, temperature=0, stream=True, stream_options={"include_usage": True}
     )
-    chunks = list(stream)
+    chunks = list(answer)
     assert "Paris" in "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
     assert chunks[-1].usage.completion_tokens > 3
 

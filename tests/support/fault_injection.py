@@ -3,7 +3,8 @@
 import sys
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import CodeType
 
 
 class InjectedError(Exception):
@@ -17,7 +18,8 @@ class Passage:
     file: str
     line: int
     function: str
-    nth: int = 1
+    nth: int
+    code: CodeType = field(compare=False)
 
     def __str__(self):
         return f"{self.file.rsplit('/', 1)[-1]}:{self.line} {self.function} (passage {self.nth})"
@@ -29,35 +31,44 @@ def passages(modules, play, *, but=frozenset()):
     """
     counts = Counter()
     files = {module.__file__ for module in modules}
-    with _tracing(lambda code: code.co_filename in files, lambda line: counts.update([line])):
+
+    def count(frame, event, _):
+        if event == "line":
+            counts[frame.f_code, frame.f_lineno] += 1
+        return count
+
+    with _tracing(lambda frame, *_: count if frame.f_code.co_filename in files else None):
         play()
-    found = [Passage(*line, (count + 1) // 2) for line, count in counts.items()]
+    found = [Passage(code.co_filename, line, code.co_qualname, (times + 1) // 2, code) for (code, line), times in counts.items()]
     return sorted(one for one in found if but.isdisjoint(one.function.split(".")))
 
 
 @contextmanager
 def fault_at(passage):
-    """The line raises ``InjectedError`` once. Only calls of its function are traced: scenarios are played hundreds of times."""
-    place, seen = (passage.file, passage.line, passage.function), Counter()
+    """The line raises ``InjectedError`` once. Only calls of its function are traced, and none from then on, as Python has it: scenarios
+    are played hundreds of times.
+    """
+    line, code, left = passage.line, passage.code, passage.nth
 
-    def strike(line):
-        seen.update([line])
-        if line == place and seen[line] == passage.nth:
-            raise InjectedError(str(passage))
+    def strike(frame, event, _):
+        nonlocal left
+        if event == "line" and frame.f_lineno == line:
+            left -= 1
+            if not left:
+                raise InjectedError(str(passage))
+        return strike
 
-    with _tracing(lambda code: (code.co_qualname, code.co_filename) == (passage.function, passage.file), strike):
+    def called(frame, _event, _):
+        return strike if frame.f_code is code else None
+
+    with _tracing(called):
         yield
 
 
 @contextmanager
-def _tracing(is_traced, on_line):
-    def local(frame, event, _):
-        if event == "line":
-            on_line((frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_qualname))
-        return local
-
+def _tracing(called):
     before = sys.gettrace()
-    sys.settrace(lambda frame, *_: local if is_traced(frame.f_code) else None)
+    sys.settrace(called)
     try:
         yield
     finally:

@@ -9,6 +9,7 @@ It computes what a plan says once it was encoded and decoded, as another process
 import random
 from dataclasses import replace
 from itertools import accumulate
+from operator import eq
 
 import msgspec
 
@@ -29,9 +30,11 @@ def prompt_score(tokens, at):
     return -1.0 - hash(tuple(tokens[: at + 1])) % 7
 
 
-def contents_of(inputs):
-    """What stands for each beginning of them, the empty one first: whole beginnings would be kept for each slot, and compared."""
-    return list(accumulate(inputs, lambda before, one: hash((before, one)), initial=0))
+def contents_of(inputs, after=0):
+    """What stands for each beginning of them, the empty one first, which comes ``after`` what that stands for: whole beginnings would be
+    kept for each slot, and compared.
+    """
+    return list(accumulate(inputs, lambda before, one: hash((before, one)), initial=after))
 
 
 class SimulatedExecutor:
@@ -62,6 +65,7 @@ class SimulatedExecutor:
         self.snapshots = {}
         self.tokens = {}  # of open sequences, all that were sampled included
         self.pictures = {}  # of open sequences: what is shown at which tokens
+        self.contents = {}  # of open sequences: what was computed last, and what stands for each beginning of it
         self.faulty = set()  # sequences whose next token fails alone
         self.late = {}  # sequence -> tokens that nobody has yet
         self.chance = None if late is None else random.Random(late)  # noqa: S311
@@ -81,6 +85,7 @@ class SimulatedExecutor:
 
     def close(self, sequence):
         self.tokens.pop(sequence, None)
+        self.contents.pop(sequence, None)
         self.states.pop(sequence, None)
         self.late.pop(sequence, None)
 
@@ -158,6 +163,15 @@ class SimulatedExecutor:
             for at, slot in enumerate(slots):
                 self.slots[block * self.block_size + at] = slot
 
+    def _contents(self, sequence, inputs):
+        """As ``contents_of``, which is asked for what is new only: a sequence is computed piece by piece."""
+        known, contents = self.contents.get(sequence, ([], [0]))
+        if inputs[: len(known)] != known:
+            known, contents = [], [0]
+        contents = contents[:-1] + contents_of(inputs[len(known) :], contents[-1])
+        self.contents[sequence] = inputs, contents
+        return contents
+
     def _check_state(self, chunk, contents):
         if chunk.resume is not None:
             self.states[chunk.sequence] = self.snapshots[chunk.resume]
@@ -183,9 +197,9 @@ class SimulatedExecutor:
             assert {slot // (self.arena_blocks * self.block_size) for slot in slots} <= self.arenas, "a block lies in no arena"
         pictures = self.pictures[chunk.sequence]
         inputs = [(token, pictures[at]) if at in pictures else token for at, token in enumerate(tokens)] if pictures else tokens
-        contents = contents_of(inputs[:stop])
-        for at, (slot, content) in enumerate(zip(slots[: chunk.start], contents[1:], strict=False)):
-            assert self.slots.get(slot) == content, f"{chunk.sequence}: slot of token {at} holds something else"
+        contents = self._contents(chunk.sequence, inputs[:stop])
+        held, expected = list(map(self.slots.get, slots[: chunk.start])), contents[1 : chunk.start + 1]
+        assert held == expected, f"{chunk.sequence}: slot of token {list(map(eq, held, expected)).index(False)} holds something else"
         self.slots.update(zip(slots[chunk.start : stop], contents[chunk.start + 1 :], strict=True))
         if self.has_state:
             self._check_state(chunk, contents)
