@@ -27,6 +27,14 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: distribution.rank(item.nodeid))
 
 
+def pytest_ignore_collect(collection_path, config):
+    """A process that only waits has no use for the rest."""
+    name, count = os.environ.get("PYTEST_XDIST_WORKER"), os.environ.get("PYTEST_XDIST_WORKER_COUNT")
+    if not name or not collection_path.is_file() or not distribution.only_waits(name, int(count)):
+        return None
+    return collection_path.relative_to(config.rootpath).as_posix() not in distribution.WAITING or None
+
+
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
 def pytest_xdist_make_scheduler(config, log):
     """Whatever ``--dist`` says: a file that is split over processes fails, or is slow."""
@@ -35,6 +43,5 @@ def pytest_xdist_make_scheduler(config, log):
 
 def pytest_collection_finish(session):
     """What was imported and collected stays: the garbage collector need not look at it again, some thousand times."""
-    gc.enable()
-    gc.collect()
     gc.freeze()
+    gc.enable()

@@ -1,9 +1,6 @@
 """Many requests at once, through the real daemon and the real model."""
 
 import asyncio
-import json
-import os
-import signal
 from concurrent.futures import ThreadPoolExecutor, wait
 
 import openai
@@ -119,23 +116,6 @@ def test_a_long_prompt_is_computed_beside_a_stream_that_goes_on(daemon, reloaded
         assert long.result()[0] == 200
     assert beside >= 8
     assert daemon.model("smollm2")["pid"] == pid
-
-
-def test_kill_9_under_a_batch_ends_every_request_with_an_error_and_the_next_ones_run(daemon):
-    expected, killed = ask(daemon, "the capital of France")[0], daemon.model("smollm2")["pid"]
-
-    def doomed(number):
-        with stream(daemon, {"model": "smollm2", "prompt": f"Number {number}", "logit_bias": {"2": -100}}) as running:
-            return [json.loads(event) for event in running][-1]
-
-    with ThreadPoolExecutor(5) as pool:
-        running = [pool.submit(doomed, number) for number in range(5)]
-        daemon.until(lambda: daemon.model("smollm2")["requests"]["running"] == 5, "five running")
-        os.kill(killed, signal.SIGKILL)
-        assert {one.result()["error"]["code"] for one in running} == {"worker_lost"}
-    daemon.wait_ready()
-    assert daemon.model("smollm2")["pid"] != killed
-    assert ask(daemon, "the capital of France")[0] == expected
 
 
 async def test_the_sdk_runs_many_streams_at_once(daemon):

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
@@ -49,6 +50,25 @@ def test_kill_9_of_the_worker_in_the_middle_of_a_stream(shared):
         "worker_restarting",
         "model_ready",
     ]
+
+
+def test_kill_9_under_a_batch_ends_every_request_with_an_error_and_the_next_ones_run(shared):
+    daemon, ask = shared, ENDLESS | {"max_tokens": 8}
+    expected, killed = post(daemon, "/v1/completions", ask)[2]["choices"], daemon.model()["pid"]
+
+    def doomed(number):
+        with stream(daemon, ENDLESS | {"prompt": f"Number {number}"}) as running:
+            return [json.loads(event) for event in running][-1]
+
+    with ThreadPoolExecutor(5) as pool:
+        running = [pool.submit(doomed, number) for number in range(5)]
+        daemon.until(lambda: daemon.model()["requests"]["running"] == 5, "five running")
+        os.kill(killed, signal.SIGKILL)
+        assert {one.result()["error"]["code"] for one in running} == {"worker_lost"}
+    daemon.wait_ready()
+    assert daemon.model()["pid"] != killed
+    assert daemon.model()["runner"]["name"] == "paged"
+    assert post(daemon, "/v1/completions", ask)[2]["choices"] == expected
 
 
 def test_livez_answers_all_the_while_a_worker_is_killed_and_comes_back(shared):

@@ -1,8 +1,11 @@
 """Which process of pytest-xdist runs what: a file stays in one process, files that share something dear do, and the longest go first.
 
 Tests of one file may build on each other, and share daemons and models by fixtures of their module. Where tests take long and have nothing
-in common, each goes by itself (``APART``), so that the last process does not run alone for minutes.
+in common, each goes by itself (``APART``), so that the last process does not run alone for minutes. Where there are more processes than
+cores, those that are beyond them take only what waits for most of its time (``WAITING``), and collect nothing else.
 """
+
+import os
 
 from xdist.scheduler import LoadScopeScheduling
 
@@ -50,6 +53,14 @@ FIRST = (
     "tests/worker/test_not_finite.py",
 )
 
+# What waits rather than computes: for Prometheus and its clock, for files to be looked at, for what a daemon does once a second.
+WAITING = (
+    "tests/e2e/test_alerts.py",
+    "tests/e2e/test_prometheus.py",
+)
+
+CORES = os.cpu_count()
+
 _GROUPS = {file: group for group, files in TOGETHER.items() for file in files}
 _RANKS = {name: rank for rank, name in enumerate(FIRST)}
 
@@ -63,13 +74,40 @@ class Distribution(LoadScopeScheduling):
 
     def schedule(self):
         if self.collection is None:  # the first time
-            for node, collection in self.registered_collections.items():
-                self.registered_collections[node] = Collection(collection)
+            found = sorted(self.registered_collections.items(), key=lambda one: self._waits(one[0]))
+            self.registered_collections = {node: Collection(collection) for node, collection in found}
         super().schedule()
 
     def _split_scope(self, nodeid):
         file = nodeid.partition("::")[0]
         return nodeid if file in APART else _GROUPS.get(file, file)
+
+    def _waits(self, node):
+        return only_waits(node.gateway.id, self.numnodes)
+
+    def _check_nodes_have_same_collection(self):
+        """Those that have collected everything."""
+        found = self.registered_collections
+        self.registered_collections = {node: collection for node, collection in found.items() if not self._waits(node)}
+        try:
+            return super()._check_nodes_have_same_collection()
+        finally:
+            self.registered_collections = found
+
+    def _assign_work_unit(self, node):
+        """The first that it has collected. What waits is left to those that take nothing else for as long as there is other work."""
+        mine = [scope for scope in self.workqueue if scope in WAITING] if self._waits(node) else self._others_first()
+        if not mine:
+            node.shutdown()
+            return
+        self.workqueue.move_to_end(mine[0], last=False)
+        super()._assign_work_unit(node)
+
+    def _others_first(self):
+        """The units in order, those last that another process is there for."""
+        if not any(self._waits(node) for node in self.nodes):
+            return list(self.workqueue)
+        return sorted(self.workqueue, key=lambda scope: scope in WAITING)
 
 
 class Collection(list):
@@ -87,3 +125,9 @@ def rank(nodeid):
     """Where in the order a test belongs."""
     file = nodeid.partition("::")[0]
     return _RANKS.get(_GROUPS.get(file, file), len(FIRST))
+
+
+def only_waits(process, count):
+    """Whether a process of ``count``, by its name (``gw2``), is one beyond the cores. One that takes a dead one's place is not."""
+    number = int(process.removeprefix("gw")) if process.removeprefix("gw").isdigit() else 0
+    return CORES <= number < count

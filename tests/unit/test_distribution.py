@@ -22,9 +22,9 @@ class Node:
 
     shutting_down = False
 
-    def __init__(self):
+    def __init__(self, name="gw0"):
         self.given = []
-        self.gateway = SimpleNamespace(id=str(id(self)))
+        self.gateway = SimpleNamespace(id=name)
 
     def send_runtest_some(self, places):
         self.given.append(places)
@@ -40,24 +40,62 @@ def table(monkeypatch):
     monkeypatch.setattr(distribution, "_RANKS", {"slow.py": 0, "model": 1})
 
 
+def scheduled(collections):
+    """``collections``: the names that each node has collected."""
+    config = SimpleNamespace(option=SimpleNamespace(loadscopereorder=True), getvalue=lambda _: ["popen"] * len(collections))
+    work = Distribution(config, SimpleNamespace(loadscopesched=lambda *_: None))
+    for node, names in collections.items():
+        work.add_node(node)
+        work.add_node_collection(node, names)
+    work.schedule()
+    return work
+
+
+def given_to(node, names):
+    return [[names[place] for place in unit] for unit in node.given]
+
+
 @pytest.mark.usefixtures("table")
 def test_files_and_groups_stay_whole_and_in_order():
     names = sorted(["x.py::1", "x.py::2[a::b]", "model_a.py::1", "y.py::1", "model_b.py::1", "slow.py::1", "slow.py::2"], key=rank)
     nodes = [Node(), Node()]
-    config = SimpleNamespace(option=SimpleNamespace(loadscopereorder=True), getvalue=lambda _: ["popen", "popen"])
-    work = Distribution(config, SimpleNamespace(loadscopesched=lambda *_: None))
-    for node in nodes:
-        work.add_node(node)
-        work.add_node_collection(node, names)
-    work.schedule()
-    given = [[[names[place] for place in unit] for unit in node.given] for node in nodes]
+    work = scheduled(dict.fromkeys(nodes, names))
+    given = [given_to(node, names) for node in nodes]
     assert given == [
         [["slow.py::1"], ["model_a.py::1", "model_b.py::1"]],
         [["slow.py::2"], ["x.py::1", "x.py::2[a::b]"]],
     ]
     for place in (*nodes[0].given[0], *nodes[0].given[1]):
         work.mark_test_complete(nodes[0], place)
-    assert [names[place] for place in nodes[0].given[2]] == ["y.py::1"]
+    assert given_to(nodes[0], names)[2] == ["y.py::1"]
+
+
+@pytest.fixture
+def two_cores(monkeypatch):
+    monkeypatch.setattr(distribution, "CORES", 2)
+    monkeypatch.setattr(distribution, "WAITING", ("waits.py", "waits too.py"))
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_a_process_beyond_the_cores_takes_what_waits_and_others_help_it_at_the_end():
+    names, waiting = ["waits.py::1", "a.py::1", "waits too.py::1", "b.py::1", "c.py::1"], ["waits.py::1", "waits too.py::1"]
+    node, waits = Node("gw1"), Node("gw2")
+    work = scheduled({waits: waiting, Node("gw0"): names, node: names})
+    assert given_to(waits, waiting) == [["waits.py::1"], ["waits too.py::1"]]
+    assert given_to(node, names) == [["b.py::1"]]
+    for place in range(2):
+        work.mark_test_complete(waits, place)
+    assert waits.shutting_down
+    waits = Node("gw2")
+    scheduled({waits: [], Node("gw0"): ["a.py::1", "b.py::1"], Node("gw1"): ["a.py::1", "b.py::1"]})
+    assert waits.shutting_down
+    assert not waits.given
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_which_process_only_waits():
+    assert [distribution.only_waits(f"gw{number}", 3) for number in range(5)] == [False, False, True, False, False]
+    assert not distribution.only_waits("gw1", 2)
 
 
 def test_a_collection_finds_its_tests():

@@ -11,7 +11,7 @@ from collections import defaultdict
 
 from mlxd.types import ChatMessage, Limits, SamplingParams
 from mlxd.wire.framing import daemon_codec
-from mlxd.wire.messages import Delta, Events, Failed, Finished, Generate, Load, LoadFailed, NeedsMemory, Proceed, Ready, Started
+from mlxd.wire.messages import Delta, Events, Failed, Finished, Generate, Heartbeat, Load, LoadFailed, NeedsMemory, Proceed, Ready, Started
 from mlxd.wire.output_spec import OutputSpec
 from mlxd.wire.prompts import ChatPrompt, TextPrompt, TokenPrompt
 from mlxd.worker.main import run_worker
@@ -141,8 +141,8 @@ class Link:
         return self.of(kind)[-1]
 
     def forget(self):
-        """All that was said."""
-        self.messages.clear()
+        """All that was said, but for how it is."""
+        self.messages = self.of(Heartbeat)[-1:]
         self.events.clear()
 
     async def close(self):

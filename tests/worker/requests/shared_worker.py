@@ -6,20 +6,24 @@ from mlxd.types import Limits
 from mlxd.wire.messages import CacheEvicted, EvictCache, Heartbeat, Reconfigure, Reconfigured
 from tests.worker.worker_link import LIMITS, MODES, in_thread
 
+BEAT = 0.01  # seconds: every test waits for two of them
+
 
 @contextlib.asynccontextmanager
 async def loaded(model, mode):
     async with in_thread() as link:
-        await link.load(model, **MODES[mode])
+        await link.load(model, heartbeat_interval=BEAT, **MODES[mode])
         yield link
 
 
 async def renewed(link):
     """The worker as it was when it had been loaded, and nothing said."""
-    await link.until(lambda: idle(link.of(Heartbeat)[-1]))
+    while not idle(await link.next(Heartbeat)):
+        pass
     await reconfigure(link)
     link.send(EvictCache())
     await link.next(CacheEvicted)
+    await link.next(Heartbeat)
     link.forget()
     return link
 

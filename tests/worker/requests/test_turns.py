@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.usefixtures("proved_once"), pytest.mark.asyncio(loop_s
 async def test_the_queue_refuses_beyond_its_limit_and_serves_the_rest_in_order(one_by_one):
     link = one_by_one
     await reconfigure(link, max_sequences=1, max_queue=2)
-    link.send(*(generate(name, [3] * 600, max_tokens=2) for name in "abcd"))
+    link.send(*(generate(name, [3] * 100, max_tokens=2) for name in "abcd"))
     refused = await link.ended("d")
     assert refused.error.code == "queue_full"
     assert refused.error.retry_after > 0
@@ -39,7 +39,7 @@ async def test_with_no_queue_a_client_that_waits_for_its_answers_is_never_refuse
 
 async def test_cancelled_in_the_queue_it_never_starts(one_by_one):
     link = one_by_one
-    link.send(generate("a", [3] * 1000, max_tokens=200), generate("b", [4]), generate("c", [5]))
+    link.send(generate("a", [3] * 300, max_tokens=200, logit_bias={EOS: -100.0}), generate("b", [4]), generate("c", [5]))
     await link.started("a")
     link.send(Abort(id="b"), Abort(id="a"))
     await link.ended("c")
@@ -55,6 +55,7 @@ async def test_cancelled_in_the_same_breath_it_never_starts(link):
 
 async def test_cancelled_in_prefill_it_stops_within_a_chunk(one_by_one):
     link = one_by_one
+    await reconfigure(link, max_sequences=1, step_tokens=64)
     link.send(generate("a", [3] * 8000))
     await link.until(lambda: sum(message.step is not None for message in link.of(Events)) >= 2)
     link.send(Abort(id="a"))
@@ -82,7 +83,7 @@ async def test_an_unknown_abort_is_ignored(link):
 
 async def test_heartbeats_tell_who_runs_who_waits_and_what_is_held(slow, mode):
     async with in_thread() as link:
-        ready = await link.load(slow, max_sequences=1, **MODES[mode])
+        ready = await link.load(slow, max_sequences=1, step_tokens=64, **MODES[mode])
         link.send(*(generate(name, [3] * 4000, max_tokens=1) for name in "abc"))
         await link.until(lambda: any(beat.running == 1 and beat.waiting == 2 and beat.busy_seconds > 0 for beat in link.of(Heartbeat)))
         await link.until(lambda: any(beat.running == 1 and beat.steps > 2 and beat.memory.kv > 0 for beat in link.of(Heartbeat)))
@@ -118,7 +119,7 @@ async def test_hundreds_of_requests_aborts_among_them_each_end_exactly_once(link
 
 async def test_a_lower_priority_number_goes_first(one_by_one):
     link = one_by_one
-    link.send(generate("running", [3] * 500, max_tokens=1))
+    link.send(generate("running", [3] * 50, max_tokens=30, logit_bias={EOS: -100.0}))
     await link.started("running")
     for name, priority in (("a", 0), ("b", 1), ("c", -1)):
         link.send(msgspec.structs.replace(generate(name, [5], max_tokens=1), priority=priority))
