@@ -80,7 +80,7 @@ def measure(runner: PagedRunner, prompts: list[list[int]], tokens: int, temperat
         if len(begun) == len(prompts):
             run.steps += 1
             run.tokens += sum(len(one.tokens) for one in report.sampled)
-            run.drafted += sum(one.drafted for one in report.sampled)
+            run.drafted += sum(one.accepted + one.rejected for one in report.sampled)
             run.accepted += sum(one.accepted for one in report.sampled)
             continue
         begun.update(one.id for one in report.sampled)

@@ -34,7 +34,7 @@ def _rows(model: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:
     if (attention := model["attention"]) is not None:
         yield "attention", "\n".join(f"{one['way']} {one['state']}: {one['reason']}" for one in attention["ways"])
     if (speculation := model["speculation"]) is not None:
-        yield "guesses", _speculation(speculation, model["limits"])
+        yield "guesses", _speculation(speculation, model["limits"], model["tokens"])
     if (facts := model["facts"]) is not None:
         yield "context", f"{counted(model['context_length'], 'token')}: {facts['context_origin']}"
         yield "vocabulary", f"{counted(model['vocabulary_size'], 'token')}: {facts['vocabulary_origin']}"
@@ -47,9 +47,10 @@ def _rows(model: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:
             yield "draft model", f"{draft['source']}: {size(draft['weight_bytes'])} {draft['dtype']}"
 
 
-def _speculation(speculation: Mapping[str, Any], limits: Mapping[str, Any] | None) -> str:
+def _speculation(speculation: Mapping[str, Any], limits: Mapping[str, Any] | None, tokens: Mapping[str, int]) -> str:
     asked = f"{limits['speculation']} asked for; " if limits else ""
-    return f"{asked}{' or '.join(speculation['kinds']) or 'none'} possible: {speculation['reason']}"
+    tried = f"\n{tokens['accepted']} of {tokens['drafted']} right, of {counted(tokens['generated'], 'token')}" if tokens["drafted"] else ""
+    return f"{asked}{' or '.join(speculation['kinds']) or 'none'} possible: {speculation['reason']}{tried}"
 
 
 def _end_token(token: Mapping[str, Any]) -> str:

@@ -36,8 +36,8 @@ class _Session:
     echo: str | None
     started: Started | None = None
     matched_token: int | None = None
-    drafted: int = 0  # tokens that were guessed
-    accepted: int = 0  # of these, the ones that its answer has
+    accepted: int = 0  # tokens of its answer that had been guessed
+    rejected: int = 0  # guesses that were wrong, or behind wrong ones
 
     def take_logprobs(self) -> list[TokenLogprobs]:
         """Returns those that can be told by now."""
@@ -184,7 +184,7 @@ class Sessions:
 
     def _take(self, session: _Session, event: Sampled, timings: Timings) -> list[RequestEvent]:
         told: list[RequestEvent] = []
-        session.drafted += event.drafted
+        session.rejected += event.rejected
         for at, token in enumerate(event.with_text):
             told += self._token(session, token)
             session.accepted += at < event.accepted
@@ -247,5 +247,5 @@ def _usage(session: _Session) -> Usage:
         cached_tokens=session.started.cached_tokens if session.started else 0,
         reasoning_tokens=session.output.reasoning_tokens,
         accepted_tokens=session.accepted,
-        rejected_tokens=session.drafted - session.accepted,
+        rejected_tokens=session.rejected,
     )

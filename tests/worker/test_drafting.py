@@ -141,7 +141,7 @@ def test_whatever_pays_is_chosen_the_text_is_the_same(loaded, drafts, plain, kin
         made.step()
     made.run()
     assert made.tokens == {name: plain(prompt, 40) for name, prompt in prompts.items()}
-    assert sum(one.drafted for report in made.reports for one in report.sampled) > 0
+    assert sum(one.accepted + one.rejected for report in made.reports for one in report.sampled) > 0
 
 
 def test_other_weights_are_seldom_right(loaded, drafts):

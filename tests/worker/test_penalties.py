@@ -12,11 +12,13 @@ from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.sampled import SampledRow
 from mlxd.worker.runtime.sampling import filters
+from mlxd.worker.runtime.sampling.count_table import CountTable
 from mlxd.worker.runtime.sampling.logits_processor import NewTokens
 from mlxd.worker.runtime.sampling.no_end import NoEnd
 from mlxd.worker.runtime.sampling.penalties import Penalties
 from mlxd.worker.runtime.sampling.processors import processors_of
 from mlxd.worker.runtime.sampling.row_sampler import RowSampler
+from mlxd.worker.runtime.sampling.token_counts import Beginning
 
 VOCAB = 32
 ENDS = {3, 5}
@@ -195,3 +197,17 @@ def test_the_operations_of_a_step_do_not_grow_with_its_rows(tmp_path, monkeypatc
                 mx.eval(sampler._processors[0].tensors())
         del counts[-2]  # they join
     assert len(set(counts)) == 1, counts
+
+
+def test_a_table_gives_back_what_a_long_answer_needed_while_others_go_on():
+    table = CountTable()
+    rows = [table.begin(Beginning.of(SamplingParams(presence_penalty=1.0), [at], VOCAB)) for at in range(9)]
+    for _ in range(300):
+        table.add(rows[8:], [1], mx.array([[7]]))
+    table.add(rows[:1], [2], mx.array([[4, 4]]))
+    assert table.shape == (16, 512)
+    for row in rows[1:]:
+        table.end(row)
+    assert table.shape == (4, 64)
+    counts = table.of(rows[:1])
+    assert dict(zip(counts.ids[0].tolist(), counts.counts[0].tolist(), strict=True))[4] == 2

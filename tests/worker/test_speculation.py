@@ -74,7 +74,7 @@ def play(loaded, asks=ASKS, rules=(), **options):
 
 def guessed(rig):
     events = [event for report in rig.reports for event in report.sampled]
-    return sum(event.drafted for event in events), sum(event.accepted for event in events)
+    return sum(event.accepted + event.rejected for event in events), sum(event.accepted for event in events)
 
 
 @pytest.mark.parametrize("ahead", [False, True])

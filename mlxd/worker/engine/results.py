@@ -75,7 +75,8 @@ class Results:
         self._keep_verified(sequence)
         drafted, sequence.drafted = sequence.drafted, 0
         accepted = min(len(tokens) - 1, len(taken)) if drafted else 0
-        report.sampled.append(Sampled(sequence.id, taken, end is not None, drafted, accepted))
+        rejected = 0 if accepted == len(taken) else drafted - accepted  # what is behind an end that was guessed is neither
+        report.sampled.append(Sampled(sequence.id, taken, end is not None, accepted, rejected))
         if end is not None or len(taken) == room:
             self.end(sequence, FinishReason.LENGTH if end is None else FinishReason.STOP, report)
 

@@ -32,14 +32,15 @@ class SampledRow(msgspec.Struct, frozen=True):
 
 class Sampled(msgspec.Struct, frozen=True):
     """The next tokens of the sequence of one request, one at least. With ``is_end`` the last of them is an end-of-sequence token,
-    which has no text. ``drafted`` tokens were guessed for it, and the first ``accepted`` of its own are guesses that were right.
+    which has no text. The first ``accepted`` of its tokens had been guessed, and so many other guesses were ``rejected``: wrong ones, and
+    those behind them.
     """
 
     id: str
     tokens: tuple[SampledToken, ...]
     is_end: bool
-    drafted: int = 0
     accepted: int = 0
+    rejected: int = 0
 
     @property
     def with_text(self) -> tuple[SampledToken, ...]:

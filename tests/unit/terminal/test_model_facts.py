@@ -6,6 +6,7 @@ import msgspec
 from rich.console import Console
 
 from mlxd.admin.models import describe_all
+from mlxd.control.telemetry import TokenCounters
 from mlxd.terminal.model_facts import render_model
 from mlxd.types import AttentionState, AttentionWay, ModelState, StepCompilation
 from mlxd.wire.attention_facts import AttentionFacts, AttentionWayFacts
@@ -13,9 +14,10 @@ from mlxd.wire.model_facts import DraftFacts
 from tests.support.statuses import READY, FakeDaemon, model_status, running_status
 
 
-def drawn(status):
-    console = Console(file=io.StringIO(), width=100)
-    console.print(render_model(msgspec.to_builtins(describe_all(FakeDaemon(status).sources))[0]))
+def drawn(status, tokens=None):
+    daemon, console = FakeDaemon(status), Console(file=io.StringIO(), width=100)
+    daemon.tokens = tokens or daemon.tokens
+    console.print(render_model(msgspec.to_builtins(describe_all(daemon.sources))[0]))
     return [line.rstrip() for line in console.file.getvalue().splitlines()]
 
 
@@ -45,6 +47,11 @@ def test_a_draft_model_is_shown_with_what_its_weights_take():
     facts = msgspec.structs.replace(READY.facts, draft=draft)
     lines = drawn(running_status("tiny", ready=msgspec.structs.replace(READY, facts=facts)))
     assert lines[-1] == "draft model  org/small: 300 MiB bfloat16"
+
+
+def test_how_many_guesses_were_right_stands_beside_what_can_guess():
+    lines = drawn(running_status("tiny"), TokenCounters(generated=70, drafted=50, accepted=20))
+    assert lines[lines.index("guesses     none possible: its cache is not paged") + 1] == "            20 of 50 right, of 70 tokens"
 
 
 def test_whether_steps_are_compiled_is_shown_with_the_reason():

@@ -7,10 +7,13 @@ import mlx.core as mx
 from mlxd.worker.runtime.sampling.token_counts import Beginning, TokenCounts
 
 _FEWEST_ROWS, _FEWEST_COLUMNS = 4, 64
+_SPARE = 4  # times as many places as are needed, or more, are given back
 
 
 class CountTable:
-    """A table that grows by doubling, so that shapes repeat. It holds nothing while nobody is in it."""
+    """A table that grows by doubling, so that shapes repeat, and shrinks as those end who needed so much. It holds nothing while nobody is
+    in it.
+    """
 
     def __init__(self) -> None:
         self._counts = TokenCounts.empty(0, 0)
@@ -28,8 +31,7 @@ class CountTable:
     def end(self, row: int) -> None:
         """Lets go of a sequence's row."""
         del self._used[row]
-        if not self._used:
-            self._counts = TokenCounts.empty(0, 0)
+        self._shrink()
 
     def of(self, rows: Sequence[int]) -> TokenCounts:
         """Returns the counts of some rows, each as often as it is named."""
@@ -47,8 +49,23 @@ class CountTable:
         """Returns what changes as tokens are counted."""
         return [self._counts.ids, self._counts.counts]
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Returns its rows and columns."""
+        rows, columns = self._counts.ids.shape
+        return rows, columns
+
+    def _shrink(self) -> None:
+        if not self._used:
+            self._counts = TokenCounts.empty(0, 0)
+            return
+        rows, columns = _size(max(self._used) + 1, _FEWEST_ROWS), _size(max(self._used.values()), _FEWEST_COLUMNS)
+        has_rows, has_columns = self.shape
+        if rows * columns * _SPARE <= has_rows * has_columns:
+            self._counts = self._counts.of(range(min(rows, has_rows)), min(columns, has_columns))
+
     def _reserve(self, rows: int, columns: int) -> None:
-        has_rows, has_columns = self._counts.ids.shape
+        has_rows, has_columns = self.shape
         rows, columns = max(_size(rows, _FEWEST_ROWS), has_rows), max(_size(columns, _FEWEST_COLUMNS), has_columns)
         if (rows, columns) != (has_rows, has_columns):
             self._counts = self._counts.padded(rows, columns)

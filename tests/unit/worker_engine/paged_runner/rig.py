@@ -91,8 +91,8 @@ class Rig:
         for event in report.sampled:
             assert event.id in self.scored or not self.requests[event.id].prompt_logprobs
             self.tokens.setdefault(event.id, []).extend(token.id for token in event.tokens)
-            assert event.accepted <= min(event.drafted, len(event.tokens))
-            self.drafted, self.accepted = self.drafted + event.drafted, self.accepted + event.accepted
+            assert event.accepted <= len(event.tokens)
+            self.drafted, self.accepted = self.drafted + event.accepted + event.rejected, self.accepted + event.accepted
         for name in (*report.ended, *report.failed):
             assert name not in self.ended
             assert name not in self.failed
