@@ -13,7 +13,7 @@ from mlxd.wire.output_spec import OutputSpec
 from mlxd.wire.prompts import Prompt, TextPrompt
 from mlxd.worker.encoded_prompt import EncodedPrompt
 from mlxd.worker.engine.request import EngineRequest
-from mlxd.worker.engine.speculation.ngrams import IndexedText
+from mlxd.worker.engine.speculation.indexed_text import IndexedText
 from mlxd.worker.kv.block_chain import BlockChain
 from mlxd.worker.text.constraints.answer import AnswerConstraints
 from mlxd.worker.text.prompt import PromptEncoder

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from mlxd.types import SamplingParams, Stopping
 from mlxd.worker.encoded_prompt import EncodedPrompt
 from mlxd.worker.engine.constraint import TokenConstraint
-from mlxd.worker.engine.speculation.ngrams import IndexedText
+from mlxd.worker.engine.speculation.indexed_text import IndexedText
 from mlxd.worker.kv.block_chain import BlockChain
 
 _numbers = itertools.count()

@@ -8,6 +8,7 @@ from typing_extensions import override
 
 from mlxd.worker.engine.sequence import Sequence
 from mlxd.worker.engine.speculation.drafter import Drafter, Offer
+from mlxd.worker.engine.speculation.indexed_text import IndexedText
 from mlxd.worker.engine.speculation.ngrams import LONGEST, Ngrams
 
 _UNINDEXED = 2048  # newest tokens of a prompt without an index that are looked up all the same: they are entered by the engine thread
@@ -86,10 +87,11 @@ def _places(sequence: Sequence, known: _Known) -> list[_Place]:
     """Returns where the newest tokens occurred: where the guesses before would go on, and the newest occurrences of the longest run."""
     tokens, request = sequence.tokens, sequence.request
     on = [] if known.trail is None else _place(known.trail.text, len(tokens) - known.trail.behind, tokens)
-    texts = [(known.ngrams, tokens), *([(one.ngrams, one.tokens) for one in (request.predicted, request.looked_up) if one])]
+    texts: list[tuple[Ngrams | IndexedText, Tokens[int]]] = [(known.ngrams, tokens)]
+    texts += [(one, one.tokens) for one in (request.predicted, request.looked_up) if one]
     for size in range(min(LONGEST, len(tokens)), 0, -1):
         run = tuple(tokens[-size:])
-        found = [place for ngrams, text in texts if (at := ngrams.find(run)) for place in _place(text, at, tokens)]
+        found = [place for runs, text in texts if (at := runs.find(run)) for place in _place(text, at, tokens)]
         if found:
             return on + found
     return on

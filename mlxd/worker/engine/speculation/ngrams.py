@@ -1,15 +1,12 @@
-"""Where each short run of tokens occurred last, in a text that may grow: what followed it there may follow it again.
+"""Where each short run of tokens occurred last, in a text that grows: what followed it there may follow it again.
 
 Prompt look-up decoding (Saxena 2023) looks through the whole text at each step. Here every run of up to three tokens has an entry that
 says where its newest occurrence ended, so that a look takes the same time however long the text is.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Self
 
 LONGEST = 3  # tokens of a run
-_SLICE = 4096  # tokens entered at once: other threads are not held up by a long prompt
 
 
 class Ngrams:
@@ -36,19 +33,3 @@ class Ngrams:
     def find(self, run: tuple[int, ...]) -> int | None:
         """Returns the place behind the newest occurrence of ``run``, where something follows; None where there is none."""
         return self._ends.get(run)
-
-
-@dataclass(frozen=True)
-class IndexedText:
-    """A text that does not grow, such as a prompt, with its runs: several answers may look them up."""
-
-    tokens: Sequence[int]
-    ngrams: Ngrams
-
-    @classmethod
-    def of(cls, tokens: Sequence[int]) -> Self:
-        """Returns ``tokens`` with their runs. It takes about a microsecond for each."""
-        ngrams = Ngrams()
-        for stop in range(_SLICE, len(tokens) + _SLICE, _SLICE):
-            ngrams.enter(tokens, min(stop, len(tokens)))
-        return cls(tokens, ngrams)

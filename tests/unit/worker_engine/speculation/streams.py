@@ -7,8 +7,8 @@ from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.sampled import SampledToken
 from mlxd.worker.engine.sequence import Sequence
+from mlxd.worker.engine.speculation.indexed_text import IndexedText
 from mlxd.worker.engine.speculation.lookup_drafter import LookupDrafter
-from mlxd.worker.engine.speculation.ngrams import IndexedText
 from mlxd.worker.engine.speculation.speculation import Speculation
 from mlxd.worker.engine.step_cost import StepShape
 from mlxd.worker.kv.block_chain import BlockChain

@@ -3,8 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlxd.worker.engine.speculation.indexed_text import IndexedText
 from mlxd.worker.engine.speculation.lookup_drafter import LookupDrafter
-from mlxd.worker.engine.speculation.ngrams import LONGEST, IndexedText, Ngrams
+from mlxd.worker.engine.speculation.ngrams import LONGEST, Ngrams
 from tests.unit.worker_engine.speculation.streams import stream
 
 tokens = st.lists(st.integers(0, 3), min_size=1, max_size=60)
@@ -25,6 +26,17 @@ def test_each_run_is_found_where_it_occurred_last_however_the_text_grew(text, cu
         for at in range(size, len(text) + 1):
             run = tuple(text[at - size : at])
             assert ngrams.find(run) == newest(text, run, len(text))
+
+
+@given(text=st.one_of(tokens, st.lists(st.integers(0, 3).map((2**21 - 2).__add__), max_size=60)))
+def test_of_a_text_that_does_not_grow_the_same_is_found(text):
+    indexed, ngrams = IndexedText.of(text), Ngrams()
+    ngrams.enter(text, len(text))
+    for size in range(1, LONGEST + 1):
+        for at in range(size, len(text) + 1):
+            run = tuple(text[at - size : at])
+            assert indexed.find(run) == ngrams.find(run) or max(run) >= 2**21  # no vocabulary is so large; nothing breaks there
+        assert indexed.find((4,) * size) is None
 
 
 @given(prompt=tokens, answer=tokens, indexed=st.booleans())
@@ -70,4 +82,3 @@ def test_a_long_prompt_is_looked_through_once_and_not_on_the_engine_s_time():
     indexed = stream("b", prompt, [3])
     assert drafter.offers([indexed], 4)["b"].known == (4, 5, 6, 7)
     assert len(drafter._known["b"].ngrams._ends) <= LONGEST
-    assert indexed.request.looked_up == IndexedText(prompt, indexed.request.looked_up.ngrams)
