@@ -132,7 +132,7 @@ def test_whatever_pays_is_chosen_the_text_is_the_same(loaded, drafts, plain, kin
     """With the real choice, which goes by the clock; so only the text is certain."""
     draft = drafts("llama")
     draft.clear()
-    speculation = Speculation(Limits(), LookupDrafter(), ModelDrafter(0.05))
+    speculation = Speculation(Limits(), [LookupDrafter()], ModelDrafter(0.05))
     made = PagedRig(loaded, draft=draft, speculation=speculation, ahead=ahead)
     made.runner.reconfigure(msgspec.structs.replace(made.limits, speculation=kind))
     prompts = {"a": b"once upon a time", "b": b"again and again and again and again", "c": bytes(SYSTEM)}

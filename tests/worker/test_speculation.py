@@ -38,7 +38,7 @@ class Told(Speculation):
 
 
 def looking_up(**limits):
-    return Speculation(Limits(speculation=SpeculationKind.LOOKUP, **limits), LookupDrafter())
+    return Speculation(Limits(speculation=SpeculationKind.LOOKUP, **limits), [LookupDrafter()])
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ class Drafted:
 
     def __init__(self, right, *, share, thought=0.3, kind=SpeculationKind.DRAFT, answer=None):
         self.chance, self.right, self.share = random.Random(2), right, share  # noqa: S311 - no secret
-        self.speculation = Speculation(Limits(speculation=kind, draft_tokens=15), LookupDrafter(), ModelDrafter(thought))
+        self.speculation = Speculation(Limits(speculation=kind, draft_tokens=15), [LookupDrafter()], ModelDrafter(thought))
         self.answer = answer or [self.chance.randrange(1 << 30) for _ in range(LENGTH)]
         self.sequences = {name: self._begin(name) for name in right}
         self.took = self.alone = self.calls = self.looked_up = 0

@@ -9,18 +9,21 @@ from mlxd.worker.engine.sequence import Sequence
 
 @dataclass(frozen=True)
 class Offer:
-    """Up to ``most`` tokens could be guessed. Guesses of one ``kind`` are right about as often: what was accepted is counted by it.
+    """As many of a sequence's next tokens could be guessed as there are ``kinds``. Guesses of one kind, behind right ones, are right about
+    as often: what was accepted is counted by it.
 
-    Those of an open offer nobody knows before the step is computed: the plan leaves them open, and the executor makes them.
-
-    ``known`` are the guesses themselves, where it takes nothing to know them: how often they are right is then learned also of those that
-    nobody wanted.
+    ``tokens`` are the guesses themselves, where it takes nothing to know them: how often they are right is then learned also of those that
+    nobody wanted. Those of an open offer, None, nobody knows before the step is computed: the plan leaves them open, and the executor makes
+    them.
     """
 
-    kind: str
-    most: int
-    is_open: bool = False
-    known: tuple[int, ...] = ()
+    kinds: tuple[str, ...]
+    tokens: tuple[int, ...] | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Tells whether the guesses are yet to be made."""
+        return self.tokens is None
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,6 @@ class Drafter(Protocol):
     def offers(self, sequences: Collection[Sequence], most: int) -> Mapping[str, Offer]:
         """Returns what could be guessed of each, by its id, ``most`` tokens at most; of some of them perhaps nothing. It takes no time to
         speak of. Of sequences with a token in flight it is only asked what might be worth waiting for.
-        """
-
-    def guess(self, wanted: Mapping[str, int]) -> Mapping[str, tuple[int, ...]]:
-        """Returns the next tokens of sequences, as many as ``wanted`` of each, or fewer. No more is wanted than was offered just now, and
-        nothing of what was offered as open, nor of a sequence with a token in flight.
         """
 
     def close(self, sequence: str) -> None:

@@ -23,10 +23,11 @@ class _Place:
     at: int
     agreeing: int
 
-    @property
-    def kind(self) -> str:
-        """Returns the name of places that agree in about as many tokens."""
-        return f"lookup-{min(self.agreeing, LONGEST) if self.agreeing <= LONGEST else 1 << (self.agreeing.bit_length() - 1)}"
+    def offer(self, most: int) -> Offer:
+        """Returns what comes there. Places that agree in about as many tokens go on alike about as often."""
+        tokens = tuple(self.text[self.at : self.at + most])
+        kind = f"lookup-{self.agreeing if self.agreeing <= LONGEST else 1 << (self.agreeing.bit_length() - 1)}"
+        return Offer((kind, *[f"{kind} on"] * (len(tokens) - 1)), tokens)
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,9 @@ class _Trail:
 
 @dataclass
 class _Known:
-    """What is known of one sequence: the runs of its answer, the newest guesses, and where the ones to come would go on."""
+    """What is known of one sequence: the runs of its answer, and where the guesses to come would go on."""
 
     ngrams: Ngrams = field(default_factory=Ngrams)
-    guesses: tuple[int, ...] = ()
     trail: _Trail | None = None
 
 
@@ -59,15 +59,10 @@ class LookupDrafter(Drafter):
             known = self._known.get(sequence.id) or self._begin(sequence)
             known.ngrams.enter(sequence.tokens, len(sequence.tokens))
             place = max(_places(sequence, known), key=lambda one: one.agreeing, default=None)
-            known.guesses = () if place is None else tuple(place.text[place.at : place.at + most])
             if place is not None:
                 known.trail = _Trail(place.text, len(sequence.tokens) - place.at)
-                offers[sequence.id] = Offer(place.kind, len(known.guesses), known=known.guesses)
+                offers[sequence.id] = place.offer(most)
         return offers
-
-    @override
-    def guess(self, wanted: Mapping[str, int]) -> Mapping[str, tuple[int, ...]]:
-        return {name: self._known[name].guesses[:count] for name, count in wanted.items()}
 
     @override
     def close(self, sequence: str) -> None:

@@ -19,11 +19,8 @@ class ModelDrafter(Drafter):
 
     @override
     def offers(self, sequences: Collection[Sequence], most: int) -> Mapping[str, Offer]:
-        return {sequence.id: Offer("model", min(most, self.calls.most), is_open=True) for sequence in sequences}
-
-    @override
-    def guess(self, wanted: Mapping[str, int]) -> Mapping[str, tuple[int, ...]]:
-        return {}
+        offer = Offer(("model",) * min(most, self.calls.most))
+        return dict.fromkeys((sequence.id for sequence in sequences), offer)
 
     @override
     def close(self, sequence: str) -> None:

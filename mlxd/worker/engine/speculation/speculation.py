@@ -4,6 +4,8 @@ from collections.abc import Collection, Mapping
 from collections.abc import Sequence as Tokens
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate
+from operator import mul
 
 from mlxd.types import Limits, SpeculationKind
 from mlxd.worker.engine.executor import Drafting
@@ -12,8 +14,7 @@ from mlxd.worker.engine.sequence import Sequence
 from mlxd.worker.engine.speculation.acceptance import Acceptance
 from mlxd.worker.engine.speculation.choice import Choice, worthwhile
 from mlxd.worker.engine.speculation.draft_calls import DraftCalls, Rounds
-from mlxd.worker.engine.speculation.drafter import Guesses, Offer
-from mlxd.worker.engine.speculation.lookup_drafter import LookupDrafter
+from mlxd.worker.engine.speculation.drafter import Drafter, Guesses, Offer
 from mlxd.worker.engine.speculation.model_drafter import ModelDrafter
 from mlxd.worker.engine.speculation.step_seconds import StepSeconds
 from mlxd.worker.engine.step_cost import StepShape
@@ -36,21 +37,22 @@ class _Offered:
 
 
 class Speculation:
-    """The guesses of one model: by ``lookup``, and by a draft ``model``, as far as there are any.
+    """The guesses of one model: by ``lookups``, whose offers are never open, and by a draft ``model``, as far as there are any.
 
     A guess is verified by the row behind it, which samples what the sequence would have got without: text does not depend on guesses.
     """
 
-    def __init__(self, limits: Limits, lookup: LookupDrafter | None = None, model: ModelDrafter | None = None) -> None:
+    def __init__(self, limits: Limits, lookups: Tokens[Drafter] = (), model: ModelDrafter | None = None) -> None:
         self.is_awaited = False  # the newest tokens should be read before the next step is planned: guesses behind them may pay
         self._limits = limits
-        self._lookup = lookup
+        self._lookups = lookups
         self._model = model
         self._seconds = StepSeconds()
         self._unmeasured = 0  # steps with guesses since the last one without
         self._of_all = Acceptance()
         self._of_one: dict[str, Acceptance] = {}
-        self._offered: dict[str, _Offered] = {}  # of the step that is planned or computed
+        self._offered: dict[str, _Offered] = {}  # of the step that is planned or computed: the best of each sequence
+        self._known: dict[str, list[Offer]] = {}  # and all that are not open
 
     def reconfigure(self, limits: Limits) -> None:
         """Makes the limits hold from the next step on."""
@@ -58,7 +60,7 @@ class Speculation:
 
     def guesses(self, decoding: Collection[Sequence]) -> Mapping[str, Guesses]:
         """Returns what is to be verified beside the newest tokens of ``decoding``, all that get a token in the next step."""
-        self._offered, self.is_awaited = {}, False
+        self._offered, self._known, self.is_awaited = {}, {}, False
         candidates = [one for one in decoding if most_guesses(one, 1)] if self._guesses_at_all else []
         if not candidates:
             return {}
@@ -72,14 +74,13 @@ class Speculation:
     def learn(self, sampled: Mapping[str, Tokens[SampledToken]], drafted: Mapping[str, int]) -> None:
         """Learns from the tokens that came, of which all but the last of a sequence were guessed, of so many that were ``drafted``."""
         for name, tokens in sampled.items():
-            offered, own = self._offered.pop(name, None), self._of_one.get(name)
-            if offered is None or own is None:
+            best, known, own = self._offered.pop(name, None), self._known.pop(name, ()), self._of_one.get(name)
+            if own is None:
                 continue
-            known = offered.offer.known
-            if known:
-                own.observe(offered.offer.kind, min(len(known), len(tokens)), _agreeing(known, tokens))
-            elif drafted.get(name):
-                own.observe_each(offered.offer.kind, drafted[name], len(tokens) - 1)
+            for offer in known:
+                own.observe(offer.kinds[: len(tokens)], _agreeing(offer.tokens or (), tokens))
+            if best is not None and best.offer.is_open and drafted.get(name):
+                own.observe(best.offer.kinds[: drafted[name]], len(tokens) - 1)
 
     def observe(self, seconds: float, shape: StepShape, drafting: Drafting | None = None) -> None:
         """Learns from a step of this shape what rows take, and what guesses do; beside prompts nobody could tell."""
@@ -95,19 +96,19 @@ class Speculation:
         """Forgets a sequence that is over."""
         self._of_one.pop(sequence, None)
         self._offered.pop(sequence, None)
-        for drafter in (self._lookup, self._model):
-            if drafter is not None:
-                drafter.close(sequence)
+        self._known.pop(sequence, None)
+        for drafter in (*self._lookups, *([self._model] if self._model else [])):
+            drafter.close(sequence)
 
     @property
     def _guesses_at_all(self) -> bool:
         kind = self._limits.speculation
-        return (kind in _LOOKUP and self._lookup is not None) or (kind in _MODEL and self._model is not None)
+        return (kind in _LOOKUP and bool(self._lookups)) or (kind in _MODEL and self._model is not None)
 
     def _choice(self, streams: int, candidates: Collection[Sequence]) -> Choice:
         """Returns the best of guessing by look-up alone, and of guessing by a model wherever that promises more."""
         kind, most = self._limits.speculation, self._limits.draft_tokens
-        looked_up = self._rated(candidates, self._lookup.offers(candidates, most)) if kind in _LOOKUP and self._lookup else {}
+        looked_up = self._looked_up(candidates, most) if kind in _LOOKUP else {}
         self._offered, best = looked_up, _best(streams, looked_up, self._seconds)
         if self._model is None or kind not in _MODEL:
             return best
@@ -123,6 +124,15 @@ class Speculation:
         self._fade(drafted)
         return best
 
+    def _looked_up(self, candidates: Collection[Sequence], most: int) -> dict[str, _Offered]:
+        """Returns of each sequence the offer that promises the most."""
+        found: dict[str, _Offered] = {}
+        for drafter in self._lookups:
+            for name, one in self._rated(candidates, drafter.offers(candidates, most)).items():
+                self._known.setdefault(name, []).append(one.offer)
+                found[name] = max(found.get(name, one), one, key=_promise)
+        return found
+
     def _is_doubtful(self, streams: int, choice: Choice) -> bool:
         """Tells whether nobody has seen for long what a step takes without guesses, compared with how much these seem to gain: then it is
         time for one.
@@ -132,7 +142,7 @@ class Speculation:
 
     def _fade(self, untried: Mapping[str, _Offered]) -> None:
         for name, one in untried.items():
-            self._of_one[name].fade(one.offer.kind)
+            self._of_one[name].fade(one.offer.kinds[0])
 
     def _rated(self, candidates: Collection[Sequence], offers: Mapping[str, Offer]) -> dict[str, _Offered]:
         rated = {}
@@ -141,16 +151,12 @@ class Speculation:
             if acceptance is None:
                 acceptance = self._of_one[sequence.id] = Acceptance(self._of_all)
             if offer is not None:
-                first = acceptance.first(offer.kind)
-                later = first if offer.is_open else acceptance.later(offer.kind)
-                rated[sequence.id] = _Offered(offer, tuple(first * later**at for at in range(most_guesses(sequence, offer.most))))
+                kinds = offer.kinds[: most_guesses(sequence, len(offer.kinds))]
+                rated[sequence.id] = _Offered(offer, tuple(accumulate(map(acceptance.chance, kinds), mul)))
         return rated
 
     def _guesses(self, wanted: Mapping[str, int]) -> dict[str, Guesses]:
-        guesses = {name: Guesses(count) for name, count in wanted.items()}
-        known = {name: count for name, count in wanted.items() if not self._offered[name].offer.is_open}
-        found = self._lookup.guess(known) if self._lookup is not None else {}
-        return guesses | {name: Guesses(len(tokens), tokens) for name, tokens in found.items()}
+        return {name: Guesses(count, (self._offered[name].offer.tokens or ())[:count]) for name, count in wanted.items()}
 
 
 def most_guesses(sequence: Sequence, most: int) -> int:
@@ -168,7 +174,7 @@ def _best(streams: int, offered: Mapping[str, _Offered], seconds: StepSeconds, c
     return worthwhile(streams, chances, curve, rounds.add)
 
 
-def _promise(offered: _Offered, price: float) -> float:
+def _promise(offered: _Offered, price: float = 0.0) -> float:
     """Returns how many tokens are to be expected, less those that the device would give in the time that guesses of a model take: for each
     of them it is ``price`` tokens.
     """

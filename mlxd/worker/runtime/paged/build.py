@@ -98,6 +98,6 @@ def paged_runner(loaded: LoadedModel, model: PagedModel, limits: ResolvedLimits,
     budget = StepBudget(largest=_LARGEST_CHUNK[loaded.device])
     # Recurrent state cannot be rewound to a token: what a wrong guess left in it would stay.
     drafter = ModelDrafter(draft.weight_bytes / max(1, loaded.weight_bytes)) if draft else None
-    speculation = None if model.states.exist else Speculation(limits, LookupDrafter(), drafter)
+    speculation = None if model.states.exist else Speculation(limits, [LookupDrafter()], drafter)
     scheduler = Scheduler(manager, limits, budget, end_tokens=loaded.end_tokens, most_scored=executor.most_scored, speculation=speculation)
     return PagedRunner(scheduler, manager, executor, sizing, limits)

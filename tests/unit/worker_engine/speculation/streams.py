@@ -42,7 +42,7 @@ class Streams:
         self.answers = answers
         self.sequences = {name: stream(name, (prompts or {}).get(name, [0]), answer) for name, answer in answers.items()}
         limits = limits or Limits(speculation=SpeculationKind.AUTO)
-        self.speculation = speculation or Speculation(limits, LookupDrafter(), model)
+        self.speculation = speculation or Speculation(limits, [LookupDrafter()], model)
         self.seconds, self.noise, self.chance = seconds, noise, random.Random(1)  # noqa: S311
         self.took = self.alone = 0.0
         self.steps = self.guessed = 0

@@ -10,6 +10,8 @@ from mlxd.worker.engine.speculation.acceptance import Acceptance
 from mlxd.worker.engine.speculation.choice import worthwhile
 from mlxd.worker.engine.speculation.step_seconds import StepSeconds
 
+KINDS = ("lookup-3", *["lookup-3 on"] * 3)
+
 chances = st.lists(st.floats(0.01, 1), max_size=4).map(lambda found: list(itertools.accumulate(found, lambda a, b: a * b)))
 
 
@@ -35,23 +37,23 @@ def test_what_was_accepted_of_one_sequence_counts_more_for_it_than_for_others():
     everybody = Acceptance()
     one, other = Acceptance(everybody), Acceptance(everybody)
     for _ in range(6):
-        one.observe("lookup-3", 4, 4)
-        other.observe("lookup-3", 4, 0)
-    assert one.first("lookup-3") > 0.8
-    assert other.first("lookup-3") < 0.2
-    assert other.first("lookup-3") < Acceptance(everybody).first("lookup-3") < one.first("lookup-3")
-    assert one.later("lookup-3") > 0.9
+        one.observe(KINDS, 4)
+        other.observe(KINDS, 0)
+    assert one.chance("lookup-3") > 0.8
+    assert other.chance("lookup-3") < 0.2
+    assert other.chance("lookup-3") < Acceptance(everybody).chance("lookup-3") < one.chance("lookup-3")
+    assert one.chance("lookup-3 on") > 0.9
 
 
 def test_what_nobody_tries_is_tried_again_some_day():
     known = Acceptance(Acceptance())
     for _ in range(50):
-        known.observe("model", 4, 0)
-    before = known.first("model")
+        known.observe(("model",) * 4, 0)
+    before = known.chance("model")
     for _ in range(3000):
         known.fade("model")
     assert before < 0.05
-    assert known.first("model") > 0.4
+    assert known.chance("model") > 0.4
 
 
 @pytest.mark.parametrize("slower", [1, 5])

@@ -100,7 +100,8 @@ def test_newest_tokens_that_are_in_flight_are_waited_for_where_guesses_behind_th
 def test_what_is_over_is_forgotten():
     speculation = Streams({"a": FILE}, prompts={"a": FILE}).run().speculation
     assert not speculation._of_one
-    assert not speculation._lookup._known
+    assert not speculation._known
+    assert not any(drafter._known for drafter in speculation._lookups)
 
 
 @pytest.mark.parametrize("seconds", [0.0, -0.5])
