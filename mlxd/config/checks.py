@@ -28,6 +28,7 @@ def check(config: Config, document: Document) -> Iterator[Problem]:
     for name, model in config.models.items():
         yield from _cache_fits_mode(name, model, document)
         yield from _guesses_are_verified(name, model, document)
+        yield from _steps_are_paged(name, model, document)
         yield from _worker_times_agree(name, model, document)
     yield from _sizes_are_of_this_machine(config, document)
     yield from _addresses_are_unique(config, document)
@@ -102,7 +103,7 @@ def _guesses_are_verified(name: str, model: ModelTable, document: Document) -> I
     """
     kind, draft = _origin(document, name, "speculation", "kind"), _origin(document, name, "speculation", "draft")
     asked, source = model.speculation.kind, model.speculation.draft
-    is_paged = model.batching.mode == "continuous" and model.cache.kind in {"auto", "paged"}
+    is_paged = _is_paged(model)
     is_own = draft in document.lines and draft[0] == "models"
     if asked in {"lookup", "draft"} and not is_paged:
         text = f'found "{asked}", which needs batching.mode = "continuous" and cache.kind = "paged"; elsewhere use "auto" or "off"'
@@ -115,6 +116,22 @@ def _guesses_are_verified(name: str, model: ModelTable, document: Document) -> I
         yield Problem(draft, text, (draft,))
     if asked == "draft" and source is None:
         yield Problem(kind, 'found "draft" without a draft model; set speculation.draft, or use "lookup" or "auto"', (kind, draft))
+
+
+def _steps_are_paged(name: str, model: ModelTable, document: Document) -> Iterator[Problem]:
+    """Reports a way to attend, or to compile, of its own that a model without a paged cache was asked for. Those of all models are passed
+    over by those that have no use for them.
+    """
+    for field, kept in (("attention", ("auto",)), ("compile", ("auto", "off"))):
+        key, value = ("models", name, "batching", field), getattr(model.batching, field)
+        if value not in kept and key in document.lines and not _is_paged(model):
+            rest = " or ".join(map(shown, kept))
+            text = f'found {shown(value)}, which needs batching.mode = "continuous" and cache.kind = "paged"; elsewhere use {rest}'
+            yield Problem(key, text, (key,))
+
+
+def _is_paged(model: ModelTable) -> bool:
+    return model.batching.mode == "continuous" and model.cache.kind in {"auto", "paged"}
 
 
 def _worker_times_agree(name: str, model: ModelTable, document: Document) -> Iterator[Problem]:
