@@ -205,7 +205,7 @@ def _some_of(fields):
 
 def _consistent(document):
     """Without the addresses, aliases and names that stand somewhere else already, certificates that nobody would be shown, and draft models
-    that are of no use.
+    and ways to compute that are of no use.
     """
     if "keys" in document["server"]:
         document["server"]["keys"] = list({table["name"]: table for table in document["server"]["keys"]}.values())
@@ -225,6 +225,9 @@ def _consistent(document):
             names |= set(model["aliases"])
         if not _is_paged(model, document["defaults"]) or model.get("speculation", {}).get("draft") == model["source"]:
             model.get("speculation", {}).pop("draft", None)  # of its own it would be refused, of all models it is passed over
+        if not _is_paged(model, document["defaults"]):
+            for field in ("attention", "compile"):
+                model.get("batching", {}).pop(field, None)  # likewise
     return document
 
 
