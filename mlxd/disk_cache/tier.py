@@ -32,8 +32,8 @@ class Spilled:
 class DiskTier(Protocol):
     """Blocks of one identity: of a model's weights, its type of keys and values, its size of blocks.
 
-    No call waits for a disk, and none raises because of one: a tier that cannot be used holds nothing and takes nothing, until it can.
-    Every call is safe from every thread.
+    No call but ``settle`` waits for a disk, and none raises because of one: a tier that cannot be used holds nothing and takes nothing,
+    until it can. Every call is safe from every thread.
     """
 
     def known(self, digests: Sequence[bytes]) -> int:
@@ -52,8 +52,8 @@ class DiskTier(Protocol):
 
     def read(self, digests: Sequence[bytes]) -> Future[tuple[Spilled, ...]]:
         """Returns the blocks, from the first on up to the first that is missing or is not what was written. The future never raises, and
-        is done in a time that is bounded: of a disk that does not answer nothing is had. It is done by another thread. It may be
-        cancelled: what is not read yet is not read then.
+        is done in a time that is bounded: of a disk that does not answer nothing is had. It is done by another thread, which holds all
+        of the blocks in memory: whoever wants many asks for them in portions. One that is cancelled in time is not read.
         """
         ...
 
@@ -67,6 +67,10 @@ class DiskTier(Protocol):
 
     def figures(self) -> DiskFigures:
         """Returns what it holds and did, for people and metrics."""
+        ...
+
+    def settle(self, seconds: float) -> bool:
+        """Waits until what was taken is written or given up, for so long at most, and returns whether it is: for a worker that ends."""
         ...
 
     def close(self) -> None:

@@ -110,6 +110,10 @@ class MemoryTier(DiskTier):
         )
 
     @override
+    def settle(self, seconds):
+        return True
+
+    @override
     def close(self):
         self.closed = True
         self.let_go()
