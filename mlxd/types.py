@@ -278,6 +278,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     cache_entries: int = 64  # prompts kept by a cache of whole prompts
     speculation: SpeculationKind = SpeculationKind.AUTO
     draft_tokens: int = 15  # guesses of one sequence that a step verifies, at most
+    disk: DiskSettings | None = None  # where blocks that leave memory are kept; None: nowhere
 
 
 class ResolvedLimits(Limits, frozen=True, kw_only=True):

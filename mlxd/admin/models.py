@@ -84,7 +84,12 @@ def _progress(progress: Progress | None) -> answers.LoadProgress | None:
 
 
 def _limits(limits: ResolvedLimits | None) -> answers.WorkerLimits | None:
-    return None if limits is None else answers.WorkerLimits(**msgspec.structs.asdict(limits))
+    if limits is None:
+        return None
+    disk = limits.disk and answers.DiskLimits(
+        path=limits.disk.path, limit_bytes=limits.disk.limit, write_budget_bytes=limits.disk.write_budget
+    )
+    return answers.WorkerLimits(**msgspec.structs.asdict(limits) | {"disk": disk})
 
 
 def _memory(heartbeat: Heartbeat) -> answers.WorkerMemory:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import psutil
 
 from mlxd.config.address import Address, TcpAddress
+from mlxd.config.disk_checks import check_disks, is_paged
 from mlxd.config.document import Document
 from mlxd.config.key_checks import check_keys
 from mlxd.config.keys import Key, dotted
@@ -30,6 +31,7 @@ def check(config: Config, document: Document) -> Iterator[Problem]:
         yield from _guesses_are_verified(name, model, document)
         yield from _steps_are_paged(name, model, document)
         yield from _worker_times_agree(name, model, document)
+    yield from check_disks(config, document)
     yield from _sizes_are_of_this_machine(config, document)
     yield from _addresses_are_unique(config, document)
     yield from _open_listeners_are_guarded(config, document)
@@ -91,7 +93,7 @@ class _Name:
 
 
 def _cache_fits_mode(name: str, model: ModelTable, document: Document) -> Iterator[Problem]:
-    kind, mode = _origin(document, name, "cache", "kind"), _origin(document, name, "batching", "mode")
+    kind, mode = document.origin(name, "cache", "kind"), document.origin(name, "batching", "mode")
     if model.cache.kind == "paged" and model.batching.mode != "continuous":
         text = 'found "paged", which needs batching.mode = "continuous"; with "simple" use "auto", "entries" or "none"'
         yield Problem(kind, text, (kind, mode))
@@ -101,17 +103,17 @@ def _guesses_are_verified(name: str, model: ModelTable, document: Document) -> I
     """Reports speculation, or a draft model of its own, that a model without a paged cache was asked for, a draft model of its own that is
     the model itself, and one that is asked for and not named. That of all models is passed over by those that have no use for it.
     """
-    kind, draft = _origin(document, name, "speculation", "kind"), _origin(document, name, "speculation", "draft")
+    kind, draft = document.origin(name, "speculation", "kind"), document.origin(name, "speculation", "draft")
     asked, source = model.speculation.kind, model.speculation.draft
-    is_paged = _is_paged(model)
+    paged = is_paged(model)
     is_own = draft in document.lines and draft[0] == "models"
-    if asked in {"lookup", "draft"} and not is_paged:
+    if asked in {"lookup", "draft"} and not paged:
         text = f'found "{asked}", which needs batching.mode = "continuous" and cache.kind = "paged"; elsewhere use "auto" or "off"'
         yield Problem(kind, text, (kind,))
-    if source is not None and is_own and not is_paged:
+    if source is not None and is_own and not paged:
         text = f'found {shown(source)}, which needs batching.mode = "continuous" and cache.kind = "paged"; elsewhere remove it'
         yield Problem(draft, text, (draft,))
-    if source == model.source and is_own and is_paged:
+    if source == model.source and is_own and paged:
         text = f"found {shown(source)}, the model itself, whose guesses would take as long as its tokens; name a smaller one"
         yield Problem(draft, text, (draft,))
     if asked == "draft" and source is None:
@@ -124,19 +126,15 @@ def _steps_are_paged(name: str, model: ModelTable, document: Document) -> Iterat
     """
     for field, kept in (("attention", ("auto",)), ("compile", ("auto", "off"))):
         key, value = ("models", name, "batching", field), getattr(model.batching, field)
-        if value not in kept and key in document.lines and not _is_paged(model):
+        if value not in kept and key in document.lines and not is_paged(model):
             rest = " or ".join(map(shown, kept))
             text = f'found {shown(value)}, which needs batching.mode = "continuous" and cache.kind = "paged"; elsewhere use {rest}'
             yield Problem(key, text, (key,))
 
 
-def _is_paged(model: ModelTable) -> bool:
-    return model.batching.mode == "continuous" and model.cache.kind in {"auto", "paged"}
-
-
 def _worker_times_agree(name: str, model: ModelTable, document: Document) -> Iterator[Problem]:
     def compared(shorter: str, longer: str, rule: str) -> Problem:
-        keys = _origin(document, name, "worker", longer), _origin(document, name, "worker", shorter)
+        keys = document.origin(name, "worker", longer), document.origin(name, "worker", shorter)
         found = " and ".join(f"{field} ({_text(getattr(model.worker, field))})" for field in (shorter, longer))
         return Problem(next((key for key in keys if key in document.lines), keys[0]), f"found {found}; {rule}", keys)
 
@@ -146,13 +144,6 @@ def _worker_times_agree(name: str, model: ModelTable, document: Document) -> Ite
     if times.hang_timeout < 2 * times.heartbeat_interval:
         rule = "a worker may be called hung after two missed heartbeats at the earliest"
         yield compared("heartbeat_interval", "hang_timeout", rule)
-
-
-def _origin(document: Document, model: str, *field: str) -> Key:
-    """Returns where a model's value was written: in its own table, or in ``[defaults]``."""
-    own: Key = ("models", model, *field)
-    inherited: Key = ("defaults", *field)
-    return inherited if own not in document.lines and inherited in document.lines else own
 
 
 def _text(seconds: float) -> str:
@@ -172,7 +163,7 @@ def _sizes_are_of_this_machine(config: Config, document: Document) -> Iterator[P
     """A slip in the unit, mostly; it would be noticed when a model has loaded, or when the machine swaps."""
     sizes: dict[Key, int | None] = {("server", "max_body"): config.server.max_body, ("memory", "limit"): config.memory.limit.size}
     for name, model in config.models.items():
-        sizes.setdefault(_origin(document, name, "cache", "memory"), model.cache.memory.size)
+        sizes.setdefault(document.origin(name, "cache", "memory"), model.cache.memory.size)
     ram = machine_memory()
     for key, size in sizes.items():
         if size is not None and size > ram:

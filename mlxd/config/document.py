@@ -40,6 +40,12 @@ class Document:
             key = key[:-1]
         return self.lines.get(key)
 
+    def origin(self, model: str, *field: str) -> Key:
+        """Returns the key where a model's value was written: in its own table, or in ``[defaults]``."""
+        own: Key = ("models", model, *field)
+        inherited: Key = ("defaults", *field)
+        return inherited if own not in self.lines and inherited in self.lines else own
+
     def value_of(self, key: Key) -> Any:
         """Returns the value as written. Raises ``KeyError`` where there is none."""
         value: Any = self.values

@@ -105,14 +105,23 @@ def _paths(values: dict[str, Any]) -> Iterator[tuple[Key, Any]]:
     models = values.get("models")
     for name, model in models.items() if isinstance(models, dict) else ():
         yield ("models", name, "source"), model
-        yield ("models", name, "speculation", "draft"), model.get("speculation") if isinstance(model, dict) else None
-    defaults = values.get("defaults")
-    yield ("defaults", "speculation", "draft"), defaults.get("speculation") if isinstance(defaults, dict) else None
+        yield from _inheritable_paths(("models", name), model)
+    yield from _inheritable_paths(("defaults",), values.get("defaults"))
     yield ("log", "file"), values.get("log")
     for listener in ("server", "admin", "metrics"):
         table = values.get(listener)
         for name in ("certificate", "key"):
             yield (listener, "tls", name), table.get("tls") if isinstance(table, dict) else None
+
+
+def _inheritable_paths(at: Key, table: Any) -> Iterator[tuple[Key, Any]]:
+    """Yields the paths that both a model and ``[defaults]`` may have."""
+    yield (*at, "speculation", "draft"), _below(table, "speculation")
+    yield (*at, "cache", "disk", "path"), _below(_below(table, "cache"), "disk")
+
+
+def _below(table: Any, name: str) -> Any:
+    return table.get(name) if isinstance(table, dict) else None
 
 
 def _spread_defaults(values: dict[str, Any], document: Document) -> list[Problem]:

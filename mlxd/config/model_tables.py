@@ -2,9 +2,9 @@
 
 from typing import Literal
 
-from mlxd.config.fields import Reload, Table, setting
+from mlxd.config.fields import Reload, Table, setting, table
 from mlxd.config.source import Source
-from mlxd.config.units import Duration, MemoryShare, Share
+from mlxd.config.units import Duration, MemoryShare, Share, Size
 from mlxd.config.values import (
     LEAST_REPETITION_PENALTY,
     MOST,
@@ -60,6 +60,32 @@ class BatchingTable(Table):
     )
 
 
+class DiskTable(Table):
+    """Blocks of a paged cache that leave memory, kept on disk: found again after they were evicted, and after a restart."""
+
+    path: str = setting(
+        "",
+        "A directory of its own, on a local disk; it is made where it is not there, its parent is not. Models, and daemons, that name the "
+        "same one share it: what one wrote another with the same weights finds. It holds what prompts say, in a form that can be "
+        "read: only its owner may. A relative path starts from this file's directory. Empty: nothing is kept on disk.",
+        reload=Reload.LIVE,
+    )
+    limit: Size = setting(
+        16 * 2**30,
+        "The most that the directory takes at any moment, of all models and daemons that name it, index included; what was of no use for "
+        "longest goes first. Models that name the same directory say the same.",
+        reload=Reload.LIVE,
+        ge=16 * 2**20,
+    )
+    write_budget: Size = setting(
+        16 * 2**30,
+        "The most that is written to the directory within any hour, by all models and daemons that name it: disks wear out. What is "
+        "beyond is not kept. Models that name the same directory say the same.",
+        reload=Reload.LIVE,
+        ge=16 * 2**20,
+    )
+
+
 class CacheTable(Table):
     """The prefix cache of one model."""
 
@@ -80,6 +106,7 @@ class CacheTable(Table):
     block_size: int = setting(
         16, 'Tokens per block of kind = "paged": what two prompts share, they share in whole blocks.', reload=Reload.MODEL, ge=1, le=1024
     )
+    disk: DiskTable = table(DiskTable, 'What is kept on disk of kind = "paged".')
 
 
 class SpeculationTable(Table):

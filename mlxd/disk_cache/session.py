@@ -184,7 +184,7 @@ class Session:
     def _check_device(self, device: int) -> None:
         """Where the disk is not mounted, its directory may be there all the same."""
         if self._place.device not in {None, device}:
-            raise UnusableDirectoryError(f"{self._place.path} is on another disk than before: reload to use it there")
+            raise UnusableDirectoryError(f"{self._place.path} is on another disk than before: restart the model to use it there")
 
     def _discard_what_is_damaged(self, error: Exception) -> None:
         if is_damage(error):

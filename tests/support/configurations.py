@@ -58,6 +58,11 @@ TOP_TABLES = {
     },
     "memory": {"limit": _shares},
 }
+# Whole tables: a directory has one limit, whoever names it.
+DISKS = [
+    {"path": path, "limit": "20GiB", "write_budget": budget} for path in ("blocks", "/etc/mlxd/blocks") for budget in ("1GiB", "1024MiB")
+]
+DISKS += [{"path": "/var/cache/mlxd", "limit": "3GB", "write_budget": "20GB"}, {"path": "", "limit": "1GiB", "write_budget": "1GiB"}]
 KEY_FIELDS = {
     "models": st.lists(st.sampled_from(["*", "qwen*", "a*b"]), max_size=2),
     "max_concurrent": _counts,
@@ -77,7 +82,12 @@ MODEL_TABLES = {
         "priority_ageing": _texts,
         "attention": st.sampled_from(["auto", "rows", "gather", "kernel"]),
     },
-    "cache": {"memory": _shares, "max_entries": _counts, "block_size": _counts},
+    "cache": {
+        "memory": _shares,
+        "max_entries": _counts,
+        "block_size": _counts,
+        "disk": st.sampled_from(DISKS),
+    },
     "lifecycle": {
         "load": st.sampled_from(["eager", "lazy"]),
         "idle_unload": _texts | st.just("never"),
@@ -228,6 +238,7 @@ def _consistent(document):
         if not _is_paged(model, document["defaults"]):
             for field in ("attention", "compile"):
                 model.get("batching", {}).pop(field, None)  # likewise
+            model.get("cache", {}).pop("disk", None)
     return document
 
 

@@ -95,6 +95,14 @@ class Histogram(Document, frozen=True, kw_only=True):
     counts: Annotated[Sequence[Count], Meta(description="Of each bucket for itself; one more than bounds: the last has none.")]
 
 
+class DiskLimits(Document, frozen=True, kw_only=True):
+    """What is kept on disk of a cache, and where."""
+
+    path: str
+    limit_bytes: Annotated[Bytes, Meta(description="That the directory takes, of all models.")]
+    write_budget_bytes: Annotated[Bytes | None, Meta(description="That are written to it within an hour, by all models.")]
+
+
 class WorkerLimits(Document, frozen=True, kw_only=True):
     """The limits a worker has now; see the keys of the same names in the configuration."""
 
@@ -109,6 +117,7 @@ class WorkerLimits(Document, frozen=True, kw_only=True):
     cache_entries: Count
     speculation: Annotated[SpeculationKind, Meta(description="What is asked for.")]
     draft_tokens: Annotated[Count, Meta(description="Guesses of one answer that a step verifies, at most.")]
+    disk: Annotated[DiskLimits | None, Meta(description="Null: nothing is kept on disk.")]
 
 
 class Speculation(Document, frozen=True, kw_only=True):

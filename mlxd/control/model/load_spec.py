@@ -6,7 +6,7 @@ import msgspec
 
 from mlxd.config.model_sources import used_draft
 from mlxd.config.schema import ModelTable
-from mlxd.types import Limits, ReasoningShape, SpeculationKind, ToolShape
+from mlxd.types import DiskSettings, Limits, ReasoningShape, SpeculationKind, ToolShape
 from mlxd.wire.messages import Load
 
 
@@ -50,7 +50,15 @@ def limits(model: ModelTable) -> Limits:
         cache_entries=cache.max_entries,
         speculation=SpeculationKind(model.speculation.kind),
         draft_tokens=model.speculation.max_tokens,
+        disk=_disk(model),
     )
+
+
+def _disk(model: ModelTable) -> DiskSettings | None:
+    disk = model.cache.disk
+    if not disk.path or _cache_kind(model) != "paged" or model.batching.mode != "continuous":
+        return None
+    return DiskSettings(path=disk.path, limit=disk.limit, write_budget=disk.write_budget)
 
 
 def _cache_kind(model: ModelTable) -> Literal["paged", "entries", "none"]:

@@ -10,7 +10,18 @@ from mlxd.config.diff import diff
 from mlxd.config.fields import Reload, is_not_yet_available, is_secret, reload_class
 from mlxd.config.redact import REDACTED
 from mlxd.config.schema import Config
-from tests.support.configurations import KEY_FIELDS, MODEL_FIELDS, MODEL_TABLES, SECRET, TOP_TABLES, configurations, load, pairs, text_of
+from tests.support.configurations import (
+    DISKS,
+    KEY_FIELDS,
+    MODEL_FIELDS,
+    MODEL_TABLES,
+    SECRET,
+    TOP_TABLES,
+    configurations,
+    load,
+    pairs,
+    text_of,
+)
 
 FEWER = settings(max_examples=60)  # a pair of configurations takes tens of milliseconds to draw: all that holds of one is looked at at once
 
@@ -134,6 +145,7 @@ def test_the_strategies_know_every_field():
     top |= {(name, "tls", field) for name, fields in TOP_TABLES.items() if "tls" in fields for field in ("certificate", "key")}
     top |= {("server", "listen"), ("admin", "listen"), ("admin", "token"), ("admin", "read_token"), ("metrics", "listen")}
     shared = {(name, field) for name, fields in MODEL_TABLES.items() for field in fields} | {("batching", "mode"), ("cache", "kind")}
+    shared = shared - {("cache", "disk")} | {("cache", "disk", field) for disk in DISKS for field in disk}
     own = {(field,) for field in MODEL_FIELDS} | {("source",), ("aliases",)}
     top |= {("server", "keys", ANY_NAME, field) for field in ["name", "key", *KEY_FIELDS]}
     known = top | {("defaults", *key) for key in shared} | {("models", ANY_NAME, *key) for key in shared | own}

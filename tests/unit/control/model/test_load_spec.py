@@ -4,7 +4,7 @@ from mlxd.config.catalogue import leaves
 from mlxd.config.fields import Reload, reload_class
 from mlxd.config.schema import ModelTable
 from mlxd.control.model.load_spec import load_spec, worker_spec
-from mlxd.types import Limits, SpeculationKind
+from mlxd.types import DiskSettings, Limits, SpeculationKind
 from mlxd.wire.framing import worker_codec
 
 
@@ -55,6 +55,19 @@ def test_every_setting_reaches_the_worker():
 )
 def test_a_draft_model_of_all_models_is_passed_over_where_it_is_of_no_use(mode, draft, used):
     assert spec(batching={"mode": mode}, speculation={"draft": draft}).draft == used
+
+
+@pytest.mark.parametrize(("mode", "kind"), [("continuous", "paged"), ("continuous", "auto")])
+def test_a_disk_is_named_by_its_limits(mode, kind):
+    disk = {"path": "/var/cache/mlxd", "limit": "1GiB", "write_budget": "2GiB"}
+    assert spec(batching={"mode": mode}, cache={"kind": kind, "disk": disk}).limits.disk == DiskSettings(
+        path="/var/cache/mlxd", limit=2**30, write_budget=2**31
+    )
+
+
+@pytest.mark.parametrize(("mode", "kind", "path"), [("simple", "auto", "/a"), ("continuous", "entries", "/a"), ("continuous", "paged", "")])
+def test_a_disk_of_all_models_is_passed_over_where_it_is_of_no_use(mode, kind, path):
+    assert spec(batching={"mode": mode}, cache={"kind": kind, "disk": {"path": path}}).limits.disk is None
 
 
 def test_the_limits_default_to_those_of_the_schema():
