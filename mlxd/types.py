@@ -200,15 +200,6 @@ class EntryFigures(msgspec.Struct, frozen=True, kw_only=True, tag="entries"):
     count: int
 
 
-class CacheFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """Keys and values of a model: of running requests, and what a prefix cache, if there is one, keeps for later ones."""
-
-    bytes_used: int = 0
-    bytes_cached: int = 0
-    limit_bytes: int = 0
-    kept: BlockFigures | EntryFigures | None = None
-
-
 class DiskState(StrEnum):
     """What a cache on disk does now."""
 
@@ -262,6 +253,16 @@ class DiskFigures(msgspec.Struct, frozen=True, kw_only=True):
     dropped_blocks: dict[DiskDrop, int] = {}
     evicted_blocks: int = 0  # to make room, of whatever model
     errors: dict[DiskError, int] = {}
+
+
+class CacheFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """Keys and values of a model: of running requests, and what a prefix cache, if there is one, keeps for later ones."""
+
+    bytes_used: int = 0
+    bytes_cached: int = 0
+    limit_bytes: int = 0
+    kept: BlockFigures | EntryFigures | None = None
+    disk: DiskFigures | None = None  # None: none is wanted, or there is none for such a cache
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

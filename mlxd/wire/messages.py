@@ -258,6 +258,7 @@ class Started(_Message, frozen=True, kw_only=True):
     id: str
     prompt_tokens: int
     cached_tokens: int
+    disk_tokens: int = 0  # of these, read from disk for it
     cache: CacheOutcome | None  # None: this model has no prefix cache
 
 

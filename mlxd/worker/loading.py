@@ -33,6 +33,7 @@ from mlxd.worker.cache_limit import CacheLimit
 from mlxd.worker.engine.engine import Engine
 from mlxd.worker.engine.events import StepOutput
 from mlxd.worker.engine.request_queue import RequestQueue
+from mlxd.worker.engine.runner import Runner
 from mlxd.worker.outbox import Outbox
 from mlxd.worker.request_encoder import RequestEncoder
 from mlxd.worker.serving import Serving
@@ -40,6 +41,7 @@ from mlxd.worker.sessions import Sessions
 from mlxd.worker.stage import Stage, StageMessage
 from mlxd.worker.token_questions import TokenQuestions
 
+_ENDING = 4.5  # seconds
 EX_LOAD_FAILED = 1
 EX_ENGINE_DIED = 70
 
@@ -61,6 +63,8 @@ class Loading(Stage):
         self._may_load = threading.Event()
         self._granted: int | None = None  # bytes for its cache; set before it may load
         self._kept: list[Reconfigure] = []
+        self._thread: threading.Thread | None = None
+        self._runner: Runner | None = None
 
     def begin(self, order: Load) -> bool:
         """Begins to load, and returns True; False where it has begun before."""
@@ -68,8 +72,16 @@ class Loading(Stage):
             return False
         self._begun = True
         self._queue.max_queue = order.limits.max_queue
-        threading.Thread(target=self._engine_thread, args=(order,), name="engine", daemon=True).start()
+        self._thread = threading.Thread(target=self._engine_thread, args=(order,), name="engine", daemon=True)
+        self._thread.start()
         return True
+
+    def wait_ended(self) -> None:
+        """Waits for the engine's thread, whose stage is closed, where that has something to write before it ends; for no longer than the
+        daemon waits.
+        """
+        if self._thread is not None and self._runner is not None and self._runner.is_lasting:
+            self._thread.join(_ENDING)
 
     @override
     def take(self, message: StageMessage) -> None:
@@ -116,6 +128,7 @@ class Loading(Stage):
             self._outbox.send_from_any_thread(LoadFailed(error=_load_error(order.source, error)))
             return False
         self._queue.capacity = model.runner.capacity
+        self._runner = model.runner
         encoder = RequestEncoder(
             model.encoder, model.block_size, model.constraints, looks_up=SpeculationKind.LOOKUP in model.ready.speculation.kinds
         )

@@ -75,6 +75,7 @@ class _Worker:
             for task in self._tasks:
                 task.cancel()
             self._stage.close()
+            await asyncio.to_thread(self._loading.wait_ended)
             restore_logs()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -32,10 +32,10 @@ ALLOWED = {
     "worker.facts": {"scratch", "wire", "errors", "types"},
     "worker.fetch": {"worker.facts", "quantities", "errors", "types"},
     "worker.engine": {"worker.encoded_prompt", "worker.kv", "wire", "errors", "types"},
-    "worker.kv": {"worker.encoded_prompt", "quantities", "errors", "types"},
+    "worker.kv": {"disk_cache.tier", "worker.encoded_prompt", "quantities", "errors", "types"},
     "worker.runtime": {
         *("worker.encoded_prompt", "worker.kv", "worker.engine", "worker.facts", "worker.fetch", "worker.text"),
-        *("wire", "errors", "types"),
+        *("disk_cache", "wire", "errors", "types"),
     },
     "worker": {"lasting_imports", "scratch", "wire", "errors", "types"},
 }

@@ -88,10 +88,11 @@ class Engine:
     def run(self) -> None:
         """Runs the thread's main loop. What still runs at its end is aborted: MLX wants to be let go by the thread that holds it."""
         self._look_at_memory()
-        while self._queue.wait_for_work(block=self._runner.is_idle):
+        while self._queue.wait_for_work(self._runner.rest):
             self.step()
         for request_id in self._clocks:
             self._runner.abort(request_id)
+        self._runner.close()
 
     def step(self) -> None:
         """Takes in what arrived, lets the runner compute, and tells what it did."""
@@ -112,7 +113,7 @@ class Engine:
         """Computes one step. An event is in ``output`` before what it is about is forgotten."""
         self._let_go()
         self._take_in(output.events)
-        if not self._runner.is_idle:
+        if self._runner.rest is not None:
             report = self._runner.step()
             output.stats = self._stats(report)
             self._begin(report, began)

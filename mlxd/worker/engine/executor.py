@@ -8,6 +8,7 @@ from mlxd.types import MemoryFigures
 from mlxd.worker.engine.plan import StepPlan
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.sampled import SampledToken
+from mlxd.worker.engine.transfers import Transfers
 from mlxd.worker.kv.lookup import CachedBlock
 
 
@@ -27,7 +28,7 @@ class StepResult:
     failed alone. ``scored`` are the targets of its chunks, sequence by sequence, in order.
 
     There may be several of a sequence only where no step is launched before they are read. ``drafting`` is None where a draft
-    model had nothing to do.
+    model had nothing to do; ``transfers`` are of the plan that was launched last.
     """
 
     plan: StepPlan
@@ -35,6 +36,7 @@ class StepResult:
     failed: Mapping[str, Exception]
     scored: Mapping[str, tuple[SampledToken, ...]] = field(default_factory=dict)
     drafting: Drafting | None = None
+    transfers: Transfers | None = None
 
 
 class Executor(Protocol):
@@ -54,14 +56,16 @@ class Executor(Protocol):
         """
 
     def run(self, plan: StepPlan) -> StepResult | None:
-        """Launches ``plan`` (nothing, if it has no chunks). Waits for it, or, one step ahead, for the step launched before; returns None
-        if there is none to wait for.
+        """Copies what ``plan`` spills and fetches, and launches it (nothing, if it has no chunks). Waits for it, or, one step ahead, for
+        the step launched before; returns None if there is none to wait for, and nothing was copied.
 
         Raises what MLX raises; then neither step has a result, nothing is in flight, and ``reset`` is due.
         """
 
     def trim(self, plan: StepPlan) -> None:
-        """Gives the memory back that a plan without chunks lets go of. It is for when no step is pending, nor any to come that would."""
+        """Copies what a plan without chunks spills, and gives the memory back that it lets go of. It is for when no step is pending, nor
+        any to come that would.
+        """
 
     def not_finite(self, cached: Sequence[CachedBlock]) -> frozenset[int]:
         """Returns those of ``cached`` whose keys, values or recurrent state are NaN or infinite anywhere; waits for the device."""

@@ -14,25 +14,39 @@ from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.runner import Runner, StepReport
 from mlxd.worker.engine.schedule import Schedule
 from mlxd.worker.engine.scheduler import Scheduler
+from mlxd.worker.kv.disk_side import DiskSide, NoDisk
 from mlxd.worker.kv.manager import Manager
 from mlxd.worker.kv.sizing import CacheSizing
+
+_FLUSHING = 2.0  # seconds: a worker has five to end
+_READING = 0.002  # seconds between two looks at what is being read, with nothing else to do
 
 _log = logging.getLogger(__name__)
 
 
 class PagedRunner(Runner):
-    """A batch over one paged cache."""
+    """A batch over one paged cache, with a disk behind it or without."""
 
-    def __init__(self, scheduler: Scheduler, manager: Manager, executor: Executor, sizing: CacheSizing, limits: ResolvedLimits) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917 - the parts of a runner, put together once
+        self,
+        scheduler: Scheduler,
+        manager: Manager,
+        executor: Executor,
+        sizing: CacheSizing,
+        limits: ResolvedLimits,
+        disk: DiskSide | NoDisk | None = None,
+    ) -> None:
         self._scheduler = scheduler
         self._manager = manager
         self._executor = executor
         self._sizing = sizing
         self._limits = self._bounded(limits)
+        self._disk = disk or NoDisk()
         self._collected: float | None = None  # when the last result came; None after idling
         self._evicted = 0  # as last reported
         self._owed = StepReport()  # what the next step has to report beside its own
         self._planned_seconds = 0.0
+        self._is_waiting = False  # the last step had nothing to do: what was there to compute is being read
         self._launched_seconds = 0.0  # of the step launched last
         scheduler.reconfigure(self._limits)
 
@@ -73,6 +87,13 @@ class PagedRunner(Runner):
     def is_idle(self) -> bool:
         return self._scheduler.is_idle and not self._executor.is_pending and not self._owed.failed
 
+    @property
+    @override
+    def rest(self) -> float | None:
+        if not self.is_idle:
+            return _READING if self._is_waiting else 0.0
+        return self._scheduler.fetching.rest
+
     @override
     def step(self) -> StepReport:
         """Launches the next step, and deals with the result of the one before."""
@@ -92,6 +113,7 @@ class PagedRunner(Runner):
         self._planned_seconds, self._launched_seconds = schedule.seconds + pending, schedule.seconds
         result = self._executor.run(schedule.plan)
         now = monotonic()
+        self._is_waiting = result is None and not schedule.plan.chunks and self._scheduler.fetching.is_reading
         self._distrust(result)
         self._scheduler.update(schedule, result, now - (self._collected or began), report)
         since = now if result is not None else self._collected or now
@@ -142,6 +164,7 @@ class PagedRunner(Runner):
             sizes = self._sizing.resized(bounded.cache_bytes, self._manager.pool.addresses.arena_blocks, bounded.max_sequences)
             self._manager.resize(max_arenas=sizes.max_arenas, snapshots=sizes.snapshots)
             self._evicted = self._manager.pool.evicted  # not for want of room
+        self._disk.reconfigure(limits.disk)
         self._limits = bounded
         self._scheduler.reconfigure(bounded)
         self._trim()
@@ -175,6 +198,7 @@ class PagedRunner(Runner):
             bytes_used=counts.used * size,
             bytes_cached=counts.cached * size,
             limit_bytes=self._manager.pool.capacity * size,
+            disk=self._disk.figures(),
             kept=BlockFigures(
                 used=counts.used,
                 shared=counts.shared,
@@ -184,3 +208,16 @@ class PagedRunner(Runner):
                 snapshots=len(snapshots) if snapshots is not None else 0,
             ),
         )
+
+    @property
+    @override
+    def is_lasting(self) -> bool:
+        return self._limits.disk is not None
+
+    @override
+    def close(self) -> None:
+        """Lets what others may look for after a restart be written, as far as ``_FLUSHING`` seconds suffice."""
+        until = monotonic() + _FLUSHING
+        while (spills := self._scheduler.fetching.spills(0.0, is_idle=True)) and monotonic() < until:
+            self._executor.run(StepPlan(spills=spills, arenas=self._manager.pool.arenas))
+        self._disk.close(until - monotonic())

@@ -95,11 +95,11 @@ class RequestQueue:
 
     # ---- for the engine ----
 
-    def wait_for_work(self, *, block: bool) -> bool:
-        """Returns False once closed. With ``block`` it waits until something arrives."""
+    def wait_for_work(self, seconds: float | None) -> bool:
+        """Waits so many seconds, or for ever, until something arrives. Returns False once closed."""
         with self._condition:
-            if block:
-                self._condition.wait_for(lambda: self._closed or bool(self._commands) or bool(self._arrived))
+            if seconds != 0.0:
+                self._condition.wait_for(lambda: self._closed or bool(self._commands) or bool(self._arrived), seconds)
             return not self._closed
 
     def commands(self) -> list[Callable[[], None]]:

@@ -67,11 +67,24 @@ class Runner(Protocol):
     def is_idle(self) -> bool:
         """Tells whether nothing was added that has not ended, and nothing is being computed."""
 
+    @property
+    def rest(self) -> float | None:
+        """Returns how many seconds it may be left alone unless something arrives: 0 while there is something to compute, None for ever."""
+        return None if self.is_idle else 0.0
+
     def reconfigure(self, limits: ResolvedLimits) -> None:
         """Makes the limits hold from the next step on."""
 
     def evict_cached(self) -> int:
         """Drops what is kept for later requests only, and returns how many blocks (or entries) that were."""
+
+    @property
+    def is_lasting(self) -> bool:
+        """Tells whether ``close`` may take a while, for something is kept beyond its end."""
+        return False
+
+    def close(self) -> None:
+        """Ends it, once nobody waits for anything; what is kept beyond its end is there then, as far as a few seconds suffice."""
 
     def memory(self) -> MemoryFigures:
         """Returns what weights, keys, values and MLX hold; ``rss`` is left to others."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from mlxd.worker.engine.plan import Chunk, StepPlan
 from mlxd.worker.engine.sequence import Sequence
 from mlxd.worker.kv.move import Move
+from mlxd.worker.kv.transfers import Fetch
 
 
 @dataclass
@@ -15,6 +16,7 @@ class Schedule:
 
     chunks: list[Chunk] = field(default_factory=list)
     moves: list[Move] = field(default_factory=list)
+    fetches: tuple[Fetch, ...] = ()
     prefill_tokens: int = 0
     planned: set[str] = field(default_factory=set)
     started: list[Sequence] = field(default_factory=list)

@@ -7,9 +7,12 @@ that would go last gives its own back (its full blocks stay cached, so that it r
 import heapq
 from collections.abc import Collection
 
+import msgspec
+
 from mlxd.types import CacheOutcome, FinishReason, Limits
 from mlxd.wire.messages import Started
 from mlxd.worker.engine.executor import StepResult
+from mlxd.worker.engine.fetching import Fetching
 from mlxd.worker.engine.places import Places
 from mlxd.worker.engine.plan import Chunk, StepPlan
 from mlxd.worker.engine.prompt_budget import PromptBudget, chunk_length
@@ -51,9 +54,11 @@ class Scheduler:
         end_tokens: Collection[int],
         most_scored: int = MOST_SCORED,
         speculation: Speculation | None = None,
+        fetching: Fetching | None = None,
     ) -> None:
         self._speculation = speculation or Speculation(limits)
-        self._sequences = Sequences(manager, limits.priority_ageing, self._speculation.close)
+        self.fetching = fetching or Fetching()
+        self._sequences = Sequences(manager, limits.priority_ageing, self._forgotten)
         self._results = Results(self._sequences, manager, end_tokens)
         self._limits = limits
         self._manager = manager
@@ -101,6 +106,10 @@ class Scheduler:
         self._speculation.reconfigure(limits)
         self.waiting.ageing = limits.priority_ageing
 
+    def _forgotten(self, request_id: str) -> None:
+        self._speculation.close(request_id)
+        self.fetching.forget(request_id)
+
     @property
     def awaits_tokens(self) -> bool:
         """Tells whether the newest tokens should be read before the next step is planned: guesses are among them, or pay behind them."""
@@ -112,7 +121,8 @@ class Scheduler:
         """Advances ``computed`` and ``in_flight`` of what is planned: the next call may come before the step's result. ``late`` are those
         whose last token is not sampled yet.
         """
-        decision = Schedule()
+        decision = Schedule(fetches=self.fetching.arrived())
+        self.fetching.ahead(self.waiting)
         self._share_places(decision)
         decoding = sorted((one for one in self.running.values() if one.decodes and one.id not in late), key=self.waiting.rank)
         self._compact(decoding, decision)
@@ -125,6 +135,7 @@ class Scheduler:
         dropped = snapshots.take_dropped() if snapshots is not None else ()
         decision.plan = StepPlan(
             chunks=tuple(decision.chunks),
+            fetches=decision.fetches,
             moves=tuple(decision.moves),
             arenas=self._manager.pool.arenas,
             dropped=dropped,
@@ -132,6 +143,8 @@ class Scheduler:
             prefill_tokens=decision.prefill_tokens,
         )
         decision.seconds = self._budget.seconds(decision.plan.shape) if decision.plan.chunks else 0.0
+        spills = self.fetching.spills(decision.seconds, is_idle=self.is_idle)
+        decision.plan = msgspec.structs.replace(decision.plan, spills=spills) if spills else decision.plan
         return decision
 
     def _plan_stream(self, sequence: Sequence, guesses: Guesses, decision: Schedule) -> int:
@@ -190,8 +203,8 @@ class Scheduler:
         return sequence.id in self.running and sequence not in decision.nothing_to_do
 
     def _waits_for_a_prefix(self, sequence: Sequence) -> bool:
-        """Tells whether another sequence computes what it would have to compute."""
-        return sequence.awaited is not None and self._manager.is_computing(sequence.awaited)
+        """Tells whether what it would have to compute is on its way: another sequence computes it, or it is read."""
+        return self.fetching.awaits(sequence) or (sequence.awaited is not None and self._manager.is_computing(sequence.awaited))
 
     def _look_up(self, sequence: Sequence) -> Lookup:
         """Returns what the cache has of a sequence that waits."""
@@ -211,6 +224,8 @@ class Scheduler:
         if lookup.computing is not None:
             return
         if self._has_room(sequence, lookup, decision):
+            if self.fetching.begins(sequence, lookup):
+                return
             self._start(sequence, lookup, decision)
         elif self._room.can_never_hold(sequence):
             decision.too_large.append(sequence)
@@ -246,6 +261,7 @@ class Scheduler:
         sequence.known = lookup.known_tokens
         if not sequence.is_announced:
             sequence.cached_tokens, sequence.cache = lookup.cached_tokens, lookup.outcome
+            sequence.from_disk = self.fetching.used(sequence, lookup)
             decision.started.append(sequence)
         self.waiting.remove(sequence)
         self.running[sequence.id] = sequence
@@ -345,6 +361,9 @@ class Scheduler:
         for sequence in schedule.too_large:
             report.fail([sequence.id], self._room.too_large(sequence))
             self.forget(sequence.id)
+        if result is not None and result.transfers is not None:
+            self.fetching.observe(result.transfers)
+            seconds = max(0.0, seconds - result.transfers.seconds)
         if result is not None:
             self._speculation.learn(result.sampled, result.plan.drafted)
             self._results.take(result, report)
@@ -368,4 +387,10 @@ class Scheduler:
 
 def _started(sequence: Sequence) -> Started:
     prompt = len(sequence.request.tokens)
-    return Started(id=sequence.id, prompt_tokens=prompt, cached_tokens=sequence.cached_tokens, cache=sequence.cache)
+    return Started(
+        id=sequence.id,
+        prompt_tokens=prompt,
+        cached_tokens=sequence.cached_tokens,
+        disk_tokens=sequence.from_disk,
+        cache=sequence.cache,
+    )

@@ -30,6 +30,9 @@ class Sequence:
     cache: CacheOutcome | None = None
     is_announced: bool = False  # that it has started is reported
     awaited: bytes | None = None  # the block that another sequence computes for it, while it waits for that
+    is_asked: bool = False  # whether the disk has anything of it, while it waits
+    recalls: int = 0  # reads from disk that were begun for it, while it waits
+    from_disk: int = 0  # of ``cached_tokens``
     findable: int = 0  # tokens of it that the cache had when it was looked for last, while it waited
     looked_up: int = -1  # how many had begun when that was
     resume: int | None = None  # the snapshot its first chunk begins with
@@ -45,6 +48,7 @@ class Sequence:
     def wait_anew(self) -> None:
         """Forgets what it has computed: it holds nothing any more, and begins again where the cache lets it."""
         self.computed, self.resume, self.awaited, self.looked_up = 0, None, None, -1
+        self.is_asked, self.recalls = False, 0
 
     @property
     def id(self) -> str:

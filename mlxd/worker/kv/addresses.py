@@ -1,5 +1,6 @@
 """What the number of a block says: which arena it lies in, and where in there. Nothing else works arenas out of numbers."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 
@@ -28,3 +29,11 @@ class Addresses:
     def around(self, block: int) -> range:
         """Returns the numbers of all blocks in the arena of this one."""
         return self.blocks(self.arena(block))
+
+    def ranges(self, blocks: Sequence[int]) -> Iterator[range]:
+        """Yields ``blocks`` as maximal ranges of neighbours, none across the end of an arena: each is a slice of every layer's tensors."""
+        start = 0
+        for at in range(1, len(blocks) + 1):
+            if at == len(blocks) or blocks[at] != blocks[at - 1] + 1 or self.is_first(blocks[at]):
+                yield range(blocks[start], blocks[at - 1] + 1)
+                start = at

@@ -5,7 +5,7 @@ What is covered belongs to blocks, not to sequences. So whatever happens to bloc
 over) happens to both models' keys and values, and nobody has to manage the second one's.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
 from mlxd.worker.kv.block_table import Run
@@ -51,6 +51,11 @@ class Coverage:
         moved = [self._filled.get(block, 0) for block in move.source]
         for block, filled in zip(move.target, moved, strict=True):
             self._set(block, filled)
+
+    def forget(self, blocks: Iterable[int]) -> None:
+        """Takes in that blocks hold something else than whatever the second model has of them."""
+        for block in blocks:
+            self._set(block, 0)
 
     def clear(self) -> None:
         """Forgets everything: nothing is covered."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from mlxd.worker.kv.block_chain import BlockChain
 from mlxd.worker.kv.block_pool import BlockPool
 from mlxd.worker.kv.block_table import BlockTable
+from mlxd.worker.kv.disk_side import DiskSide
 from mlxd.worker.kv.move import Move
 from mlxd.worker.kv.prefix_index import PrefixIndex
 from mlxd.worker.kv.transfers import Spill
@@ -24,14 +25,23 @@ class Held:
 
 class LayerGroup:
     """The cache of layers that see everything. ``forgotten`` is told each block that is not found any more because it was evicted, or
-    because what it holds is of no use.
+    because what it holds is of no use; ``disk``, where there is one, what it held in the first case.
     """
 
-    def __init__(self, *, arena_blocks: int, max_arenas: int, growth_blocks: int, forgotten: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        *,
+        arena_blocks: int,
+        max_arenas: int,
+        growth_blocks: int,
+        forgotten: Callable[[int], None],
+        disk: DiskSide | None = None,
+    ) -> None:
         self.pool = BlockPool(arena_blocks=arena_blocks, max_arenas=max_arenas, on_evict=self._evicted)
         self.index = PrefixIndex()
         self._growth_blocks = growth_blocks
         self._forgotten = forgotten
+        self._disk = disk
         self._held: dict[str, Held] = {}
 
     def table(self, sequence: str) -> BlockTable:
@@ -123,8 +133,10 @@ class LayerGroup:
         gone = self.index.with_descendants(blocks)
         holders = {sequence for sequence, held in self._held.items() if not gone.isdisjoint(held.table)}
         for block in gone:
-            self._forget(block)
+            spill = self._forget(block)
             self.pool.forget(block)
+            if self._disk is not None:
+                self._disk.distrusted([spill.digest])
         return holders
 
     def reset(self) -> None:
@@ -170,7 +182,9 @@ class LayerGroup:
 
     def _evicted(self, block: int) -> None:
         """Takes in that a block that others could have found is to be given to somebody else. What it holds is there until then."""
-        self._forget(block)
+        spill = self._forget(block)
+        if self._disk is not None:
+            self._disk.evicted(spill)
 
     def _forget(self, block: int) -> Spill:
         self._forgotten(block)

@@ -9,13 +9,16 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from mlxd.worker.kv.announcements import Announcements, state_name
-from mlxd.worker.kv.block_chain import BlockChain
+from mlxd.worker.kv.block_chain import BlockChain, BlockKey
 from mlxd.worker.kv.block_pool import BlockPool, PoolCounts
 from mlxd.worker.kv.block_table import Run
+from mlxd.worker.kv.disk_side import DiskSide
 from mlxd.worker.kv.layer_group import LayerGroup
 from mlxd.worker.kv.lookup import CachedBlock, Lookup, Rewound, outcome
 from mlxd.worker.kv.move import Move
+from mlxd.worker.kv.recall import Recalled
 from mlxd.worker.kv.state_snapshots import StateSnapshots, Taken
+from mlxd.worker.kv.transfers import Fetch
 
 
 @dataclass(frozen=True)
@@ -40,16 +43,24 @@ class _Holding:
 
 class Manager:
     """The cache as blocks of ``block_size`` tokens for sequences named by id. ``snapshots`` are of a model with recurrent state, None for
-    one without.
+    one without; what leaves memory goes to ``disk``, if there is one.
     """
 
-    def __init__(
-        self, *, block_size: int, arena_blocks: int, max_arenas: int, growth_blocks: int = 4, snapshots: StateSnapshots | None = None
+    def __init__(  # noqa: PLR0913 - what the cache is made of
+        self,
+        *,
+        block_size: int,
+        arena_blocks: int,
+        max_arenas: int,
+        growth_blocks: int = 4,
+        snapshots: StateSnapshots | None = None,
+        disk: DiskSide | None = None,
     ) -> None:
         self.block_size = block_size
         self.snapshots = snapshots
+        self._disk = disk
         self._layers = LayerGroup(
-            arena_blocks=arena_blocks, max_arenas=max_arenas, growth_blocks=growth_blocks, forgotten=self._drop_snapshot
+            arena_blocks=arena_blocks, max_arenas=max_arenas, growth_blocks=growth_blocks, forgotten=self._drop_snapshot, disk=disk
         )
         self._holdings: dict[str, _Holding] = {}
         self._computing = Announcements()
@@ -190,6 +201,18 @@ class Manager:
         self._computing.withdraw_all(sequence)
         for snapshot in holding.snapshots.values():
             self._discard(snapshot.id)
+        if self._disk is not None:
+            self._disk.closed(holding.chain, holding.registered)
+
+    def find(self, digest: bytes, key: BlockKey) -> int | None:
+        """Returns the block that others would find by a name."""
+        return self._layers.index.find(digest, key)
+
+    def restore(self, recalled: Recalled) -> Fetch | None:
+        """Makes room for blocks that came from disk, which others find from now on. Returns where they are to be written; None where there
+        is no room now, or nothing to write.
+        """
+        return None if self._disk is None else self._disk.restore(recalled, self.pool, self._layers.index)
 
     def evict_cached(self) -> int:
         """Drops every block that nobody holds, and returns how many."""
@@ -203,6 +226,8 @@ class Manager:
         self._layers.reset()
         if self.snapshots is not None:
             self.snapshots.reset()
+        if self._disk is not None:
+            self._disk.reset()
 
     def resize(self, *, max_arenas: int, snapshots: int) -> None:
         """Changes the limits. What lies beyond them goes at once, or as soon as nobody holds it."""

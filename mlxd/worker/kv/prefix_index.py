@@ -30,6 +30,15 @@ class PrefixIndex:
             found.append(block)
         return found
 
+    def find(self, digest: bytes, key: BlockKey) -> int | None:
+        """Returns the block that is known by a name; None where there is none, or it is another one's."""
+        block = self._block.get(digest)
+        return None if block is None or self._key[block][1] != key else block
+
+    def block_of(self, digest: bytes) -> int | None:
+        """Returns the block that has this name, whoever's it is."""
+        return self._block.get(digest)
+
     def register(self, digest: bytes, key: BlockKey, block: int) -> int:
         """Remembers that ``block`` holds ``key``. The first block with a digest keeps it; returns the one that is known. Raises
         ``ValueError`` when the block holds another key already.

@@ -16,6 +16,7 @@ from mlxd.worker.runtime.loading import LoadedModel
 from mlxd.worker.runtime.paged.attention_choice import choose_attention
 from mlxd.worker.runtime.paged.build import paged_runner, prove_model
 from mlxd.worker.runtime.paged.compiled.trial import try_compiling
+from mlxd.worker.runtime.paged.disk import OpenTier
 from mlxd.worker.runtime.paged.layer_cache import NotPageableError
 
 _log = logging.getLogger(__name__)
@@ -42,7 +43,9 @@ class Choice:
     kv_type: str = ""  # what keys and values are stored as; empty: as they are computed
 
 
-def choose_runner(order: Load, limits: ResolvedLimits, loaded: LoadedModel, draft: Draft | None = None) -> Choice:
+def choose_runner(
+    order: Load, limits: ResolvedLimits, loaded: LoadedModel, draft: Draft | None = None, open_tier: OpenTier | None = None
+) -> Choice:
     """Returns the runner that the order asks for, or one that is right for the model where that one is not.
 
     Raises ``ConfigError`` where the cache is too small for anything, and ``DraftModelError`` where there is a ``draft`` model and it cannot
@@ -64,7 +67,7 @@ def choose_runner(order: Load, limits: ResolvedLimits, loaded: LoadedModel, draf
     attention = choose_attention(loaded, proved, order.attention, limits.max_sequences)
     drafting = None if draft is None else draft.prove(model, draft.load(loaded), limits.max_sequences)
     compilation = try_compiling(loaded, model, order.compile)
-    runner = paged_runner(loaded, model, limits, drafting)
+    runner = paged_runner(loaded, model, limits, drafting, open_tier)
     speculation = _RECURRENT if model.states.exist else _guessing(with_draft=drafting is not None)
     return Choice(
         runner,

@@ -2,10 +2,12 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 
 from mlxd.worker.runtime.blas import load_openblas
 from mlxd.worker.runtime.library_import import import_library
@@ -16,6 +18,9 @@ import_library()  # before anything else does
 import mlx.core as mx  # noqa: E402
 import msgspec  # noqa: E402
 
+from mlxd.disk_cache.disk_cache import DiskCache  # noqa: E402
+from mlxd.disk_cache.identity import WeightsIdentity  # noqa: E402
+from mlxd.disk_cache.tier import DiskTier  # noqa: E402
 from mlxd.errors import ModelSourceError  # noqa: E402
 from mlxd.types import Ability, LoadStage, ResolvedLimits, SamplingParams  # noqa: E402
 from mlxd.wire.messages import Load, NeedsMemory, Ready  # noqa: E402
@@ -37,6 +42,7 @@ from mlxd.worker.text.token_kinds import token_kinds  # noqa: E402
 
 _log = logging.getLogger(__name__)
 
+_DISK_QUEUE = 128 * 2**20  # bytes of blocks that wait to be written
 _TRANSIENTS = 128 * 2**20  # bytes: activations, logits and what MLX keeps to use again, beside a tenth of the weights
 
 
@@ -76,7 +82,7 @@ def start_model(
         _log.warning("%s: %s", order.model, warning)
     progress(LoadStage.WARMING, 0, 0)
     vocabulary = _begin_vocabulary(loaded)
-    choice = choose_runner(order, limits, loaded, draft)
+    choice = choose_runner(order, limits, loaded, draft, partial(_open_tier, order, limits, loaded, opened.directory.directory))
     root = CacheRoot(model=order.source, kv_type=choice.kv_type)
     _warm(choice.runner, root, opened, loaded)
     shapes = loaded.chat.shapes if loaded.chat else None
@@ -104,6 +110,14 @@ def start_model(
         versions={"mlx": version("mlx"), "mlx_lm": version("mlx-lm")} | ({"blas": "openblas"} if _HAS_OPENBLAS else {}),
     )
     return ServableModel(choice.runner, choice.block_size, encoder, answers, constraints, ready)
+
+
+def _open_tier(order: Load, limits: ResolvedLimits, loaded: LoadedModel, directory: Path, parts: Sequence[str]) -> DiskTier:
+    """Opens the cache on disk, in threads of its own. What its blocks depend on is in the model's files, in the type and on the device that
+    they are computed with, and in ``parts``.
+    """
+    identity = WeightsIdentity.of_model(directory, (loaded.dtype, loaded.device, *parts))
+    return DiskCache(order.model, identity, limits.disk, queue_bytes=_DISK_QUEUE)
 
 
 def _begin_vocabulary(loaded: LoadedModel) -> Future[Vocabulary]:

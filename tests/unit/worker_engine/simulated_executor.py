@@ -7,16 +7,19 @@ It computes what a plan says once it was encoded and decoded, as another process
 """
 
 import random
+import struct
 from dataclasses import replace
 from itertools import accumulate
 from operator import eq
 
 import msgspec
 
+from mlxd.disk_cache.tier import Spilled
 from mlxd.types import MemoryFigures
 from mlxd.worker.engine.executor import StepResult
 from mlxd.worker.engine.plan import StepPlan
 from mlxd.worker.engine.sampled import SampledToken
+from mlxd.worker.engine.transfers import Transfers
 
 END = 0
 
@@ -49,7 +52,17 @@ class SimulatedExecutor:
     most_scored = 6
 
     def __init__(
-        self, block_size, *, arena_blocks=None, burst=1, ends_after=10**9, fail_at=frozenset(), has_state=False, ahead=True, late=None
+        self,
+        block_size,
+        *,
+        arena_blocks=None,
+        burst=1,
+        ends_after=10**9,
+        fail_at=frozenset(),
+        has_state=False,
+        ahead=True,
+        late=None,
+        tier=None,
     ):
         self.ahead = ahead
         self.block_size = block_size
@@ -69,6 +82,7 @@ class SimulatedExecutor:
         self.faulty = set()  # sequences whose next token fails alone
         self.late = {}  # sequence -> tokens that nobody has yet
         self.chance = None if late is None else random.Random(late)  # noqa: S311
+        self.tier = tier
         self.launches = 0
         self.computed = 0
         self.pending = None
@@ -104,6 +118,11 @@ class SimulatedExecutor:
         sent, plan = plan, msgspec.msgpack.decode(msgspec.msgpack.encode(plan), type=StepPlan)
         assert plan == sent
         assert plan.chunks or not plan.moves, "blocks are to be moved by a step that is none"
+        transfers = self._transfer(plan)
+        result = self._run(plan)
+        return result if transfers is None else replace(result or StepResult(StepPlan(), {}, {}), transfers=transfers)
+
+    def _run(self, plan):
         before, self.pending = self.pending, None
         if plan.chunks:
             self.launches += 1
@@ -127,6 +146,22 @@ class SimulatedExecutor:
             before, self.pending = self._withhold(self.pending), None
         return before
 
+    def _transfer(self, plan):
+        if not plan.spills and not plan.fetches:
+            return None
+        self.tier.write([self._spilled(spill) for spill in plan.spills])
+        size = self.block_size
+        for fetch in plan.fetches:
+            for block, payload in zip(fetch.blocks, fetch.payloads, strict=True):
+                self.slots.update(enumerate(struct.unpack(f"{size}q", payload[0]), start=block * size))
+        return Transfers(8 * size * len(plan.spills), 1e-6, 8 * size * sum(len(fetch.blocks) for fetch in plan.fetches), 1e-6)
+
+    def _spilled(self, spill):
+        """What a block holds, which must be what its name says: the last of it stands for all up to there."""
+        content = [self.slots[spill.block * self.block_size + at] for at in range(self.block_size)]
+        payload = struct.pack(f"{self.block_size}q", *content)
+        return Spilled(digest=spill.digest, parent=spill.key.parent, tokens=spill.key.tokens, extra=spill.key.extra, payload=(payload,))
+
     def _withhold(self, result):
         """A result without the tokens that are late, and with some that were."""
         if self.chance is None or (result is None and not self.late):
@@ -144,6 +179,7 @@ class SimulatedExecutor:
     def trim(self, plan):
         assert not plan.chunks
         assert self.pending is None
+        self._transfer(plan)
         self._keep(plan.arenas)
         for snapshot in plan.dropped:
             self.snapshots.pop(snapshot, None)

@@ -38,6 +38,10 @@ class FakeRunner:
     def is_idle(self):
         return not self.reports
 
+    @property
+    def rest(self):
+        return None if self.is_idle else 0.0
+
     def step(self):
         report = self.reports.pop(0)
         if callable(report):

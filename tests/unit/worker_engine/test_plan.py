@@ -61,4 +61,4 @@ def test_whoever_computes_does_not_know_the_manager():
         names = [alias.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom) for alias in node.names]
         if {"Manager", "BlockPool"} & set(names):
             know.add(path.name)
-    assert know == {"build.py"}
+    assert know == {"build.py", "disk.py"}

@@ -155,7 +155,7 @@ def retry_after(queue):
 def test_waiting_for_work_ends_with_a_request_or_a_command(wake):
     queue = RequestQueue(1)
     answers = []
-    thread = threading.Thread(target=lambda: answers.append(queue.wait_for_work(block=True)))
+    thread = threading.Thread(target=lambda: answers.append(queue.wait_for_work(None)))
     thread.start()
     wake(queue)
     thread.join(30)
@@ -167,7 +167,7 @@ def test_close_wakes_the_engine_and_aborts_what_runs():
     add(queue, "a")
     found = start(queue, "a")
     answers = []
-    thread = threading.Thread(target=lambda: answers.append(queue.wait_for_work(block=True)))
+    thread = threading.Thread(target=lambda: answers.append(queue.wait_for_work(None)))
     thread.start()
     queue.close()
     thread.join(30)

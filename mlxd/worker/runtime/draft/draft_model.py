@@ -76,6 +76,10 @@ class DraftModel:
         """Gives back the memory of arenas that exist no more."""
         self._model.keep(arenas)
 
+    def lack(self, blocks: Sequence[int]) -> None:
+        """Takes in that blocks hold what the other model alone has computed."""
+        self._coverage.forget(blocks)
+
     def clear(self) -> None:
         """Forgets all keys and values."""
         self._model.clear()

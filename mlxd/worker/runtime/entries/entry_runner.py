@@ -56,6 +56,10 @@ class EntryRunner(Runner, Generic[T]):
         return dropped
 
     @override
+    def close(self) -> None:
+        """Returns at once: whole prompts are kept in memory alone."""
+
+    @override
     def memory(self) -> MemoryFigures:
         """Counts as KV what kept prompts and running requests hold."""
         figures = self.cache()

@@ -16,6 +16,7 @@ from mlxd.worker.kv.state_snapshots import StateSnapshots
 from mlxd.worker.runtime.draft.draft_model import DraftModel
 from mlxd.worker.runtime.library_errors import in_a_line
 from mlxd.worker.runtime.loading import LoadedModel
+from mlxd.worker.runtime.paged.disk import OpenTier, open_disk
 from mlxd.worker.runtime.paged.executor import PagedExecutor
 from mlxd.worker.runtime.paged.launch import Launch, fastest_launch
 from mlxd.worker.runtime.paged.layer_cache import NOT_IN_PLACE, NotPageableError, Written
@@ -67,9 +68,15 @@ def _reason(error: Exception) -> str:
     return f"its layers cannot compute over a paged cache ({in_a_line(error)})"
 
 
-def paged_runner(loaded: LoadedModel, model: PagedModel, limits: ResolvedLimits, draft: DraftModel | None = None) -> PagedRunner:
+def paged_runner(
+    loaded: LoadedModel,
+    model: PagedModel,
+    limits: ResolvedLimits,
+    draft: DraftModel | None = None,
+    open_tier: OpenTier | None = None,
+) -> PagedRunner:
     """Returns the runner over ``model``, a proved one, whose cache takes what ``limits`` allow; a ``draft`` model has its own keys and
-    values in there, too.
+    values in there, too. Blocks go to the disk that ``open_tier`` opens, if it is told.
 
     Raises ``ConfigError`` where that is next to nothing.
     """
@@ -83,21 +90,32 @@ def paged_runner(loaded: LoadedModel, model: PagedModel, limits: ResolvedLimits,
             sizes.sequences,
             limits.max_sequences,
         )
+    disk = open_disk(model, limits.disk, open_tier, draft)
     geometry = Geometry(block_size, sizes.arena_blocks)
     model.resize(geometry)
     if draft is not None:
         draft.resize(geometry)
     snapshots = StateSnapshots(sizes.snapshots) if model.states.exist else None
-    manager = Manager(block_size=block_size, arena_blocks=sizes.arena_blocks, max_arenas=sizes.max_arenas, snapshots=snapshots)
+    manager = Manager(
+        block_size=block_size, arena_blocks=sizes.arena_blocks, max_arenas=sizes.max_arenas, snapshots=snapshots, disk=disk.side
+    )
     tokens = manager.pool.capacity * block_size
     if tokens < loaded.context_length:
         _log.warning("cache.memory holds %d tokens, less than the context of %d: longer prompts are refused", tokens, loaded.context_length)
     ahead = loaded.device == "gpu"
     launch = fastest_launch(model) if ahead else Launch.AT_ONCE
-    executor = PagedExecutor(loaded, model, ahead=ahead, draft=draft, launch=launch)
+    executor = PagedExecutor(loaded, model, ahead=ahead, draft=draft, launch=launch, transfers=disk.transfers)
     budget = StepBudget(largest=_LARGEST_CHUNK[loaded.device])
     # Recurrent state cannot be rewound to a token: what a wrong guess left in it would stay.
     drafter = ModelDrafter(draft.weight_bytes / max(1, loaded.weight_bytes)) if draft else None
     speculation = None if model.states.exist else Speculation(limits, [LookupDrafter()], drafter)
-    scheduler = Scheduler(manager, limits, budget, end_tokens=loaded.end_tokens, most_scored=executor.most_scored, speculation=speculation)
-    return PagedRunner(scheduler, manager, executor, sizing, limits)
+    scheduler = Scheduler(
+        manager,
+        limits,
+        budget,
+        end_tokens=loaded.end_tokens,
+        most_scored=executor.most_scored,
+        speculation=speculation,
+        fetching=disk.fetching(manager, budget),
+    )
+    return PagedRunner(scheduler, manager, executor, sizing, limits, disk.told)

@@ -17,6 +17,7 @@ from mlxd.worker.engine.sampled import SampledToken
 from mlxd.worker.kv.lookup import CachedBlock
 from mlxd.worker.runtime.draft.draft_model import Completed, DraftModel
 from mlxd.worker.runtime.loading import LoadedModel
+from mlxd.worker.runtime.paged.disk_transfers import DiskTransfers
 from mlxd.worker.runtime.paged.launch import Launch, wait_for
 from mlxd.worker.runtime.paged.model import Logits, PagedModel, TargetLogits
 from mlxd.worker.runtime.paged.step_pace import StepPace
@@ -68,7 +69,7 @@ class PagedExecutor(Executor):
     Guesses that a plan leaves open are made by ``draft``, a model that is told of everything that happens to the cache.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what computes, and when
         self,
         loaded: LoadedModel,
         model: PagedModel,
@@ -76,10 +77,12 @@ class PagedExecutor(Executor):
         ahead: bool,
         draft: DraftModel | None = None,
         launch: Launch = Launch.AT_ONCE,
+        transfers: DiskTransfers | None = None,
     ) -> None:
         self._ahead = ahead
         self._launch_when = launch
         self._draft = draft
+        self._transfers = transfers
         self._loaded = loaded
         self._model = model
         self._sampler = RowSampler(loaded.vocab_size, loaded.end_tokens)
@@ -125,6 +128,11 @@ class PagedExecutor(Executor):
 
     @override
     def run(self, plan: StepPlan) -> StepResult | None:
+        transfers = self._transfers.run(plan) if self._transfers else None
+        result = self._run(plan)
+        return result if transfers is None else replace(result or StepResult(StepPlan(), {}, {}), transfers=transfers)
+
+    def _run(self, plan: StepPlan) -> StepResult | None:
         before, self._launched = self._launched, None
         if plan.chunks:
             self._launched = self._launch(plan, before)
@@ -137,6 +145,8 @@ class PagedExecutor(Executor):
 
     @override
     def trim(self, plan: StepPlan) -> None:
+        if self._transfers is not None:
+            self._transfers.run(plan)
         self._model.keep(plan.arenas)
         self._model.states.drop(plan.dropped)
         if self._draft is not None:

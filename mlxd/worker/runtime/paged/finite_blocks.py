@@ -4,15 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import mlx.core as mx
 
-from mlxd.worker.kv.addresses import Addresses
 from mlxd.worker.runtime.paged.key_value_store import KeyValueStore
-from mlxd.worker.runtime.paged.slots import Geometry, Slots
+from mlxd.worker.runtime.paged.slots import Geometry
 from mlxd.worker.runtime.sampling.finite import all_finite
 
 
 def not_finite_blocks(blocks: Sequence[int], stores: Sequence[KeyValueStore], geometry: Geometry) -> frozenset[int]:
     """Returns those of ``blocks`` with a key or value that is NaN or infinite in any layer; waits for the device."""
-    return frozenset(block for run in _runs(blocks, geometry.addresses) for block in _not_finite(run, stores, geometry))
+    return frozenset(block for run in geometry.addresses.ranges(blocks) for block in _not_finite(run, stores, geometry))
 
 
 def not_finite_snapshots(snapshots: Mapping[int, Sequence[mx.array]]) -> frozenset[int]:
@@ -20,18 +19,8 @@ def not_finite_snapshots(snapshots: Mapping[int, Sequence[mx.array]]) -> frozens
     return frozenset(block for block, arrays in snapshots.items() if not all_finite(arrays))
 
 
-def _runs(blocks: Sequence[int], addresses: Addresses) -> Iterator[range]:
-    """Yields ``blocks`` as maximal ranges, none across the end of an arena: each is a slice of every layer's tensors."""
-    start = 0
-    for at in range(1, len(blocks) + 1):
-        if at == len(blocks) or blocks[at] != blocks[at - 1] + 1 or addresses.is_first(blocks[at]):
-            yield range(blocks[start], blocks[at - 1] + 1)
-            start = at
-
-
 def _not_finite(run: range, stores: Sequence[KeyValueStore], geometry: Geometry) -> Iterator[int]:
-    first = geometry.slots(run.start)
-    slots = Slots(first.arena, first.start, first.start + len(run) * geometry.block_size)
+    slots = geometry.run(run)
     tensors = [tensor for store in stores if store.holds(slots) for tensor in store.read(slots)]
     if not tensors:
         return iter(())

@@ -67,6 +67,9 @@ class KeyValueStore(Protocol):
     def read(self, where: Slots) -> tuple[mx.array, ...]:
         """Returns views of whatever is stored for the slots, ``[1, kv_heads, len(where), ...]`` each."""
 
+    def restore(self, where: Slots, parts: Sequence[mx.array]) -> None:
+        """Writes what ``read`` has returned for as many slots, in place. An arena that is not there is made."""
+
     def copy(self, copy: Copy) -> None:
         """Copies in place, and takes the time and the memory of what is copied; waits for the device."""
 

@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from mlxd.worker.runtime.paged.key_value_store import KeyValueStore
 from mlxd.worker.runtime.paged.slot_vectors import SlotVectors
-from mlxd.worker.runtime.paged.slots import Copy, Slots
+from mlxd.worker.runtime.paged.slots import Copy, Slots, Span
 
 
 class SlotStore(KeyValueStore, ABC):
@@ -22,6 +22,11 @@ class SlotStore(KeyValueStore, ABC):
     @override
     def read(self, where: Slots) -> tuple[mx.array, ...]:
         return tuple(part.read([where]) for part in self.parts)
+
+    @override
+    def restore(self, where: Slots, parts: Sequence[mx.array]) -> None:
+        for own, part in zip(self.parts, parts, strict=True):
+            own.write([Span(where.arena, where.start, 0, len(where))], part)
 
     @override
     def holds(self, where: Slots) -> bool:

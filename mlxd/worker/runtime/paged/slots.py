@@ -56,6 +56,11 @@ class Geometry:
         first = self.addresses.place(block) * self.block_size
         return Slots(self.addresses.arena(block), first, first + self.block_size)
 
+    def run(self, blocks: range) -> Slots:
+        """Returns the slots of neighbours in one arena."""
+        first = self.slots(blocks.start)
+        return Slots(first.arena, first.start, first.start + len(blocks) * self.block_size)
+
     def places(self, blocks: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Returns the arenas of blocks, and how many blocks lie before each of them there."""
         arenas, places = np.divmod(blocks, self.arena_blocks)

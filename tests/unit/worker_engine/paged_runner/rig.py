@@ -5,12 +5,14 @@ import random
 from mlxd.errors import CacheTooSmallError
 from mlxd.types import Limits, ResolvedLimits, SamplingParams
 from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt
+from mlxd.worker.engine.fetching import DiskFetching
 from mlxd.worker.engine.paged_runner import PagedRunner
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.scheduler import Scheduler
 from mlxd.worker.engine.speculation.drafter import Guesses
 from mlxd.worker.engine.speculation.speculation import Speculation, most_guesses
 from mlxd.worker.engine.step_budget import StepBudget
+from mlxd.worker.kv.disk_side import DiskSide
 from mlxd.worker.kv.manager import Manager
 from mlxd.worker.kv.sizing import CacheSizing
 from mlxd.worker.kv.state_snapshots import StateSnapshots
@@ -47,21 +49,30 @@ class RandomGuesses(Speculation):
 class Rig:
     """A paged runner stepped by hand, and what it said. ``checked``: the cache is looked through after every so many steps."""
 
-    def __init__(self, *, blocks=64, arenas=1, snapshots=None, max_sequences=8, step_tokens=16, guesses=None, checked=1, **executor):
+    def __init__(
+        self, *, blocks=64, arenas=1, snapshots=None, max_sequences=8, step_tokens=16, guesses=None, checked=1, tier=None, **executor
+    ):
         self.checked = checked
         self.limits = ResolvedLimits(max_sequences=max_sequences, step_tokens=step_tokens, cache_bytes=blocks * arenas * BLOCK)
+        self.tier = tier
+        disk = None if tier is None else DiskSide(tier, 8 * BLOCK)
         self.manager = Manager(
-            block_size=BLOCK, arena_blocks=blocks, max_arenas=arenas, snapshots=None if snapshots is None else StateSnapshots(snapshots)
+            block_size=BLOCK,
+            arena_blocks=blocks,
+            max_arenas=arenas,
+            snapshots=None if snapshots is None else StateSnapshots(snapshots),
+            disk=disk,
         )
-        self.executor = SimulatedExecutor(BLOCK, arena_blocks=blocks, has_state=snapshots is not None, **executor)
+        self.executor = SimulatedExecutor(BLOCK, arena_blocks=blocks, has_state=snapshots is not None, tier=tier, **executor)
         self.speculation = None if guesses is None else RandomGuesses(self.executor, guesses)
         self.scheduler = Scheduler(
             self.manager,
             self.limits,
-            StepBudget(largest=32),
+            budget := StepBudget(largest=32),
             end_tokens=self.executor.end_tokens,
             most_scored=6,
             speculation=self.speculation,
+            fetching=None if disk is None else DiskFetching(self.manager, disk, budget),
         )
         self.runner = PagedRunner(self.scheduler, self.manager, self.executor, CacheSizing(BLOCK, 1, 0), self.limits)
         self.reports, self.tokens, self.started, self.ended, self.failed, self.requests = [], {}, {}, {}, {}, {}
@@ -109,6 +120,19 @@ class Rig:
                 return
             self.step()
         raise AssertionError("it does not come to an end")
+
+    def run_reading(self):
+        """As ``run``, with reads from disk that are done at once from now on."""
+        if self.tier is not None:
+            self.tier._held = False
+            self.tier.let_go()
+        self.run()
+
+    def settle(self, limit=2000):
+        """Whatever is to be written is."""
+        self.run(limit)
+        while self.runner.rest == 0.0:
+            self.step()
 
     def expected(self, name):
         tokens, request = list(self.requests[name].tokens), self.requests[name]

@@ -7,6 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from mlxd.errors import CacheTooSmallError
 from mlxd.types import FinishReason, Stopping
+from tests.support.memory_tier import MemoryTier
 from tests.unit.worker_engine.paged_runner.rig import BLOCK, Rig
 from tests.unit.worker_engine.simulated_executor import prompt_score
 from tests.unit.worker_kv.media import spans
@@ -27,11 +28,15 @@ class Traffic(RuleBasedStateMachine):
         burst=st.sampled_from([None, 1, 2, 3]),
         late=st.none() | st.integers(0, 99),
         guesses=st.none() | st.integers(0, 99),
+        tier=st.none() | st.builds(MemoryTier, room=st.integers(0, 40).map(lambda blocks: 8 * BLOCK * blocks), held=st.booleans()),
     )
-    def start(self, *, burst, snapshots, guesses, **options):
-        """``burst`` None: one step ahead, one token a step. Recurrent state cannot go back, so nothing is guessed there."""
+    def start(self, *, burst, snapshots, guesses, tier, **options):
+        """``burst`` None: one step ahead, one token a step. Recurrent state cannot go back, so nothing is guessed there, and it is not
+        kept on disk.
+        """
         guesses = guesses if snapshots is None and burst in {None, 1} else None
-        self.rig = Rig(**options, snapshots=snapshots, guesses=guesses, ahead=burst is None, burst=burst or 1)
+        self.tier = tier if snapshots is None else None
+        self.rig = Rig(**options, snapshots=snapshots, guesses=guesses, ahead=burst is None, burst=burst or 1, tier=self.tier)
         self.aborted = set()
         self.faulty = set()
         self.names = 0
@@ -78,10 +83,29 @@ class Traffic(RuleBasedStateMachine):
     def evict(self):
         self.rig.runner.evict_cached()
 
+    @precondition(lambda self: self.tier is not None)
+    @rule()
+    def read(self):
+        self.tier.let_go()
+
+    @precondition(lambda self: self.tier is not None and self.tier.blocks)
+    @rule(data=st.data())
+    def lose(self, data):
+        """A block on disk is bad."""
+        self.tier.lose(data.draw(st.sampled_from(sorted(self.tier.blocks))))
+
+    @precondition(lambda self: self.tier is not None)
+    @rule()
+    def restart(self):
+        """Another process begins with what the first one's disk holds; its memory is empty."""
+        self.rig.run_reading()
+        self.rig.runner.evict_cached()
+        self.rig.settle()
+
     def teardown(self):
         if not hasattr(self, "rig"):
             return
-        self.rig.run()
+        self.rig.run_reading()
         assert set(self.rig.ended) | set(self.rig.failed) | self.aborted == set(self.rig.requests)
         for name, error in self.rig.failed.items():
             assert isinstance(error, CacheTooSmallError) or name in self.faulty

@@ -1,0 +1,142 @@
+"""Sequences that wait for blocks that are on disk, while others run."""
+
+from collections.abc import Iterable
+from itertools import islice
+
+from typing_extensions import override
+
+from mlxd.worker.engine.sequence import Sequence
+from mlxd.worker.engine.step_budget import StepBudget
+from mlxd.worker.engine.step_cost import StepShape
+from mlxd.worker.engine.transfers import FetchChoice, SpillPace, Transfers
+from mlxd.worker.kv.disk_side import DiskSide
+from mlxd.worker.kv.lookup import Lookup
+from mlxd.worker.kv.manager import Manager
+from mlxd.worker.kv.transfers import Fetch, Spill
+
+_AHEAD = 4  # of those that wait, how many are read for before there is a place for them
+_FIRST_REST, _LONGEST_REST = 0.02, 2.0  # seconds between two looks whether the disk takes more
+_TRIES = 2  # reads for one sequence while it waits: where there was no room for what came, it is asked for again
+
+
+class Fetching:
+    """What there is to decide about a cache without a disk: nothing is written, and nobody waits."""
+
+    @property
+    def is_reading(self) -> bool:
+        """Tells whether anybody waits for a read."""
+        return False
+
+    @property
+    def rest(self) -> float | None:
+        """Returns the seconds after which there may be something to write, with no request about; None where there is nothing."""
+        return None
+
+    def arrived(self) -> tuple[Fetch, ...]:
+        """Returns what has come from disk, for blocks that others find from now on. What there is no room for is let go."""
+        return ()
+
+    def awaits(self, sequence: Sequence) -> bool:  # noqa: ARG002
+        """Tells whether a sequence waits for a read."""
+        return False
+
+    def begins(self, sequence: Sequence, lookup: Lookup) -> bool:  # noqa: ARG002
+        """Begins to read what is on disk of a sequence that would begin with ``lookup``, if it is worth it, and tells whether so."""
+        return False
+
+    def used(self, sequence: Sequence, lookup: Lookup) -> int:  # noqa: ARG002
+        """Returns how many of the tokens that a sequence begins with came from disk for it."""
+        return 0
+
+    def ahead(self, waiting: Iterable[Sequence]) -> None:
+        """Begins to read for those that are next, whether or not there is a place for them yet."""
+
+    def forget(self, request_id: str) -> None:
+        """Takes in that a sequence is over, or waits no more."""
+
+    def spills(self, seconds: float, *, is_idle: bool) -> tuple[Spill, ...]:  # noqa: ARG002
+        """Returns the blocks that are to be copied out of the cache in a step that takes so many ``seconds``."""
+        return ()
+
+    def observe(self, transfers: Transfers) -> None:
+        """Learns from what a step copied."""
+
+
+class DiskFetching(Fetching):
+    """What is decided about a cache's disk, step by step: what is written, and who waits for what is read."""
+
+    def __init__(self, manager: Manager, disk: DiskSide, budget: StepBudget) -> None:
+        self._manager = manager
+        self._disk = disk
+        self._budget = budget
+        self._choice = FetchChoice()
+        self._pace = SpillPace(disk.block_bytes)
+        self._rest = 0.0
+
+    @property
+    @override
+    def is_reading(self) -> bool:
+        return self._disk.recall.is_reading
+
+    @property
+    @override
+    def rest(self) -> float | None:
+        return self._rest if self._disk.spilling.wanted or self._disk.spilling.leaving else None
+
+    @override
+    def arrived(self) -> tuple[Fetch, ...]:
+        fetches = []
+        for recalled in self._disk.recall.take():
+            self._choice.observe_read(recalled.seconds, recalled.size)
+            fetch = self._manager.restore(recalled)
+            if fetch is not None:
+                fetches.append(fetch)
+        return tuple(fetches)
+
+    @override
+    def awaits(self, sequence: Sequence) -> bool:
+        return self._disk.recall.awaits(sequence.id)
+
+    @override
+    def used(self, sequence: Sequence, lookup: Lookup) -> int:
+        return self._disk.use(sequence.chain.digests[: len(lookup.blocks)]) * self._manager.block_size
+
+    @override
+    def ahead(self, waiting: Iterable[Sequence]) -> None:
+        for sequence in islice(waiting, _AHEAD):
+            if not sequence.is_asked:
+                sequence.is_asked = True
+                self.begins(sequence, self._manager.lookup(sequence.chain, sequence.tokens))
+
+    @override
+    def begins(self, sequence: Sequence, lookup: Lookup) -> bool:
+        size, first, pool = self._manager.block_size, len(lookup.blocks), self._manager.pool
+        if lookup.computing is not None or sequence.lacks_scores or sequence.recalls >= _TRIES:
+            return False
+        stored = self._disk.recall.stored(sequence.chain, first, (len(sequence.tokens) - 1) // size)
+        if not stored or stored > pool.available:
+            return False
+        computing = self._budget.seconds(StepShape(prompts=1, prefill_tokens=stored * size))
+        if not self._choice.pays(stored * self._disk.block_bytes, computing):
+            return False
+        sequence.recalls += 1
+        self._disk.renew(lookup.blocks, pool)
+        self._disk.recall.begin(sequence.id, sequence.chain, first, first + stored)
+        return True
+
+    @override
+    def forget(self, request_id: str) -> None:
+        self._disk.recall.forget(request_id)
+
+    @override
+    def spills(self, seconds: float, *, is_idle: bool) -> tuple[Spill, ...]:
+        spilling = self._disk.spilling
+        most = self._pace.idle() if is_idle else self._pace.blocks(seconds, leaving=spilling.leaving, wanted=spilling.wanted)
+        taken = spilling.take(most, self._manager.find)
+        self._rest = 0.0 if taken or not is_idle else min(_LONGEST_REST, 2 * self._rest or _FIRST_REST)
+        return taken
+
+    @override
+    def observe(self, transfers: Transfers) -> None:
+        self._choice.observe(transfers)
+        self._pace.observe(transfers)

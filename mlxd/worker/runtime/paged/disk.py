@@ -1,0 +1,65 @@
+"""The way from a model over a paged cache to its blocks on disk, if they can be kept there."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+
+from mlxd.disk_cache.tier import DiskTier
+from mlxd.types import DiskSettings
+from mlxd.worker.engine.fetching import DiskFetching, Fetching
+from mlxd.worker.engine.step_budget import StepBudget
+from mlxd.worker.kv.disk_side import DiskSide, NoDisk
+from mlxd.worker.kv.manager import Manager
+from mlxd.worker.runtime.draft.draft_model import DraftModel
+from mlxd.worker.runtime.paged.block_payloads import BlockPayloads
+from mlxd.worker.runtime.paged.disk_transfers import DiskTransfers
+from mlxd.worker.runtime.paged.model import PagedModel
+
+OpenTier = Callable[[Sequence[str]], DiskTier]
+
+_log = logging.getLogger(__name__)
+
+_LAYOUT = "1"  # of payloads, and of what stands in them
+
+
+@dataclass(frozen=True)
+class Disk:
+    """Blocks on disk as the manager of blocks sees them, and as the executor does; both are None where there is none, as ``told`` says."""
+
+    told: DiskSide | NoDisk = field(default_factory=NoDisk)
+    side: DiskSide | None = None
+    transfers: DiskTransfers | None = None
+
+    def fetching(self, manager: Manager, budget: StepBudget) -> Fetching:
+        """Returns what decides about it."""
+        return Fetching() if self.side is None else DiskFetching(manager, self.side, budget)
+
+
+def open_disk(model: PagedModel, settings: DiskSettings | None, open_tier: OpenTier | None, draft: DraftModel | None) -> Disk:
+    """Returns the disk behind the cache of ``model``, or why there is none. Its arenas still hold what it was proved by: payloads are laid
+    out like that. ``open_tier`` is told what they depend on beside the model's files.
+    """
+    if open_tier is None:
+        return Disk()
+    reason = _refusal(model)
+    if reason is not None:
+        if settings is not None:
+            _log.warning("blocks of this model are not kept on disk: %s", reason)
+        return Disk(NoDisk(reason, is_wanted=settings is not None))
+    payloads = BlockPayloads(model.stores, model.geometry)
+    parts = (_LAYOUT, payloads.layout, str(model.geometry.block_size), model.kv_type, version("mlx"), version("mlx-lm"))
+    tier = open_tier(parts)
+    side = DiskSide(tier, payloads.block_bytes, is_wanted=settings is not None)
+    return Disk(side, side, DiskTransfers(tier, payloads, model, draft))
+
+
+def _refusal(model: PagedModel) -> str | None:
+    """Returns why blocks of this model cannot be kept on disk; None where they can."""
+    if model.states.exist:
+        return "its layers keep a recurrent state, which blocks on disk do not have"
+    if model.windows:
+        return "some of its layers see a window, and have blocks of their own"
+    if not BlockPayloads.are_told_by(model.stores, model.geometry):
+        return "some of its layers have no keys and values of their own"
+    return None

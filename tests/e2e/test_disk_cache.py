@@ -1,0 +1,49 @@
+"""Conversations that outlive their worker, and their daemon, on disk."""
+
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+
+from tests.e2e.client import post
+from tests.e2e.conftest import ENDLESS, TINY
+
+# Reading pays for a tiny model too: computing a token is cheap, and so are its bytes.
+DISK = (
+    TINY
+    + '[models.tiny.worker]\nrestart_backoff = "50ms"\nheartbeat_interval = "100ms"\ncrash_limit = 1000\n'
+    + '[models.tiny.cache]\nmemory = "64MiB"\n[models.tiny.cache.disk]\npath = "{dir}/blocks"\nlimit = "64MiB"\n'
+)
+TEN = [f"This is conversation {number}. " + f"It is about the number {number * 7919}, and no other. " * 8 for number in range(10)]
+
+
+def ask(daemon, prompt):
+    """The text, and how many of the prompt's tokens were cached."""
+    status, _, body = post(daemon, "/v1/completions", ENDLESS | {"prompt": prompt, "max_tokens": 8})
+    assert status == 200, body
+    return body["choices"][0]["text"], body["usage"]["prompt_tokens_details"]["cached_tokens"]
+
+
+def on_disk(daemon):
+    return sum(path.stat().st_size for path in (daemon.directory / "blocks").rglob("*") if path.is_file())
+
+
+def test_ten_conversations_are_found_after_a_kill_during_writes_and_after_a_restart(start_daemon):
+    daemon = start_daemon(DISK)
+    daemon.wait_ready()
+    said = {prompt: ask(daemon, prompt)[0] for prompt in TEN}
+    written = daemon.until(lambda: on_disk(daemon), "something is written")
+    with ThreadPoolExecutor(4) as pool:
+        others = [pool.submit(post, daemon, "/v1/completions", ENDLESS | {"prompt": str(n) * 3000, "max_tokens": 2}) for n in range(40)]
+        daemon.until(lambda: on_disk(daemon) > written, "more is being written")
+        os.kill(daemon.model()["pid"], signal.SIGKILL)
+        assert {one.result()[0] for one in others} <= {200, 503, 500}
+    daemon.wait_ready()
+    found = {prompt: ask(daemon, prompt) for prompt in TEN}
+    assert {prompt: text for prompt, (text, _) in found.items()} == said
+    assert min(cached for _, cached in found.values()) > 300
+    daemon.stop()
+    daemon.start()
+    daemon.wait_ready()
+    again = {prompt: ask(daemon, prompt) for prompt in TEN}
+    assert {prompt: text for prompt, (text, _) in again.items()} == said
+    assert min(cached for _, cached in again.values()) > 300
