@@ -29,7 +29,9 @@ FAKE = (
     + '[models.homeless]\nsource = "{dir}/needs-2000"\nlifecycle = {load = "lazy"}\n'
 )
 # 64 blocks of 16 tokens, for six clients that want 500 tokens each.
-SMALL_CACHE = METRICS + '[models.tiny]\nsource = "{dir}/model"\nbatching = {mode = "continuous"}\ncache = {memory = "512KiB"}\n'
+SMALL_CACHE = (
+    METRICS + '[models.tiny]\nsource = "{dir}/model"\nbatching = {mode = "continuous", attention = "rows"}\ncache = {memory = "512KiB"}\n'
+)
 LONG = {"model": "tiny", "prompt": "Once", "temperature": 0, "max_tokens": 500, "logit_bias": {"258": -100}}
 
 
@@ -127,7 +129,7 @@ def daemon(tmp_path_factory, prometheus, small, doomed):
         prometheus.scrape(*(one.metrics_address for one in (started, small, doomed)))
         waiting.append(send(started, {"model": "stalled", "prompt": "queue"}))
         others = (lambda: ask(started, "homeless", "two words"), lambda: ask(started, "healthy", "two words"))
-        with Trouble(queue, crowd, *others, pause=0.2), Trouble(crash, pause=1.0):
+        with Trouble(queue, crowd, pause=0.2), Trouble(*others, pause=0.5), Trouble(crash, pause=1.0):
             yield started
         for connection in waiting:
             connection.close()

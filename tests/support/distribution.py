@@ -30,39 +30,39 @@ FIRST = (
     "tests/worker/test_paged_runner.py",
     "tests/worker/requests/test_turns.py",
     "tests/worker/requests/test_answers.py",
-    "tests/e2e/test_alerts.py",
-    "tests/e2e/test_start_stop.py",
-    "tests/e2e/test_crash.py",
     "tests/worker/test_architectures.py",
-    "tests/e2e/test_reload.py",
     "tests/worker/test_simple_runner.py",
     "tests/unit/worker_engine/paged_runner/test_faults.py",
     "tests/unit/worker_engine/paged_runner/test_conversations.py",
-    "tests/e2e/test_random_edits.py",
-    "tests/e2e/test_prometheus.py",
-    "tests/e2e/test_control_plane.py",
     "tests/e2e/test_agent_conversation.py",
     "tests/unit/worker_fetch/test_hub.py",
     "tests/unit/worker_fetch/test_pull.py",
     "tests/worker/test_worker_process.py",
     "tests/worker/test_contiguous_runner.py",
-    "tests/e2e/test_scrapes.py",
     "tests/e2e/test_reverse_proxy.py",
     "tests/unit/admin/test_openapi_conformance.py",
     "tests/e2e/test_openapi_conformance.py",
     "tests/worker/test_not_finite.py",
 )
 
-# What waits rather than computes: for Prometheus and its clock, for files to be looked at, for what a daemon does once a second.
+# What waits rather than computes: for Prometheus and its clock, for daemons and workers that begin and end.
 WAITING = (
     "tests/e2e/test_alerts.py",
     "tests/e2e/test_prometheus.py",
+    "tests/e2e/test_start_stop.py",
+    "tests/e2e/test_crash.py",
+    "tests/e2e/test_reload.py",
+    "tests/e2e/test_random_edits.py",
+    "tests/e2e/test_control_plane.py",
+    "tests/e2e/test_scrapes.py",
+    "tests/e2e/test_vllm_dashboard.py",
+    "tests/e2e/test_cancellation.py",
 )
 
 CORES = os.cpu_count()
 
 _GROUPS = {file: group for group, files in TOGETHER.items() for file in files}
-_RANKS = {name: rank for rank, name in enumerate(FIRST)}
+_RANKS = {name: rank for rank, name in enumerate((*WAITING, *FIRST))}
 
 
 class Distribution(LoadScopeScheduling):
@@ -124,7 +124,7 @@ class Collection(list):
 def rank(nodeid):
     """Where in the order a test belongs."""
     file = nodeid.partition("::")[0]
-    return _RANKS.get(_GROUPS.get(file, file), len(FIRST))
+    return _RANKS.get(_GROUPS.get(file, file), len(_RANKS))
 
 
 def only_waits(process, count):

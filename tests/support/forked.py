@@ -18,7 +18,7 @@ import threading
 from pathlib import Path
 
 from tests.support.batch_scheduling import batch_scheduling
-from tests.support.wishes import Wish, fork
+from tests.support.wishes import Wish, wish_for
 
 _WITH_MLX = "mlxd.worker.runtime.start"
 
@@ -41,10 +41,10 @@ def daemon_m(module, *arguments, stdout, stderr, env=None):
 
 
 def worker_m(sock, *, output):
-    """A real worker on ``sock``, with MLX imported: its id, and a pipe that says how it ended."""
+    """A real worker on ``sock``, with MLX imported: the pipe of ``wish_for``."""
     with Path(os.devnull).open("rb") as nothing:
-        streams = [nothing.fileno(), output, output]
-        return _nursery(_WITH_MLX).fork(Wish(["mlxd.worker"], dict(os.environ), leads=True), streams, passed=[sock.fileno()])
+        wish = Wish(["mlxd.worker"], dict(os.environ), leads=True)
+        return wish_for(_nursery(_WITH_MLX), wish, [nothing.fileno(), output, output], passed=[sock.fileno()])
 
 
 def new_python_m(module, *arguments, stdin=None, stdout, stderr, env=None):
@@ -60,17 +60,17 @@ def _or_ours(env):
 def _forked(nursery, wish, stdin, stdout, stderr):
     with Path(os.devnull).open("rb") as nothing:
         streams = [stream if isinstance(stream, int) else stream.fileno() for stream in (stdin or nothing, stdout, stderr)]
-        return Forked(wish.command, *nursery.fork(wish, streams))
+        return Forked(wish.command, wish_for(nursery, wish, streams))
 
 
 class Forked:
-    """What the suite uses of a ``Popen``. Its parent is the nursery, which says how it ended, in a pipe."""
+    """What the suite uses of a ``Popen``. Its parent is the nursery, which says how it ended: ``told``, see ``wish_for``."""
 
-    def __init__(self, args, pid, told):
+    def __init__(self, args, told):
         self.args = args
-        self.pid = pid
         self.returncode = None
-        self._told = told
+        self._told = os.fdopen(told)
+        self.pid = int(self._told.readline())
         self._lock = threading.Lock()
 
     def poll(self):
@@ -96,32 +96,22 @@ class Forked:
         """Whether it has ended, within ``timeout`` seconds."""
         with self._lock:
             if self.returncode is None and select.select([self._told], [], [], timeout)[0]:
-                with os.fdopen(self._told) as pipe:
-                    self.returncode = int(pipe.read())
+                with self._told:
+                    self.returncode = int(self._told.read())
             return self.returncode is not None
-
-
-class Nursery:
-    """The process that forks, as others see it."""
-
-    def __init__(self, modules):
-        self._lock = threading.Lock()
-        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs, batch_scheduling():  # what is forked, and what that starts, has the same
-            fd = theirs.fileno()
-            self._process = subprocess.Popen([sys.executable, "-m", "tests.support.nursery", str(fd), *modules], pass_fds=[fd])
-        atexit.register(self._close)
-
-    def fork(self, wish, streams, passed=()):
-        """As ``wishes.fork``, from any thread."""
-        with self._lock:
-            return fork(self._socket, wish, streams, passed)
-
-    def _close(self):
-        self._socket.close()
-        self._process.wait(30)
 
 
 @functools.cache
 def _nursery(*modules):
-    return Nursery(modules)
+    """The socket of a process that forks, which is there as long as this one."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs, batch_scheduling():  # what is forked, and what that starts, has the same
+        fd = theirs.fileno()
+        process = subprocess.Popen([sys.executable, "-m", "tests.support.nursery", str(fd), *modules], pass_fds=[fd])
+
+    def close():
+        ours.close()
+        process.wait(30)
+
+    atexit.register(close)
+    return ours

@@ -9,35 +9,45 @@ from pathlib import Path
 
 from mlxd import child_process
 from mlxd.client.process import ProcessHost
-from tests.support.wishes import Wish, fork
+from tests.support.wishes import Wish, wish_for
 
 
 class ForkedWorker:
-    """What ``ProcessHost`` uses of an ``asyncio.subprocess.Process``."""
+    """What ``ProcessHost`` uses of an ``asyncio.subprocess.Process``. ``told``: see ``wishes``."""
 
-    def __init__(self, pid, told):
-        self.pid = pid
+    def __init__(self, told):
+        self.pid = None
         self.returncode = None
         self._told = told
-        self._ended = asyncio.Event()
+        self._heard = b""
+        self._began, self._ended = asyncio.Event(), asyncio.Event()
         asyncio.get_running_loop().add_reader(told, self._hear)
+
+    async def begin(self):
+        await self._began.wait()
+        return self
 
     async def wait(self):
         await self._ended.wait()
         return self.returncode
 
     def _hear(self):
-        asyncio.get_running_loop().remove_reader(self._told)
-        with os.fdopen(self._told) as pipe:
-            self.returncode = int(pipe.read())
-        self._ended.set()
+        if heard := os.read(self._told, 64):
+            self._heard += heard
+        else:
+            asyncio.get_running_loop().remove_reader(self._told)
+            os.close(self._told)
+            self.returncode = int(self._heard.partition(b"\n")[2])
+            self._ended.set()
+        self.pid = int(self._heard.partition(b"\n")[0])
+        self._began.set()
 
 
 def install(nursery):
     """``nursery``: the socket on which it takes wishes."""
 
     async def spawn(host, sock, output):
-        return begin(nursery, host, sock, output)
+        return await ForkedWorker(begin(nursery, host, sock, output)).begin()
 
     ProcessHost._spawn = spawn
 
@@ -45,7 +55,7 @@ def install(nursery):
 def begin(nursery, host, sock, output):
     wish = Wish(program(host._command), child_process.environment(os.environ, host._source), leads=True)
     with Path(os.devnull).open("rb") as nothing:
-        return ForkedWorker(*fork(nursery, wish, [nothing.fileno(), output, output], passed=[sock]))
+        return wish_for(nursery, wish, [nothing.fileno(), output, output], passed=[sock])
 
 
 def program(command):

@@ -23,16 +23,16 @@ class Wish:
     cwd: str = field(default_factory=lambda: str(Path.cwd()))
 
 
-def fork(nursery, wish, streams, passed=()):
-    """Has ``wish`` fulfilled: the process's id, and a pipe that says how it ended, then ends. ``passed`` are more descriptors for it:
-    their numbers there are its last arguments.
+def wish_for(nursery, wish, streams, passed=()):
+    """Has ``wish`` fulfilled; returns a pipe on which comes the process's id, a line, and when it ends how it did. ``passed`` are more
+    descriptors for it: their numbers there are its last arguments.
     """
     told, tells = os.pipe()
     try:
         socket.send_fds(nursery, [json.dumps(asdict(wish)).encode(errors="surrogateescape")], [tells, *streams, *passed])
-        return int(nursery.recv(MOST)), told
     except BaseException:
         os.close(told)
         raise
     finally:
         os.close(tells)
+    return told

@@ -6,15 +6,16 @@ from types import SimpleNamespace
 import pytest
 
 from tests.support import distribution
-from tests.support.distribution import APART, FIRST, TOGETHER, Collection, Distribution, rank
+from tests.support.distribution import APART, FIRST, TOGETHER, WAITING, Collection, Distribution, rank
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_its_files_are_there():
-    files = {name for name in (*FIRST, *APART) if name not in TOGETHER} | {file for files in TOGETHER.values() for file in files}
+    files = {name for name in (*FIRST, *APART, *WAITING) if name not in TOGETHER} | {file for files in TOGETHER.values() for file in files}
     assert [file for file in files if not (ROOT / file).is_file()] == []
-    assert len(set(FIRST)) == len(FIRST)
+    assert len({*FIRST, *WAITING}) == len(FIRST) + len(WAITING)
+    assert not {file for files in TOGETHER.values() for file in files} & {*WAITING}
 
 
 class Node:

@@ -137,13 +137,13 @@ def test_blocks_are_moved_together_without_a_change(loaded, monkeypatch):
     rig = PagedRig(loaded, arena_blocks=64, max_arenas=1, step_tokens=64)
     prompts = {name: name.encode() * 3 for name in "ab"}
     for name, prompt in prompts.items():
-        rig.add(name, prompt, max_tokens=72)
+        rig.add(name, prompt, max_tokens=36)
     moves = []
     launch = rig.executor.run
     rig.executor.run = lambda plan: (moves.extend(plan.moves), launch(plan))[1]
     rig.run()
     assert moves
-    assert rig.tokens == alone(loaded, prompts, 72)
+    assert rig.tokens == alone(loaded, prompts, 36)
 
 
 def test_the_cache_shrinks_under_load(loaded):

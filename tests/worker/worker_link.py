@@ -176,7 +176,7 @@ async def in_process():
         return
     ours, theirs = socket.socketpair()
     with theirs:
-        process = ForkedWorker(*worker_m(theirs, output=sys.__stderr__.fileno()))
+        process = await ForkedWorker(worker_m(theirs, output=sys.__stderr__.fileno())).begin()
     link = Link(*await asyncio.open_connection(sock=ours))
     try:
         yield link, process
