@@ -76,6 +76,16 @@ class AttentionState(StrEnum):
 CompileWish = Literal["auto", "on", "off"]
 
 
+class KeyValueType(StrEnum):
+    """What the keys and values of a layer are stored as."""
+
+    MODEL = "model"  # the type in which the model computes them
+    INT8 = "int8"  # 8 bits an element
+
+
+KeyValueWish = Literal["auto", "model", "int8"]
+
+
 class StepCompilation(msgspec.Struct, frozen=True):
     """Whether decode steps are compiled functions, or built anew in Python each time, and why."""
 

@@ -20,17 +20,29 @@ _ROUNDING = 2.0**-20  # of float32, some operations after one another
 
 @dataclass(frozen=True)
 class HeadShape:
-    """What a kernel is compiled for: ``heads`` query heads to a KV head, of ``dim`` elements, and values of ``value_dim``."""
+    """What a kernel is compiled for: ``heads`` query heads to a KV head, of ``dim`` elements, and values of ``value_dim``. With ``group``,
+    elements that share a scale and a bias, keys and values are levels of 8 bits.
+    """
 
     dtype: mx.Dtype
     dim: int
     value_dim: int
     heads: int
     block_size: int = 16
+    group: int | None = None
 
     def __str__(self) -> str:
         size = f"{self.dim}" if self.dim == self.value_dim else f"{self.dim}/{self.value_dim}"
-        return f"{size}, {self.heads} to a KV head, {str(self.dtype).removeprefix('mlx.core.')}, blocks of {self.block_size}"
+        stored = f", in 8 bits by groups of {self.group}" if self.group else ""
+        return f"{size}, {self.heads} to a KV head, {str(self.dtype).removeprefix('mlx.core.')}, blocks of {self.block_size}{stored}"
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """Keys or values ``[kv_heads, slots, width]``: what they are, and how they are stored."""
+
+    exact: Exact
+    stored: StoredVectors
 
 
 @dataclass(frozen=True)
@@ -41,8 +53,8 @@ class KernelCase:
 
     shape: HeadShape
     queries: Floats
-    keys: Floats
-    values: Floats
+    keys: Vectors
+    values: Vectors
     table: Counts
     first: Counts
     stop: Counts
@@ -50,15 +62,15 @@ class KernelCase:
 
     def found(self, kernel: DecodeKernel) -> tuple[Floats, Floats]:
         """Returns the output and the total that the kernel gives."""
-        queries, keys, values = (mx.array(array).astype(self.shape.dtype) for array in (self.queries, self.keys, self.values))
+        queries = mx.array(self.queries).astype(self.shape.dtype)
         seen = Segment(0, mx.array(self.table), mx.array(self.first), mx.array(self.stop))
-        attended = kernel(queries, StoredVectors(keys), StoredVectors(values), seen, self.scale)
+        attended = kernel(queries, self.keys.stored, self.values.stored, seen, self.scale)
         return np.array(attended.output), np.array(attended.total)
 
     def expected(self) -> "Expected":
         """Returns what it should give, in float64."""
         rows, heads, _ = self.queries.shape
-        right = Expected(np.zeros((rows, heads, self.values.shape[2])), np.full((rows, heads), -np.inf), np.zeros((rows, heads)))
+        right = Expected(np.zeros((rows, heads, self.values.exact.shape[2])), np.full((rows, heads), -np.inf), np.zeros((rows, heads)))
         for row in range(rows):
             if self.first[row] < self.stop[row]:
                 self._attend(row, right)
@@ -74,7 +86,7 @@ class KernelCase:
         ):
             return float("inf")
         bound = right.bound[seen]
-        largest = max(1.0, float(np.nanmax(np.abs(self.values), initial=0)))
+        largest = max(1.0, float(np.nanmax(np.abs(self.values.exact), initial=0)))
         of_totals = np.abs(total[seen] - right.total[seen]) / bound
         of_outputs = np.abs(output[seen] - right.output[seen]).max(axis=-1, initial=0) / bound / largest
         return float(max(of_totals.max(initial=0), of_outputs.max(initial=0)))
@@ -83,8 +95,8 @@ class KernelCase:
         size, heads = self.shape.block_size, self.queries.shape[1]
         at = np.arange(self.first[row], self.stop[row])
         slots = self.table[row, at // size] * size + at % size
-        queries = self.queries[row].reshape(len(self.keys), -1, self.queries.shape[2]).astype(float) * np.float32(self.scale)
-        keys, values = self.keys[:, slots].astype(float), self.values[:, slots].astype(float)
+        queries = self.queries[row].reshape(len(self.keys.exact), -1, self.queries.shape[2]).astype(float) * np.float32(self.scale)
+        keys, values = self.keys.exact[:, slots], self.values.exact[:, slots]
         scores = queries @ keys.swapaxes(1, 2)
         highest = scores.max(axis=-1, keepdims=True)
         weights = np.exp(scores - highest)
@@ -131,11 +143,29 @@ class CaseMaker:
         for row in range(rows):
             at = np.arange(first[row], stop[row])
             seen[table[row, at // size] * size + at % size] = True
-        keys, values = (self._floats(kv_heads, arena * size, width) for width in (self.shape.dim, self.shape.value_dim))
-        keys[:, ~seen] = values[:, ~seen] = np.nan
+        keys, values = (self._vectors(kv_heads, width, seen) for width in (self.shape.dim, self.shape.value_dim))
         queries = self._floats(rows, kv_heads * self.shape.heads, self.shape.dim)
         scale = float(self.random.choice((1.0, 0.1, self.shape.dim**-0.5)))
         return KernelCase(self.shape, queries, keys, values, table, np.array(first, np.int32), np.array(stop, np.int32), scale)
+
+    def _vectors(self, kv_heads: int, width: int, seen: npt.NDArray[np.bool_]) -> Vectors:
+        if self.shape.group is not None:
+            return self._levels(kv_heads, width, seen, self.shape.group)
+        floats = self._floats(kv_heads, len(seen), width)
+        floats[:, ~seen] = np.nan
+        return Vectors(floats.astype(float), StoredVectors(mx.array(floats).astype(self.shape.dtype)))
+
+    def _levels(self, kv_heads: int, width: int, seen: npt.NDArray[np.bool_], group: int) -> Vectors:
+        """Returns random levels of scales and biases about as those of random elements are."""
+        levels = self.random.integers(0, 256, (kv_heads, len(seen), width // group, group))
+        size, sizes = self.random.choice(self.sizes), (kv_heads, len(seen), width // group)
+        scales, biases = size * self.random.standard_normal(sizes) / 64, 2 * size * self.random.standard_normal(sizes)
+        params = np.concatenate([256 * scales, biases], axis=-1).astype(np.float16)
+        params[:, ~seen] = np.nan
+        scales, biases = np.split(params.astype(float), 2, axis=-1)
+        exact = levels * scales[..., None] / 256 + biases[..., None]
+        stored = StoredVectors(mx.array(levels.reshape(kv_heads, len(seen), width).astype(np.uint8)), mx.array(params))
+        return Vectors(exact.reshape(kv_heads, len(seen), width), stored)
 
     def _floats(self, *shape: int) -> Floats:
         drawn = self.random.standard_normal(shape) * self.random.choice(self.sizes)

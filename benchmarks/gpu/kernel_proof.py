@@ -1,7 +1,7 @@
 """Is the kernel right on this device? Random calls of all head sizes, beside numpy in float64; and its compiler's time."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import mlx.core as mx
 import numpy as np
@@ -18,6 +18,7 @@ SHAPES = [
     for at, dims in enumerate(SIZES)
     for kind, dtype in enumerate(TYPES)
 ]
+SHAPES += [replace(shape, group=32 if shape.dim % 64 else 64) for shape in SHAPES if not shape.dim % 32]
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from mlxd.control.model.status import ModelStatus
 from mlxd.control.telemetry import CacheCounters, HistogramCounts, TokenCounters
 from mlxd.types import BlockFigures, EntryFigures, ResolvedLimits
 from mlxd.wire.attention_facts import AttentionFacts
+from mlxd.wire.key_value_facts import KeyValueFacts
 from mlxd.wire.messages import Heartbeat, Progress, Ready
 from mlxd.wire.model_facts import ModelFacts
 
@@ -59,6 +60,7 @@ def describe(status: ModelStatus, sources: AdminSources) -> answers.Model:
         limits=_limits(status.limits),
         speculation=_speculation(ready),
         attention=_attention(ready.attention) if ready and ready.attention else None,
+        keys_and_values=_keys_and_values(ready.keys_and_values) if ready and ready.keys_and_values else None,
         runner=_runner(ready),
         device=ready.device if ready else None,
         dtype=ready.dtype if ready else None,
@@ -151,6 +153,17 @@ def _speculation(ready: Ready | None) -> answers.Speculation | None:
 def _attention(facts: AttentionFacts) -> answers.Attention:
     ways = [answers.WayOfAttention(way=one.way, state=one.state, reason=one.reason) for one in facts.ways]
     return answers.Attention(asked=facts.wish, ways=ways)
+
+
+def _keys_and_values(facts: KeyValueFacts) -> answers.KeysAndValues:
+    quality = facts.quality
+    return answers.KeysAndValues(
+        asked=facts.wish,
+        layers=[answers.LayerStorage(**msgspec.structs.asdict(one)) for one in facts.layers],
+        token_bytes=facts.token_bytes,
+        plain_token_bytes=facts.plain_token_bytes,
+        quality=None if quality is None else answers.KeyValueQuality(**msgspec.structs.asdict(quality)),
+    )
 
 
 def _runner(ready: Ready | None) -> answers.Runner | None:

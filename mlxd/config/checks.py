@@ -19,6 +19,7 @@ from mlxd.config.units import format_duration, format_size
 _MOST_PATTERNS = 1000  # of all models: each is compared with each
 _LISTENERS = ("server", "admin", "metrics")
 _KEYS: tuple[Key, ...] = (("server", "api_keys"), ("server", "keys"))
+_PAGED_ONLY = {("batching", "attention"): ("auto",), ("batching", "compile"): ("auto", "off"), ("cache", "dtype"): ("auto", "model")}
 _TOKEN: tuple[Key, ...] = (("admin", "token"),)
 
 
@@ -121,11 +122,11 @@ def _guesses_are_verified(name: str, model: ModelTable, document: Document) -> I
 
 
 def _steps_are_paged(name: str, model: ModelTable, document: Document) -> Iterator[Problem]:
-    """Reports a way to attend, or to compile, of its own that a model without a paged cache was asked for. Those of all models are passed
-    over by those that have no use for them.
+    """Reports a way to attend, or to compile, or a type of keys and values, of its own that a model without a paged cache was asked for.
+    Those of all models are passed over by those that have no use for them.
     """
-    for field, kept in (("attention", ("auto",)), ("compile", ("auto", "off"))):
-        key, value = ("models", name, "batching", field), getattr(model.batching, field)
+    for (table, field), kept in _PAGED_ONLY.items():
+        key, value = ("models", name, table, field), getattr(getattr(model, table), field)
         if value not in kept and key in document.lines and not is_paged(model):
             rest = " or ".join(map(shown, kept))
             text = f'found {shown(value)}, which needs batching.mode = "continuous" and cache.kind = "paged"; elsewhere use {rest}'

@@ -47,6 +47,7 @@ class _Families:
         self.state = self._gauge("model_state", "1 for the state a model is in, 0 for the others.", "state")
         self.runner = self._gauge("model_runner", "1 for a model's runner; fallback: not the one asked for.", "runner", "fallback")
         self.attention = self._gauge("model_attention", "1 for what became of each way to attend over a paged cache.", "way", "state")
+        self.stored = self._gauge("model_kv_layers", "Layers with a paged cache, by what their keys and values are stored as.", "type")
         self.running = self._gauge("requests_running", "Requests being computed.")
         self.waiting = self._gauge("requests_waiting", "Requests in a model's queue.")
         self.memory = self._gauge("worker_memory_bytes", "Memory of a model's worker, as of its last heartbeat.", "kind")
@@ -67,6 +68,8 @@ def _add_worker(families: _Families, status: ModelStatus) -> None:
         families.runner.add_metric([name, status.ready.runner, str(status.ready.is_fallback).lower()], 1)
         for one in status.ready.attention.ways if status.ready.attention else ():
             families.attention.add_metric([name, one.way, one.state], 1)
+        for stored_as, layers in status.ready.keys_and_values.by_type().items() if status.ready.keys_and_values else ():
+            families.stored.add_metric([name, stored_as], layers)
     if status.heartbeat is None:
         return
     for kind, size in msgspec.structs.asdict(status.heartbeat.memory).items():

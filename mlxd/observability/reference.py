@@ -22,6 +22,7 @@ from mlxd.control.telemetry import UNKNOWN_MODEL
 from mlxd.observability.metrics import Metrics
 from mlxd.types import AttentionState, AttentionWay, BlockFigures, CacheFigures, MemoryFigures, ModelState, ResolvedLimits, RunnerKind
 from mlxd.wire.attention_facts import AttentionFacts, AttentionWayFacts
+from mlxd.wire.key_value_facts import KeyValueFacts
 from mlxd.wire.messages import Heartbeat, Ready
 
 _HEAD = """\
@@ -122,6 +123,7 @@ def _loaded_model() -> ModelStatus:
         weight_bytes=0,
         load_seconds=0.0,
         versions={},
+        keys_and_values=KeyValueFacts(wish="auto", token_bytes=0, plain_token_bytes=0),
         attention=AttentionFacts("auto", [AttentionWayFacts(*pair, "") for pair in zip(cycle(AttentionWay), AttentionState, strict=False)]),
     )
     cache = CacheFigures(kept=BlockFigures(used=0, shared=0, cached=0, free=0, bytes_saved=0))

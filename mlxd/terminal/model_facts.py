@@ -33,6 +33,8 @@ def _rows(model: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:
             yield "steps", f"{'compiled' if compiled['used'] else 'not compiled'}: {compiled['reason']}"
     if (attention := model["attention"]) is not None:
         yield "attention", "\n".join(f"{one['way']} {one['state']}: {one['reason']}" for one in attention["ways"])
+    if (stored := model["keys_and_values"]) is not None:
+        yield "cache", "\n".join(_stored(stored))
     if (speculation := model["speculation"]) is not None:
         yield "guesses", _speculation(speculation, model["limits"], model["tokens"])
     if (facts := model["facts"]) is not None:
@@ -45,6 +47,19 @@ def _rows(model: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:
         yield "weights", f"{', '.join(facts['weight_files'])}: {facts['weights_origin']}"
         if (draft := facts["draft"]) is not None:
             yield "draft model", f"{draft['source']}: {size(draft['weight_bytes'])} {draft['dtype']}"
+
+
+def _stored(stored: Mapping[str, Any]) -> Iterator[str]:
+    saved = "" if stored["quality"] is None else f" instead of {size(stored['plain_token_bytes'])}"
+    yield f"{size(stored['token_bytes'])} a token{saved}"
+    for one in stored["layers"]:
+        dims = f"{one['key_dim']}" if one["key_dim"] == one["value_dim"] else f"{one['key_dim']} and {one['value_dim']}"
+        sees = f" that see {counted(one['window'], 'token')}" if one["window"] else ""
+        yield f"{counted(one['layers'], 'layer')} of {counted(one['kv_heads'], 'head')} of {dims}{sees}: {one['type']}, {one['reason']}"
+    if (found := stored["quality"]) is not None:
+        change = found["perplexity"] / found["plain_perplexity"] - 1
+        perplexity = f"perplexity {found['perplexity']:.4g} instead of {found['plain_perplexity']:.4g} ({change:+.2%})"
+        yield f"{perplexity}, the same token first at {found['agreement']:.1%} of {found['tokens']:,} places"
 
 
 def _speculation(speculation: Mapping[str, Any], limits: Mapping[str, Any] | None, tokens: Mapping[str, int]) -> str:

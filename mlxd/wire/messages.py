@@ -26,6 +26,7 @@ from mlxd.types import (
     CompileWish,
     DiskFigures,
     FinishReason,
+    KeyValueWish,
     Limits,
     LoadStage,
     MemoryFigures,
@@ -41,6 +42,7 @@ from mlxd.types import (
     Usage,
 )
 from mlxd.wire.attention_facts import AttentionFacts
+from mlxd.wire.key_value_facts import KeyValueFacts
 from mlxd.wire.logprobs import TokenLogprobs
 from mlxd.wire.model_facts import ModelFacts
 from mlxd.wire.output_spec import OutputSpec
@@ -87,6 +89,7 @@ class Load(_Message, frozen=True, kw_only=True):
     reasoning: ReasoningShape | None = None  # how it marks what it thinks; likewise
     attention: AttentionWish = "auto"  # how rows attend that decode, over a paged cache
     draft: str | None = None  # the source of a smaller model that drafts for it
+    kv_wish: KeyValueWish = "auto"  # what keys and values of a paged cache are stored as
 
 
 class Proceed(_Message, frozen=True, kw_only=True):
@@ -209,6 +212,7 @@ class Ready(_Message, frozen=True, kw_only=True):
     facts: ModelFacts = ModelFacts()
     speculation: SpeculationFacts = SpeculationFacts()
     attention: AttentionFacts | None = None  # None: its cache is not paged
+    keys_and_values: KeyValueFacts | None = None  # likewise
 
 
 class Reconfigured(_Message, frozen=True, kw_only=True):

@@ -86,6 +86,7 @@ MODEL_TABLES = {
         "memory": _shares,
         "max_entries": _counts,
         "block_size": _counts,
+        "dtype": st.sampled_from(["auto", "model", "int8"]),
         "disk": st.sampled_from(DISKS),
     },
     "lifecycle": {
@@ -239,6 +240,7 @@ def _consistent(document):
             for field in ("attention", "compile"):
                 model.get("batching", {}).pop(field, None)  # likewise
             model.get("cache", {}).pop("disk", None)
+            model.get("cache", {}).pop("dtype", None)
     return document
 
 

@@ -19,12 +19,14 @@ from mlxd.types import (
     BlockFigures,
     CacheFigures,
     EntryFigures,
+    KeyValueType,
     MemoryFigures,
     ModelState,
     ResolvedLimits,
     ToolShape,
 )
 from mlxd.wire.attention_facts import AttentionFacts, AttentionWayFacts
+from mlxd.wire.key_value_facts import KeyValueFacts, KeyValueQuality, LayerStorage
 from mlxd.wire.messages import CacheEvicted, Heartbeat, Ready, SpeculationFacts
 from mlxd.wire.model_facts import EndToken, ModelFacts
 
@@ -55,6 +57,16 @@ READY = Ready(
             AttentionWayFacts(AttentionWay.GATHER, AttentionState.USED, "32 rows of about 128 tokens"),
             AttentionWayFacts(AttentionWay.KERNEL, AttentionState.UNAVAILABLE, "needs Metal or CUDA"),
         ],
+    ),
+    keys_and_values=KeyValueFacts(
+        wish="int8",
+        token_bytes=12240,
+        plain_token_bytes=46080,
+        layers=[
+            LayerStorage(layers=28, kv_heads=3, key_dim=64, value_dim=64, type=KeyValueType.INT8, group=64, reason='cache.dtype = "int8"'),
+            LayerStorage(layers=2, kv_heads=1, key_dim=80, value_dim=72, window=128, type=KeyValueType.MODEL, reason="no multiples of 32"),
+        ],
+        quality=KeyValueQuality(tokens=383, perplexity=18.14, plain_perplexity=18.1, agreement=0.995),
     ),
     versions={"mlx": "0.32.4", "mlx_lm": "0.32.2"},
     facts=ModelFacts(

@@ -7,7 +7,7 @@ from tests.support.batch_scheduling import batch_scheduling
 with batch_scheduling():
     from mlxd.worker.runtime import start  # first of all: OpenBLAS has to be in the process before MLX
 from mlxd.worker.runtime.entries.contiguous_probe import prove_batching
-from mlxd.worker.runtime.paged import attention_choice
+from mlxd.worker.runtime.paged import attention_choice, key_value_choice
 from mlxd.worker.runtime.paged.attention import timing
 from mlxd.worker.runtime.paged.attention.timing import Timing
 from tests.support.tiny_model import make_scripted_model, make_tiny_model
@@ -109,3 +109,9 @@ def proved_once(monkeypatch, _batched):
             _batched.add(digest)
 
     monkeypatch.setattr("mlxd.worker.runtime.choose.prove_batching", once)
+
+
+@pytest.fixture
+def any_loss(monkeypatch):
+    """By keys and values of 8 bits models of random weights lose a hundredth to a fifth: what they say hangs on little."""
+    monkeypatch.setattr(key_value_choice, "MOST_LOSS", 0.5)

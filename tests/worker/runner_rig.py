@@ -15,8 +15,9 @@ from mlxd.worker.kv.manager import Manager
 from mlxd.worker.kv.sizing import CacheSizing
 from mlxd.worker.kv.state_snapshots import StateSnapshots
 from mlxd.worker.runtime.loading import LoadedModel
-from mlxd.worker.runtime.paged.build import proved_model
+from mlxd.worker.runtime.paged.build import prove_model
 from mlxd.worker.runtime.paged.executor import PagedExecutor
+from mlxd.worker.runtime.paged.key_value_choice import choose_key_values
 from mlxd.worker.runtime.paged.launch import Launch
 from mlxd.worker.runtime.paged.model import PagedModel
 from mlxd.worker.runtime.paged.slots import Geometry
@@ -85,6 +86,7 @@ class RunnerRig:
 class Proved:
     loaded: LoadedModel
     block_size: int
+    kv: str
     model: PagedModel
 
 
@@ -107,8 +109,9 @@ class PagedRig(RunnerRig):
         launch=Launch.AT_ONCE,
         draft=None,
         speculation=None,
+        kv="model",
     ):
-        self.model = self._prove(loaded, block_size)
+        self.model = self._prove(loaded, block_size, kv)
         sizing = CacheSizing(block_size, self.model.token_bytes, self.model.states.bytes_per_sequence)
         for model in (self.model, draft):
             if model is not None:
@@ -126,9 +129,11 @@ class PagedRig(RunnerRig):
         super().__init__(PagedRunner(scheduler, self.manager, self.executor, sizing, self.limits), self.manager.check_integrity)
 
     @staticmethod
-    def _prove(loaded, block_size):
-        if PagedRig._proved is None or PagedRig._proved.loaded is not loaded or PagedRig._proved.block_size != block_size:
-            PagedRig._proved = Proved(loaded, block_size, proved_model(loaded, block_size))
+    def _prove(loaded, block_size, kv):
+        known = PagedRig._proved
+        if known is None or known.loaded is not loaded or (known.block_size, known.kv) != (block_size, kv):
+            chosen = choose_key_values(loaded, prove_model(loaded, block_size), kv)
+            PagedRig._proved = Proved(loaded, block_size, kv, chosen.proved.model)
         return PagedRig._proved.model
 
     @property

@@ -37,6 +37,11 @@ def test_what_was_asked_for_is_no_fallback(changes, runner, reason):
     assert (choice.name, choice.reason, choice.is_fallback) == (runner, reason, False)
 
 
+def test_keys_and_values_of_8_bits_are_refused_where_nothing_is_paged():
+    with pytest.raises(ConfigError, match=r'cache.dtype is "int8", but the model is not paged: a layer .* keeps a ChunkedKVCache'):
+        choose("llama4", **PAGED, kv_wish="int8")
+
+
 @pytest.mark.parametrize(
     ("name", "runner", "reason"),
     [

@@ -10,6 +10,8 @@ from mlxd.types import (
     AttentionState,
     AttentionWay,
     AttentionWish,
+    KeyValueType,
+    KeyValueWish,
     LoadStage,
     ModelState,
     ReasoningShape,
@@ -155,6 +157,38 @@ class Attention(Document, frozen=True, kw_only=True):
     ways: Sequence[WayOfAttention]
 
 
+class LayerStorage(Document, frozen=True, kw_only=True):
+    """Layers that are alike, and what the keys and values of each are stored as."""
+
+    layers: Count
+    kv_heads: Count
+    key_dim: Annotated[Count, Meta(description="Elements of a head's key.")]
+    value_dim: Annotated[Count, Meta(description="Elements of a head's value.")]
+    window: Annotated[Count | None, Meta(description="How many tokens they see; null: all.")]
+    type: Annotated[KeyValueType, Meta(description="`model`: the type in which the model computes them.")]
+    group: Annotated[Count | None, Meta(description="Neighbouring elements that share a scale and a bias; null: none do.")]
+    reason: Annotated[str, Meta(description="Why this type.")]
+
+
+class KeyValueQuality(Document, frozen=True, kw_only=True):
+    """How well the model predicts a text with quantized keys and values, beside itself without; measured when it was loaded."""
+
+    tokens: Annotated[Count, Meta(description="Of the text, that were predicted.")]
+    perplexity: float
+    plain_perplexity: float
+    agreement: Annotated[float, Meta(description="Share of these tokens at which both think the same one the most likely.")]
+
+
+class KeysAndValues(Document, frozen=True, kw_only=True):
+    """What the keys and values of a paged cache are stored as."""
+
+    asked: Annotated[KeyValueWish, Meta(description="As `cache.dtype` says.")]
+    layers: Sequence[LayerStorage]
+    token_bytes: Annotated[Bytes, Meta(description="Of one token, in all layers.")]
+    plain_token_bytes: Annotated[Bytes, Meta(description="If all were stored as they are computed.")]
+    quality: Annotated[KeyValueQuality | None, Meta(description="Null where nothing is quantized.")]
+
+
 class Runner(Document, frozen=True, kw_only=True):
     """How the worker computes."""
 
@@ -230,6 +264,7 @@ class Model(Document, frozen=True, kw_only=True):
     limits: Annotated[WorkerLimits | None, Meta(description="Those its worker has, not those it was asked to take.")]
     speculation: Annotated[Speculation | None, Meta(description="Null while no worker is ready.")]
     attention: Annotated[Attention | None, Meta(description="Null while no worker is ready, and where its cache is not paged.")]
+    keys_and_values: Annotated[KeysAndValues | None, Meta(description="Null while no worker is ready, and where its cache is not paged.")]
     runner: Runner | None
     device: Annotated[str | None, Meta(description="`gpu` or `cpu`.")]
     dtype: str | None

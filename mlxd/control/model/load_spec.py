@@ -12,13 +12,14 @@ from mlxd.wire.messages import Load
 
 def load_spec(name: str, model: ModelTable) -> Load:
     """Returns what the worker is started with."""
+    cache_kind = _cache_kind(model)
     return Load(
         model=name,
         source=model.source,
         dtype=model.dtype,
         context_length=model.context_length,
         mode=model.batching.mode,
-        cache_kind=_cache_kind(model),
+        cache_kind=cache_kind,
         block_size=model.cache.block_size,
         compile=model.batching.compile,
         limits=limits(model),
@@ -26,6 +27,7 @@ def load_spec(name: str, model: ModelTable) -> Load:
         tools=None if model.output.tools == "auto" else ToolShape(model.output.tools),
         draft=used_draft(model),
         attention=model.batching.attention,
+        kv_wish=model.cache.dtype if cache_kind == "paged" else "auto",
         reasoning=None if model.output.reasoning == "auto" else ReasoningShape(model.output.reasoning),
     )
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from mlxd.types import ResolvedLimits, RunnerKind, SpeculationKind, StepCompilation
 from mlxd.wire.attention_facts import AttentionFacts
+from mlxd.wire.key_value_facts import KeyValueFacts
 from mlxd.wire.messages import Load, SpeculationFacts
 from mlxd.worker.engine.runner import Runner
 from mlxd.worker.runtime.draft.loading import Draft
@@ -17,6 +18,7 @@ from mlxd.worker.runtime.paged.attention_choice import choose_attention
 from mlxd.worker.runtime.paged.build import paged_runner, prove_model
 from mlxd.worker.runtime.paged.compiled.trial import try_compiling
 from mlxd.worker.runtime.paged.disk import OpenTier
+from mlxd.worker.runtime.paged.key_value_choice import choose_key_values, refusal
 from mlxd.worker.runtime.paged.layer_cache import NotPageableError
 
 _log = logging.getLogger(__name__)
@@ -40,6 +42,7 @@ class Choice:
     speculation: SpeculationFacts = NOT_PAGED
     compilation: StepCompilation | None = None
     attention: AttentionFacts | None = None
+    keys_and_values: KeyValueFacts | None = None
     kv_type: str = ""  # what keys and values are stored as; empty: as they are computed
 
 
@@ -48,8 +51,8 @@ def choose_runner(
 ) -> Choice:
     """Returns the runner that the order asks for, or one that is right for the model where that one is not.
 
-    Raises ``ConfigError`` where the cache is too small for anything, and ``DraftModelError`` where there is a ``draft`` model and it cannot
-    be of use.
+    Raises ``ConfigError`` where the cache is too small for anything, or cannot be of the type that is asked for, and ``DraftModelError``
+    where there is a ``draft`` model and it cannot be of use.
     """
     if draft is not None and (order.mode == "simple" or order.cache_kind != "paged"):
         raise draft.refusal("only continuous batching over a paged cache has guesses verified")
@@ -62,8 +65,11 @@ def choose_runner(
     except NotPageableError as error:
         if draft is not None:
             raise draft.refusal(f"{order.source} is not paged: {error.message}") from error
+        if order.kv_wish == "int8":
+            raise refusal(f"the model is not paged: {error.message}") from error
         return _contiguous(order, limits, loaded, f"not paged: {error.message}", is_fallback=True)
-    model = proved.model
+    stored = choose_key_values(loaded, proved, order.kv_wish)
+    proved, model = stored.proved, stored.proved.model
     attention = choose_attention(loaded, proved, order.attention, limits.max_sequences)
     drafting = None if draft is None else draft.prove(model, draft.load(loaded), limits.max_sequences)
     compilation = try_compiling(loaded, model, order.compile)
@@ -77,6 +83,7 @@ def choose_runner(
         speculation=speculation,
         compilation=compilation,
         attention=attention,
+        keys_and_values=stored.facts,
         kv_type=model.kv_type,
     )
 

@@ -106,6 +106,7 @@ def start_model(
         speculation=choice.speculation,
         compilation=choice.compilation,
         attention=choice.attention,
+        keys_and_values=choice.keys_and_values,
         facts=msgspec.structs.replace(loaded.facts, draft=draft.facts if draft else None),
         versions={"mlx": version("mlx"), "mlx_lm": version("mlx-lm")} | ({"blas": "openblas"} if _HAS_OPENBLAS else {}),
     )

@@ -15,7 +15,7 @@ from tests.support.lanes.compiler import compiled
 
 _HERE = Path(__file__).parent
 
-_TYPES = {mx.float32: "float", mx.float16: "float16_t", mx.bfloat16: "bfloat16_t", mx.int32: "int32_t"}
+_TYPES = {mx.float32: "float", mx.float16: "float16_t", mx.bfloat16: "bfloat16_t", mx.int32: "int32_t", mx.uint8: "uint8_t"}
 _RUN = 'extern "C" int run(void** arrays, void** shapes, const unsigned* sizes, unsigned seed) {'
 _GUARD = 64  # elements on either side of an output, which nobody may write
 _UNTOUCHED = np.float32(-123.5)

@@ -1,5 +1,6 @@
 """Random calls of the decode kernel, for Hypothesis."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import mlx.core as mx
@@ -37,6 +38,9 @@ SHAPES = [  # with tiles and simdgroups of all kinds
     (HeadShape(mx.bfloat16, 192, 128, 5), 3, 2),
     (HeadShape(mx.float32, 256, 256, 2), 2, 4),
     (HeadShape(mx.float32, 16, 24, 2, 3), 1, 1),
+    (HeadShape(mx.float32, 64, 64, 3, group=64), 3, 8),
+    (HeadShape(mx.bfloat16, 96, 96, 4, group=32), 3, 4),
+    (HeadShape(mx.float16, 192, 128, 5, 32, group=64), 3, 2),
 ]
 MORE_SHAPES = [
     *SHAPES,
@@ -49,6 +53,12 @@ MORE_SHAPES = [
             (mx.bfloat16, (12, 8, 6, 4, 3, 1)[at], 6, (128, 16, 16, 16, 8, 5)[at], 2),
         )
     ),
+]
+MORE_SHAPES += [
+    (dataclasses.replace(shape, group=group), *tiled)
+    for shape, *tiled in MORE_SHAPES
+    for group in (64, 32)
+    if not shape.group and not shape.dim % group and not shape.value_dim % group
 ]
 
 

@@ -46,6 +46,7 @@ mlxd_memory_limit_bytes gauge {}
 mlxd_memory_pressure_level gauge {}
 mlxd_memory_reserved_bytes gauge {}
 mlxd_model_attention gauge {model state way}
+mlxd_model_kv_layers gauge {model type}
 mlxd_model_load_seconds histogram {model} [0.5 1 2.5 5 10 20 40 80 160 300 600 1200 1800]
 mlxd_model_runner gauge {fallback model runner}
 mlxd_model_state gauge {model state}

@@ -242,6 +242,7 @@ def test_a_removed_model_s_gauges_go_and_its_counters_stay(metrics, statuses, va
         "mlxd_model_state",
         "mlxd_model_runner",
         "mlxd_model_attention",
+        "mlxd_model_kv_layers",
         "mlxd_worker_memory_bytes",
         "mlxd_kv_bytes",
     }

@@ -38,6 +38,7 @@ def test_closed_sets_of_labels_are_written_out():
     assert labels["mlxd_requests_total"].endswith("`outcome` (ok, client_error, error, aborted)")
     assert labels["mlxd_model_state"] == "`model`, `state` (stopped, loading, ready, draining, failed)"
     assert labels["mlxd_model_attention"] == "`model`, `way` (rows, gather, kernel), `state` (used, slower, refused, unavailable, unasked)"
+    assert labels["mlxd_model_kv_layers"] == "`model`, `type` (model, int8)"
     assert labels["mlxd_model_runner"] == "`model`, `runner`, `fallback`"
 
 

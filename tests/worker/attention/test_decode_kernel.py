@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from benchmarks.gpu.kernel_cases import CaseMaker, HeadShape
 from mlxd.worker.runtime.paged.attention.decode_rows import Segment
+from mlxd.worker.runtime.paged.attention.kernel import language as languages
 from mlxd.worker.runtime.paged.attention.kernel.decode_kernel import Attended, DecodeKernel, decode_kernel
 from mlxd.worker.runtime.paged.attention.kernel.language import NoKernelError, compiling, header_of
 from mlxd.worker.runtime.paged.attention.kernel.tiling import Tiling, tiling
@@ -32,16 +33,17 @@ def test_the_kernel_is_what_numpy_says(case, language):
     assert case.error(language) <= 1
 
 
-def long_case(dtype=mx.float32):
+def long_case(dtype=mx.float32, group=None):
     """Two rows, of 600 tokens and of 5 behind a window, in four splits."""
-    maker = CaseMaker(HeadShape(dtype, 64, 64, 2), np.random.default_rng(7), sizes=(1.0,))
+    maker = CaseMaker(HeadShape(dtype, 64, 64, 2, group=group), np.random.default_rng(7), sizes=(1.0,))
     return Tiled(maker.of(2, 38, 0, [0, 590], [600, 595]), Tiling(2, 2, 4))
 
 
 @pytest.mark.parametrize("language", [METAL, CUDA], ids=["metal", "cuda"])
 @pytest.mark.parametrize("dtype", [mx.float32, mx.bfloat16], ids=["float32", "bfloat16"])
-def test_a_context_in_splits_is_what_numpy_says(language, dtype):
-    assert long_case(dtype).error(language) <= 1
+@pytest.mark.parametrize("group", [None, 64, 32], ids=["floats", "levels", "levels of two groups"])
+def test_a_context_in_splits_is_what_numpy_says(language, dtype, group):
+    assert long_case(dtype, group).error(language) <= 1
 
 
 WRONG = {
@@ -58,6 +60,28 @@ def test_a_wrong_header_is_found_out(what):
     right, wrong = WRONG[what]
     assert right in METAL.header
     assert long_case().error(dataclasses.replace(METAL, header=METAL.header.replace(right, wrong))) > 1000
+
+
+WRONG_LEVELS = {
+    "a scale": ("* 0.00390625f", "* 0.0039f"),
+    "the scale of a bias": ("params[scale_at + WHOLE / GROUP]", "params[scale_at]"),
+    "of another vector": ("(slot) * (2 * (WHOLE / GROUP))", "(slot) * (WHOLE / GROUP)"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG_LEVELS)
+def test_wrong_words_for_levels_are_found_out(what, monkeypatch):
+    right, wrong = WRONG_LEVELS[what]
+    read, changed = languages._read, []
+
+    def spoiled(name):
+        text = read(name)
+        changed.append(right in text)
+        return text.replace(right, wrong)
+
+    monkeypatch.setattr(languages, "_read", spoiled)
+    assert long_case(group=64).error(dataclasses.replace(METAL, name=what)) > 1.5
+    assert any(changed)
 
 
 def test_lanes_that_wait_for_ever_are_told_of():

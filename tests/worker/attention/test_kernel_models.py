@@ -8,9 +8,12 @@ from mlxd.types import AttentionWay
 from mlxd.worker.runtime.paged.attention import ways
 from mlxd.worker.runtime.paged.attention.kernel.decode_kernel import DecodeKernel
 from mlxd.worker.runtime.paged.attention.regions import Regions
-from mlxd.worker.runtime.paged.build import proved_model
+from mlxd.worker.runtime.paged.build import prove_model, proved_model
+from mlxd.worker.runtime.paged.key_value_choice import choose_key_values
 from mlxd.worker.runtime.paged.probe import ProbeFailedError, probe
+from mlxd.worker.runtime.paged.quantized.rounded import RoundedCache
 from tests.support.lanes.custom_kernel import METAL
+from tests.worker import quantized_models
 from tests.worker.runner_rig import architecture
 
 
@@ -28,6 +31,16 @@ def by_kernel(monkeypatch, name, language):
 def test_its_logits_are_the_plain_model_s(monkeypatch, name):
     """With sinks and windows, and beside recurrent states."""
     probe(*by_kernel(monkeypatch, name, METAL))
+
+
+@pytest.mark.usefixtures("any_loss")
+@pytest.mark.parametrize("name", ["llama", "gpt_oss"])
+def test_its_logits_over_8_bits_are_those_over_the_same_values_as_floats(monkeypatch, name):
+    monkeypatch.setattr(ways, "decode_kernel", lambda block_size: DecodeKernel(METAL, block_size))
+    loaded = quantized_models.model(name)
+    paged = choose_key_values(loaded, prove_model(loaded, 16), "int8").proved.model
+    paged.ways.regions = Regions(usual=AttentionWay.KERNEL)
+    probe(loaded, paged, RoundedCache())
 
 
 def test_a_flipped_sign_is_found_out(monkeypatch):

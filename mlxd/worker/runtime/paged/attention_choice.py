@@ -102,7 +102,8 @@ class _Choice:
         self._ways.regions = Regions(usual=way, most_copied=regions.most_copied)
         try:
             if not self._proof.holds(self._model):
-                self._proof = probe(self._loaded, self._model)  # other tokens decide: rounding may have sent one to another expert
+                # Other tokens decide: rounding may have sent one to another expert.
+                self._proof = probe(self._loaded, self._model, self._proof.reference)
         except Exception as error:  # noqa: BLE001 - as above
             self._refuse(way, error)
         return self._found[way].state is AttentionState.USED

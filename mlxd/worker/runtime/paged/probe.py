@@ -9,10 +9,11 @@ model has a sliding window that a prompt can outgrow at little cost, it does.
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import mlx.core as mx
 from mlx_lm.models.cache import make_prompt_cache
+from typing_extensions import override
 
 from mlxd.worker.engine.plan import Chunk, StepPlan
 from mlxd.worker.kv.block_table import Run
@@ -55,7 +56,7 @@ class _Sequence:
 
 
 @dataclass(frozen=True)
-class _Case:
+class Case:
     """Three sequences, of which ``twin`` begins with the first ``shared`` tokens of ``long``, in the same blocks."""
 
     long: _Sequence
@@ -64,36 +65,68 @@ class _Case:
     shared: int
 
 
+class Reference(Protocol):
+    """What tells which logits are right, for error messages by its ``name``."""
+
+    name: str
+
+    def tolerance(self, loaded: LoadedModel) -> float:
+        """Returns the largest ``difference`` that counts as rounding."""
+
+    def logits(self, loaded: LoadedModel, model: PagedModel, case: Case) -> mx.array:
+        """Returns the logits ``[8, vocab]`` of a case, float32, in the order of ``paged_logits``. The model may forget what it holds; its
+        arenas stay as large as they are.
+        """
+
+
+class PlainModel(Reference):
+    """The model as mlx-lm computes it."""
+
+    name = "the plain model's"
+
+    @override
+    def tolerance(self, loaded: LoadedModel) -> float:
+        return tolerance(loaded)
+
+    @override
+    def logits(self, loaded: LoadedModel, model: PagedModel, case: Case) -> mx.array:
+        return _plain(loaded.model, case)
+
+
 @dataclass(frozen=True)
 class Proof:
-    """What a model was proved by: a case, whose keys and values it has still, and the plain model's logits ``[8, vocab]``."""
+    """What a model was proved by: a case, whose keys and values it has still, and the logits ``[8, vocab]`` that are right."""
 
-    case: _Case
-    plain: mx.array
+    case: Case
+    expected: mx.array
     tolerance: float
+    reference: Reference
 
     def holds(self, model: PagedModel) -> bool:
         """Tells whether the model, whose arenas are as they were, decodes the case rightly now, by another way to attend. States have gone
         on: where there are any, the prompts are computed again.
         """
         if model.states.exist:
-            return difference(self.plain, _paged(model, self.case)) <= self.tolerance
-        return difference(self.plain[_PROMPTS:], mx.concatenate(_decoded(model, self.case)).astype(mx.float32)) <= self.tolerance
+            return difference(self.expected, paged_logits(model, self.case)) <= self.tolerance
+        return difference(self.expected[_PROMPTS:], mx.concatenate(_decoded(model, self.case)).astype(mx.float32)) <= self.tolerance
 
 
-def probe(loaded: LoadedModel, model: PagedModel) -> Proof:
-    """Leaves ``model`` as it computed last: its sizes are known now. Raises ``ProbeFailedError``, or whatever the model raises."""
-    found, most = float("inf"), tolerance(loaded)
+def probe(loaded: LoadedModel, model: PagedModel, reference: Reference | None = None) -> Proof:
+    """Proves the model by the logits of the plain one, or of another ``reference``, and leaves it as it computed last: its sizes are known
+    now. Raises ``ProbeFailedError``, or whatever the model raises.
+    """
+    reference = reference or PlainModel()
+    found, most = float("inf"), reference.tolerance(loaded)
     for attempt in range(ATTEMPTS):
         case = _case(loaded, model, attempt)
-        plain = _plain(loaded.model, case)
-        found = min(found, difference(plain, _paged(model, case)))
+        expected = reference.logits(loaded, model, case)
+        found = min(found, difference(expected, paged_logits(model, case)))
         if found <= most:
-            return Proof(case, plain, most)
-    raise ProbeFailedError(f"its logits over the paged cache differ from the plain model's by {found:.2g} standard deviations")
+            return Proof(case, expected, most, reference)
+    raise ProbeFailedError(f"its logits over the paged cache differ from {reference.name} by {found:.2g} standard deviations")
 
 
-def _case(loaded: LoadedModel, model: PagedModel, attempt: int) -> _Case:
+def _case(loaded: LoadedModel, model: PagedModel, attempt: int) -> Case:
     """Returns random sequences, and gives the model an arena that has room for them."""
     size = model.geometry.block_size
     shared = -(-SHARED_MINIMUM // size)  # blocks
@@ -102,7 +135,7 @@ def _case(loaded: LoadedModel, model: PagedModel, attempt: int) -> _Case:
     long, short, twin = (list(itertools.islice(tokens, count)) for count in (length + 1, _SHORT + 2, _SHORT + 2))
     blocks, tail = -(-(length + 1) // size), -(-(_SHORT + 2) // size)
     model.resize(Geometry(size, blocks + 2 * tail))
-    return _Case(
+    return Case(
         _Sequence("long", long[:-1], long[-1:], (Run(0, blocks),)),
         _Sequence("short", short[:-2], short[-2:], (Run(blocks, blocks + tail),)),
         _Sequence("twin", [*long[: shared * size], *twin[:-2]], twin[-2:], (Run(0, shared), Run(blocks + tail, blocks + 2 * tail))),
@@ -115,8 +148,8 @@ def _length(model: PagedModel, device: str, shared: int) -> int:
     return max([shared + _SHORT, *(window + _SHORT for window in model.windows if window + _SHORT <= _LONGEST[device])])
 
 
-def _plain(model: Any, case: _Case) -> mx.array:
-    """Returns the logits ``[8, vocab]``, float32, in the order of ``_paged``."""
+def _plain(model: Any, case: Case) -> mx.array:
+    """Returns the logits ``[8, vocab]``, float32, in the order of ``paged_logits``."""
     long, short, twin = (list(_plain_rows(model, sequence)) for sequence in (case.long, case.short, case.twin))
     return mx.stack([long[0], short[0], twin[0], long[1], twin[1], short[1], twin[2], short[2]]).astype(mx.float32)
 
@@ -128,7 +161,7 @@ def _plain_rows(model: Any, sequence: _Sequence) -> Iterator[mx.array]:
         yield model(mx.array(tokens)[None], cache=cache)[0, -1]
 
 
-def _paged(model: PagedModel, case: _Case) -> mx.array:
+def paged_logits(model: PagedModel, case: Case) -> mx.array:
     """Returns the logits ``[8, vocab]``, float32, of the three prompts, of a token of each, and of one more of two of them."""
     long, short, twin, shared = case.long, case.short, case.twin, case.shared
     middle = shared // 2 + 1
@@ -139,7 +172,7 @@ def _paged(model: PagedModel, case: _Case) -> mx.array:
     return mx.concatenate([_forward(model, *ends), *_decoded(model, case)]).astype(mx.float32)
 
 
-def _decoded(model: PagedModel, case: _Case) -> list[mx.array]:
+def _decoded(model: PagedModel, case: Case) -> list[mx.array]:
     """Returns the logits after a token of each sequence, and after one more of two of them."""
     long, short, twin = case.long, case.short, case.twin
     return [_forward(model, long.next(0), twin.next(0), short.next(0)), _forward(model, twin.next(1), short.next(1))]

@@ -26,13 +26,13 @@ def test_every_setting_reaches_the_worker():
             "priority_ageing": "3s",
             "attention": "gather",
         },
-        cache={"kind": "paged", "memory": "2MiB", "max_entries": 5, "block_size": 32},
+        cache={"kind": "paged", "memory": "2MiB", "max_entries": 5, "block_size": 32, "dtype": "int8"},
         worker={"heartbeat_interval": "250ms"},
         speculation={"kind": "lookup", "draft": "org/small", "max_tokens": 7},
     )
     assert load.draft == "org/small"
     assert (load.model, load.source, load.dtype, load.context_length, load.mode) == ("tiny", "org/tiny", "float16", 99, "continuous")
-    assert (load.cache_kind, load.block_size, load.attention) == ("paged", 32, "gather")
+    assert (load.cache_kind, load.block_size, load.kv_wish, load.attention) == ("paged", 32, "int8", "gather")
     assert load.limits == Limits(
         max_queue=3,
         stream_interval=4,
@@ -68,6 +68,19 @@ def test_a_disk_is_named_by_its_limits(mode, kind):
 @pytest.mark.parametrize(("mode", "kind", "path"), [("simple", "auto", "/a"), ("continuous", "entries", "/a"), ("continuous", "paged", "")])
 def test_a_disk_of_all_models_is_passed_over_where_it_is_of_no_use(mode, kind, path):
     assert spec(batching={"mode": mode}, cache={"kind": kind, "disk": {"path": path}}).limits.disk is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "used"),
+    [
+        ({"batching": {"mode": "continuous"}}, "int8"),
+        ({"batching": {"mode": "simple"}}, "auto"),
+        ({"batching": {"mode": "continuous"}, "cache": {"kind": "entries"}}, "auto"),
+    ],
+    ids=["paged", "simple", "entries"],
+)
+def test_a_key_value_type_of_all_models_is_passed_over_without_a_paged_cache(changes, used):
+    assert spec(**changes | {"cache": {"dtype": "int8"} | changes.get("cache", {})}).kv_wish == used
 
 
 def test_the_limits_default_to_those_of_the_schema():
@@ -126,6 +139,7 @@ def test_live_settings_need_no_new_worker():
         {"output": {"reasoning": "none"}},
         {"batching": {"mode": "continuous"}, "speculation": {"draft": "org/small"}},
         {"batching": {"mode": "continuous", "attention": "rows"}},
+        {"batching": {"mode": "continuous"}, "cache": {"dtype": "int8"}},
     ],
 )
 def test_others_do(change):
@@ -144,6 +158,7 @@ def test_the_schemas_classes_say_the_same():
         ("batching", "attention"),
         ("cache", "kind"),
         ("cache", "block_size"),
+        ("cache", "dtype"),
         ("worker", "heartbeat_interval"),
         ("output", "tools"),
         ("output", "reasoning"),
