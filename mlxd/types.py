@@ -255,6 +255,8 @@ class DiskFigures(msgspec.Struct, frozen=True, kw_only=True):
     directory_bytes: int = 0  # of all models, with the index
     limit_bytes: int = 0
     queued_bytes: int = 0  # waiting to be written
+    hit_tokens: int = 0  # of prompts, that were read instead of computed
+    lost_blocks: int = 0  # evicted from memory before they could be copied: there was no time, or no room
     read_blocks: int = 0
     read_bytes: int = 0
     missed_blocks: int = 0  # asked for, and not there any more

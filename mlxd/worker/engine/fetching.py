@@ -99,7 +99,7 @@ class DiskFetching(Fetching):
 
     @override
     def used(self, sequence: Sequence, lookup: Lookup) -> int:
-        return self._disk.use(sequence.chain.digests[: len(lookup.blocks)]) * self._manager.block_size
+        return self._disk.use(sequence.chain.digests[: len(lookup.blocks)], self._manager.block_size)
 
     @override
     def ahead(self, waiting: Iterable[Sequence]) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from time import monotonic
 
+import msgspec
+
 from mlxd.disk_cache.tier import DiskTier
 from mlxd.types import DiskFigures, DiskSettings
 from mlxd.worker.kv.block_chain import BlockChain
@@ -43,6 +45,7 @@ class DiskSide:
         self.block_bytes = block_bytes
         self.spilling = Spilling(tier, block_bytes)
         self.recall = Recall(tier, block_bytes, clock)
+        self._hit_tokens = 0  # since start
         self._unused: set[bytes] = set()  # blocks that came from disk, with which nobody has begun yet
 
     def evicted(self, spill: Spill) -> None:
@@ -95,15 +98,17 @@ class DiskSide:
             pool.retain(block)
             pool.release(block)
 
-    def use(self, digests: Sequence[bytes]) -> int:
-        """Returns how many of the blocks that a sequence begins with came from disk for it: they are in memory from now on."""
+    def use(self, digests: Sequence[bytes], block_size: int) -> int:
+        """Returns how many tokens of the blocks that a sequence begins with came from disk for it: they are in memory from now on."""
         found = self._unused.intersection(digests)
         self._unused -= found
-        return len(found)
+        tokens = len(found) * block_size
+        self._hit_tokens += tokens
+        return tokens
 
     def figures(self) -> DiskFigures:
         """Returns what is on disk, and what became of it."""
-        return self.tier.figures()
+        return msgspec.structs.replace(self.tier.figures(), hit_tokens=self._hit_tokens, lost_blocks=self.spilling.lost)
 
     def close(self, seconds: float) -> None:
         """Ends it, once what was handed over is written, or after so many seconds."""

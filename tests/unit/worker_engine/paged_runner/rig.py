@@ -3,7 +3,7 @@
 import random
 
 from mlxd.errors import CacheTooSmallError
-from mlxd.types import Limits, ResolvedLimits, SamplingParams
+from mlxd.types import DiskSettings, Limits, ResolvedLimits, SamplingParams
 from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt
 from mlxd.worker.engine.fetching import DiskFetching
 from mlxd.worker.engine.paged_runner import PagedRunner
@@ -53,7 +53,8 @@ class Rig:
         self, *, blocks=64, arenas=1, snapshots=None, max_sequences=8, step_tokens=16, guesses=None, checked=1, tier=None, **executor
     ):
         self.checked = checked
-        self.limits = ResolvedLimits(max_sequences=max_sequences, step_tokens=step_tokens, cache_bytes=blocks * arenas * BLOCK)
+        wished = None if tier is None else DiskSettings(path="/nowhere", limit=2**30)
+        self.limits = ResolvedLimits(max_sequences=max_sequences, step_tokens=step_tokens, cache_bytes=blocks * arenas * BLOCK, disk=wished)
         self.tier = tier
         disk = None if tier is None else DiskSide(tier, 8 * BLOCK)
         self.manager = Manager(
@@ -74,7 +75,7 @@ class Rig:
             speculation=self.speculation,
             fetching=None if disk is None else DiskFetching(self.manager, disk, budget),
         )
-        self.runner = PagedRunner(self.scheduler, self.manager, self.executor, CacheSizing(BLOCK, 1, 0), self.limits)
+        self.runner = PagedRunner(self.scheduler, self.manager, self.executor, CacheSizing(BLOCK, 1, 0), self.limits, disk)
         self.reports, self.tokens, self.started, self.ended, self.failed, self.requests = [], {}, {}, {}, {}, {}
         self.preemptions, self.scored, self.drafted, self.accepted = 0, {}, 0, 0
 

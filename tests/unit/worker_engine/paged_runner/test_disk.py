@@ -38,6 +38,7 @@ def test_a_conversation_is_found_after_a_restart(tier, ahead):
     assert (started.cached_tokens, started.disk_tokens) == (44, 44)
     assert started.cache is CacheOutcome.HIT
     assert after.executor.computed < 8
+    assert after.runner.cache().disk.hit_tokens == 44
     assert after.all_right("next")
 
 
