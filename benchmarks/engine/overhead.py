@@ -153,7 +153,7 @@ class Rig:
         return statistics.median(found) * 1e6
 
     def _known(self, chunk: Chunk) -> Chunk:
-        return Chunk(chunk.sequence, chunk.start, chunk.count, (5,), chunk.runs, chunk.samples)
+        return Chunk(chunk.sequence, chunk.start, chunk.count, (5,), chunk.runs, chunk.samples, windows=chunk.windows)
 
     def _sampling(self, steps: int) -> float:
         """Its Python alone: the logits have two entries."""

@@ -12,7 +12,7 @@ from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.scheduler import Scheduler
 from mlxd.worker.engine.step_budget import StepBudget
 from mlxd.worker.kv.manager import Manager
-from mlxd.worker.kv.sizing import CacheSizing
+from mlxd.worker.kv.sizing import CacheSizing, WindowBytes, WindowSizes
 from mlxd.worker.kv.state_snapshots import StateSnapshots
 from mlxd.worker.runtime.loading import LoadedModel
 from mlxd.worker.runtime.paged.build import prove_model
@@ -91,7 +91,9 @@ class Proved:
 
 
 class PagedRig(RunnerRig):
-    """The paged runner with arenas of a size of the test's choice. Integrity is checked after every step."""
+    """The paged runner with arenas of a size of the test's choice; ``window_blocks`` are those of layers that see a window, by default as
+    many as of all others. Integrity is checked after every step.
+    """
 
     _proved = None  # the last one: proved once, for every rig of the same model and block size
 
@@ -102,6 +104,7 @@ class PagedRig(RunnerRig):
         block_size=4,
         arena_blocks=64,
         max_arenas=4,
+        window_blocks=None,
         step_tokens=24,
         max_sequences=16,
         snapshots=64,
@@ -112,15 +115,21 @@ class PagedRig(RunnerRig):
         kv="model",
     ):
         self.model = self._prove(loaded, block_size, kv)
-        sizing = CacheSizing(block_size, self.model.token_bytes, self.model.states.bytes_per_sequence)
-        for model in (self.model, draft):
-            if model is not None:
-                model.resize(Geometry(block_size, arena_blocks))
+        windows = [
+            WindowSizes(one, window_blocks or arena_blocks, max_arenas) for one in self.model.passable_windows(loaded.context_length)
+        ]
+        window_bytes = tuple(WindowBytes(one.window, self.model.token_bytes_of(one.window)) for one in windows)
+        token_bytes = self.model.token_bytes - sum(one.token_bytes for one in window_bytes)
+        sizing = CacheSizing(block_size, token_bytes, self.model.states.bytes_per_sequence, window_bytes)
+        self.model.resize(Geometry(block_size, arena_blocks), {one.window: Geometry(block_size, one.arena_blocks) for one in windows})
+        if draft is not None:
+            draft.resize(Geometry(block_size, arena_blocks))
         self.manager = Manager(
             block_size=block_size,
             arena_blocks=arena_blocks,
             max_arenas=max_arenas,
             snapshots=StateSnapshots(snapshots) if self.model.states.exist else None,
+            windows=windows,
         )
         self.executor = PagedExecutor(loaded, self.model, ahead=ahead, launch=launch, draft=draft)
         self.limits = ResolvedLimits(max_sequences=max_sequences, step_tokens=step_tokens, cache_bytes=2**40)

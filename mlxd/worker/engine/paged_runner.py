@@ -161,8 +161,9 @@ class PagedRunner(Runner):
         bounded = self._bounded(limits)
         changed = (bounded.cache_bytes, bounded.max_sequences) != (self._limits.cache_bytes, self._limits.max_sequences)
         if changed:
-            sizes = self._sizing.resized(bounded.cache_bytes, self._manager.pool.addresses.arena_blocks, bounded.max_sequences)
-            self._manager.resize(max_arenas=sizes.max_arenas, snapshots=sizes.snapshots)
+            arenas, *windows = (group.pool.addresses.arena_blocks for group in self._manager.groups)
+            sizes = self._sizing.resized(bounded.cache_bytes, arenas, bounded.max_sequences, windows)
+            self._manager.resize(max_arenas=sizes.max_arenas, snapshots=sizes.snapshots, windows=sizes.windows)
             self._evicted = self._manager.pool.evicted  # not for want of room
         self._disk.reconfigure(limits.disk)
         self._limits = bounded
@@ -191,20 +192,24 @@ class PagedRunner(Runner):
 
     @override
     def cache(self) -> CacheFigures:
-        """Counts as free the blocks of arenas that are not allocated yet, too."""
-        counts, size = self._manager.counts(), self._sizing.block_bytes
-        snapshots = self._manager.snapshots
+        """Counts as free the blocks of arenas that are not allocated yet, too. Bytes are of all layers. Blocks are those of layers that see
+        everything: what windows show of the same tokens is not counted again.
+        """
+        counts, snapshots = self._manager.counts(), self._manager.snapshots
+        groups = [
+            (group.pool, group.pool.counts(), size) for group, size in zip(self._manager.groups, self._sizing.block_bytes, strict=True)
+        ]
         return CacheFigures(
-            bytes_used=counts.used * size,
-            bytes_cached=counts.cached * size,
-            limit_bytes=self._manager.pool.capacity * size,
+            bytes_used=sum(one.used * size for _, one, size in groups),
+            bytes_cached=sum(one.cached * size for _, one, size in groups),
+            limit_bytes=sum(pool.capacity * size for pool, _, size in groups),
             disk=self._disk.figures(),
             kept=BlockFigures(
                 used=counts.used,
                 shared=counts.shared,
                 cached=counts.cached,
                 free=self._manager.pool.free,
-                bytes_saved=(counts.references - counts.used) * size,
+                bytes_saved=sum((one.references - one.used) * size for _, one, size in groups),
                 snapshots=len(snapshots) if snapshots is not None else 0,
             ),
         )

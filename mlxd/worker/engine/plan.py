@@ -8,7 +8,7 @@ import msgspec
 
 from mlxd.worker.engine.sampled import SampledRow
 from mlxd.worker.engine.step_cost import StepShape
-from mlxd.worker.kv.block_table import Run
+from mlxd.worker.kv.block_table import Run, WindowRuns
 from mlxd.worker.kv.move import Move
 from mlxd.worker.kv.transfers import Fetch, Spill
 
@@ -36,6 +36,7 @@ class Chunk(msgspec.Struct, frozen=True):
     keep: int | None = None
     targets: tuple[int, ...] = ()
     drafts: int = 0
+    windows: tuple[WindowRuns, ...] = ()  # what it has of them in each group of layers that see a window
 
     @property
     def open(self) -> int:
@@ -64,6 +65,7 @@ class StepPlan(msgspec.Struct, frozen=True, kw_only=True):
     fetches: tuple[Fetch, ...] = ()
     moves: tuple[Move, ...] = ()
     arenas: frozenset[int] = frozenset()  # that exist: the memory of all others may be given back before anything is written
+    window_arenas: tuple[frozenset[int], ...] = ()  # those of each group of layers that see a window
     dropped: tuple[int, ...] = ()
     released: tuple[str, ...] = ()  # sequences that gave back what they held: their recurrent states may be let go
     prefill_tokens: int = 0  # of prompts; the rest are the newest tokens of sequences that decode

@@ -11,6 +11,7 @@ import msgspec
 
 from mlxd.types import CacheOutcome, FinishReason, Limits
 from mlxd.wire.messages import Started
+from mlxd.worker.engine.compaction import Compaction
 from mlxd.worker.engine.executor import StepResult
 from mlxd.worker.engine.fetching import Fetching
 from mlxd.worker.engine.places import Places
@@ -26,11 +27,10 @@ from mlxd.worker.engine.sequence import Sequence
 from mlxd.worker.engine.sequences import Sequences
 from mlxd.worker.engine.speculation.drafter import Guesses
 from mlxd.worker.engine.speculation.speculation import Speculation
-from mlxd.worker.engine.state_marks import state_marks
+from mlxd.worker.engine.state_marks import prompt_ends, state_marks
 from mlxd.worker.engine.step_budget import StepBudget
 from mlxd.worker.engine.waiting_line import WaitingLine
 from mlxd.worker.kv.block_chain import BlockChain
-from mlxd.worker.kv.block_table import Run
 from mlxd.worker.kv.lookup import Lookup
 from mlxd.worker.kv.manager import Manager
 from mlxd.worker.kv.state_snapshots import Taken
@@ -39,7 +39,6 @@ MOST_SCORED = 64  # targets of one step, where nobody knows how large a row of l
 NO_GUESSES = Guesses()
 NOTHING_FOUND = Lookup((), 0, CacheOutcome.MISS)
 _LOOKUPS = 16  # of those that wait, in one step: a long prompt's takes a millisecond
-_MANY_RUNS = 2  # a sequence in more pieces has its blocks moved together
 
 
 class Scheduler:
@@ -63,6 +62,7 @@ class Scheduler:
         self._limits = limits
         self._manager = manager
         self._room = Room(manager)
+        self._compaction = Compaction(manager)
         self._budget = budget
         self._most_scored = most_scored
         self._places = Places((), limits.max_sequences)
@@ -125,7 +125,7 @@ class Scheduler:
         self.fetching.ahead(self.waiting)
         self._share_places(decision)
         decoding = sorted((one for one in self.running.values() if one.decodes and one.id not in late), key=self.waiting.rank)
-        self._compact(decoding, decision)
+        decision.moves += self._compaction.moves(decoding)
         guesses = self._speculation.guesses(decoding)
         planned = [sequence for sequence in decoding if self._plan_stream(sequence, guesses.get(sequence.id, NO_GUESSES), decision)]
         for sequence in planned:
@@ -138,6 +138,7 @@ class Scheduler:
             fetches=decision.fetches,
             moves=tuple(decision.moves),
             arenas=self._manager.pool.arenas,
+            window_arenas=tuple(group.pool.arenas for group in self._manager.windows),
             dropped=dropped,
             released=tuple(sequence.id for sequence in decision.preempted),
             prefill_tokens=decision.prefill_tokens,
@@ -256,7 +257,7 @@ class Scheduler:
                 return
 
     def _start(self, sequence: Sequence, lookup: Lookup, decision: Schedule) -> None:
-        sequence.resume = self._manager.open(sequence.id, sequence.chain, lookup)
+        sequence.resume = self._manager.open(sequence.id, sequence.chain, lookup, prompt_ends(sequence, self._manager.block_size))
         sequence.computed = sequence.copied = lookup.cached_tokens
         sequence.known = lookup.known_tokens
         if not sequence.is_announced:
@@ -274,14 +275,15 @@ class Scheduler:
         """Reserves room for ``count`` more tokens, the last of which are ``guesses``, and plans them; returns 0 where there is none."""
         if sequence.id not in self.running:  # not admitted, or preempted for another one in this very step
             return 0
-        start = sequence.computed
-        stop = start + count
+        self._manager.pass_by(sequence.id, min(sequence.computed, sequence.verified))
+        count = count if sequence.decodes else self._room.for_prompt(sequence, count, self.running)
+        stop = sequence.computed + count
         if not self._reserve(sequence, stop, decision):
             return 0
-        runs, marks = self._manager.runs(sequence.id), self._marks(sequence, stop)
+        marks = self._marks(sequence, stop)
         for end in sorted({*marks, stop}):
             keep = self._manager.plan_snapshot(sequence.id, end, marks[end]) if end in marks else None
-            decision.chunks.append(self._chunk(sequence, end, runs, keep, guesses))
+            decision.chunks.append(self._chunk(sequence, end, keep, guesses))
             decision.scored += len(decision.chunks[-1].targets)
         decision.planned.add(sequence.id)
         return count
@@ -295,14 +297,26 @@ class Scheduler:
         sequence.copied = max([sequence.copied, *marks])
         return marks
 
-    def _chunk(self, sequence: Sequence, stop: int, runs: tuple[Run, ...], keep: int | None, guesses: Guesses) -> Chunk:
+    def _chunk(self, sequence: Sequence, stop: int, keep: int | None, guesses: Guesses) -> Chunk:
         """Returns the next chunk. What is planned will be computed, in the order of the plan: whoever is planned behind it may use its
         blocks already. If the step fails, everything that is cached is dropped.
         """
         start, known = sequence.computed, stop - guesses.count
         tokens = (*sequence.tokens[start:known], *guesses.tokens) if known <= sequence.verified else None
         samples, targets = known == sequence.length, sequence.targets(stop)
-        chunk = Chunk(sequence.id, start, stop - start, tokens, runs, samples, sequence.resume, keep, targets, guesses.count)
+        chunk = Chunk(
+            sequence=sequence.id,
+            start=start,
+            count=stop - start,
+            tokens=tokens,
+            runs=self._manager.runs(sequence.id),
+            samples=samples,
+            resume=sequence.resume,
+            keep=keep,
+            targets=targets,
+            drafts=guesses.count,
+            windows=self._manager.window_runs(sequence.id),
+        )
         self._manager.commit(sequence.id, sequence.tokens, min(stop, sequence.verified))
         sequence.computed, sequence.resume, sequence.drafted = stop, None, guesses.count
         sequence.in_flight += samples
@@ -330,20 +344,6 @@ class Scheduler:
         victim.wait_anew()
         self.waiting.add(victim)
         decision.preempted.append(victim)
-
-    def _compact(self, decoding: Collection[Sequence], decision: Schedule) -> None:
-        """Moves the blocks of one sequence that is in too many pieces together. It is one of those that get a token in this step: a plan
-        that computes nothing is not launched, and its blocks would be found where nothing was copied to.
-        """
-        for sequence in decoding:
-            runs = len(self._manager.runs(sequence.id))
-            if runs <= max(_MANY_RUNS, sequence.compact_at):
-                continue
-            move = self._manager.move_private(sequence.id)
-            sequence.compact_at = runs + 1 if move is None else 0  # not again at every step
-            if move is not None:
-                decision.moves.append(move)
-                return
 
     # ---- after the step ----
 

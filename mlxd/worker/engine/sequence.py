@@ -38,7 +38,7 @@ class Sequence:
     resume: int | None = None  # the snapshot its first chunk begins with
     known: int = 0  # tokens whose keys and values the cache had when it began, though perhaps no state behind them
     copied: int = 0  # tokens behind which its state was copied last
-    compact_at: int = 0  # runs from which on moving its blocks together is tried
+    compact_at: dict[int, int] = field(default_factory=dict)  # runs from which on moving its blocks together is tried, by group of layers
     is_scored: bool = False  # that they are known is reported
     scores: list[SampledToken] = field(default_factory=list)  # of the prompt's tokens from its second on, where they are wanted
 

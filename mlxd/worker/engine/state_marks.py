@@ -12,6 +12,14 @@ from mlxd.worker.kv.state_snapshots import Taken
 _APART = 128  # tokens between two copies that are taken for want of a better place
 
 
+def prompt_ends(sequence: Sequence, size: int) -> tuple[int, int]:
+    """Returns behind how many tokens, whole blocks of ``size``, the conversation's next turn begins, or the last block but one where nobody
+    knows, and where the last block ends before the last token.
+    """
+    end = (sequence.length - 1) // size * size
+    return sequence.request.prompt.lasting // size * size or end - size, end
+
+
 def state_marks(sequence: Sequence, stop: int, size: int, awaited: Collection[bytes]) -> dict[int, Taken]:
     """Returns the numbers of tokens, up to ``stop``, after which the state is to be copied; each is where a block of ``size`` tokens ends.
 
@@ -20,8 +28,7 @@ def state_marks(sequence: Sequence, stop: int, size: int, awaited: Collection[by
     """
     if sequence.decodes:
         return {stop: Taken.ANSWER}
-    end = (sequence.length - 1) // size * size
-    turn = sequence.request.prompt.lasting // size * size or end - size
+    turn, end = prompt_ends(sequence, size)
     coming = enumerate(sequence.chain.digests[sequence.computed // size : stop // size], start=sequence.computed // size + 1)
     awaited_ends = [index * size for index, digest in coming if digest in awaited]
     marks = {at: Taken.PROMPT for at in (turn, end, sequence.known, *awaited_ends) if sequence.computed < at <= stop}

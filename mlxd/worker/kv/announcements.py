@@ -5,7 +5,9 @@ from itertools import takewhile
 
 
 class Announcements:
-    """The names of blocks, and of recurrent states, that are not computed yet, each with the one sequence that computes it."""
+    """The names of blocks, and of what else it takes to begin behind one, that are not computed yet, each with the one sequence that
+    computes it.
+    """
 
     def __init__(self) -> None:
         self._by: dict[bytes, str] = {}
@@ -44,6 +46,6 @@ class Announcements:
         assert set(self._by.values()) <= set(sequences), "a closed sequence is still announced"
 
 
-def state_name(digest: bytes) -> bytes:
-    """Returns the name of the recurrent state at the end of a block."""
-    return b"state" + digest
+def rest_name(digest: bytes) -> bytes:
+    """Returns the name of what it takes to begin behind a block, beside the block: a recurrent state, and what windows show there."""
+    return b"rest" + digest

@@ -20,6 +20,13 @@ class Run(msgspec.Struct, frozen=True, array_like=True):
         return iter(range(self.start, self.stop))
 
 
+class WindowRuns(msgspec.Struct, frozen=True, array_like=True):
+    """What a sequence has of its blocks where layers see a window: all but the first ``passed``, run by run."""
+
+    passed: int
+    runs: tuple[Run, ...]
+
+
 class BlockTable:
     """The blocks of a sequence: block ``i`` of the table holds tokens ``[i * block_size, (i + 1) * block_size)``. The first ``passed`` of
     them it has no more, for nobody looks back so far.
@@ -57,6 +64,11 @@ class BlockTable:
         if self._shown is None:
             self._shown = tuple(Run(run.start, run.stop) for run in self._runs)
         return self._shown
+
+    @property
+    def window_runs(self) -> WindowRuns:
+        """Returns the blocks it has, and how many were passed before them."""
+        return WindowRuns(self._passed, self.runs)
 
     @property
     def last(self) -> int | None:

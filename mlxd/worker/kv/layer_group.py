@@ -28,15 +28,17 @@ class LayerGroup:
     because what it holds is of no use; ``disk``, where there is one, what it held in the first case.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a group is made of
         self,
         *,
+        block_size: int,
         arena_blocks: int,
         max_arenas: int,
         growth_blocks: int,
         forgotten: Callable[[int], None],
         disk: DiskSide | None = None,
     ) -> None:
+        self._block_size = block_size
         self.pool = BlockPool(arena_blocks=arena_blocks, max_arenas=max_arenas, on_evict=self._evicted)
         self.index = PrefixIndex()
         self._growth_blocks = growth_blocks
@@ -47,6 +49,10 @@ class LayerGroup:
     def table(self, sequence: str) -> BlockTable:
         """Returns the blocks of a sequence."""
         return self._held[sequence].table
+
+    def needed(self, tokens: int, ahead: int) -> int:  # noqa: ARG002 - not all layers see everything
+        """Returns the most blocks that a sequence holds until it has so many ``tokens``, with no more than ``ahead`` in a step."""
+        return -(-tokens // self._block_size)
 
     def open(self, sequence: str, blocks: Iterable[int], passed: int = 0) -> None:
         """Gives ``sequence`` blocks that were found just now, behind ``passed`` that it needs no more."""
@@ -95,6 +101,12 @@ class LayerGroup:
         self._release(cut)
         return cut
 
+    def give_back(self, sequence: str, blocks: int) -> None:
+        """Gives up all blocks behind the first ``blocks``."""
+        held = self._held[sequence]
+        held.needed = min(held.needed, blocks)
+        self._release(held.table.truncate(blocks))
+
     def close(self, sequence: str) -> None:
         """Ends a sequence. What is registered of it stays findable; tails go first when evicted."""
         self._release(list(self._held.pop(sequence).table))
@@ -126,15 +138,12 @@ class LayerGroup:
         self._release(moving)
         return Move(tuple(moving), tuple(target))
 
-    def distrust(self, blocks: Collection[int]) -> set[str]:
-        """Lets nobody find ``blocks`` any more, which hold what is no number, nor what was computed from them. Returns the sequences that
-        hold any of it.
-        """
-        gone = self.index.with_descendants(blocks)
+    def distrust(self, digests: Collection[bytes]) -> set[str]:
+        """Lets nobody find what is known by ``digests`` any more, for it is no number. Returns the sequences that hold any of it."""
+        gone = self.index.named(digests)
         holders = {sequence for sequence, held in self._held.items() if not gone.isdisjoint(held.table)}
         for block in gone:
-            spill = self._forget(block)
-            self.pool.forget(block)
+            spill = self._drop(block)
             if self._disk is not None:
                 self._disk.distrusted([spill.digest])
         return holders
@@ -179,6 +188,12 @@ class LayerGroup:
         """Lets go of blocks, the last of them first: that is evicted first."""
         for block in reversed(blocks):
             self.pool.release(block)
+
+    def _drop(self, block: int) -> Spill:
+        """Lets nobody find a block any more, and returns what it was known by."""
+        spill = self._forget(block)
+        self.pool.forget(block)
+        return spill
 
     def _evicted(self, block: int) -> None:
         """Takes in that a block that others could have found is to be given to somebody else. What it holds is there until then."""

@@ -7,8 +7,9 @@ from mlxd.types import CacheOutcome
 
 @dataclass(frozen=True)
 class Lookup:
-    """What the cache has of a prompt: ``blocks`` to begin with. ``computing`` names what this one needs next and other sequences compute
-    now: the last of some blocks, or a recurrent state. Of ``known_tokens`` keys and values are cached, but not always a recurrent state.
+    """What the cache has of a prompt: ``blocks`` to begin with, and of each group of layers that see a window the last of them that it
+    sees. ``computing`` names what this one needs next and other sequences compute now: the last of some blocks, or what else it takes to
+    begin behind one. Of ``known_tokens`` keys and values are cached, but not always a recurrent state, or what windows show.
     """
 
     blocks: tuple[int, ...]
@@ -16,14 +17,18 @@ class Lookup:
     outcome: CacheOutcome
     computing: bytes | None = None
     known_tokens: int = 0
+    windows: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True)
 class CachedBlock:
-    """A block that the prefix cache would hand out, and the snapshot of recurrent state at its end, if it has one."""
+    """A block that the prefix cache would hand out, and, as far as they are there, the snapshot of recurrent state at its end and the
+    blocks of the same tokens in each group of layers that see a window.
+    """
 
     block: int
     snapshot: int | None = None
+    windows: tuple[int | None, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -5,20 +5,24 @@ that the next request with the same beginning finds them. What is still being co
 whose next block another one is computing can wait for it instead of computing it again.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from mlxd.worker.kv.announcements import Announcements, state_name
+import msgspec
+
+from mlxd.worker.kv.announcements import Announcements, rest_name
 from mlxd.worker.kv.block_chain import BlockChain, BlockKey
 from mlxd.worker.kv.block_pool import BlockPool, PoolCounts
-from mlxd.worker.kv.block_table import Run
+from mlxd.worker.kv.block_table import Run, WindowRuns
 from mlxd.worker.kv.disk_side import DiskSide
 from mlxd.worker.kv.layer_group import LayerGroup
 from mlxd.worker.kv.lookup import CachedBlock, Lookup, Rewound, outcome
 from mlxd.worker.kv.move import Move
 from mlxd.worker.kv.recall import Recalled
+from mlxd.worker.kv.sizing import WindowSizes
 from mlxd.worker.kv.state_snapshots import StateSnapshots, Taken
 from mlxd.worker.kv.transfers import Fetch
+from mlxd.worker.kv.window_group import WindowGroup
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,8 @@ class _Holding:
 
 class Manager:
     """The cache as blocks of ``block_size`` tokens for sequences named by id. ``snapshots`` are of a model with recurrent state, None for
-    one without; what leaves memory goes to ``disk``, if there is one.
+    one without; what leaves memory goes to ``disk``, if there is one. ``windows`` are of layers that see the last tokens only; all others
+    are one group of layers, be there any or not: a sequence has each of its blocks there.
     """
 
     def __init__(  # noqa: PLR0913 - what the cache is made of
@@ -55,13 +60,21 @@ class Manager:
         growth_blocks: int = 4,
         snapshots: StateSnapshots | None = None,
         disk: DiskSide | None = None,
+        windows: Sequence[WindowSizes] = (),
     ) -> None:
         self.block_size = block_size
         self.snapshots = snapshots
         self._disk = disk
         self._layers = LayerGroup(
-            arena_blocks=arena_blocks, max_arenas=max_arenas, growth_blocks=growth_blocks, forgotten=self._drop_snapshot, disk=disk
+            block_size=block_size,
+            arena_blocks=arena_blocks,
+            max_arenas=max_arenas,
+            growth_blocks=growth_blocks,
+            forgotten=self._drop_snapshot,
+            disk=disk,
         )
+        self.windows = tuple(WindowGroup.of(sizes, block_size=block_size, growth_blocks=growth_blocks) for sizes in windows)
+        self.groups: tuple[LayerGroup, ...] = (self._layers, *self.windows)
         self._holdings: dict[str, _Holding] = {}
         self._computing = Announcements()
 
@@ -86,34 +99,55 @@ class Manager:
         usable = (len(tokens) - 1) // self.block_size
         found = self._layers.index.match(chain, usable)
         awaited, known = self._computing.last_of(chain.digests[len(found) : usable]), len(found)
-        if self.snapshots is not None:
-            found = found[: self.snapshots.deepest(found)]
-            if len(found) < known and awaited is None:
-                awaited = self._computing.last_of([state_name(chain.digests[known - 1])])
-        return Lookup(tuple(found), len(found) * self.block_size, outcome(len(found), usable), awaited, known * self.block_size)
+        depth = self._deepest(chain, found)
+        if depth < known and awaited is None:
+            awaited = self._computing.last_of([rest_name(chain.digests[known - 1])])
+        return Lookup(
+            blocks=tuple(found[:depth]),
+            cached_tokens=depth * self.block_size,
+            outcome=outcome(depth, usable),
+            computing=awaited,
+            known_tokens=known * self.block_size,
+            windows=tuple(group.known(chain, depth) for group in self.windows),
+        )
 
     def is_computing(self, digest: bytes) -> bool:
         """Tells whether some sequence still computes the block of this name."""
         return digest in self._computing
 
-    def open(self, sequence: str, chain: BlockChain, lookup: Lookup) -> int | None:
-        """Gives ``sequence`` the blocks of ``lookup`` (made just now) and announces what it is going to compute. Returns the snapshot its
-        recurrent state begins with, if it has any. Raises ``ValueError`` for a sequence that holds blocks already.
+    def open(self, sequence: str, chain: BlockChain, lookup: Lookup, ends: Iterable[int] = ()) -> int | None:
+        """Gives ``sequence`` the blocks of ``lookup`` (made just now) and announces what it is going to compute. Behind ``ends``, numbers
+        of its tokens, others may begin later on. Returns the snapshot its recurrent state begins with, if it has any. Raises
+        ``ValueError`` for a sequence that holds blocks already.
         """
         if sequence in self._holdings:
             raise ValueError(f"sequence {sequence} holds blocks already")
         self._layers.open(sequence, lookup.blocks)
+        for group, blocks in zip(self.windows, lookup.windows or [()] * len(self.windows), strict=True):
+            group.begin(sequence, blocks, len(lookup.blocks), (*ends, lookup.known_tokens))
         self._holdings[sequence] = _Holding(chain, prompt_blocks=len(chain), registered=len(lookup.blocks))
         known = lookup.known_tokens // self.block_size
-        states = [state_name(chain.digests[known - 1])] if known > len(lookup.blocks) else []
-        self._computing.announce(sequence, (*chain.digests[len(lookup.blocks) :], *states))
+        rest = [rest_name(chain.digests[known - 1])] if known > len(lookup.blocks) else []
+        self._computing.announce(sequence, (*chain.digests[len(lookup.blocks) :], *rest))
         return self.snapshots.use(lookup.blocks[-1]) if self.snapshots is not None and lookup.blocks else None
 
     def reserve(self, sequence: str, tokens: int, *, growing: bool = False) -> bool:
         """Makes room for ``tokens`` tokens in all. With ``growing`` it takes a few blocks more where there is room, so that sequences that
         decode side by side do not interleave. Returns False where there is no room now; the sequence has got nothing then.
         """
-        return self._layers.reserve(sequence, self.blocks_for(tokens), growing=growing)
+        blocks, before = self.blocks_for(tokens), [len(group.table(sequence)) for group in self.windows]
+        if all(group.reserve(sequence, blocks, growing=growing) for group in (*self.windows, self._layers)):
+            return True
+        for group, length in zip(self.windows, before, strict=True):
+            group.give_back(sequence, length)
+        return False
+
+    def pass_by(self, sequence: str, tokens: int) -> None:
+        """Gives up what no token behind the first ``tokens`` of a sequence sees. Those are computed and verified, or will be when the steps
+        are done that are planned.
+        """
+        for group in self.windows:
+            group.pass_by(sequence, tokens)
 
     def plan_snapshot(self, sequence: str, computed: int, taken: Taken = Taken.PROMPT) -> int | None:
         """Returns the id under which to keep the recurrent state after ``computed`` tokens; None unless a block ends there."""
@@ -135,21 +169,33 @@ class Manager:
         for index in range(holding.registered, full):
             digest, known = holding.chain.digests[index], self._layers.register(sequence, holding.chain, index)
             self._keep_snapshot(holding, index, known, own=known == self._layers.table(sequence).block_at(index))
+            for group in self.windows:
+                group.offer(sequence, holding.chain, index)
             self._computing.withdraw(sequence, digest)
-            self._computing.withdraw(sequence, state_name(digest))
+            self._computing.withdraw(sequence, rest_name(digest))
         holding.registered = full
 
     def cached(self, chain: BlockChain) -> tuple[CachedBlock, ...]:
         """Returns the blocks under which others would find the beginning of ``chain``."""
         snapshots = self.snapshots
         found = self._layers.index.match(chain, len(chain))
-        return tuple(CachedBlock(block, None if snapshots is None else snapshots.of(block)) for block in found)
+        return tuple(
+            CachedBlock(
+                block,
+                None if snapshots is None else snapshots.of(block),
+                tuple(group.find(chain, index) for group in self.windows),
+            )
+            for index, block in enumerate(found)
+        )
 
     def distrust(self, blocks: Collection[int]) -> None:
         """Drops ``blocks`` that hold what is no number: nobody finds them any more, nor anything that was computed from them. A sequence
         that holds one registers nothing more.
         """
-        for sequence in self._layers.distrust(blocks):
+        gone = self._layers.index.names(blocks)
+        for group in self.groups:
+            gone = group.index.with_descendants(gone)
+        for sequence in set[str]().union(*(group.distrust(gone) for group in self.groups)):
             self._holdings[sequence].is_trusted = False
             self._computing.withdraw_all(sequence)
 
@@ -157,17 +203,20 @@ class Manager:
         """Forgets the keys, values and states behind the first ``tokens`` of a sequence that are fewer than it has computed, as of guesses
         that were rejected, and gives up the blocks that hold nothing else, but a few taken ahead. What was committed stays findable.
 
-        It may go back further: to where a committed block begins, for others may find that one, so it is never written again; and to a
-        snapshot, where the model has recurrent state.
+        It may go back further: to where a committed block begins, for others may find that one, so it is never written again; to a
+        snapshot, where the model has recurrent state; and to its beginning, where it has passed what a window shows.
         """
         holding = self._holdings[sequence]
         if tokens < holding.registered * self.block_size:
             tokens -= tokens % self.block_size
-        resume = None
         if self.snapshots is not None:
             blocks = list(self._layers.table(sequence))[: min(tokens // self.block_size, holding.registered)]
-            depth = self.snapshots.deepest(blocks)
-            tokens, resume = depth * self.block_size, self.snapshots.use(blocks[depth - 1]) if depth else None
+            tokens = self.snapshots.deepest(blocks) * self.block_size
+        if not all(group.may_rewind(sequence, tokens) for group in self.windows):
+            tokens = 0
+        resume = None
+        if self.snapshots is not None and tokens:
+            resume = self.snapshots.use(self._layers.table(sequence).block_at(tokens // self.block_size - 1))
         self._cut(sequence, tokens)
         return Rewound(tokens, resume)
 
@@ -175,16 +224,22 @@ class Manager:
         """Returns the blocks of a sequence, run by run."""
         return self._layers.table(sequence).runs
 
-    def held(self, sequence: str) -> int:
-        """Returns how many blocks a sequence holds, shared ones included."""
-        return self._layers.table(sequence).held
+    def window_runs(self, sequence: str) -> tuple[WindowRuns, ...]:
+        """Returns what a sequence has in each group of layers that see a window."""
+        return tuple(group.table(sequence).window_runs for group in self.windows)
 
-    def move_private(self, sequence: str, most: int = 128) -> Move | None:
-        """Moves the blocks at the end of a sequence that nobody else holds, ``most`` at a time, to fresh ones in fewer runs, for the
-        runtime to copy. Whoever finds them in the index finds them at their new place. Returns None when there is no room now, or
-        nothing to gain.
+    def run_counts(self, sequence: str) -> list[int]:
+        """Returns in how many runs the blocks of a sequence are, in each group of layers."""
+        return [len(group.table(sequence).runs) for group in self.groups]
+
+    def move_private(self, sequence: str, group: int = 0, *, most: int = 128) -> Move | None:
+        """Moves the blocks that a sequence has at its end in a group of layers, if nobody else holds them, ``most`` at a time, to fresh
+        ones in fewer runs, for the runtime to copy. Whoever finds them in the index finds them at their new place. Returns None when there
+        is no room now, or nothing to gain.
         """
-        move = self._layers.move_private(sequence, most)
+        move = self.groups[group].move_private(sequence, most)
+        if group:
+            return None if move is None else msgspec.structs.replace(move, group=group)
         if move is None or self.snapshots is None:
             return move
         holding = self._holdings[sequence]
@@ -197,7 +252,8 @@ class Manager:
     def close(self, sequence: str) -> None:
         """Ends a sequence that is done, preempted or aborted. Its registered blocks stay findable; tails go first when evicted."""
         holding = self._holdings.pop(sequence)
-        self._layers.close(sequence)
+        for group in self.groups:
+            group.close(sequence)
         self._computing.withdraw_all(sequence)
         for snapshot in holding.snapshots.values():
             self._discard(snapshot.id)
@@ -216,28 +272,35 @@ class Manager:
 
     def evict_cached(self) -> int:
         """Drops every block that nobody holds, and returns how many."""
-        freed = self.pool.evict_cached()
-        self.pool.trim()
+        freed = 0
+        for group in self.groups:
+            freed += group.pool.evict_cached()
+            group.pool.trim()
         return freed
 
     def reset(self) -> None:
         """Forgets all sequences and blocks, in whatever state a fault has left them."""
         self._holdings, self._computing = {}, Announcements()
-        self._layers.reset()
+        for group in self.groups:
+            group.reset()
         if self.snapshots is not None:
             self.snapshots.reset()
         if self._disk is not None:
             self._disk.reset()
 
-    def resize(self, *, max_arenas: int, snapshots: int) -> None:
+    def resize(self, *, max_arenas: int, snapshots: int, windows: Sequence[WindowSizes] = ()) -> None:
         """Changes the limits. What lies beyond them goes at once, or as soon as nobody holds it."""
         self.pool.resize(max_arenas)
+        for group, sizes in zip(self.windows, windows, strict=True):
+            group.pool.resize(sizes.max_arenas)
         if self.snapshots is not None:
             self.snapshots.resize(snapshots)
 
     def check_integrity(self) -> None:
         """Raises ``AssertionError`` unless pool, index and tables agree. It costs O(everything), and is for tests."""
-        self._layers.check_integrity()
+        for group in self.groups:
+            group.check_integrity()
+            assert all(len(group.table(one)) >= holding.registered for one, holding in self._holdings.items()), "a block is missing"
         if self.snapshots is not None:
             self.snapshots.check_integrity()
         self._computing.check_integrity(self._holdings)
@@ -245,12 +308,25 @@ class Manager:
     def _cut(self, sequence: str, tokens: int) -> None:
         holding, kept = self._holdings[sequence], self.blocks_for(tokens)
         cut = self._layers.cut(sequence, kept, holding.registered)
+        for group in self.windows:
+            group.cut(sequence, kept, holding.registered)
         holding.registered = min(holding.registered, kept)
         holding.chain.truncate(tokens // self.block_size)  # a block that is cut through may go on otherwise
         if holding.newest_snapshot in cut:
             holding.newest_snapshot = None
         for index in [index for index in holding.snapshots if (index + 1) * self.block_size > tokens]:
             self._discard(holding.snapshots.pop(index).id)
+
+    def _deepest(self, chain: BlockChain, found: list[int]) -> int:
+        """Returns behind how many of the ``found`` blocks of a chain a sequence may begin: whatever else it needs there is known, too."""
+        depth, before = len(found), -1
+        while depth != before:
+            before = depth
+            for group in self.windows:
+                depth = group.deepest(chain, depth)
+            if self.snapshots is not None:
+                depth = self.snapshots.deepest(found[:depth])
+        return depth
 
     def _drop_snapshot(self, block: int) -> None:
         if self.snapshots is not None:

@@ -4,7 +4,7 @@ A name is a hash, so it only finds a candidate: tokens, extra keys and the paren
 prompt's cache.
 """
 
-from collections.abc import Collection
+from collections.abc import Iterable
 
 from mlxd.worker.kv.block_chain import BlockChain, BlockKey
 from mlxd.worker.kv.transfers import Spill
@@ -62,17 +62,24 @@ class PrefixIndex:
         del self._block[digest]
         return Spill(block, digest, key)
 
-    def with_descendants(self, blocks: Collection[int]) -> set[int]:
-        """Returns the known of ``blocks``, and all that lie behind one of them in a chain. It costs O(index)."""
-        children: dict[bytes, list[int]] = {}
-        for block, (_, key) in self._key.items():
-            children.setdefault(key.parent, []).append(block)
-        found: set[int] = set()
-        unseen = [block for block in blocks if block in self._key]
+    def names(self, blocks: Iterable[int]) -> set[bytes]:
+        """Returns the digests of those of ``blocks`` that are known."""
+        return {self._key[block][0] for block in blocks if block in self._key}
+
+    def named(self, digests: Iterable[bytes]) -> set[int]:
+        """Returns the blocks that are known by one of ``digests``."""
+        return {self._block[digest] for digest in digests if digest in self._block}
+
+    def with_descendants(self, digests: Iterable[bytes]) -> set[bytes]:
+        """Returns ``digests``, and those of all known blocks that lie behind one of them in a chain. It costs O(index)."""
+        children: dict[bytes, list[bytes]] = {}
+        for digest, key in self._key.values():
+            children.setdefault(key.parent, []).append(digest)
+        found, unseen = set(digests), list(digests)
         while unseen:
-            block = unseen.pop()
-            found.add(block)
-            unseen += children.get(self._key[block][0], [])
+            behind = set(children.get(unseen.pop(), [])) - found
+            found |= behind
+            unseen += behind
         return found
 
     def check_integrity(self) -> None:

@@ -1,5 +1,7 @@
 """How a cache of so many bytes is divided: blocks, arenas, snapshots. All of it is pure."""
 
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlxd import quantities
@@ -11,6 +13,25 @@ _FREE_TOKENS = 2**22  # the pool of a model whose attention layers take no memor
 _LIVE_SHARE = 0.25  # of the limit at most for the states of sequences that run, for a model that has keys and values too; else half
 _SNAPSHOT_SHARE = 0.25  # of the rest
 _LEAST_BLOCKS = 2  # one for a token of a prompt, and one for what follows
+_USUAL = 8192  # tokens of a sequence, by which blocks of windows and of what sees everything are shared out
+_AHEAD = 512  # tokens that a sequence has in a window beside it, while its prompt is computed
+
+
+@dataclass(frozen=True)
+class WindowBytes:
+    """What layers take that see ``window`` tokens: ``token_bytes`` of keys and values, all of these layers together."""
+
+    window: int
+    token_bytes: int
+
+
+@dataclass(frozen=True)
+class WindowSizes:
+    """The part of a cache that layers have which see ``window`` tokens."""
+
+    window: int
+    arena_blocks: int
+    max_arenas: int
 
 
 @dataclass(frozen=True)
@@ -23,17 +44,19 @@ class CacheSizes:
     max_arenas: int
     snapshots: int
     sequences: int
+    windows: tuple[WindowSizes, ...] = ()
 
 
 @dataclass(frozen=True)
 class CacheSizing:
     """The way to divide the cache of one model: ``token_bytes`` of keys and values, ``state_bytes`` of recurrent state for each sequence,
-    either may be 0.
+    either may be 0. Layers that see one of ``windows`` have blocks of their own, and their bytes are told there.
     """
 
     block_size: int
     token_bytes: int
     state_bytes: int
+    windows: tuple[WindowBytes, ...] = ()
 
     def sizes(self, limit: int, sequences: int = 0) -> CacheSizes:
         """Returns the sizes for ``limit`` bytes, and up to ``sequences`` that run at once.
@@ -43,33 +66,68 @@ class CacheSizing:
         running = self.running(limit, sequences)
         blocks, snapshots = self._divide(max(0, limit - running * self.state_bytes))
         if blocks < _LEAST_BLOCKS or (self.state_bytes and not snapshots):
-            least = max(_LEAST_BLOCKS * self.block_bytes, self.state_bytes) * (4 if self.state_bytes else 1) + self.state_bytes
+            least = max(_LEAST_BLOCKS * sum(self.block_bytes), self.state_bytes) * (4 if self.state_bytes else 1) + self.state_bytes
             needed = f"the cache of this model needs at least {quantities.least_size(least)}"
             raise ConfigError([f"cache.memory is {quantities.size(limit)}, but {needed}; raise it"])
-        arena_blocks = min(blocks, max(-(-_LEAST_ARENA // self.block_size), blocks // _ARENAS))
-        return CacheSizes(arena_blocks, blocks // arena_blocks, snapshots, running)
+        whole = self._whole(blocks)
+        arena_blocks = min(whole, max(-(-_LEAST_ARENA // self.block_size), whole // _ARENAS))
+        windows = tuple(self._window_sizes(one, blocks) for one in self.windows)
+        return CacheSizes(arena_blocks, whole // arena_blocks, snapshots, running, windows)
 
-    def resized(self, limit: int, arena_blocks: int, sequences: int = 0) -> CacheSizes:
-        """Returns the sizes for another limit in bytes, with arenas as they are, of which there is one at least."""
+    def resized(self, limit: int, arena_blocks: int, sequences: int = 0, windows: Sequence[int] = ()) -> CacheSizes:
+        """Returns the sizes for another limit in bytes, with arenas as they are, of which there is one at least; ``windows`` are the blocks
+        of those of each window.
+        """
         running = self.running(limit, sequences)
         blocks, snapshots = self._divide(max(0, limit - running * self.state_bytes))
-        return CacheSizes(arena_blocks, max(1, blocks // arena_blocks), snapshots, running)
+        found = tuple(self._window_resized(one, blocks, arena) for one, arena in zip(self.windows, windows, strict=True))
+        return CacheSizes(arena_blocks, max(1, self._whole(blocks) // arena_blocks), snapshots, running, found)
 
     def running(self, limit: int, sequences: int) -> int:
         """Returns how many of ``sequences`` may run: as many as have room for their recurrent states, and one at least."""
         if not self.state_bytes:
             return sequences
-        share = _LIVE_SHARE if self.token_bytes else 0.5
+        share = _LIVE_SHARE if any(self.block_bytes) else 0.5
         return min(sequences, max(1, int(limit * share) // self.state_bytes))
 
     @property
-    def block_bytes(self) -> int:
-        """Returns the bytes of one block's keys and values."""
-        return self.token_bytes * self.block_size
+    def block_bytes(self) -> tuple[int, ...]:
+        """Returns the bytes of one block's keys and values in each group of layers: those that see everything, then window by window."""
+        return tuple(size * self.block_size for size in (self.token_bytes, *(one.token_bytes for one in self.windows)))
+
+    def _whole(self, blocks: int) -> int:
+        """Returns how many blocks there are of layers that see everything: as many as anybody could want where no layer does."""
+        return blocks if self.token_bytes else _FREE_TOKENS // self.block_size
 
     def _divide(self, limit: int) -> tuple[int, int]:
-        """Returns how many blocks, and how many snapshots."""
-        for_snapshots = int(limit * (_SNAPSHOT_SHARE if self.token_bytes else 1)) if self.state_bytes else 0
+        """Returns how many blocks sequences may have all together, and how many snapshots there are."""
+        for_snapshots = int(limit * (_SNAPSHOT_SHARE if any(self.block_bytes) else 1)) if self.state_bytes else 0
         snapshots = for_snapshots // self.state_bytes if self.state_bytes else 0
-        blocks = (limit - for_snapshots) // self.block_bytes if self.token_bytes else _FREE_TOKENS // self.block_size
-        return blocks, snapshots
+        return self._blocks(limit - for_snapshots), snapshots
+
+    def _blocks(self, room: int) -> int:
+        """Returns the most blocks that sequences may have all together, for which there is room, windows' beside them included."""
+        if not any(one.token_bytes for one in self.windows):
+            return room // self.block_bytes[0] if self.token_bytes else _FREE_TOKENS // self.block_size
+        return bisect_right(range(_FREE_TOKENS // self.block_size + 1), room, key=self._taken) - 1
+
+    def _taken(self, blocks: int) -> int:
+        """Returns the bytes of so many blocks, with those that windows need beside."""
+        beside = (self._window_blocks(one, blocks) * one.token_bytes for one in self.windows)
+        return (blocks * self.token_bytes + sum(beside)) * self.block_size
+
+    def _window_blocks(self, one: WindowBytes, blocks: int) -> int:
+        """Returns how many blocks of a window sequences need that fill so many ``blocks``: one, or several of a usual length."""
+        held = -(-(one.window + _AHEAD) // self.block_size)
+        return min(blocks, max(held, held * blocks * self.block_size // _USUAL))
+
+    def _window_sizes(self, one: WindowBytes, blocks: int) -> WindowSizes:
+        held = self._window_blocks(one, blocks)
+        arenas = min(_ARENAS, max(1, held * self.block_size // _LEAST_ARENA))
+        return WindowSizes(one.window, held // arenas, arenas)
+
+    def _window_resized(self, one: WindowBytes, blocks: int, arena_blocks: int) -> WindowSizes:
+        """Returns the sizes with arenas as they are: as many as hold a window at least."""
+        least = min(blocks, -(-one.window // self.block_size) + _LEAST_BLOCKS)
+        arenas = max(self._window_blocks(one, blocks) // arena_blocks, -(-least // arena_blocks), 1)
+        return WindowSizes(one.window, arena_blocks, arenas)

@@ -231,9 +231,7 @@ class SimulatedExecutor:
         assert len(slots) >= stop, "the blocks do not hold the chunk"
         if self.arena_blocks is not None:
             assert {slot // (self.arena_blocks * self.block_size) for slot in slots} <= self.arenas, "a block lies in no arena"
-        pictures = self.pictures[chunk.sequence]
-        inputs = [(token, pictures[at]) if at in pictures else token for at, token in enumerate(tokens)] if pictures else tokens
-        contents = self._contents(chunk.sequence, inputs[:stop])
+        contents = self._contents(chunk.sequence, self._inputs(chunk.sequence, tokens)[:stop])
         held, expected = list(map(self.slots.get, slots[: chunk.start])), contents[1 : chunk.start + 1]
         assert held == expected, f"{chunk.sequence}: slot of token {list(map(eq, held, expected)).index(False)} holds something else"
         self.slots.update(zip(slots[chunk.start : stop], contents[chunk.start + 1 :], strict=True))
@@ -249,6 +247,11 @@ class SimulatedExecutor:
             if guess is not None and known[-1] != guess:
                 break
         return tuple(map(SampledToken, known[before:]))
+
+    def _inputs(self, sequence, tokens):
+        """The tokens, each with the part of a picture that stands there."""
+        pictures = self.pictures[sequence]
+        return [(token, pictures[at]) if at in pictures else token for at, token in enumerate(tokens)] if pictures else tokens
 
     def _score(self, chunk):
         """Any fixed function of a token and those before it."""

@@ -18,7 +18,7 @@ MIB = 2**20
 def test_keys_values_snapshots_and_running_states_fit_the_limit_together(limit, token_bytes, state_bytes, sequences):
     sizing = CacheSizing(16, token_bytes, state_bytes)
     sizes = sizing.sizes(limit, sequences)
-    kv = sizes.arena_blocks * sizes.max_arenas * sizing.block_bytes
+    kv = sizes.arena_blocks * sizes.max_arenas * sum(sizing.block_bytes)
     assert kv + (sizes.snapshots + sizes.sequences) * state_bytes <= limit
     assert 1 <= sizes.sequences <= sequences
     assert sizes.sequences == sizing.running(limit, sequences)

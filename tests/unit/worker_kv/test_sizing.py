@@ -20,11 +20,11 @@ def test_what_is_planned_fits_and_little_is_wasted(limit, block_size, token_byte
     if limit < 8 * (block_size * token_bytes + state_bytes):
         return  # perhaps too small: see below
     sizes = sizing.sizes(limit)
-    kv = sizes.arena_blocks * sizes.max_arenas * sizing.block_bytes
+    kv = sizes.arena_blocks * sizes.max_arenas * sum(sizing.block_bytes)
     assert kv + sizes.snapshots * state_bytes <= limit
     assert (sizes.snapshots > 0) == (state_bytes > 0)
     if token_bytes:
-        assert kv >= (limit * (0.75 if state_bytes else 1) - sizing.block_bytes) / 2
+        assert kv >= (limit * (0.75 if state_bytes else 1) - sum(sizing.block_bytes)) / 2
 
 
 def test_a_cache_is_taken_in_portions_of_at_least_1024_tokens():

@@ -106,14 +106,15 @@ class DraftModel:
         """
         began = monotonic()
         self.keep(plan.arenas)
-        for move in plan.moves:
+        moves = tuple(move for move in plan.moves if not move.group)
+        for move in moves:
             self._coverage.move(move)
         wishes = self._wishes(plan)
-        if not wishes and not plan.moves:
+        if not wishes and not moves:
             return Completed(_filled(plan, {}))
         is_plain = all(wish.chunk.count <= _PLAIN for wish in wishes)
         tokens = mx.array([token for wish in wishes for token in wish.chunk.tokens or ()], mx.int32)
-        rounds = [self._call(StepPlan(chunks=tuple(wish.chunk for wish in wishes), moves=plan.moves), tokens, _Drawing(sampler, 0))]
+        rounds = [self._call(StepPlan(chunks=tuple(wish.chunk for wish in wishes), moves=moves), tokens, _Drawing(sampler, 0))]
         while wishes := [wish for wish in wishes if wish.drafts > len(rounds)]:
             chunks = tuple(self._next(wish, len(rounds)) for wish in wishes)
             rounds.append(self._call(StepPlan(chunks=chunks), rounds[-1].of(chunks), _Drawing(sampler, len(rounds))))

@@ -11,7 +11,7 @@ from mlxd.worker.engine.speculation.model_drafter import ModelDrafter
 from mlxd.worker.engine.speculation.speculation import Speculation
 from mlxd.worker.engine.step_budget import StepBudget
 from mlxd.worker.kv.manager import Manager
-from mlxd.worker.kv.sizing import CacheSizing
+from mlxd.worker.kv.sizing import CacheSizing, WindowBytes
 from mlxd.worker.kv.state_snapshots import StateSnapshots
 from mlxd.worker.runtime.draft.draft_model import DraftModel
 from mlxd.worker.runtime.library_errors import in_a_line
@@ -81,8 +81,7 @@ def paged_runner(
     Raises ``ConfigError`` where that is next to nothing.
     """
     block_size = model.geometry.block_size
-    token_bytes = model.token_bytes + (draft.token_bytes if draft else 0)
-    sizing = CacheSizing(block_size, token_bytes, model.states.bytes_per_sequence)
+    sizing = _sizing(loaded, model, draft)
     sizes = sizing.sizes(limits.cache_bytes, limits.max_sequences)
     if sizes.sequences < limits.max_sequences:
         _log.warning(
@@ -92,12 +91,17 @@ def paged_runner(
         )
     disk = open_disk(model, limits.disk, open_tier, draft)
     geometry = Geometry(block_size, sizes.arena_blocks)
-    model.resize(geometry)
+    model.resize(geometry, {one.window: Geometry(block_size, one.arena_blocks) for one in sizes.windows})
     if draft is not None:
         draft.resize(geometry)
     snapshots = StateSnapshots(sizes.snapshots) if model.states.exist else None
     manager = Manager(
-        block_size=block_size, arena_blocks=sizes.arena_blocks, max_arenas=sizes.max_arenas, snapshots=snapshots, disk=disk.side
+        block_size=block_size,
+        arena_blocks=sizes.arena_blocks,
+        max_arenas=sizes.max_arenas,
+        snapshots=snapshots,
+        disk=disk.side,
+        windows=sizes.windows,
     )
     tokens = manager.pool.capacity * block_size
     if tokens < loaded.context_length:
@@ -119,3 +123,10 @@ def paged_runner(
         fetching=disk.fetching(manager, budget),
     )
     return PagedRunner(scheduler, manager, executor, sizing, limits, disk.told)
+
+
+def _sizing(loaded: LoadedModel, model: PagedModel, draft: DraftModel | None) -> CacheSizing:
+    """Returns how the cache is divided. A draft model keeps everything: it has its keys and values in the blocks of layers that do."""
+    windows = tuple(WindowBytes(window, model.token_bytes_of(window)) for window in model.passable_windows(loaded.context_length))
+    token_bytes = model.token_bytes - sum(one.token_bytes for one in windows) + (draft.token_bytes if draft else 0)
+    return CacheSizing(model.geometry.block_size, token_bytes, model.states.bytes_per_sequence, windows)

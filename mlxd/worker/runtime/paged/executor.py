@@ -147,7 +147,7 @@ class PagedExecutor(Executor):
     def trim(self, plan: StepPlan) -> None:
         if self._transfers is not None:
             self._transfers.run(plan)
-        self._model.keep(plan.arenas)
+        self._model.keep(plan.arenas, plan.window_arenas)
         self._model.states.drop(plan.dropped)
         if self._draft is not None:
             self._draft.keep(plan.arenas)
@@ -200,7 +200,7 @@ class PagedExecutor(Executor):
 
     def _launch(self, plan: StepPlan, before: _Launched | None) -> _Launched:
         launched = monotonic()
-        self._model.keep(plan.arenas)
+        self._model.keep(plan.arenas, plan.window_arenas)
         completed = Completed(plan) if self._draft is None else self._draft.complete(plan, self._sampler)
         plan = completed.plan
         logits: Logits = self._model.forward(plan, _inputs(plan, before))

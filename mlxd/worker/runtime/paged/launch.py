@@ -14,7 +14,7 @@ from enum import StrEnum
 import mlx.core as mx
 
 from mlxd.worker.engine.plan import Chunk, StepPlan
-from mlxd.worker.kv.block_table import Run
+from mlxd.worker.kv.block_table import Run, WindowRuns
 from mlxd.worker.runtime.paged.model import PagedModel
 
 _PROMPT, _WARM, _TIMED = 2, 3, 12  # tokens, steps, steps
@@ -75,5 +75,7 @@ def _seconds(model: PagedModel, launch: Launch) -> float:
 
 def _plan(start: int, count: int, model: PagedModel) -> StepPlan:
     blocks = -(-(_PROMPT + _WARM + _TIMED) // model.geometry.block_size)
-    runs = (Run(0, min(blocks, model.geometry.arena_blocks)),)
-    return StepPlan(chunks=(Chunk("measured", start, count, None, runs, samples=True),))
+    fewest = min(geometry.arena_blocks for geometry in (model.geometry, *model.window_geometries))
+    runs = (Run(0, min(blocks, fewest)),)
+    windows = tuple(WindowRuns(0, runs) for _ in model.window_geometries)
+    return StepPlan(chunks=(Chunk("measured", start, count, None, runs, samples=True, windows=windows),))

@@ -29,35 +29,43 @@ class Window:
 
 
 class Step:
-    """The plan of the present step, shared by all layers."""
+    """The plans of the present step, one of each group of layers, shared by its layers."""
 
     def __init__(self, ways: Ways) -> None:
         self.ways = ways
-        self._plan: AttentionPlan | None = None
-        self._begun: dict[int | None, tuple[AttentionPlan, Attention]] = {}
+        self._plans: tuple[AttentionPlan, ...] = ()
+        self._begun: dict[tuple[int, int | None], tuple[AttentionPlan, Attention]] = {}
 
-    def begin(self, plan: AttentionPlan) -> None:
-        """Takes the plan of the step, before the model is called."""
-        self._plan = plan
+    def begin(self, *plans: AttentionPlan) -> None:
+        """Takes the plans of the step, before the model is called; the first is that of layers that see everything."""
+        self._plans = plans
         self._begun = {}
 
     @property
     def plan(self) -> AttentionPlan:
-        """Returns the plan of this step. Raises ``RuntimeError`` before the first."""
-        if self._plan is None:
+        """Returns the plan of this step for layers that see everything. Raises ``RuntimeError`` before the first step."""
+        return self.plan_of(0)
+
+    def plan_of(self, group: int) -> AttentionPlan:
+        """Returns the plan of this step for a group of layers. Raises ``RuntimeError`` before the first step."""
+        if not self._plans:
             raise RuntimeError("no step has begun")
-        return self._plan
+        return self._plans[group]
 
     def is_at(self, offset: object) -> bool:
         """Tells whether an offset is that of this step's rows, the very array."""
-        return self._plan is not None and any(axis is offset for axis in self._plan.positions.axes)
+        return bool(self._plans) and any(axis is offset for axis in self._plans[0].positions.axes)
 
     def attend(self, queries: mx.array, layer: Layer) -> mx.array:
-        """Attends with ``queries`` ``[T, heads, head_dim]``, by a plan and a way that are the same for all layers with the same window."""
-        if layer.window not in self._begun:
-            plan = self.plan if layer.window is None else self.plan.windowed(layer.window)
-            self._begun[layer.window] = plan, self.ways.of(plan)
-        plan, attention = self._begun[layer.window]
+        """Attends with ``queries`` ``[T, heads, head_dim]``, by a plan and a way that are the same for all layers of a group with the same
+        window.
+        """
+        key = layer.group, layer.window
+        if key not in self._begun:
+            plan = self.plan_of(layer.group)
+            plan = plan if layer.window is None else plan.windowed(layer.window)
+            self._begun[key] = plan, self.ways.of(plan)
+        plan, attention = self._begun[key]
         return attention(queries, layer, plan)
 
 
@@ -74,8 +82,9 @@ class PagedLayerCache:
         self._dtype: mx.Dtype = mx.float32  # of what was written last
         self.empty(slots)
 
-    def empty(self, slots: int) -> None:
-        """Gives the layer a store with nothing in it, whose arenas have so many slots."""
+    def empty(self, slots: int, group: int = 0) -> None:
+        """Gives the layer a store with nothing in it, whose arenas have so many slots, and whose blocks are those of a group of layers."""
+        self.group = group
         self.store: KeyValueStore = self.kind.store(slots)
 
     @property
@@ -97,14 +106,14 @@ class PagedLayerCache:
     def update_and_fetch(self, keys: mx.array, values: mx.array) -> "tuple[Written, Written]":
         """Writes ``[B, kv_heads, n, head_dim]``. What comes back may only be handed on to attention, by this layer or another."""
         self._dtype = values.dtype
-        self.store.write(self._step.plan.writes, keys, values)
+        self.store.write(self._step.plan_of(self.group).writes, keys, values)
         return self.keys_and_values()
 
     def attend(self, queries: mx.array, scale: float, mask: object, sinks: mx.array | None) -> mx.array:
         """Attends with ``queries`` ``[B, heads, n, head_dim]``, and returns that shape but for the values' dimension."""
         window = mask.size if isinstance(mask, Window) else self.window
         batch, heads, length, dim = queries.shape
-        layer = Layer(self.store, scale, window, sinks)
+        layer = Layer(self.store, scale, window, sinks, self.group)
         if length == 1:
             return self._step.attend(queries.reshape(batch, heads, dim), layer)[:, :, None]
         output = self._step.attend(queries.swapaxes(1, 2).reshape(batch * length, heads, dim), layer)

@@ -1,6 +1,6 @@
 """An mlx-lm model that computes a step's rows, whoever they belong to, over paged keys and values."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,8 @@ from mlxd.worker.engine.plan import Chunk, StepPlan
 from mlxd.worker.engine.sampled import SampledRow
 from mlxd.worker.kv.lookup import CachedBlock
 from mlxd.worker.kv.move import Move
-from mlxd.worker.runtime.paged.attention.plan import plan_attention
+from mlxd.worker.runtime.paged.attention.placement import Placement
+from mlxd.worker.runtime.paged.attention.plan import plan_groups
 from mlxd.worker.runtime.paged.attention.row_split import decodes
 from mlxd.worker.runtime.paged.attention.ways import Ways
 from mlxd.worker.runtime.paged.compiled.compiled_steps import CompiledSteps
@@ -22,6 +23,8 @@ from mlxd.worker.runtime.paged.layer_cache import NotPageableError, PagedLayerCa
 from mlxd.worker.runtime.paged.rotary import SharedRotations
 from mlxd.worker.runtime.paged.slots import Copy, Geometry
 from mlxd.worker.runtime.paged.state_cache import SequenceStates, StateLayerCache
+
+NO_WINDOWS: Mapping[int, Geometry] = {}
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class PagedModel:
 
     def __init__(self, model: Any, geometry: Geometry, *, fused: bool) -> None:
         self.geometry = geometry
+        self.window_geometries: tuple[Geometry, ...] = ()
         self._model = model
         self._step = Step(Ways.of_device(geometry.block_size, fused=fused))
         self.layers: list[PagedLayerCache] = []
@@ -62,14 +66,19 @@ class PagedModel:
         self._rotations = None if fused else SharedRotations(model, self._step)
         self.compiled: CompiledSteps | None = None  # None: every step is computed as it is
 
-    def resize(self, geometry: Geometry) -> None:
-        """Changes to other arenas; everything in the old ones is forgotten."""
+    def resize(self, geometry: Geometry, windows: Mapping[int, Geometry] = NO_WINDOWS) -> None:
+        """Changes to other arenas; everything in the old ones is forgotten. Layers that see one of ``windows``, in tokens, have blocks of
+        their own, all others have the same. Chunks say what they have of each, in this order.
+        """
         self.clear()
         self.geometry = geometry
+        self.window_geometries = tuple(windows.values())
         if self.compiled is not None:
             self.compiled.clear()
+        groups = {window: group for group, window in enumerate(windows, start=1)}
         for layer in self.layers:
-            layer.empty(geometry.arena_slots)
+            group = groups.get(layer.window or 0, 0)
+            layer.empty((geometry, *self.window_geometries)[group].arena_slots, group)
 
     def store_as(self, kinds: Sequence[StoreKind]) -> None:
         """Changes how the layers store their keys and values, each in its own way; everything in their arenas is forgotten."""
@@ -101,16 +110,21 @@ class PagedModel:
     def not_finite(self, cached: Sequence[CachedBlock]) -> frozenset[int]:
         """Returns those of ``cached`` that hold anything that is NaN or infinite. It reads them all, which only a fault is worth."""
         snapshots = {one.block: self.states.snapshot(one.snapshot) for one in cached if one.snapshot is not None}
-        return not_finite_blocks([one.block for one in cached], self.stores, self.geometry) | not_finite_snapshots(snapshots)
+        found = not_finite_blocks([one.block for one in cached], self._stores_of(0), self.geometry) | not_finite_snapshots(snapshots)
+        for at, geometry in enumerate(self.window_geometries):
+            beside = {block: one.block for one in cached if (block := one.windows[at]) is not None}
+            found |= {beside[block] for block in not_finite_blocks(list(beside), self._stores_of(1 + at), geometry)}
+        return found
 
-    def keep(self, arenas: frozenset[int]) -> None:
-        """Gives back the memory of arenas that exist no more."""
+    def keep(self, arenas: frozenset[int], windows: Sequence[frozenset[int]] = ()) -> None:
+        """Gives back the memory of arenas that exist no more. ``windows`` are those of layers whose blocks are their own."""
         for layer in self.layers:
-            layer.store.keep(arenas)
+            layer.store.keep((arenas, *windows)[layer.group])
 
     def clear(self) -> None:
         """Forgets all keys, values and states."""
-        self.keep(frozenset())
+        for layer in self.layers:
+            layer.store.keep(frozenset())
         self.states.clear()
 
     def reset(self) -> None:
@@ -129,6 +143,9 @@ class PagedModel:
         """Returns the keys and values of each layer that has any."""
         return [layer.store for layer in self.layers]
 
+    def _stores_of(self, group: int) -> list[KeyValueStore]:
+        return [layer.store for layer in self.layers if layer.group == group]
+
     @property
     def kv_type(self) -> str:
         """Returns what its keys and values are stored as, of all layers that have any; empty: as they are computed."""
@@ -139,6 +156,10 @@ class PagedModel:
     def windows(self) -> set[int]:
         """Returns the sizes of the model's sliding windows, in tokens."""
         return {layer.window for layer in self.layers if layer.window}
+
+    def passable_windows(self, context: int) -> tuple[int, ...]:
+        """Returns the windows that a sequence of ``context`` tokens outgrows: layers that see one of them need not keep everything."""
+        return tuple(sorted(window for window in self.windows if window < context))
 
     @property
     def nbytes(self) -> int:
@@ -152,6 +173,10 @@ class PagedModel:
         It is 0 before anything was computed, or where no layer has any.
         """
         return sum(layer.store.token_bytes for layer in self.layers)
+
+    def token_bytes_of(self, window: int) -> int:
+        """Returns the bytes of one token's keys and values in the layers that see this window."""
+        return sum(layer.store.token_bytes for layer in self.layers if layer.window == window)
 
     # ---- calls ----
 
@@ -184,7 +209,7 @@ class PagedModel:
         if found is not None:
             return found
         self._begin_states(call)
-        self._step.begin(plan_attention(call.chunks, self.geometry, one_row=call.one_row))
+        self._step.begin(*plan_groups(self._placed(call.chunks), one_row=call.one_row))
         everything = len(call.rows) == tokens.shape[0]
         inputs = tokens if everything else tokens[mx.array(call.rows)]
         rows = _Rows.of(call.chunks)
@@ -217,7 +242,7 @@ class PagedModel:
         """Returns the logits of a step that is a compiled function; None where it is none."""
         if self.compiled is None or not all(map(_is_newest, call.chunks)):
             return None
-        logits = self.compiled.logits(call.chunks, tokens, self.geometry)
+        logits = self.compiled.logits(self._placed(call.chunks), tokens)
         if logits is None:
             return None
         return Logits(call.sampled, _taken(logits, _Rows.of(call.chunks).selected))
@@ -239,9 +264,13 @@ class PagedModel:
                 self.states.keep(chunk.sequence, chunk.keep)
 
     def _move(self, move: Move) -> None:
-        copy = Copy.of(move, self.geometry)
+        copy = Copy.of(move, (self.geometry, *self.window_geometries)[move.group])
         for layer in self.layers:
-            layer.store.copy(copy)
+            if layer.group == move.group:
+                layer.store.copy(copy)
+
+    def _placed(self, chunks: Sequence[Chunk]) -> tuple[Placement, ...]:
+        return Placement.of(chunks, self.geometry, self.window_geometries)
 
     def _paged(self, cache: Any, state_layers: list[StateLayerCache]) -> Any:
         """Returns what stands for one of mlx-lm's layer caches. Raises ``NotPageableError`` for one that cannot be paged."""

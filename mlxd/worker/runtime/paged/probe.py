@@ -16,7 +16,8 @@ from mlx_lm.models.cache import make_prompt_cache
 from typing_extensions import override
 
 from mlxd.worker.engine.plan import Chunk, StepPlan
-from mlxd.worker.kv.block_table import Run
+from mlxd.worker.kv.addresses import Addresses
+from mlxd.worker.kv.block_table import BlockTable, Run, WindowRuns
 from mlxd.worker.runtime.loading import LoadedModel
 from mlxd.worker.runtime.paged.attention.parts import SHARED_MINIMUM
 from mlxd.worker.runtime.paged.layer_cache import NotPageableError
@@ -44,11 +45,22 @@ class _Sequence:
     prompt: list[int]
     decoded: list[int]
     runs: tuple[Run, ...]
+    windows: tuple[int, ...]  # those whose layers have blocks of their own, in tokens
+    block_size: int
 
     def chunk(self, start: int, stop: int, *, samples: bool = True, resume: int | None = None, keep: int | None = None) -> Chunk:
         """Returns the chunk of tokens ``start`` to ``stop``."""
         tokens = tuple([*self.prompt, *self.decoded][start:stop])
-        return Chunk(self.name, start, stop - start, tokens, self.runs, samples, resume, keep)
+        windows = tuple(self._held(start, window) for window in self.windows)
+        return Chunk(self.name, start, stop - start, tokens, self.runs, samples, resume, keep, windows=windows)
+
+    def _held(self, start: int, window: int) -> WindowRuns:
+        """Returns what it has left of its blocks when it goes on behind ``start`` tokens: no row sees any of the others."""
+        passed = max(0, start - window + 1) // self.block_size
+        table = BlockTable(Addresses(sum(map(len, self.runs)) + max(run.stop for run in self.runs)))
+        table.extend(range(run.start, run.stop) for run in self.runs)
+        table.pass_by(passed)
+        return table.window_runs
 
     def next(self, step: int) -> Chunk:
         """Returns the chunk of the token it decodes in this step."""
@@ -134,11 +146,20 @@ def _case(loaded: LoadedModel, model: PagedModel, attempt: int) -> Case:
     tokens = iter(random_tokens(loaded, length + 1 + 2 * (_SHORT + 2), attempt))
     long, short, twin = (list(itertools.islice(tokens, count)) for count in (length + 1, _SHORT + 2, _SHORT + 2))
     blocks, tail = -(-(length + 1) // size), -(-(_SHORT + 2) // size)
-    model.resize(Geometry(size, blocks + 2 * tail))
+    geometry = Geometry(size, blocks + 2 * tail)
+    windows = model.passable_windows(loaded.context_length)
+    model.resize(geometry, dict.fromkeys(windows, geometry))
     return Case(
-        _Sequence("long", long[:-1], long[-1:], (Run(0, blocks),)),
-        _Sequence("short", short[:-2], short[-2:], (Run(blocks, blocks + tail),)),
-        _Sequence("twin", [*long[: shared * size], *twin[:-2]], twin[-2:], (Run(0, shared), Run(blocks + tail, blocks + 2 * tail))),
+        _Sequence("long", long[:-1], long[-1:], (Run(0, blocks),), windows, size),
+        _Sequence("short", short[:-2], short[-2:], (Run(blocks, blocks + tail),), windows, size),
+        _Sequence(
+            "twin",
+            [*long[: shared * size], *twin[:-2]],
+            twin[-2:],
+            (Run(0, shared), Run(blocks + tail, blocks + 2 * tail)),
+            windows,
+            size,
+        ),
         shared * size,
     )
 

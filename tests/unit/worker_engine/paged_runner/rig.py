@@ -14,9 +14,10 @@ from mlxd.worker.engine.speculation.speculation import Speculation, most_guesses
 from mlxd.worker.engine.step_budget import StepBudget
 from mlxd.worker.kv.disk_side import DiskSide
 from mlxd.worker.kv.manager import Manager
-from mlxd.worker.kv.sizing import CacheSizing
+from mlxd.worker.kv.sizing import CacheSizing, WindowBytes, WindowSizes
 from mlxd.worker.kv.state_snapshots import StateSnapshots
 from tests.unit.worker_engine.simulated_executor import SimulatedExecutor, next_token
+from tests.unit.worker_engine.windowed_executor import WindowedExecutor
 
 BLOCK = 4
 ROOT = CacheRoot(model="model")
@@ -50,7 +51,19 @@ class Rig:
     """A paged runner stepped by hand, and what it said. ``checked``: the cache is looked through after every so many steps."""
 
     def __init__(
-        self, *, blocks=64, arenas=1, snapshots=None, max_sequences=8, step_tokens=16, guesses=None, checked=1, tier=None, **executor
+        self,
+        *,
+        blocks=64,
+        arenas=1,
+        snapshots=None,
+        max_sequences=8,
+        step_tokens=16,
+        guesses=None,
+        checked=1,
+        tier=None,
+        windows=(),
+        window_blocks=64,
+        **executor,
     ):
         self.checked = checked
         wished = None if tier is None else DiskSettings(path="/nowhere", limit=2**30)
@@ -63,8 +76,14 @@ class Rig:
             max_arenas=arenas,
             snapshots=None if snapshots is None else StateSnapshots(snapshots),
             disk=disk,
+            windows=[WindowSizes(window, window_blocks, arenas) for window in windows],
         )
-        self.executor = SimulatedExecutor(BLOCK, arena_blocks=blocks, has_state=snapshots is not None, tier=tier, **executor)
+        executor |= {"arena_blocks": blocks, "has_state": snapshots is not None, "tier": tier}
+        self.executor = (
+            WindowedExecutor(BLOCK, windows=windows, window_blocks=window_blocks, **executor)
+            if windows
+            else SimulatedExecutor(BLOCK, **executor)
+        )
         self.speculation = None if guesses is None else RandomGuesses(self.executor, guesses)
         self.scheduler = Scheduler(
             self.manager,
@@ -75,7 +94,8 @@ class Rig:
             speculation=self.speculation,
             fetching=None if disk is None else DiskFetching(self.manager, disk, budget),
         )
-        self.runner = PagedRunner(self.scheduler, self.manager, self.executor, CacheSizing(BLOCK, 1, 0), self.limits, disk)
+        sizing = CacheSizing(BLOCK, 1, 0, tuple(WindowBytes(window, 0) for window in windows))
+        self.runner = PagedRunner(self.scheduler, self.manager, self.executor, sizing, self.limits, disk)
         self.reports, self.tokens, self.started, self.ended, self.failed, self.requests = [], {}, {}, {}, {}, {}
         self.preemptions, self.scored, self.drafted, self.accepted = 0, {}, 0, 0
 

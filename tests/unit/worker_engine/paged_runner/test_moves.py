@@ -9,7 +9,7 @@ from tests.unit.worker_engine.paged_runner.rig import Rig
 
 @pytest.mark.parametrize(("ahead", "late"), [(True, None), (True, 1), (False, 1)])
 def test_no_move_is_left_to_a_step_that_is_none(monkeypatch, ahead, late):
-    monkeypatch.setattr("mlxd.worker.engine.scheduler._MANY_RUNS", 1)
+    monkeypatch.setattr("mlxd.worker.engine.compaction._MANY_RUNS", 1)
     moves = 0
     for seed in range(40):
         chance = random.Random(seed)  # noqa: S311

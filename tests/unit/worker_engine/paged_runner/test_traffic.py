@@ -29,14 +29,18 @@ class Traffic(RuleBasedStateMachine):
         late=st.none() | st.integers(0, 99),
         guesses=st.none() | st.integers(0, 99),
         tier=st.none() | st.builds(MemoryTier, room=st.integers(0, 40).map(lambda blocks: 8 * BLOCK * blocks), held=st.booleans()),
+        windows=st.just(()) | st.lists(st.sampled_from([1, 3, 4, 6, 9, 17]), min_size=1, max_size=2, unique=True),
+        window_blocks=st.integers(8, 20),
     )
-    def start(self, *, burst, snapshots, guesses, tier, **options):
+    def start(self, *, burst, snapshots, guesses, tier, windows, **options):
         """``burst`` None: one step ahead, one token a step. Recurrent state cannot go back, so nothing is guessed there, and it is not
-        kept on disk.
+        kept on disk, nor what layers have that see ``windows``. Those have room for one sequence at least, as in every cache.
         """
         guesses = guesses if snapshots is None and burst in {None, 1} else None
-        self.tier = tier if snapshots is None else None
-        self.rig = Rig(**options, snapshots=snapshots, guesses=guesses, ahead=burst is None, burst=burst or 1, tier=self.tier)
+        self.tier = tier if snapshots is None and not windows else None
+        self.rig = Rig(
+            **options, snapshots=snapshots, guesses=guesses, ahead=burst is None, burst=burst or 1, tier=self.tier, windows=windows
+        )
         self.aborted = set()
         self.faulty = set()
         self.names = 0

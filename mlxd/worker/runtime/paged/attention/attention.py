@@ -11,12 +11,15 @@ from mlxd.worker.runtime.paged.key_value_store import KeyValueStore
 
 @dataclass(frozen=True)
 class Layer:
-    """What a layer attends with. ``sinks`` ``[heads]`` are logits that join each row's denominator (gpt-oss)."""
+    """What a layer attends with. ``sinks`` ``[heads]`` are logits that join each row's denominator (gpt-oss). ``group`` is the one whose
+    blocks the keys and values lie in: 0 that of layers that see everything.
+    """
 
     store: KeyValueStore
     scale: float
     window: int | None = None
     sinks: mx.array | None = None
+    group: int = 0
 
 
 class Attention(Protocol):

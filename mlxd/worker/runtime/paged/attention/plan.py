@@ -6,6 +6,7 @@ from functools import cached_property
 from mlxd.worker.engine.plan import Chunk
 from mlxd.worker.runtime.paged.attention.decode_rows import DecodeRows
 from mlxd.worker.runtime.paged.attention.parts import Parts
+from mlxd.worker.runtime.paged.attention.placement import Placement
 from mlxd.worker.runtime.paged.attention.row_split import RowSplit, decodes
 from mlxd.worker.runtime.paged.positions import Positions
 from mlxd.worker.runtime.paged.slots import Geometry, Scatter, Slots, Span, slots_of
@@ -76,6 +77,12 @@ class AttentionPlan:
 def plan_attention(chunks: Sequence[Chunk], geometry: Geometry, *, one_row: bool = False) -> AttentionPlan:
     """Returns the plan of the chunks. With ``one_row`` the only one is one row of the batch, not a row for each token."""
     return AttentionPlan(chunks, geometry, Positions.of_text(chunks, one_row=one_row))
+
+
+def plan_groups(placements: Sequence[Placement], *, one_row: bool) -> list[AttentionPlan]:
+    """Returns the plan of each group of layers, whose rows are at the same positions."""
+    plan = plan_attention(placements[0].chunks, placements[0].geometry, one_row=one_row)
+    return [plan, *(AttentionPlan(one.chunks, one.geometry, plan.positions) for one in placements[1:])]
 
 
 def _writes(chunks: Sequence[Chunk], geometry: Geometry) -> tuple[Span | Scatter, ...]:

@@ -18,17 +18,16 @@ from dataclasses import dataclass
 
 import mlx.core as mx
 
-from mlxd.worker.engine.plan import Chunk
 from mlxd.worker.runtime.library_errors import in_a_line
 from mlxd.worker.runtime.paged.attention.attention import Attention
+from mlxd.worker.runtime.paged.attention.placement import Placement
 from mlxd.worker.runtime.paged.attention.plan import AttentionPlan
-from mlxd.worker.runtime.paged.compiled.step_arrays import Bucket, StepArrays
-from mlxd.worker.runtime.paged.compiled.traced_plan import NotByArraysError, StepInputs, TracedPlan, UnknownWindowError
-from mlxd.worker.runtime.paged.key_value_store import KeyValueStore
+from mlxd.worker.runtime.paged.compiled.step_arrays import Bucket, StepArrays, View
+from mlxd.worker.runtime.paged.compiled.traced_plan import NotByArraysError, StepInputs, TracedPlan, UnknownViewError
 from mlxd.worker.runtime.paged.layer_cache import PagedLayerCache, Step
 from mlxd.worker.runtime.paged.positions import Positions
-from mlxd.worker.runtime.paged.slots import Geometry
 
+_EVERYTHING = View(group=0, window=None)
 _MOST_KEPT = 64  # functions: eleven of 30 layers took no memory that could be seen from outside
 
 _log = logging.getLogger(__name__)
@@ -38,7 +37,7 @@ Function = Callable[[list[mx.array], list[mx.array]], tuple[mx.array, list[mx.ar
 
 @dataclass(frozen=True)
 class _Key:
-    """What makes a function another one: the shape of its arrays, and how rows attend through each window."""
+    """What makes a function another one: the shape of its arrays, and how rows attend in each view."""
 
     bucket: Bucket
     ways: tuple[Attention, ...]
@@ -46,19 +45,21 @@ class _Key:
 
 @dataclass(frozen=True)
 class _Present:
-    """The step for which a function is being called. A function outlives the step it was traced for: what is no array it finds here."""
+    """The step for which a function is being called. A function outlives the step it was traced for: what is no array it finds here.
+    ``arenas`` are, of each group of layers, those that the step has to do with.
+    """
 
-    arenas: tuple[int, ...]
-    stores: tuple[KeyValueStore, ...]
-    chunks: Sequence[Chunk]
+    arenas: tuple[tuple[int, ...], ...]
+    layers: Sequence[PagedLayerCache]
+    placements: Sequence[Placement]
 
     def lend(self) -> list[mx.array]:
-        return [tensor for store in self.stores for tensor in store.lend(self.arenas)]
+        return [tensor for layer in self.layers for tensor in layer.store.lend(self.arenas[layer.group])]
 
     def give_back(self, tensors: Iterable[mx.array]) -> None:
         left = iter(tensors)
-        for store in self.stores:
-            store.give_back(self.arenas, left)
+        for layer in self.layers:
+            layer.store.give_back(self.arenas[layer.group], left)
 
 
 class CompiledSteps:
@@ -73,27 +74,28 @@ class CompiledSteps:
         self._call = call
         self._step = step
         self._layers = layers
-        self._windows: list[int | None] = [None]
+        self._views = [_EVERYTHING]
         self._functions: OrderedDict[_Key, Function] = OrderedDict()
         self._plain: set[_Key] = set()
         self._present: _Present | None = None
         self._is_new = False  # the function called last, which was never called before
 
-    def logits(self, chunks: Sequence[Chunk], tokens: mx.array, geometry: Geometry) -> mx.array | None:
+    def logits(self, placements: Sequence[Placement], tokens: mx.array) -> mx.array | None:
         """Returns the logits ``[T, vocab]`` of ``tokens`` ``[T]``, the newest ones of their sequences; None where the step is to be
         computed as it is, and nothing has happened.
         """
         while self.trouble is None:
             try:
-                return self._logits(chunks, tokens, geometry)
-            except UnknownWindowError as error:
-                self._windows.append(error.window)
+                return self._logits(placements, tokens)
+            except UnknownViewError as error:
+                self._views.append(error.view)
             except Exception as error:  # noqa: BLE001 - whatever a model raises when it is traced
                 self.give_up(f"it cannot be compiled ({in_a_line(error)})")
         return None
 
     def clear(self) -> None:
-        """Forgets all functions: arenas are of another size now."""
+        """Forgets all functions: arenas are of another size now, or layers lie in others."""
+        self._views = [_EVERYTHING]
         self._functions.clear()
         self._plain.clear()
         self._is_new = False
@@ -109,15 +111,15 @@ class CompiledSteps:
         if self._is_new:
             self.give_up("the first step of a shape could not be computed")
 
-    def _logits(self, chunks: Sequence[Chunk], tokens: mx.array, geometry: Geometry) -> mx.array | None:
-        step = StepArrays.of(chunks, tokens, geometry, self._windows)
-        key = _Key(step.bucket, tuple(self._way(chunks, geometry, window) for window in self._windows))
+    def _logits(self, placements: Sequence[Placement], tokens: mx.array) -> mx.array | None:
+        step = StepArrays.of(placements, tokens, self._views)
+        key = _Key(step.bucket, tuple(self._way(placements[view.group], view.window) for view in self._views))
         if key in self._plain:
             return None
         function = self._functions.pop(key, None)
         self._is_new = function is None
-        self._present = _Present(step.arenas, tuple(layer.store for layer in self._layers if layer.store.count), chunks)
-        function = function or self._compiled(step.bucket, geometry)
+        self._present = _Present(step.arenas, [layer for layer in self._layers if layer.store.count], placements)
+        function = function or self._compiled(step.bucket)
         try:
             logits = self._run(function, step.arrays, self._present)
         except NotByArraysError:
@@ -131,8 +133,8 @@ class CompiledSteps:
         if len(self._functions) > _MOST_KEPT:
             self._functions.popitem(last=False)
 
-    def _way(self, chunks: Sequence[Chunk], geometry: Geometry, window: int | None) -> Attention:
-        return self._step.ways.of(AttentionPlan(chunks, geometry, Positions(()), window))
+    def _way(self, placement: Placement, window: int | None) -> Attention:
+        return self._step.ways.of(AttentionPlan(placement.chunks, placement.geometry, Positions(()), window))
 
     @staticmethod
     def _run(function: Function, arrays: list[mx.array], present: _Present) -> mx.array:
@@ -144,7 +146,7 @@ class CompiledSteps:
             present.give_back(tensors)
         return logits
 
-    def _compiled(self, bucket: Bucket, geometry: Geometry) -> Function:
+    def _compiled(self, bucket: Bucket) -> Function:
         """Returns the function of all steps of a shape, which is traced when it is first called."""
         is_traced = False
 
@@ -155,8 +157,8 @@ class CompiledSteps:
                 raise RuntimeError("MLX compiles nothing here")
             is_traced = True
             self.traced += 1
-            inputs = StepInputs.of(arrays, bucket, present.arenas, geometry.block_size)
-            self._step.begin(TracedPlan(present.chunks, geometry, inputs))
+            inputs = StepInputs.of(arrays, bucket, present.arenas, present.placements[0].geometry.block_size)
+            self._step.begin(*(TracedPlan(one, inputs, View(group, None)) for group, one in enumerate(present.placements)))
             present.give_back(tensors)
             try:
                 return self._call(inputs.tokens[:, None]), present.lend()

@@ -1,6 +1,6 @@
 """Everything in which one decode step differs from another, as arrays of a few shapes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from mlxd.worker.engine.plan import Chunk
 from mlxd.worker.runtime.paged.attention.decode_rows import DecodeRows, Padding, Segment
+from mlxd.worker.runtime.paged.attention.placement import Placement
 from mlxd.worker.runtime.paged.slots import Geometry, slots_of
 
 
@@ -26,51 +27,75 @@ BUCKETS = Padding(rows=_sizes(1024), blocks=tuple(4 * size for size in _sizes(2*
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What rows see through one window, None being all: so many blocks of each of these arenas, by their place among those of the step."""
+class View:
+    """What rows see of a group of layers, 0 being those that see everything, through a window of so many tokens, None being all."""
 
+    group: int
     window: int | None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What rows see in a view: so many blocks of each of these arenas, by their place among those of the step."""
+
+    view: View
     blocks: tuple[tuple[int, int], ...]  # place, blocks
 
 
 @dataclass(frozen=True)
-class Bucket:
-    """The shape of a step: steps with the same one are the same function of their arrays. ``written`` are the places of arenas that get a
-    token; ``arenas`` is how many there are.
-    """
+class Lying:
+    """Where rows lie in a group of layers: ``arenas`` is in how many, ``written`` the places of those that get a token."""
 
-    rows: int
     arenas: int
     written: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """The shape of a step: steps with the same one are the same function of their arrays."""
+
+    rows: int
+    groups: tuple[Lying, ...]
     seen: tuple[Seen, ...]
 
 
 @dataclass(frozen=True)
 class StepArrays:
-    """The arrays of one step, in the order in which ``StepInputs`` reads them. ``arenas`` are those that its rows have blocks in."""
+    """The arrays of one step, in the order in which ``StepInputs`` reads them. ``arenas`` are, of each group of layers, those that its rows
+    have blocks in.
+    """
 
     count: int
-    arenas: tuple[int, ...]
+    arenas: tuple[tuple[int, ...], ...]
     bucket: Bucket
     arrays: list[mx.array]
 
     @classmethod
-    def of(cls, chunks: Sequence[Chunk], tokens: mx.array, geometry: Geometry, windows: Iterable[int | None]) -> Self:
-        """Returns the arrays of a step whose ``chunks`` are newest tokens only, ``tokens`` ``[T]``."""
-        views = {window: DecodeRows.of(chunks, geometry, window=window, padding=BUCKETS) for window in windows}
-        everything = views[None].segments
-        arenas = tuple(segment.arena for segment in everything)
-        rows = everything[0].table.shape[0]
-        written = _written(chunks, geometry, rows)
-        seen = tuple(Seen(window, _blocks(view.segments, arenas)) for window, view in views.items())
-        bucket = Bucket(rows, len(arenas), tuple(arenas.index(arena) for arena in written), seen)
-        segments = [segment for view in views.values() for segment in view.segments]
-        tables = [array for segment in segments for array in (segment.table, segment.first, segment.stop)]
-        slots = [mx.array(slots) for slots in written.values()]
-        return cls(tokens.shape[0], arenas, bucket, [_padded(tokens, rows), _positions(chunks, rows), *slots, *tables])
+    def of(cls, placements: Sequence[Placement], tokens: mx.array, views: Iterable[View]) -> Self:
+        """Returns the arrays of a step of newest tokens only, ``tokens`` ``[T]``, which lie as ``placements`` say."""
+        rows = next((size for size in BUCKETS.rows if size >= tokens.shape[0]), tokens.shape[0])
+        found = {view: _seen(placements[view.group], view.window) for view in views}
+        written = [_written(one.chunks, one.geometry, rows) for one in placements]
+        arenas = tuple(_arenas(group, found, slots) for group, slots in enumerate(written))
+        lying = tuple(Lying(len(mine), tuple(map(mine.index, slots))) for mine, slots in zip(arenas, written, strict=True))
+        seen = tuple(Seen(view, _blocks(segments, arenas[view.group])) for view, segments in found.items())
+        tables = [array for segments in found.values() for one in segments for array in (one.table, one.first, one.stop)]
+        slots = [mx.array(slots) for group in written for slots in group.values()]
+        arrays = [_padded(tokens, rows), _positions(placements[0].chunks, rows), *slots, *tables]
+        return cls(tokens.shape[0], arenas, Bucket(rows, lying, seen), arrays)
 
 
-def _blocks(segments: Sequence[Segment], arenas: Sequence[int]) -> tuple[tuple[int, int], ...]:
+def _seen(placement: Placement, window: int | None) -> tuple[Segment, ...]:
+    return DecodeRows.of(placement.chunks, placement.geometry, window=window, padding=BUCKETS).segments
+
+
+def _arenas(group: int, found: Mapping[View, Sequence[Segment]], written: Iterable[int]) -> tuple[int, ...]:
+    """Returns the arenas in which rows have blocks, as far as any of them is seen or written."""
+    seen = {segment.arena for view, segments in found.items() if view.group == group for segment in segments}
+    return tuple(sorted(seen.union(written)))
+
+
+def _blocks(segments: Iterable[Segment], arenas: Sequence[int]) -> tuple[tuple[int, int], ...]:
     return tuple((arenas.index(segment.arena), segment.table.shape[1]) for segment in segments)
 
 
