@@ -40,13 +40,15 @@ def _most_likely(logits: mx.array, count: int) -> mx.array:
 
 
 def _lacking(ranked: mx.array, whole: mx.array, rows: Sequence[SamplingParams]) -> list[int]:
-    """Returns the rows whose top-p may want more than is ``ranked``; waits for the device where one could."""
+    """Returns the rows whose top-p may want more than is ``ranked``; waits for the device where one could. A row with a top-p of 1 wants
+    everything, also what is lost in the rounding of the sum.
+    """
     by_mass = [at for at, row in enumerate(rows) if not row.top_k]
     if not by_mass:
         return []
     needed = mx.array([row.top_p for row in rows])[:, None] * whole
     enough = (mx.sum(_relative(ranked), axis=-1, keepdims=True) >= needed)[:, 0].tolist()
-    return [at for at in by_mass if not enough[at]]  # type: ignore[index]  # a list, of a row
+    return [at for at in by_mass if rows[at].top_p == 1 or not enough[at]]  # type: ignore[index]  # a list, of a row
 
 
 def _filter(ranked: mx.array, whole: mx.array, rows: Sequence[SamplingParams]) -> mx.array:
