@@ -38,6 +38,7 @@ from mlxd.worker.runtime.source import fetch_model  # noqa: E402
 
 _BLOCK = 16
 _ANSWER = 256  # tokens
+_FREE = 128  # the same, of free text: a small model repeats itself behind that
 _STEPS = 6  # of a turn
 
 
@@ -107,7 +108,7 @@ def main() -> int:
     """Measures what the options ask for, and returns the exit code: 1 where some row's median is below ``--least``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--users", nargs="+", type=int, default=[1, 2, 5, 8, 16], metavar="N", help="at once")
-    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=["story", "edit"])
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=["free", "story", "edit"])
     parser.add_argument("--seconds", type=float, default=40.0, help="for each row of the table")
     parser.add_argument("--least", type=float, default=0.97, help="times as many tokens a second as without that all rows must give")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the raw results, after each row and at the end")
@@ -132,8 +133,9 @@ def main() -> int:
 
 
 def _prompts(loaded: LoadedModel, task: str) -> Iterator[EncodedPrompt]:
+    length = _FREE if task == "free" else _ANSWER
     for number in itertools.count():
-        yield EncodedPrompt(_tokens(loaded, ask(task, f"turns {task} {number}", _ANSWER)), _ANSWER, CacheRoot(model="turns"))
+        yield EncodedPrompt(_tokens(loaded, ask(task, f"turns {task} {number}", length)), length, CacheRoot(model="turns"))
 
 
 def _tokens(loaded: LoadedModel, asked: Ask) -> list[int]:

@@ -1,8 +1,9 @@
 """What guessing the next tokens gains: the same greedy chats with speculation, without it, and by mlx_lm.server.
 
-story: free text about something. edit: a file is written again with one name replaced. extract: fields of a few records. quote: a text,
-word by word. No prompt was sent before. Throughput counts the tokens of all users together, from the first
-request's beginning to the last answer's end; *guesses* are the shares of those that were accepted.
+free: an answer to any question, which hardly repeats itself. story: a long one, in which a small model repeats itself. edit: a file is
+written again with one name replaced. extract: fields of a few records. quote: a text, word by word. No prompt was sent before. Throughput
+counts the tokens of all users together, from the first request's beginning to the last answer's end; *guesses* are the shares of those
+that were accepted.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from benchmarks.harness.tables import print_comparison
 WITHOUT = "mlxd without"
 THROUGHPUT = Metric("aggregate throughput", "tok/s", "higher")
 PER_STEP = Metric("share of the answer that was guessed", "", "higher", digits=2)
-TASKS = ("story", "edit", "extract", "quote")
+TASKS = ("free", "story", "edit", "extract", "quote")
 SYSTEM = "You are a helpful assistant."
 
 _NAMES = ("Maria Schneider", "Jan de Vries", "Ada Novak", "Luis Ortega", "Emma Larsen", "Tom Baker", "Ines Moreau", "Paul Weber")
@@ -31,6 +32,35 @@ _STREETS = ("Hauptstrasse", "Keizersgracht", "High Street", "Calle Mayor", "Stor
 _THINGS = ("lamp", "table", "chair", "shelf", "carpet", "mirror", "desk", "clock")
 _WORDS = ("total", "count", "price", "order", "index", "value", "limit", "state", "batch", "owner")
 _STORIES = ("a lighthouse keeper", "two brothers and a boat", "a baker who could not sleep", "the last train of the year")
+_QUESTIONS = (
+    *("Why does everybody like {}?", "Explain {} to a child of ten.", "Write a letter to a friend about {}.", "What is the history of {}?"),
+    *("Write a short poem about {}.", "What should a beginner know about {}?", "Describe {} to somebody who cannot see.", "Praise {}."),
+    *(
+        "Write a speech against {}.",
+        "What will {} be like in a hundred years?",
+        "Tell something surprising about {}.",
+        "Compare {} with music.",
+    ),
+    *("Write a dialogue of two old men about {}.", "How do people in other countries think of {}?", "Write an advertisement for {}."),
+)
+_TOPICS = (
+    *("lighthouses", "bicycles", "rain", "bread", "chess", "the moon", "tomatoes", "trains", "sleep", "weddings", "octopuses", "databases"),
+    *(
+        "inflation",
+        "vaccines",
+        "the Roman Empire",
+        "autumn",
+        "coffee",
+        "friendship",
+        "boredom",
+        "the sea",
+        "clocks",
+        "cats",
+        "good manners",
+    ),
+    *("maps", "volcanoes", "public libraries", "old houses", "mathematics", "the human heart", "newspapers", "gardens", "winter", "robots"),
+    *("mountains", "money", "dreams", "soup", "honesty", "dancing", "bridges", "the weather", "elephants", "school", "letters", "silence"),
+)
 
 
 @dataclass(frozen=True)
@@ -97,6 +127,8 @@ def ask(task: str, seed: str, tokens: int) -> Ask:
     """Texts that the model goes on with as it is asked to, also a small one: what it has begun already, it goes on with."""
     choose = random.Random(seed)  # noqa: S311 - reproducible on purpose
     number = choose.randrange(10_000)
+    if task == "free":
+        return Ask.chat(SYSTEM, choose.choice(_QUESTIONS).format(choose.choice(_TOPICS)), tokens)
     if task == "story":
         return Ask.chat(SYSTEM, f"Tell story number {number}, a long one, about {choose.choice(_STORIES)}.", tokens)
     if task == "edit":

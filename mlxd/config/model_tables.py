@@ -122,9 +122,9 @@ class SpeculationTable(Table):
 
     kind: Literal["auto", "lookup", "draft", "off"] = setting(
         "auto",
-        'What guesses: "lookup": what followed the newest tokens where they occurred before, in the prompt or the answer. "draft": the '
-        'model that draft names. "auto": both, where there is a draft. "off": nothing. How many guesses a step verifies follows what '
-        "was right and what they take: none where they do not pay.",
+        'What guesses: "lookup": what followed the newest tokens where they occurred before, in the prompt, the answer, or of late in '
+        'those of others with the same cache salt. "draft": the model that draft names. "auto": both, where there is a draft. "off": '
+        "nothing. How many guesses a step verifies follows what was right and what they take: none where they do not pay.",
         reload=Reload.LIVE,
     )
     draft: Source | None = setting(

@@ -8,6 +8,7 @@ import pytest
 from mlxd.types import Limits, SpeculationKind, Stopping
 from mlxd.worker.engine.speculation.drafter import Guesses
 from mlxd.worker.engine.speculation.lookup_drafter import LookupDrafter
+from mlxd.worker.engine.speculation.recycling_drafter import RecyclingDrafter
 from mlxd.worker.engine.speculation.speculation import Speculation, most_guesses
 from tests.worker.runner_rig import NEVER_ENDS, PagedRig, architecture, words
 from tests.worker.token_rules import Digits
@@ -38,7 +39,7 @@ class Told(Speculation):
 
 
 def looking_up(**limits):
-    return Speculation(Limits(speculation=SpeculationKind.LOOKUP, **limits), [LookupDrafter()])
+    return Speculation(Limits(speculation=SpeculationKind.LOOKUP, **limits), [LookupDrafter(), RecyclingDrafter()])
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,12 @@ _OF_ONE = 0.85  # the same, of one sequence
 # behind a guess that was right it is likelier still. Only guesses of a model must be tried to know more of them.
 _FIRST = {"model": 0.6, "lookup-1": 0.1, "lookup-2": 0.25, "lookup-3": 0.4, "lookup-4": 0.6, "lookup-8": 0.8, "lookup-16": 0.9}
 _ON = {"lookup-1 on": 0.4, "lookup-2 on": 0.5, "lookup-3 on": 0.6, "lookup-4 on": 0.75, "lookup-8 on": 0.9, "lookup-16 on": 0.95}
-_BEFOREHAND = _FIRST | _ON
+_RECYCLED = {  # by how many tokens agree, and how often of late the same came behind them
+    **{f"recycled-1-{sure}": chance for sure, chance in enumerate((0.12, 0.23, 0.3, 0.4))},
+    **{f"recycled-2-{sure}": chance for sure, chance in enumerate((0.22, 0.4, 0.5, 0.75))},
+    **{f"recycled-3-{sure}": chance for sure, chance in enumerate((0.5, 0.65, 0.7, 0.75))},
+}
+_BEFOREHAND = _FIRST | _ON | _RECYCLED
 _OTHERS = 0.3
 _RARELY = 10  # steps in which nothing is tried make one forget as much as one observation does
 _BEFORE = 2.0  # observations that count for as much as what is known beforehand

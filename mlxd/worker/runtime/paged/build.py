@@ -8,6 +8,7 @@ from mlxd.worker.engine.paged_runner import PagedRunner
 from mlxd.worker.engine.scheduler import Scheduler
 from mlxd.worker.engine.speculation.lookup_drafter import LookupDrafter
 from mlxd.worker.engine.speculation.model_drafter import ModelDrafter
+from mlxd.worker.engine.speculation.recycling_drafter import RecyclingDrafter
 from mlxd.worker.engine.speculation.speculation import Speculation
 from mlxd.worker.engine.step_budget import StepBudget
 from mlxd.worker.kv.manager import Manager
@@ -112,7 +113,7 @@ def paged_runner(
     budget = StepBudget(largest=_LARGEST_CHUNK[loaded.device])
     # Recurrent state cannot be rewound to a token: what a wrong guess left in it would stay.
     drafter = ModelDrafter(draft.weight_bytes / max(1, loaded.weight_bytes)) if draft else None
-    speculation = None if model.states.exist else Speculation(limits, [LookupDrafter()], drafter)
+    speculation = None if model.states.exist else Speculation(limits, [LookupDrafter(), RecyclingDrafter()], drafter)
     scheduler = Scheduler(
         manager,
         limits,
