@@ -6,7 +6,8 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from mlxd.types import DiskSettings, DiskState, ResolvedLimits
+from mlxd.types import DiskSettings, DiskState, ResolvedLimits, SpeculationKind
+from mlxd.worker.runtime.draft.draft_model import DraftModel
 from mlxd.worker.runtime.paged.arenas import Arenas
 from mlxd.worker.runtime.paged.block_payloads import BlockPayloads
 from mlxd.worker.runtime.paged.build import paged_runner, proved_model
@@ -94,12 +95,12 @@ def test_a_payload_of_another_size_is_refused():
 # ---- in a runner ----
 
 
-def runner(name, tier, **limits):
+def runner(name, tier, *, draft=None, **limits):
     """A process of its own, as far as a test can tell: its memory is empty."""
     loaded = architecture(name)
     model = proved_model(loaded, BLOCK)
     resolved = ResolvedLimits(**({"cache_bytes": 2**22, "disk": SETTINGS} | limits))
-    return loaded, RunnerRig(paged_runner(loaded, model, resolved, open_tier=tier.told))
+    return loaded, RunnerRig(paged_runner(loaded, model, resolved, draft, open_tier=tier.told))
 
 
 class Tier(MemoryTier):
@@ -130,6 +131,19 @@ def test_a_conversation_goes_on_after_a_restart_as_it_would_have(name):
     assert tokens == expected
     assert started.disk_tokens == started.cached_tokens == (len(PROMPT) + 11) // BLOCK * BLOCK
     assert len(tier.blocks) == (len(PROMPT) + 11) // BLOCK
+
+
+def test_a_draft_model_computes_what_came_from_disk_for_the_other_one_alone():
+    tier, said = Tier(), []
+    for _ in range(2):  # in the second process, keys and values of the draft model are missing
+        drafting = architecture("llama")
+        draft = DraftModel(drafting, proved_model(drafting, BLOCK))
+        loaded, rig = runner("llama", tier, draft=draft, speculation=SpeculationKind.DRAFT)
+        said += [rig.ask(turn, max_tokens=16)[0] for turn in (PROMPT, [*PROMPT, *b" And then?"], PROMPT)]
+        settle(rig)
+    assert said[:3] == said[3:]
+    assert said[1] == runner_rig.plain(loaded, [*PROMPT, *b" And then?"], 16)
+    assert sum(report.drafts for report in rig.reports) > 0
 
 
 def test_what_is_evicted_for_want_of_room_comes_back():

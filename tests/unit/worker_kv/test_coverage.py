@@ -137,3 +137,10 @@ def test_what_is_covered_was_computed_of_the_very_tokens_that_are_there():
         models.check(manager.runs(name), tokens[:-1])
         seen += models.coverage.covered(manager.runs(name), len(tokens) - 1)
     assert seen > 500
+
+
+def test_of_blocks_that_came_from_elsewhere_nothing_is_covered():
+    coverage, runs = Coverage(4), (Run(3, 6),)
+    coverage.add(runs, 0, 12)
+    coverage.forget([4, 9])
+    assert coverage.covered(runs, 12) == 4
