@@ -16,6 +16,7 @@ from mlxd.worker.kv.transfers import Fetch, Spill
 
 _AHEAD = 4  # of those that wait, how many are read for before there is a place for them
 _FIRST_REST, _LONGEST_REST = 0.02, 2.0  # seconds between two looks whether the disk takes more
+_ALL = 2**62  # bytes
 _TRIES = 2  # reads for one sequence while it waits: where there was no room for what came, it is asked for again
 
 
@@ -32,8 +33,10 @@ class Fetching:
         """Returns the seconds after which there may be something to write, with no request about; None where there is nothing."""
         return None
 
-    def arrived(self) -> tuple[Fetch, ...]:
-        """Returns what has come from disk, for blocks that others find from now on. What there is no room for is let go."""
+    def arrived(self, *, is_alone: bool) -> tuple[Fetch, ...]:  # noqa: ARG002
+        """Returns what has come from disk, for blocks that others find from now on; no more of it than others that run can bear, unless it
+        ``is_alone``. What there is no room for is let go.
+        """
         return ()
 
     def awaits(self, sequence: Sequence) -> bool:  # noqa: ARG002
@@ -84,9 +87,9 @@ class DiskFetching(Fetching):
         return self._rest if self._disk.spilling.wanted or self._disk.spilling.leaving else None
 
     @override
-    def arrived(self) -> tuple[Fetch, ...]:
+    def arrived(self, *, is_alone: bool) -> tuple[Fetch, ...]:
         fetches = []
-        for recalled in self._disk.recall.take():
+        for recalled in self._disk.recall.take(_ALL if is_alone else self._choice.bearable()):
             self._choice.observe_read(recalled.seconds, recalled.size)
             fetch = self._manager.restore(recalled)
             if fetch is not None:

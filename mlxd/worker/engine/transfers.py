@@ -10,6 +10,7 @@ _FIRST_COPY = 1 / 1e9  # the same, copied into the cache or out of it
 _SHARE = 0.03  # of the time of steps goes into copying blocks that are to be written, ahead of need
 _LEAVING_SHARE = 0.1  # of the time of a step that evicts blocks which are not written yet
 _MOST = 0.02  # seconds of copying in one step: so much longer a stream waits at most
+_FETCHED = 0.05  # seconds of copying into the cache in one step beside others
 _BATCH = 8  # blocks worth a copy: each has a cost of its own
 
 
@@ -57,6 +58,10 @@ class FetchChoice:
     def seconds(self, size: int) -> float:
         """Returns how long it takes to have ``size`` bytes from disk in the cache."""
         return size * (self._read.per_byte + self._restore.per_byte)
+
+    def bearable(self) -> int:
+        """Returns how many bytes may be written into the cache in a step beside others that run."""
+        return int(_FETCHED / max(1e-12, self._restore.per_byte))
 
     def pays(self, size: int, computing: float) -> bool:
         """Tells whether to read ``size`` bytes, which it takes ``computing`` seconds to compute."""

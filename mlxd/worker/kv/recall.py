@@ -88,12 +88,12 @@ class Recall:
                 self._drop(piece)
         self._submit()
 
-    def take(self) -> list[Recalled]:
-        """Returns what has come since the last time, in the order in which it was asked for. Whoever waits for what comes behind a block
-        that is missing waits no more.
+    def take(self, most: int) -> list[Recalled]:
+        """Returns what has come since the last time, in the order in which it was asked for: up to ``most`` bytes, but one piece at least.
+        Whoever waits for what comes behind a block that is missing waits no more.
         """
-        found = []
-        while self._queue and self._queue[0].is_done:
+        found: list[Recalled] = []
+        while self._queue and self._queue[0].is_done and (not found or sum(one.size for one in found) < most):
             piece = self._queue[0]
             self._drop(piece)
             recalled = self._recalled(piece)

@@ -83,3 +83,10 @@ def test_what_is_evicted_is_copied_at_once():
 def test_a_block_that_takes_longer_than_may_be_is_copied_where_nobody_waits():
     assert known(1.0).blocks(0.05, leaving=1, wanted=1) == 0
     assert known(1.0).idle() == 1
+
+
+def test_what_is_written_into_the_cache_beside_streams_is_what_these_can_bear():
+    choice = FetchChoice()
+    for _ in range(20):
+        choice.observe(copied(0.01))
+    assert 4 * MIB < choice.bearable() < 6 * MIB

@@ -45,10 +45,10 @@ def test_a_chain_is_read_piece_by_piece_in_its_order(tier):
     assert recall.stored(LONG, 0, 20) == 20
     recall.begin("a", LONG, 0, 20)
     assert list(map(len, tier.reads)) == [8, 8, 4]
-    assert recall.take() == []
+    assert recall.take(2**40) == []
     assert recall.awaits("a")
     tier.let_go()
-    found = recall.take()
+    found = recall.take(2**40)
     assert [digest for one in found for digest in one.digests] == LONG.digests
     assert not recall.awaits("a")
     assert not recall.is_reading
@@ -61,7 +61,7 @@ def test_what_is_being_read_is_not_read_again(tier):
     assert sorted(digest for read in tier.reads for digest in read) == sorted(LONG.digests)
     recall.forget("a")
     tier.let_go()
-    assert sum(len(one.digests) for one in recall.take()) == 20
+    assert sum(len(one.digests) for one in recall.take(2**40)) == 20
     assert not recall.awaits("b")
 
 
@@ -71,7 +71,7 @@ def test_what_nobody_waits_for_any_more_is_let_go(tier):
     recall.forget("a")
     assert not recall.is_reading
     tier.let_go()
-    assert recall.take() == []
+    assert recall.take(2**40) == []
 
 
 def test_behind_a_block_that_is_missing_nothing_is_waited_for(tier):
@@ -79,7 +79,7 @@ def test_behind_a_block_that_is_missing_nothing_is_waited_for(tier):
     recall = Recall(tier, SIZE)
     recall.begin("a", LONG, 0, 20)
     tier.let_go()
-    assert [digest for one in recall.take() for digest in one.digests] == LONG.digests[:5]
+    assert [digest for one in recall.take(2**40) for digest in one.digests] == LONG.digests[:5]
     assert not recall.awaits("a")
     assert not recall.is_reading
 
@@ -90,7 +90,7 @@ def test_another_chain_by_the_same_names_is_no_hit(tier):
     recall = Recall(tier, SIZE)
     recall.begin("a", other, 0, 20)
     tier.let_go()
-    assert recall.take() == []
+    assert recall.take(2**40) == []
     assert not recall.awaits("a")
 
 
@@ -99,7 +99,7 @@ def test_no_more_is_read_ahead_than_memory_is_meant_for(tier):
     recall.begin("a", LONG, 0, 3)
     assert list(map(len, tier.reads)) == [1]
     tier.let_go()
-    recall.take()
+    recall.take(2**40)
     assert list(map(len, tier.reads)) == [1]  # it was of another size, so nothing behind it is read
 
 
@@ -110,4 +110,14 @@ def test_reads_are_timed_one_after_the_other(tier):
     clock.now = 2.0
     tier.let_go()
     clock.now = 9.0
-    assert [one.seconds for one in recall.take()] == [2.0, 0.0]
+    assert [one.seconds for one in recall.take(2**40)] == [2.0, 0.0]
+
+
+def test_no_more_is_taken_at_once_than_is_borne_but_a_piece_at_least(tier):
+    recall = Recall(tier, SIZE)
+    recall.begin("a", LONG, 0, 20)
+    tier.let_go()
+    assert [len(one.digests) for one in recall.take(1)] == [8]
+    assert recall.awaits("a")
+    assert [len(one.digests) for one in recall.take(9 * SIZE)] == [8, 4]
+    assert not recall.awaits("a")
