@@ -1,8 +1,12 @@
 """Conversations that outlive their worker, and their daemon, on disk."""
 
 import os
+import shutil
 import signal
 from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
 
 from tests.e2e.client import post
 from tests.e2e.conftest import ENDLESS, TINY
@@ -47,3 +51,21 @@ def test_ten_conversations_are_found_after_a_kill_during_writes_and_after_a_rest
     again = {prompt: ask(daemon, prompt) for prompt in TEN}
     assert {prompt: text for prompt, (text, _) in again.items()} == said
     assert min(cached for _, cached in again.values()) > 300
+    daemon.stop()
+    other_weights(daemon.directory / "model")
+    daemon.start()
+    daemon.wait_ready()
+    text, cached = ask(daemon, TEN[0])
+    assert cached == 0
+    assert text != said[TEN[0]]
+
+
+def other_weights(model):
+    """In the place of the model is another one, of the same name and shape."""
+    copy = model.with_name("other")
+    shutil.copytree(model.resolve(), copy)
+    weights = load_file(copy / "model.safetensors")
+    weights["lm_head.weight"] = np.ascontiguousarray(weights["lm_head.weight"][::-1])
+    save_file(weights, copy / "model.safetensors", metadata={"format": "mlx"})
+    model.unlink()
+    model.symlink_to(copy)
