@@ -45,8 +45,8 @@ def build_metrics_app(metrics: Metrics, vllm_metrics: Metrics, rules: Callable[[
 
 def rules_of(admin: AdminTable) -> SecurityRules:
     """Returns the rules of ``[admin]``: a read token may also ask what another text would change, and a configuration is sent as TOML."""
-    reads = frozenset(route.path for route in ROUTES if route.reads)
-    return admin_rules(admin, content_types=frozenset({JSON, TOML}), reading_paths=reads)
+    reads = frozenset((route.method, route.path) for route in ROUTES if route.reads)
+    return admin_rules(admin, content_types=frozenset({JSON, TOML}), reading_calls=reads)
 
 
 def _add(app: web.Application, routes: Iterable[Route]) -> None:

@@ -27,7 +27,7 @@ async def audit_middleware(request: web.Request, handler: Handler) -> web.Stream
     """Tells of each change in the log. It stands inside the error middleware and around the security's, so what is refused is told as well,
     and what its client did not wait for.
     """
-    if request.method in _READING or request.path in request.app[RULES]().reading_paths:
+    if request.method in _READING or (request.method, request.path) in request.app[RULES]().reading_calls:
         return await handler(request)
     peer = peer_of(request)  # now, for it may leave
     try:

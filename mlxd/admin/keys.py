@@ -8,6 +8,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from mlxd.config.certificates import CertificateState
+from mlxd.control.disk_directories import DiskDirectories
 from mlxd.control.live_requests import LiveRequests
 from mlxd.control.model.status import ModelStatus
 from mlxd.control.operations import Operations
@@ -128,6 +129,7 @@ class AdminSources:
     metrics: Metrics  # None: switched off, or on a listener of its own
     vllm_metrics: Metrics  # the same under vLLM's names
     set_log_level: Callable[[str], None]
+    disks: DiskDirectories = field(default_factory=DiskDirectories)
 
 
 SOURCES: web.AppKey[AdminSources] = web.AppKey("sources", AdminSources)

@@ -6,7 +6,7 @@ import msgspec
 from aiohttp import hdrs
 from aiohttp.typedefs import Handler
 
-from mlxd.admin import answers, cache, config, health, holders, log_level, memory, metrics, models, operations, requests, status
+from mlxd.admin import answers, cache, config, disk, health, holders, log_level, memory, metrics, models, operations, requests, status
 from mlxd.admin.route import JSON, TOML, Route
 from mlxd.listener import openapi
 
@@ -142,6 +142,14 @@ ROUTES: tuple[Route, ...] = (
         refusals=(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE),
         sends=("Retry-After",),
     ),
+    Route(
+        method=hdrs.METH_DELETE,
+        path=f"{_MODEL}/cache",
+        name="removeModelCache",
+        handler=disk.remove,
+        answers={HTTPStatus.OK: answers.DiskRemovalList},
+        refusals=(HTTPStatus.NOT_FOUND,),
+    ),
     _get(f"{_MODEL}/requests", "listRequests", requests.list_all, answers.RequestList, missing=True),
     Route(
         method=hdrs.METH_DELETE,
@@ -158,6 +166,14 @@ ROUTES: tuple[Route, ...] = (
         name="evictAll",
         handler=cache.evict_all,
         answers={HTTPStatus.OK: answers.EvictionList},
+    ),
+    _get(f"{_V1}/cache", "showCache", disk.show, answers.DiskDirectoryList),
+    Route(
+        method=hdrs.METH_DELETE,
+        path=f"{_V1}/cache",
+        name="removeCache",
+        handler=disk.remove_all,
+        answers={HTTPStatus.OK: answers.DiskRemovalList},
     ),
     _get(f"{_V1}/operations", "listOperations", operations.list_all, answers.OperationList),
     _get(f"{_V1}/operations/{{operation}}", "showOperation", operations.show, answers.Operation, missing=True),

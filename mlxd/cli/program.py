@@ -7,13 +7,13 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from mlxd.cli import completion, configuration, doctor, exits, files, models, state, top
+from mlxd.cli import completion, configuration, disk_cache, doctor, exits, files, models, state, top
 from mlxd.cli.parser import Commands, Parser
 from mlxd.errors import ConfigError, DaemonUnreachableError, ListenError, MlxdError
 from mlxd.terminal.streams import abandon, open_standard_streams, say
 from mlxd.terminal.values import printable
 
-_FAMILIES = (files, state, top, configuration, models, doctor, completion)
+_FAMILIES = (files, state, top, configuration, models, disk_cache, doctor, completion)
 
 _OF_THE_SYSTEM = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM, errno.EROFS}
 

@@ -67,7 +67,7 @@ class SecurityRules:
     keys: tuple[Credential, ...] = ()  # as ``tokens``, of holders with names
     takes_api_key_header: bool = False
     read_tokens: tuple[str, ...] = field(default=(), repr=False)  # may GET and HEAD
-    reading_paths: frozenset[str] = frozenset()  # and call these, by whatever method
+    reading_calls: frozenset[tuple[str, str]] = frozenset()  # and make these, by method and path
     content_types: frozenset[str] = _JSON
 
     @property
@@ -102,14 +102,16 @@ class InferenceRules:
         return self._rules
 
 
-def admin_rules(admin: AdminTable, *, content_types: frozenset[str] = _JSON, reading_paths: frozenset[str] = frozenset()) -> SecurityRules:
+def admin_rules(
+    admin: AdminTable, *, content_types: frozenset[str] = _JSON, reading_calls: frozenset[tuple[str, str]] = frozenset()
+) -> SecurityRules:
     """Returns the rules of ``[admin]``, whose secrets are resolved already. No browser origin is ever allowed."""
     return SecurityRules(
         hosts=_hosts(admin.listen, admin.allowed_hosts),
         tokens=tuple(filter(None, [admin.token])),
         read_tokens=tuple(filter(None, [admin.read_token])),
         content_types=content_types,
-        reading_paths=reading_paths,
+        reading_calls=reading_calls,
     )
 
 
@@ -194,7 +196,7 @@ def _check_token(request: web.Request, rules: SecurityRules) -> Grant:
         return Grant(Role.FULL, full)
     if read is None:
         raise UnauthorizedError("the token is not valid")
-    if request.method not in _READING and request.path not in rules.reading_paths:
+    if request.method not in _READING and (request.method, request.path) not in rules.reading_calls:
         raise ForbiddenError("the token may read, and change nothing; use the full token")
     return Grant(Role.READ, read)
 

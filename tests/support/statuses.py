@@ -5,6 +5,7 @@ import asyncio
 from mlxd.admin.keys import AdminSources, DaemonFacts, ListenerFacts, MemoryFacts, RunningConfig
 from mlxd.config.principal import ANONYMOUS
 from mlxd.config.schema import ModelTable
+from mlxd.control.disk_directories import DiskDirectories
 from mlxd.control.ledger import Ledger
 from mlxd.control.live_requests import LiveRequests
 from mlxd.control.model.status import ModelStatus
@@ -90,6 +91,18 @@ def model_status(name="tiny", state=ModelState.READY, *, aliases=(), **fields):
 
 def running_status(name="tiny", **fields):
     return model_status(name, **{"pid": 42, "ready": READY, "heartbeat": HEARTBEAT, "running": 1, "waiting": 2, **fields})
+
+
+class FakeDisks(DiskDirectories):
+    """The real directories; ``asked`` has what was to be removed from them."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked = []
+
+    async def remove(self, path, model):
+        self.asked.append((path, model))
+        return await super().remove(path, model)
 
 
 class FakeModels:
@@ -181,6 +194,7 @@ class FakeDaemon:
         self.ledger = Ledger(1000)
         self.memory = MemoryFacts(limit=1000, reserved={"tiny": 300})
         self.log_level = "info"
+        self.disks = FakeDisks()
 
     def validate(self, text):
         if "source" not in text:
@@ -225,4 +239,5 @@ class FakeDaemon:
             metrics=lambda: self.registry,
             vllm_metrics=lambda: self.vllm_registry,
             set_log_level=self.set_log_level,
+            disks=self.disks,
         )

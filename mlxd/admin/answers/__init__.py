@@ -25,6 +25,7 @@ from mlxd.admin.answers.daemon import (
     Readiness,
     Status,
 )
+from mlxd.admin.answers.disk import DiskCache, DiskDirectory, DiskDirectoryList, DiskRemoval, DiskRemovalList, DiskUser
 from mlxd.admin.answers.document import ErrorAnswer, ErrorBody, timestamp
 from mlxd.admin.answers.holders import ApiKey, ApiKeyList, KeyLimits, KeyTokens
 from mlxd.admin.answers.models import (
@@ -67,7 +68,13 @@ __all__ = [
     "Compilation",
     "ConfigDocument",
     "ConfigState",
+    "DiskCache",
+    "DiskDirectory",
+    "DiskDirectoryList",
     "DiskLimits",
+    "DiskRemoval",
+    "DiskRemovalList",
+    "DiskUser",
     "DraftModel",
     "EndToken",
     "ErrorAnswer",

@@ -1,9 +1,12 @@
 """Who may call what: each route of the table, without a token, with another, with the one that reads, with the full one."""
 
+from dataclasses import replace
+
 import pytest
 from aiohttp import hdrs
 
 from mlxd.admin.routes import ROUTES
+from mlxd.config.schema import ModelTable
 from mlxd.observability.metrics import Metrics
 from tests.unit.admin.conftest import bearer, call
 
@@ -37,8 +40,19 @@ def _metrics(daemon):
     daemon.registry, daemon.vllm_registry = metrics.registry, metrics.vllm.registry
 
 
+@pytest.fixture(autouse=True)
+def _disk(daemon, tmp_path):
+    """The first model keeps blocks on disk, so that there is something to remove."""
+    disk = {"path": str(tmp_path / "cache")}
+    table = ModelTable.model_validate(
+        {"source": "org/tiny", "aliases": ["default"], "batching": {"mode": "continuous"}, "cache": {"disk": disk}}
+    )
+    daemon.models.all[0] = replace(daemon.models.all[0], config=table)
+
+
 def untouched(daemon):
-    return (daemon.models.asked, daemon.reloads.asked, daemon.log_level, daemon.operations.all()) == ([], [], "info", [])
+    asked = (daemon.models.asked, daemon.reloads.asked, daemon.disks.asked, daemon.operations.all())
+    return (daemon.log_level, asked) == ("info", ([], [], [], []))
 
 
 def test_what_is_open_and_what_reads_is_as_it_should_be():
