@@ -62,7 +62,7 @@ async def _removed(sources: AdminSources, model: str | None) -> answers.DiskRemo
 
 
 def _user(status: ModelStatus) -> answers.DiskUser:
-    figures = status.heartbeat.disk if status.heartbeat else None
+    figures = status.heartbeat.cache.disk if status.heartbeat else None
     return answers.DiskUser(
         model=status.name, state=figures.state if figures else None, reason=figures.reason if figures else "it has no worker"
     )

@@ -149,12 +149,10 @@ class DiskCache(DiskTier):
                 self._wait_for_news(news, None)
                 continue
             session = self._lasted(settings, news)
-            pause = self._pauses.first if session.proved else min(2 * pause, self._pauses.longest)
-            if news == self._news:
-                self._wait_for_news(news, pause)
-            else:
-                pause = self._pauses.first
+            pause = self._pauses.first if session.proved else pause
+            self._wait_for_news(news, pause)
             self._wait_for_the_hung(session)
+            pause = min(2 * pause, self._pauses.longest) if news == self._news else self._pauses.first
         self._session = None
 
     def _lasted(self, settings: DiskSettings, news: int) -> Session:

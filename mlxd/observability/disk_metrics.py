@@ -13,6 +13,8 @@ from mlxd.types import DiskDrop, DiskError, DiskFigures, DiskState
 _Labels = tuple[str, ...]
 
 _COUNTERS = {
+    "hit_tokens": "Prompt tokens that were read from disk instead of computed.",
+    "lost_blocks": "Blocks that left memory before they could be copied for the disk.",
     "read_blocks": "Blocks that were read from disk.",
     "read_bytes": "Bytes of blocks that were read from disk.",
     "missed_blocks": "Blocks that were to be read from disk and were not there any more.",
@@ -48,8 +50,8 @@ class DiskMetrics(Collector):
         """Yields the families of one pass over the models."""
         families = _Families()
         for status in self._statuses():
-            figures = status.heartbeat.disk if status.heartbeat and has_worker(status) else None
-            if figures is not None:
+            figures = status.heartbeat.cache.disk if status.heartbeat and has_worker(status) else None
+            if figures is not None and figures.limit_bytes:  # else it is not configured, or not possible
                 self._count(status, figures)
                 families.add_gauges(status.name, figures)
         for model, totals in self._totals.items():

@@ -50,6 +50,7 @@ from mlxd.errors import (
     WorkerLostError,
 )
 from mlxd.observability.certificate_gauges import CertificateGauges
+from mlxd.observability.disk_metrics import DiskMetrics
 from mlxd.observability.harmless import harmless
 from mlxd.observability.key_metrics import Holdings, KeyMetrics
 from mlxd.observability.log_counters import LogCounters
@@ -147,6 +148,7 @@ class Metrics:
         self._define_daemon()
         self.registry.register(MemoryGauges(ledger, read_pressure or pressure_reader()))
         self.registry.register(ModelGauges(statuses))
+        self.registry.register(DiskMetrics(statuses))
         self.registry.register(KeyMetrics(holdings))
         self.registry.register(CertificateGauges(certificates))
         self.registry.register(LogCounters())

@@ -20,7 +20,17 @@ from mlxd.control.model.status import ModelStatus
 from mlxd.control.quotas.key_uses import KeyUses
 from mlxd.control.telemetry import UNKNOWN_MODEL
 from mlxd.observability.metrics import Metrics
-from mlxd.types import AttentionState, AttentionWay, BlockFigures, CacheFigures, MemoryFigures, ModelState, ResolvedLimits, RunnerKind
+from mlxd.types import (
+    AttentionState,
+    AttentionWay,
+    BlockFigures,
+    CacheFigures,
+    DiskFigures,
+    MemoryFigures,
+    ModelState,
+    ResolvedLimits,
+    RunnerKind,
+)
 from mlxd.wire.attention_facts import AttentionFacts, AttentionWayFacts
 from mlxd.wire.key_value_facts import KeyValueFacts
 from mlxd.wire.messages import Heartbeat, Ready
@@ -126,7 +136,7 @@ def _loaded_model() -> ModelStatus:
         keys_and_values=KeyValueFacts(wish="auto", token_bytes=0, plain_token_bytes=0),
         attention=AttentionFacts("auto", [AttentionWayFacts(*pair, "") for pair in zip(cycle(AttentionWay), AttentionState, strict=False)]),
     )
-    cache = CacheFigures(kept=BlockFigures(used=0, shared=0, cached=0, free=0, bytes_saved=0))
+    cache = CacheFigures(kept=BlockFigures(used=0, shared=0, cached=0, free=0, bytes_saved=0), disk=DiskFigures(limit_bytes=1))
     heartbeat = Heartbeat(running=0, waiting=0, steps=0, busy_seconds=0.0, memory=MemoryFigures(), cache=cache)
     table = ModelTable.model_validate({"source": "builtin:smollm2-135m"})
     return ModelStatus(name="NAME", config=table, state=ModelState.READY, since=0.0, created=0, ready=ready, heartbeat=heartbeat)

@@ -24,7 +24,6 @@ from mlxd.types import (
     CacheFigures,
     CacheOutcome,
     CompileWish,
-    DiskFigures,
     FinishReason,
     KeyValueWish,
     Limits,
@@ -352,7 +351,6 @@ class Heartbeat(_Message, frozen=True, kw_only=True):
     planned_seconds: float = 0.0  # how long that step was expected to take; 0 where nobody knows
     memory: MemoryFigures
     cache: CacheFigures = CacheFigures()
-    disk: DiskFigures | None = None  # None: a cache of this kind has nothing on disk
 
 
 class LogRecord(_Message, frozen=True, kw_only=True):

@@ -17,7 +17,7 @@ restart_backoff = "50ms"
 [models.tiny]
 source = "{dir}/model"
 batching = {mode = "continuous", max_sequences = 3}
-cache = {memory = "512KiB"}
+cache = {memory = "512KiB", disk = {path = "{dir}/blocks", limit = "64MiB"}}
 [models.second]
 source = "{dir}/model"
 lifecycle = {load = "lazy"}

@@ -19,6 +19,7 @@ from mlxd.types import (
     AttentionWay,
     BlockFigures,
     CacheFigures,
+    DiskFigures,
     EntryFigures,
     KeyValueType,
     MemoryFigures,
@@ -37,7 +38,11 @@ SINCE = 1_767_323_045.5  # 2026-01-02T03:04:05.500Z
 MEMORY = MemoryFigures(weights=100, kv=20, mlx_active=130, mlx_cache=7, mlx_peak=200, rss=300)
 CACHE = CacheFigures(bytes_used=5, bytes_cached=15, limit_bytes=1000, kept=EntryFigures(count=3))
 PAGED_CACHE = CacheFigures(
-    bytes_used=60, bytes_cached=30, limit_bytes=160, kept=BlockFigures(used=6, shared=2, cached=3, free=7, bytes_saved=40)
+    bytes_used=60,
+    bytes_cached=30,
+    limit_bytes=160,
+    kept=BlockFigures(used=6, shared=2, cached=3, free=7, bytes_saved=40),
+    disk=DiskFigures(limit_bytes=1),
 )
 HEARTBEAT = Heartbeat(running=1, waiting=2, steps=9, busy_seconds=0.0, memory=MEMORY, cache=CACHE)
 READY = Ready(

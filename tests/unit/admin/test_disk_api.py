@@ -9,14 +9,14 @@ import pytest
 from mlxd.config.schema import ModelTable
 from mlxd.control.disk_directories import DiskDirectories
 from mlxd.types import DiskFigures, DiskState
-from tests.support.statuses import HEARTBEAT, running_status
+from tests.support.statuses import CACHE, HEARTBEAT, running_status
 from tests.unit.admin.conftest import bearer, call
 from tests.unit.disk_cache.blocks import TERMS, block, shelf
 
 
 def using(name, path, figures=None, **disk):
     """A model that keeps its blocks in ``path``."""
-    status = running_status(name, heartbeat=msgspec.structs.replace(HEARTBEAT, disk=figures))
+    status = running_status(name, heartbeat=msgspec.structs.replace(HEARTBEAT, cache=msgspec.structs.replace(CACHE, disk=figures)))
     cache = {"disk": {"path": str(path), **disk}}
     table = ModelTable.model_validate({"source": "org/tiny", "batching": {"mode": "continuous"}, "cache": cache})
     return replace(status, config=table)

@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry
 
 from mlxd.observability.disk_metrics import DiskMetrics
 from mlxd.types import DiskDrop, DiskError, DiskFigures, DiskState, ModelState
-from tests.support.statuses import HEARTBEAT, model_status, running_status
+from tests.support.statuses import CACHE, HEARTBEAT, model_status, running_status
 
 FIGURES = DiskFigures(
     state=DiskState.READ_ONLY,
@@ -36,7 +36,11 @@ class Daemon:
         self.registry.register(DiskMetrics(lambda: self.statuses))
 
     def beat(self, figures=FIGURES, pid=42):
-        self.statuses = [running_status("tiny", pid=pid, heartbeat=msgspec.structs.replace(HEARTBEAT, disk=figures))]
+        self.statuses = [
+            running_status(
+                "tiny", pid=pid, heartbeat=msgspec.structs.replace(HEARTBEAT, cache=msgspec.structs.replace(CACHE, disk=figures))
+            )
+        ]
 
     def value(self, name, **labels):
         return self.registry.get_sample_value(f"mlxd_cache_disk_{name}", {"model": "tiny", **labels})
@@ -82,7 +86,8 @@ def test_a_model_without_a_worker_has_counters_and_no_gauges(daemon):
     assert daemon.value("read_blocks_total") == 5
 
 
-def test_a_model_that_keeps_nothing_on_disk_has_none_of_them(daemon):
-    daemon.beat(None)
+@pytest.mark.parametrize("figures", [None, DiskFigures(reason="it is not configured")])
+def test_a_model_that_keeps_nothing_on_disk_has_none_of_them(daemon, figures):
+    daemon.beat(figures)
     assert daemon.value("read_blocks_total") is None
     assert daemon.value("state", state="off") is None

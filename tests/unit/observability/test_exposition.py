@@ -25,6 +25,22 @@ from tests.support.statuses import HEARTBEAT, PAGED_CACHE, READY, running_status
 SNAPSHOT = """
 mlxd_batch_size histogram {model} [1 2 3 4 6 8 12 16 24 32 48 64 96 128]
 mlxd_build_info gauge {mlx mlx_lm version}
+mlxd_cache_disk_blocks gauge {model}
+mlxd_cache_disk_bytes gauge {model}
+mlxd_cache_disk_directory_bytes gauge {model}
+mlxd_cache_disk_dropped_blocks_total counter {model reason}
+mlxd_cache_disk_errors_total counter {kind model}
+mlxd_cache_disk_evicted_blocks_total counter {model}
+mlxd_cache_disk_hit_tokens_total counter {model}
+mlxd_cache_disk_limit_bytes gauge {model}
+mlxd_cache_disk_lost_blocks_total counter {model}
+mlxd_cache_disk_missed_blocks_total counter {model}
+mlxd_cache_disk_queued_bytes gauge {model}
+mlxd_cache_disk_read_blocks_total counter {model}
+mlxd_cache_disk_read_bytes_total counter {model}
+mlxd_cache_disk_state gauge {model state}
+mlxd_cache_disk_written_blocks_total counter {model}
+mlxd_cache_disk_written_bytes_total counter {model}
 mlxd_cache_evicted_blocks_total counter {model reason}
 mlxd_config_info gauge {hash}
 mlxd_config_last_reload_success_timestamp_seconds gauge {}
