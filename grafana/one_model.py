@@ -54,7 +54,9 @@ def _cache() -> Row:
 
 
 def _disk() -> Row:
-    return Row("Cache on disk", [disk.states(), disk.size(), disk.held(), disk.blocks(), disk.traffic(), disk.hits(), disk.trouble().span(12)])
+    return Row(
+        "Cache on disk", [disk.states(), disk.size(), disk.held(), disk.blocks(), disk.traffic(), disk.hits(), disk.trouble().span(12)]
+    )
 
 
 def _worker() -> Row:
