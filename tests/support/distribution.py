@@ -43,6 +43,8 @@ FIRST = (
     "tests/unit/admin/test_openapi_conformance.py",
     "tests/e2e/test_openapi_conformance.py",
     "tests/worker/test_not_finite.py",
+    "tests/worker/test_quantized_models.py",
+    "tests/e2e/test_key_value_types.py",
 )
 
 # What waits rather than computes: for Prometheus and its clock, for daemons and workers that begin and end.

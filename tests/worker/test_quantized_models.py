@@ -5,10 +5,12 @@ from dataclasses import replace
 import pytest
 
 from mlxd.errors import ConfigError
-from mlxd.types import AttentionWay, KeyValueType, ResolvedLimits
+from mlxd.types import AttentionWay, KeyValueType, Limits, ResolvedLimits
+from mlxd.worker.engine.speculation.drafter import Guesses
 from mlxd.worker.engine.speculation.lookup_drafter import LookupDrafter
-from mlxd.worker.engine.speculation.speculation import Speculation
+from mlxd.worker.engine.speculation.speculation import Speculation, most_guesses
 from mlxd.worker.kv import free_extents
+from mlxd.worker.runtime.draft.draft_model import DraftModel
 from mlxd.worker.runtime.paged import key_value_choice
 from mlxd.worker.runtime.paged.attention.regions import Regions
 from mlxd.worker.runtime.paged.build import prove_model
@@ -16,27 +18,25 @@ from mlxd.worker.runtime.paged.key_value_choice import choose_key_values
 from mlxd.worker.runtime.paged.quantized import quality
 from mlxd.worker.runtime.paged.quantized.quantized_arenas import QuantizedArenas
 from tests.worker.quantized_models import DTYPES, alone, model
-from tests.worker.runner_rig import PagedRig, words
+from tests.worker.runner_rig import PagedRig, architecture, words
 
 # Plain, windows, sinks and windows, layers that share keys and values, recurrent states beside.
 MODELS = ["llama", "gemma3_text", "gpt_oss", "gemma4_text", "qwen3_next", "falcon_h1"]
+KINDS = ["llama", "gpt_oss", "qwen3_next"]  # one of each kind of cache
 BLOCK = 4
 
 pytestmark = pytest.mark.usefixtures("any_loss")
 SYSTEM = list(b"You are a helpful assistant, and you answer at length, whatever you are asked, by day and by night. Go.")
 
 
-@pytest.fixture(scope="module", params=MODELS)
-def name(request):
-    return request.param
-
-
+@pytest.mark.parametrize("name", MODELS)
 def test_all_layers_are_quantized(name):
     rig = PagedRig(model(name), kv="int8")
     assert all(isinstance(store, QuantizedArenas) for store in rig.model.stores)
     assert rig.model.kv_type.startswith("int8/")
 
 
+@pytest.mark.parametrize("name", MODELS)
 def test_answers_in_company_and_shared_ones_are_those_alone(name):
     prompts = {
         "a": b"once upon a time",
@@ -60,6 +60,7 @@ def test_answers_in_company_and_shared_ones_are_those_alone(name):
     assert tokens == expected["d"]
 
 
+@pytest.mark.parametrize("name", KINDS)
 def test_blocks_are_moved_without_a_change(name, monkeypatch):
     monkeypatch.setattr(free_extents, "GAP", 0)
     rig = PagedRig(model(name), kv="int8", arena_blocks=64, max_arenas=1, step_tokens=64)
@@ -74,6 +75,7 @@ def test_blocks_are_moved_without_a_change(name, monkeypatch):
     assert rig.tokens == {request: alone(name, prompt, 72) for request, prompt in prompts.items()}
 
 
+@pytest.mark.parametrize("name", KINDS)
 def test_preempted_ones_resume_with_the_same_tokens(name):
     prompts = {request: bytes(words(ord(request), 9)) for request in "abc"}
     rig = PagedRig(model(name), kv="int8", arena_blocks=12, max_arenas=1, snapshots=8)
@@ -90,6 +92,29 @@ def test_what_is_guessed_and_taken_back_leaves_nothing(kind):
     limits = ResolvedLimits(cache_bytes=2**40, draft_tokens=6)
     rig = PagedRig(model(kind), kv="int8", speculation=Speculation(limits, [LookupDrafter()]))
     assert rig.ask(prompt, max_tokens=40)[0] == alone(kind, prompt, 40)
+
+
+class Drafting(Speculation):
+    """Three guesses of every sequence, by the draft model."""
+
+    def __init__(self):
+        super().__init__(Limits())
+
+    def guesses(self, decoding):
+        return {one.id: Guesses(min(3, most_guesses(one, 9))) for one in decoding if not one.in_flight and most_guesses(one, 9)}
+
+
+def test_a_draft_model_keeps_its_own_type():
+    """Its keys and values lie in the same blocks; whatever it guesses, the answer is the one without."""
+    small = architecture("llama")
+    draft = DraftModel(small, prove_model(small, BLOCK).model)
+    rig = PagedRig(model("llama"), kv="int8", draft=draft, speculation=Drafting())
+    prompts = {request: bytes([*SYSTEM, *words(ord(request), 5)]) for request in "ab"}
+    for request, prompt in prompts.items():
+        rig.add(request, prompt, max_tokens=24)
+    rig.run()
+    assert sum(report.drafts for report in rig.reports)
+    assert rig.tokens == {request: alone("llama", prompt, 24) for request, prompt in prompts.items()}
 
 
 @pytest.mark.parametrize("kind", ["llama", "gemma3_text"])

@@ -1,0 +1,101 @@
+"""KV bytes of ten users, a system prompt of 500 tokens and 200 of their own each, all in flight: not shared, shared, and shared in 8 bits.
+
+Each figure is that of a fresh daemon, watched as ``benchmarks.kv_memory`` does. In MiB:
+
+in use: what running requests hold (``cache.used_bytes``), a block that several share counted once.
+allocated: what the arenas take from the system (``memory.kv_bytes``), with what is reserved.
+MLX beyond weights: MLX's own count, whatever the memory is for.
+
+"not shared" is measured as well: each user has another system prompt of the same length. "of not shared" compares with it, in one round.
+"""
+
+import sys
+from dataclasses import asdict, dataclass
+from itertools import product
+
+from benchmarks.harness.bench import Bench, options, run
+from benchmarks.harness.client import Ask
+from benchmarks.harness.measurements import Metric
+from benchmarks.harness.progress import Progress
+from benchmarks.harness.servers import mlxd
+from benchmarks.harness.tables import print_rows, spread_text
+from benchmarks.kv_memory import ALLOCATED, BEYOND, IN_USE, RUNNING, Crowd, keep
+
+TOKENS = Metric("tokens", "", "higher", digits=0)
+
+_HEARTBEAT = "50ms"
+_LIMIT = "512MiB"  # of the cache
+_SCENARIO = "users"
+
+
+@dataclass(frozen=True)
+class Way:
+    """Users that share a system prompt or do not, and what their keys and values are stored as."""
+
+    name: str
+    shares: bool
+    dtype: str
+
+
+WAYS = (
+    Way("not shared", shares=False, dtype="model"),
+    Way("shared", shares=True, dtype="model"),
+    Way("shared, int8", shares=True, dtype="int8"),
+)
+
+
+async def measure(bench: Bench, progress: Progress) -> None:
+    """Measures each way on a daemon of its own."""
+    for number, way in progress.over(list(product(bench.rounds, WAYS)), lambda step: step[1].name):
+        await measure_one(bench, way, number)
+
+
+async def measure_one(bench: Bench, way: Way, number: int) -> None:
+    """Starts a daemon, watches while all users are served, and keeps the most that was held."""
+    model = bench.mlxd_model("continuous").with_table("cache", kind="paged", dtype=way.dtype, memory=_LIMIT)
+    model = model.with_table("worker", heartbeat_interval=_HEARTBEAT)
+    prompts = texts(bench, way, number)
+    async with mlxd([model], bench.new_directory("mlxd")) as daemon, daemon.client(model.name, way.name) as client:
+        crowd = Crowd(client, [Ask.text(prompt, bench.args.output_tokens) for prompt in prompts])
+        samples = await crowd.watched(daemon.admin, model.name)
+        described = await daemon.admin.model(model.name)
+    keep(bench, _SCENARIO, way.name, samples)
+    tokens = sum(bench.prompts.length(prompt) + len(answer.deltas) for prompt, answer in zip(prompts, crowd.answers, strict=True))
+    bench.measured.add(TOKENS, _SCENARIO, way.name, tokens)
+    bench.measured.keep(_SCENARIO, way.name, crowd.answers)
+    bench.measured.note(scenario=_SCENARIO, server=way.name, model=described, samples=[asdict(sample) for sample in samples])
+
+
+def texts(bench: Bench, way: Way, number: int) -> list[str]:
+    """Returns the prompts of all users."""
+    args = bench.args
+    systems = [bench.prompts.system(f"{number} {0 if way.shares else user}", args.system_tokens) for user in range(args.users)]
+    return [f"{system} {bench.prompts.text(f'own {number} {user}', args.own_tokens)}" for user, system in enumerate(systems)]
+
+
+def report(bench: Bench) -> int:
+    """Prints a row for each way."""
+    measured, rows = bench.measured, []
+    for way in WAYS:
+        metrics = (TOKENS, RUNNING, IN_USE, ALLOCATED, BEYOND)
+        cells = [spread_text(measured.spread(metric, _SCENARIO, way.name), metric.digits) for metric in metrics]
+        shares = [spread_text(measured.ratio(metric, _SCENARIO, way.name, WAYS[0].name), 3) for metric in (IN_USE, BEYOND)]
+        rows.append([way.name, *cells, *shares])
+    names = ("tokens", "running", "in use", "allocated", "MLX beyond weights", "in use, of not shared", "MLX, of not shared")
+    print_rows(f"KV memory of {bench.args.users} users, MiB", [bench.args.model, *names], rows)
+    return 0
+
+
+def main() -> int:
+    """Measures what the options ask for, and returns the exit code."""
+    parser = options(__doc__)
+    parser.add_argument("--users", type=int, default=10, metavar="N")
+    parser.add_argument("--system-tokens", type=int, default=500, metavar="N", help="length of a system prompt")
+    parser.add_argument("--own-tokens", type=int, default=200, metavar="N", help="length of what each user adds")
+    parser.add_argument("--output-tokens", type=int, default=1500, metavar="N", help="of an answer at most: more than anybody waits for")
+    parser.set_defaults(rounds=1)
+    return run(parser, measure, report)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
