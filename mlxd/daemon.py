@@ -30,8 +30,8 @@ from mlxd.config.principal import principals
 from mlxd.config.redact import redacted
 from mlxd.config.schema import Config, ModelTable
 from mlxd.config.watcher import FileWatcher
-from mlxd.control.ledger import Ledger
 from mlxd.control.live_requests import LiveRequests
+from mlxd.control.memory.ledger import Ledger
 from mlxd.control.model.status import ModelStatus
 from mlxd.control.operations import Operations
 from mlxd.control.planner import listen_addresses
@@ -253,7 +253,7 @@ class Daemon:
 
     def _memory(self) -> MemoryFacts:
         memory = self._registry.memory
-        return MemoryFacts(limit=memory.ledger.limit, reserved=memory.by_model(), shares=memory.shares())
+        return MemoryFacts(limit=memory.ledger.limit, reserved=memory.ledger.by_model(), shares=memory.pool.by_model())
 
     def _validate(self, text: str) -> list[str]:
         """Checks ``text`` as if it stood where the running file does, and returns its models; what it names is not read."""

@@ -15,7 +15,7 @@ from mlxd.config.loader import LoadedConfig
 from mlxd.config.model_sources import model_sources
 from mlxd.config.schema import Config
 from mlxd.config.source import is_local
-from mlxd.control.ledger import memory_limit
+from mlxd.control.memory.ledger import memory_limit
 from mlxd.control.planner import Action, Plan, Room
 from mlxd.control.registry import Registry
 from mlxd.control.reload import Standing
@@ -72,7 +72,7 @@ class Takeover:
 
     def room(self) -> Room:
         memory = self._registry.memory
-        return Room(memory.ledger.limit, memory.by_model(), memory.pool(), memory.shares())
+        return Room(memory.ledger.limit, memory.ledger.by_model(), memory.pool.size, memory.pool.by_model())
 
     async def prepare(self, new: LoadedConfig, plan: Plan) -> Prepared:
         """Prepares as ``Host`` says. Raises ``ModelSourceError``, ``ConfigError`` or ``ListenError``."""

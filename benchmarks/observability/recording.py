@@ -23,7 +23,7 @@ from benchmarks.harness.tables import print_rows, spread_text
 from benchmarks.observability.exposition import Scraped
 from mlxd.api.trace import RequestTrace
 from mlxd.config.schema import LogTable, TracingTable
-from mlxd.control.ledger import Ledger
+from mlxd.control.memory.ledger import Ledger
 from mlxd.control.telemetry import Caller
 from mlxd.observability.logging import configure_logging
 from mlxd.observability.metrics import Metrics

@@ -16,7 +16,7 @@ import psutil
 from mlxd.config.model_sources import model_sources
 from mlxd.config.schema import Config
 from mlxd.config.source import is_local
-from mlxd.control.ledger import memory_limit
+from mlxd.control.memory.ledger import memory_limit
 from mlxd.quantities import size
 
 _PACKAGES = ("mlx", "mlx-lm")

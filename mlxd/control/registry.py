@@ -10,8 +10,8 @@ from typing import Any
 
 from mlxd.client.worker_client import WorkerClient
 from mlxd.config.schema import ModelTable
-from mlxd.control.ledger import Ledger
-from mlxd.control.memory import ModelMemory
+from mlxd.control.memory.ledger import Ledger
+from mlxd.control.memory.model_memory import ModelMemory
 from mlxd.control.model.status import ModelStatus
 from mlxd.control.model.supervisor import ModelSupervisor
 from mlxd.control.model.workers import WorkerFactory

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from mlxd.control.ledger import Ledger
-from mlxd.control.memory_pressure import ReadPressure
+from mlxd.control.memory.ledger import Ledger
+from mlxd.control.memory.pressure import ReadPressure
 
 
 class MemoryGauges(Collector):

@@ -13,8 +13,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from mlxd import __version__
 from mlxd.config.certificates import CertificateState
-from mlxd.control.ledger import Ledger
-from mlxd.control.memory_pressure import ReadPressure, pressure_reader
+from mlxd.control.memory.ledger import Ledger
+from mlxd.control.memory.pressure import ReadPressure, pressure_reader
 from mlxd.control.model.status import ModelStatus
 from mlxd.control.reload import Result, Trigger
 from mlxd.control.telemetry import UNKNOWN_MODEL, CacheCounters, HistogramCounts, RequestRecord, TokenCounters

@@ -14,8 +14,8 @@ from prometheus_client.core import Metric
 from mlxd.config.certificates import CertificateFacts, CertificateFiles, CertificateState
 from mlxd.config.principal import ANONYMOUS
 from mlxd.config.schema import ModelTable
-from mlxd.control.ledger import Ledger
-from mlxd.control.memory_pressure import PressureLevel
+from mlxd.control.memory.ledger import Ledger
+from mlxd.control.memory.pressure import PressureLevel
 from mlxd.control.model.status import ModelStatus
 from mlxd.control.quotas.key_uses import KeyUses
 from mlxd.control.telemetry import UNKNOWN_MODEL

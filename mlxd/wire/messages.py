@@ -176,12 +176,18 @@ class NeedsMemory(_Message, frozen=True, kw_only=True):
     weights: int
     cache: int  # the limit of its cache
     transients: int  # what computing takes beside: an estimate
+    process: int = 0  # what the process takes already, without anything of the model
     device: int | None = None  # what the device holds without loss of speed, whoever wants it, where MLX knows that
 
     @property
     def total(self) -> int:
         """Returns the sum of all of it."""
-        return self.weights + self.cache + self.transients
+        return self.beside_cache + self.cache
+
+    @property
+    def beside_cache(self) -> int:
+        """Returns what it takes whatever becomes of its cache."""
+        return self.weights + self.transients + self.process
 
 
 class SpeculationFacts(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mlxd import cli, daemon
 from mlxd.client.process import ProcessWorker
-from mlxd.control.memory_pressure import PressureLevel
+from mlxd.control.memory.pressure import PressureLevel
 from mlxd.observability import metrics
 from mlxd.observability.logging import log_worker_record
 from tests.support import fake_worker

@@ -2,12 +2,14 @@
 
 import asyncio
 
+from mlxd.control.ledger import Ledger
+
 from mlxd.admin.keys import AdminSources, DaemonFacts, ListenerFacts, MemoryFacts, RunningConfig
 from mlxd.config.principal import ANONYMOUS
 from mlxd.config.schema import ModelTable
 from mlxd.control.disk_directories import DiskDirectories
-from mlxd.control.ledger import Ledger
 from mlxd.control.live_requests import LiveRequests
+from mlxd.control.memory.ledger import Ledger
 from mlxd.control.model.status import ModelStatus
 from mlxd.control.operations import Operations
 from mlxd.control.quotas.key_uses import KeyUses

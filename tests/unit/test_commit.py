@@ -9,7 +9,7 @@ from aiohttp import ClientSession, UnixConnector, web
 
 from mlxd.config.certificates import certificate_files
 from mlxd.config.loader import load_config
-from mlxd.control.ledger import Ledger
+from mlxd.control.memory.ledger import Ledger
 from mlxd.control.model.supervisor import ModelSupervisor
 from mlxd.control.planner import listen_addresses, plan
 from mlxd.control.registry import Registry

@@ -9,8 +9,8 @@ from aiohttp import web
 
 from mlxd.config.address import TcpAddress, UnixAddress
 from mlxd.config.loader import load_config
-from mlxd.control.ledger import Ledger
-from mlxd.control.memory import ModelMemory
+from mlxd.control.memory.ledger import Ledger
+from mlxd.control.memory.model_memory import ModelMemory
 from mlxd.control.planner import Plan, plan
 from mlxd.errors import ConfigError, ListenError, ModelSourceError
 from mlxd.listener.certificates import Certificates

@@ -88,7 +88,7 @@ class WorkerRun:
         if self.needs is None:
             return 0
         cache = limits.cache_bytes if self.needs.cache else 0
-        return self.needs.weights + cache + self.needs.transients
+        return self.needs.beside_cache + cache
 
     def limits_of(self, table: ModelTable) -> Limits:
         """Returns what the worker is to have by ``table``, with its share where the cache is of the common pool."""

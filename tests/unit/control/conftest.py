@@ -1,8 +1,8 @@
 import pytest
 
 from mlxd.config.schema import ModelTable
-from mlxd.control.ledger import Ledger
-from mlxd.control.memory import ModelMemory
+from mlxd.control.memory.ledger import Ledger
+from mlxd.control.memory.model_memory import ModelMemory
 from mlxd.control.model.supervisor import ModelSupervisor
 from tests.support.scripted_client import CountingTelemetry, Factory
 

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from mlxd.config.schema import ModelTable
-from mlxd.control.ledger import Ledger
+from mlxd.control.memory.ledger import Ledger
 from mlxd.control.registry import Registry
 from mlxd.errors import ModelDrainedError, ModelLoadingError, ModelNotFoundError, ShuttingDownError
 from mlxd.types import ModelState

@@ -10,7 +10,7 @@ import pytest
 
 from grafana.generate import DIRECTORY, rendered
 from mlxd.config.principal import ANONYMOUS
-from mlxd.control.ledger import Ledger
+from mlxd.control.memory.ledger import Ledger
 from mlxd.control.quotas.key_uses import KeyUses
 from mlxd.observability.metrics import Metrics
 from tests.support.cases import over

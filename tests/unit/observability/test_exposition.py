@@ -12,8 +12,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 
 from mlxd.config.certificates import CertificateFacts, CertificateFiles, CertificateState
 from mlxd.config.principal import ANONYMOUS
-from mlxd.control.ledger import Ledger
-from mlxd.control.memory_pressure import PressureLevel
+from mlxd.control.memory.ledger import Ledger
+from mlxd.control.memory.pressure import PressureLevel
 from mlxd.control.quotas.key_uses import KeyUses
 from mlxd.observability.loop_lag import sample_loop_lag
 from mlxd.observability.metrics import Metrics

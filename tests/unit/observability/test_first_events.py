@@ -2,7 +2,7 @@
 
 import pytest
 
-from mlxd.control.ledger import Ledger
+from mlxd.control.memory.ledger import Ledger
 from mlxd.control.telemetry import UNKNOWN_MODEL
 from mlxd.errors import MlxdError
 from mlxd.observability.metrics import Metrics

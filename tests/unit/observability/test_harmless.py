@@ -5,7 +5,7 @@ import inspect
 import pytest
 from structlog.testing import capture_logs
 
-from mlxd.control.ledger import Ledger
+from mlxd.control.memory.ledger import Ledger
 from mlxd.control.telemetry import Telemetry
 from mlxd.observability.harmless import harmless
 from mlxd.observability.metrics import Metrics

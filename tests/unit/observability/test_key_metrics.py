@@ -3,7 +3,7 @@
 import pytest
 
 from mlxd.config.principal import ANONYMOUS, Principal
-from mlxd.control.ledger import Ledger
+from mlxd.control.memory.ledger import Ledger
 from mlxd.control.quotas.key_use import Right
 from mlxd.control.quotas.key_uses import KeyUses
 from mlxd.observability.metrics import Metrics

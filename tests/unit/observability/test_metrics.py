@@ -5,8 +5,8 @@ from math import inf
 
 import pytest
 
-from mlxd.control.ledger import Ledger
-from mlxd.control.memory_pressure import PressureLevel
+from mlxd.control.memory.ledger import Ledger
+from mlxd.control.memory.pressure import PressureLevel
 from mlxd.control.telemetry import UNKNOWN_MODEL, CacheCounters, RequestRecord, Telemetry, TokenCounters
 from mlxd.errors import CODES
 from mlxd.observability.metrics import _REFUSED_BY_LISTENER, _REFUSED_BY_MODEL, Metrics

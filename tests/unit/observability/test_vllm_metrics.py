@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from mlxd.control.ledger import Ledger
+from mlxd.control.memory.ledger import Ledger
 from mlxd.control.telemetry import UNKNOWN_MODEL
 from mlxd.errors import CODES
 from mlxd.observability.metrics import Metrics

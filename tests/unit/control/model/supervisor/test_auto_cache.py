@@ -117,4 +117,4 @@ async def test_what_does_not_fit_with_the_least_cache_is_refused(make, factory):
     client = await factory.next()
     await client.need(GIB + 1)
     await reach(model, ModelState.FAILED)
-    assert make.memory.shares() == {}
+    assert make.memory.pool.by_model() == {}

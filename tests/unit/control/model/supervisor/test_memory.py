@@ -19,12 +19,12 @@ async def test_memory_is_reserved_before_a_model_loads_and_given_back_after(make
     supervisor.want()
     client = await factory.next()
     await client.need(60)
-    assert make.memory.by_model() == {"tiny": 60}
+    assert make.memory.ledger.by_model() == {"tiny": 60}
     client.become_ready()
     await reach(supervisor, ModelState.READY)
     supervisor.unload()
     await asyncio.wait_for(supervisor.wait_gone(), PATIENCE)
-    assert make.memory.by_model() == {}
+    assert make.memory.ledger.by_model() == {}
 
 
 async def test_a_model_that_never_fits_says_what_it_needs_and_who_has_it(make, factory):
@@ -81,7 +81,7 @@ async def test_a_request_pushes_out_who_was_used_longest_ago_but_nobody_busy_or_
     asking = asyncio.create_task(lazy.become_ready())
     client = await factory.next()
     await client.need(100)
-    assert make.memory.by_model() == {"pinned": 100, "busy": 100, "new": 100, "lazy": 100}
+    assert make.memory.ledger.by_model() == {"pinned": 100, "busy": 100, "new": 100, "lazy": 100}
     client.become_ready()
     await asyncio.wait_for(asking, PATIENCE)
     assert clients["old"].stopped.is_set()
@@ -143,7 +143,7 @@ async def test_where_both_do_not_fit_the_old_one_drains_first(make, factory):
     assert old.stopped.is_set()
     await probed(new)
     assert await settled(supervisor) is None
-    assert make.memory.by_model() == {"tiny": 70}
+    assert make.memory.ledger.by_model() == {"tiny": 70}
 
 
 async def test_and_where_the_new_one_cannot_load_the_old_one_is_put_back(make, factory):
@@ -175,11 +175,11 @@ async def test_a_cache_that_grows_beyond_the_limit_is_refused(make, factory):
     supervisor.apply(make.table(cache={"memory": "600B"}))
     assert "memory.limit is 1.0 KiB" in await settled(supervisor)
     assert supervisor.status().limits.cache_bytes == 300
-    assert make.memory.by_model() == {"tiny": 800}
+    assert make.memory.ledger.by_model() == {"tiny": 800}
     make.memory.set_limit(2000)
     assert await settled(supervisor) is None
     assert supervisor.status().limits.cache_bytes == 600
-    assert make.memory.by_model() == {"tiny": 1100}
+    assert make.memory.ledger.by_model() == {"tiny": 1100}
 
 
 async def test_an_idle_model_is_unloaded_and_a_busy_one_is_not(make, factory):

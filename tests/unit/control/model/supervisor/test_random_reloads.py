@@ -8,8 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mlxd.config.schema import ModelTable
-from mlxd.control.ledger import Ledger
-from mlxd.control.memory import ModelMemory
+from mlxd.control.memory.ledger import Ledger
+from mlxd.control.memory.model_memory import ModelMemory
 from mlxd.control.model.supervisor import ModelSupervisor
 from mlxd.types import ModelState
 from mlxd.wire.messages import NeedsMemory
@@ -116,7 +116,7 @@ class World:
                 assert client.limits.max_queue == table.batching.max_queue
                 if not table.cache.memory.is_auto:
                     assert client.limits.cache_bytes == table.cache.memory.size
-            assert self.memory.by_model()[name] == WEIGHTS + client.limits.cache_bytes, name
+            assert self.memory.ledger.by_model()[name] == WEIGHTS + client.limits.cache_bytes, name
 
     async def stop(self):
         for model in self.models.values():

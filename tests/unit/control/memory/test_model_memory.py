@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from mlxd.control.ledger import Ledger
-from mlxd.control.memory import ModelMemory
+from mlxd.control.memory.ledger import Ledger
+from mlxd.control.memory.model_memory import ModelMemory
 from mlxd.types import ModelState
 from mlxd.wire.messages import NeedsMemory
 from tests.support.patience import PATIENCE
@@ -125,7 +125,7 @@ async def test_what_could_be_had_is_what_is_free_and_what_would_give_way(rig):
 async def test_a_model_with_two_workers_is_one_holder(rig):
     rig.holds("one", 30)
     rig.memory.reserve("one#2", 20)
-    assert rig.memory.by_model() == {"one": 50}
+    assert rig.memory.ledger.by_model() == {"one": 50}
     assert rig.memory.describe() == "memory.limit is 100 B, of which one 50 B is reserved"
 
 
@@ -136,7 +136,7 @@ async def test_an_empty_account_is_described(rig):
 async def test_a_name_may_hold_any_sign(rig):
     """Names are the operator's: only the last sign of a holder is ours."""
     rig.memory.reserve("org/name:8b#1", 10)
-    assert rig.memory.by_model() == {"org/name:8b": 10}
+    assert rig.memory.ledger.by_model() == {"org/name:8b": 10}
 
 
 # ---- hearing of memory ----
@@ -196,7 +196,7 @@ async def test_a_model_that_is_wanted_again_while_it_gives_way_holds_nobody_up(m
     needing_again = asyncio.create_task(back.need(60))
     old.may_stop.set()
     await asyncio.wait_for(asyncio.gather(needing, needing_again), PATIENCE)
-    assert sum(make.memory.by_model().values()) <= 100
+    assert sum(make.memory.ledger.by_model().values()) <= 100
     got = [client for client in (new, back) if not client._loaded.done()]
     assert len(got) == 1  # the other's load was refused
     got[0].become_ready()

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from mlxd.control.memory_pressure import DarwinPressure, LinuxPressure, PressureLevel, pressure_reader
+from mlxd.control.memory.pressure import DarwinPressure, LinuxPressure, PressureLevel, pressure_reader
 
 QUIET = "some avg10=0.00 avg60=12.00 avg300=50.00 total=1\nfull avg10=0.00 avg60=90.00 avg300=0.00 total=1\n"
 

@@ -16,8 +16,13 @@ def memory_limit(share: MemoryShare, total: int) -> int:
     return share.size if share.size is not None else int(total * (share.fraction or AUTO_FRACTION))
 
 
+def model_of(holder: str) -> str:
+    """Returns the model whose worker ``holder`` is: a model has two for a while, when one replaces another."""
+    return holder.rpartition("#")[0]
+
+
 class Ledger:
-    """An account of amounts in bytes, under names of the holder's choice: a model has two for a while, when one worker replaces another."""
+    """An account of amounts in bytes, under names of workers: "MODEL#NUMBER"."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit  # may be changed at any time; nothing reserved is taken back by that
@@ -37,6 +42,13 @@ class Ledger:
     def free(self) -> int:
         """Returns the bytes that can be reserved still; negative where the limit was lowered below what is."""
         return self.limit - self.total
+
+    def by_model(self) -> dict[str, int]:
+        """Returns the bytes that each model has reserved, all its workers together."""
+        found: dict[str, int] = {}
+        for holder, amount in self._reserved.items():
+            found[model_of(holder)] = found.get(model_of(holder), 0) + amount
+        return found
 
     def reserve(self, holder: str, amount: int) -> bool:
         """Takes ``amount`` bytes, in place of what ``holder`` has; False if there is not so much, and nothing has changed."""

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from mlxd.config.units import MemoryShare
-from mlxd.control.ledger import Ledger, memory_limit
+from mlxd.control.memory.ledger import Ledger, memory_limit
 
 GIB = 2**30
 

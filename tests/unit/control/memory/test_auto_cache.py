@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlxd.control.auto_cache import FLOOR, Member, shares
+from mlxd.control.memory.auto_cache import FLOOR, Member, shares
 
 MIB, GIB = 2**20, 2**30
 
