@@ -183,14 +183,46 @@ class Timings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MemoryFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker holds, in bytes. ``mlx_*`` are MLX's own counters; ``rss`` is the process's."""
+    """What a worker holds, in bytes: its parts, then MLX's own counters, then the system's account of the process."""
 
     weights: int = 0
-    kv: int = 0
+    kv: int = 0  # keys and values: all that is allocated for them
+    states: int = 0  # recurrent, of sequences that run
+    snapshots: int = 0  # of recurrent state, for later requests
+    draft: int = 0  # a draft model: its weights, keys and values
+    grammars: int = 0  # an estimate
     mlx_active: int = 0
-    mlx_cache: int = 0
+    mlx_cache: int = 0  # freed, and kept to use again
     mlx_peak: int = 0
     rss: int = 0
+    footprint: int = 0  # what the process takes from others: what it shares with them, or maps from files, is not counted
+
+    @property
+    def transients(self) -> int:
+        """Returns what MLX holds beside the parts: what steps compute with, and what it keeps to use again."""
+        known = self.weights + self.kv + self.states + self.snapshots + self.draft
+        return max(0, self.mlx_active + self.mlx_cache - known)
+
+    @property
+    def held(self) -> int:
+        """Returns what the worker really holds; on a GPU with memory of its own that may be in MLX's counters alone."""
+        return max(self.footprint or self.rss, self.mlx_active + self.mlx_cache)
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """Returns the bytes of each part by its name, the transients and all the rest included: together what is ``held``."""
+        named = {name: getattr(self, name) for name in ("weights", "kv", "states", "snapshots", "draft", "grammars")}
+        return named | {"transients": self.transients, "other": self.other}
+
+    @property
+    def kinds(self) -> dict[str, int]:
+        """Returns every figure by its name, in bytes: the parts, and who else counts."""
+        return self.parts | {name: getattr(self, name) for name in ("held", "footprint", "rss", "mlx_active", "mlx_cache", "mlx_peak")}
+
+    @property
+    def other(self) -> int:
+        """Returns what none of the parts counts: the interpreter, libraries, tokenizers, what the allocator keeps."""
+        return max(0, self.held - self.mlx_active - self.mlx_cache - self.grammars)
 
 
 class BlockFigures(msgspec.Struct, frozen=True, kw_only=True, tag="blocks"):
@@ -277,6 +309,15 @@ class CacheFigures(msgspec.Struct, frozen=True, kw_only=True):
     disk: DiskFigures | None = None  # None: none is wanted, or there is none for such a cache
 
 
+class Restraint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a worker is held to while the machine is short of memory; as a rule, to nothing."""
+
+    buffer_share: float = 1.0  # of the freed buffers that MLX may keep otherwise
+    cache_share: float = 1.0  # of the cache's limit
+    largest_prompt: int | None = None  # tokens that are not cached: a request with more waits until this is lifted
+    patience: float = 0.0  # seconds for which it waits, at most, before it is refused
+
+
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What of a model's configuration may change while its worker runs, from the next request or step on."""
 
@@ -292,6 +333,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     speculation: SpeculationKind = SpeculationKind.AUTO
     draft_tokens: int = 15  # guesses of one sequence that a step verifies, at most
     disk: DiskSettings | None = None  # where blocks that leave memory are kept; None: nowhere
+    wired_bytes: int = 0  # of memory that the device keeps resident, where it has such a thing; 0: left to the system
+    restraint: Restraint = Restraint()
 
 
 class ResolvedLimits(Limits, frozen=True, kw_only=True):

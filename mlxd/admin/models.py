@@ -74,8 +74,7 @@ def describe(status: ModelStatus, sources: AdminSources) -> answers.Model:
 
 def used_bytes(heartbeat: Heartbeat) -> int:
     """Returns what the process really holds, which on a GPU may be in MLX's own counters alone."""
-    memory = heartbeat.memory
-    return max(memory.rss, memory.mlx_active + memory.mlx_cache)
+    return heartbeat.memory.held
 
 
 def _progress(progress: Progress | None) -> answers.LoadProgress | None:
@@ -95,7 +94,7 @@ def _limits(limits: ResolvedLimits | None) -> answers.WorkerLimits | None:
 
 
 def _memory(heartbeat: Heartbeat) -> answers.WorkerMemory:
-    return answers.WorkerMemory(**{f"{kind}_bytes": size for kind, size in msgspec.structs.asdict(heartbeat.memory).items()})
+    return answers.WorkerMemory(**{f"{kind}_bytes": size for kind, size in heartbeat.memory.kinds.items()})
 
 
 def _cache(status: ModelStatus, counters: CacheCounters) -> answers.Cache:

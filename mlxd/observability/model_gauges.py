@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
-import msgspec
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -72,7 +71,7 @@ def _add_worker(families: _Families, status: ModelStatus) -> None:
             families.stored.add_metric([name, stored_as], layers)
     if status.heartbeat is None:
         return
-    for kind, size in msgspec.structs.asdict(status.heartbeat.memory).items():
+    for kind, size in status.heartbeat.memory.kinds.items():
         families.memory.add_metric([name, kind], size)
     cache = status.heartbeat.cache
     families.kv_bytes.add_metric([name], cache.bytes_used + cache.bytes_cached)

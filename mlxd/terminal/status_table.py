@@ -163,9 +163,8 @@ def _progress(progress: Mapping[str, Any] | None) -> str:
 
 
 def process_bytes(model: Mapping[str, Any]) -> int | None:
-    """Returns what the process really holds, which on a GPU may be in MLX's own counters alone."""
-    memory = model["memory"]
-    return max(memory["rss_bytes"], memory["mlx_active_bytes"] + memory["mlx_cache_bytes"]) if memory else None
+    """Returns what the process really holds."""
+    return model["memory"]["held_bytes"] if model["memory"] else None
 
 
 def _memory(model: Mapping[str, Any], _: datetime) -> str:

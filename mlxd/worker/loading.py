@@ -101,8 +101,8 @@ class Loading(Stage):
                 self._outbox.send(CacheEvicted(entries=0, bytes=0))
 
     @override
-    def heartbeat(self, rss: int) -> Heartbeat:
-        return Heartbeat(running=0, waiting=0, steps=0, busy_seconds=0.0, memory=MemoryFigures(rss=rss))
+    def heartbeat(self, process: MemoryFigures) -> Heartbeat:
+        return Heartbeat(running=0, waiting=0, steps=0, busy_seconds=0.0, memory=process)
 
     @override
     def close(self) -> None:

@@ -20,6 +20,8 @@ from typing import Any
 import psutil
 
 from mlxd import __version__
+from mlxd.footprint import footprint
+from mlxd.types import MemoryFigures
 from mlxd.wire.framing import worker_codec
 from mlxd.wire.messages import FromDaemon, Hello, Load, Stop
 from mlxd.worker.loading import Loading
@@ -101,7 +103,8 @@ class _Worker:
             self._tell_figures()
 
     def _tell_figures(self) -> None:
-        self._outbox.send(self._stage.heartbeat(self._process.memory_info().rss))
+        own = MemoryFigures(rss=self._process.memory_info().rss, footprint=footprint(self._process.pid))
+        self._outbox.send(self._stage.heartbeat(own))
 
     def _become(self, stage: Stage) -> None:
         self._stage = stage

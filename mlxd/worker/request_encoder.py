@@ -69,6 +69,11 @@ class RequestEncoder:
             arrived=arrived,
         )
 
+    @property
+    def grammar_bytes(self) -> int:
+        """Returns about how much memory grammars and the vocabulary for them take, in bytes."""
+        return self._constraints.nbytes if self._constraints is not None else 0
+
     def reconfigure(self, limits: Limits) -> None:
         """Makes the limits hold from the next request on."""
         self._looks_up = self._can_look_up and limits.speculation in {SpeculationKind.AUTO, SpeculationKind.LOOKUP}

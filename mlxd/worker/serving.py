@@ -3,7 +3,7 @@
 import msgspec
 from typing_extensions import override
 
-from mlxd.types import ResolvedLimits
+from mlxd.types import MemoryFigures, ResolvedLimits
 from mlxd.wire.messages import (
     Abort,
     CacheEvicted,
@@ -61,14 +61,16 @@ class Serving(Stage):
                 pass  # it has its memory
 
     @override
-    def heartbeat(self, rss: int) -> Heartbeat:
+    def heartbeat(self, process: MemoryFigures) -> Heartbeat:
         return Heartbeat(
             running=self._queue.running,
             waiting=self._queue.waiting,
             steps=self._engine.steps,
             busy_seconds=self._engine.busy_seconds,
             planned_seconds=self._engine.planned_seconds,
-            memory=msgspec.structs.replace(self._engine.memory, rss=rss),
+            memory=msgspec.structs.replace(
+                self._engine.memory, rss=process.rss, footprint=process.footprint, grammars=self._sessions.grammar_bytes
+            ),
             cache=self._engine.cache,
         )
 

@@ -91,6 +91,11 @@ class Sessions:
         for session in self._open.values():
             session.output.interval = limits.stream_interval
 
+    @property
+    def grammar_bytes(self) -> int:
+        """Returns about how much memory grammars take, in bytes."""
+        return self._encoder.grammar_bytes
+
     def close(self) -> None:
         """Forgets all requests."""
         for task in self._tasks:

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from mlxd.types import MemoryFigures
 from mlxd.wire.messages import Abort, Detokenize, EvictCache, Generate, Heartbeat, Proceed, Reconfigure, Tokenize
 
 StageMessage = Proceed | Generate | Abort | Tokenize | Detokenize | Reconfigure | EvictCache
@@ -13,8 +14,8 @@ class Stage(Protocol):
     def take(self, message: StageMessage) -> None:
         """Does, answers or keeps what the daemon says: nothing is lost because it came early."""
 
-    def heartbeat(self, rss: int) -> Heartbeat:
-        """Returns the present figures; ``rss`` is the process's memory in bytes."""
+    def heartbeat(self, process: MemoryFigures) -> Heartbeat:
+        """Returns the present figures, to which ``process`` adds what the system says of this process."""
 
     def close(self) -> None:
         """Lets the engine thread end at its next step; what runs is forgotten."""

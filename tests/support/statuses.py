@@ -37,7 +37,7 @@ from mlxd.wire.model_facts import EndToken, ModelFacts
 SHA256 = "5e" * 32
 SINCE = 1_767_323_045.5  # 2026-01-02T03:04:05.500Z
 
-MEMORY = MemoryFigures(weights=100, kv=20, mlx_active=130, mlx_cache=7, mlx_peak=200, rss=300)
+MEMORY = MemoryFigures(weights=100, kv=20, mlx_active=130, mlx_cache=7, mlx_peak=200, rss=300, grammars=3, footprint=300)
 CACHE = CacheFigures(bytes_used=5, bytes_cached=15, limit_bytes=1000, kept=EntryFigures(count=3))
 PAGED_CACHE = CacheFigures(
     bytes_used=60,

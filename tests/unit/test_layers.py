@@ -16,6 +16,7 @@ ALLOWED = {
     "scratch": set(),
     "quantities": set(),
     "disk_cache": {"errors", "types"},
+    "footprint": set(),
     "config": {"errors", "types"},
     "wire": {"errors", "types"},
     "client": {"child_process", "scratch", "wire", "errors", "types"},
@@ -37,7 +38,7 @@ ALLOWED = {
         *("worker.encoded_prompt", "worker.kv", "worker.engine", "worker.facts", "worker.fetch", "worker.text"),
         *("disk_cache", "wire", "errors", "types"),
     },
-    "worker": {"lasting_imports", "scratch", "wire", "errors", "types"},
+    "worker": {"lasting_imports", "footprint", "scratch", "wire", "errors", "types"},
 }
 EVERYTHING_BUT_THE_WORKER = {"daemon", "takeover", "cli", "__main__", "__init__"}
 

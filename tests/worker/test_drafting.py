@@ -229,9 +229,10 @@ def test_memory_is_given_back_when_nobody_holds_it(loaded, drafts):
     draft = drafts("llama")
     made = rig(loaded, draft, counts=(3,))
     made.ask(bytes(SYSTEM) * 2, max_tokens=10)
-    assert made.runner.memory().kv > draft.nbytes > 0
+    assert made.runner.memory().draft == draft.weight_bytes + draft.nbytes > draft.weight_bytes
     made.runner.evict_cached()
     assert made.runner.memory().kv == draft.nbytes == 0
+    assert made.runner.memory().draft == draft.weight_bytes
 
 
 def test_log_probabilities_and_penalties_go_with_guesses(loaded, drafts):

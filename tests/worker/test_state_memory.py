@@ -23,7 +23,7 @@ def test_the_count_is_what_is_held_after_every_step(loaded, ahead):
     def check_states():
         check()
         rig.model.states.check_integrity()
-        checked.append(rig.model.states.nbytes)
+        checked.append(rig.model.states.nbytes + rig.model.states.snapshot_nbytes)
 
     rig.check = check_states
     for number in range(5):
@@ -35,7 +35,7 @@ def test_the_count_is_what_is_held_after_every_step(loaded, ahead):
     assert rig.preemptions > 0
     assert max(checked) > checked[-1] > 0
     rig.executor.reset()
-    assert rig.model.states.nbytes == 0
+    assert rig.model.states.nbytes == rig.model.states.snapshot_nbytes == 0
 
 
 def test_one_that_gave_its_blocks_back_holds_no_state(loaded):
@@ -63,7 +63,10 @@ def test_all_that_a_hybrid_holds_fits_the_cache_s_limit(loaded):
     while not rig.runner.is_idle:
         rig.step()
         held = model.states.bytes_per_sequence * len(model.states._stack_of)
-        assert rig.runner.memory().kv <= limits.cache_bytes + held / 4  # snapshots that the present step takes come on top
+        memory = rig.runner.memory()
+        assert (
+            memory.kv + memory.states + memory.snapshots <= limits.cache_bytes + held / 4
+        )  # snapshots that the present step takes come on top
     assert rig.tokens["7"] == plain(loaded, words(7, 30), 10)
 
 

@@ -124,7 +124,10 @@ async def test_the_heart_beats_while_the_model_loads_and_while_it_computes(slow)
         await link.load(slow, heartbeat_interval=0.02)
         loading = [message for message in link.messages[: link.messages.index(link.of(Ready)[0])] if isinstance(message, Heartbeat)]
         assert loading
-        assert all(beat.busy_seconds == 0 and beat.memory == MemoryFigures(rss=beat.memory.rss) for beat in loading)
+        assert all(
+            beat.busy_seconds == 0 and beat.memory == MemoryFigures(rss=beat.memory.rss, footprint=beat.memory.footprint)
+            for beat in loading
+        )
         link.send(generate("a", [3] * 4000, max_tokens=1))
         await link.started("a")
         await link.next(Heartbeat)

@@ -38,14 +38,24 @@ class RequestCounts(Document, frozen=True, kw_only=True):
 
 
 class WorkerMemory(Document, frozen=True, kw_only=True):
-    """What the worker held at its last heartbeat."""
+    """What the worker held at its last heartbeat: the parts, from `weights_bytes` to `other_bytes`, then who else counts."""
 
     weights_bytes: Bytes
-    kv_bytes: Annotated[Bytes, Meta(description="Keys and values, of running requests and of the prefix cache.")]
+    kv_bytes: Annotated[Bytes, Meta(description="Allocated for keys and values, of running requests and of the prefix cache.")]
+    states_bytes: Annotated[Bytes, Meta(description="Recurrent states of running requests.")]
+    snapshots_bytes: Annotated[Bytes, Meta(description="Snapshots of recurrent state, for later requests.")]
+    draft_bytes: Annotated[Bytes, Meta(description="A draft model: its weights, keys and values.")]
+    grammars_bytes: Annotated[Bytes, Meta(description="Grammars, and the vocabulary they are compiled for: an estimate.")]
+    transients_bytes: Annotated[Bytes, Meta(description="What MLX holds beside these: activations, logits, freed buffers.")]
+    other_bytes: Annotated[Bytes, Meta(description="The rest of the process: interpreter, libraries, tokenizer.")]
     mlx_active_bytes: Annotated[Bytes, Meta(description="MLX's own counter of what is in use.")]
     mlx_cache_bytes: Annotated[Bytes, Meta(description="What MLX keeps to use again.")]
     mlx_peak_bytes: Annotated[Bytes, Meta(description="The most that was in use.")]
-    rss_bytes: Annotated[Bytes, Meta(description="The process's resident memory.")]
+    held_bytes: Annotated[Bytes, Meta(description="All of it together: `footprint_bytes`, or what MLX counts where that is more.")]
+    rss_bytes: Annotated[Bytes, Meta(description="The process's resident memory, shared libraries and mapped files included.")]
+    footprint_bytes: Annotated[
+        Bytes, Meta(description="What the process takes from others: its own memory, compressed and swapped out as well.")
+    ]
 
 
 class Blocks(Document, frozen=True, kw_only=True):

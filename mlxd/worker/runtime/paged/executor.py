@@ -168,11 +168,14 @@ class PagedExecutor(Executor):
 
     @override
     def memory(self) -> MemoryFigures:
-        """Counts as KV what the arenas take, and states; of a draft model, too."""
+        """Counts as keys and values what the arenas take."""
         draft = self._draft
         return MemoryFigures(
-            weights=self._loaded.weight_bytes + (draft.weight_bytes if draft else 0),
-            kv=self._model.nbytes + (draft.nbytes if draft else 0),
+            weights=self._loaded.weight_bytes,
+            kv=self._model.nbytes,
+            states=self._model.states.nbytes,
+            snapshots=self._model.states.snapshot_nbytes,
+            draft=draft.weight_bytes + draft.nbytes if draft else 0,
             mlx_active=mx.get_active_memory(),
             mlx_cache=mx.get_cache_memory(),
             mlx_peak=mx.get_peak_memory(),

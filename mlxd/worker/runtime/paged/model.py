@@ -163,8 +163,8 @@ class PagedModel:
 
     @property
     def nbytes(self) -> int:
-        """Returns the bytes that are allocated for keys, values and states."""
-        return sum(layer.store.nbytes for layer in self.layers) + self.states.nbytes
+        """Returns the bytes that are allocated for keys and values."""
+        return sum(layer.store.nbytes for layer in self.layers)
 
     @property
     def token_bytes(self) -> int:

@@ -26,7 +26,8 @@ class SequenceStates:
         self._stack_of: dict[str, Stacked] = {}
         self._snapshots: dict[int, State] = {}
         self._new: list[State] = []  # snapshots whose copying is not launched yet
-        self._nbytes = 0  # of stacks and snapshots: counted, for it is asked for at every step
+        self._nbytes = 0  # of stacks, and of snapshots: counted, for they are asked for at every step
+        self._snapshot_nbytes = 0
 
     @property
     def exist(self) -> bool:
@@ -62,7 +63,7 @@ class SequenceStates:
         copied: State = [[None if part is None else mx.contiguous(part) for part in layer] for layer in row]
         self.drop([snapshot])
         self._snapshots[snapshot] = copied
-        self._nbytes += _size(copied)
+        self._snapshot_nbytes += _size(copied)
         self._new.append(copied)
 
     def snapshot(self, snapshot: int) -> list[mx.array]:
@@ -72,7 +73,7 @@ class SequenceStates:
     def drop(self, snapshots: Sequence[int]) -> None:
         """Lets go of snapshots; those never taken are ignored."""
         for snapshot in snapshots:
-            self._nbytes -= _size(self._snapshots.pop(snapshot, []))
+            self._snapshot_nbytes -= _size(self._snapshots.pop(snapshot, []))
 
     def forget(self, sequence: str) -> None:
         """Drops the state of a sequence that is over, or begins anew."""
@@ -80,7 +81,8 @@ class SequenceStates:
 
     def clear(self) -> None:
         """Forgets all states and snapshots."""
-        self._stacks, self._stack_of, self._snapshots, self._new, self._nbytes = {}, {}, {}, [], 0
+        self._stacks, self._stack_of, self._snapshots, self._new = {}, {}, {}, []
+        self._nbytes = self._snapshot_nbytes = 0
         for layer in self._layers:
             layer.cache = [None] * len(layer.cache)
 
@@ -91,12 +93,18 @@ class SequenceStates:
 
     @property
     def nbytes(self) -> int:
-        """Returns the bytes that are held, snapshots included. It takes O(1)."""
+        """Returns the bytes that sequences hold. It takes O(1)."""
         return self._nbytes
+
+    @property
+    def snapshot_nbytes(self) -> int:
+        """Returns the bytes that snapshots hold. It takes O(1)."""
+        return self._snapshot_nbytes
 
     def check_integrity(self) -> None:
         """Raises ``AssertionError`` unless what is counted is what is held. It takes O(everything), and is for tests."""
-        assert self._nbytes == sum(map(_size, [*self._stacks.values(), *self._snapshots.values()])), "states are counted wrongly"
+        assert self._nbytes == sum(map(_size, self._stacks.values())), "states are counted wrongly"
+        assert self._snapshot_nbytes == sum(map(_size, self._snapshots.values())), "snapshots are counted wrongly"
         assert {sequence for together in self._stacks for sequence in together} == self._stack_of.keys(), "a state is nobody's"
 
     @property

@@ -28,6 +28,11 @@ class AnswerConstraints:
         form = call_form(shapes.tools, vocabulary)
         self._calls = None if form is None else AnswerCalls(form, shapes.tools, vocabulary, self._contents)
 
+    @property
+    def nbytes(self) -> int:
+        """Returns about how many bytes the vocabulary and the grammars that are kept take."""
+        return self._compiler.nbytes
+
     def is_wanted(self, spec: OutputSpec) -> bool:
         """Tells whether an answer may not be anything."""
         return self.has_grammar(spec) or spec.thinking_budget is not None

@@ -15,6 +15,8 @@ _KEPT = 32  # grammars
 _CHECKED = 1_000  # grammars whose texts are known to compile
 _TRIED = 16  # tokens of each: what grows without bounds has grown beyond them by then
 _LONGEST = 1_000_000  # characters of a grammar
+_TOKEN_BYTES = 350  # of memory that a vocabulary takes for each token
+_GRAMMAR_BYTES = 2**20  # that a grammar takes
 _LIMITS = LLParserLimits(
     max_items_in_row=4_000,  # each optional property of an object takes two
     step_lexer_fuel=1_000_000,  # 70 ms of one mask at worst
@@ -42,6 +44,11 @@ class GrammarCompiler:
         self._kept: OrderedDict[str, LLMatcher] = OrderedDict()  # never used, only copied
         self._checked: OrderedDict[bytes, None] = OrderedDict()  # hashes
         self._latest: tuple[str, LLMatcher] | None = None  # that was checked: mostly it is what an answer is made of next
+
+    @property
+    def nbytes(self) -> int:
+        """Returns about how many bytes the vocabulary and the grammars that are kept take: the library does not tell."""
+        return self.vocabulary.width * _TOKEN_BYTES + len(self._kept) * _GRAMMAR_BYTES
 
     def matcher(self, rule: Rule) -> LLMatcher:
         """Returns a new matcher. Raises ``GrammarError``."""
