@@ -57,7 +57,8 @@ def _keys() -> Row:
 
 
 def _memory() -> Row:
-    return Row("Memory", [memory.reserved(), memory.by_model(), memory.by_kind(), memory.pressure().height(4).span(24)])
+    held = [memory.reserved(), memory.by_model(), memory.by_kind()]
+    return Row("Memory", [*held, memory.pressure().height(4).span(24), memory.relief().span(24)])
 
 
 def _models() -> Row:

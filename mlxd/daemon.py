@@ -32,12 +32,15 @@ from mlxd.config.schema import Config, ModelTable
 from mlxd.config.watcher import FileWatcher
 from mlxd.control.live_requests import LiveRequests
 from mlxd.control.memory.ledger import Ledger
+from mlxd.control.memory.pressure import pressure_reader
+from mlxd.control.memory.relief import MemoryRelief, relief_settings
 from mlxd.control.model.status import ModelStatus
 from mlxd.control.operations import Operations
 from mlxd.control.planner import listen_addresses
 from mlxd.control.quotas.key_uses import KeyUses
 from mlxd.control.registry import Registry
 from mlxd.control.reload import Outcome, Reloader, Trigger
+from mlxd.footprint import footprint
 from mlxd.listener.certificates import Certificates
 from mlxd.listener.listeners import Listeners
 from mlxd.listener.security import SecurityRules, metrics_rules
@@ -80,9 +83,16 @@ class Daemon:
         self._stopping = asyncio.Event()  # the first TERM or INT: drain
         self._stopping_now = asyncio.Event()  # the second
         ledger = Ledger(total_memory_limit(loaded.config))
+        read_pressure = pressure_reader()
         self._certificates = Certificates()
         self._key_uses = KeyUses(lambda: principals(self._config.server))
-        self._metrics = Metrics(self._statuses, ledger, holdings=self._key_uses.current, certificates=self._certificates.states)
+        self._metrics = Metrics(
+            self._statuses,
+            ledger,
+            holdings=self._key_uses.current,
+            read_pressure=read_pressure,
+            certificates=self._certificates.states,
+        )
         self._metrics.add_models(loaded.config.models)
         self._tracing = Tracing()
         self._registry = Registry(
@@ -91,10 +101,18 @@ class Daemon:
             ledger=ledger,
             drain_timeout=lambda: self._config.server.drain_timeout,
         )
+        self._registry.memory.set_wired_limit(loaded.config.memory.wired_limit)
         self._requests = LiveRequests()
         self._operations = Operations()
         self._takeover = Takeover(
             loaded, registry=self._registry, metrics=self._metrics, tracing=self._tracing, certificates=self._certificates
+        )
+        self._relief = MemoryRelief(
+            self._registry.memory,
+            evict=self._registry.evict_cache,
+            read=read_pressure,
+            settings=lambda: relief_settings(self._config.memory),
+            telemetry=self._metrics.relief,
         )
         self._service = ServiceManager(os.environ, models=self._statuses, describe=self._status_line)
         self._reloader = Reloader(self._takeover, told=self._on_reload, under_way=self._service.reloading)
@@ -123,6 +141,7 @@ class Daemon:
                 "watcher": watcher.run(),
                 "certificates": self._certificates.run(),
                 "service": self._service.run(),
+                "memory_relief": self._relief.run(),
             }
             for name, work in beside.items():
                 at_exit.callback(asyncio.create_task(_never_in_silence(name, work), name=name).cancel)
@@ -253,7 +272,14 @@ class Daemon:
 
     def _memory(self) -> MemoryFacts:
         memory = self._registry.memory
-        return MemoryFacts(limit=memory.ledger.limit, reserved=memory.ledger.by_model(), shares=memory.pool.by_model())
+        return MemoryFacts(
+            limit=memory.ledger.limit,
+            reserved=memory.ledger.by_model(),
+            excess=memory.ledger.excess,
+            shares=memory.pool.by_model(),
+            relief=self._relief.state,
+            daemon=footprint(os.getpid()),
+        )
 
     def _validate(self, text: str) -> list[str]:
         """Checks ``text`` as if it stood where the running file does, and returns its models; what it names is not read."""

@@ -35,6 +35,7 @@
     │   ├── WorkerLostError            503 worker_lost: crashed or hung under this request
     │   └── ShuttingDownError          503 shutting_down
     ├── DeadlineError                  504 request_timeout
+    ├── MemoryPressureError            507 memory_pressure: a large prompt, while the machine is short of memory (``retry_after``)
     ├── ReloadRefusedError             409 reload_refused: valid, but it cannot be taken over
     ├── ReloadFailedError              500 reload_failed: taken over, but a model could not follow
     ├── StaleConfigError               412 stale_config: what runs is not what the caller thought
@@ -243,6 +244,13 @@ class RateLimitError(MlxdError):
     status = 429
     code = "rate_limit_exceeded"
     kind = "rate_limit_error"
+
+
+class MemoryPressureError(MlxdError):
+    """The machine is short of memory, and the request would take more of it than is given out until that is over."""
+
+    status = 507
+    code = "memory_pressure"
 
 
 class RequestCancelledError(MlxdError):

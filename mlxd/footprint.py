@@ -30,15 +30,15 @@ class _RusageInfo(ctypes.Structure):
 def footprint(pid: int) -> int:
     """Returns the bytes that a process takes; 0 for one that is gone."""
     try:
-        return _read(pid)
+        return _read(pid, sys.platform)
     except (OSError, psutil.Error):
         return 0
 
 
-def _read(pid: int) -> int:
-    if sys.platform == "darwin":
+def _read(pid: int, platform: str) -> int:
+    if platform == "darwin":
         return darwin_footprint(pid, _libc())
-    if sys.platform == "linux":
+    if platform == "linux":
         return linux_footprint(Path(f"/proc/{pid}/status").read_text())
     return int(psutil.Process(pid).memory_info().rss)
 

@@ -119,6 +119,7 @@ class Takeover:
         """Returns what a commit does, in its order."""
         before, since, limit = self.running, self.since, self._registry.memory.limit
         logs, traces, memory, metrics = current_logging(), self._tracing.current(), self._registry.memory, self._metrics
+        wired = memory.wired_limit
         store, certificates = self._certificates, self._certificates.current()
         return (
             Step("snapshot", lambda: self._run(new, time.time()), undo=lambda: self._run(before, since)),
@@ -126,6 +127,7 @@ class Takeover:
             Step("traces", lambda: self._tracing.swap(prepared.traces), undo=lambda: self._tracing.swap(traces), finish=traces.discard),
             Step("labels", lambda: metrics.add_models(new.config.models)),  # additional ones harm nobody
             Step("memory", lambda: memory.set_limit(total_memory_limit(new.config)), undo=lambda: memory.set_limit(limit)),
+            Step("wired memory", lambda: memory.set_wired_limit(new.config.memory.wired_limit), undo=lambda: memory.set_wired_limit(wired)),
             Step("certificates", lambda: store.swap(prepared.certificates), undo=lambda: store.swap(certificates)),
             Step(
                 "listeners",

@@ -342,6 +342,10 @@ class ResolvedLimits(Limits, frozen=True, kw_only=True):
 
     cache_bytes: int
 
+    def usable_cache(self, least: int = 0) -> int:
+        """Returns the bytes of cache that may be used now: the limit, or a share of it under restraint, which is not below ``least``."""
+        return max(int(self.cache_bytes * self.restraint.cache_share), min(self.cache_bytes, least))
+
     @classmethod
     def of(cls, limits: Limits, cache_bytes: int) -> Self:
         """Returns ``limits`` with a cache of so many bytes."""

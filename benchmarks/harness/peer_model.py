@@ -16,7 +16,8 @@ from pathlib import Path  # noqa: E402
 from mlx_lm.utils import save_model  # noqa: E402
 
 from mlxd.errors import MlxdError  # noqa: E402
-from mlxd.worker.runtime.loading import detect_device, load  # noqa: E402
+from mlxd.worker.runtime.device import detect_device  # noqa: E402
+from mlxd.worker.runtime.loading import load  # noqa: E402
 from mlxd.worker.runtime.source import fetch_model  # noqa: E402
 
 _QUANTIZATION = ("quantization", "quantization_config")

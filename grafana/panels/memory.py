@@ -5,9 +5,10 @@ from grafana_foundation_sdk.builders.timeseries import Panel
 from grafana_foundation_sdk.models import units
 from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
 
-from grafana.promql import daemon, model, total
+from grafana.promql import daemon, increase, model, total
 from grafana.style import BAD, GOOD, NEUTRAL, WARNING, Query, about, areas, lines, texts, timeline
 
+PARTS = "weights|kv|states|snapshots|draft|grammars|transients|other"
 PRESSURE = texts((0, "NORMAL", GOOD), (1, "WARNING", WARNING), (2, "CRITICAL", BAD))
 
 
@@ -44,27 +45,40 @@ def reserved() -> Panel:
 
 def by_model() -> Panel:
     queries = [
-        Query(total(model("mlxd_worker_memory_bytes", kind="rss"), "model"), "{{model}}"),
+        Query(total(model("mlxd_worker_memory_bytes", kind="held"), "model"), "{{model}}"),
         Query(total(daemon("process_resident_memory_bytes")), "daemon"),
     ]
-    return areas("Resident memory by model", units.BytesIEC, *queries).description(
+    return areas("Memory by model", units.BytesIEC, *queries).description(
         about(
-            "Memory of each model's worker as the system counts it, as of its last heartbeat; and the daemon's own.",
+            "What each model's worker holds, the GPU's memory included, as of its last heartbeat; and the daemon.",
             normal="Flat once the caches are full.",
-            otherwise="One that only grows: `mlxd restart MODEL`, and tell us. A Mac counts the GPU's under *by kind*, not here.",
+            otherwise="One that only grows: `mlxd restart MODEL`, and tell us.",
         )
     )
 
 
 def by_kind() -> Panel:
-    return lines(
-        "Workers' memory by kind", units.BytesIEC, Query(total(model("mlxd_worker_memory_bytes"), "kind"), "{{kind}}")
-    ).description(
+    found = Query(total(model("mlxd_worker_memory_bytes", kind=PARTS), "kind"), "{{kind}}")
+    return areas("Workers' memory by kind", units.BytesIEC, found).description(
         about(
-            "What the workers hold: `weights` and `kv` are part of `mlx_active`; `mlx_cache` is what MLX keeps to use again; "
-            "`mlx_peak` is the most so far.",
-            normal="`weights` flat, `kv` up to `cache.memory`, `mlx_peak` not far above `mlx_active`.",
-            otherwise="A high `mlx_peak`: prompt chunks are large. A high `mlx_cache`: it goes back under pressure.",
+            "What the workers hold, part by part: `transients` are what steps compute with and MLX keeps to use again, `other` is the rest "
+            "of the processes.",
+            normal="`weights` and `other` flat, `kv` up to `cache.memory`.",
+            otherwise="High `transients`: prompt chunks are large. `other` that only grows: `mlxd restart MODEL`, and tell us.",
+        )
+    )
+
+
+def relief() -> Panel:
+    queries = [
+        Query(f"max by (instance) ({daemon('mlxd_memory_relief_measures')})", "measures that hold, {{instance}}"),
+        Query(increase(daemon("mlxd_memory_relief_total"), "measure"), "{{measure}}"),
+    ]
+    return lines("Given back for want of memory", units.Short, *queries).description(
+        about(
+            "Measures taken because the machine was short of memory, and how many hold.",
+            normal="None.",
+            otherwise="From the fifth on, large prompts wait or are refused; from the sixth, models are unloaded. End other programs.",
         )
     )
 

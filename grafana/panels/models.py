@@ -75,7 +75,7 @@ def overview() -> Table:
         Query(rate(model("mlxd_step_tokens_sum"), EACH), "Tokens"),
         Query(share(total(model("mlxd_kv_blocks", state="used"), EACH), whole), "KV in use"),
         Query(hits, "From cache"),
-        Query(total(model("mlxd_worker_memory_bytes", kind="rss"), EACH), "Memory"),
+        Query(total(model("mlxd_worker_memory_bytes", kind="held"), EACH), "Memory"),
         Query(increase_shown(model("mlxd_worker_restarts_total"), EACH), "Restarts"),
     )
     for column, properties in _COLUMNS.items():

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from mlxd.config.certificates import CertificateState
 from mlxd.control.disk_directories import DiskDirectories
 from mlxd.control.live_requests import LiveRequests
+from mlxd.control.memory.relief import ReliefState
 from mlxd.control.model.status import ModelStatus
 from mlxd.control.operations import Operations
 from mlxd.control.quotas.key_uses import Holding
@@ -99,7 +100,11 @@ class MemoryFacts:
 
     limit: int
     reserved: Mapping[str, int]  # by model
+    excess: int = 0  # that workers really hold beyond it
     shares: Mapping[str, int] = field(default_factory=dict)  # of the pool of caches, by model
+
+    relief: ReliefState = field(default_factory=ReliefState)
+    daemon: int = 0  # what the daemon itself holds; it is no part of the ledger
 
     @property
     def total(self) -> int:

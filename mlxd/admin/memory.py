@@ -6,7 +6,8 @@ from aiohttp import web
 from mlxd.admin import answers
 from mlxd.admin.exchange import reply
 from mlxd.admin.keys import SOURCES, MemoryFacts
-from mlxd.admin.models import used_bytes
+from mlxd.admin.models import worker_memory
+from mlxd.control.memory.relief import ReliefState
 
 
 async def show(request: web.Request) -> web.Response:
@@ -18,7 +19,8 @@ async def show(request: web.Request) -> web.Response:
             model=status.name,
             reserved_bytes=memory.reserved.get(status.name, 0),
             cache_share_bytes=memory.shares.get(status.name),
-            used_bytes=used_bytes(status.heartbeat) if status.heartbeat else None,
+            used_bytes=status.heartbeat.memory.held if status.heartbeat else None,
+            parts=worker_memory(status.heartbeat) if status.heartbeat else None,
         )
         for status in sources.models.statuses()
     ]
@@ -26,7 +28,10 @@ async def show(request: web.Request) -> web.Response:
         answers.Memory(
             limit_bytes=memory.limit,
             reserved_bytes=memory.total,
-            free_bytes=max(0, memory.limit - memory.total),
+            excess_bytes=memory.excess,
+            free_bytes=max(0, memory.limit - memory.total - memory.excess),
+            daemon_bytes=memory.daemon,
+            relief=_relief(memory.relief),
             machine_total_bytes=machine.total,
             machine_available_bytes=machine.available,
             models=models,
@@ -35,4 +40,21 @@ async def show(request: web.Request) -> web.Response:
 
 
 def totals(memory: MemoryFacts) -> answers.MemoryTotals:
-    return answers.MemoryTotals(limit_bytes=memory.limit, reserved_bytes=memory.total, free_bytes=max(0, memory.limit - memory.total))
+    free = max(0, memory.limit - memory.total - memory.excess)
+    return answers.MemoryTotals(limit_bytes=memory.limit, reserved_bytes=memory.total, free_bytes=free)
+
+
+def _relief(state: ReliefState) -> answers.Relief:
+    record = [
+        answers.ReliefEntry(
+            time=answers.timestamp(one.when),
+            measure=one.measure,
+            lifted=one.is_lifted,
+            level=one.level.label,
+            models=one.models,
+            freed_bytes=one.freed,
+        )
+        for one in state.record
+    ]
+    level = None if state.level is None else state.level.label
+    return answers.Relief(enabled=state.is_on, level=level, measures=state.measures, record=record)

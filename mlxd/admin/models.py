@@ -52,7 +52,7 @@ def describe(status: ModelStatus, sources: AdminSources) -> answers.Model:
         restart_in_seconds=status.restart_in,
         last_error=status.last_error,
         requests=answers.RequestCounts(running=status.running, waiting=status.waiting),
-        memory=None if heartbeat is None else _memory(heartbeat),
+        memory=None if heartbeat is None else worker_memory(heartbeat),
         reserved_bytes=sources.memory().reserved.get(status.name, 0),
         tokens=_tokens(sources.token_counters(status.name)),
         time_to_first_token=_histogram(sources.first_token_counts(status.name)),
@@ -72,9 +72,9 @@ def describe(status: ModelStatus, sources: AdminSources) -> answers.Model:
     )
 
 
-def used_bytes(heartbeat: Heartbeat) -> int:
-    """Returns what the process really holds, which on a GPU may be in MLX's own counters alone."""
-    return heartbeat.memory.held
+def worker_memory(heartbeat: Heartbeat) -> answers.WorkerMemory:
+    """Returns what a worker holds, part by part."""
+    return answers.WorkerMemory(**{f"{kind}_bytes": size for kind, size in heartbeat.memory.kinds.items()})
 
 
 def _progress(progress: Progress | None) -> answers.LoadProgress | None:
@@ -90,11 +90,8 @@ def _limits(limits: ResolvedLimits | None) -> answers.WorkerLimits | None:
     disk = limits.disk and answers.DiskLimits(
         path=limits.disk.path, limit_bytes=limits.disk.limit, write_budget_bytes=limits.disk.write_budget
     )
-    return answers.WorkerLimits(**msgspec.structs.asdict(limits) | {"disk": disk})
-
-
-def _memory(heartbeat: Heartbeat) -> answers.WorkerMemory:
-    return answers.WorkerMemory(**{f"{kind}_bytes": size for kind, size in heartbeat.memory.kinds.items()})
+    restraint = answers.Restraint(**msgspec.structs.asdict(limits.restraint))
+    return answers.WorkerLimits(**msgspec.structs.asdict(limits) | {"disk": disk, "restraint": restraint})
 
 
 def _cache(status: ModelStatus, counters: CacheCounters) -> answers.Cache:

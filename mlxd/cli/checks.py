@@ -137,4 +137,7 @@ def memory(config: Config) -> Check:
     found = f"memory.limit is {size(limit)} of {size(total)} RAM"
     if limit > _MUCH * total:
         return Check("memory", State.WARNING, found, "leave a tenth of RAM to the system: lower memory.limit")
+    if config.memory.wired_limit:
+        wired = f"memory.wired_limit is {size(config.memory.wired_limit)}"
+        return Check("memory", State.WARNING, wired, "wired memory has panicked macOS kernels under load: 0 leaves it to the system")
     return ok("memory", found)

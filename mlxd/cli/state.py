@@ -85,7 +85,7 @@ def _watch(args: argparse.Namespace) -> int:
 
 def _memory(args: argparse.Namespace) -> int:
     from mlxd.terminal import console
-    from mlxd.terminal.tables import render_memory
+    from mlxd.terminal.memory_table import render_memory
 
     memory = target.reader(args).get("/admin/v1/memory")
     if args.json:

@@ -34,20 +34,17 @@ def setting(  # noqa: PLR0913  # one keyword for each property of a field
     *,
     reload: Reload,
     secret: bool = False,
-    not_yet: bool = False,
     example: Any = None,
     default_text: Any = None,
     **constraints: Any,
 ) -> Any:
     """Declares a field, which is required where ``default`` is ``...``.
 
-    Setting a field that is ``not_yet`` there is refused, for its feature comes later. ``example`` is shown where there is no default;
-    ``default_text`` where the default depends on the machine.
+    ``example`` is shown where there is no default; ``default_text`` where the default depends on the machine.
     """
     extra: dict[str, Any] = {"reload": reload.value}
     optional = {
         "secret": secret,
-        "not_yet_available": not_yet,
         "example": example,
         "default_text": default_text,
     }
@@ -79,11 +76,6 @@ def reload_class(info: FieldInfo) -> Reload | None:
 def is_secret(info: FieldInfo) -> bool:
     """Tells whether the field is shown as ``<redacted>`` by the admin API, and in no message."""
     return bool(_extra(info).get("secret"))
-
-
-def is_not_yet_available(info: FieldInfo) -> bool:
-    """Tells whether setting the field is an error, not a silent no-op."""
-    return bool(_extra(info).get("not_yet_available"))
 
 
 def example(info: FieldInfo) -> Any:

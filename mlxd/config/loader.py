@@ -2,7 +2,7 @@
 
 ::
 
-    read, parse → refuse what is not yet available → resolve secrets and paths → [defaults] into each model → validate → check
+    read, parse → resolve secrets and paths → [defaults] into each model → validate → check
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from mlxd.config.problems import Problem, render, shown
 from mlxd.config.schema import AdminTable, Config, DefaultsTable
 from mlxd.config.secrets import Nowhere, SecretSource, ThisMachine, resolve_secrets
 from mlxd.config.source import is_local
-from mlxd.config.validation import mend, refuse_unavailable, validate
+from mlxd.config.validation import mend, validate
 from mlxd.errors import ConfigError
 
 
@@ -57,8 +57,7 @@ def parse_submitted(text: str, path: Path) -> LoadedConfig:
 def _parse(text: str, path: Path, secrets: SecretSource) -> LoadedConfig:
     document = parse_document(text, path)
     values: dict[str, Any] = deepcopy(dict(document.values))
-    problems = refuse_unavailable(Config, values)
-    problems += resolve_secrets(Config, values, secrets)
+    problems = resolve_secrets(Config, values, secrets)
     problems += _resolve_paths(values, document.directory)
     problems += _spread_defaults(values, document)
     validated = validate(Config, values, document, root=Config)

@@ -178,8 +178,25 @@ class MemoryTable(Table):
         'What all models together may use, weights, keys and values and computing: "auto" (75 % of RAM), a share such as "60%", or a size.',
         reload=Reload.LIVE,
     )
-    wired_limit: Size = setting(0, "Metal memory kept wired. 0: leave it to the system.", reload=Reload.LIVE, not_yet=True)
-    pressure: Literal["auto", "off"] = setting("auto", "React to the system's memory pressure.", reload=Reload.LIVE, not_yet=True)
+    wired_limit: Size = setting(
+        0,
+        "Memory that Metal keeps resident, all models together, each a part by what it has reserved. 0: leave it to the system. Wired "
+        "memory under concurrency has panicked macOS kernels: raise it only where you have tried it.",
+        reload=Reload.LIVE,
+    )
+    pressure: Literal["auto", "off"] = setting(
+        "auto",
+        'When the system is short of memory, "auto" gives back, in this order, and takes again as it passes: freed buffers, cached blocks '
+        'nobody uses, half of the caches and then three quarters, large prompts, idle models, used models but pinned ones. "off": nothing.',
+        reload=Reload.LIVE,
+    )
+    large_prompt: int = setting(
+        2048,
+        "Tokens to compute, beyond what is cached, from which on a prompt waits, or is refused with 507, while memory is short.",
+        reload=Reload.LIVE,
+        ge=1,
+        le=MOST_TOKENS,
+    )
 
 
 class DefaultsTable(Table):

@@ -5,10 +5,10 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
-from mlxd.config.catalogue import field_at, leaves_set
+from mlxd.config.catalogue import field_at
 from mlxd.config.document import Document
 from mlxd.config.explain import explain
-from mlxd.config.fields import Table, example, is_not_yet_available
+from mlxd.config.fields import Table, example
 from mlxd.config.keys import Key
 from mlxd.config.problems import Problem, render
 from mlxd.config.suggest import unknown_key
@@ -23,16 +23,6 @@ class Validated(Generic[T]):
 
     table: T
     problems: list[Problem]
-
-
-def refuse_unavailable(root: type[Table], values: dict[str, Any]) -> list[Problem]:
-    """Reports what is set although its feature comes later, and takes it out of ``values``."""
-    problems: list[Problem] = []
-    for entry in list(leaves_set(root, values)):
-        if is_not_yet_available(entry.info):
-            problems.append(Problem(entry.key, "not yet available in this version; remove it"))
-            mend(root, values, entry.key)
-    return problems
 
 
 def validate(kind: type[T], values: dict[str, Any], document: Document, *, root: type[Table], at: Key = ()) -> Validated[T]:

@@ -57,6 +57,7 @@ from mlxd.observability.log_counters import LogCounters
 from mlxd.observability.memory_gauges import MemoryGauges
 from mlxd.observability.model_gauges import ModelGauges
 from mlxd.observability.process_metrics import process_collector
+from mlxd.observability.relief_metrics import ReliefMetrics
 from mlxd.observability.vllm_metrics import Renamed, VllmMetrics
 from mlxd.types import CacheOutcome
 from mlxd.wire.messages import StepStats
@@ -147,6 +148,7 @@ class Metrics:
         self._define_engine()
         self._define_daemon()
         self.registry.register(MemoryGauges(ledger, read_pressure or pressure_reader()))
+        self.relief = ReliefMetrics(self.registry)
         self.registry.register(ModelGauges(statuses))
         self.registry.register(DiskMetrics(statuses))
         self.registry.register(KeyMetrics(holdings))

@@ -1,10 +1,10 @@
-"""Short answers of the admin API as tables: memory, requests, what was evicted."""
+"""Short answers of the admin API as tables: requests, what was evicted."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -14,31 +14,13 @@ from mlxd.terminal.values import NOTHING, ago, counted, printable
 _TEXTS = ("MODEL", "REQUEST", "KEY", "STAGE")  # columns of words; the others are of numbers
 
 
-def render_memory(memory: Mapping[str, Any]) -> RenderableType:
-    """Renders ``memory``, the answer of ``GET /admin/v1/memory``."""
-    totals = Table.grid(padding=(0, 2))
-    totals.add_column(style="dim")
-    totals.add_row("limit", f"{size(memory['limit_bytes'])}: {_shares(memory)}")
-    totals.add_row("machine", f"{size(memory['machine_total_bytes'])}: {size(memory['machine_available_bytes'])} available")
-    models = _table("MODEL", "RESERVED", "USED", "AUTO CACHE")
-    for model in memory["models"]:
-        used = NOTHING if model["used_bytes"] is None else size(model["used_bytes"])
-        share = NOTHING if model["cache_share_bytes"] is None else size(model["cache_share_bytes"])
-        models.add_row(Text(printable(model["model"]), style="bold"), size(model["reserved_bytes"]), used, share)
-    return Group(totals, "", models)
-
-
-def _shares(memory: Mapping[str, Any]) -> str:
-    return f"{size(memory['reserved_bytes'])} reserved, {size(memory['free_bytes'])} free"
-
-
 def render_requests(answer: Mapping[str, Any]) -> RenderableType:
     """Renders ``answer``, that of ``GET /admin/v1/models/{id}/requests``. IN, CACHED and OUT count tokens."""
     requests = answer["requests"]
     if not requests:
         return Text(f"{printable(answer['model'])} has no requests")
     keys = ["KEY"] if has_keys(requests) else []
-    table, now = _table("REQUEST", *keys, "STAGE", "AGE", "IN", "CACHED", "OUT"), datetime.now(UTC)
+    table, now = plain_table("REQUEST", *keys, "STAGE", "AGE", "IN", "CACHED", "OUT"), datetime.now(UTC)
     for one in requests:
         counts = (NOTHING if one[key] is None else str(one[key]) for key in ("prompt_tokens", "cached_tokens", "completion_tokens"))
         table.add_row(_text(one["id"]), *(_text(one["key"]) for _ in keys), _text(one["stage"]), ago(one["arrived"], now), *counts)
@@ -58,7 +40,8 @@ def render_evictions(evicted: Sequence[Mapping[str, Any]]) -> RenderableType:
     return Text("\n".join(lines))
 
 
-def _table(*titles: str) -> Table:
+def plain_table(*titles: str) -> Table:
+    """Returns a table without lines, under ``titles``: numbers stand at the right of their columns."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     for title in titles:
         table.add_column(title, justify="left" if title in _TEXTS else "right", no_wrap=True, overflow="fold")

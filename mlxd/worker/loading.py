@@ -138,7 +138,7 @@ class Loading(Stage):
         def emit(output: StepOutput) -> None:
             self._outbox.on_io_thread(lambda: sessions.deliver(output))
 
-        engine = Engine(model.runner, self._queue, emit)
+        engine = Engine(model.runner, self._queue, emit, model.memory)
         questions = TokenQuestions(model.encoder, sessions.texts, sessions.tokenizing, self._outbox.send)
         serving = Serving(engine, self._queue, sessions, questions, self._cache_limit, self._outbox)
         self._outbox.on_io_thread(lambda: self._ready(serving, model.ready))

@@ -56,7 +56,7 @@ TOP_TABLES = {
         "sample_ratio": _fractions,
         "service_name": st.sampled_from(["mlxd", "mlxd-a"]),
     },
-    "memory": {"limit": _shares},
+    "memory": {"limit": _shares, "wired_limit": _sizes, "pressure": st.sampled_from(["auto", "off"]), "large_prompt": _counts},
 }
 # Whole tables: a directory has one limit, whoever names it.
 DISKS = [

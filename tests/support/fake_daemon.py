@@ -2,16 +2,18 @@
 
 A model whose source is a directory with a script says what that has it say (see ``scripted``); any other one has a ``fake_worker``.
 
-The machine's memory pressure is what the file ``pressure`` beside FILE says (0, 1 or 2); without one it is normal.
+The machine's memory pressure is what the file ``pressure`` beside FILE says (0, 1 or 2); without one it is normal. What is done about it
+is done twenty times as fast. With ``MLXD_TEST_PRESSURE=real`` the pressure is the machine's own.
 """
 
+import os
 import sys
 from pathlib import Path
 
 from mlxd import cli, daemon
 from mlxd.client.process import ProcessWorker
+from mlxd.control.memory import governor, relief
 from mlxd.control.memory.pressure import PressureLevel
-from mlxd.observability import metrics
 from mlxd.observability.logging import log_worker_record
 from tests.support import fake_worker
 from tests.support.scripted import worker
@@ -30,6 +32,9 @@ def make_worker(name, model):
     )
 
 
+HASTE = 20
+
+
 def pressure_reader():
     file = Path(sys.argv[sys.argv.index("--config") + 1]).with_name("pressure")
     return lambda: PressureLevel(int(file.read_text() or 0)) if file.exists() else PressureLevel.NORMAL
@@ -37,5 +42,8 @@ def pressure_reader():
 
 if __name__ == "__main__":
     daemon._make_worker = make_worker
-    metrics.pressure_reader = pressure_reader
+    if os.environ.get("MLXD_TEST_PRESSURE") != "real":
+        daemon.pressure_reader = pressure_reader
+    governor.PACE = {level: seconds / HASTE for level, seconds in governor.PACE.items()}
+    governor.CALM, governor.EASE, relief.INTERVAL = governor.CALM / HASTE, governor.EASE / HASTE, relief.INTERVAL / HASTE
     sys.exit(cli.main())

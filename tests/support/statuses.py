@@ -2,8 +2,6 @@
 
 import asyncio
 
-from mlxd.control.ledger import Ledger
-
 from mlxd.admin.keys import AdminSources, DaemonFacts, ListenerFacts, MemoryFacts, RunningConfig
 from mlxd.config.principal import ANONYMOUS
 from mlxd.config.schema import ModelTable

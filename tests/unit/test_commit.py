@@ -206,7 +206,7 @@ async def test_without_a_fault_everything_is_new(world):
     check_new(world, await committed(world))
 
 
-STEPS = ["snapshot", "logs", "traces", "labels", "memory", "certificates", "listeners", "metrics", "models"]
+STEPS = ["snapshot", "logs", "traces", "labels", "memory", "wired memory", "certificates", "listeners", "metrics", "models"]
 
 
 async def test_these_are_all_steps(world):

@@ -36,7 +36,7 @@ ALLOWED = {
     "worker.kv": {"disk_cache.tier", "worker.encoded_prompt", "quantities", "errors", "types"},
     "worker.runtime": {
         *("worker.encoded_prompt", "worker.kv", "worker.engine", "worker.facts", "worker.fetch", "worker.text"),
-        *("disk_cache", "wire", "errors", "types"),
+        *("disk_cache", "footprint", "wire", "errors", "types"),
     },
     "worker": {"lasting_imports", "footprint", "scratch", "wire", "errors", "types"},
 }

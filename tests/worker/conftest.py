@@ -5,7 +5,8 @@ import pytest
 from tests.support.batch_scheduling import batch_scheduling
 
 with batch_scheduling():
-    from mlxd.worker.runtime import start  # first of all: OpenBLAS has to be in the process before MLX
+    from mlxd.worker.runtime import start  # noqa: F401 - first of all: OpenBLAS has to be in the process before MLX
+from mlxd.worker.runtime import device
 from mlxd.worker.runtime.entries.contiguous_probe import prove_batching
 from mlxd.worker.runtime.paged import attention_choice, key_value_choice
 from mlxd.worker.runtime.paged.attention import timing
@@ -20,9 +21,9 @@ def _not_compiled():
     """What MLX fuses is its own business, and on a CPU it calls a C++ compiler for it: for all architectures that takes longer than their
     tests. Processes that tests start compile as ever, and so does what asks for ``compiled``.
     """
-    start.mx.disable_compile()
+    device.mx.disable_compile()
     yield
-    start.mx.enable_compile()
+    device.mx.enable_compile()
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -35,9 +36,9 @@ def _batch_scheduling():
 @pytest.fixture
 def compiled():
     """MLX compiles what it fuses, as in a worker."""
-    start.mx.enable_compile()
+    device.mx.enable_compile()
     yield
-    start.mx.disable_compile()
+    device.mx.disable_compile()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,7 +10,7 @@ from mlxd.wire.messages import NeedsMemory
 from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.sampled import SampledRow
-from mlxd.worker.runtime import start
+from mlxd.worker.runtime import device as seam
 from mlxd.worker.runtime.sampling.mlx_lm_processor import MlxLmProcessor
 from mlxd.worker.runtime.sampling.processors import processors_of
 from mlxd.worker.runtime.sampling.row_sampler import RowSampler
@@ -106,5 +106,5 @@ def test_buffers_are_given_back_once_long_prompts_are_computed(monkeypatch, ahea
     ],
 )
 def test_what_a_gpu_holds_is_told_where_mlx_knows_it(monkeypatch, device, info, told):
-    monkeypatch.setattr(start.mx, "device_info", lambda: info)
-    assert start._working_set(device) == told
+    monkeypatch.setattr(seam.mx, "device_info", lambda: info)
+    assert seam.working_set(device) == told

@@ -7,7 +7,7 @@ import pytest
 
 from mlxd.errors import GenerationError
 from mlxd.types import CacheOutcome, FinishReason, ResolvedLimits
-from mlxd.worker.runtime import loading
+from mlxd.worker.runtime import device
 from mlxd.worker.runtime.entries.contiguous_runner import ContiguousRunner
 from mlxd.worker.runtime.entries.prompt_cache import PromptCache
 from mlxd.worker.runtime.entries.simple_runner import SimpleRunner
@@ -197,7 +197,7 @@ def test_memory_stays_bounded_over_hundreds_of_requests(llama):
 
 def test_the_wired_limit_that_mlx_lm_sets_is_undone(llama, monkeypatch):
     limits = []
-    monkeypatch.setattr(loading.mx.metal, "is_available", lambda: True)
-    monkeypatch.setattr(loading.mx, "set_wired_limit", limits.append)
+    monkeypatch.setattr(device.mx.metal, "is_available", lambda: True)
+    monkeypatch.setattr(device.mx, "set_wired_limit", limits.append)
     batch(llama)
     assert limits == [0]

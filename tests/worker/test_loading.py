@@ -6,7 +6,8 @@ from mlx.utils import tree_flatten
 from mlx_lm.utils import load_model, quantize_model, save_config, save_model
 
 from mlxd.errors import ModelSourceError
-from mlxd.worker.runtime.loading import detect_device, load
+from mlxd.worker.runtime.device import detect_device
+from mlxd.worker.runtime.loading import load
 from tests.support.tiny_model import EOS, IM_START, make_tiny_model
 
 

@@ -7,8 +7,11 @@ import msgspec
 from msgspec import Meta
 
 from mlxd.admin.answers.document import Bytes, Count, Document, ListenerRole, Sha256, Time
-from mlxd.admin.answers.models import Model
+from mlxd.admin.answers.models import Model, WorkerMemory
+from mlxd.control.memory.governor import Measure
 from mlxd.types import ModelState
+
+PressureName = Literal["normal", "warning", "critical"]
 
 
 class ConfigState(Document, frozen=True, kw_only=True):
@@ -57,16 +60,40 @@ class ModelMemory(Document, frozen=True, kw_only=True):
         Meta(description='Its share of the pool of caches; null where `cache.memory` is not `"auto"`, or it is not loaded.'),
     ]
     used_bytes: Annotated[Bytes | None, Meta(description="What its worker really held at its last heartbeat.")]
+    parts: Annotated[WorkerMemory | None, Meta(description="Part by part.")]
+
+
+class ReliefEntry(Document, frozen=True, kw_only=True):
+    """Something that was done because memory was short, or got enough again."""
+
+    time: Time
+    measure: Measure
+    lifted: Annotated[bool, Meta(description="It does not hold any more; else it was taken.")]
+    level: Annotated[PressureName, Meta(description="Of the pressure then.")]
+    models: Annotated[Sequence[str], Meta(description="Those that it concerned.")]
+    freed_bytes: Annotated[Bytes | None, Meta(description="Null where nobody knows.")]
+
+
+class Relief(Document, frozen=True, kw_only=True):
+    """What mlxd gives back because the machine is short of memory."""
+
+    enabled: Annotated[bool, Meta(description='`memory.pressure` is `"auto"`.')]
+    level: Annotated[PressureName | None, Meta(description="How short of memory the machine is, or the container; null: nobody tells.")]
+    measures: Annotated[Sequence[Measure], Meta(description="Those that hold now, in the order in which they were taken.")]
+    record: Annotated[Sequence[ReliefEntry], Meta(description="The last twenty, newest first.")]
 
 
 class Memory(Document, frozen=True, kw_only=True):
-    """The ledger, and the machine's RAM."""
+    """The ledger, the machine's RAM, and what is done while that is short."""
 
     limit_bytes: Annotated[Bytes, Meta(description="`memory.limit`.")]
     reserved_bytes: Bytes
+    excess_bytes: Annotated[Bytes, Meta(description="What workers really hold beyond what is reserved for them: nobody else can have it.")]
     free_bytes: Bytes
+    daemon_bytes: Annotated[Bytes, Meta(description="The footprint of the daemon itself, which is no part of the ledger.")]
     machine_total_bytes: Bytes
     machine_available_bytes: Bytes
+    relief: Relief
     models: Sequence[ModelMemory]
 
 

@@ -115,6 +115,15 @@ class DiskLimits(Document, frozen=True, kw_only=True):
     write_budget_bytes: Annotated[Bytes | None, Meta(description="That are written to it within an hour, by all models.")]
 
 
+class Restraint(Document, frozen=True, kw_only=True):
+    """What a worker is held to while the machine is short of memory."""
+
+    buffer_share: Annotated[float, Meta(description="Of the freed buffers that MLX may keep otherwise.")]
+    cache_share: Annotated[float, Meta(description="Of the cache's limit.")]
+    largest_prompt: Annotated[Count | None, Meta(description="Tokens that are not cached; a request with more waits. Null: any.")]
+    patience: Annotated[Seconds, Meta(description="Seconds for which it waits before it is refused.")]
+
+
 class WorkerLimits(Document, frozen=True, kw_only=True):
     """The limits a worker has now; see the keys of the same names in the configuration."""
 
@@ -130,6 +139,8 @@ class WorkerLimits(Document, frozen=True, kw_only=True):
     speculation: Annotated[SpeculationKind, Meta(description="What is asked for.")]
     draft_tokens: Annotated[Count, Meta(description="Guesses of one answer that a step verifies, at most.")]
     disk: Annotated[DiskLimits | None, Meta(description="Null: nothing is kept on disk.")]
+    wired_bytes: Annotated[Bytes, Meta(description="Its part of `memory.wired_limit`.")]
+    restraint: Restraint
 
 
 class Speculation(Document, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ import sys
 from typing import Any
 
 from mlxd.config.catalogue import ANY_NAME, defaults_as_written, entries
-from mlxd.config.fields import Table, example, is_not_yet_available, reload_class
+from mlxd.config.fields import Table, example, reload_class
 from mlxd.config.schema import Config
 from mlxd.config.values import NAME_PATTERN
 
@@ -18,7 +18,6 @@ _REPLACED = (
     "secret",
     "example",
     "default_text",
-    "not_yet_available",
 )
 _RELOAD = {
     "live": "Takes effect on reload, at the next request or step.",
@@ -29,7 +28,7 @@ _RELOAD = {
 
 
 def json_schema() -> dict[str, Any]:
-    """Returns the schema in draft 2020-12. Unknown keys and values that are not yet available are refused."""
+    """Returns the schema in draft 2020-12. Unknown keys are refused."""
     schema = Config.model_json_schema()
     tables = {kind.__name__: schema["$defs"][kind.__name__] for kind in _tables(Config)}
     for kind in _tables(Config):
@@ -83,9 +82,6 @@ def _property(field: dict[str, Any], info: Any, default: Any) -> dict[str, Any]:
         kept["examples"] = [example(info)]
     if default is not None:
         kept["default"] = default
-    if is_not_yet_available(info):
-        parts.insert(0, "Not yet available; setting it is refused.")
-        kept = {"not": {}, "default": default}
     return {"description": " ".join(parts), **_not_null(kept)}
 
 

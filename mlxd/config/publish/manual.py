@@ -9,7 +9,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from mlxd.config.catalogue import Entry, defaults_as_written, entries, leaves
-from mlxd.config.fields import Reload, Table, example, is_not_yet_available, is_secret, reload_class
+from mlxd.config.fields import Reload, Table, example, is_secret, reload_class
 from mlxd.config.keys import Key, dotted
 from mlxd.config.schema import Config
 from mlxd.config.units import DURATION_PATTERN, SHARE_PATTERN, SIZE_PATTERN
@@ -146,7 +146,7 @@ def _row(info: FieldInfo, name: str, kind: type[Table]) -> str:
     described = _schemas()[kind.__name__]["properties"][name]
     default = defaults_as_written(kind)[name]
     shown = "*required*" if info.is_required() else "*unset*" if default is None else f"`{json.dumps(default, ensure_ascii=False)}`"
-    text = f"**Not yet available: setting it is refused.** {info.description}" if is_not_yet_available(info) else str(info.description)
+    text = str(info.description)
     if default is None and example(info) is not None:
         text += f" For example `{json.dumps(example(info))}`."
     cells = [f"`{name}`", _value(described, secret=is_secret(info)), shown, f"*{reload_class(info)}*", text]

@@ -6,7 +6,7 @@ from textwrap import wrap
 from typing import Any
 
 from mlxd.config.catalogue import ANY_NAME, Entry, defaults_as_written, entries
-from mlxd.config.fields import Table, example, is_not_yet_available, reload_class
+from mlxd.config.fields import Table, example, reload_class
 from mlxd.config.keys import Key, dotted
 from mlxd.config.schema import Config
 
@@ -25,7 +25,7 @@ _HEAD = """\
 
 
 def reference_toml() -> str:
-    """Returns the file, in which fields that are not yet available, or have no default, are commented out."""
+    """Returns the file, in which fields that have no default are commented out."""
     return _HEAD + "".join(_table(entry) for entry in entries(Config))
 
 
@@ -65,8 +65,6 @@ def _field(entry: Entry, kind: type[Table]) -> str:
     default = defaults_as_written(kind)[name]
     reload = reload_class(info)
     text = _comment(f"[{reload}] {info.description}")
-    if is_not_yet_available(info):
-        return f"{text}# {name} = {_value(default)}  # not yet available\n"
     if default is None and not info.is_required():
         return f"{text}# {name} = {_value(example(info))}  # not set by default\n"
     return f"{text}{name} = {_value(example(info) if default is None else default)}\n"

@@ -85,7 +85,7 @@ class CachePool:
     def rebalance(self) -> None:
         """Divides the pool anew, by what the others have reserved or demand."""
         others = sum(amount for holder, amount in self._ledger.reserved.items() if holder not in self._shares)
-        room = self._ledger.limit - others - sum(self._demands.values())
+        room = self._ledger.limit - others - self._ledger.excess - sum(self._demands.values())
         for holder, size in shares({holder: one.member for holder, one in self._shares.items()}, room).items():
             one = self._shares[holder]
             if one.size != size:

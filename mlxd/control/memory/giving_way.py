@@ -4,12 +4,13 @@ recently used first. Models that load by themselves, at start or after a reload,
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Protocol
 
 import structlog
 
 from mlxd.control.memory.cache_pool import CachePool
+from mlxd.control.memory.governor import Resident
 from mlxd.control.memory.ledger import Ledger, model_of
 
 _log = structlog.get_logger(__name__)
@@ -41,8 +42,19 @@ class Holder(Protocol):
     def last_used(self) -> float:
         """Returns when the model was used last, in monotonic seconds."""
 
+    @property
+    def resident(self) -> Resident | None:
+        """Returns what there is to know of the model where it has a worker, else None."""
+
+    @property
+    def held_bytes(self) -> Mapping[str, int]:
+        """Returns what each of the model's holders in the ledger really has, as far as is known."""
+
     def unload(self) -> None:
         """Makes the model give way."""
+
+    def terms_changed(self) -> None:
+        """Hears that its workers are held to something else."""
 
     def memory_freed(self, free: int) -> None:
         """Hears that ``free`` bytes can be reserved now; whoever waits for that may try again."""

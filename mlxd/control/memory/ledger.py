@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from mlxd.config.units import MemoryShare
 
+STEP = 64 * 2**20  # bytes: what is really held is counted in such portions, so that the account does not change with every request
 AUTO_FRACTION = 0.75  # of the machine's RAM: what Metal recommends as a working set, roughly
 
 
@@ -27,6 +28,7 @@ class Ledger:
     def __init__(self, limit: int) -> None:
         self.limit = limit  # may be changed at any time; nothing reserved is taken back by that
         self._reserved: dict[str, int] = {}
+        self._measured: dict[str, int] = {}
 
     @property
     def reserved(self) -> Mapping[str, int]:
@@ -39,9 +41,22 @@ class Ledger:
         return sum(self._reserved.values())
 
     @property
+    def excess(self) -> int:
+        """Returns the bytes that holders really have beyond what they have reserved, all of them together."""
+        return sum(max(0, size - self._reserved[holder]) for holder, size in self._measured.items() if holder in self._reserved)
+
+    @property
     def free(self) -> int:
-        """Returns the bytes that can be reserved still; negative where the limit was lowered below what is."""
-        return self.limit - self.total
+        """Returns the bytes that can be reserved still; negative where the limit was lowered below what is, or more is really held."""
+        return self.limit - self.total - self.excess
+
+    def measure(self, holder: str, size: int) -> None:
+        """Takes in that ``holder`` really has ``size`` bytes, give or take a ``STEP``: what it has beyond its reservation nobody else can
+        have.
+        """
+        known = self._measured.get(holder, 0)
+        if not known - STEP <= size < known + STEP:
+            self._measured[holder] = size // STEP * STEP
 
     def by_model(self) -> dict[str, int]:
         """Returns the bytes that each model has reserved, all its workers together."""
@@ -52,7 +67,7 @@ class Ledger:
 
     def reserve(self, holder: str, amount: int) -> bool:
         """Takes ``amount`` bytes, in place of what ``holder`` has; False if there is not so much, and nothing has changed."""
-        if amount - self._reserved.get(holder, 0) > max(self.free, 0):
+        if self._growth(holder, amount) > max(self.free, 0):
             return False
         self._reserved[holder] = amount
         return True
@@ -60,3 +75,10 @@ class Ledger:
     def release(self, holder: str) -> None:
         """Gives all of it back; a holder that has nothing may do so too."""
         self._reserved.pop(holder, None)
+        self._measured.pop(holder, None)
+
+    def _growth(self, holder: str, amount: int) -> int:
+        """Returns how much less would be free if ``holder`` had ``amount`` reserved."""
+        measured = self._measured.get(holder, 0)
+        before = self._reserved.get(holder)
+        return max(amount, measured) - (max(before, measured) if before is not None else 0)

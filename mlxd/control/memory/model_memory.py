@@ -9,8 +9,9 @@ from typing_extensions import override
 from mlxd import quantities
 from mlxd.control.memory.cache_pool import CachePool, TakeShare, available_memory
 from mlxd.control.memory.giving_way import GivingWay, Holder
-from mlxd.control.memory.ledger import Ledger
-from mlxd.control.model.workers import Demand, Memory
+from mlxd.control.memory.ledger import Ledger, model_of
+from mlxd.control.model.demand import Demand, HeldTo, Memory
+from mlxd.types import Restraint
 from mlxd.wire.messages import NeedsMemory
 
 _log = structlog.get_logger(__name__)
@@ -25,6 +26,10 @@ class ModelMemory(Memory):
         self.ledger = ledger
         self.limit = ledger.limit  # ``memory.limit``; that of the ledger is lower where the device holds less
         self.pool = CachePool(ledger, available)
+        self.wired_limit = 0  # ``memory.wired_limit``
+        self.holders = holders
+        self._restraint = Restraint()
+        self._admits_models = True
         self._device: int | None = None  # bytes it holds, as the last worker says that knows
         self._giving_way = GivingWay(ledger, self.pool, holders)
 
@@ -50,6 +55,43 @@ class ModelMemory(Memory):
         self.limit = limit
         self._bound()
 
+    def set_wired_limit(self, size: int) -> None:
+        """Sets another ``memory.wired_limit``, of which each worker has a part as large as its part of what is reserved."""
+        if size != self.wired_limit:
+            if size:
+                _log.warning("memory_wired", limit=size)
+            self.wired_limit = size
+            self._tell_of_terms()
+
+    def restrain(self, restraint: Restraint, *, admits_models: bool) -> None:
+        """Holds all workers to a restraint from now on. Where no models are admitted, none is loaded that has no worker."""
+        opens = admits_models and not self._admits_models
+        changed, self._restraint, self._admits_models = restraint != self._restraint, restraint, admits_models
+        if changed:
+            self._tell_of_terms()
+        if opens:
+            self._giving_way.tell_of_freed()
+
+    def measure(self) -> None:
+        """Takes in what the workers really hold."""
+        before, excess = self.ledger.free, self.ledger.excess
+        for one in self.holders():
+            for holder, size in one.held_bytes.items():
+                self.ledger.measure(holder, size)
+        if self.ledger.excess > excess:
+            _log.warning("memory_beyond_reservation", excess=self.ledger.excess)
+        if self.ledger.free != before:
+            self._changed(before)
+
+    def _tell_of_terms(self) -> None:
+        for one in list(self.holders()):
+            one.terms_changed()
+
+    @override
+    def admits(self, model: str) -> bool:
+        """Tells whether a worker of ``model`` may be loaded: also where none is admitted, one may take the place of another."""
+        return self._admits_models or model in self.ledger.by_model()
+
     def _bound(self) -> None:
         before, self.ledger.limit = self.ledger.free, min(self.limit, self._device or self.limit)
         self._changed(before)
@@ -58,6 +100,8 @@ class ModelMemory(Memory):
         if self.ledger.free > free_before:
             self._giving_way.tell_of_freed()
         self.pool.rebalance()
+        if self.wired_limit:
+            self._tell_of_terms()
 
     def _learn_device(self, size: int | None) -> None:
         """Takes in what a worker knows of its device. A limit beyond that holds no more: models would be paged out under each other."""
@@ -85,18 +129,31 @@ class ModelMemory(Memory):
 
     @override
     def reclaimable(self, model: str) -> int:
-        return self._giving_way.reclaimable(model)
+        return self._giving_way.reclaimable(model) if self.admits(model) else 0
 
     @override
     async def wait_for_leaving(self, model: str, amount: int) -> None:
-        await self._giving_way.wait_for_leaving(model, amount)
+        if self.admits(model):
+            await self._giving_way.wait_for_leaving(model, amount)
 
     @override
     async def reclaim(self, model: str, amount: int) -> None:
-        await self._giving_way.reclaim(model, amount)
+        if self.admits(model):
+            await self._giving_way.reclaim(model, amount)
+
+    @override
+    def held_to(self, holder: str) -> HeldTo:
+        total = max(1, self.ledger.total)
+        return HeldTo(self._restraint, self.wired_limit * self.ledger.reserved.get(holder, 0) // total)
+
+    def may_take(self, holder: str) -> bool:
+        """Tells whether ``holder`` may reserve memory now, if there is enough."""
+        return self.admits(model_of(holder))
 
     @override
     def describe(self) -> str:
+        if not self._admits_models:
+            return "the machine is short of memory, and no model is loaded until that is over"
         held = ", ".join(f"{model} {quantities.size(reserved)}" for model, reserved in self.ledger.by_model().items())
         what = "memory.limit is" if self.ledger.limit == self.limit else "the device holds"
         return f"{what} {quantities.size(self.ledger.limit)}, of which {held or 'nothing'} is reserved"
@@ -128,6 +185,8 @@ class MemoryDemand(Demand):
     @override
     def take(self) -> bool:
         """Reserves as much as is wanted, or of a share what there is. Returns False where there is not enough."""
+        if not self._memory.may_take(self._holder):
+            return False
         amount = max(self.needs.total, min(self.wanted, self._memory.ledger.free))
         if not self._memory.reserve(self._holder, amount):
             return False

@@ -2,6 +2,7 @@
 
 import time
 
+from mlxd.control.memory.governor import Resident
 from mlxd.control.model.goal import Goal
 from mlxd.control.model.workers import Workers
 
@@ -27,6 +28,14 @@ class Residence:
     def last_used(self) -> float:
         """Returns when the model was asked for last, or did something."""
         return max(self._touched, self._workers.serving.last_step if self._workers.serving else 0.0)
+
+    def resident(self, name: str) -> Resident | None:
+        """Returns what there is to know of the model ``name``, this one, where it has a worker that serves or leaves; else None."""
+        leaves = bool(self._workers.leaving)
+        if self._workers.serving is None and not leaves:
+            return None
+        pinned = self._goal.table.lifecycle.pin
+        return Resident(name, is_busy=self.is_busy, is_pinned=pinned, last_used=self.last_used, is_leaving=leaves)
 
     @property
     def gives_way_in(self) -> float | None:

@@ -16,21 +16,25 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 
 from mlxd.client.worker_client import WorkerExit
 from mlxd.config.schema import ModelTable
+from mlxd.control.memory.governor import Resident
 from mlxd.control.model.decision import GiveUpLoading, Leave, Start, Tell, Wait, is_replacement
+from mlxd.control.model.demand import Memory
 from mlxd.control.model.failure import is_permanent, is_worth_retrying_beside
 from mlxd.control.model.goal import Goal
 from mlxd.control.model.load_spec import limits
+from mlxd.control.model.picture import picture
 from mlxd.control.model.recovery import Recovery
 from mlxd.control.model.residence import Residence
 from mlxd.control.model.status import ModelStatus
 from mlxd.control.model.wish import Order, Wish
 from mlxd.control.model.worker_run import WorkerRun
-from mlxd.control.model.workers import Memory, Terms, WorkerFactory, Workers
+from mlxd.control.model.workers import Terms, WorkerFactory, Workers
 from mlxd.control.telemetry import Telemetry
 from mlxd.errors import InsufficientMemoryError, MlxdError
 from mlxd.types import ModelState
@@ -114,33 +118,21 @@ class ModelSupervisor:
         """Returns when the model was asked for last, or did something, in monotonic seconds."""
         return self._residence.last_used
 
+    @property
+    def resident(self) -> Resident | None:
+        """Returns what there is to know of the model's use where it has a worker, else None."""
+        return self._residence.resident(self.name)
+
+    @property
+    def held_bytes(self) -> dict[str, int]:
+        """Returns what each of its workers really holds, by its name in the ledger."""
+        return {run.holder: run.held_bytes for run in self._workers.all}
+
     def status(self) -> ModelStatus:
         """Returns a picture of this moment."""
-        serving, loading = self._workers.serving, self._workers.loading
-        run = serving or loading
-        client = run.client if run else None
-        return ModelStatus(
-            name=self.name,
-            config=self._goal.table,
-            state=self._state,
-            on_demand=self._goal.wish is Wish.LOADED_FOR_REQUEST or (self._goal.wish is Wish.UNLOADED and self._may_try()),
-            desired=ModelState.READY if self._goal.wish.wants_worker else ModelState.STOPPED,
-            since=self._since,
-            created=self._created,
-            pid=client.pid if client else None,
-            progress=loading.progress.last if loading else None,
-            is_replacing=serving is not None and loading is not None,
-            leaving=tuple(pid for pid in (one.client.pid for one in self._workers.leaving) if pid is not None),
-            differs=self._goal.differs,
-            ready=serving.ready if serving else None,
-            heartbeat=client.heartbeat if client else None,
-            limits=client.limits if client else None,
-            running=sum(one.client.running for one in self._workers.all),
-            waiting=sum(one.client.waiting for one in self._workers.all),
-            restarts=self._recovery.restarts,
-            restart_in=self._recovery.restart_in,
-            last_error=self._recovery.last_error,
-        )
+        on_demand = self._goal.wish is Wish.LOADED_FOR_REQUEST or (self._goal.wish is Wish.UNLOADED and self._may_try())
+        shown = picture(self.name, self._goal, self._workers, self._recovery, created=self._created, since=self._since, on_demand=on_demand)
+        return replace(shown, state=self._state)
 
     # ---- what requests ask ----
 
@@ -149,7 +141,6 @@ class ModelSupervisor:
         ``ModelDrainedError`` or ``ShuttingDownError``.
         """
         if self._workers.serving is not None and self._goal.wish is not Wish.FINISHING:
-            self._residence.touch()
             return self._workers.serving
         raise self._goal.unavailable()
 
@@ -157,12 +148,15 @@ class ModelSupervisor:
         """Returns the worker that serves, and loads one where there is none; whoever asks meanwhile waits for the same load. Raises as
         ``require_ready``, and ``InsufficientMemoryError`` where there is no room for it.
         """
+        if self._workers.serving is None and not self._memory.admits(self.name):
+            raise InsufficientMemoryError(f'the model "{self.name}" is not loaded: {self._memory.describe()}', retry_after=30.0)
         if self._workers.serving is None and self._may_try():
             self._want_for_request()
         while self._workers.serving is None and self._goal.wish is Wish.LOADED_FOR_REQUEST:
             await self._changed.wait()
         if self._workers.serving is None and self._lacking is not None:
             raise self._workers.insufficient(self._lacking)
+        self._residence.touch()
         return self.require_ready()
 
     def _may_try(self) -> bool:
@@ -254,6 +248,10 @@ class ModelSupervisor:
         if run is not None and (run.limits_refused is not None or run.waits_to_grow):
             run.asked, run.limits_refused, run.waits_to_grow = run.acknowledged, None, False
             self._note()
+
+    def terms_changed(self) -> None:
+        """Hears that its workers are held to something else."""
+        self._note()
 
     def finish(self) -> None:
         """Takes no new requests, since the daemon is stopping; those that run go on."""

@@ -9,6 +9,7 @@ import structlog
 
 from mlxd.client.worker_client import WorkerClient
 from mlxd.config.schema import ModelTable
+from mlxd.control.model.demand import HeldTo
 from mlxd.control.model.load_progress import LoadProgress
 from mlxd.control.model.load_spec import limits, load_spec, worker_spec
 from mlxd.control.telemetry import Telemetry
@@ -47,6 +48,7 @@ class WorkerRun:
         self.asked = self.acknowledged = self._load.limits  # the limits it was told last, and said to have
         self.last_step = 0.0  # monotonic
         self.limits_refused: str | None = None  # why it does not have those it was asked to take
+        self.held_to = HeldTo()
         self.share: int | None = None  # bytes of the pool of caches
         self.waits_to_grow = False  # there is no memory for its share yet
         self.is_reconfigured = False  # it is being told its limits
@@ -92,7 +94,8 @@ class WorkerRun:
 
     def limits_of(self, table: ModelTable) -> Limits:
         """Returns what the worker is to have by ``table``, with its share where the cache is of the common pool."""
-        wanted = limits(table)
+        held = self.held_to
+        wanted = msgspec.structs.replace(limits(table), restraint=held.restraint, wired_bytes=held.wired_bytes)
         return msgspec.structs.replace(wanted, cache_bytes=self.share) if self.shares_cache(table) else wanted
 
     def shares_cache(self, table: ModelTable) -> bool:
@@ -100,13 +103,20 @@ class WorkerRun:
         return table.cache.memory.is_auto and self.needs is not None and self.needs.cache > 0
 
     def has_limits_of(self, table: ModelTable) -> bool:
-        """Tells whether the worker has acknowledged the limits of ``table``. Its share of the pool changes as others come and go, and is
-        nothing to wait for.
+        """Tells whether the worker has acknowledged the limits of ``table``. Its share of the pool, and what it is held to, change as
+        others come and go, and are nothing to wait for.
         """
-        wanted = self.limits_of(table)
+        known = self.acknowledged
+        wanted = msgspec.structs.replace(self.limits_of(table), restraint=known.restraint, wired_bytes=known.wired_bytes)
         if self.shares_cache(table):
             wanted = msgspec.structs.replace(wanted, cache_bytes=self.acknowledged.cache_bytes)
         return self.acknowledged == wanted
+
+    @property
+    def held_bytes(self) -> int:
+        """Returns what the worker really holds, as it said last; 0 before the first word of it."""
+        beat = self.client.heartbeat
+        return beat.memory.held if beat is not None else 0
 
     @property
     def is_busy(self) -> bool:

@@ -14,6 +14,7 @@ import structlog
 from mlxd import quantities
 from mlxd.client.worker_client import WorkerClient, WorkerExit
 from mlxd.config.schema import ModelTable
+from mlxd.control.model.demand import Demand, Memory
 from mlxd.control.model.worker_run import WorkerRun
 from mlxd.control.telemetry import Telemetry
 from mlxd.errors import InsufficientMemoryError, MlxdError
@@ -23,56 +24,6 @@ from mlxd.wire.messages import NeedsMemory
 WorkerFactory = Callable[[str, ModelTable], WorkerClient]
 
 _log = structlog.get_logger(__name__)
-
-
-class Demand(Protocol):
-    """The memory that one worker wants, until it has it."""
-
-    needs: NeedsMemory  # at the least
-
-    @property
-    def wanted(self) -> int:
-        """Returns the bytes that the worker would take now."""
-
-    @property
-    def granted(self) -> int | None:
-        """Returns the bytes of cache that the worker was given, where that is of the pool, else None."""
-
-    def take(self) -> bool:
-        """Reserves the memory; False where there is not so much now."""
-
-    def withdraw(self) -> None:
-        """Gives the demand up."""
-
-
-class Memory(Protocol):
-    """The account of memory for all models."""
-
-    def reserve(self, holder: str, amount: int) -> bool:
-        """Reserves as ``Ledger.reserve``."""
-
-    def release(self, holder: str) -> None:
-        """Releases as ``Ledger.release``."""
-
-    def reclaimable(self, model: str) -> int:
-        """Returns the bytes there would be for ``model`` if all gave way to it that may, now or soon."""
-
-    async def wait_for_leaving(self, model: str, amount: int) -> None:
-        """Waits while what is free does not suffice, but is ``amount`` bytes together with what leaves anyway."""
-
-    async def reclaim(self, model: str, amount: int) -> None:
-        """Lets other models give way to ``model``, those that may, until ``amount`` bytes are free. Where that cannot be, nobody has to."""
-
-    def demand(self, holder: str, needs: NeedsMemory, take_share: Callable[[int], None] | None) -> Demand:
-        """Takes in that ``holder`` wants memory: caches of the pool shrink for it. With ``take_share`` it joins the pool, and is told its
-        share of it from then on, whenever that changes.
-        """
-
-    def share(self, holder: str, needs: NeedsMemory, take_share: Callable[[int], None] | None) -> None:
-        """Takes in that ``holder`` has memory, and is in the pool from now on, or with None is not."""
-
-    def describe(self) -> str:
-        """Describes the limit, and who has how much of it."""
 
 
 class Owner(Protocol):
@@ -194,6 +145,7 @@ class Workers:
         run.client.watch(hang_timeout=table.worker.hang_timeout, load_timeout=table.worker.load_timeout)
         if run.needs is not None:
             self._memory.share(run.holder, run.needs, self._take_share(run) if run.shares_cache(table) else None)
+        run.held_to = self._memory.held_to(run.holder)
         wanted = run.limits_of(table)
         if run.asked != wanted:
             run.asked, run.limits_refused, run.waits_to_grow = wanted, None, False
@@ -328,9 +280,7 @@ class Workers:
         if (
             before is not None
             and asked.cache_bytes is not None
-            and not self._memory.reserve(
-                run.holder, max(run.memory_with(before), run.memory_with(ResolvedLimits.of(asked, asked.cache_bytes)))
-            )
+            and not self._reserve(run, max(run.memory_with(before), run.memory_with(ResolvedLimits.of(asked, asked.cache_bytes))))
         ):
             self._refuse(run, asked)
             kept = msgspec.structs.replace(asked, cache_bytes=before.cache_bytes)
@@ -338,12 +288,16 @@ class Workers:
             run.acknowledged = kept
             return
         now = await run.client.reconfigure(asked)
-        if self._memory.reserve(run.holder, run.memory_with(now)):
+        if self._reserve(run, run.memory_with(now)):
             run.acknowledged = asked
             _log.info("model_reconfigured", model=self._name)
         elif before is not None:
             await run.client.reconfigure(msgspec.structs.replace(now, cache_bytes=before.cache_bytes, cache_fraction=None))
             self._refuse(run, asked)
+
+    def _reserve(self, run: WorkerRun, amount: int) -> bool:
+        """Reserves so much for a worker; for one that has ended meanwhile nothing is left to reserve."""
+        return run not in self.all or self._memory.reserve(run.holder, amount)
 
     def _refuse(self, run: WorkerRun, asked: Limits) -> None:
         """Refuses the limits, where they are a size that somebody wrote; a share of the pool waits until others have shrunk."""

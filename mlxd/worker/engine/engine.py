@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from mlxd.errors import MlxdError, NotFiniteError
 from mlxd.types import CacheFigures, MemoryFigures, ResolvedLimits, Timings
 from mlxd.wire.messages import ErrorInfo, Failed, StepStats
+from mlxd.worker.engine.admission import Admission
+from mlxd.worker.engine.device_memory import DeviceMemory
 from mlxd.worker.engine.events import Ended, EngineEvent, StepOutput
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.request_queue import RequestQueue
@@ -47,13 +49,15 @@ class Engine:
     Every request that was not aborted ends in exactly one ``Ended`` or ``Failed``.
     """
 
-    def __init__(self, runner: Runner, queue: RequestQueue, emit: Callable[[StepOutput], None]) -> None:
+    def __init__(self, runner: Runner, queue: RequestQueue, emit: Callable[[StepOutput], None], device: DeviceMemory | None = None) -> None:
         self.steps = 0
         self.memory = MemoryFigures()
         self.cache = CacheFigures()
         self._runner = runner
         self._queue = queue
         self._emit = emit
+        self._device = device
+        self._admission = Admission()
         self._clocks: dict[str, _Clock] = {}  # of requests the runner has
         self._arrived: deque[EngineRequest] = deque()  # taken from the queue, and the runner may not have them yet
         self._step_began: float | None = None
@@ -77,6 +81,9 @@ class Engine:
     def reconfigure(self, limits: ResolvedLimits) -> None:
         """Passes new limits on; called on the engine thread, between two steps."""
         self._runner.reconfigure(limits)
+        self._admission.hold_to(limits.restraint)
+        if self._device is not None:
+            self._device.hold_to(limits)
         self._look_at_memory()
 
     def evict_cached(self) -> int:
@@ -88,11 +95,16 @@ class Engine:
     def run(self) -> None:
         """Runs the thread's main loop. What still runs at its end is aborted: MLX wants to be let go by the thread that holds it."""
         self._look_at_memory()
-        while self._queue.wait_for_work(self._runner.rest):
+        while self._queue.wait_for_work(self._rest()):
             self.step()
         for request_id in self._clocks:
             self._runner.abort(request_id)
         self._runner.close()
+
+    def _rest(self) -> float | None:
+        """Returns how many seconds nothing has to be done unless something arrives; None for ever."""
+        rests = [rest for rest in (self._runner.rest, self._admission.due_in(time.monotonic())) if rest is not None]
+        return min(rests, default=None)
 
     def step(self) -> None:
         """Takes in what arrived, lets the runner compute, and tells what it did."""
@@ -134,18 +146,24 @@ class Engine:
 
     def _let_go(self) -> None:
         """Makes the runner forget those whose clients are gone."""
+        self._admission.forget_aborted()
         for clock in [clock for clock in self._clocks.values() if clock.request.aborted]:
             self._runner.abort(clock.request.id)
             self._forget(clock, None)
 
     def _take_in(self, events: list[EngineEvent]) -> None:
         """Gives the runner new requests, and ``events`` those that it refuses."""
-        self._arrived.extend(self._queue.arrivals())
+        now = time.monotonic()
+        self._arrived.extend([*self._admission.released(), *self._queue.arrivals()])
+        for request_id, refusal in self._admission.expired(now).items():
+            self._queue.finish(request_id, None)
+            events.append(Failed(id=request_id, error=ErrorInfo.of(refusal)))
         while self._arrived:
             request = self._arrived[0]
             try:
-                self._runner.add(request)
-                self._clocks[request.id] = _Clock(request)
+                if self._admission.admits(request, self._runner.uncached, now):
+                    self._runner.add(request)
+                    self._clocks[request.id] = _Clock(request)
             except Exception as error:  # noqa: BLE001 - whatever is wrong with it concerns nobody else
                 if not isinstance(error, MlxdError):
                     _log.exception("request %s could not be taken in", request.id)

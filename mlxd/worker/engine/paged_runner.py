@@ -25,7 +25,9 @@ _log = logging.getLogger(__name__)
 
 
 class PagedRunner(Runner):
-    """A batch over one paged cache, with a disk behind it or without."""
+    """A batch over one paged cache, with a disk behind it or without. Under restraint it keeps room for one sequence of ``longest`` tokens,
+    as far as there is: none is refused, or ends early, that would not be otherwise.
+    """
 
     def __init__(  # noqa: PLR0913, PLR0917 - the parts of a runner, put together once
         self,
@@ -35,12 +37,15 @@ class PagedRunner(Runner):
         sizing: CacheSizing,
         limits: ResolvedLimits,
         disk: DiskSide | NoDisk | None = None,
+        longest: int = 0,
     ) -> None:
         self._scheduler = scheduler
         self._manager = manager
         self._executor = executor
         self._sizing = sizing
+        self._least = sizing.needed(longest + manager.block_size * manager.pool.addresses.arena_blocks)  # arenas come and go whole
         self._limits = self._bounded(limits)
+        self._usable = self._limits.usable_cache(self._least)
         self._disk = disk or NoDisk()
         self._collected: float | None = None  # when the last result came; None after idling
         self._evicted = 0  # as last reported
@@ -55,6 +60,12 @@ class PagedRunner(Runner):
         """Raises ``CacheTooSmallError``."""
         self._scheduler.add(request)
         self._executor.open(request)
+
+    @override
+    def uncached(self, request: EngineRequest) -> int:
+        chain = request.chain
+        found = len(self._manager.cached(chain)) if chain is not None else 0
+        return max(1, len(request.tokens) - found * self._manager.block_size)
 
     @override
     def abort(self, request_id: str) -> None:
@@ -159,14 +170,15 @@ class PagedRunner(Runner):
     def reconfigure(self, limits: ResolvedLimits) -> None:
         """Lets what is beyond the end of a cache that shrinks go as soon as nobody holds it."""
         bounded = self._bounded(limits)
-        changed = (bounded.cache_bytes, bounded.max_sequences) != (self._limits.cache_bytes, self._limits.max_sequences)
+        usable = bounded.usable_cache(self._least)
+        changed = (usable, bounded.max_sequences) != (self._usable, self._limits.max_sequences)
         if changed:
             arenas, *windows = (group.pool.addresses.arena_blocks for group in self._manager.groups)
-            sizes = self._sizing.resized(bounded.cache_bytes, arenas, bounded.max_sequences, windows)
+            sizes = self._sizing.resized(usable, arenas, bounded.max_sequences, windows)
             self._manager.resize(max_arenas=sizes.max_arenas, snapshots=sizes.snapshots, windows=sizes.windows)
             self._evicted = self._manager.pool.evicted  # not for want of room
         self._disk.reconfigure(limits.disk)
-        self._limits = bounded
+        self._limits, self._usable = bounded, usable
         self._scheduler.reconfigure(bounded)
         self._trim()
 

@@ -45,6 +45,9 @@ class Runner(Protocol):
     def add(self, request: EngineRequest) -> None:
         """Lets a request wait for its turn. Raises a ``MlxdError`` for one that can never run here."""
 
+    def uncached(self, request: EngineRequest) -> int:
+        """Returns how many tokens of its prompt would have to be computed as things are; it changes nothing."""
+
     def abort(self, request_id: str) -> None:
         """Forgets a request that was added and has not ended: within a step or prefill chunk its memory is free."""
 
@@ -73,7 +76,7 @@ class Runner(Protocol):
         return None if self.is_idle else 0.0
 
     def reconfigure(self, limits: ResolvedLimits) -> None:
-        """Makes the limits hold from the next step on."""
+        """Makes the limits hold from the next step on, of a restraint what concerns the cache."""
 
     def evict_cached(self) -> int:
         """Drops what is kept for later requests only, and returns how many blocks (or entries) that were."""

@@ -90,6 +90,11 @@ class CacheSizing:
         share = _LIVE_SHARE if any(self.block_bytes) else 0.5
         return min(sequences, max(1, int(limit * share) // self.state_bytes))
 
+    def needed(self, tokens: int) -> int:
+        """Returns the bytes of a cache that holds a sequence of so many tokens."""
+        share = (1 - _LIVE_SHARE) * (1 - _SNAPSHOT_SHARE) if self.state_bytes else 1.0
+        return int(self._taken(-(-tokens // self.block_size) + 1) / share)
+
     @property
     def block_bytes(self) -> tuple[int, ...]:
         """Returns the bytes of one block's keys and values in each group of layers: those that see everything, then window by window."""

@@ -15,6 +15,7 @@ from mlxd.worker.facts.context import Context
 from mlxd.worker.facts.directory import DirectoryFacts
 from mlxd.worker.facts.settle import settle
 from mlxd.worker.facts.view import model_view
+from mlxd.worker.runtime.device import WIRED, detect_device
 from mlxd.worker.runtime.first_logits import check_weights, first_logits
 from mlxd.worker.runtime.library_errors import check_flags, configuration_causes, library_errors
 from mlxd.worker.runtime.tokenizing import OpenTokenizer, open_tokenizer
@@ -54,17 +55,6 @@ class LoadedModel:
     facts: ModelFacts = field(default_factory=ModelFacts)
 
 
-def detect_device() -> str:
-    """Returns "gpu" or "cpu" after evaluating an array: a Metal build of MLX says it is available also where no device is."""
-    try:
-        with mx.stream(mx.gpu):
-            mx.eval(mx.zeros(1) + 1)
-    except (RuntimeError, ValueError):
-        mx.set_default_device(mx.cpu)
-        return "cpu"
-    return "gpu"
-
-
 def load(path: Path, *, dtype: str, context_limit: int | None) -> LoadedModel:
     """Returns the model in ``path``, opened and read as by ``open_model`` and ``read_weights``."""
     return read_weights(open_model(path, dtype=dtype, context_limit=context_limit))
@@ -102,7 +92,7 @@ def read_weights(opened: OpenedModel) -> LoadedModel:
     with _errors(directory, directory.directory):
         mx.eval(opened.model.parameters())
         mx.clear_cache()
-        leave_memory_unwired()
+        WIRED.restore()
         check_weights(opened.model, opened.dtype, directory.directory)
         vocab_size = first_logits(opened.model, opened.tokenizer.greeting, opened.dtype, directory.config)
     settled = settle(opened.tokenizer.end_tokens, opened.tokenizer.vocabulary.values(), vocab_size)
@@ -158,9 +148,3 @@ def _cast(model: Any, dtype: str, *, dequantize: bool) -> None:
         model.update(tree_map_with_path(cast, model.parameters()))
     if dequantize:
         dequantize_model(model)
-
-
-def leave_memory_unwired() -> None:
-    """Undoes what a library may have set: a wired limit under concurrency has panicked macOS kernels (ml-explore/mlx#3186)."""
-    if mx.metal.is_available():
-        mx.set_wired_limit(0)

@@ -1,6 +1,7 @@
 """The way from a ``Load`` message to a model that has generated a token."""
 
 import logging
+import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,19 +16,21 @@ from mlxd.worker.runtime.library_import import import_library
 _HAS_OPENBLAS = load_openblas()  # before anything imports MLX
 import_library()  # before anything else does
 
-import mlx.core as mx  # noqa: E402
 import msgspec  # noqa: E402
 
 from mlxd.disk_cache.disk_cache import DiskCache  # noqa: E402
 from mlxd.disk_cache.identity import WeightsIdentity  # noqa: E402
 from mlxd.disk_cache.tier import DiskTier  # noqa: E402
 from mlxd.errors import ModelSourceError  # noqa: E402
+from mlxd.footprint import footprint  # noqa: E402
 from mlxd.types import Ability, LoadStage, ResolvedLimits, SamplingParams  # noqa: E402
 from mlxd.wire.messages import Load, NeedsMemory, Ready  # noqa: E402
 from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt  # noqa: E402
+from mlxd.worker.engine.device_memory import DeviceMemory  # noqa: E402
 from mlxd.worker.engine.request import EngineRequest  # noqa: E402
 from mlxd.worker.engine.runner import Runner  # noqa: E402
 from mlxd.worker.runtime.choose import choose_runner  # noqa: E402
+from mlxd.worker.runtime.device import MlxMemory, working_set  # noqa: E402
 from mlxd.worker.runtime.draft.loading import Draft  # noqa: E402
 from mlxd.worker.runtime.library_errors import configuration_causes  # noqa: E402
 from mlxd.worker.runtime.loading import LoadedModel, OpenedModel, open_model, read_weights  # noqa: E402
@@ -53,6 +56,7 @@ class ServableModel:
     """
 
     runner: Runner
+    memory: DeviceMemory
     block_size: int | None
     encoder: PromptEncoder
     answers: AnswerReader
@@ -76,7 +80,7 @@ def start_model(
     draft = Draft.open(order, opened, progress)
     needs = _needs(order, limits, opened, draft)
     limits = _granted(order, limits, permit(needs))
-    mx.set_cache_limit(needs.transients)  # MLX would keep every buffer it ever had, and no ledger knows of those
+    memory = MlxMemory(needs.transients)
     loaded = read_weights(opened)
     for warning in loaded.facts.warnings:
         _log.warning("%s: %s", order.model, warning)
@@ -110,7 +114,8 @@ def start_model(
         facts=msgspec.structs.replace(loaded.facts, draft=draft.facts if draft else None),
         versions={"mlx": version("mlx"), "mlx_lm": version("mlx-lm")} | ({"blas": "openblas"} if _HAS_OPENBLAS else {}),
     )
-    return ServableModel(choice.runner, choice.block_size, encoder, answers, constraints, ready)
+    memory.hold_to(limits)
+    return ServableModel(choice.runner, memory, choice.block_size, encoder, answers, constraints, ready)
 
 
 def _open_tier(order: Load, limits: ResolvedLimits, loaded: LoadedModel, directory: Path, parts: Sequence[str]) -> DiskTier:
@@ -146,13 +151,8 @@ def _needs(order: Load, limits: ResolvedLimits, opened: OpenedModel, draft: Draf
     cache = 0 if order.cache_kind == "none" else limits.cache_bytes
     weights = opened.weight_bytes + (draft.weight_bytes if draft else 0)
     transients = _TRANSIENTS + weights // 10
-    return NeedsMemory(weights=weights, cache=cache, transients=transients, device=_working_set(opened.device))
-
-
-def _working_set(device: str) -> int | None:
-    """Returns the bytes that Metal recommends to use at most, all processes together; None on devices that have no such figure."""
-    recommended = mx.device_info().get("max_recommended_working_set_size") if device == "gpu" else None
-    return int(recommended) if recommended else None
+    process = footprint(os.getpid())
+    return NeedsMemory(weights=weights, cache=cache, transients=transients, process=process, device=working_set(opened.device))
 
 
 def _warm(runner: Runner, root: CacheRoot, opened: OpenedModel, loaded: LoadedModel) -> None:

@@ -106,6 +106,7 @@ class ScriptedModel:
     """As ``mlxd.worker.runtime.start.ServableModel``."""
 
     runner: PagedRunner
+    memory: None  # there is no device
     block_size: int
     encoder: PromptEncoder
     answers: AnswerReader
@@ -141,6 +142,7 @@ def start_model(order, limits: ResolvedLimits, progress, permit) -> ScriptedMode
     )
     return ScriptedModel(
         _runner(ScriptedExecutor(Path(order.source), tokenizer), order.block_size, limits),
+        None,
         order.block_size,
         PromptEncoder(tokenizer, chat, vocab_size=VOCAB, context_length=context, root=root),
         AnswerReader(tokenizer.text, token_kinds(tokenizer), chat.shapes),

@@ -3,10 +3,14 @@
 import psutil
 import pytest
 
+from mlxd.admin.keys import MemoryFacts
+from mlxd.control.memory.governor import LADDER, Measure
+from mlxd.control.memory.pressure import PressureLevel
+from mlxd.control.memory.relief import ReliefEntry, ReliefState
 from mlxd.control.model.status import ModelStatus
 from mlxd.errors import ModelNotFoundError, WorkerLostError
 from mlxd.types import ModelState
-from tests.support.statuses import model_status, running_status
+from tests.support.statuses import MEMORY, SINCE, model_status, running_status
 from tests.unit.admin.conftest import call
 
 CODES = {400: "invalid_request", 415: "unsupported_media_type"}
@@ -99,15 +103,36 @@ async def test_memory_is_what_the_ledger_says(daemon, admin):
     memory = (await call(admin, "GET", "/admin/v1/memory")).body
     assert memory.pop("machine_total_bytes") == psutil.virtual_memory().total
     assert 0 < memory.pop("machine_available_bytes") < psutil.virtual_memory().total
+    parts = [model.pop("parts") for model in memory["models"]]
+    assert parts[0]["weights_bytes"] == 100
+    assert (sum(parts[0][f"{name}_bytes"] for name in MEMORY.parts), parts[0]["held_bytes"], parts[2]) == (300, 300, None)
     assert memory == {
         "limit_bytes": 1000,
         "reserved_bytes": 300,
+        "excess_bytes": 0,
         "free_bytes": 700,
+        "daemon_bytes": 0,
+        "relief": {"enabled": False, "level": None, "measures": [], "record": []},
         "models": [
             {"model": "tiny", "reserved_bytes": 300, "used_bytes": 300, "cache_share_bytes": None},
             {"model": "org/Name-4bit", "reserved_bytes": 0, "used_bytes": 300, "cache_share_bytes": None},
             {"model": "other", "reserved_bytes": 0, "used_bytes": None, "cache_share_bytes": None},
         ],
+    }
+
+
+async def test_what_is_done_about_pressure_is_told(daemon, admin):
+    entry = ReliefEntry(SINCE, Measure.EVICT_BLOCKS, is_lifted=False, level=PressureLevel.WARNING, models=("tiny",), freed=7)
+    relief = ReliefState(is_on=True, level=PressureLevel.CRITICAL, measures=LADDER[:2], record=(entry,))
+    daemon.memory = MemoryFacts(limit=1000, reserved={"tiny": 300}, excess=50, relief=relief, daemon=9)
+    memory = (await call(admin, "GET", "/admin/v1/memory")).body
+    assert (memory["excess_bytes"], memory["free_bytes"], memory["daemon_bytes"]) == (50, 650, 9)
+    told = {"measure": "evict_blocks", "lifted": False, "level": "warning", "models": ["tiny"], "freed_bytes": 7}
+    assert memory["relief"] == {
+        "enabled": True,
+        "level": "critical",
+        "measures": ["shrink_buffers", "evict_blocks"],
+        "record": [{"time": "2026-01-02T03:04:05.500Z", **told}],
     }
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 
 from mlxd.config.catalogue import ANY_NAME, field_at, leaves
 from mlxd.config.diff import diff
-from mlxd.config.fields import Reload, is_not_yet_available, is_secret, reload_class
+from mlxd.config.fields import Reload, is_secret, reload_class
 from mlxd.config.redact import REDACTED
 from mlxd.config.schema import Config
 from tests.support.configurations import (
@@ -149,7 +149,7 @@ def test_the_strategies_know_every_field():
     own = {(field,) for field in MODEL_FIELDS} | {("source",), ("aliases",)}
     top |= {("server", "keys", ANY_NAME, field) for field in ["name", "key", *KEY_FIELDS]}
     known = top | {("defaults", *key) for key in shared} | {("models", ANY_NAME, *key) for key in shared | own}
-    assert known == {leaf.key for leaf in leaves(Config) if not is_not_yet_available(leaf.info)}
+    assert known == {leaf.key for leaf in leaves(Config)}
 
 
 @FEWER

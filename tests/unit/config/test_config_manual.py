@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mlxd.config.catalogue import ANY_NAME, defaults_as_written, leaves, table_at
-from mlxd.config.fields import is_not_yet_available, is_secret, reload_class
+from mlxd.config.fields import is_secret, reload_class
 from mlxd.config.loader import parse_config
 from mlxd.config.publish.manual import manual
 from mlxd.config.schema import Config
@@ -38,7 +38,6 @@ def test_each_key_has_one_row_that_says_it_all(leaf):
     assert leaf.info.description in text
     assert (shown in ("*unset*", "*required*")) == (default is None)
     assert is_secret(leaf.info) == ("(#secrets)" in value)
-    assert is_not_yet_available(leaf.info) == ("Not yet available" in text)
 
 
 def test_no_row_is_of_another_key():

@@ -26,6 +26,7 @@ SOMEBODY_KNOWS = {
     "rate_limit_exceeded": "the key's owner, who is told when to come again, and the operator, by mlxd keys and a panel",
     "model_failed": "MlxdModelFailed",
     "insufficient_memory": "MlxdMemoryNearLimit",
+    "memory_pressure": "MlxdGivingWay",
 }
 NEVER_A_REFUSAL = {
     *("invalid_config", "cannot_listen", "version_mismatch", "model_source", "model_unreachable", "draft_model"),

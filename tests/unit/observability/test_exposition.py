@@ -60,6 +60,8 @@ mlxd_kv_bytes_saved_by_sharing gauge {model}
 mlxd_log_lines_dropped_total counter {}
 mlxd_memory_limit_bytes gauge {}
 mlxd_memory_pressure_level gauge {}
+mlxd_memory_relief_measures gauge {}
+mlxd_memory_relief_total counter {measure}
 mlxd_memory_reserved_bytes gauge {}
 mlxd_model_attention gauge {model state way}
 mlxd_model_kv_layers gauge {model type}

@@ -31,6 +31,9 @@ class FakeRunner:
             raise CacheTooSmallError("too long")
         self.added.append(request.id)
 
+    def uncached(self, request):
+        return len(request.tokens)
+
     def abort(self, request_id):
         self.aborted.append(request_id)
 

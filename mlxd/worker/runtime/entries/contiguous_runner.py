@@ -22,10 +22,11 @@ from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.runner import StepReport, as_failure
 from mlxd.worker.engine.sampled import Sampled
 from mlxd.worker.engine.step_cost import StepShape
+from mlxd.worker.runtime.device import WIRED
 from mlxd.worker.runtime.entries.entry_runner import EntryRunner
 from mlxd.worker.runtime.entries.prompt_cache import PromptCache, always_rewinds
 from mlxd.worker.runtime.entries.token_stream import TokenStream
-from mlxd.worker.runtime.loading import LoadedModel, leave_memory_unwired
+from mlxd.worker.runtime.loading import LoadedModel
 from mlxd.worker.runtime.sampling.sampler import RequestSampler, greedy, is_greedy
 
 _log = logging.getLogger(__name__)
@@ -244,5 +245,5 @@ def make_generator(model: Any, stop_tokens: Iterable[int]) -> BatchGenerator:
         sampler=greedy,
         stream=mx.default_stream(mx.default_device()),
     )
-    leave_memory_unwired()  # what mlx-lm has just set
+    WIRED.restore()  # what mlx-lm has just set
     return generator

@@ -11,6 +11,7 @@ from typing_extensions import override
 from mlxd.types import CacheFigures, CacheOutcome, MemoryFigures, ResolvedLimits
 from mlxd.worker.encoded_prompt import EncodedPrompt
 from mlxd.worker.engine.mask_pool import MaskPool
+from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.runner import Runner, StepReport
 from mlxd.worker.engine.step_budget import StepBudget
 from mlxd.worker.engine.waiting_line import Ranked, WaitingLine
@@ -46,8 +47,13 @@ class EntryRunner(Runner, Generic[T]):
         self._limits = limits
         self._waiting.ageing = limits.priority_ageing
         if self._cache is not None:
-            self._cache.resize(max_entries=limits.cache_entries, max_bytes=limits.cache_bytes)
+            self._cache.resize(max_entries=limits.cache_entries, max_bytes=limits.usable_cache())
             mx.clear_cache()
+
+    @override
+    def uncached(self, request: EngineRequest) -> int:
+        prompt = request.prompt
+        return len(prompt.tokens) - (self._cache.known(prompt.tokens, prompt.root) if self._cache is not None else 0)
 
     @override
     def evict_cached(self) -> int:

@@ -69,13 +69,7 @@ class PromptCache:
 
     def find(self, prompt: Sequence[int], root: CacheRoot) -> Found | None:
         """Returns the entry of this root that spares the most of ``prompt``, at most all but its last token; None when none spares any."""
-        limit = len(prompt) - 1
-        best: tuple[int, _Key] | None = None
-        for key, layers in self._entries.items():
-            shared = min(_common(key.tokens, prompt), limit) if key.root == root else 0
-            usable = shared == len(key.tokens) or can_rewind(layers)
-            if usable and shared > (best[0] if best else 0):
-                best = (shared, key)
+        best = self._best(prompt, root)
         if best is None:
             return None
         shared, key = best
@@ -87,6 +81,21 @@ class PromptCache:
                 return None
             _compact(layers)
         return Found(layers, shared)
+
+    def known(self, prompt: Sequence[int], root: CacheRoot) -> int:
+        """Returns how many tokens of ``prompt`` an entry would spare; nothing is changed, or copied."""
+        best = self._best(prompt, root)
+        return best[0] if best else 0
+
+    def _best(self, prompt: Sequence[int], root: CacheRoot) -> tuple[int, _Key] | None:
+        limit = len(prompt) - 1
+        best: tuple[int, _Key] | None = None
+        for key, layers in self._entries.items():
+            shared = min(_common(key.tokens, prompt), limit) if key.root == root else 0
+            usable = shared == len(key.tokens) or can_rewind(layers)
+            if usable and shared > (best[0] if best else 0):
+                best = (shared, key)
+        return best
 
     def store(self, tokens: Sequence[int], root: CacheRoot, layers: list[Any]) -> None:
         """Keeps ``layers``, which hold exactly ``tokens`` of a prompt of this root; the caller gives them up. Entries that are a beginning

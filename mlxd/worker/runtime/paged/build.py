@@ -123,7 +123,7 @@ def paged_runner(
         speculation=speculation,
         fetching=disk.fetching(manager, budget),
     )
-    return PagedRunner(scheduler, manager, executor, sizing, limits, disk.told)
+    return PagedRunner(scheduler, manager, executor, sizing, limits, disk.told, longest=loaded.context_length)
 
 
 def _sizing(loaded: LoadedModel, model: PagedModel, draft: DraftModel | None) -> CacheSizing:

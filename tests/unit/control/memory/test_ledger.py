@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from mlxd.config.units import MemoryShare
-from mlxd.control.memory.ledger import Ledger, memory_limit
+from mlxd.control.memory.ledger import STEP, Ledger, memory_limit
 
 GIB = 2**30
 
@@ -64,6 +64,40 @@ def test_a_limit_below_what_is_reserved_takes_nothing_back_and_gives_nothing_out
 def test_the_account_cannot_be_changed_by_who_looks_at_it():
     with pytest.raises(TypeError):
         Ledger(100).reserved["a"] = 1
+
+
+def test_what_is_really_held_beyond_a_reservation_is_not_free_in_portions():
+    ledger = Ledger(10 * STEP)
+    ledger.reserve("a", 2 * STEP)
+    ledger.measure("a", 2 * STEP)
+    assert (ledger.excess, ledger.free) == (0, 8 * STEP)
+    ledger.measure("a", 5 * STEP + 7)
+    assert (ledger.total, ledger.excess, ledger.free) == (2 * STEP, 3 * STEP, 5 * STEP)
+    ledger.measure("a", 4 * STEP + 1)
+    assert ledger.excess == 3 * STEP, "a little less or more changes nothing"
+    ledger.measure("a", STEP)
+    assert (ledger.excess, ledger.free) == (0, 8 * STEP)
+
+
+def test_who_holds_more_than_was_reserved_may_reserve_it():
+    ledger = Ledger(10 * STEP)
+    ledger.reserve("a", 2 * STEP)
+    ledger.reserve("b", 6 * STEP)
+    ledger.measure("a", 4 * STEP)
+    assert ledger.free == 0
+    assert not ledger.reserve("a", 5 * STEP)
+    assert ledger.reserve("a", 4 * STEP)
+    assert (ledger.excess, ledger.free) == (0, 0)
+
+
+def test_what_is_held_by_one_that_has_reserved_nothing_does_not_count_yet():
+    ledger = Ledger(10 * STEP)
+    ledger.measure("a", 4 * STEP)
+    assert ledger.free == 10 * STEP
+    ledger.reserve("a", STEP)
+    assert ledger.excess == 3 * STEP
+    ledger.release("a")
+    assert (ledger.free, ledger.excess) == (10 * STEP, 0)
 
 
 class LedgerMachine(RuleBasedStateMachine):

@@ -1,0 +1,81 @@
+"""``mlxd memory``: who has reserved and who holds how much, part by part, and what is done while memory is short."""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from mlxd.quantities import size
+from mlxd.terminal.tables import plain_table
+from mlxd.terminal.values import NOTHING, ago, printable
+
+_PARTS = {  # titles of columns, and what they add up; together they are what a worker holds
+    "WEIGHTS": ("weights_bytes",),
+    "CACHE": ("kv_bytes", "states_bytes", "snapshots_bytes"),
+    "DRAFT": ("draft_bytes",),
+    "COMPUTING": ("transients_bytes",),
+    "OTHER": ("grammars_bytes", "other_bytes"),
+}
+_SHOWN = 5  # entries of the record
+
+
+def render_memory(memory: Mapping[str, Any]) -> RenderableType:
+    """Renders ``memory``, the answer of ``GET /admin/v1/memory``."""
+    totals = Table.grid(padding=(0, 2))
+    totals.add_column(style="dim")
+    totals.add_row("limit", f"{size(memory['limit_bytes'])}: {_shares(memory)}")
+    totals.add_row("machine", f"{size(memory['machine_total_bytes'])}: {size(memory['machine_available_bytes'])} available")
+    totals.add_row("daemon", size(memory["daemon_bytes"]))
+    totals.add_row("pressure", _pressure(memory["relief"]))
+    return Group(totals, "", _models(memory), *_record(memory["relief"]))
+
+
+def _models(memory: Mapping[str, Any]) -> Table:
+    models = plain_table("MODEL", "RESERVED", "AUTO CACHE", "HELD", *_PARTS)
+    for model in memory["models"]:
+        parts = model["parts"]
+        cells = [NOTHING] * len(_PARTS) if parts is None else [size(sum(parts[name] for name in names)) for names in _PARTS.values()]
+        reserved = (model["reserved_bytes"], model["cache_share_bytes"], model["used_bytes"])
+        models.add_row(Text(printable(model["model"]), style="bold"), *map(_size, reserved), *cells)
+    return models
+
+
+def _shares(memory: Mapping[str, Any]) -> str:
+    beyond = f", {size(memory['excess_bytes'])} held beyond that" if memory["excess_bytes"] else ""
+    return f"{size(memory['reserved_bytes'])} reserved{beyond}, {size(memory['free_bytes'])} free"
+
+
+def _pressure(relief: Mapping[str, Any]) -> str:
+    level = "the system does not tell" if relief["level"] is None else printable(relief["level"])
+    if not relief["enabled"]:
+        return f'{level}; nothing is done about it: memory.pressure = "off"'
+    held = ", ".join(_words(measure) for measure in relief["measures"])
+    return f"{level}; {held}" if held else level
+
+
+def _record(relief: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """Yields what was done last, if anything was."""
+    if not relief["record"]:
+        return
+    yield ""
+    lines, now = Table.grid(padding=(0, 2)), datetime.now(UTC)
+    for one in relief["record"][:_SHOWN]:
+        freed = "" if one["freed_bytes"] is None else f"{size(one['freed_bytes'])} freed"
+        what = f"{_words(one['measure'])}{' lifted' if one['lifted'] else ''}"
+        lines.add_row(Text(f"{ago(one['time'], now)} ago", "dim"), what, printable(one["level"]), _names(one["models"]), freed)
+    yield lines
+
+
+def _names(models: list[str]) -> Text:
+    return Text(", ".join(map(printable, models)))
+
+
+def _words(measure: str) -> str:
+    return printable(measure).replace("_", " ")
+
+
+def _size(amount: int | None) -> str:
+    return NOTHING if amount is None else size(amount)
