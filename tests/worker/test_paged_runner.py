@@ -9,6 +9,7 @@ import pytest
 from mlxd.errors import GenerationError
 from mlxd.types import CacheOutcome, ResolvedLimits
 from mlxd.worker.kv import free_extents
+from mlxd.worker.kv.sizing import WindowSizes
 from mlxd.worker.runtime.entries.simple_runner import SimpleRunner
 from mlxd.worker.runtime.loading import load
 from mlxd.worker.runtime.sampling import row_sampler
@@ -153,12 +154,15 @@ def test_the_cache_shrinks_under_load(loaded):
         rig.add(name, prompt)
     for _ in range(4):
         rig.step()
-    rig.manager.resize(max_arenas=2, snapshots=2)
+    windows = [WindowSizes(group.window, 16, 2) for group in rig.manager.windows]
+    rig.manager.resize(max_arenas=2, snapshots=2, windows=windows)
     rig.run()
     assert rig.tokens == alone(loaded, prompts)
-    rig.manager.pool.trim()
-    rig.model.keep(rig.manager.pool.arenas)
-    assert rig.manager.pool.arenas <= {0, 1}
+    pools = [group.pool for group in rig.manager.groups]
+    for pool in pools:
+        pool.trim()
+    rig.model.keep(rig.manager.pool.arenas, tuple(group.pool.arenas for group in rig.manager.windows))
+    assert all(pool.arenas <= {0, 1} for pool in pools)
 
 
 def test_long_shared_beginnings_are_read_once_for_all(llama):
