@@ -92,7 +92,7 @@ class Proved:
 
 class PagedRig(RunnerRig):
     """The paged runner with arenas of a size of the test's choice; ``window_blocks`` are those of layers that see a window, by default as
-    many as of all others. Integrity is checked after every step.
+    many as of all others; ``divided``: they give each other what they do not need. Integrity is checked after every step.
     """
 
     _proved = None  # the last one: proved once, for every rig of the same model and block size
@@ -105,6 +105,7 @@ class PagedRig(RunnerRig):
         arena_blocks=64,
         max_arenas=4,
         window_blocks=None,
+        divided=False,
         step_tokens=24,
         max_sequences=16,
         snapshots=64,
@@ -130,6 +131,7 @@ class PagedRig(RunnerRig):
             max_arenas=max_arenas,
             snapshots=StateSnapshots(snapshots) if self.model.states.exist else None,
             windows=windows,
+            block_bytes=sizing.block_bytes if divided else (),
         )
         self.executor = PagedExecutor(loaded, self.model, ahead=ahead, launch=launch, draft=draft)
         self.limits = ResolvedLimits(max_sequences=max_sequences, step_tokens=step_tokens, cache_bytes=2**40)

@@ -113,6 +113,20 @@ def test_preempted_ones_resume(made, name):
     assert rig.preemptions > 0
 
 
+@pytest.mark.parametrize("name", ["gemma3_text", "gpt_oss"])
+def test_a_long_prompt_gets_what_windows_do_not_need_and_many_short_ones_get_it_back(made, name):
+    loaded = made(name)
+    rig = PagedRig(loaded, arena_blocks=8, max_arenas=12, divided=True, step_tokens=64)
+    long = {"long": words(1, 440)}
+    serve(rig, long)
+    check(rig, loaded, long)
+    assert rig.manager.pool.capacity > 96
+    short = {str(number): words(number + 5, 9) for number in range(9)}
+    serve(rig, short)
+    check(rig, loaded, short)
+    assert rig.preemptions == 0
+
+
 def test_what_is_no_number_in_a_window_is_found_by_nobody(made):
     loaded = made("gemma3_text")
     rig = PagedRig(loaded)

@@ -1,6 +1,7 @@
 """Whether the cache has room for one more sequence."""
 
 from collections.abc import Collection, Iterable
+from collections.abc import Sequence as List
 
 from mlxd.errors import CacheTooSmallError
 from mlxd.worker.engine.sequence import Sequence
@@ -22,25 +23,60 @@ class Room:
         """Tells whether there is room for all of its tokens and one more, and the watermark, beside what it finds in the cache and what
         the prompts of ``running`` sequences still need.
         """
-        found = (lookup.blocks, *(lookup.windows or [()] * len(self._manager.windows)))
-        return all(self._has(group, blocks, sequence, running) for group, blocks in zip(self._manager.groups, found, strict=True))
+        return min(self._surplus(sequence, lookup, running)) >= 0
 
-    def _has(self, group: LayerGroup, found: Collection[int], sequence: Sequence, running: Iterable[Sequence]) -> bool:
+    def makes(self, sequence: Sequence, lookup: Lookup, running: Collection[Sequence]) -> bool:
+        """Makes room for a sequence, where there is none, of what other groups of layers have to spare. Tells whether it has: what
+        ``lookup`` found may be gone then.
+        """
+        if self._manager.division is None:
+            return False
+        surplus = self._surplus(sequence, lookup, running)
+        return min(surplus) < 0 and self._manager.division.shift(surplus)
+
+    def reserve(self, sequence: Sequence, tokens: int, running: Collection[str], *, may_shift: bool) -> bool:
+        """Makes room for ``tokens`` tokens of a sequence in all; where it may shift between groups of layers, also of what others have to
+        spare, but for a block for each of ``running`` ones. Returns False where there is none now.
+        """
+        growing = sequence.generated > 0
+        if self._manager.reserve(sequence.id, tokens, growing=growing):
+            return True
+        if not may_shift or self._manager.division is None:
+            return False
+        wanted = [self._manager.blocks_for(tokens) - len(group.table(sequence.id)) for group in self._manager.groups]
+        short = [more - group.pool.available for more, group in zip(wanted, self._manager.groups, strict=True)]
+        surplus = [-more if more > 0 else -more - len(running) for more in short]
+        return self._manager.division.shift(surplus) and self._manager.reserve(sequence.id, tokens, growing=growing)
+
+    def _surplus(self, sequence: Sequence, lookup: Lookup, running: Collection[Sequence]) -> list[int]:
+        """Returns how many blocks each group of layers has beyond those that are needed; below 0, it has too few."""
+        found = (lookup.blocks, *(lookup.windows or [()] * len(self._manager.windows)))
+        return [self._left(group, blocks, sequence, running) for group, blocks in zip(self._manager.groups, found, strict=True)]
+
+    @staticmethod
+    def _left(group: LayerGroup, found: Collection[int], sequence: Sequence, running: Iterable[Sequence]) -> int:
         # Cached blocks it would take over count as available now, and will not any more.
         taken_over = sum(not group.pool.references(block) for block in found)
         owed = sum(max(0, _needed(group, one) - group.table(one.id).held) for one in running)
-        return _needed(group, sequence) - len(found) + _spare(group) + owed <= group.pool.available - taken_over
+        return group.pool.available - taken_over - (_needed(group, sequence) - len(found) + _spare(group) + owed)
 
     def has_beside(self, first: Sequence, sequence: Sequence, behind: Collection[Sequence]) -> bool:
         """Tells whether ``sequence`` takes nothing from ``first``, which waits for room before it: both fit the cache, once all but those
         that run ``behind`` that one are gone.
         """
-        return all(self._has_beside(group, first, sequence, behind) for group in self._manager.groups)
+        wanted = [self._wanted_beside(group, first, sequence, behind) for group in self._manager.groups]
+        return self._holds(wanted)
 
     @staticmethod
-    def _has_beside(group: LayerGroup, first: Sequence, sequence: Sequence, behind: Iterable[Sequence]) -> bool:
+    def _wanted_beside(group: LayerGroup, first: Sequence, sequence: Sequence, behind: Iterable[Sequence]) -> int:
         held = sum(max(_needed(group, one), group.table(one.id).held) for one in behind)
-        return _needed(group, first) + _needed(group, sequence) + held + _spare(group) <= group.pool.capacity
+        return _needed(group, first) + _needed(group, sequence) + held + _spare(group)
+
+    def _holds(self, wanted: List[int]) -> bool:
+        """Tells whether an empty cache holds so many blocks of each group of layers."""
+        if self._manager.division is not None:
+            return self._manager.division.holds(wanted)
+        return all(blocks <= group.pool.capacity for blocks, group in zip(wanted, self._manager.groups, strict=True))
 
     def for_guesses(self, sequence: Sequence, most: int, running: Collection[str]) -> int:
         """Returns how many guesses, of ``most``, have room behind the next token of ``sequence``, without any that another of ``running``
@@ -67,20 +103,24 @@ class Room:
 
     def can_never_hold(self, sequence: Sequence) -> bool:
         """Tells whether even an empty cache is too small."""
-        return self._too_small(sequence) is not None
+        return not self._holds(self._alone(sequence))
 
     def too_large(self, sequence: Sequence) -> CacheTooSmallError:
         """Returns the error of one that the cache can never hold."""
-        group = self._too_small(sequence) or self._manager.groups[0]
-        needed, capacity = group.needed(len(sequence.tokens) + 1, 1), group.pool.capacity
-        return CacheTooSmallError(
-            f"the prompt needs {needed} blocks of cache, but the pool has {capacity}; raise cache.memory or shorten the prompt"
-        )
+        needed, groups, division = self._alone(sequence), self._manager.groups, self._manager.division
+        if division is not None:
+            told = division.told(needed)
+        else:
+            blocks, group = next(
+                (pair for pair in zip(needed, groups, strict=True) if pair[0] > pair[1].pool.capacity), (needed[0], groups[0])
+            )
+            told = f"{blocks} blocks of cache, but the pool has {group.pool.capacity}"
+        return CacheTooSmallError(f"the prompt needs {told}; raise cache.memory or shorten the prompt")
 
-    def _too_small(self, sequence: Sequence) -> LayerGroup | None:
-        """Returns the group of layers whose blocks are too few even if nobody else had any."""
-        length = len(sequence.tokens) + 1
-        return next((group for group in self._manager.groups if group.needed(length, 1) > group.pool.capacity), None)
+    def _alone(self, sequence: Sequence) -> list[int]:
+        """Returns how many blocks of each group of layers a sequence needs at least to be let in, with nobody else about."""
+        ahead = 1 if self._manager.division is None else _AHEAD
+        return [group.needed(len(sequence.tokens) + 1, ahead) for group in self._manager.groups]
 
 
 def _needed(group: LayerGroup, sequence: Sequence) -> int:

@@ -224,6 +224,8 @@ class Scheduler:
         lookup = self._look_up(sequence)
         if lookup.computing is not None:
             return
+        if not decision.moves and self._room.makes(sequence, lookup, self.running.values()):
+            lookup = self._look_up(sequence)  # what was found may have been evicted
         if self._has_room(sequence, lookup, decision):
             if self.fetching.begins(sequence, lookup):
                 return
@@ -326,7 +328,7 @@ class Scheduler:
         """Reserves blocks for so many tokens, taken, if need be, from whoever would go last of those not planned in this step yet. One that
         would go last itself waits, with what it has, until others leave.
         """
-        while not self._manager.reserve(sequence.id, tokens, growing=sequence.generated > 0):
+        while not self._room.reserve(sequence, tokens, self.running, may_shift=not decision.moves):
             unplanned = [one for one in self.running.values() if one.id not in decision.planned]
             victim = self._places.last(unplanned, self.waiting.rank)
             if victim is not sequence:

@@ -50,6 +50,20 @@ class LayerGroup:
         """Returns the blocks of a sequence."""
         return self._held[sequence].table
 
+    @property
+    def claimed(self) -> int:
+        """Returns how many blocks there may be; or how many there are, where a smaller limit has not given all back yet."""
+        ends = (self.pool.addresses.blocks(arena).stop for arena in self.pool.arenas)
+        return max([self.pool.capacity, *ends])
+
+    def portions(self, blocks: int) -> int:
+        """Returns the least number of blocks, no fewer than these, by which there may be more or fewer."""
+        return -(-blocks // self.pool.addresses.arena_blocks) * self.pool.addresses.arena_blocks
+
+    def resize(self, blocks: int) -> None:
+        """Changes how many blocks there may be. What lies beyond goes at once, or as soon as nobody holds it."""
+        self.pool.resize(blocks // self.pool.addresses.arena_blocks)
+
     def needed(self, tokens: int, ahead: int) -> int:  # noqa: ARG002 - not all layers see everything
         """Returns the most blocks that a sequence holds until it has so many ``tokens``, with no more than ``ahead`` in a step."""
         return -(-tokens // self._block_size)

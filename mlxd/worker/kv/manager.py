@@ -15,6 +15,7 @@ from mlxd.worker.kv.block_chain import BlockChain, BlockKey
 from mlxd.worker.kv.block_pool import BlockPool, PoolCounts
 from mlxd.worker.kv.block_table import Run, WindowRuns
 from mlxd.worker.kv.disk_side import DiskSide
+from mlxd.worker.kv.division import Division
 from mlxd.worker.kv.layer_group import LayerGroup
 from mlxd.worker.kv.lookup import CachedBlock, Lookup, Rewound, outcome
 from mlxd.worker.kv.move import Move
@@ -48,7 +49,8 @@ class _Holding:
 class Manager:
     """The cache as blocks of ``block_size`` tokens for sequences named by id. ``snapshots`` are of a model with recurrent state, None for
     one without; what leaves memory goes to ``disk``, if there is one. ``windows`` are of layers that see the last tokens only; all others
-    are one group of layers, be there any or not: a sequence has each of its blocks there.
+    are one group of layers, be there any or not: a sequence has each of its blocks there. With ``block_bytes``, one for each group, groups
+    with room to spare give it to those without.
     """
 
     def __init__(  # noqa: PLR0913 - what the cache is made of
@@ -61,6 +63,7 @@ class Manager:
         snapshots: StateSnapshots | None = None,
         disk: DiskSide | None = None,
         windows: Sequence[WindowSizes] = (),
+        block_bytes: Sequence[int] = (),
     ) -> None:
         self.block_size = block_size
         self.snapshots = snapshots
@@ -75,6 +78,7 @@ class Manager:
         )
         self.windows = tuple(WindowGroup.of(sizes, block_size=block_size, growth_blocks=growth_blocks) for sizes in windows)
         self.groups: tuple[LayerGroup, ...] = (self._layers, *self.windows)
+        self.division = Division(self.groups, block_bytes) if block_bytes and windows else None
         self._holdings: dict[str, _Holding] = {}
         self._computing = Announcements()
 
@@ -293,6 +297,8 @@ class Manager:
         self.pool.resize(max_arenas)
         for group, sizes in zip(self.windows, windows, strict=True):
             group.pool.resize(sizes.max_arenas)
+        if self.division is not None:
+            self.division.renew()
         if self.snapshots is not None:
             self.snapshots.resize(snapshots)
 
@@ -304,6 +310,8 @@ class Manager:
         if self.snapshots is not None:
             self.snapshots.check_integrity()
         self._computing.check_integrity(self._holdings)
+        if self.division is not None:
+            self.division.check_integrity()
 
     def _cut(self, sequence: str, tokens: int) -> None:
         holding, kept = self._holdings[sequence], self.blocks_for(tokens)

@@ -93,7 +93,14 @@ class CacheSizing:
     def needed(self, tokens: int) -> int:
         """Returns the bytes of a cache that holds a sequence of so many tokens."""
         share = (1 - _LIVE_SHARE) * (1 - _SNAPSHOT_SHARE) if self.state_bytes else 1.0
-        return int(self._taken(-(-tokens // self.block_size) + 1) / share)
+        return int(self._taken_alone(-(-tokens // self.block_size) + 1) / share)
+
+    def longest(self, limit: int, sequences: int = 0) -> int:
+        """Returns how many tokens a sequence may have that has ``limit`` bytes for itself."""
+        room = max(0, limit - self.running(limit, sequences) * self.state_bytes)
+        room -= int(room * _SNAPSHOT_SHARE) if self.state_bytes and any(self.block_bytes) else 0
+        blocks = range(_FREE_TOKENS // self.block_size + 1)
+        return (bisect_right(blocks, room, key=self._taken_alone) - 1) * self.block_size
 
     @property
     def block_bytes(self) -> tuple[int, ...]:
@@ -119,6 +126,11 @@ class CacheSizing:
     def _taken(self, blocks: int) -> int:
         """Returns the bytes of so many blocks, with those that windows need beside."""
         beside = (self._window_blocks(one, blocks) * one.token_bytes for one in self.windows)
+        return (blocks * self.token_bytes + sum(beside)) * self.block_size
+
+    def _taken_alone(self, blocks: int) -> int:
+        """Returns the bytes of one sequence of so many blocks."""
+        beside = (min(blocks, -(-one.window // self.block_size) + _LEAST_BLOCKS) * one.token_bytes for one in self.windows)
         return (blocks * self.token_bytes + sum(beside)) * self.block_size
 
     def _window_blocks(self, one: WindowBytes, blocks: int) -> int:

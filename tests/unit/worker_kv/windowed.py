@@ -8,7 +8,7 @@ from mlxd.worker.kv.sizing import WindowSizes
 BLOCK = 4
 
 
-def manager(*windows, blocks=8, arenas=4, window_blocks=8, window_arenas=4, snapshots=None, growth_blocks=1):
+def manager(*windows, blocks=8, arenas=4, window_blocks=8, window_arenas=4, snapshots=None, growth_blocks=1, block_bytes=()):
     return Manager(
         block_size=BLOCK,
         arena_blocks=blocks,
@@ -16,6 +16,7 @@ def manager(*windows, blocks=8, arenas=4, window_blocks=8, window_arenas=4, snap
         growth_blocks=growth_blocks,
         snapshots=snapshots,
         windows=[WindowSizes(window, window_blocks, window_arenas) for window in windows],
+        block_bytes=block_bytes,
     )
 
 

@@ -103,8 +103,9 @@ def paged_runner(
         snapshots=snapshots,
         disk=disk.side,
         windows=sizes.windows,
+        block_bytes=sizing.block_bytes,
     )
-    tokens = manager.pool.capacity * block_size
+    tokens = sizing.longest(limits.cache_bytes, limits.max_sequences)
     if tokens < loaded.context_length:
         _log.warning("cache.memory holds %d tokens, less than the context of %d: longer prompts are refused", tokens, loaded.context_length)
     ahead = loaded.device == "gpu"

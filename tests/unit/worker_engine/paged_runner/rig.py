@@ -63,6 +63,7 @@ class Rig:
         tier=None,
         windows=(),
         window_blocks=64,
+        block_bytes=(),
         **executor,
     ):
         self.checked = checked
@@ -77,6 +78,7 @@ class Rig:
             snapshots=None if snapshots is None else StateSnapshots(snapshots),
             disk=disk,
             windows=[WindowSizes(window, window_blocks, arenas) for window in windows],
+            block_bytes=block_bytes[: 1 + len(windows)],
         )
         executor |= {"arena_blocks": blocks, "has_state": snapshots is not None, "tier": tier}
         self.executor = (

@@ -31,6 +31,7 @@ class Traffic(RuleBasedStateMachine):
         tier=st.none() | st.builds(MemoryTier, room=st.integers(0, 40).map(lambda blocks: 8 * BLOCK * blocks), held=st.booleans()),
         windows=st.just(()) | st.lists(st.sampled_from([1, 3, 4, 6, 9, 17]), min_size=1, max_size=2, unique=True),
         window_blocks=st.integers(8, 20),
+        block_bytes=st.just(()) | st.tuples(*[st.integers(1, 5)] * 3),
     )
     def start(self, *, burst, snapshots, guesses, tier, windows, **options):
         """``burst`` None: one step ahead, one token a step. Recurrent state cannot go back, so nothing is guessed there, and it is not
