@@ -160,10 +160,10 @@ class CaseMaker:
         levels = self.random.integers(0, 256, (kv_heads, len(seen), width // group, group))
         size, sizes = self.random.choice(self.sizes), (kv_heads, len(seen), width // group)
         scales, biases = size * self.random.standard_normal(sizes) / 64, 2 * size * self.random.standard_normal(sizes)
-        params = np.concatenate([256 * scales, biases], axis=-1).astype(np.float16)
+        params = np.concatenate([128 * scales, biases], axis=-1).astype(np.float16)
         params[:, ~seen] = np.nan
         scales, biases = np.split(params.astype(float), 2, axis=-1)
-        exact = levels * scales[..., None] / 256 + biases[..., None]
+        exact = levels * scales[..., None] / 128 + biases[..., None]
         stored = StoredVectors(mx.array(levels.reshape(kv_heads, len(seen), width).astype(np.uint8)), mx.array(params))
         return Vectors(exact.reshape(kv_heads, len(seen), width), stored)
 

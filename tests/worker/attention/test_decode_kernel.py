@@ -63,7 +63,7 @@ def test_a_wrong_header_is_found_out(what):
 
 
 WRONG_LEVELS = {
-    "a scale": ("* 0.00390625f", "* 0.0039f"),
+    "a scale": ("* 0.0078125f", "* 0.0079f"),
     "the scale of a bias": ("params[scale_at + WHOLE / GROUP]", "params[scale_at]"),
     "of another vector": ("(slot) * (2 * (WHOLE / GROUP))", "(slot) * (WHOLE / GROUP)"),
 }

@@ -18,7 +18,7 @@ from mlxd.errors import ConfigError
 from mlxd.types import KeyValueType, KeyValueWish
 from mlxd.wire.key_value_facts import KeyValueFacts, KeyValueQuality, LayerStorage
 from mlxd.worker.runtime.loading import LoadedModel
-from mlxd.worker.runtime.paged.arenas import Plain
+from mlxd.worker.runtime.paged.arenas import Arenas
 from mlxd.worker.runtime.paged.build import ProvedModel
 from mlxd.worker.runtime.paged.key_value_store import StoreKind
 from mlxd.worker.runtime.paged.layer_cache import NotPageableError, PagedLayerCache
@@ -28,7 +28,6 @@ from mlxd.worker.runtime.paged.quantized.products import products_of
 from mlxd.worker.runtime.paged.quantized.quality import quality, text_tokens
 from mlxd.worker.runtime.paged.quantized.quantized_arenas import Int8
 from mlxd.worker.runtime.paged.quantized.rounded import RoundedCache
-from mlxd.worker.runtime.paged.slots import Slots
 
 MOST_LOSS = 0.01  # of perplexity
 _GROUPS = (64, 32)  # elements
@@ -86,13 +85,13 @@ class _Shape:
 
     @classmethod
     def of(cls, layer: PagedLayerCache) -> "_Shape | None":
-        """Returns the shape of a layer that has written something; None where it never does."""
-        if not layer.store.count:
+        """Returns the shape of a layer that has written something into a plain store; None where it never does, or has another."""
+        if not layer.store.count or not isinstance(layer.store, Arenas):
             return None
-        keys, values = layer.store.read(Slots(0, 0, 1))
-        sizes = keys.shape[-1], values.shape[-1]
+        tensors = layer.store.tensors()
+        sizes = tensors[0].shape[-1], tensors[-1].shape[-1]
         group = next((group for group in _GROUPS if all(size and size % group == 0 for size in sizes)), None)
-        return cls(layer.window, keys.shape[1], *sizes, group)
+        return cls(layer.window, layer.store.kv_heads, *sizes, group)
 
     def facts(self, layers: int, wish: KeyValueWish) -> LayerStorage:
         if wish != "int8":
@@ -115,19 +114,21 @@ class _Shape:
 
 @dataclass(frozen=True)
 class _Layers:
-    """The shapes of all layers; None of those that have no keys and values of their own."""
+    """The shapes of all layers, and how each stores; None of those that have no keys and values of their own, or keep something else."""
 
     shapes: tuple[_Shape | None, ...]
+    stored: tuple[StoreKind, ...]
 
     @classmethod
     def of(cls, model: PagedModel) -> "_Layers":
         """Returns what the layers of a model are, which has computed something over plain stores."""
-        return cls(tuple(map(_Shape.of, model.layers)))
+        return cls(tuple(map(_Shape.of, model.layers)), tuple(layer.kind for layer in model.layers))
 
     def kinds(self, device: str) -> list[StoreKind]:
         """Returns how each is to be stored."""
         quantized = {group: Int8(products_of(device, group)) for group in _GROUPS}
-        return [Plain() if shape is None or shape.group is None else quantized[shape.group] for shape in self.shapes]
+        each = zip(self.shapes, self.stored, strict=True)
+        return [stored if shape is None or shape.group is None else quantized[shape.group] for shape, stored in each]
 
     def facts(self, wish: KeyValueWish) -> list[LayerStorage]:
         """Returns the kinds of layers there are."""

@@ -26,7 +26,7 @@ class StoreKind(Protocol):
 class StoredVectors:
     """All vectors of an arena, as they lie in memory. ``elements`` ``[kv_heads, slots, width]`` are floats; or, with ``params``, levels of
     type uint8: an element is ``level * scale + bias`` of its group, and ``params`` ``[kv_heads, slots, 2 * groups]`` has a vector's scales,
-    each times 256, then its biases.
+    each times 128, then its biases.
     """
 
     elements: mx.array
