@@ -48,7 +48,9 @@ class TooLargeError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
-    """What may be written: ``limit`` and ``budget`` as in ``DiskSettings``, ``spare`` bytes stay free on the disk."""
+    """What may be written: ``limit`` and ``budget`` as in ``DiskSettings``. ``spare`` bytes stay free on the disk: blocks give way to
+    whatever else fills it.
+    """
 
     limit: int
     budget: int | None = None
@@ -66,11 +68,11 @@ class Pruned:
 
 @dataclass(frozen=True)
 class Begun:
-    """An extent that is being written: its number, its open file, and how many blocks gave way to it."""
+    """An extent that is being written: its number, its open file, and what gave way to it."""
 
     id: int
     descriptor: int
-    evicted: int
+    evicted: Sequence[ExtentRow]
 
 
 class CacheDirectory:
@@ -176,8 +178,7 @@ class CacheDirectory:
         try:
             with index.transaction():
                 self._spend(size, terms.budget)
-                evicted = self._make_room(size, terms.limit)
-                self._leave(size, terms.spare)
+                evicted = self._make_room(size, terms)
                 extent = index.add(cache, names, size, _now())
                 descriptor = self.files.create(self.extent_path(extent))
         except BaseException:
@@ -204,7 +205,8 @@ class CacheDirectory:
 
     def probe(self, terms: Terms) -> None:
         """Raises ``OSError`` or ``sqlite3.Error`` where nothing can be written."""
-        self._leave(PAGE, terms.spare)
+        if self._short(PAGE, terms) > self.index.size():
+            raise OSError(errno.ENOSPC, f"less than {terms.spare >> 20} MiB are free on the disk")
         path = self.extent_path(_PROBES + os.getpid())  # no index knows it: where it is left over, ``recover`` removes it
         self.files.remove(path)
         descriptor = self.files.create(path)
@@ -223,10 +225,12 @@ class CacheDirectory:
                 self.files.remove(self.extent_path(extent))
             self.index.drop(extents)
 
-    def shrink(self, limit: int) -> int:
-        """Removes what a limit has no room for, and returns how many blocks."""
+    def shrink(self, terms: Terms) -> Sequence[ExtentRow]:
+        """Removes what the limit, or the disk, has no room for any more, and returns it."""
         with self.index.transaction():
-            return self._make_room(0, limit)
+            chosen = list(_worth(self._index.least_recent(), max(self._over(0, terms), self._short(0, terms))))
+            self._evict(chosen)
+        return chosen
 
     def prune(self, model: str | None = None, keep: int = 0) -> Pruned:
         """Removes, least recently used first, until what is left takes at most ``keep`` bytes: of one model, or of all."""
@@ -271,23 +275,30 @@ class CacheDirectory:
             raise BudgetSpentError
         self._index.spend(minute, size)
 
-    def _make_room(self, size: int, limit: int) -> int:
-        over = self._index.size() + size + self.overhead() + _MARGIN - limit
-        chosen = list(_worth(self._index.least_recent(), over))
-        if size and sum(row.size for row in chosen) < over:
+    def _make_room(self, size: int, terms: Terms) -> Sequence[ExtentRow]:
+        over, short = self._over(size, terms), self._short(size, terms)
+        chosen = list(_worth(self._index.least_recent(), max(over, short)))
+        found = sum(row.size for row in chosen)
+        if found < over:
             raise TooLargeError  # also beside what others are writing now
+        if found < short:
+            raise OSError(errno.ENOSPC, f"less than {terms.spare >> 20} MiB would be left free on the disk")
         self._evict(chosen)
-        return sum(row.blocks for row in chosen)
+        return chosen
+
+    def _over(self, size: int, terms: Terms) -> int:
+        """Returns by how many bytes the limit would be exceeded with ``size`` more."""
+        return self._index.size() + size + self.overhead() + _MARGIN - terms.limit
+
+    def _short(self, size: int, terms: Terms) -> int:
+        """Returns how many bytes others would lack on the disk with ``size`` more."""
+        return terms.spare + size - self.files.free(self.path)
 
     def _evict(self, rows: Sequence[ExtentRow]) -> None:
         """Removes the files before the rows: what a crash leaves behind is rows without files, which take nothing."""
         for row in rows:
             self.files.remove(self.extent_path(row.id))
         self._index.drop([row.id for row in rows])
-
-    def _leave(self, size: int, spare: int) -> None:
-        if self.files.free(self.path) - size < spare:
-            raise OSError(errno.ENOSPC, f"less than {spare >> 20} MiB would be left free on the disk")
 
     def _undo(self, extent: int, descriptor: int) -> None:
         with contextlib.suppress(OSError):

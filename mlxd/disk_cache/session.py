@@ -166,7 +166,7 @@ class Session:
         try:
             self._check_device(directory.device)
             self.device = directory.device
-            directory.shrink(self.terms.limit)
+            directory.shrink(self.terms)
             self._enter(DiskState.OPENING, "it hashes the model's files")
             shelf = Shelf.of(directory, self._place.identity, self._place.model, self._counts, self._beat)
         except BaseException:
@@ -218,7 +218,7 @@ class Session:
     def _tend(self, shelf: Shelf) -> None:
         if self._terms_told is not self.terms:
             terms = self.terms
-            shelf.shrink(terms.limit)
+            shelf.shrink(terms)
             self._terms_told = terms
         if self.state is DiskState.READ_ONLY:
             if time.monotonic() < self._probe_at:
@@ -228,6 +228,7 @@ class Session:
         if self._lost:
             shelf.remove(self._take_lost())
         if time.monotonic() >= self._look_at:
+            shelf.shrink(self.terms)
             shelf.tend()
             self._look_at = time.monotonic() + self._pauses.looks
 

@@ -10,7 +10,7 @@ from mlxd.disk_cache.catalogue import Catalogue
 from mlxd.disk_cache.counts import Counts
 from mlxd.disk_cache.directory import CacheDirectory, Terms
 from mlxd.disk_cache.identity import DigestMemory, Identity
-from mlxd.disk_cache.index import NamedExtent
+from mlxd.disk_cache.index import ExtentRow, NamedExtent
 from mlxd.disk_cache.tier import Spilled
 
 _LARGEST_EXTENT = 2**23  # bytes: what is given up, and what is read and written, at once
@@ -60,6 +60,7 @@ class Shelf:
         self._tell_uses()
         built = extent.build(blocks, self.identity)
         begun = self.directory.begin(self._cache, built.names, built.size, terms)
+        self._gave_way(begun.evicted)
         try:
             files = self.directory.files
             files.resize(begun.descriptor, built.size)
@@ -71,17 +72,14 @@ class Shelf:
         except BaseException:
             self.directory.abandon(begun)
             raise
-        self._counts.add(written_blocks=len(blocks), written_bytes=built.size, evicted_blocks=begun.evicted)
+        self._counts.add(written_blocks=len(blocks), written_bytes=built.size)
         if size is not None:
             self.catalogue.add([NamedExtent(begun.id, size, built.names)])
-        if begun.evicted or self._changed():
-            self.look()
-        self.directory_size = self.directory.size()
 
-    def shrink(self, limit: int) -> None:
-        """Removes what a limit has no room for."""
-        self._counts.add(evicted_blocks=self.directory.shrink(limit))
-        self.look()
+    def shrink(self, terms: Terms) -> None:
+        """Removes what the limit, or the disk, has no room for any more."""
+        self._gave_way(self.directory.shrink(terms))
+        self.directory_size = self.directory.size()
 
     def remove(self, extents: Sequence[int]) -> None:
         """Removes extents that cannot be read."""
@@ -91,21 +89,23 @@ class Shelf:
     def tend(self) -> None:
         """Tells the index what was of use, and learns what others did."""
         self._tell_uses()
-        if self._changed():
+        change = self.directory.index.change()
+        if change != self._change:
             self.look()
+            self._change = change
+        self.directory_size = self.directory.size()
 
     def look(self) -> None:
         """Learns what extents there are."""
         index = self.directory.index
-        self._change = index.change()
         there, known = index.whole(self._cache), self.catalogue.extents()
         self.catalogue.drop(known - there)
         if new := there - known:
             self.catalogue.add(index.named(self._cache, after=min(new) - 1))
-        self.directory_size = self.directory.size()
 
-    def _changed(self) -> bool:
-        return self.directory.index.change() != self._change
+    def _gave_way(self, extents: Sequence[ExtentRow]) -> None:
+        self._counts.add(evicted_blocks=sum(row.blocks for row in extents))
+        self.catalogue.drop(row.id for row in extents)
 
     def _tell_uses(self) -> None:
         while uses := self.catalogue.take_uses(_USES_AT_ONCE):

@@ -124,7 +124,7 @@ def test_a_lower_limit_is_kept_from_then_on(path):
     cache = shelf(path)
     for number in range(10):
         cache.write([block(number, 300_000)], TERMS)
-    cache.shrink(3 * MIB)
+    cache.shrink(Terms(limit=3 * MIB, spare=0))
     assert disk_usage(path) <= 3 * MIB
     assert 0 < cache.catalogue.held().blocks < 10
 
@@ -187,6 +187,20 @@ def test_a_clock_that_was_set_back_stops_nothing(path, monkeypatch):
 def test_space_for_others_is_left_on_the_disk(path):
     with pytest.raises(OSError, match="would be left free"):
         shelf(path).write([block(1)], Terms(limit=64 * MIB, spare=2**60))
+
+
+def test_blocks_give_way_to_what_else_fills_the_disk(path):
+    files = FaultyFiles()
+    cache = shelf(path, files=files)
+    for number in range(10):
+        cache.write([block(number, 300_000)], TERMS)
+    files.free = lambda _: 50 * MIB
+    cache.shrink(Terms(limit=64 * MIB, spare=51 * MIB))
+    assert [number for number in range(10) if cache.catalogue.known(names([block(number)]))] == [4, 5, 6, 7, 8, 9]
+    files.free = lambda _: 10
+    cache.write([block(11, 300_000)], Terms(limit=64 * MIB, spare=0))
+    assert cache.catalogue.known(names([block(11)])) == 1
+    assert cache.catalogue.held().blocks == 5
 
 
 def test_what_another_process_writes_and_removes_is_learnt(path):

@@ -81,7 +81,7 @@ class Shelves(RuleBasedStateMachine):
     @rule(limit=st.sampled_from([3 * MIB, 4 * MIB, 6 * MIB]))
     def change_limit(self, limit):
         self.lossless = False
-        self.shelves[0].directory.shrink(limit)
+        self.shelves[0].directory.shrink(Terms(limit=limit, spare=0))
         self.limit = limit
 
     @rule(seat=SEATS, keep=st.sampled_from([0, MIB]))
