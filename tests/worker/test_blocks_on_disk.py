@@ -118,7 +118,7 @@ def settle(rig):
         rig.step()
 
 
-@pytest.mark.parametrize("name", ["llama", "qwen3"])
+@pytest.mark.parametrize("name", ["llama", "qwen3", "gemma3_text", "gpt_oss"])
 def test_a_conversation_goes_on_after_a_restart_as_it_would_have(name):
     tier = Tier()
     loaded, before = runner(name, tier)
@@ -130,7 +130,7 @@ def test_a_conversation_goes_on_after_a_restart_as_it_would_have(name):
     tokens, started = after.ask(turn, max_tokens=12)
     assert tokens == expected
     assert started.disk_tokens == started.cached_tokens == (len(PROMPT) + 11) // BLOCK * BLOCK
-    assert len(tier.blocks) == (len(PROMPT) + 11) // BLOCK
+    assert (len(tier.blocks) == started.disk_tokens // BLOCK) == (name in {"llama", "qwen3"})  # beside: what windows show
 
 
 def test_a_draft_model_computes_what_came_from_disk_for_the_other_one_alone():

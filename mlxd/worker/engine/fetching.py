@@ -1,6 +1,8 @@
 """Sequences that wait for blocks that are on disk, while others run."""
 
 from collections.abc import Iterable
+from collections.abc import Sequence as List
+from functools import partial
 from itertools import islice
 
 from typing_extensions import override
@@ -9,6 +11,7 @@ from mlxd.worker.engine.sequence import Sequence
 from mlxd.worker.engine.step_budget import StepBudget
 from mlxd.worker.engine.step_cost import StepShape
 from mlxd.worker.engine.transfers import FetchChoice, SpillPace, Transfers
+from mlxd.worker.kv.block_chain import BlockChain
 from mlxd.worker.kv.disk_side import DiskSide
 from mlxd.worker.kv.lookup import Lookup
 from mlxd.worker.kv.manager import Manager
@@ -71,6 +74,7 @@ class DiskFetching(Fetching):
     def __init__(self, manager: Manager, disk: DiskSide, budget: StepBudget) -> None:
         self._manager = manager
         self._disk = disk
+        self._sides = (disk, *disk.beside)  # one for each group of layers
         self._budget = budget
         self._choice = FetchChoice()
         self._pace = SpillPace(disk.block_bytes)
@@ -79,26 +83,28 @@ class DiskFetching(Fetching):
     @property
     @override
     def is_reading(self) -> bool:
-        return self._disk.recall.is_reading
+        return any(side.recall.is_reading for side in self._sides)
 
     @property
     @override
     def rest(self) -> float | None:
-        return self._rest if self._disk.spilling.wanted or self._disk.spilling.leaving else None
+        return self._rest if any(side.spilling.wanted or side.spilling.leaving for side in self._sides) else None
 
     @override
     def arrived(self, *, is_alone: bool) -> tuple[Fetch, ...]:
-        fetches = []
-        for recalled in self._disk.recall.take(_ALL if is_alone else self._choice.bearable()):
-            self._choice.observe_read(recalled.seconds, recalled.size)
-            fetch = self._manager.restore(recalled)
-            if fetch is not None:
-                fetches.append(fetch)
+        fetches, left = [], _ALL if is_alone else self._choice.bearable()
+        for side in self._sides:
+            for recalled in side.recall.take(left) if left > 0 else ():
+                left -= recalled.size
+                self._choice.observe_read(recalled.seconds, recalled.size)
+                fetch = self._manager.restore(recalled, side.group)
+                if fetch is not None:
+                    fetches.append(fetch)
         return tuple(fetches)
 
     @override
     def awaits(self, sequence: Sequence) -> bool:
-        return self._disk.recall.awaits(sequence.id)
+        return any(side.recall.awaits(sequence.id) for side in self._sides)
 
     @override
     def used(self, sequence: Sequence, lookup: Lookup) -> int:
@@ -113,33 +119,72 @@ class DiskFetching(Fetching):
 
     @override
     def begins(self, sequence: Sequence, lookup: Lookup) -> bool:
-        size, first, pool = self._manager.block_size, len(lookup.blocks), self._manager.pool
         if lookup.computing is not None or sequence.lacks_scores or sequence.recalls >= _TRIES:
             return False
-        stored = self._disk.recall.stored(sequence.chain, first, (len(sequence.tokens) - 1) // size)
-        if not stored or stored > pool.available:
+        depth, lacked = self._lacked(sequence, lookup)
+        size = sum(side.block_bytes * len(blocks) for side, blocks in zip(self._sides, lacked, strict=True))
+        if not size or any(len(blocks) > group.pool.available for group, blocks in zip(self._manager.groups, lacked, strict=True)):
             return False
-        computing = self._budget.seconds(StepShape(prompts=1, prefill_tokens=stored * size))
-        if not self._choice.pays(stored * self._disk.block_bytes, computing):
+        computed = (depth - len(lookup.blocks)) * self._manager.block_size
+        if not self._choice.pays(size, self._budget.seconds(StepShape(prompts=1, prefill_tokens=computed))):
             return False
         sequence.recalls += 1
-        self._disk.renew(lookup.blocks, pool)
-        self._disk.recall.begin(sequence.id, sequence.chain, first, first + stored)
+        self._disk.renew(lookup.blocks, self._manager.pool)
+        for side, blocks in zip(self._sides, lacked, strict=True):
+            for run in _runs(blocks):
+                side.recall.begin(sequence.id, sequence.chain, run.start, run.stop)
         return True
+
+    def _lacked(self, sequence: Sequence, lookup: Lookup) -> tuple[int, list[list[int]]]:
+        """Returns the deepest beginning, in blocks, of which disk and memory together have all, and for each group of layers the blocks of
+        it that memory lacks.
+        """
+        chain, size = sequence.chain, self._manager.block_size
+        first = lookup.known_tokens // size
+        depth = first + self._disk.recall.stored(chain, first, (len(sequence.tokens) - 1) // size)
+        while depth > len(lookup.blocks):
+            lacked = [[at for at in group.seen_at(depth) if group.find(chain, at) is None] for group in self._manager.windows]
+            gaps = [self._last_gap(chain, side, blocks) for side, blocks in zip(self._sides[1:], lacked, strict=True)]
+            if not any(gaps):
+                return depth, [list(range(first, depth)), *lacked]
+            depth = min(gap - 1 for gap in gaps if gap)
+        return 0, [[] for _ in self._sides]
+
+    @staticmethod
+    def _last_gap(chain: BlockChain, side: DiskSide, blocks: List[int]) -> int:
+        """Returns how many blocks there are up to the last of ``blocks`` that is not on disk either; 0 where all are."""
+        return next((at + 1 for at in reversed(blocks) if not side.recall.stored(chain, at, at + 1)), 0)
 
     @override
     def forget(self, request_id: str) -> None:
-        self._disk.recall.forget(request_id)
+        for side in self._sides:
+            side.recall.forget(request_id)
 
     @override
     def spills(self, seconds: float, *, is_idle: bool) -> tuple[Spill, ...]:
-        spilling = self._disk.spilling
-        most = self._pace.idle() if is_idle else self._pace.blocks(seconds, leaving=spilling.leaving, wanted=spilling.wanted)
-        taken = spilling.take(most, self._manager.find)
+        leaving, wanted = (sum(getattr(side.spilling, name) for side in self._sides) for name in ("leaving", "wanted"))
+        most = self._pace.idle() if is_idle else self._pace.blocks(seconds, leaving=leaving, wanted=wanted)
+        taken: list[Spill] = []
+        left = most * self._disk.block_bytes
+        for side in self._sides:
+            found = side.take(left, partial(self._manager.find, group=side.group))
+            left -= len(found) * side.block_bytes
+            taken += found
         self._rest = 0.0 if taken or not is_idle else min(_LONGEST_REST, 2 * self._rest or _FIRST_REST)
-        return taken
+        return tuple(taken)
 
     @override
     def observe(self, transfers: Transfers) -> None:
         self._choice.observe(transfers)
         self._pace.observe(transfers)
+
+
+def _runs(blocks: List[int]) -> list[range]:
+    """Returns ``blocks``, which are in order, as maximal ranges of neighbours."""
+    found: list[range] = []
+    for block in blocks:
+        if found and found[-1].stop == block:
+            found[-1] = range(found[-1].start, block + 1)
+        else:
+            found.append(range(block, block + 1))
+    return found

@@ -11,7 +11,7 @@ from mlxd.worker.kv.block_chain import BlockChain
 from mlxd.worker.kv.block_pool import BlockPool
 from mlxd.worker.kv.prefix_index import PrefixIndex
 from mlxd.worker.kv.recall import Recall, Recalled
-from mlxd.worker.kv.spilling import Spilling
+from mlxd.worker.kv.spilling import Find, Spilling
 from mlxd.worker.kv.transfers import Fetch, Spill
 
 
@@ -34,12 +34,26 @@ class NoDisk:
         """Returns at once: there is nothing to wait for."""
 
 
+Allocate = Callable[[int, int | None], list[range] | None]
+
+
 class DiskSide:
     """The disk as the manager of blocks sees it. A block's payload has ``block_bytes``; ``clock`` returns seconds. While it is not wanted,
-    nothing goes there.
+    nothing goes there. ``group`` is the group of layers whose blocks these are; those of the other groups go ``beside`` them.
     """
 
-    def __init__(self, tier: DiskTier, block_bytes: int, clock: Callable[[], float] = monotonic, *, is_wanted: bool = True) -> None:
+    def __init__(  # noqa: PLR0913 - whose disk it is, and of what
+        self,
+        tier: DiskTier,
+        block_bytes: int,
+        clock: Callable[[], float] = monotonic,
+        *,
+        is_wanted: bool = True,
+        group: int = 0,
+        beside: Sequence["DiskSide"] = (),
+    ) -> None:
+        self.group = group
+        self.beside = tuple(beside)
         self.tier = tier
         self._is_wanted = is_wanted
         self.block_bytes = block_bytes
@@ -54,10 +68,10 @@ class DiskSide:
         if self._is_wanted:
             self.spilling.leave(spill)
 
-    def closed(self, chain: BlockChain, blocks: int) -> None:
-        """Takes in that a sequence is over whose first ``blocks`` can be found."""
+    def closed(self, chain: BlockChain, blocks: int, since: int = 0) -> None:
+        """Takes in that a sequence is over whose first ``blocks`` can be found, but for those before ``since``."""
         if self._is_wanted:
-            self.spilling.finish(chain, blocks)
+            self.spilling.finish(chain, blocks, since)
 
     def reconfigure(self, settings: DiskSettings | None) -> None:
         """Takes other settings over; None switches it off."""
@@ -65,19 +79,21 @@ class DiskSide:
         if settings is None:
             self.spilling.reset()
         self.tier.reconfigure(settings)
+        for side in self.beside:
+            side.reconfigure(settings)
 
     def distrusted(self, digests: Sequence[bytes]) -> None:
         """Takes in that these blocks hold what is no number."""
         self._unused.difference_update(digests)
         self.spilling.forget(digests)
 
-    def restore(self, recalled: Recalled, pool: BlockPool, index: PrefixIndex) -> Fetch | None:
+    def restore(self, recalled: Recalled, pool: BlockPool, index: PrefixIndex, allocate: Allocate) -> Fetch | None:
         """Makes room in ``pool`` for blocks that came from disk, which are found by ``index`` from now on. What was computed in the
         meantime is not written again. Returns where the others are to be written; None where there is no room now, or nothing to write.
         """
         named = list(zip(recalled.digests, recalled.keys, recalled.payloads, strict=True))
         lacked = [(digest, key, payload) for digest, key, payload in named if index.find(digest, key) is None]
-        ranges = pool.allocate(len(lacked), index.block_of(lacked[0][1].parent)) if lacked else None
+        ranges = allocate(len(lacked), index.block_of(lacked[0][1].parent)) if lacked else None
         if ranges is None:
             return None
         blocks = [block for run in ranges for block in run]
@@ -90,7 +106,11 @@ class DiskSide:
                 self.spilling.hold_back(digest)
         for block in reversed(blocks):
             pool.release(block)
-        return Fetch(tuple(block for block, _ in written), tuple(payload for _, payload in written))
+        return Fetch(tuple(block for block, _ in written), tuple(payload for _, payload in written), self.group)
+
+    def take(self, size: int, find: Find) -> tuple[Spill, ...]:
+        """Returns blocks of up to ``size`` bytes that are to be written, as ``Spilling`` has it."""
+        return tuple(msgspec.structs.replace(spill, group=self.group) for spill in self.spilling.take(size // self.block_bytes, find))
 
     def renew(self, blocks: Sequence[int], pool: BlockPool) -> None:
         """Makes the blocks that a sequence begins with the last to be evicted: it comes back for them when it has the rest."""

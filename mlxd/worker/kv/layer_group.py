@@ -9,7 +9,8 @@ from mlxd.worker.kv.block_table import BlockTable
 from mlxd.worker.kv.disk_side import DiskSide
 from mlxd.worker.kv.move import Move
 from mlxd.worker.kv.prefix_index import PrefixIndex
-from mlxd.worker.kv.transfers import Spill
+from mlxd.worker.kv.recall import Recalled
+from mlxd.worker.kv.transfers import Fetch, Spill
 
 _LARGEST_PIECE = 32  # blocks taken ahead where a new piece is begun
 _CAUTION = 4  # only one in so many of the blocks that can be had is taken for anything but need
@@ -161,6 +162,12 @@ class LayerGroup:
             if self._disk is not None:
                 self._disk.distrusted([spill.digest])
         return holders
+
+    def restore(self, recalled: Recalled) -> Fetch | None:
+        """Makes room for blocks that came from disk, which others find from now on. Returns where they are to be written; None where there
+        is no room now, or nothing to write.
+        """
+        return None if self._disk is None else self._disk.restore(recalled, self.pool, self.index, self._allocate)
 
     def reset(self) -> None:
         """Forgets all sequences and blocks, in whatever state a fault has left them."""

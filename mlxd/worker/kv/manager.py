@@ -67,7 +67,7 @@ class Manager:
     ) -> None:
         self.block_size = block_size
         self.snapshots = snapshots
-        self._disk = disk
+        self._disks = (disk, *disk.beside) if disk else ()
         self._layers = LayerGroup(
             block_size=block_size,
             arena_blocks=arena_blocks,
@@ -76,7 +76,11 @@ class Manager:
             forgotten=self._drop_snapshot,
             disk=disk,
         )
-        self.windows = tuple(WindowGroup.of(sizes, block_size=block_size, growth_blocks=growth_blocks) for sizes in windows)
+        disks = self._disks[1:] or [None] * len(windows)
+        self.windows = tuple(
+            WindowGroup.of(sizes, block_size=block_size, growth_blocks=growth_blocks, disk=side)
+            for sizes, side in zip(windows, disks, strict=True)
+        )
         self.groups: tuple[LayerGroup, ...] = (self._layers, *self.windows)
         self.division = Division(self.groups, block_bytes) if block_bytes and windows else None
         self._holdings: dict[str, _Holding] = {}
@@ -261,18 +265,17 @@ class Manager:
         self._computing.withdraw_all(sequence)
         for snapshot in holding.snapshots.values():
             self._discard(snapshot.id)
-        if self._disk is not None:
-            self._disk.closed(holding.chain, holding.registered)
+        self._tell_disks(holding)
 
-    def find(self, digest: bytes, key: BlockKey) -> int | None:
+    def find(self, digest: bytes, key: BlockKey, group: int = 0) -> int | None:
         """Returns the block that others would find by a name."""
-        return self._layers.index.find(digest, key)
+        return self.groups[group].index.find(digest, key)
 
-    def restore(self, recalled: Recalled) -> Fetch | None:
+    def restore(self, recalled: Recalled, group: int = 0) -> Fetch | None:
         """Makes room for blocks that came from disk, which others find from now on. Returns where they are to be written; None where there
         is no room now, or nothing to write.
         """
-        return None if self._disk is None else self._disk.restore(recalled, self.pool, self._layers.index)
+        return self.groups[group].restore(recalled)
 
     def evict_cached(self) -> int:
         """Drops every block that nobody holds, and returns how many."""
@@ -289,8 +292,8 @@ class Manager:
             group.reset()
         if self.snapshots is not None:
             self.snapshots.reset()
-        if self._disk is not None:
-            self._disk.reset()
+        for disk in self._disks:
+            disk.reset()
 
     def resize(self, *, max_arenas: int, snapshots: int, windows: Sequence[WindowSizes] = ()) -> None:
         """Changes the limits. What lies beyond them goes at once, or as soon as nobody holds it."""
@@ -335,6 +338,13 @@ class Manager:
             if self.snapshots is not None:
                 depth = self.snapshots.deepest(found[:depth])
         return depth
+
+    def _tell_disks(self, holding: _Holding) -> None:
+        """Takes in that a sequence is over. Of what windows show that is kept which others may begin behind: the prompt, or all of it."""
+        prompt = holding.prompt_blocks * self.block_size
+        seen_since = [0, *(group.passed_at(prompt) for group in self.windows)]
+        for disk in self._disks:
+            disk.closed(holding.chain, holding.registered, seen_since[disk.group])
 
     def _drop_snapshot(self, block: int) -> None:
         if self.snapshots is not None:

@@ -38,14 +38,16 @@ class Spilling:
         """Returns how many others are to be written."""
         return len(self._wanted)
 
-    def finish(self, chain: BlockChain, blocks: int) -> None:
-        """Takes in that nobody computes the first ``blocks`` of ``chain`` any more; all of them are findable."""
-        digests = chain.digests[:blocks]
+    def finish(self, chain: BlockChain, blocks: int, since: int = 0) -> None:
+        """Takes in that nobody computes the first ``blocks`` of ``chain`` any more. Those from ``since`` on are to be written, as far
+        as they are findable.
+        """
+        digests = chain.digests[since:blocks]
         stored = self._tier.known(digests)
         self._tier.touch(digests[:stored])
         for digest in digests[:stored]:
             self._handed.pop(digest, None)
-        for digest, key in zip(digests[stored:], chain.keys[stored:blocks], strict=True):
+        for digest, key in zip(digests[stored:], chain.keys[since + stored : blocks], strict=True):
             if digest not in self._handed:
                 self._wanted.setdefault(digest, key)
 

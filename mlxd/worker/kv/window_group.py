@@ -11,6 +11,7 @@ from typing import Self
 from typing_extensions import override
 
 from mlxd.worker.kv.block_chain import BlockChain
+from mlxd.worker.kv.disk_side import DiskSide
 from mlxd.worker.kv.layer_group import LayerGroup
 from mlxd.worker.kv.sizing import WindowSizes
 
@@ -20,16 +21,30 @@ _PASSED_SHARE = 8  # one in so many of the blocks there may be is one that was p
 class WindowGroup(LayerGroup):
     """The cache of layers that see ``window`` tokens, the newest included."""
 
-    def __init__(self, *, window: int, block_size: int, arena_blocks: int, max_arenas: int, growth_blocks: int) -> None:
+    def __init__(  # noqa: PLR0913 - what a group is made of
+        self,
+        *,
+        window: int,
+        block_size: int,
+        arena_blocks: int,
+        max_arenas: int,
+        growth_blocks: int,
+        disk: DiskSide | None = None,
+    ) -> None:
         super().__init__(
-            block_size=block_size, arena_blocks=arena_blocks, max_arenas=max_arenas, growth_blocks=growth_blocks, forgotten=self._is_gone
+            block_size=block_size,
+            arena_blocks=arena_blocks,
+            max_arenas=max_arenas,
+            growth_blocks=growth_blocks,
+            forgotten=self._is_gone,
+            disk=disk,
         )
         self.window = window
         self._passed: dict[int, None] = {}  # blocks that nobody holds and that lie before no end; those passed first come first
         self._ends: dict[str, tuple[range, ...]] = {}  # of each sequence the blocks that lie before an end
 
     @classmethod
-    def of(cls, sizes: WindowSizes, *, block_size: int, growth_blocks: int) -> Self:
+    def of(cls, sizes: WindowSizes, *, block_size: int, growth_blocks: int, disk: DiskSide | None = None) -> Self:
         """Returns an empty one of these sizes."""
         return cls(
             window=sizes.window,
@@ -37,11 +52,16 @@ class WindowGroup(LayerGroup):
             arena_blocks=sizes.arena_blocks,
             max_arenas=sizes.max_arenas,
             growth_blocks=growth_blocks,
+            disk=disk,
         )
 
     def passed_at(self, tokens: int) -> int:
         """Returns how many blocks at its beginning a sequence needs no more once ``tokens`` are computed, whatever comes then."""
         return max(0, tokens - self.window + 1) // self._block_size
+
+    def seen_at(self, depth: int) -> range:
+        """Returns the blocks that a sequence sees which begins behind ``depth`` blocks."""
+        return range(self.passed_at(depth * self._block_size), depth)
 
     def deepest(self, chain: BlockChain, most: int) -> int:
         """Returns behind how many blocks of ``chain``, up to ``most``, a sequence may begin at most: all that it sees there is known."""

@@ -20,6 +20,7 @@ from mlxd.worker.engine.executor import StepResult
 from mlxd.worker.engine.plan import StepPlan
 from mlxd.worker.engine.sampled import SampledToken
 from mlxd.worker.engine.transfers import Transfers
+from mlxd.worker.kv.group_tier import GroupTier
 
 END = 0
 
@@ -149,16 +150,23 @@ class SimulatedExecutor:
     def _transfer(self, plan):
         if not plan.spills and not plan.fetches:
             return None
-        self.tier.write([self._spilled(spill) for spill in plan.spills])
+        for spill in plan.spills:
+            tier = GroupTier(self.tier, spill.group) if spill.group else self.tier
+            tier.write([self._spilled(spill)])
         size = self.block_size
         for fetch in plan.fetches:
             for block, payload in zip(fetch.blocks, fetch.payloads, strict=True):
-                self.slots.update(enumerate(struct.unpack(f"{size}q", payload[0]), start=block * size))
+                self._slots_of(fetch.group).update(enumerate(struct.unpack(f"{size}q", payload[0]), start=block * size))
         return Transfers(8 * size * len(plan.spills), 1e-6, 8 * size * sum(len(fetch.blocks) for fetch in plan.fetches), 1e-6)
+
+    def _slots_of(self, group):
+        assert group == 0
+        return self.slots
 
     def _spilled(self, spill):
         """What a block holds, which must be what its name says: the last of it stands for all up to there."""
-        content = [self.slots[spill.block * self.block_size + at] for at in range(self.block_size)]
+        slots = self._slots_of(spill.group)
+        content = [slots[spill.block * self.block_size + at] for at in range(self.block_size)]
         payload = struct.pack(f"{self.block_size}q", *content)
         return Spilled(digest=spill.digest, parent=spill.key.parent, tokens=spill.key.tokens, extra=spill.key.extra, payload=(payload,))
 

@@ -22,12 +22,18 @@ class WindowedExecutor(SimulatedExecutor):
 
     def run(self, plan):
         assert not plan.chunks or len(plan.window_arenas) == len(self.windows)
-        self._keep_windows(plan)
         self.seen.clear()
         result = super().run(plan)
         for group, slot, content in self.seen:
             assert self.window_slots[group].get(slot) == content, "a block that a chunk sees was written by another one of its step"
         return result
+
+    def _run(self, plan):
+        self._keep_windows(plan)
+        return super()._run(plan)
+
+    def _slots_of(self, group):
+        return self.window_slots[group - 1] if group else self.slots
 
     def trim(self, plan):
         super().trim(plan)

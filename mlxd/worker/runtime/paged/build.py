@@ -90,7 +90,7 @@ def paged_runner(
             sizes.sequences,
             limits.max_sequences,
         )
-    disk = open_disk(model, limits.disk, open_tier, draft)
+    disk = open_disk(model, limits.disk, open_tier, draft, [one.window for one in sizes.windows])
     geometry = Geometry(block_size, sizes.arena_blocks)
     model.resize(geometry, {one.window: Geometry(block_size, one.arena_blocks) for one in sizes.windows})
     if draft is not None:

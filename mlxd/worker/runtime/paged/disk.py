@@ -10,10 +10,12 @@ from mlxd.types import DiskSettings
 from mlxd.worker.engine.fetching import DiskFetching, Fetching
 from mlxd.worker.engine.step_budget import StepBudget
 from mlxd.worker.kv.disk_side import DiskSide, NoDisk
+from mlxd.worker.kv.group_tier import GroupTier
 from mlxd.worker.kv.manager import Manager
 from mlxd.worker.runtime.draft.draft_model import DraftModel
 from mlxd.worker.runtime.paged.block_payloads import BlockPayloads
-from mlxd.worker.runtime.paged.disk_transfers import DiskTransfers
+from mlxd.worker.runtime.paged.disk_transfers import DiskTransfers, Lane
+from mlxd.worker.runtime.paged.key_value_store import KeyValueStore
 from mlxd.worker.runtime.paged.model import PagedModel
 
 OpenTier = Callable[[Sequence[str]], DiskTier]
@@ -36,30 +38,42 @@ class Disk:
         return Fetching() if self.side is None else DiskFetching(manager, self.side, budget)
 
 
-def open_disk(model: PagedModel, settings: DiskSettings | None, open_tier: OpenTier | None, draft: DraftModel | None) -> Disk:
+def open_disk(
+    model: PagedModel, settings: DiskSettings | None, open_tier: OpenTier | None, draft: DraftModel | None, windows: Sequence[int] = ()
+) -> Disk:
     """Returns the disk behind the cache of ``model``, or why there is none. Its arenas still hold what it was proved by: payloads are laid
-    out like that. ``open_tier`` is told what they depend on beside the model's files.
+    out like that. Layers that see one of ``windows`` are going to have blocks of their own. ``open_tier`` is told what payloads depend on
+    beside the model's files.
     """
     if open_tier is None:
         return Disk()
-    reason = _refusal(model)
+    is_wanted, groups = settings is not None, _groups(model, windows)
+    reason = _refusal(model, groups)
     if reason is not None:
-        if settings is not None:
+        if is_wanted:
             _log.warning("blocks of this model are not kept on disk: %s", reason)
-        return Disk(NoDisk(reason, is_wanted=settings is not None))
-    payloads = BlockPayloads(model.stores, model.geometry)
-    parts = (_LAYOUT, payloads.layout, str(model.geometry.block_size), model.kv_type, version("mlx"), version("mlx-lm"))
-    tier = open_tier(parts)
-    side = DiskSide(tier, payloads.block_bytes, is_wanted=settings is not None)
-    return Disk(side, side, DiskTransfers(tier, payloads, model, draft))
+        return Disk(NoDisk(reason, is_wanted=is_wanted))
+    payloads = [BlockPayloads(stores, model.geometry) for stores in groups]
+    layout = "; ".join(one.layout for one in payloads)
+    tier = open_tier((_LAYOUT, layout, str(model.geometry.block_size), model.kv_type, version("mlx"), version("mlx-lm")))
+    lanes = [Lane(GroupTier(tier, group) if group else tier, one) for group, one in enumerate(payloads)]
+    beside = [DiskSide(one.tier, one.payloads.block_bytes, is_wanted=is_wanted, group=at) for at, one in enumerate(lanes) if at]
+    side = DiskSide(tier, payloads[0].block_bytes, is_wanted=is_wanted, beside=beside)
+    return Disk(side, side, DiskTransfers(lanes, model, draft))
 
 
-def _refusal(model: PagedModel) -> str | None:
+def _groups(model: PagedModel, windows: Sequence[int]) -> list[list[KeyValueStore]]:
+    """Returns the stores of each group of layers: first of those that see everything."""
+    everything = [layer.store for layer in model.layers if layer.window not in windows]
+    return [everything, *([layer.store for layer in model.layers if layer.window == window] for window in windows)]
+
+
+def _refusal(model: PagedModel, groups: Sequence[Sequence[KeyValueStore]]) -> str | None:
     """Returns why blocks of this model cannot be kept on disk; None where they can."""
     if model.states.exist:
         return "its layers keep a recurrent state, which blocks on disk do not have"
-    if model.windows:
-        return "some of its layers see a window, and have blocks of their own"
+    if not groups[0]:
+        return "all of its layers see a window"
     if not BlockPayloads.are_told_by(model.stores, model.geometry):
         return "some of its layers have no keys and values of their own"
     return None

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from time import monotonic
 
 from mlxd.disk_cache.tier import DiskTier, Spilled
@@ -15,14 +16,21 @@ from mlxd.worker.runtime.paged.model import PagedModel
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Lane:
+    """Where the blocks of one group of layers go, and how their bytes lie."""
+
+    tier: DiskTier
+    payloads: BlockPayloads
+
+
 class DiskTransfers:
-    """Copies what a plan says between a model's arenas and the host. What it takes out goes to ``tier``. Keys and values of a draft model
+    """Copies what a plan says between a model's arenas and the host, each group of layers on its own lane. Keys and values of a draft model
     stay behind: it computes what it lacks when guesses are wanted.
     """
 
-    def __init__(self, tier: DiskTier, payloads: BlockPayloads, model: PagedModel, draft: DraftModel | None) -> None:
-        self._tier = tier
-        self._payloads = payloads
+    def __init__(self, lanes: Sequence[Lane], model: PagedModel, draft: DraftModel | None) -> None:
+        self._lanes = lanes
         self._model = model
         self._draft = draft
 
@@ -33,29 +41,31 @@ class DiskTransfers:
         if not plan.spills and not plan.fetches:
             return None
         began = monotonic()
-        spilled = self._spill(plan.spills)
+        spilled = sum(self._spill(group, [spill for spill in plan.spills if spill.group == group]) for group in range(len(self._lanes)))
         between = monotonic()
         fetched = sum(self._fetch(fetch) for fetch in plan.fetches)
         return Transfers(spilled, between - began, fetched, monotonic() - between)
 
-    def _spill(self, spills: Sequence[Spill]) -> int:
+    def _spill(self, group: int, spills: Sequence[Spill]) -> int:
         """Returns how many bytes were copied."""
-        model = self._model
+        lane, model = self._lanes[group], self._model
         try:
-            copies = self._payloads.copy_out([spill.block for spill in spills], model.stores, model.geometry)
+            copies = lane.payloads.copy_out([spill.block for spill in spills], model.stores_of(group), model.geometries[group])
         except MemoryError as error:  # the host's: nothing is lost but a copy
             _log.warning("%d blocks are not written to disk: %s", len(spills), error)
             return 0
         found = [_spilled(spill, copy.data) for spill, copy in zip(spills, copies, strict=True) if copy is not None]
-        self._tier.write(found)
-        return len(copies) * self._payloads.block_bytes
+        lane.tier.write(found)
+        return len(copies) * lane.payloads.block_bytes
 
     def _fetch(self, fetch: Fetch) -> int:
         """Returns how many bytes were copied."""
-        if self._draft is not None:
+        if self._draft is not None and not fetch.group:
             self._draft.lack(fetch.blocks)
-        self._payloads.copy_in(fetch.blocks, [payload[0] for payload in fetch.payloads], self._model.stores, self._model.geometry)
-        return len(fetch.blocks) * self._payloads.block_bytes
+        payloads, model = self._lanes[fetch.group].payloads, self._model
+        buffers = [payload[0] for payload in fetch.payloads]
+        payloads.copy_in(fetch.blocks, buffers, model.stores_of(fetch.group), model.geometries[fetch.group])
+        return len(fetch.blocks) * payloads.block_bytes
 
 
 def _spilled(spill: Spill, payload: memoryview) -> Spilled:

@@ -110,10 +110,10 @@ class PagedModel:
     def not_finite(self, cached: Sequence[CachedBlock]) -> frozenset[int]:
         """Returns those of ``cached`` that hold anything that is NaN or infinite. It reads them all, which only a fault is worth."""
         snapshots = {one.block: self.states.snapshot(one.snapshot) for one in cached if one.snapshot is not None}
-        found = not_finite_blocks([one.block for one in cached], self._stores_of(0), self.geometry) | not_finite_snapshots(snapshots)
+        found = not_finite_blocks([one.block for one in cached], self.stores_of(0), self.geometry) | not_finite_snapshots(snapshots)
         for at, geometry in enumerate(self.window_geometries):
             beside = {block: one.block for one in cached if (block := one.windows[at]) is not None}
-            found |= {beside[block] for block in not_finite_blocks(list(beside), self._stores_of(1 + at), geometry)}
+            found |= {beside[block] for block in not_finite_blocks(list(beside), self.stores_of(1 + at), geometry)}
         return found
 
     def keep(self, arenas: frozenset[int], windows: Sequence[frozenset[int]] = ()) -> None:
@@ -139,11 +139,17 @@ class PagedModel:
         return self._step.ways
 
     @property
+    def geometries(self) -> tuple[Geometry, ...]:
+        """Returns the sizes of each group's arenas."""
+        return (self.geometry, *self.window_geometries)
+
+    @property
     def stores(self) -> list[KeyValueStore]:
         """Returns the keys and values of each layer that has any."""
         return [layer.store for layer in self.layers]
 
-    def _stores_of(self, group: int) -> list[KeyValueStore]:
+    def stores_of(self, group: int) -> list[KeyValueStore]:
+        """Returns the keys and values of each layer of a group."""
         return [layer.store for layer in self.layers if layer.group == group]
 
     @property

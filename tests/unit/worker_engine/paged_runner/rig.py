@@ -13,6 +13,7 @@ from mlxd.worker.engine.speculation.drafter import Guesses
 from mlxd.worker.engine.speculation.speculation import Speculation, most_guesses
 from mlxd.worker.engine.step_budget import StepBudget
 from mlxd.worker.kv.disk_side import DiskSide
+from mlxd.worker.kv.group_tier import GroupTier
 from mlxd.worker.kv.manager import Manager
 from mlxd.worker.kv.sizing import CacheSizing, WindowBytes, WindowSizes
 from mlxd.worker.kv.state_snapshots import StateSnapshots
@@ -70,7 +71,8 @@ class Rig:
         wished = None if tier is None else DiskSettings(path="/nowhere", limit=2**30)
         self.limits = ResolvedLimits(max_sequences=max_sequences, step_tokens=step_tokens, cache_bytes=blocks * arenas * BLOCK, disk=wished)
         self.tier = tier
-        disk = None if tier is None else DiskSide(tier, 8 * BLOCK)
+        beside = [DiskSide(GroupTier(tier, group), 8 * BLOCK, group=group) for group in range(1, len(windows) + 1)]
+        disk = None if tier is None else DiskSide(tier, 8 * BLOCK, beside=beside)
         self.manager = Manager(
             block_size=BLOCK,
             arena_blocks=blocks,

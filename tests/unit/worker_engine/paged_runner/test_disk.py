@@ -4,8 +4,11 @@ import msgspec
 import pytest
 
 from mlxd.types import CacheOutcome
+from mlxd.worker.encoded_prompt import EncodedPrompt
+from mlxd.worker.kv.block_chain import BlockChain
+from mlxd.worker.kv.group_tier import GroupTier
 from tests.support.memory_tier import MemoryTier
-from tests.unit.worker_engine.paged_runner.rig import BLOCK, Rig
+from tests.unit.worker_engine.paged_runner.rig import BLOCK, ROOT, Rig
 
 PROMPT = list(range(1, 42))  # ten full blocks, and one token that is always computed
 
@@ -222,3 +225,41 @@ def test_a_smaller_cache_gives_what_it_loses_to_the_disk(tier):
     rig.runner.reconfigure(msgspec.structs.replace(rig.limits, cache_bytes=8 * BLOCK))
     rig.settle()
     assert len(tier.blocks) == 10
+
+
+# ---- layers that see a window ----
+
+
+@pytest.mark.parametrize("windows", [[3], [9], [6, 17]])
+def test_what_windows_show_is_found_after_a_restart_too(tier, windows):
+    before = finished(tier, windows=windows)
+    assert before.executor.computed >= len(PROMPT)
+    after = reborn(tier, windows=windows)
+    history = [*PROMPT, *before.tokens["first"]]
+    after.add("next", [*history, 99], max_tokens=3)
+    after.run()
+    assert (after.started["next"].cached_tokens, after.started["next"].disk_tokens) == (44, 44)
+    assert after.executor.computed < 8
+    after.add("again", [*PROMPT, 98], max_tokens=3)
+    after.run()
+    assert after.started["again"].cached_tokens >= 36
+    assert after.all_right("next", "again")
+
+
+def test_where_a_window_shows_what_is_lost_a_sequence_begins_before_it(tier):
+    finished(tier, windows=[9])
+    side = GroupTier(tier, 1)
+    names = BlockChain.of(EncodedPrompt(PROMPT, 1, ROOT), BLOCK).digests
+    lost = side._name(names[8])
+    assert lost in tier.blocks
+    tier.lose(lost)
+    rig = reborn(tier, windows=[9])
+    rig.add("next", PROMPT, max_tokens=3)
+    rig.run()
+    assert rig.started["next"].cached_tokens < 36
+    assert rig.all_right("next")
+
+
+def test_little_of_a_window_is_written(tier):
+    finished(tier, prompt=list(range(1, 200)), windows=[9], step_tokens=32, blocks=128, window_blocks=128)
+    assert len(tier.blocks) < 51 + 8
