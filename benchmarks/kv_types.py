@@ -2,7 +2,7 @@
 
 Each figure is that of a fresh daemon, watched as ``benchmarks.kv_memory`` does. In MiB:
 
-in use: what running requests hold (``cache.used_bytes``), a block that several share counted once.
+in use: what running requests hold (``cache.used_bytes``), a block that several share counted once, and what answers have taken ahead.
 allocated: what the arenas take from the system (``memory.kv_bytes``), with what is reserved.
 MLX beyond weights: MLX's own count, whatever the memory is for.
 
@@ -25,6 +25,7 @@ TOKENS = Metric("tokens", "", "higher", digits=0)
 
 _HEARTBEAT = "50ms"
 _LIMIT = "512MiB"  # of the cache
+_PROMPTS_FIRST = {"step_tokens": 4096, "target_itl": "60s"}  # so that all have their first token before anyone has many
 _SCENARIO = "users"
 
 
@@ -53,7 +54,7 @@ async def measure(bench: Bench, progress: Progress) -> None:
 async def measure_one(bench: Bench, way: Way, number: int) -> None:
     """Starts a daemon, watches while all users are served, and keeps the most that was held."""
     model = bench.mlxd_model("continuous").with_table("cache", kind="paged", dtype=way.dtype, memory=_LIMIT)
-    model = model.with_table("worker", heartbeat_interval=_HEARTBEAT)
+    model = model.with_table("worker", heartbeat_interval=_HEARTBEAT).with_table("batching", **_PROMPTS_FIRST)
     prompts = texts(bench, way, number)
     async with mlxd([model], bench.new_directory("mlxd")) as daemon, daemon.client(model.name, way.name) as client:
         crowd = Crowd(client, [Ask.text(prompt, bench.args.output_tokens) for prompt in prompts])
@@ -91,7 +92,7 @@ def main() -> int:
     parser = options(__doc__)
     parser.add_argument("--users", type=int, default=10, metavar="N")
     parser.add_argument("--system-tokens", type=int, default=500, metavar="N", help="length of a system prompt")
-    parser.add_argument("--own-tokens", type=int, default=200, metavar="N", help="length of what each user adds")
+    parser.add_argument("--own-tokens", type=int, default=180, metavar="N", help="length of what each user adds; an answer comes to that")
     parser.add_argument("--output-tokens", type=int, default=1500, metavar="N", help="of an answer at most: more than anybody waits for")
     parser.set_defaults(rounds=1)
     return run(parser, measure, report)

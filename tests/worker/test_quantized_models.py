@@ -145,6 +145,25 @@ def test_gathering_gives_the_same_tokens(kind):
         rig.model.ways.regions = Regions()
 
 
+def held_by_ten(kv, *, shares):
+    """The bytes that ten users of 500 and 180 tokens hold, all of whom have begun to get answers, and those that are allocated for them."""
+    loaded = model("llama", max_position_embeddings=1024)
+    rig = PagedRig(loaded, kv=kv, block_size=16, arena_blocks=16, max_arenas=64, step_tokens=4096)
+    for user in range(10):
+        rig.add(str(user), [*words(1 if shares else 100 + user, 500), *words(200 + user, 180)], max_tokens=60)
+    while len(rig.tokens) < 10:
+        rig.step()
+    assert len(rig.model.tensors()) == sum(store.count * (4 if kv == "int8" else 2) for store in rig.model.stores)
+    return rig.manager.counts().used * 16 * rig.model.token_bytes, sum(tensor.nbytes for tensor in rig.model.tensors())
+
+
+def test_ten_users_of_one_prompt_hold_a_tenth_of_what_they_would_alone_in_float32():
+    plain_in_use, plain_allocated = held_by_ten("model", shares=False)
+    in_use, allocated = held_by_ten("int8", shares=True)
+    assert in_use < 0.096 * plain_in_use, in_use / plain_in_use
+    assert allocated < 0.1 * plain_allocated, allocated / plain_allocated
+
+
 def chosen(loaded, wish="int8"):
     return choose_key_values(loaded, prove_model(loaded, BLOCK), wish)
 
