@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import mlx.core as mx
 import pytest
 
 from mlxd.errors import ConfigError
@@ -168,7 +169,7 @@ def chosen(loaded, wish="int8"):
     return choose_key_values(loaded, prove_model(loaded, BLOCK), wish)
 
 
-def test_what_each_kind_of_layer_is_stored_as_is_told():
+def test_what_each_kind_of_layer_is_stored_as_is_told(caplog):
     facts = chosen(model("gemma4_text", global_head_dim=80, num_kv_shared_layers=0)).facts
     (windowed, full) = sorted(facts.layers, key=lambda one: one.key_dim)
     assert (windowed.type, windowed.group, windowed.window) == (KeyValueType.INT8, 64, 8)
@@ -176,6 +177,7 @@ def test_what_each_kind_of_layer_is_stored_as_is_told():
     assert full.reason == "heads of 80 and 80 elements are no multiples of 32"
     assert facts.token_bytes < facts.plain_token_bytes
     assert facts.quality.tokens == 100
+    assert "keys and values of 2 layers stay in the model's type: heads of 80 and 80 elements" in caplog.text
 
 
 @pytest.mark.parametrize(("dim", "group"), [(128, 64), (96, 32), (32, 32)])
@@ -200,7 +202,7 @@ def test_the_model_s_own_type_needs_no_proof():
     [
         ("llama", {"head_dim": 80}, "heads of 80 and 80 elements are no multiples of 32"),
         ("llama", {"head_dim": 16}, "heads of 16 and 16 elements are no multiples of 32"),
-        ("mamba2", {}, "no layer of the model has keys and values"),
+        ("mamba2", {}, "no layer of the model keeps keys and values as they are"),
     ],
 )
 def test_what_cannot_be_quantized_is_refused_by_name(name, fields, reason):
@@ -214,6 +216,19 @@ def test_a_model_that_is_no_longer_what_it_was_is_refused(monkeypatch):
     measured = quality._paged_logits
     monkeypatch.setattr(quality, "_paged_logits", lambda *given: (0.9 * logits for logits in measured(*given)))
     with pytest.raises(ConfigError, match=r"with it the model is not as it was: perplexity .* and 1% is allowed"):
+        chosen(model("llama"))
+
+
+@pytest.mark.parametrize("value", [mx.nan, mx.inf, -1e30])
+def test_a_model_that_predicts_nothing_is_refused(value, monkeypatch):
+    measured = quality._paged_logits
+
+    def spoiled(paged, tokens):
+        for logits in measured(paged, tokens):
+            yield mx.where(mx.arange(logits.shape[-1]) == tokens[1], value, logits)
+
+    monkeypatch.setattr(quality, "_paged_logits", spoiled)
+    with pytest.raises(ConfigError, match="with it the model is not as it was"):
         chosen(model("llama"))
 
 

@@ -57,6 +57,9 @@ def choose_key_values(loaded: LoadedModel, proved: ProvedModel, wish: KeyValueWi
     proved = _quantized(loaded, proved, stored)
     found = _good_enough(loaded, proved.model)
     _log.info("keys and values of 8 bits: %s; found out in %.2f s", told(found), time.monotonic() - began)
+    for one in facts.layers:
+        if one.type is KeyValueType.MODEL:
+            _log.warning("keys and values of %d layers stay in the model's type: %s", one.layers, one.reason)
     return KeyValueChoice(proved, msgspec.structs.replace(facts, token_bytes=proved.model.token_bytes, quality=found))
 
 
@@ -144,7 +147,7 @@ def _quantized(loaded: LoadedModel, proved: ProvedModel, stored: _Layers) -> Pro
     """Returns the model with quantized keys and values wherever they can be, and a proof that they are what they should be."""
     model, kinds = proved.model, stored.kinds(loaded.device)
     if not any(isinstance(kind, Int8) for kind in kinds):
-        raise refusal("; ".join(stored.troubles) or "no layer of the model has keys and values")
+        raise refusal("; ".join(stored.troubles) or "no layer of the model keeps keys and values as they are")
     model.store_as(kinds)
     try:
         with model.ways.observed():

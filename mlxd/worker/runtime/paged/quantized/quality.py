@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from math import exp
+from math import exp, inf
 from pathlib import Path
 from typing import cast
 
@@ -19,6 +19,7 @@ from mlxd.worker.runtime.paged.slots import Geometry
 
 _TEXT = Path(__file__).parent / "text.txt"
 _MOST = 384  # tokens
+_MOST_SURPRISE = 700  # whose exponential is a float still
 _AT_ONCE = 64  # tokens: logits of so many take some ten megabytes
 
 
@@ -31,7 +32,8 @@ class _Predicted:
 
     @property
     def perplexity(self) -> float:
-        return exp(-sum(self.logprobs) / len(self.logprobs))
+        surprise = -sum(self.logprobs) / len(self.logprobs)
+        return inf if surprise > _MOST_SURPRISE else exp(surprise)
 
 
 def quality(loaded: LoadedModel, model: PagedModel, tokens: list[int]) -> KeyValueQuality:
