@@ -58,6 +58,21 @@ def test_ten_conversations_are_found_after_a_kill_during_writes_and_after_a_rest
     text, cached = ask(daemon, TEN[0])
     assert cached == 0
     assert text != said[TEN[0]]
+    daemon.until(lambda: len(caches(daemon)) == 2, "what the new weights computed is kept beside what the old ones had")
+    assert daemon.admin("/admin/v1/models/tiny/cache", "DELETE")[1]["removed"][0]["blocks"] > 100
+    assert len(caches(daemon)) <= 1, "the worker that runs may have kept something since"
+    daemon.save(DISK.replace('path = "{dir}/blocks"', 'path = ""'))
+    daemon.until(lambda: daemon.model()["limits"]["disk"] is None, "it is off without a restart")
+    assert ask(daemon, TEN[0])[0] == text
+
+
+def caches(daemon):
+    """What there is of each weights; the directory is within its limit."""
+    (directory,) = daemon.admin("/admin/v1/cache")[1]["directories"]
+    assert [user["model"] for user in directory["users"]] == ["tiny"]
+    assert on_disk(daemon) <= directory["bytes"] <= directory["limit_bytes"]
+    assert {cache["model"] for cache in directory["caches"]} <= {"tiny"}
+    return directory["caches"]
 
 
 def other_weights(model):
