@@ -14,6 +14,7 @@ from mlxd.worker.kv import free_extents
 from mlxd.worker.runtime.draft.draft_model import DraftModel
 from mlxd.worker.runtime.paged import key_value_choice
 from mlxd.worker.runtime.paged.attention.regions import Regions
+from mlxd.worker.runtime.paged.block_payloads import BlockPayloads
 from mlxd.worker.runtime.paged.build import prove_model
 from mlxd.worker.runtime.paged.key_value_choice import choose_key_values
 from mlxd.worker.runtime.paged.quantized import quality
@@ -93,6 +94,22 @@ def test_what_is_guessed_and_taken_back_leaves_nothing(kind):
     limits = ResolvedLimits(cache_bytes=2**40, draft_tokens=6)
     rig = PagedRig(model(kind), kv="int8", speculation=Speculation(limits, [LookupDrafter()]))
     assert rig.ask(prompt, max_tokens=40)[0] == alone(kind, prompt, 40)
+
+
+def test_blocks_go_to_disk_and_come_back_bit_by_bit():
+    rig = PagedRig(model("llama"), kv="int8")
+    rig.ask(bytes(SYSTEM))
+    stores, geometry = rig.model.stores, rig.model.geometry
+    payloads = BlockPayloads(stores, geometry)
+    assert payloads.block_bytes == BLOCK * rig.model.token_bytes
+    copies = payloads.copy_out(range(3), stores, geometry)
+    payloads.copy_in(range(40, 43), [memoryview(copy) for copy in copies], stores, geometry)
+    for store in stores:
+        for was, now in zip(store.read(geometry.run(range(3))), store.read(geometry.run(range(40, 43))), strict=True):
+            assert mx.array_equal(was.view(mx.uint8), now.view(mx.uint8))
+    as_computed = PagedRig(model("llama"))
+    as_computed.ask(bytes(SYSTEM))
+    assert BlockPayloads(as_computed.model.stores, geometry).layout != payloads.layout
 
 
 class Drafting(Speculation):
