@@ -41,7 +41,7 @@ async def show(request: web.Request) -> web.Response:
 
 def totals(memory: MemoryFacts) -> answers.MemoryTotals:
     free = max(0, memory.limit - memory.total - memory.excess)
-    return answers.MemoryTotals(limit_bytes=memory.limit, reserved_bytes=memory.total, free_bytes=free)
+    return answers.MemoryTotals(limit_bytes=memory.limit, reserved_bytes=memory.total, free_bytes=free, measures=memory.relief.measures)
 
 
 def _relief(state: ReliefState) -> answers.Relief:

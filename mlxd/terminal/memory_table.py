@@ -19,6 +19,7 @@ _PARTS = {  # titles of columns, and what they add up; together they are what a 
     "COMPUTING": ("transients_bytes",),
     "OTHER": ("grammars_bytes", "other_bytes"),
 }
+_OPTIONAL = {"AUTO CACHE", "DRAFT"}
 _SHOWN = 5  # entries of the record
 
 
@@ -34,13 +35,19 @@ def render_memory(memory: Mapping[str, Any]) -> RenderableType:
 
 
 def _models(memory: Mapping[str, Any]) -> Table:
-    models = plain_table("MODEL", "RESERVED", "AUTO CACHE", "HELD", *_PARTS)
-    for model in memory["models"]:
-        parts = model["parts"]
-        cells = [NOTHING] * len(_PARTS) if parts is None else [size(sum(parts[name] for name in names)) for names in _PARTS.values()]
-        reserved = (model["reserved_bytes"], model["cache_share_bytes"], model["used_bytes"])
-        models.add_row(Text(printable(model["model"]), style="bold"), *map(_size, reserved), *cells)
-    return models
+    """Renders a row for each model; what none of them has gets no column."""
+    rows = [_row(model) for model in memory["models"]]
+    shown = [title for title in ("RESERVED", "AUTO CACHE", "HELD", *_PARTS) if title not in _OPTIONAL or any(row[title] for row in rows)]
+    table = plain_table("MODEL", *shown)
+    for model, row in zip(memory["models"], rows, strict=True):
+        table.add_row(Text(printable(model["model"]), style="bold"), *(_size(row[title]) for title in shown))
+    return table
+
+
+def _row(model: Mapping[str, Any]) -> dict[str, int | None]:
+    parts = model["parts"]
+    held = {title: None if parts is None else sum(parts[name] for name in names) for title, names in _PARTS.items()}
+    return {"RESERVED": model["reserved_bytes"], "AUTO CACHE": model["cache_share_bytes"], "HELD": model["used_bytes"]} | held
 
 
 def _shares(memory: Mapping[str, Any]) -> str:

@@ -11,6 +11,17 @@ from mlxd.quantities import size
 from mlxd.terminal.status_table import below, model_name, model_state, notes_on
 from mlxd.terminal.values import counted, printable
 
+_MEMORY = {
+    "weights": "weights",
+    "kv": "keys and values",
+    "states": "states",
+    "snapshots": "snapshots",
+    "draft": "draft model",
+    "grammars": "grammars",
+    "transients": "computing",
+    "other": "other",
+}
+
 
 def render_model(model: Mapping[str, Any]) -> RenderableType:
     """``model`` is the answer of ``GET /admin/v1/models/{id}``."""
@@ -35,6 +46,8 @@ def _rows(model: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:
         yield "attention", "\n".join(f"{one['way']} {one['state']}: {one['reason']}" for one in attention["ways"])
     if (stored := model["keys_and_values"]) is not None:
         yield "cache", "\n".join(_stored(stored))
+    if (memory := model["memory"]) is not None:
+        yield "memory", f"{size(memory['held_bytes'])} held: {_parts(memory)}"
     if (speculation := model["speculation"]) is not None:
         yield "guesses", _speculation(speculation, model["limits"], model["tokens"])
     if (facts := model["facts"]) is not None:
@@ -47,6 +60,11 @@ def _rows(model: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:
         yield "weights", f"{', '.join(facts['weight_files'])}: {facts['weights_origin']}"
         if (draft := facts["draft"]) is not None:
             yield "draft model", f"{draft['source']}: {size(draft['weight_bytes'])} {draft['dtype']}"
+
+
+def _parts(memory: Mapping[str, int]) -> str:
+    """Returns the parts of what a worker holds, but those of which it has none."""
+    return ", ".join(f"{size(memory[f'{name}_bytes'])} {words}" for name, words in _MEMORY.items() if memory[f"{name}_bytes"])
 
 
 def _stored(stored: Mapping[str, Any]) -> Iterator[str]:

@@ -64,11 +64,13 @@ class Note:
 
 
 def notes(status: Mapping[str, Any]) -> list[Note]:
-    """Returns the notes on the configuration, then those on the listeners and the models."""
+    """Returns the notes on the configuration and on memory, then those on the listeners and the models."""
     error = status["config"]["last_error"]
     on_config = [Note("config", error, "bold red")] if error else []
+    measures = ", ".join(printable(measure).replace("_", " ") for measure in status["memory"]["measures"])
+    on_memory = [Note("memory", f"the machine is short of it: {measures}")] if measures else []
     on_listeners = dict.fromkeys(note for listener in status["listeners"] for note in _notes_on_listener(listener))
-    return [*on_config, *on_listeners, *(note for model in status["models"] for note in notes_on(model))]
+    return [*on_config, *on_memory, *on_listeners, *(note for model in status["models"] for note in notes_on(model))]
 
 
 def _notes_on_listener(listener: Mapping[str, Any]) -> Iterator[Note]:

@@ -174,6 +174,7 @@ def test_a_machine_without_memory(prometheus, daemon):
     """As the system would say; the rest is real."""
     (daemon.directory / "pressure").write_text("2")
     wait_firing(prometheus, daemon, "MlxdMemoryPressureCritical")
+    wait_firing(prometheus, daemon, "MlxdGivingWay")
 
 
 def test_a_queue_that_grows(prometheus, daemon):
@@ -208,6 +209,7 @@ def test_nothing_else_was_told_in_all_that_time(prometheus, daemon, small):
         ("MlxdRejectionsHigh", daemon.metrics_address, "crowded"),
         ("MlxdMemoryNearLimit", daemon.metrics_address, None),
         ("MlxdMemoryPressureCritical", daemon.metrics_address, None),
+        ("MlxdGivingWay", daemon.metrics_address, None),
         ("MlxdQueueGrowing", daemon.metrics_address, "queued"),
         ("MlxdKVNearlyFull", small.metrics_address, "tiny"),
     }

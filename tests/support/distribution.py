@@ -45,6 +45,7 @@ FIRST = (
     "tests/worker/test_not_finite.py",
     "tests/worker/test_quantized_models.py",
     "tests/e2e/test_key_value_types.py",
+    "tests/e2e/test_memory_books.py",
 )
 
 # What waits rather than computes: for Prometheus and its clock, for daemons and workers that begin and end.
@@ -59,6 +60,7 @@ WAITING = (
     "tests/e2e/test_scrapes.py",
     "tests/e2e/test_vllm_dashboard.py",
     "tests/e2e/test_cancellation.py",
+    "tests/e2e/test_memory_pressure.py",
 )
 
 CORES = os.cpu_count()

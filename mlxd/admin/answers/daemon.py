@@ -48,6 +48,7 @@ class MemoryTotals(Document, frozen=True, kw_only=True):
     limit_bytes: Annotated[Bytes, Meta(description="`memory.limit`.")]
     reserved_bytes: Bytes
     free_bytes: Bytes
+    measures: Annotated[Sequence[Measure], Meta(description="What is done because the machine is short of memory.")]
 
 
 class ModelMemory(Document, frozen=True, kw_only=True):

@@ -16,6 +16,9 @@ from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.request_queue import RequestQueue
 from mlxd.worker.engine.runner import Runner, StepReport, as_failure
 
+# Seconds between giving back what the allocator keeps. It takes milliseconds, in which nothing is computed.
+_TIDY_IDLE, _TIDY_BUSY = 20.0, 30.0
+
 _log = logging.getLogger(__name__)
 
 
@@ -117,6 +120,8 @@ class Engine:
         except Exception as error:  # noqa: BLE001 - whatever is wrong here, each request gets its answer
             _log.exception("a step was lost")
             self._end_all(error, output.events)
+        if self._device is not None:
+            self._device.tidy(_TIDY_IDLE if self._runner.is_idle else _TIDY_BUSY)
         self._step_began = None
         if output.events or output.stats is not None:
             self._emit(output)

@@ -4,6 +4,7 @@ import ctypes
 import functools
 import logging
 import sys
+import time
 from typing import Any
 
 import mlx.core as mx
@@ -35,6 +36,11 @@ def working_set(device: str) -> int | None:
 def release_buffers() -> None:
     """Gives back what MLX has freed and keeps to use again, and what the C library's allocator keeps of what was freed to it."""
     mx.clear_cache()
+    _trim_heap()
+
+
+def _trim_heap() -> None:
+    """Has glibc give back what it keeps: in each thread's arena, also what other threads have freed there."""
     trim = _malloc_trim()
     if trim is not None:
         trim(0)
@@ -74,6 +80,7 @@ class MlxMemory(DeviceMemory):
     def __init__(self, buffers: int) -> None:
         self._buffers = buffers
         self._share = 1.0
+        self._tidied = time.monotonic()
         mx.set_cache_limit(buffers)  # MLX would keep every buffer it ever had, and no ledger knows of those
 
     @override
@@ -85,6 +92,13 @@ class MlxMemory(DeviceMemory):
             release_buffers()
         self._share = share
         WIRED.set(limits.wired_bytes)
+
+    @override
+    def tidy(self, seconds: float) -> None:
+        now = time.monotonic()
+        if now - self._tidied >= seconds:
+            self._tidied = now
+            _trim_heap()
 
 
 @functools.cache

@@ -43,14 +43,16 @@ async def test_an_interval_that_is_none(mlxd, seconds):
 async def test_memory(mlxd):
     ran = await mlxd("memory")
     assert ran.code == 0
-    assert ran.lines[0] == "limit    1.0 KiB: 300 B reserved, 700 B free"
-    assert ran.lines[1].startswith("machine  ")
-    assert ran.lines[2:] == [
+    assert ran.lines[0] == "limit     1.0 KiB: 300 B reserved, 700 B free"
+    assert ran.lines[1].startswith("machine   ")
+    assert ran.lines[2].rstrip() == "daemon    0 B"
+    assert ran.lines[3].rstrip() == "pressure  the system does not tell; nothing is done about it: memory.pressure ="
+    assert [line.rstrip() for line in ran.lines[5:]] == [
         "",
-        "MODEL          RESERVED   USED  AUTO CACHE",
-        "tiny              300 B  300 B           -",
-        "org/Name-4bit       0 B  300 B           -",
-        "other               0 B      -           -",
+        "MODEL          RESERVED   HELD  WEIGHTS  CACHE  COMPUTING  OTHER",
+        "tiny              300 B  300 B    100 B   20 B       17 B  163 B",
+        "org/Name-4bit       0 B  300 B    100 B   20 B       17 B  163 B",
+        "other               0 B      -        -      -          -      -",
     ]
 
 
