@@ -151,7 +151,7 @@ class Session:
                 self._turn(shelf)
         except ClosedError:
             pass
-        except DISK_ERRORS as error:
+        except Exception as error:  # noqa: BLE001 - the thread's last resort: a damaged index may say anything
             self._counts.fail(DiskError.OPEN if self._shelf is None else DiskError.WRITE)
             self._fail(error)
             self._discard_what_is_damaged(error)
@@ -173,13 +173,18 @@ class Session:
             directory.close()
             raise
         self._shelf = shelf
-        reader = threading.Thread(
-            target=self._reading.run, args=(directory, shelf.identity, shelf.catalogue), name="disk-reader", daemon=True
-        )
+        reader = threading.Thread(target=self._read_all, args=(shelf,), name="disk-reader", daemon=True)
         self._threads.append(reader)
         reader.start()
         self._enter(DiskState.ON)
         return shelf
+
+    def _read_all(self, shelf: Shelf) -> None:
+        try:
+            self._reading.run(shelf.directory, shelf.identity, shelf.catalogue)
+        except Exception as error:  # noqa: BLE001 - likewise: whoever waits is answered
+            self._counts.fail(DiskError.READ)
+            self._fail(error)
 
     def _check_device(self, device: int) -> None:
         """Where the disk is not mounted, its directory may be there all the same."""
@@ -187,7 +192,7 @@ class Session:
             raise UnusableDirectoryError(f"{self._place.path} is on another disk than before: restart the model to use it there")
 
     def _discard_what_is_damaged(self, error: Exception) -> None:
-        if is_damage(error):
+        if is_damage(error) or not isinstance(error, DISK_ERRORS):
             with contextlib.suppress(OSError):
                 discard_index(self._place.path, self._files)
 

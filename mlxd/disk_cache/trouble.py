@@ -41,4 +41,4 @@ def told(error: Exception) -> str:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     if isinstance(error, sqlite3.Error | DamagedIndexError):
         return f"its index: {error}"
-    return str(error) or type(error).__name__
+    return str(error) if isinstance(error, DISK_ERRORS) and str(error) else f"{type(error).__name__}: {error}"
