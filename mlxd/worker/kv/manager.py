@@ -143,7 +143,10 @@ class Manager:
         """Makes room for ``tokens`` tokens in all. With ``growing`` it takes a few blocks more where there is room, so that sequences that
         decode side by side do not interleave. Returns False where there is no room now; the sequence has got nothing then.
         """
-        blocks, before = self.blocks_for(tokens), [len(group.table(sequence)) for group in self.windows]
+        blocks = self.blocks_for(tokens)
+        if not self.windows:
+            return self._layers.reserve(sequence, blocks, growing=growing)
+        before = [len(group.table(sequence)) for group in self.windows]
         if all(group.reserve(sequence, blocks, growing=growing) for group in (*self.windows, self._layers)):
             return True
         for group, length in zip(self.windows, before, strict=True):
@@ -234,7 +237,7 @@ class Manager:
 
     def window_runs(self, sequence: str) -> tuple[WindowRuns, ...]:
         """Returns what a sequence has in each group of layers that see a window."""
-        return tuple(group.table(sequence).window_runs for group in self.windows)
+        return tuple(group.table(sequence).window_runs for group in self.windows) if self.windows else ()
 
     def run_counts(self, sequence: str) -> list[int]:
         """Returns in how many runs the blocks of a sequence are, in each group of layers."""
