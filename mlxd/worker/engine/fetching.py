@@ -57,6 +57,9 @@ class Fetching:
     def ahead(self, waiting: Iterable[Sequence]) -> None:
         """Begins to read for those that are next, whether or not there is a place for them yet."""
 
+    def planned(self, digests: Iterable[bytes]) -> None:
+        """Takes in that blocks are computed in the step that is being planned."""
+
     def forget(self, request_id: str) -> None:
         """Takes in that a sequence is over, or waits no more."""
 
@@ -116,6 +119,11 @@ class DiskFetching(Fetching):
             if not sequence.is_asked:
                 sequence.is_asked = True
                 self.begins(sequence, self._manager.lookup(sequence.chain, sequence.tokens))
+
+    @override
+    def planned(self, digests: Iterable[bytes]) -> None:
+        for disk in (self._disk, *self._disk.beside):
+            disk.planned(digests)
 
     @override
     def begins(self, sequence: Sequence, lookup: Lookup) -> bool:

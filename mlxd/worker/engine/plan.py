@@ -56,8 +56,8 @@ class StepPlan(msgspec.Struct, frozen=True, kw_only=True):
     """The plan holds its chunks in the order of their rows, those of one new token first. A sequence may have several, one after
     the other.
 
-    Blocks are spilled first of all: they may be given to others in this very step. Then they are moved, and what was fetched is written,
-    before anything is computed. ``dropped`` snapshots may be let go after it all.
+    Blocks are spilled first of all: they may be given to others in this very step. Then what was fetched is written, and then blocks are
+    moved, which may go where something was fetched to; all before anything is computed. ``dropped`` snapshots may be let go after it all.
     """
 
     chunks: tuple[Chunk, ...] = ()

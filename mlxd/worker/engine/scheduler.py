@@ -320,6 +320,7 @@ class Scheduler:
             windows=self._manager.window_runs(sequence.id),
         )
         self._manager.commit(sequence.id, sequence.tokens, min(stop, sequence.verified))
+        self.fetching.planned(sequence.chain.digests[start // self._manager.block_size : stop // self._manager.block_size])
         sequence.computed, sequence.resume, sequence.drafted = stop, None, guesses.count
         sequence.in_flight += samples
         return chunk

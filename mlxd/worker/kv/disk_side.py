@@ -1,6 +1,6 @@
 """What of a cache goes to disk, and what of it comes from there."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 
 import msgspec
@@ -82,6 +82,12 @@ class DiskSide:
         for side in self.beside:
             side.reconfigure(settings)
 
+    def planned(self, digests: Iterable[bytes]) -> None:
+        """Takes in that these blocks get their content by the step that is being planned, or do so where they are now: what goes to disk in
+        that step is copied before.
+        """
+        self.spilling.hold_back(digests)
+
     def distrusted(self, digests: Sequence[bytes]) -> None:
         """Takes in that these blocks hold what is no number."""
         self._unused.difference_update(digests)
@@ -103,7 +109,7 @@ class DiskSide:
                 pool.make_findable(block)
                 written.append((block, payload))
                 self._unused.add(digest)
-                self.spilling.hold_back(digest)
+        self.planned(recalled.digests)
         for block in reversed(blocks):
             pool.release(block)
         return Fetch(tuple(block for block, _ in written), tuple(payload for _, payload in written), self.group)

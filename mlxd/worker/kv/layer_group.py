@@ -147,7 +147,9 @@ class LayerGroup:
         for block, to in zip(moving, target, strict=True):
             if pool.is_findable(block):
                 pool.hand_over(block, to)
-                self.index.move(block, to)
+                digest = self.index.move(block, to)
+                if self._disk is not None:
+                    self._disk.planned([digest])
         table.truncate(table.passed + first)
         table.extend(fresh)
         self._release(moving)

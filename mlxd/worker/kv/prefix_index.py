@@ -50,11 +50,12 @@ class PrefixIndex:
             self._key[block] = (digest, key)
         return known
 
-    def move(self, block: int, target: int) -> None:
-        """Notes that what ``block`` holds is held by ``target`` from now on."""
+    def move(self, block: int, target: int) -> bytes:
+        """Notes that what ``block`` holds is held by ``target`` from now on. Returns the digest that it is known by."""
         digest, key = self._key.pop(block)
         self._block[digest] = target
         self._key[target] = (digest, key)
+        return digest
 
     def forget(self, block: int) -> Spill:
         """Forgets a block, and returns what it was known by. Its children stay until they are evicted, but cannot be reached through it."""

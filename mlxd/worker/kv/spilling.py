@@ -25,8 +25,8 @@ class Spilling:
         self._tier = tier
         self._wanted: dict[bytes, BlockKey] = {}  # of requests that are over; those of a chain in its order
         self._leaving: list[Spill] = []  # evicted since the last step: their content is there until the next one
-        self._handed: dict[bytes, None] = {}  # those handed over last
-        self._held_back: set[bytes] = set()  # to be written into the cache by the step that is being planned
+        self._handed: dict[bytes, None] = {}  # those handed over last, since nothing waited to be written
+        self._held_back: set[bytes] = set()  # what they are is computed, written or moved where they are by the step that is being planned
 
     @property
     def leaving(self) -> int:
@@ -57,9 +57,9 @@ class Spilling:
         if spill.digest not in self._held_back and not self._is_stored(spill.digest):
             self._leaving.append(spill)
 
-    def hold_back(self, digest: bytes) -> None:
-        """Takes in that a block gets its content by the step that is being planned: before that there is nothing to write."""
-        self._held_back.add(digest)
+    def hold_back(self, digests: Iterable[bytes]) -> None:
+        """Takes in that blocks get their content by the step that is being planned: before that there is nothing to write."""
+        self._held_back.update(digests)
 
     def forget(self, digests: Iterable[bytes]) -> None:
         """Takes in that what these blocks hold is of no use."""
@@ -76,6 +76,7 @@ class Spilling:
         lost otherwise. ``find`` returns where a block is that is known by a name, if it still is.
         """
         most = min(most, self.room) if self._leaving or self._wanted else 0
+        self._forget_handed()
         taken = self._leaving[max(0, len(self._leaving) - most) :]  # the ones used last, and of a chain its head
         self.lost += len(self._leaving) - len(taken)
         self._leaving = []
@@ -99,6 +100,11 @@ class Spilling:
 
     def _is_stored(self, digest: bytes) -> bool:
         return digest in self._handed or self._tier.known([digest]) == 1
+
+    def _forget_handed(self) -> None:
+        """Once nothing waits to be written any more, the tier has what it took, and says so; of the rest it has nothing."""
+        if self._handed and self._tier.settle(0.0):
+            self._handed.clear()
 
     def _remember(self, spills: Iterable[Spill]) -> None:
         self._handed.update((spill.digest, None) for spill in spills)

@@ -16,13 +16,16 @@ import msgspec
 
 from mlxd.disk_cache.tier import Spilled
 from mlxd.types import MemoryFigures
+from mlxd.worker.encoded_prompt import CacheRoot
 from mlxd.worker.engine.executor import StepResult
 from mlxd.worker.engine.plan import StepPlan
 from mlxd.worker.engine.sampled import SampledToken
 from mlxd.worker.engine.transfers import Transfers
+from mlxd.worker.kv.block_chain import root_digest
 from mlxd.worker.kv.group_tier import GroupTier
 
 END = 0
+ROOT = CacheRoot(model="model")
 
 
 def next_token(tokens, ends_after):
@@ -84,7 +87,9 @@ class SimulatedExecutor:
         self.late = {}  # sequence -> tokens that nobody has yet
         self.chance = None if late is None else random.Random(late)  # noqa: S311
         self.tier = tier
+        self.spilled = {root_digest(ROOT): 0}  # what stands for all up to the end of each block that went to disk
         self.launches = 0
+        self.moves = 0
         self.computed = 0
         self.pending = None
 
@@ -164,9 +169,13 @@ class SimulatedExecutor:
         return self.slots
 
     def _spilled(self, spill):
-        """What a block holds, which must be what its name says: the last of it stands for all up to there."""
+        """What a block holds, which must be what its name says, as far as that of the block before is known."""
         slots = self._slots_of(spill.group)
         content = [slots[spill.block * self.block_size + at] for at in range(self.block_size)]
+        before = self.spilled.get(spill.key.parent)
+        if before is not None and not spill.key.extra:
+            assert content == contents_of(spill.key.tokens, before)[1:], "a block goes to disk that is not what its name says"
+        self.spilled[spill.digest] = content[-1]
         payload = struct.pack(f"{self.block_size}q", *content)
         return Spilled(digest=spill.digest, parent=spill.key.parent, tokens=spill.key.tokens, extra=spill.key.extra, payload=(payload,))
 
@@ -202,6 +211,7 @@ class SimulatedExecutor:
         self.arenas = arenas
 
     def _move(self, move):
+        self.moves += 1
         content = [[self.slots.get(block * self.block_size + at) for at in range(self.block_size)] for block in move.source]
         for block, slots in zip(move.target, content, strict=True):
             for at, slot in enumerate(slots):

@@ -4,7 +4,7 @@ import random
 
 from mlxd.errors import CacheTooSmallError
 from mlxd.types import DiskSettings, Limits, ResolvedLimits, SamplingParams
-from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt
+from mlxd.worker.encoded_prompt import EncodedPrompt
 from mlxd.worker.engine.fetching import DiskFetching
 from mlxd.worker.engine.paged_runner import PagedRunner
 from mlxd.worker.engine.request import EngineRequest
@@ -17,11 +17,10 @@ from mlxd.worker.kv.group_tier import GroupTier
 from mlxd.worker.kv.manager import Manager
 from mlxd.worker.kv.sizing import CacheSizing, WindowBytes, WindowSizes
 from mlxd.worker.kv.state_snapshots import StateSnapshots
-from tests.unit.worker_engine.simulated_executor import SimulatedExecutor, next_token
+from tests.unit.worker_engine.simulated_executor import ROOT, SimulatedExecutor, next_token
 from tests.unit.worker_engine.windowed_executor import WindowedExecutor
 
 BLOCK = 4
-ROOT = CacheRoot(model="model")
 
 
 class RandomGuesses(Speculation):
