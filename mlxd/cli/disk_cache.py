@@ -52,7 +52,7 @@ def _show(args: argparse.Namespace) -> int:
     if args.json:
         target.print_json(directories)
     else:
-        console.output().print(render_directories(directories["directories"]))
+        console.output().print(render_directories(directories["directories"]), soft_wrap=True)
     return _code(directories["directories"])
 
 
@@ -68,7 +68,7 @@ def _prune(args: argparse.Namespace) -> int:
     if args.json:
         target.print_json(removed)
     else:
-        console.output().print(render_removals(removed["removed"]))
+        console.output().print(render_removals(removed["removed"]), soft_wrap=True)
     return _code(removed["removed"])
 
 

@@ -1,5 +1,6 @@
 """Ways to attend are timed where they may gain something, and no longer than is allowed."""
 
+import mlx.core as mx
 import pytest
 
 from mlxd.types import AttentionWay
@@ -9,7 +10,6 @@ from mlxd.worker.runtime.paged.attention.layer_shape import LayerShape
 from mlxd.worker.runtime.paged.attention.regions import Region
 from mlxd.worker.runtime.paged.attention.timing import timed
 from mlxd.worker.runtime.paged.attention.trial import Trial
-from mlxd.worker.runtime.start import mx
 
 _, GATHER, KERNEL = AttentionWay
 SHAPE = LayerShape(4, 2, 16, 16, mx.float32, 0.25, None, has_sinks=False, kind=Plain())
