@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from mlxd.disk_cache.index import NamedExtent
 
@@ -75,7 +76,7 @@ class Catalogue:
     def take_uses(self, most: int) -> list[tuple[int, int]]:
         """Returns pairs of an extent and when it was of use, which are told once."""
         with self._lock:
-            chosen = list(self._uses.items())[:most]
+            chosen = list(islice(self._uses.items(), most))
             for extent, _ in chosen:
                 del self._uses[extent]
             return chosen

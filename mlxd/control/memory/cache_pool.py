@@ -54,6 +54,11 @@ class CachePool:
         if self._shares.pop(holder, None) is not None:
             self.rebalance()
 
+    def forget(self, holder: str) -> None:
+        """Takes ``holder`` out of the pool with whatever it demanded; the pool is not divided anew by that."""
+        self._shares.pop(holder, None)
+        self._demands.pop(holder, None)
+
     def demand(self, holder: str, amount: int) -> None:
         """Makes the caches of the pool shrink for ``holder``, which is about to reserve ``amount``."""
         self._demands[holder] = amount

@@ -46,8 +46,7 @@ class ModelMemory(Memory):
         """Releases as ``Ledger.release``, takes ``holder`` out of the pool, and tells the models where memory got free."""
         before = self.ledger.free
         self.ledger.release(holder)
-        self.pool.leave(holder)
-        self.pool.met(holder)
+        self.pool.forget(holder)
         self._changed(before)
 
     def set_limit(self, limit: int) -> None:

@@ -4,7 +4,7 @@ Two things send a block there: its request is over, so that others find it even 
 when it costs nobody anything; then the second has nothing left to do. (LMCache and vLLM's offloading connectors store ahead, too.)
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from itertools import islice
 
 from mlxd.disk_cache.tier import DiskTier
@@ -66,21 +66,16 @@ class Spilling:
         for digest in digests:
             self._wanted.pop(digest, None)
 
-    @property
-    def room(self) -> int:
-        """Returns how many blocks the tier takes now."""
-        return self._tier.room() // self.block_bytes
-
     def take(self, most: int, find: Find) -> tuple[Spill, ...]:
         """Returns up to ``most`` of those that are to be written, as far as there is room for them: first those that are evicted, which are
         lost otherwise. ``find`` returns where a block is that is known by a name, if it still is.
         """
-        most = min(most, self.room) if self._leaving or self._wanted else 0
+        most = min(most, self._tier.room() // self.block_bytes) if self._leaving or self._wanted else 0
         self._forget_handed()
         taken = self._leaving[max(0, len(self._leaving) - most) :]  # the ones used last, and of a chain its head
         self.lost += len(self._leaving) - len(taken)
         self._leaving = []
-        taken += islice(self._found(find), max(0, most - len(taken)))
+        taken += self._found(find, most - len(taken))
         self._remember(taken)
         self._held_back.clear()
         return tuple(taken)
@@ -90,13 +85,23 @@ class Spilling:
         self._wanted, self._leaving = {}, []
         self._held_back.clear()
 
-    def _found(self, find: Find) -> Iterator[Spill]:
-        """Yields those that are wanted, and wanted no more then."""
-        for digest in [digest for digest in self._wanted if digest not in self._held_back]:
-            key = self._wanted.pop(digest)
+    def _found(self, find: Find, most: int) -> list[Spill]:
+        """Returns up to ``most`` of those that are wanted, and wanted no more then. Those behind them are not looked at: there may be many,
+        at each step.
+        """
+        found, looked_at = list[Spill](), list[bytes]()
+        for digest, key in self._wanted.items():
+            if len(found) >= most:
+                break
+            if digest in self._held_back:
+                continue
+            looked_at.append(digest)
             block = None if self._is_stored(digest) else find(digest, key)
             if block is not None:
-                yield Spill(block, digest, key)
+                found.append(Spill(block, digest, key))
+        for digest in looked_at:
+            del self._wanted[digest]
+        return found
 
     def _is_stored(self, digest: bytes) -> bool:
         return digest in self._handed or self._tier.known([digest]) == 1
