@@ -11,6 +11,7 @@ from mlxd.worker.engine.sequence import Sequence
 from mlxd.worker.engine.step_budget import StepBudget
 from mlxd.worker.engine.step_cost import StepShape
 from mlxd.worker.engine.transfers import FetchChoice, SpillPace, Transfers
+from mlxd.worker.kv.addresses import neighbours
 from mlxd.worker.kv.block_chain import BlockChain
 from mlxd.worker.kv.disk_side import DiskSide
 from mlxd.worker.kv.lookup import Lookup
@@ -122,8 +123,8 @@ class DiskFetching(Fetching):
 
     @override
     def planned(self, digests: Iterable[bytes]) -> None:
-        for disk in (self._disk, *self._disk.beside):
-            disk.planned(digests)
+        for side in self._sides:
+            side.planned(digests)
 
     @override
     def begins(self, sequence: Sequence, lookup: Lookup) -> bool:
@@ -139,7 +140,7 @@ class DiskFetching(Fetching):
         sequence.recalls += 1
         self._disk.renew(lookup.blocks, self._manager.pool)
         for side, blocks in zip(self._sides, lacked, strict=True):
-            for run in _runs(blocks):
+            for run in neighbours(blocks):
                 side.recall.begin(sequence.id, sequence.chain, run.start, run.stop)
         return True
 
@@ -170,7 +171,8 @@ class DiskFetching(Fetching):
 
     @override
     def spills(self, seconds: float, *, is_idle: bool) -> tuple[Spill, ...]:
-        leaving, wanted = (sum(getattr(side.spilling, name) for side in self._sides) for name in ("leaving", "wanted"))
+        leaving = sum(side.spilling.leaving for side in self._sides)
+        wanted = sum(side.spilling.wanted for side in self._sides)
         most = self._pace.idle() if is_idle else self._pace.blocks(seconds, leaving=leaving, wanted=wanted)
         taken: list[Spill] = []
         left = most * self._disk.block_bytes
@@ -185,14 +187,3 @@ class DiskFetching(Fetching):
     def observe(self, transfers: Transfers) -> None:
         self._choice.observe(transfers)
         self._pace.observe(transfers)
-
-
-def _runs(blocks: List[int]) -> list[range]:
-    """Returns ``blocks``, which are in order, as maximal ranges of neighbours."""
-    found: list[range] = []
-    for block in blocks:
-        if found and found[-1].stop == block:
-            found[-1] = range(found[-1].start, block + 1)
-        else:
-            found.append(range(block, block + 1))
-    return found

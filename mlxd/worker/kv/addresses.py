@@ -1,6 +1,6 @@
 """What the number of a block says: which arena it lies in, and where in there. Nothing else works arenas out of numbers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 
@@ -31,9 +31,14 @@ class Addresses:
         return self.blocks(self.arena(block))
 
     def ranges(self, blocks: Sequence[int]) -> Iterator[range]:
-        """Yields ``blocks`` as maximal ranges of neighbours, none across the end of an arena: each is a slice of every layer's tensors."""
-        start = 0
-        for at in range(1, len(blocks) + 1):
-            if at == len(blocks) or blocks[at] != blocks[at - 1] + 1 or self.is_first(blocks[at]):
-                yield range(blocks[start], blocks[at - 1] + 1)
-                start = at
+        """Returns ``blocks`` as maximal ranges of neighbours, none across the end of an arena: each is a slice of every layer's tensors."""
+        return neighbours(blocks, self.is_first)
+
+
+def neighbours(numbers: Sequence[int], begins: Callable[[int], bool] = lambda _: False) -> Iterator[range]:
+    """Yields ``numbers`` as maximal ranges of neighbours, in their order; a number that ``begins`` one is not put to the number before."""
+    start = 0
+    for at in range(1, len(numbers) + 1):
+        if at == len(numbers) or numbers[at] != numbers[at - 1] + 1 or begins(numbers[at]):
+            yield range(numbers[start], numbers[at - 1] + 1)
+            start = at

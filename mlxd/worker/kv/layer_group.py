@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from mlxd.worker.kv.addresses import neighbours
 from mlxd.worker.kv.block_chain import BlockChain
 from mlxd.worker.kv.block_pool import BlockPool
 from mlxd.worker.kv.block_table import BlockTable
@@ -141,7 +142,7 @@ class LayerGroup:
             return None
         fresh = pool.allocate(len(moving)) or []
         target = [block for run in fresh for block in run]
-        if len(fresh) >= _runs(moving):
+        if len(fresh) >= len(list(neighbours(moving))):
             self._release(target)
             return None
         for block, to in zip(moving, target, strict=True):
@@ -227,8 +228,3 @@ class LayerGroup:
     def _forget(self, block: int) -> Spill:
         self._forgotten(block)
         return self.index.forget(block)
-
-
-def _runs(blocks: Sequence[int]) -> int:
-    """Returns how many maximal ranges of consecutive blocks there are."""
-    return sum(position == 0 or blocks[position - 1] + 1 != block for position, block in enumerate(blocks))

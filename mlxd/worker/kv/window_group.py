@@ -67,8 +67,7 @@ class WindowGroup(LayerGroup):
         """Returns behind how many blocks of ``chain``, up to ``most``, a sequence may begin at most: all that it sees there is known."""
         depth = most
         while depth:
-            seen = range(self.passed_at(depth * self._block_size), depth)
-            unknown = next((index for index in reversed(seen) if self.find(chain, index) is None), None)
+            unknown = next((index for index in reversed(self.seen_at(depth)) if self.find(chain, index) is None), None)
             if unknown is None:
                 break
             depth = unknown
@@ -76,7 +75,7 @@ class WindowGroup(LayerGroup):
 
     def known(self, chain: BlockChain, depth: int) -> tuple[int, ...]:
         """Returns the blocks that a sequence sees which begins behind ``depth`` blocks, all of them known."""
-        found = (self.find(chain, index) for index in range(self.passed_at(depth * self._block_size), depth))
+        found = (self.find(chain, index) for index in self.seen_at(depth))
         return tuple(block for block in found if block is not None)
 
     def find(self, chain: BlockChain, index: int) -> int | None:
