@@ -18,7 +18,7 @@ _KIB = 1024
 
 
 class _RusageInfo(ctypes.Structure):
-    """macOS's ``struct rusage_info_v0``."""
+    """A record laid out as macOS's ``struct rusage_info_v0``."""
 
     _fields_ = (
         ("uuid", ctypes.c_uint8 * 16),

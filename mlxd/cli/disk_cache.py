@@ -43,21 +43,15 @@ def _cache(args: argparse.Namespace) -> int:
 
 
 def _show(args: argparse.Namespace) -> int:
-    from mlxd.terminal import console
     from mlxd.terminal.disk_table import render_directories
 
     if args.model is not None or args.all:
         raise UsageError("cache show shows all of it: MODEL and --all belong to cache prune")
     directories = _answer(args, lambda: target.reader(args).get(_PATH, timeout=_PATIENCE), _looked_at)
-    if args.json:
-        target.print_json(directories)
-    else:
-        console.output().print(render_directories(directories["directories"]), soft_wrap=True)
-    return _code(directories["directories"])
+    return _told(args, directories, "directories", render_directories)
 
 
 def _prune(args: argparse.Namespace) -> int:
-    from mlxd.terminal import console
     from mlxd.terminal.admin_client import model_path
     from mlxd.terminal.disk_table import render_removals
 
@@ -65,14 +59,18 @@ def _prune(args: argparse.Namespace) -> int:
         raise UsageError("cache prune needs the name of a MODEL, or --all")
     path = model_path(args.model, "cache") if args.model else _PATH
     removed = _answer(args, lambda: target.operator(args).delete(path, timeout=_PATIENCE), _removed)
+    return _told(args, removed, "removed", render_removals)
+
+
+def _told(args: argparse.Namespace, answer: _Answer, part: str, render: Callable[[list[_Answer]], Any]) -> int:
+    """Prints an answer, whose directories are in ``part`` of it, and returns the exit code."""
+    from mlxd.terminal import console
+
+    directories = answer[part]
     if args.json:
-        target.print_json(removed)
+        target.print_json(answer)
     else:
-        console.output().print(render_removals(removed["removed"]), soft_wrap=True)
-    return _code(removed["removed"])
-
-
-def _code(directories: list[_Answer]) -> int:
+        console.output().print(render(directories), soft_wrap=True)
     return exits.FAILED if any(one["problem"] for one in directories) else exits.OK
 
 

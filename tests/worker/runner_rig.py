@@ -12,10 +12,10 @@ from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.scheduler import Scheduler
 from mlxd.worker.engine.step_budget import StepBudget
 from mlxd.worker.kv.manager import Manager
-from mlxd.worker.kv.sizing import CacheSizing, WindowBytes, WindowSizes
+from mlxd.worker.kv.sizing import WindowSizes
 from mlxd.worker.kv.state_snapshots import StateSnapshots
 from mlxd.worker.runtime.loading import LoadedModel
-from mlxd.worker.runtime.paged.build import prove_model
+from mlxd.worker.runtime.paged.build import cache_sizing, prove_model
 from mlxd.worker.runtime.paged.executor import PagedExecutor
 from mlxd.worker.runtime.paged.key_value_choice import choose_key_values
 from mlxd.worker.runtime.paged.launch import Launch
@@ -119,9 +119,7 @@ class PagedRig(RunnerRig):
         windows = [
             WindowSizes(one, window_blocks or arena_blocks, max_arenas) for one in self.model.passable_windows(loaded.context_length)
         ]
-        window_bytes = tuple(WindowBytes(one.window, self.model.token_bytes_of(one.window)) for one in windows)
-        token_bytes = self.model.token_bytes - sum(one.token_bytes for one in window_bytes)
-        sizing = CacheSizing(block_size, token_bytes, self.model.states.bytes_per_sequence, window_bytes)
+        sizing = cache_sizing(loaded, self.model)
         self.model.resize(Geometry(block_size, arena_blocks), {one.window: Geometry(block_size, one.arena_blocks) for one in windows})
         if draft is not None:
             draft.resize(Geometry(block_size, arena_blocks))
@@ -146,6 +144,12 @@ class PagedRig(RunnerRig):
             chosen = choose_key_values(loaded, prove_model(loaded, block_size), kv)
             PagedRig._proved = Proved(loaded, block_size, kv, chosen.proved.model)
         return PagedRig._proved.model
+
+    def watched_moves(self):
+        """The moves of all plans from now on, as they are followed."""
+        moves, launch = [], self.executor.run
+        self.executor.run = lambda plan: (moves.extend(plan.moves), launch(plan))[1]
+        return moves
 
     @property
     def preemptions(self):

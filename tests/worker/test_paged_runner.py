@@ -139,9 +139,7 @@ def test_blocks_are_moved_together_without_a_change(loaded, monkeypatch):
     prompts = {name: name.encode() * 3 for name in "ab"}
     for name, prompt in prompts.items():
         rig.add(name, prompt, max_tokens=36)
-    moves = []
-    launch = rig.executor.run
-    rig.executor.run = lambda plan: (moves.extend(plan.moves), launch(plan))[1]
+    moves = rig.watched_moves()
     rig.run()
     assert moves
     assert rig.tokens == alone(loaded, prompts, 36)

@@ -69,9 +69,7 @@ def test_blocks_are_moved_without_a_change(name, monkeypatch):
     prompts = {request: request.encode() * 3 for request in "ab"}
     for request, prompt in prompts.items():
         rig.add(request, prompt, max_tokens=72)
-    moves = []
-    launch = rig.executor.run
-    rig.executor.run = lambda plan: (moves.extend(plan.moves), launch(plan))[1]
+    moves = rig.watched_moves()
     rig.run()
     assert moves
     assert rig.tokens == {request: alone(name, prompt, 72) for request, prompt in prompts.items()}

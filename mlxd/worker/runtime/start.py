@@ -81,9 +81,7 @@ def start_model(
     needs = _needs(order, limits, opened, draft)
     limits = _granted(order, limits, permit(needs))
     memory = MlxMemory(needs.transients)
-    loaded = read_weights(opened)
-    for warning in loaded.facts.warnings:
-        _log.warning("%s: %s", order.model, warning)
+    loaded = _read(order, opened)
     progress(LoadStage.WARMING, 0, 0)
     vocabulary = _begin_vocabulary(loaded)
     choice = choose_runner(order, limits, loaded, draft, partial(_open_tier, order, limits, loaded, opened.directory.directory))
@@ -116,6 +114,14 @@ def start_model(
     )
     memory.hold_to(limits)
     return ServableModel(choice.runner, memory, choice.block_size, encoder, answers, constraints, ready)
+
+
+def _read(order: Load, opened: OpenedModel) -> LoadedModel:
+    """Reads the weights, and logs what the files gave reason to warn of."""
+    loaded = read_weights(opened)
+    for warning in loaded.facts.warnings:
+        _log.warning("%s: %s", order.model, warning)
+    return loaded
 
 
 def _open_tier(order: Load, limits: ResolvedLimits, loaded: LoadedModel, directory: Path, parts: Sequence[str]) -> DiskTier:

@@ -82,14 +82,9 @@ def paged_runner(
     Raises ``ConfigError`` where that is next to nothing.
     """
     block_size = model.geometry.block_size
-    sizing = _sizing(loaded, model, draft)
+    sizing = cache_sizing(loaded, model, draft)
     sizes = sizing.sizes(limits.cache_bytes, limits.max_sequences)
-    if sizes.sequences < limits.max_sequences:
-        _log.warning(
-            "cache.memory holds the recurrent states of %d sequences, less than batching.max_sequences of %d: no more run at once",
-            sizes.sequences,
-            limits.max_sequences,
-        )
+    _warn(loaded, limits, sizes.sequences, sizing.longest(limits.cache_bytes, limits.max_sequences))
     disk = open_disk(model, limits.disk, open_tier, draft, [one.window for one in sizes.windows])
     geometry = Geometry(block_size, sizes.arena_blocks)
     model.resize(geometry, {one.window: Geometry(block_size, one.arena_blocks) for one in sizes.windows})
@@ -105,30 +100,44 @@ def paged_runner(
         windows=sizes.windows,
         block_bytes=sizing.block_bytes,
     )
-    tokens = sizing.longest(limits.cache_bytes, limits.max_sequences)
-    if tokens < loaded.context_length:
-        _log.warning("cache.memory holds %d tokens, less than the context of %d: longer prompts are refused", tokens, loaded.context_length)
     ahead = loaded.device == "gpu"
     launch = fastest_launch(model) if ahead else Launch.AT_ONCE
     executor = PagedExecutor(loaded, model, ahead=ahead, draft=draft, launch=launch, transfers=disk.transfers)
     budget = StepBudget(largest=_LARGEST_CHUNK[loaded.device])
-    # Recurrent state cannot be rewound to a token: what a wrong guess left in it would stay.
-    drafter = ModelDrafter(draft.weight_bytes / max(1, loaded.weight_bytes)) if draft else None
-    speculation = None if model.states.exist else Speculation(limits, [LookupDrafter(), RecyclingDrafter()], drafter)
     scheduler = Scheduler(
         manager,
         limits,
         budget,
         end_tokens=loaded.end_tokens,
         most_scored=executor.most_scored,
-        speculation=speculation,
+        speculation=_speculation(loaded, model, limits, draft),
         fetching=disk.fetching(manager, budget),
     )
     return PagedRunner(scheduler, manager, executor, sizing, limits, disk.told, longest=loaded.context_length)
 
 
-def _sizing(loaded: LoadedModel, model: PagedModel, draft: DraftModel | None) -> CacheSizing:
+def cache_sizing(loaded: LoadedModel, model: PagedModel, draft: DraftModel | None = None) -> CacheSizing:
     """Returns how the cache is divided. A draft model keeps everything: it has its keys and values in the blocks of layers that do."""
     windows = tuple(WindowBytes(window, model.token_bytes_of(window)) for window in model.passable_windows(loaded.context_length))
     token_bytes = model.token_bytes - sum(one.token_bytes for one in windows) + (draft.token_bytes if draft else 0)
     return CacheSizing(model.geometry.block_size, token_bytes, model.states.bytes_per_sequence, windows)
+
+
+def _warn(loaded: LoadedModel, limits: ResolvedLimits, sequences: int, tokens: int) -> None:
+    """Tells where the cache holds fewer sequences, or tokens of one, than there could be."""
+    if sequences < limits.max_sequences:
+        _log.warning(
+            "cache.memory holds the recurrent states of %d sequences, less than batching.max_sequences of %d: no more run at once",
+            sequences,
+            limits.max_sequences,
+        )
+    if tokens < loaded.context_length:
+        _log.warning("cache.memory holds %d tokens, less than the context of %d: longer prompts are refused", tokens, loaded.context_length)
+
+
+def _speculation(loaded: LoadedModel, model: PagedModel, limits: ResolvedLimits, draft: DraftModel | None) -> Speculation | None:
+    """Returns what guesses; None for a model with recurrent state: it cannot be rewound to a token, and what a wrong guess left stays."""
+    if model.states.exist:
+        return None
+    drafter = ModelDrafter(draft.weight_bytes / max(1, loaded.weight_bytes)) if draft else None
+    return Speculation(limits, [LookupDrafter(), RecyclingDrafter()], drafter)
