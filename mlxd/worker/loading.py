@@ -48,15 +48,18 @@ EX_ENGINE_DIED = 70
 
 class Loading(Stage):
     """A stage that loads in the engine's thread, which goes on to serve. ``become`` is told the stage that follows, ``end`` the exit code
-    when that thread ends; both on the I/O thread.
+    when that thread ends, and ``tell_figures`` sends a heartbeat of the present stage; all on the I/O thread.
 
     Requests are refused, new limits kept until there is something they apply to, and there is no cache to evict.
     """
 
-    def __init__(self, outbox: Outbox, become: Callable[[Stage], None], end: Callable[[int], None]) -> None:
+    def __init__(
+        self, outbox: Outbox, become: Callable[[Stage], None], end: Callable[[int], None], tell_figures: Callable[[], None]
+    ) -> None:
         self._outbox = outbox
         self._become = become
         self._end = end
+        self._tell_figures = tell_figures
         self._begun = False
         self._cache_limit = CacheLimit()
         self._queue = RequestQueue(max_queue=0)
@@ -140,7 +143,7 @@ class Loading(Stage):
 
         engine = Engine(model.runner, self._queue, emit, model.memory)
         questions = TokenQuestions(model.encoder, sessions.texts, sessions.tokenizing, self._outbox.send)
-        serving = Serving(engine, self._queue, sessions, questions, self._cache_limit, self._outbox)
+        serving = Serving(engine, self._queue, sessions, questions, self._cache_limit, self._outbox, self._tell_figures)
         self._outbox.on_io_thread(lambda: self._ready(serving, model.ready))
         engine.run()
         return True
@@ -157,8 +160,8 @@ class Loading(Stage):
     # ---- back on the I/O thread ----
 
     def _ready(self, serving: Stage, ready: Ready) -> None:
-        self._outbox.send(ready)
         self._become(serving)
+        self._outbox.send(ready)
         for message in self._kept:
             serving.take(message)
 

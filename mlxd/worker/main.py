@@ -57,7 +57,7 @@ class _Worker:
         self._process = psutil.Process()
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._loading = Loading(outbox, self._become, self._end)
+        self._loading = Loading(outbox, self._become, self._end, self._tell_figures)
         self._stage: Stage = self._loading
 
     async def run(self, read: Read) -> int:
@@ -108,7 +108,7 @@ class _Worker:
 
     def _become(self, stage: Stage) -> None:
         self._stage = stage
-        self._tell_figures()
+        self._tell_figures()  # who hears of readiness next has its figures
 
     def _end(self, code: int) -> None:
         if not self._ended.done():

@@ -1,5 +1,7 @@
 """The worker whose model is ready."""
 
+from collections.abc import Callable
+
 import msgspec
 from typing_extensions import override
 
@@ -26,7 +28,10 @@ from mlxd.worker.token_questions import TokenQuestions
 
 
 class Serving(Stage):
-    """A stage that passes requests on to its sessions, and what concerns the engine to the engine's thread, between two steps."""
+    """A stage that passes requests on to its sessions, and what concerns the engine to the engine's thread, between two steps.
+
+    ``tell_figures`` sends a heartbeat: what is answered of a change to the cache comes behind the figures that the change made.
+    """
 
     def __init__(  # noqa: PLR0913, PLR0917  # the parts of a worker, put together once
         self,
@@ -36,6 +41,7 @@ class Serving(Stage):
         questions: TokenQuestions,
         cache_limit: CacheLimit,
         outbox: Outbox,
+        tell_figures: Callable[[], None],
     ) -> None:
         self._engine = engine
         self._queue = queue
@@ -43,6 +49,7 @@ class Serving(Stage):
         self._questions = questions
         self._cache_limit = cache_limit
         self._outbox = outbox
+        self._tell_figures = tell_figures
 
     @override
     def take(self, message: StageMessage) -> None:
@@ -90,9 +97,13 @@ class Serving(Stage):
     def _apply(self, limits: ResolvedLimits) -> None:
         self._engine.reconfigure(limits)
         self._queue.capacity = self._engine.capacity
-        self._outbox.send_from_any_thread(Reconfigured(limits=limits))
+        self._answer(Reconfigured(limits=limits))
 
     def _evict(self) -> None:
         before = self._engine.cache.bytes_cached
         entries = self._engine.evict_cached()
-        self._outbox.send_from_any_thread(CacheEvicted(entries=entries, bytes=before - self._engine.cache.bytes_cached))
+        self._answer(CacheEvicted(entries=entries, bytes=before - self._engine.cache.bytes_cached))
+
+    def _answer(self, message: Reconfigured | CacheEvicted) -> None:
+        self._outbox.on_io_thread(self._tell_figures)
+        self._outbox.send_from_any_thread(message)

@@ -20,7 +20,7 @@ from mlxd.wire.messages import (
     Unreadable,
 )
 from mlxd.wire.prompts import TextPrompt
-from tests.worker.worker_link import LIMITS, generate, in_thread, load_message
+from tests.worker.worker_link import LIMITS, MODES, generate, in_thread, load_message
 
 
 @pytest.fixture
@@ -111,3 +111,23 @@ async def test_early_messages_do_not_keep_a_failed_load_from_ending(tmp_path):
         await link.until(lambda: link.closed)
         assert isinstance(link.events["a"][0], Failed)
         assert link.of(Reconfigured) == []
+
+
+async def test_figures_come_before_whoever_was_answered_looks_at_them(tiny):
+    def behind(kind):
+        position = link.messages.index(link.of(kind)[-1])
+        return next(message for message in reversed(link.messages[:position]) if isinstance(message, Heartbeat))
+
+    async with in_thread() as link:
+        await link.load(tiny, heartbeat_interval=3600, **MODES["paged"])
+        assert behind(Ready).memory.weights > 0
+        before = behind(Ready).cache.limit_bytes
+        await link.ask("a", "hi")
+        link.send(Reconfigure(limits=limits(cache_bytes=2**20)))
+        await link.next(Reconfigured)
+        told = behind(Reconfigured).cache
+        assert told.limit_bytes < before
+        assert told.bytes_cached > 0
+        link.send(EvictCache())
+        await link.next(CacheEvicted)
+        assert behind(CacheEvicted).cache.bytes_cached == 0

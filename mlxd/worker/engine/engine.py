@@ -47,15 +47,13 @@ class _Clock:
 
 class Engine:
     """Lets a runner compute what the queue holds. ``run`` blocks until the queue is closed. ``emit`` is called on the engine thread, at
-    most once per step.
+    most once per step. An engine is made on the thread that runs it.
 
     Every request that was not aborted ends in exactly one ``Ended`` or ``Failed``.
     """
 
     def __init__(self, runner: Runner, queue: RequestQueue, emit: Callable[[StepOutput], None], device: DeviceMemory | None = None) -> None:
         self.steps = 0
-        self.memory = MemoryFigures()
-        self.cache = CacheFigures()
         self._runner = runner
         self._queue = queue
         self._emit = emit
@@ -64,6 +62,9 @@ class Engine:
         self._clocks: dict[str, _Clock] = {}  # of requests the runner has
         self._arrived: deque[EngineRequest] = deque()  # taken from the queue, and the runner may not have them yet
         self._step_began: float | None = None
+        self.memory: MemoryFigures
+        self.cache: CacheFigures
+        self._look_at_memory()
 
     @property
     def busy_seconds(self) -> float:
@@ -97,7 +98,6 @@ class Engine:
 
     def run(self) -> None:
         """Runs the thread's main loop. What still runs at its end is aborted: MLX wants to be let go by the thread that holds it."""
-        self._look_at_memory()
         while self._queue.wait_for_work(self._rest()):
             self.step()
         for request_id in self._clocks:
