@@ -26,6 +26,7 @@ from benchmarks.harness.tables import say
 from benchmarks.harness.trial import STOPPED, Trial
 
 _ROOT = Path(__file__).resolve().parents[2]
+_OF_ONE_RUN = {"json", "resume", "rounds", "publish"}
 _MODES: dict[str, dict[str, dict[str, Any]]] = {
     "continuous": {"batching": {"mode": "continuous"}, "cache": {"kind": "paged"}},
     "simple": {"batching": {"mode": "simple"}, "cache": {"kind": "entries"}},
@@ -38,6 +39,7 @@ def options(description: str | None, parents: Sequence[argparse.ArgumentParser] 
     parser.add_argument("--quick", action="store_true", help="small numbers: shows that everything works, in about a minute")
     parser.add_argument("--rounds", type=int, metavar="N", help="how often everything is measured (without it: 5, or 1 with --quick)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the raw results, after each step and at the end")
+    parser.add_argument("--resume", action="store_true", help="add rounds to the whole ones that --json FILE has, if it is there")
     parser.add_argument("--model", default="builtin:smollm2-135m", metavar="SOURCE", help="as a source in mlxd.toml")
     parser.add_argument("--config-mode", choices=_MODES, default="continuous", help="what mlxd is configured with")
     parser.add_argument("--set", action="append", default=[], metavar="TABLE.KEY=VALUE", help="of mlxd's model; VALUE as JSON or text")
@@ -73,11 +75,12 @@ class Bench:
     peer_model: Path  # the same weights as mlxd computes with them
     prompts: PromptMaker
     measured: Measurements = field(default_factory=Measurements)
+    measured_before: int = 0  # rounds of the run that this one resumes
 
     @property
     def rounds(self) -> range:
-        """Numbered from 0."""
-        return range(self.args.rounds or (1 if self.args.quick else 5))
+        """Numbered from 0, or on from those of the run that this one resumes."""
+        return range(self.measured_before, self.measured_before + (self.args.rounds or (1 if self.args.quick else 5)))
 
     def sized(self, full: int, quick: int) -> int:
         """A number that ``--quick`` makes smaller."""
@@ -143,12 +146,14 @@ def run(
     interrupt_on_signals()
     facts = describe()
     say(f"{one_line(facts)}; {args.model}, {args.config_mode} mode")
-    chosen = {name: value for name, value in vars(args).items() if name != "json"}
+    chosen = {name: value for name, value in vars(args).items() if name not in _OF_ONE_RUN}
     facts["versions"] |= vllm_environment.versions(getattr(args, "vllm_mlx", None))
     head = {"benchmark": parser.prog, **facts, "options": chosen}
     with _temporary_directory() as directory:
         try:
             bench = _prepare(args, directory)
+            if args.resume:
+                _resume(bench, head)
         except BenchmarkError as error:
             print(error, file=sys.stderr)
             return 1
@@ -177,6 +182,31 @@ def _prepare(args: argparse.Namespace, directory: Path) -> Bench:
     found = json.loads(done.stdout.splitlines()[-1])
     stored = Path(found["stored"])
     return Bench(args, directory, stored, Path(found["peer"]), PromptMaker(stored))
+
+
+def _resume(bench: Bench, head: dict[str, Any]) -> None:
+    """Gives ``bench`` what its file has. Raises ``BenchmarkError`` where that was measured of something else, or elsewhere."""
+    if bench.args.json is None:
+        raise BenchmarkError("--resume wants --json FILE, the file of the run to go on with")
+    if not bench.args.json.exists():
+        return
+    try:
+        before = json.loads(bench.args.json.read_text())
+        bench.measured, bench.measured_before = Measurements.resumed(before)
+        other = [key for key, value in _comparable(head).items() if _comparable(before)[key] != value]
+    except (ValueError, KeyError, TypeError) as error:
+        raise BenchmarkError(f"{bench.args.json} is not the result of a benchmark: {error!r}") from error
+    if other:
+        raise BenchmarkError(f"{bench.args.json} cannot be resumed: it has another {', another '.join(other)}; name another file")
+    bench.measured.note(resumed=head["date"], load_average=head["machine"]["load_average"])
+
+
+def _comparable(head: dict[str, Any]) -> dict[str, Any]:
+    """Returns what has to be equal for two runs to be one; as JSON has it, in which a path is text."""
+    machine = {name: value for name, value in head["machine"].items() if name != "load_average"}
+    options = {name: value for name, value in head["options"].items() if name not in _OF_ONE_RUN}
+    kept = {"benchmark": head["benchmark"], "versions": head["versions"], "machine": machine, "options": options}
+    return dict(json.loads(json.dumps(kept, default=str)))
 
 
 def _json_or_text(value: str) -> object:

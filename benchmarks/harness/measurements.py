@@ -35,11 +35,15 @@ class Measurements:
     @classmethod
     def of(cls, rows: Sequence[dict[str, Any]]) -> Self:
         """Reads ``measured`` of a document again; how many digits are shown is not in it."""
-        read = cls()
-        for row in rows:
-            metric = Metric(row["metric"], row["unit"], row["better"])
-            read._values[metric, row["scenario"], row["server"]] = list(row["rounds"])
-        return read
+        return cls(_by_key(rows))
+
+    @classmethod
+    def resumed(cls, document: dict[str, Any]) -> tuple[Self, int]:
+        """Returns what a run before measured in whole rounds, and how many these are."""
+        rows = document["measured"]
+        whole = min((len(row["rounds"]) for row in rows), default=0)
+        values = {key: found[:whole] for key, found in _by_key(rows).items()}
+        return cls(defaultdict(list, values), list(document["requests"]), list(document["notes"])), whole
 
     def add(self, metric: Metric, scenario: str, server: str, value: float) -> None:
         """One round's number."""
@@ -87,3 +91,10 @@ class Measurements:
             for (metric, scenario, server), values in self._values.items()
         ]
         return {"measured": rows, "requests": self._requests, "notes": self._notes}
+
+
+def _by_key(rows: Sequence[dict[str, Any]]) -> dict[tuple[Metric, str, str], list[float]]:
+    """Returns the rounds of the rows of a document."""
+    return defaultdict(
+        list, {(Metric(row["metric"], row["unit"], row["better"]), row["scenario"], row["server"]): list(row["rounds"]) for row in rows}
+    )
