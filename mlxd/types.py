@@ -191,6 +191,7 @@ class MemoryFigures(msgspec.Struct, frozen=True, kw_only=True):
     snapshots: int = 0  # of recurrent state, for later requests
     draft: int = 0  # a draft model: its weights, keys and values
     grammars: int = 0  # an estimate
+    disk: int = 0  # copies of blocks that wait to be written
     mlx_active: int = 0
     mlx_cache: int = 0  # freed, and kept to use again
     mlx_peak: int = 0
@@ -211,7 +212,7 @@ class MemoryFigures(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def parts(self) -> dict[str, int]:
         """Returns the bytes of each part by its name, the transients and all the rest included: together what is ``held``."""
-        named = {name: getattr(self, name) for name in ("weights", "kv", "states", "snapshots", "draft", "grammars")}
+        named = {name: getattr(self, name) for name in ("weights", "kv", "states", "snapshots", "draft", "grammars", "disk")}
         return named | {"transients": self.transients, "other": self.other}
 
     @property
@@ -222,7 +223,7 @@ class MemoryFigures(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def other(self) -> int:
         """Returns what none of the parts counts: the interpreter, libraries, tokenizers, what the allocator keeps."""
-        return max(0, self.held - self.mlx_active - self.mlx_cache - self.grammars)
+        return max(0, self.held - self.mlx_active - self.mlx_cache - self.grammars - self.disk)
 
 
 class BlockFigures(msgspec.Struct, frozen=True, kw_only=True, tag="blocks"):

@@ -17,9 +17,10 @@ _PARTS = {  # titles of columns, and what they add up; together they are what a 
     "CACHE": ("kv_bytes", "states_bytes", "snapshots_bytes"),
     "DRAFT": ("draft_bytes",),
     "COMPUTING": ("transients_bytes",),
+    "TO DISK": ("disk_bytes",),
     "OTHER": ("grammars_bytes", "other_bytes"),
 }
-_OPTIONAL = {"AUTO CACHE", "DRAFT"}
+_OPTIONAL = {"AUTO CACHE", "DRAFT", "TO DISK"}
 _SHOWN = 5  # entries of the record
 
 

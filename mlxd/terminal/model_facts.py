@@ -18,6 +18,7 @@ _MEMORY = {
     "snapshots": "snapshots",
     "draft": "draft model",
     "grammars": "grammars",
+    "disk": "on its way to disk",
     "transients": "computing",
     "other": "other",
 }

@@ -69,15 +69,21 @@ class Serving(Stage):
 
     @override
     def heartbeat(self, process: MemoryFigures) -> Heartbeat:
+        disk = self._engine.cache.disk
+        memory = msgspec.structs.replace(
+            self._engine.memory,
+            rss=process.rss,
+            footprint=process.footprint,
+            grammars=self._sessions.grammar_bytes,
+            disk=disk.queued_bytes if disk is not None else 0,
+        )
         return Heartbeat(
             running=self._queue.running,
             waiting=self._queue.waiting,
             steps=self._engine.steps,
             busy_seconds=self._engine.busy_seconds,
             planned_seconds=self._engine.planned_seconds,
-            memory=msgspec.structs.replace(
-                self._engine.memory, rss=process.rss, footprint=process.footprint, grammars=self._sessions.grammar_bytes
-            ),
+            memory=memory,
             cache=self._engine.cache,
         )
 

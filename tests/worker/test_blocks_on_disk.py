@@ -10,10 +10,11 @@ from mlxd.types import DiskSettings, DiskState, ResolvedLimits, SpeculationKind
 from mlxd.worker.runtime.draft.draft_model import DraftModel
 from mlxd.worker.runtime.paged.arenas import Arenas
 from mlxd.worker.runtime.paged.block_payloads import BlockPayloads
-from mlxd.worker.runtime.paged.build import paged_runner, proved_model
+from mlxd.worker.runtime.paged.build import paged_runner, prove_model, proved_model
+from mlxd.worker.runtime.paged.key_value_choice import choose_key_values
 from mlxd.worker.runtime.paged.slots import Geometry, Span
 from tests.support.memory_tier import MemoryTier
-from tests.worker import runner_rig
+from tests.worker import quantized_models, runner_rig
 from tests.worker.runner_rig import RunnerRig, architecture
 
 BLOCK = 4
@@ -131,6 +132,29 @@ def test_a_conversation_goes_on_after_a_restart_as_it_would_have(name):
     assert tokens == expected
     assert started.disk_tokens == started.cached_tokens == (len(PROMPT) + 11) // BLOCK * BLOCK
     assert (len(tier.blocks) == started.disk_tokens // BLOCK) == (name in {"llama", "qwen3"})  # beside: what windows show
+
+
+def quantized_runner(name, tier):
+    loaded = quantized_models.model(name)
+    model = choose_key_values(loaded, prove_model(loaded, BLOCK), "int8").proved.model
+    return RunnerRig(paged_runner(loaded, model, ResolvedLimits(cache_bytes=2**22, disk=SETTINGS), None, open_tier=tier.told))
+
+
+@pytest.mark.usefixtures("any_loss")
+@pytest.mark.parametrize("name", ["llama", "gpt_oss"])
+def test_a_conversation_of_8_bits_goes_on_after_a_restart_as_it_would_have(name):
+    tier, other = Tier(), Tier()
+    before = quantized_runner(name, tier)
+    said, _ = before.ask(PROMPT, max_tokens=12)
+    settle(before)
+    turn = bytes([*PROMPT, *said, *b" And then?"])
+    expected = quantized_models.alone(name, turn)
+    tokens, started = quantized_runner(name, tier).ask(turn, max_tokens=12)
+    assert tokens == expected
+    assert started.disk_tokens == started.cached_tokens == (len(PROMPT) + 11) // BLOCK * BLOCK
+    loaded = quantized_models.model(name)
+    paged_runner(loaded, proved_model(loaded, BLOCK), ResolvedLimits(cache_bytes=2**22, disk=SETTINGS), None, open_tier=other.told)
+    assert other.parts != tier.parts, "blocks of one type are never those of another"
 
 
 def test_a_draft_model_computes_what_came_from_disk_for_the_other_one_alone():

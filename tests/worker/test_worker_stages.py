@@ -2,7 +2,7 @@
 
 import pytest
 
-from mlxd.types import Limits
+from mlxd.types import DiskSettings, Limits
 from mlxd.wire.messages import (
     Abort,
     CacheEvicted,
@@ -131,3 +131,14 @@ async def test_figures_come_before_whoever_was_answered_looks_at_them(tiny):
         link.send(EvictCache())
         await link.next(CacheEvicted)
         assert behind(CacheEvicted).cache.bytes_cached == 0
+
+
+async def test_what_may_wait_to_be_written_to_disk_is_asked_for_too(tiny, tmp_path):
+    needs = []
+    for disk in (None, DiskSettings(path=str(tmp_path), limit=2**30)):
+        async with in_thread() as link:
+            link.permits = False
+            link.send(load_message(tiny, disk=disk, **MODES["paged"]))
+            needs.append(await link.next(NeedsMemory))
+    assert [one.disk for one in needs] == [0, 128 * 2**20]
+    assert needs[1].total - needs[1].process == needs[0].total - needs[0].process + needs[1].disk

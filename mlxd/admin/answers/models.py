@@ -46,6 +46,7 @@ class WorkerMemory(Document, frozen=True, kw_only=True):
     snapshots_bytes: Annotated[Bytes, Meta(description="Snapshots of recurrent state, for later requests.")]
     draft_bytes: Annotated[Bytes, Meta(description="A draft model: its weights, keys and values.")]
     grammars_bytes: Annotated[Bytes, Meta(description="Grammars, and the vocabulary they are compiled for: an estimate.")]
+    disk_bytes: Annotated[Bytes, Meta(description="Copies of blocks that wait to be written to disk.")]
     transients_bytes: Annotated[Bytes, Meta(description="What MLX holds beside these: activations, logits, freed buffers.")]
     other_bytes: Annotated[Bytes, Meta(description="The rest of the process: interpreter, libraries, tokenizer.")]
     mlx_active_bytes: Annotated[Bytes, Meta(description="MLX's own counter of what is in use.")]

@@ -157,8 +157,9 @@ def _needs(order: Load, limits: ResolvedLimits, opened: OpenedModel, draft: Draf
     cache = 0 if order.cache_kind == "none" else limits.cache_bytes
     weights = opened.weight_bytes + (draft.weight_bytes if draft else 0)
     transients = _TRANSIENTS + weights // 10
-    process = footprint(os.getpid())
-    return NeedsMemory(weights=weights, cache=cache, transients=transients, process=process, device=working_set(opened.device))
+    disk = 0 if limits.disk is None else _DISK_QUEUE
+    process, device = footprint(os.getpid()), working_set(opened.device)
+    return NeedsMemory(weights=weights, cache=cache, transients=transients, disk=disk, process=process, device=device)
 
 
 def _warm(runner: Runner, root: CacheRoot, opened: OpenedModel, loaded: LoadedModel) -> None:

@@ -16,6 +16,7 @@ PARTS = {
     "draft_bytes": 0,
     "transients_bytes": 70 * MIB,
     "grammars_bytes": 20 * MIB,
+    "disk_bytes": 0,
     "other_bytes": 110 * MIB,
 }
 QUIET = {"enabled": True, "level": "normal", "measures": [], "record": []}

@@ -1,0 +1,200 @@
+"""Two models of one daemon keep their conversations in one directory, and in the middle the disk is full.
+
+More conversations go on than memory has room for, so that blocks are written and read all the time; each is asked for again and again,
+and has to be answered as it was the first time. From a third of the time to two thirds a file takes all that is left on the disk. What the
+directory takes is looked at all the while. Exit code 1 if a request fails or is answered differently, if the directory takes more than its
+limit, or if the cache is not off while the disk is full and on again afterwards.
+
+``--directory`` is on a disk of its own, small enough to be filled: more than a GiB, for that much stays free on it as a rule.
+"""
+
+import asyncio
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from pathlib import Path
+from random import Random
+
+from benchmarks.harness.admin import Admin
+from benchmarks.harness.bench import Bench, options, run
+from benchmarks.harness.client import Ask, Client
+from benchmarks.harness.errors import BenchmarkError
+from benchmarks.harness.progress import Progress
+from benchmarks.harness.servers import mlxd
+from benchmarks.harness.tables import print_rows, say
+from mlxd.config.units import parse_duration, parse_size
+
+_MODELS = ("one", "two")
+_PHASES = ("before", "disk full", "after")
+_LOOK = 0.05  # seconds
+_SHOWN = 20  # faults
+_CHUNK = 2**20
+_MIB = 2**20
+
+
+class Seen:
+    """What happened in each phase."""
+
+    def __init__(self) -> None:
+        self.phase = _PHASES[0]
+        self.answers = Counter[str]()
+        self.cached = Counter[str]()  # tokens
+        self.peak = Counter[str]()  # bytes of the directory
+        self.states: dict[str, set[str]] = {phase: set() for phase in _PHASES}
+        self.last: dict[str, str] = {}  # the state at the phase's end
+        self.faults: list[str] = []
+
+    def fault(self, text: str) -> None:
+        """Notes what must not be."""
+        self.faults.append(f"{self.phase}: {text}")
+
+
+class Conversations:
+    """Users of one model, who ask for one of its conversations at a time."""
+
+    def __init__(self, bench: Bench, client: Client, seen: Seen) -> None:
+        count, tokens = bench.args.conversations, bench.args.tokens
+        self._prompts = [bench.prompts.text(f"{client.name} {number}", tokens) for number in range(count)]
+        self._said: dict[str, str] = {}
+        self._client = client
+        self._seen = seen
+
+    async def go_on(self, number: int) -> None:
+        """Asks until it is cancelled."""
+        chance = Random(f"{self._client.name} {number}")  # noqa: S311 - no secret
+        while True:
+            prompt = chance.choice(self._prompts)
+            phase = self._seen.phase
+            try:
+                answer = await self._client.ask(Ask.text(prompt, 8))
+            except BenchmarkError as error:
+                self._seen.fault(str(error))
+                await asyncio.sleep(1.0)
+                continue
+            self._seen.answers[phase] += 1
+            self._seen.cached[phase] += answer.cached_tokens or 0
+            if self._said.setdefault(prompt, answer.text) != answer.text:
+                self._seen.fault(f"{self._client.name} said {answer.text!r} for {self._said[prompt]!r}")
+
+
+async def measure(seen: Seen, bench: Bench, progress: Progress) -> None:
+    """One daemon, three phases."""
+    directory = bench.args.directory / "blocks"
+    model = bench.mlxd_model().with_table("cache", memory=bench.args.memory)
+    model = model.with_table("cache.disk", path=str(directory), limit=bench.args.limit)
+    async with mlxd([model.named(name) for name in _MODELS], bench.new_directory("mlxd")) as daemon:
+        clients = [daemon.client(name, name) for name in _MODELS]
+        async with clients[0], clients[1], _running([Conversations(bench, client, seen) for client in clients], bench.args.users):
+            for phase in progress.over(_PHASES):
+                seen.phase = phase
+                ballast = bench.args.directory / "ballast"
+                if phase == "disk full":
+                    await asyncio.to_thread(_fill, ballast)
+                else:
+                    ballast.unlink(missing_ok=True)
+                await _look(daemon.admin, seen, directory, parse_duration(bench.args.duration) / len(_PHASES))
+
+
+@asynccontextmanager
+async def _running(all_of_them: list[Conversations], users: int) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(one.go_on(number)) for one in all_of_them for number in range(users)]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _fill(path: Path) -> None:
+    """Takes all there is, to the last byte that the disk gives."""
+    size = _CHUNK
+    with path.open("wb", buffering=0) as file:
+        while size:
+            try:
+                file.write(bytes(size))
+            except OSError:
+                size //= 2
+        with suppress(OSError):
+            os.fsync(file.fileno())
+
+
+async def _look(admin: Admin, seen: Seen, directory: Path, seconds: float) -> None:
+    until, asked = time.monotonic() + seconds, 0.0
+    while time.monotonic() < until:
+        taken = await asyncio.to_thread(_taken, directory)
+        seen.peak[seen.phase] = max(seen.peak[seen.phase], taken)
+        if time.monotonic() > asked + 1.0:
+            asked = time.monotonic()
+            for name in _MODELS:
+                disk = (await admin.model(name))["cache"]["disk"]
+                seen.last[seen.phase] = disk["state"]
+                seen.states[seen.phase].add(disk["state"])
+        await asyncio.sleep(_LOOK)
+
+
+def _taken(directory: Path) -> int:
+    """Returns what ``du`` says, in bytes."""
+    total = 0
+    for root, directories, names in os.walk(directory):
+        for name in [*directories, *names]:
+            with suppress(FileNotFoundError):
+                total += Path(root, name).lstat().st_blocks * 512
+    return total
+
+
+def report(seen: Seen, bench: Bench) -> int:
+    """Prints one table, and what must not have been."""
+    columns = ["", "answers", "cached tokens", "directory at most, MiB", "the cache on disk is", "at the end"]
+    rows = [
+        [
+            phase,
+            seen.answers[phase],
+            f"{seen.cached[phase]:,}",
+            f"{seen.peak[phase] / _MIB:.1f}",
+            ", ".join(states),
+            seen.last.get(phase, ""),
+        ]
+        for phase, states in ((phase, sorted(seen.states[phase])) for phase in _PHASES)
+    ]
+    print_rows(f"two models, of which a directory of {bench.args.limit} has the blocks", columns, rows)
+    faults = [*seen.faults, *_verdicts(seen, parse_size(bench.args.limit))]
+    for fault in faults[:_SHOWN]:
+        say(fault)
+    return 1 if faults else 0
+
+
+def _row(seen: Seen, phase: str) -> list[str]:
+    states = ", ".join(sorted(seen.states[phase]))
+    figures = [str(seen.answers[phase]), f"{seen.cached[phase]:,}", f"{seen.peak[phase] / _MIB:.1f}"]
+    return [phase, *figures, states, seen.last.get(phase, "")]
+
+
+def _verdicts(seen: Seen, limit: int) -> Iterator[str]:
+    for phase, wanted in zip(_PHASES, ({"on"}, {"off", "read_only"}, {"on"}), strict=True):
+        if seen.last.get(phase) not in wanted:
+            yield f"{phase}: the cache on disk is {seen.last.get(phase)} at the end"
+        if seen.peak[phase] > limit:
+            yield f"{phase}: the directory took {seen.peak[phase] / _MIB:.1f} MiB"
+
+
+def main() -> int:
+    """Measures what the options ask for, and returns the exit code."""
+    parser = options(__doc__)
+    parser.add_argument("--directory", type=Path, required=True, metavar="DIR", help="on a disk of its own that may be filled")
+    parser.add_argument("--duration", default="10m", help="of the three phases together")
+    parser.add_argument("--limit", default="256MiB", help="of the directory")
+    parser.add_argument("--memory", default="32MiB", help="of each model's cache in memory")
+    parser.add_argument("--conversations", type=int, default=40, metavar="N", help="of each model")
+    parser.add_argument("--tokens", type=int, default=400, metavar="N", help="of each conversation")
+    parser.add_argument("--users", type=int, default=4, metavar="N", help="of each model, who ask at the same time")
+    seen = Seen()
+    return run(parser, partial(measure, seen), partial(report, seen))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
