@@ -45,7 +45,7 @@ def test_keys_and_values_of_8_bits_are_refused_where_nothing_is_paged():
 @pytest.mark.parametrize(
     ("name", "runner", "reason"),
     [
-        ("deepseek_v3", "contiguous", "its attention computes with keys and values itself"),
+        ("plamo", "contiguous", "its attention computes with keys and values itself"),
         ("llama4", "simple", "keeps a ChunkedKVCache, which cannot be paged; not batched: its caches cannot be batched"),
         ("gemma2", "simple", "not batched: its caches cannot be batched (ValueError: [broadcast_shapes]"),
         ("afm7", "simple", "not batched: its logits in a batch differ"),
@@ -66,7 +66,7 @@ def test_a_model_that_is_not_right_over_paged_blocks_runs_otherwise_and_says_so(
 
 
 def test_a_fallback_leaves_no_trace_in_the_model():
-    loaded = architecture("deepseek_v3")
+    loaded = architecture("plamo")
     before = loaded.model.lm_head
     order = load_message("org/tiny", **PAGED)
     choose_runner(order, resolved(order.limits), loaded)

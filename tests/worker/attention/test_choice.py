@@ -145,7 +145,7 @@ def test_a_kernel_that_is_right_is_used(kernel, wish):
     assert 3 in used
 
 
-@pytest.mark.parametrize("name", ["llama", "gpt_oss", "gemma3_text", "falcon_h1"])  # plain; sinks; windows; states beside
+@pytest.mark.parametrize("name", ["llama", "gpt_oss", "gemma3_text", "falcon_h1", "deepseek_v3"])  # plain; sinks; windows; states; latents
 def test_gathering_can_be_forced(name):
     loaded, rig, facts = choose(name, "gather")
     assert states(facts) == {ROWS: AttentionState.USED, GATHER: AttentionState.USED, KERNEL: AttentionState.UNASKED}

@@ -44,9 +44,9 @@ def _guessed(chunk):
     return Chunk(chunk.sequence, chunk.start, chunk.count, tuple(range(chunk.count)), chunk.runs, samples=True, drafts=chunk.drafts)
 
 
-@pytest.mark.parametrize("name", ["gemma3_text", "gpt_oss", "cohere2", "qwen3_moe", "phi3", "olmo2", "starcoder2", "mixtral"])
+@pytest.mark.parametrize("name", ["gemma3_text", "gpt_oss", "cohere2", "qwen3_moe", "phi3", "olmo2", "starcoder2", "deepseek_v3"])
 def test_architectures(name):
-    """Windows, sinks, experts, soft-capped logits, heads tied to embeddings or not."""
+    """Windows, sinks, experts, latents, soft-capped logits, heads tied to embeddings or not."""
     found = Steps(architecture(name), arenas=2)
     found.fill(StepPlan(chunks=PROMPT))
     compiled = found.compile()

@@ -21,6 +21,10 @@ class StoreKind(Protocol):
     def store(self, slots: int) -> "KeyValueStore":
         """Returns a store for one layer, with nothing in it, whose arenas have so many slots."""
 
+    def written(self, key_dim: int, value_dim: int) -> tuple[int, int]:
+        """Returns the widths of the two vectors that are written for a token of such a key and value: as they are, unless it says more."""
+        return key_dim, value_dim
+
 
 @dataclass(frozen=True)
 class StoredVectors:

@@ -6,11 +6,12 @@ from typing import Any, Self
 import mlx.core as mx
 
 from mlxd.errors import MlxdError
-from mlxd.worker.runtime.paged.arenas import Plain
+from mlxd.worker.runtime.paged.arenas import Arenas, Plain
 from mlxd.worker.runtime.paged.attention.attention import Attention, Layer
 from mlxd.worker.runtime.paged.attention.plan import AttentionPlan
 from mlxd.worker.runtime.paged.attention.ways import Ways
 from mlxd.worker.runtime.paged.key_value_store import KeyValueStore, StoreKind
+from mlxd.worker.runtime.paged.latents import Latent, Latents
 
 NOT_IN_PLACE = "its attention computes with keys and values itself, where a paged cache only lets them be read in place"
 
@@ -80,6 +81,8 @@ class PagedLayerCache:
         self.window = window
         self.kind: StoreKind = Plain()
         self._dtype: mx.Dtype = mx.float32  # of what was written last
+        self._width = 0  # of the second vector of a token that was written last
+        self._is_asked_by_position = False  # since then
         self.empty(slots)
 
     def empty(self, slots: int, group: int = 0) -> None:
@@ -101,23 +104,38 @@ class PagedLayerCache:
 
     def keys_and_values(self) -> "tuple[Written, Written]":
         """Returns what a layer attends to that has no keys and values of its own: what this one has written."""
-        return Written(self, self._dtype), Written(self, self._dtype)
+        return Written(self, self._dtype), WrittenValues(self, self._dtype)
 
     def update_and_fetch(self, keys: mx.array, values: mx.array) -> "tuple[Written, Written]":
         """Writes ``[B, kv_heads, n, head_dim]``. What comes back may only be handed on to attention, by this layer or another."""
-        self._dtype = values.dtype
+        self._dtype, self._width, self._is_asked_by_position = values.dtype, values.shape[-1], False
         self.store.write(self._step.plan_of(self.group).writes, keys, values)
         return self.keys_and_values()
+
+    def positions(self) -> mx.array:
+        """Returns what stands for the vectors of positions where a model multiplies with them: one, ``[width, width]``, so that its product
+        is its queries' part for positions. It comes back to ``attend`` as scores that others are added to.
+        """
+        self._is_asked_by_position = True
+        return mx.eye(self._width, dtype=self._dtype)
 
     def attend(self, queries: mx.array, scale: float, mask: object, sinks: mx.array | None) -> mx.array:
         """Attends with ``queries`` ``[B, heads, n, head_dim]``, and returns that shape but for the values' dimension."""
         window = mask.size if isinstance(mask, Window) else self.window
+        if self._is_asked_by_position and isinstance(mask, mx.array):
+            self._keep_latents()
+            queries = mx.concatenate([queries, mask.astype(queries.dtype) * (1 / scale)], axis=-1)
         batch, heads, length, dim = queries.shape
         layer = Layer(self.store, scale, window, sinks, self.group)
         if length == 1:
             return self._step.attend(queries.reshape(batch, heads, dim), layer)[:, :, None]
         output = self._step.attend(queries.swapaxes(1, 2).reshape(batch * length, heads, dim), layer)
         return output.reshape(batch, length, heads, -1).swapaxes(1, 2)
+
+    def _keep_latents(self) -> None:
+        """Lets a store be one of latents, once it shows that the layer keeps these."""
+        if isinstance(self.store, Arenas):
+            self.kind, self.store = Latent(), Latents.of(self.store)
 
 
 @dataclass(frozen=True)
@@ -135,3 +153,11 @@ class Written:
 
     def __getattr__(self, name: str) -> Any:
         raise NotPageableError(NOT_IN_PLACE)
+
+
+class WrittenValues(Written):
+    """Stands for a layer's values; or, in a model that keeps latents, for the vectors of positions, which it multiplies with."""
+
+    def swapaxes(self, _: int, __: int) -> mx.array:
+        """Returns what makes queries of the product with it."""
+        return self.cache.positions()

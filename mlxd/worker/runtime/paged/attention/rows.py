@@ -17,6 +17,8 @@ from mlxd.worker.runtime.paged.key_value_store import KeyValueStore
 from mlxd.worker.runtime.paged.slots import Slots
 
 _AT_ONCE = 256  # rows of a prompt: the scores of more leave the processor's caches, and more of them are masked
+_SCORES_BYTES = 512 * 2**20  # that rows of a prompt take at once: where many heads see a long context, fewer rows
+_FEWEST = 16
 
 
 def grouped_attention(queries: mx.array, layer: Layer, plan: AttentionPlan) -> mx.array:
@@ -54,8 +56,9 @@ def _grouped_part(queries: mx.array, layer: Layer, part: Part) -> mx.array:
         return _together(queries, layer, part)
     if part.count == 1 and len(part.context) > 1:
         return attend_runs(queries, layer.store, part.context, layer.sinks)
-    if part.count > _AT_ONCE:
-        blocks = part.blocks(_AT_ONCE, layer.window)
+    most = _at_once(queries.shape[1] * queries.shape[2], part.length)
+    if part.count > most:
+        blocks = part.blocks(most, layer.window)
         rows = mx.split(queries, [block.first - part.first for block in blocks[1:]], axis=0)
         return mx.concatenate([_grouped_part(q, layer, block) for q, block in zip(rows, blocks, strict=True)])
     grouped = group(queries)
@@ -65,6 +68,11 @@ def _grouped_part(queries: mx.array, layer: Layer, part: Part) -> mx.array:
     else:
         output = attend(grouped, layer.store, part.context, mask)
     return ungroup(output, part.count)
+
+
+def _at_once(heads: int, length: int) -> int:
+    """Returns how many rows attend at once with so many heads, to a context of so many tokens."""
+    return max(_FEWEST, min(_AT_ONCE, _SCORES_BYTES // (4 * heads * length)))
 
 
 def _fused_part(queries: mx.array, layer: Layer, part: Part) -> mx.array:

@@ -67,7 +67,8 @@ class Trial:
         """Returns a layer whose arenas are full of random numbers; with ``seen``, only what these see is any."""
         shape, store = self.shape, self.shape.kind.store(geometry.arena_slots)
         for arena in range(arenas):
-            sizes = [(1, shape.kv_heads, geometry.arena_slots, dim) for dim in (shape.dim, shape.value_dim)]
+            widths = shape.kind.written(shape.dim, shape.value_dim)
+            sizes = [(1, shape.kv_heads, geometry.arena_slots, width) for width in widths]
             keys, values = (_random(size, shape.dtype, 2 + 2 * arena + at) for at, size in enumerate(sizes))
             if seen:
                 number = _seen(seen, geometry, arena)[None, None, :, None]
