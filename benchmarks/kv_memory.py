@@ -1,23 +1,24 @@
-"""KV bytes of users who share a 500-token system prompt, while all of them are in flight: paged against entries.
+"""KV bytes of users who share a system prompt, while all of them are in flight: alone with it, shared, and by entries.
 
-Each figure is that of a fresh daemon. Every user streams until all have their first token; what is reported is the most within the next
-second (admin API), then all hang up. In MiB:
+Each figure is that of a fresh daemon. Every user streams until all have their first token; what is reported is the most until a second
+after that and, when all have hung up, for another half. In MiB:
 
 in use: what running requests hold (``cache.used_bytes``), a block that several share counted once.
-not shared: what the same tokens would take if every user had a copy; calculated, not measured. "saved" compares the two.
-allocated: with what is kept for later and what is reserved (``memory.kv_bytes``). A paged cache takes memory in arenas, by
-default of a sixteenth of ``cache.memory``, so this moves in large steps; ``--set cache.memory=1GiB`` makes them smaller.
-MLX beyond weights: MLX's own count, whatever the memory is for; a check of the worker's.
+held: with what is kept for later requests.
+allocated: with what lies idle (``memory.kv_bytes``).
+by the system: how much more memory of their own the server's processes have than before the users came, when one prompt of another
+text had been answered and everything cached was dropped. What computing takes for a moment is in there.
+
+``plain`` users have a system prompt of their own each, ``shared`` ones the same; ``int8`` is shared, with keys and values of 8 bits.
+Exit code 1 if a paged cache had more allocated, whenever it was looked at, than 1.5 times what it held and 16 MiB.
 """
 
 import asyncio
-import json
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 from benchmarks.harness.admin import Admin
@@ -27,93 +28,136 @@ from benchmarks.harness.measurements import Metric
 from benchmarks.harness.progress import Progress
 from benchmarks.harness.prompts import SYSTEM_TOKENS
 from benchmarks.harness.servers import mlxd
-from benchmarks.harness.tables import print_rows, spread_text
+from benchmarks.harness.tables import print_rows, say, spread_text
 
 IN_USE = Metric("in use", "MiB", "lower")
-COPIES = Metric("not shared", "MiB", "lower")
+HELD = Metric("held", "MiB", "lower")
 ALLOCATED = Metric("allocated", "MiB", "lower")
-BEYOND = Metric("MLX beyond weights", "MiB", "lower")
+GROWN = Metric("by the system", "MiB", "lower")
+IDLE = Metric("beyond 1.5 held", "MiB", "lower")
 RUNNING = Metric("running at once", "requests", "higher", digits=0)
+
+PLAIN, SHARED, INT8, ENTRIES = "plain", "shared", "int8", "entries"
+TABLES: dict[str, dict[str, str]] = {
+    PLAIN: {"kind": "paged"},
+    SHARED: {"kind": "paged"},
+    INT8: {"kind": "paged", "dtype": "int8"},
+    ENTRIES: {"kind": "entries"},
+}
 
 _POLL = 0.05  # seconds between two looks
 _HOLD = 1.0  # seconds of looking while all are in flight
+_AFTER = 0.5  # and when all have hung up
 _HEARTBEAT = "50ms"  # how often the worker tells
 _MIB = 2**20
-_ITEM_SIZES = {"float32": 4, "bfloat16": 2, "float16": 2}
+_MAY_LIE_IDLE = 16.0  # MiB
 
 
 async def measure(bench: Bench, progress: Progress) -> None:
     """Each kind of cache with each number of users, on a daemon of its own."""
     args = bench.args
-    users = args.users or ([1, 3] if args.quick else [1, 5, 10, 20])
-    kinds = args.kinds or (["entries"] if args.config_mode == "simple" else ["paged", "entries"])
+    users = args.users or ([1, 3] if args.quick else [1, 3, 10])
+    kinds = args.kinds or ([ENTRIES] if args.config_mode == "simple" else [PLAIN, SHARED, ENTRIES])
     for number, count, kind in progress.over(list(product(bench.rounds, users, kinds)), lambda step: f"{step[1]} users: {step[2]}"):
         await measure_one(bench, kind, count, number)
 
 
 async def measure_one(bench: Bench, kind: str, users: int, number: int) -> None:
     """Start, watch while all users are served, keep the most that was held."""
-    model = bench.mlxd_model().with_table("cache", kind=kind).with_table("worker", heartbeat_interval=_HEARTBEAT)
-    prompts, scenario = texts(bench, users, number), f"{users} users"
+    model = bench.mlxd_model().with_table("cache", **TABLES[kind]).with_table("worker", heartbeat_interval=_HEARTBEAT)
+    prompts, scenario = texts(bench, kind, users, number), f"{users} users"
     async with mlxd([model], bench.new_directory("mlxd")) as daemon, daemon.client(model.name, kind) as client:
+        await client.ask(Ask.text(bench.prompts.system("before", bench.args.system_tokens), 8))
+        await daemon.admin.evict(model.name)
         length = 16 if bench.args.config_mode == "simple" else bench.args.output_tokens  # one after another, or until all have hung up
-        crowd = Crowd(client, [Ask.text(prompt, length) for prompt in prompts])
-        samples = await crowd.watched(daemon.admin, model.name)
+        crowd = Crowd(client, daemon.admin, model.name, [Ask.text(prompt, length) for prompt in prompts])
+        await crowd.watch()
         described = await daemon.admin.model(model.name)
-    tokens = sum(bench.prompts.length(prompt) + len(answer.deltas) for prompt, answer in zip(prompts, crowd.answers, strict=True))
-    bench.measured.add(COPIES, scenario, kind, tokens * bytes_per_token(bench.model, str(described["dtype"])) / _MIB)
-    keep(bench, scenario, kind, samples)
+    keep(bench, scenario, kind, crowd)
     bench.measured.keep(scenario, kind, crowd.answers)
-    bench.measured.note(scenario=scenario, server=kind, model=described, samples=[asdict(sample) for sample in samples])
+    bench.measured.note(scenario=scenario, server=kind, model=described, samples=[asdict(sample) for sample in crowd.samples])
 
 
-def texts(bench: Bench, users: int, number: int) -> list[str]:
-    """One system prompt, and a question of each user's own."""
-    system = bench.prompts.system(str(number), bench.args.system_tokens)
-    return [f"{system} {bench.prompts.text(f'{number} {user}', 20)}" for user in range(users)]
+def texts(bench: Bench, kind: str, users: int, number: int) -> list[str]:
+    """A system prompt, all users' or each user's own, and a question of each user's own."""
+    names = [f"{number} {user}" for user in range(users)]
+    systems = [bench.prompts.system(name if kind == PLAIN else str(number), bench.args.system_tokens) for name in names]
+    return [f"{system} {bench.prompts.text(name, bench.args.own_tokens)}" for system, name in zip(systems, names, strict=True)]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One look at the worker, as the daemon knows it from the last heartbeat."""
+    """One look at the worker, as the daemon knows it from the last heartbeat, and at the processes, as the system knows them."""
 
     running: int
     waiting: int
     memory: dict[str, int]
     cache: dict[str, Any]
+    own: int  # bytes that would be free if the server ended
 
     @classmethod
-    async def take(cls, admin: Admin, model: str) -> "Sample":
+    async def take(cls, admin: Admin, model: str, client: Client) -> "Sample":
         """Now."""
-        shown = await admin.model(model)
-        return cls(shown["requests"]["running"], shown["requests"]["waiting"], shown["memory"], shown["cache"])
+        shown, own = await asyncio.gather(admin.model(model), asyncio.to_thread(client.memory))
+        return cls(shown["requests"]["running"], shown["requests"]["waiting"], shown["memory"], shown["cache"], own)
+
+    @property
+    def used(self) -> float:
+        """Returns what running requests hold, in MiB."""
+        return float(self.cache["used_bytes"]) / _MIB
+
+    @property
+    def held(self) -> float:
+        """Returns that and what is kept for later, in MiB."""
+        return self.used + float(self.cache["cached_bytes"]) / _MIB
+
+    @property
+    def allocated(self) -> float:
+        """Returns what there is memory for, in MiB."""
+        return self.memory["kv_bytes"] / _MIB
 
 
 class Crowd:
-    """Users who all stream at once, and hang up once everybody has been served for a while."""
+    """Users who all stream at once, and hang up once everybody has been served for a while. ``samples`` is what was seen meanwhile."""
 
-    def __init__(self, client: Client, asks: Sequence[Ask]) -> None:
+    def __init__(self, client: Client, admin: Admin, model: str, asks: Sequence[Ask]) -> None:
         self._client = client
+        self._admin = admin
+        self._model = model
         self._asks = asks
         self.answers = [Answer() for _ in asks]
+        self.samples: list[Sample] = []
 
-    async def watched(self, admin: Admin, model: str) -> list[Sample]:
-        """Looks at the worker while as many users as ever are served, at best all of them."""
+    @property
+    def full(self) -> list[Sample]:
+        """Returns those while as many users as ever were served, at best all of them."""
+        return [sample for sample in self.samples[1:] if sample.running == self.running]
+
+    @property
+    def running(self) -> int:
+        """Returns how many users were served at once at most."""
+        return max(sample.running for sample in self.samples)
+
+    async def watch(self) -> None:
+        """Looks at the worker before, while all are served, and when they are gone."""
+        await self._look()
         streams = [asyncio.create_task(self._client.ask(ask, answer)) for ask, answer in zip(self._asks, self.answers, strict=True)]
-        samples = []
         left = round(_HOLD / _POLL)
         try:
             while left and not all(stream.done() for stream in streams):
                 left -= all(answer.deltas for answer in self.answers)
-                samples.append(await Sample.take(admin, model))
-                await asyncio.sleep(_POLL)
+                await self._look()
             for stream in streams:
                 if stream.done():
                     stream.result()  # raises what it raised
         finally:
             await _hang_up(streams)
-        most = max(sample.running for sample in samples)
-        return [sample for sample in samples if sample.running == most]
+        for _ in range(round(_AFTER / _POLL)):
+            await self._look()
+
+    async def _look(self) -> None:
+        self.samples.append(await Sample.take(self._admin, self._model, self._client))
+        await asyncio.sleep(_POLL)
 
 
 async def _hang_up(streams: "Sequence[asyncio.Task[Answer]]") -> None:
@@ -123,43 +167,37 @@ async def _hang_up(streams: "Sequence[asyncio.Task[Answer]]") -> None:
         await asyncio.gather(*streams, return_exceptions=True)
 
 
-def keep(bench: Bench, scenario: str, kind: str, samples: Sequence[Sample]) -> None:
+def keep(bench: Bench, scenario: str, kind: str, crowd: Crowd) -> None:
     """The most of each."""
-    add = bench.measured.add
-    add(RUNNING, scenario, kind, samples[0].running)
-    add(IN_USE, scenario, kind, max(sample.cache["used_bytes"] for sample in samples) / _MIB)
-    add(ALLOCATED, scenario, kind, max(sample.memory["kv_bytes"] for sample in samples) / _MIB)
-    beyond = max(sample.memory["mlx_active_bytes"] - sample.memory["weights_bytes"] for sample in samples)
-    add(BEYOND, scenario, kind, beyond / _MIB)
-
-
-def bytes_per_token(model: Path, dtype: str) -> float:
-    """K and V of all layers. Right for models with one kind of attention; NaN for configurations that do not say."""
-    config = json.loads((model / "config.json").read_text())
-    config = config.get("text_config") or config
-    try:
-        heads = config.get("num_key_value_heads") or config["num_attention_heads"]
-        width = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
-        return float(2 * config["num_hidden_layers"] * heads * width * _ITEM_SIZES[dtype])
-    except KeyError:
-        return float("nan")
+    add, before = bench.measured.add, crowd.samples[0].own
+    add(RUNNING, scenario, kind, crowd.running)
+    add(IN_USE, scenario, kind, max(sample.used for sample in crowd.full))
+    add(HELD, scenario, kind, max(sample.held for sample in crowd.full))
+    add(ALLOCATED, scenario, kind, max(sample.allocated for sample in crowd.full))
+    add(GROWN, scenario, kind, max(sample.own - before for sample in crowd.full) / _MIB)
+    if kind != ENTRIES:
+        add(IDLE, scenario, kind, max(sample.allocated - 1.5 * sample.held for sample in crowd.samples))
 
 
 def report(bench: Bench) -> int:
     """Prints a row for each number of users and kind of cache. Without what compares, where not all users were in flight."""
     measured = bench.measured
     first, *others = measured.servers() or [""]
-    metrics = (COPIES, IN_USE, ALLOCATED, BEYOND, RUNNING)
+    metrics = (IN_USE, HELD, ALLOCATED, GROWN, IDLE, RUNNING)
     rows = []
     for scenario, kind in product(measured.scenarios(IN_USE), (first, *others)):
         cells = [spread_text(measured.spread(metric, scenario, kind), metric.digits) for metric in metrics]
-        share = measured.ratio_of(IN_USE, COPIES, scenario, kind) if all_ran(bench, scenario, [kind]) else None
-        compared = [other for other in others if kind == first and all_ran(bench, scenario, [first, other])]
-        ratios = [spread_text(measured.ratio(IN_USE, scenario, first, other) if other in compared else None, 2) for other in others]
-        rows.append([f"{scenario}: {kind}", *cells, f"{1 - share.median:.0%}" if share else "-", *ratios])
-    columns = [bench.args.model, *(metric.name for metric in metrics), "saved", *(f"{first} / {other}, in use" for other in others)]
-    print_rows(f"KV memory, MiB, {bench.args.system_tokens} tokens shared (median [least-most] over rounds)", columns, rows)
-    return 0
+        compared = kind != first and all_ran(bench, scenario, [first, kind])
+        shares = [measured.ratio(metric, scenario, kind, first) if compared else None for metric in (ALLOCATED, GROWN)]
+        rows.append([f"{scenario}: {kind}", *cells, *(spread_text(share, 2) for share in shares)])
+    columns = [bench.args.model, *(metric.name for metric in metrics), f"allocated / {first}", f"system / {first}"]
+    shared, own = bench.args.system_tokens, bench.args.own_tokens
+    print_rows(f"KV memory, MiB, {shared} tokens and {own} of each user's own (median [least-most] over rounds)", columns, rows)
+    idle = {kind: [value for scenario in measured.scenarios(IDLE) for value in measured.values(IDLE, scenario, kind)] for kind in TABLES}
+    worst = max((value for values in idle.values() for value in values), default=0.0)
+    if worst > _MAY_LIE_IDLE:
+        say(f"Too much lay idle: {worst:.1f} MiB beyond 1.5 times what was held, where {_MAY_LIE_IDLE:.0f} may.")
+    return int(worst > _MAY_LIE_IDLE)
 
 
 def all_ran(bench: Bench, scenario: str, kinds: Sequence[str]) -> bool:
@@ -171,9 +209,12 @@ def all_ran(bench: Bench, scenario: str, kinds: Sequence[str]) -> bool:
 def main() -> int:
     """Measures what the options ask for, and returns the exit code."""
     parser = options(__doc__)
-    parser.add_argument("--users", nargs="+", type=int, metavar="N", help="numbers of users (without it: 1 5 10 20, or 1 3 with --quick)")
-    parser.add_argument("--kinds", nargs="+", metavar="KIND", help="of caches (without it: paged entries; in simple mode: entries)")
-    parser.add_argument("--system-tokens", type=int, default=SYSTEM_TOKENS, metavar="N", help="length of the shared system prompt")
+    parser.add_argument("--users", nargs="+", type=int, metavar="N", help="numbers of users (without it: 1 3 10, or 1 3 with --quick)")
+    parser.add_argument(
+        "--kinds", nargs="+", choices=list(TABLES), help="of caches (without it: plain shared entries; in simple mode: entries)"
+    )
+    parser.add_argument("--system-tokens", type=int, default=SYSTEM_TOKENS, metavar="N", help="length of the system prompt")
+    parser.add_argument("--own-tokens", type=int, default=200, metavar="N", help="length of each user's own question")
     parser.add_argument("--output-tokens", type=int, default=1500, metavar="N", help="of an answer at most: more than anybody waits for")
     parser.set_defaults(rounds=1)
     return run(parser, measure, report)

@@ -104,7 +104,7 @@ class Rig:
         limits = ResolvedLimits(cache_bytes=0, max_sequences=rows, step_tokens=PROMPT * rows)
         arena = model.geometry.arena_blocks
         model.forward(StepPlan(chunks=(Chunk("x", 0, 1, (5,), (Run(0, 1),), samples=True),)), mx.array([5]))  # its arenas are there
-        manager = Manager(block_size=BLOCK_SIZE, arena_blocks=arena, max_arenas=1)
+        manager = Manager(block_size=BLOCK_SIZE, arena_blocks=arena, capacity=arena)
         self.device = NoDevice(model)
         budget = StepBudget(largest=PROMPT)
         scheduler = Scheduler(manager, limits, budget, end_tokens=self.device.end_tokens)

@@ -20,6 +20,7 @@ from mlxd.types import AttentionWay, SamplingParams
 from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt
 from mlxd.worker.engine.plan import Chunk, StepPlan
 from mlxd.worker.engine.request import EngineRequest
+from mlxd.worker.kv.arena_sizes import Arena
 from mlxd.worker.kv.block_table import Run
 from mlxd.worker.runtime.loading import LoadedModel
 from mlxd.worker.runtime.paged.attention.regions import Regions
@@ -158,7 +159,7 @@ class Rig:
             Chunk(str(row), self.tokens + at, 1, None if tokens is None else (tokens[row],), self._runs(row), samples=True)
             for row in range(self.rows)
         )
-        return StepPlan(chunks=tuple(chunks), arenas=frozenset({0}))
+        return StepPlan(chunks=tuple(chunks), arenas=(Arena(0, self.rows * self._blocks),))
 
     def _runs(self, row: int) -> tuple[Run, ...]:
         return (Run(row * self._blocks, (row + 1) * self._blocks),)

@@ -53,6 +53,11 @@ class Admin:
         """As ``GET /admin/v1/models/NAME`` has it."""
         return await self._get(f"/admin/v1/models/{name}")
 
+    async def evict(self, name: str) -> None:
+        """Drops what a model's cache keeps for later requests."""
+        async with self._session.post(f"/admin/v1/models/{name}/evict") as response:
+            response.raise_for_status()
+
     async def metrics(self) -> str:
         """As Prometheus gets it: text, not compressed."""
         async with self._session.get("/metrics", headers={"Accept-Encoding": "identity"}) as response:

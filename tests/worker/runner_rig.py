@@ -92,7 +92,8 @@ class Proved:
 
 class PagedRig(RunnerRig):
     """The paged runner with arenas of a size of the test's choice; ``window_blocks`` are those of layers that see a window, by default as
-    many as of all others; ``divided``: they give each other what they do not need. Integrity is checked after every step.
+    many as of all others; ``divided``: they give each other what they do not need. With ``spare`` of four times as many blocks as there
+    may be they have that size from the beginning. Integrity is checked after every step.
     """
 
     _proved = None  # the last one: proved once, for every rig of the same model and block size
@@ -106,6 +107,7 @@ class PagedRig(RunnerRig):
         max_arenas=4,
         window_blocks=None,
         divided=False,
+        spare=0,
         step_tokens=24,
         max_sequences=16,
         snapshots=64,
@@ -117,7 +119,8 @@ class PagedRig(RunnerRig):
     ):
         self.model = self._prove(loaded, block_size, kv)
         windows = [
-            WindowSizes(one, window_blocks or arena_blocks, max_arenas) for one in self.model.passable_windows(loaded.context_length)
+            WindowSizes(one, window_blocks or arena_blocks, max_arenas * (window_blocks or arena_blocks), spare)
+            for one in self.model.passable_windows(loaded.context_length)
         ]
         sizing = cache_sizing(loaded, self.model)
         self.model.resize(Geometry(block_size, arena_blocks), {one.window: Geometry(block_size, one.arena_blocks) for one in windows})
@@ -126,7 +129,8 @@ class PagedRig(RunnerRig):
         self.manager = Manager(
             block_size=block_size,
             arena_blocks=arena_blocks,
-            max_arenas=max_arenas,
+            capacity=max_arenas * arena_blocks,
+            spare=spare,
             snapshots=StateSnapshots(snapshots) if self.model.states.exist else None,
             windows=windows,
             block_bytes=sizing.block_bytes if divided else (),

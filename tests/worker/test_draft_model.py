@@ -10,6 +10,7 @@ from mlxd.worker.encoded_prompt import EncodedPrompt
 from mlxd.worker.engine.plan import Chunk, StepPlan
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.sampled import SampledRow, SampledToken
+from mlxd.worker.kv.arena_sizes import Arena
 from mlxd.worker.kv.block_table import Run
 from mlxd.worker.kv.move import Move
 from mlxd.worker.runtime.draft import draft_model
@@ -19,7 +20,7 @@ from mlxd.worker.runtime.paged.slots import Geometry
 from mlxd.worker.runtime.sampling.row_sampler import RowSampler
 from tests.worker.runner_rig import NEVER_ENDS, ROOT, architecture, plain
 
-ARENAS = frozenset({0})
+ARENAS = (Arena(0, 64),)
 RUNS = {"a": (Run(0, 6), Run(20, 32)), "b": (Run(40, 64),)}
 PROMPTS = {"a": b"once upon a time", "b": b"hello there, my friend"}
 

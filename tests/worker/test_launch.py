@@ -24,7 +24,7 @@ def test_answers_are_those_of_the_plain_model(loaded):
 
 
 def test_no_arena_is_copied_though_steps_are_built_ahead(loaded):
-    rig = PagedRig(loaded, ahead=True, launch=Launch.WHEN_DONE, arena_blocks=2**15, max_arenas=1)
+    rig = PagedRig(loaded, ahead=True, launch=Launch.WHEN_DONE, arena_blocks=2**15, max_arenas=1, spare=2**17)
     rig.check = lambda: None  # of so many blocks it takes long
     rig.add("only", words(1, 20), max_tokens=24)
     for _ in range(6):

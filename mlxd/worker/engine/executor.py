@@ -63,8 +63,8 @@ class Executor(Protocol):
         """
 
     def trim(self, plan: StepPlan) -> None:
-        """Copies what a plan without chunks spills, and gives the memory back that it lets go of. It is for when no step is pending, nor
-        any to come that would.
+        """Copies what a plan without chunks spills or moves, and gives the memory back that it lets go of. It is for when no step is
+        pending, nor any to come that would.
         """
 
     def not_finite(self, cached: Sequence[CachedBlock]) -> frozenset[int]:

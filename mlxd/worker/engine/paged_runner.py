@@ -43,7 +43,7 @@ class PagedRunner(Runner):
         self._manager = manager
         self._executor = executor
         self._sizing = sizing
-        self._least = sizing.needed(longest + manager.block_size * manager.pool.addresses.arena_blocks)  # arenas come and go whole
+        self._least = sizing.needed(longest)
         self._limits = self._bounded(limits)
         self._usable = self._limits.usable_cache(self._least)
         self._disk = disk or NoDisk()
@@ -111,6 +111,8 @@ class PagedRunner(Runner):
         report, self._owed = self._owed, StepReport()
         try:
             self._compute(report)
+            if self.is_idle and self._manager.has_idle:
+                self._trim()
         except Exception as error:  # noqa: BLE001 - whatever MLX or a model raises ends these requests, not the worker
             self._fail(error, report)
         return report
@@ -175,7 +177,7 @@ class PagedRunner(Runner):
         if changed:
             arenas, *windows = (group.pool.addresses.arena_blocks for group in self._manager.groups)
             sizes = self._sizing.resized(usable, arenas, bounded.max_sequences, windows)
-            self._manager.resize(max_arenas=sizes.max_arenas, snapshots=sizes.snapshots, windows=sizes.windows)
+            self._manager.resize(capacity=sizes.capacity, snapshots=sizes.snapshots, windows=sizes.windows)
             self._evicted = self._manager.pool.evicted  # not for want of room
         self._disk.reconfigure(limits.disk)
         self._limits, self._usable = bounded, usable
@@ -195,7 +197,12 @@ class PagedRunner(Runner):
 
     def _trim(self) -> None:
         """Gives memory back at once where nobody runs: the next step, which would, may be hours away."""
-        if self.is_idle:
+        if not self.is_idle:
+            return
+        self._executor.trim(self._scheduler.schedule().plan)
+        if moves := self._manager.gather():
+            arenas, *windows = (group.pool.arenas for group in self._manager.groups)
+            self._executor.trim(StepPlan(moves=moves, arenas=arenas, window_arenas=tuple(windows)))
             self._executor.trim(self._scheduler.schedule().plan)
 
     @override

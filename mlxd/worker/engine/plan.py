@@ -8,6 +8,7 @@ import msgspec
 
 from mlxd.worker.engine.sampled import SampledRow
 from mlxd.worker.engine.step_cost import StepShape
+from mlxd.worker.kv.arena_sizes import Arena
 from mlxd.worker.kv.block_table import Run, WindowRuns
 from mlxd.worker.kv.move import Move
 from mlxd.worker.kv.transfers import Fetch, Spill
@@ -56,16 +57,17 @@ class StepPlan(msgspec.Struct, frozen=True, kw_only=True):
     """The plan holds its chunks in the order of their rows, those of one new token first. A sequence may have several, one after
     the other.
 
-    Blocks are spilled first of all: they may be given to others in this very step. Then what was fetched is written, and then blocks are
-    moved, which may go where something was fetched to; all before anything is computed. ``dropped`` snapshots may be let go after it all.
+    Blocks are spilled first of all: they may be given to others in this very step, or lie where there is to be memory no more. Then arenas
+    are made as large as ``arenas`` says; then what was fetched is written, and then blocks are moved, which may go where something was
+    fetched to; all before anything is computed. ``dropped`` snapshots may be let go after it all.
     """
 
     chunks: tuple[Chunk, ...] = ()
     spills: tuple[Spill, ...] = ()
     fetches: tuple[Fetch, ...] = ()
     moves: tuple[Move, ...] = ()
-    arenas: frozenset[int] = frozenset()  # that exist: the memory of all others may be given back before anything is written
-    window_arenas: tuple[frozenset[int], ...] = ()  # those of each group of layers that see a window
+    arenas: tuple[Arena, ...] = ()  # there is to be memory for these, and for no others
+    window_arenas: tuple[tuple[Arena, ...], ...] = ()  # those of each group of layers that see a window
     dropped: tuple[int, ...] = ()
     released: tuple[str, ...] = ()  # sequences that gave back what they held: their recurrent states may be let go
     prefill_tokens: int = 0  # of prompts; the rest are the newest tokens of sequences that decode

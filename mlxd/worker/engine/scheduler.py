@@ -123,6 +123,7 @@ class Scheduler:
         """
         decision = Schedule(fetches=self.fetching.arrived(is_alone=not self.running))
         self.fetching.ahead(self.waiting)
+        self._manager.trim()  # what is planned below still finds what it moves
         self._share_places(decision)
         decoding = sorted((one for one in self.running.values() if one.decodes and one.id not in late), key=self.waiting.rank)
         decision.moves += self._compaction.moves(decoding)

@@ -1,15 +1,16 @@
 """Who holds which block of the KV cache, and which may be taken back.
 
 A block is *free* (in ``FreeExtents``), *used* (references > 0), or *cached* (no references, but still findable
-through the prefix index, until it is evicted). Blocks live in arenas of equal size, which exist only while
-they are needed: the runtime allocates tensors for the arenas that exist, and drops those that are gone.
+through the prefix index, until it is evicted). Blocks live in arenas, which have as much memory as is needed
+(``ArenaSizes``): the runtime makes their tensors as large as it is told, copying what they hold.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, islice
 
 from mlxd.worker.kv.addresses import Addresses
+from mlxd.worker.kv.arena_sizes import Arena, ArenaSizes
 from mlxd.worker.kv.free_extents import FreeExtents
 
 _LOOKED_AT = 16  # places around the least recently used blocks, before the best one is taken
@@ -28,38 +29,32 @@ class PoolCounts:
 
 
 class BlockPool:
-    """The blocks ``0 … max_arenas * arena_blocks - 1``; ``on_evict`` is told each cached block that is taken back.
+    """The blocks ``0 … capacity - 1``, ``arena_blocks`` of them an arena; ``on_evict`` is told each cached block that is taken back. Memory
+    for ``spare`` blocks may lie idle, however few are held.
 
     Every operation costs O(blocks touched).
     """
 
-    def __init__(self, *, arena_blocks: int, max_arenas: int, on_evict: Callable[[int], None]) -> None:
+    def __init__(self, *, arena_blocks: int, capacity: int, on_evict: Callable[[int], None], spare: int = 0) -> None:
         self.addresses = Addresses(arena_blocks)
         self.evicted = 0  # since start
-        self._max_arenas = max_arenas
+        self._spare = spare
         self._on_evict = on_evict
-        self.reset()
+        self._begin(capacity)
 
     def reset(self) -> None:
         """Makes all blocks free again, and no arena exists; nobody is told."""
-        self._free = FreeExtents(self.addresses)
-        self._references: dict[int, int] = {}  # used blocks
-        self._findable: set[int] = set()  # used or cached blocks that the prefix index knows
-        self._cached: dict[int, int] = {}  # no references, findable; least recently used first -> when that was
-        self._uses = 0
-        self._in_arena: dict[int, int] = {}  # existing arena -> its blocks that are used or cached
-        self._shared = 0
-        self._reference_sum = 0
+        self._begin(self.capacity)
 
     @property
-    def arenas(self) -> frozenset[int]:
-        """Returns the arenas that exist."""
-        return frozenset(self._in_arena)
+    def arenas(self) -> tuple[Arena, ...]:
+        """Returns the arenas that exist, each with its lowest numbers."""
+        return self._sizes.arenas
 
     @property
     def capacity(self) -> int:
         """Returns how many blocks can ever be held at once under the present limit."""
-        return self._max_arenas * self.addresses.arena_blocks
+        return self._sizes.capacity
 
     @property
     def available(self) -> int:
@@ -68,12 +63,12 @@ class BlockPool:
 
     @property
     def free(self) -> int:
-        """Returns how many blocks can be taken without evicting anything, those of arenas not made yet included."""
-        return len(self._free) + max(0, self._max_arenas - len(self._in_arena)) * self.addresses.arena_blocks
+        """Returns how many blocks can be taken without evicting anything, those included that there is no memory for yet."""
+        return len(self._free) + max(0, self._sizes.room)
 
     def counts(self) -> PoolCounts:
         """Returns how many blocks are in each state, in O(1)."""
-        total = len(self._in_arena) * self.addresses.arena_blocks
+        total = self._sizes.total
         used, cached = len(self._references), len(self._cached)
         return PoolCounts(
             total=total, used=used, shared=self._shared, cached=cached, free=total - used - cached, references=self._reference_sum
@@ -83,13 +78,16 @@ class BlockPool:
         """Returns ``n`` blocks with one reference each, preferably right after block ``after``; None when not now."""
         if n > self.available:
             return None
-        while len(self._free) < n and len(self._in_arena) < self._max_arenas:
-            self._grow()
         return self._take(n, after)
 
     def continues(self, after: int | None, n: int) -> bool:
-        """Tells whether ``n`` blocks right after ``after`` are free, or old enough to make place."""
-        return len(self._behind(after, n)) == n
+        """Tells whether ``n`` blocks right after ``after`` are free, or may be had there, or are old enough to make place."""
+        return len(self._behind(after, n)) == n or self._lacking(after, n) > 0
+
+    def may_move(self, n: int) -> bool:
+        """Tells whether blocks may be moved to ``n`` others: once their own places are free, not too much memory lies idle."""
+        arena = self._sizes.with_room(n, self._tail)
+        return arena is None or self._free.largest >= n or self._sizes.allow(n - self._tail(arena), self._in_use)
 
     def retain(self, block: int) -> None:
         """Adds one holder of a used or cached block. Raises ``ValueError`` for a free one."""
@@ -154,27 +152,48 @@ class BlockPool:
             self._evict(next(iter(self._cached)))
         return count
 
-    def resize(self, max_arenas: int) -> None:
-        """Changes the limit. Arenas beyond it lose their cached blocks and end when their last holder leaves."""
-        self._max_arenas = max_arenas
-        for arena in [arena for arena in self._in_arena if arena >= max_arenas]:
-            for block in self.addresses.blocks(arena):
-                if block in self._cached:
-                    self._evict(block)
-            self._free.remove_arena(arena)
-            self._drop_if_empty(arena)
-        for arena in [arena for arena in self._in_arena if arena < max_arenas]:
-            self._restore(arena)
+    def resize(self, capacity: int) -> None:
+        """Changes the limit. Blocks beyond it that are cached are evicted, and those that are held are gone for good when their last holder
+        leaves.
+        """
+        before = self.capacity
+        self._sizes.resize(capacity)
+        for arena in self._sizes:
+            self._retire(self._sizes.beyond(arena))
+            self._restore(arena, before)
+
+    @property
+    def has_idle(self) -> bool:
+        """Tells whether more memory lies idle than may."""
+        return not self._sizes.allow(0, self._in_use)
 
     def trim(self) -> None:
-        """Gives up arenas that hold nothing."""
-        for arena in [arena for arena, held in self._in_arena.items() if not held]:
-            self._free.remove_arena(arena)
-            del self._in_arena[arena]
+        """Gives up blocks at the ends of arenas, where there are more than there may be, or more lie idle than may. Nothing else makes an
+        arena smaller: what was moved away from there since is still to be copied.
+        """
+        for arena in [arena for arena in self._sizes if self._sizes.beyond(arena)]:
+            self._cut_beyond(arena)
+        if self.has_idle:
+            for arena in sorted(self._sizes, reverse=True):
+                self._cut_idle(arena)
+
+    def gather(self) -> tuple[list[int], list[int]]:
+        """Moves cached blocks to where they would lie if nothing lay idle before them, where more does than may, so that ends of arenas are
+        free. Returns the blocks and where what they hold is to be copied, before anything is allocated.
+        """
+        if not self.has_idle:
+            return [], []
+        first = self._sizes.first(self._sizes.wished(self._in_use))
+        sources = sorted(block for block in self._cached if not any(block in blocks for blocks in first))
+        free = (block for run in self._free.ranges() for block in run if any(block in blocks for blocks in first))
+        targets = list(islice(free, len(sources)))
+        sources = sources[: len(targets)]
+        self._relocate(sources, targets)
+        return sources, targets
 
     def check_integrity(self) -> None:
         """Raises ``AssertionError`` unless used + cached + free = total and every count agrees. It costs O(pool), and is for tests."""
-        everything = {block for arena in self._in_arena for block in self.addresses.blocks(arena)}
+        everything = {block for arena in self._sizes for block in range(self.addresses.blocks(arena).start, self._sizes.end(arena))}
         free = [block for run in self._free.ranges() for block in run]
         used, cached = set(self._references), set(self._cached)
         retired = {block for block in everything - used - cached if not self._is_within(block)}
@@ -186,8 +205,21 @@ class BlockPool:
         assert all(held > 0 for held in self._references.values()), "a used block has no holder"
         assert sum(self._references.values()) == self._reference_sum, "references are counted wrongly"
         assert sum(held > 1 for held in self._references.values()) == self._shared, "shared blocks are counted wrongly"
-        for arena, held in self._in_arena.items():
-            assert held == sum(self.addresses.arena(block) == arena for block in used | cached), f"arena {arena} is counted wrongly"
+
+    @property
+    def _in_use(self) -> int:
+        """Returns how many blocks hold something."""
+        return len(self._references) + len(self._cached)
+
+    def _begin(self, capacity: int) -> None:
+        self._sizes = ArenaSizes(self.addresses, capacity, self._spare)
+        self._free = FreeExtents(self.addresses)
+        self._references: dict[int, int] = {}  # used blocks
+        self._findable: set[int] = set()  # used or cached blocks that the prefix index knows
+        self._cached: dict[int, int] = {}  # no references, findable; least recently used first -> when that was
+        self._uses = 0
+        self._shared = 0
+        self._reference_sum = 0
 
     def _take(self, n: int, after: int | None) -> list[range]:
         """Takes ``n`` of the blocks that are free or can be, in as few ranges as can be found quickly. Where free ones would be many
@@ -196,16 +228,79 @@ class BlockPool:
         pieces: list[range] = []
         while n:
             piece = min(n, self.addresses.arena_blocks)
-            if self._free.largest >= piece or not self._cached or (after is not None and self._free.follow(after) >= n):
-                taken = self._free.take(piece if self._cached else n, after)
-            elif len(self._in_arena) < self._max_arenas:
-                self._grow()
+            lacking = self._lacking(after, n)
+            if lacking and after is not None:
+                self._grow(self.addresses.arena(after), lacking, n)
+            if self._free.largest >= piece or (after is not None and self._free.follow(after) >= n):
+                taken = self._free.take(piece, after)
+            elif self._make_room(piece, n):
                 continue
+            elif self._sizes.room or not self._cached:
+                taken = self._free.take(n, after)
             else:
                 taken = [self._emptied(self._behind(after, n) or self._old_piece(n))]
             pieces += [self._held(run) for run in taken]
             n, after = n - sum(map(len, taken)), pieces[-1][-1]
         return pieces
+
+    def _lacking(self, after: int | None, n: int) -> int:
+        """Returns how many blocks an arena would have to grow by, for ``n`` to lie right after ``after``; 0 where that is not to be."""
+        if after is None:
+            return 0
+        arena, free = self.addresses.arena(after), self._free.follow(after)
+        lacking = n - free
+        is_last = after + 1 + free == self._sizes.end(arena)
+        return lacking if is_last and 0 < lacking <= self._sizes.room_of(arena) and self._sizes.allow(lacking, self._in_use + n) else 0
+
+    def _make_room(self, piece: int, n: int) -> bool:
+        """Makes an arena larger, if it may be, for ``piece`` of ``n`` blocks to lie in one. Returns False where there is memory enough that
+        lies idle, though in pieces.
+        """
+        arena = self._sizes.with_room(piece, self._tail)
+        if arena is None:
+            return False
+        least = min(piece - self._tail(arena), self._sizes.room_of(arena))
+        if not self._sizes.allow(least, self._in_use + n):
+            least = min(n - len(self._free), self._sizes.room_of(arena))
+        if least <= 0:
+            return False
+        self._grow(arena, least, n)
+        return True
+
+    def _grow(self, arena: int, least: int, n: int) -> None:
+        """Makes an arena larger by as much as ``n`` more blocks are worth, and at least by so many."""
+        wished = self._sizes.wished(self._in_use + n) - self._sizes.total
+        new = self._sizes.grow(arena, min(max(least, wished), self._sizes.room_of(arena)))
+        self._free.add(new.start, new.stop)
+
+    def _relocate(self, sources: list[int], targets: list[int]) -> None:
+        """Lets cached blocks be others, which are free."""
+        moved = dict(zip(sources, targets, strict=True))
+        for run in self.addresses.ranges(targets):
+            self._free.cut(run)
+        self._cached = {moved.get(block, block): used for block, used in self._cached.items()}
+        self._findable = {moved.get(block, block) for block in self._findable}
+        for run in self.addresses.ranges(sources):
+            self._free.add(run.start, run.stop)
+
+    def _tail(self, arena: int) -> int:
+        """Returns how many blocks are free at the end of an arena."""
+        return self._free.before(self._sizes.end(arena))
+
+    def _cut_idle(self, arena: int) -> None:
+        """Gives up free blocks at the end of an arena, but for as many as had best lie idle."""
+        blocks = min(self._tail(arena), self._sizes.total - self._sizes.wished(self._in_use))
+        if blocks > 0:
+            end = self._sizes.end(arena)
+            self._free.cut(range(end - blocks, end))
+            self._sizes.cut(arena, blocks)
+
+    def _cut_beyond(self, arena: int) -> None:
+        """Gives up what an arena has beyond the capacity, behind whatever is still held there."""
+        beyond = self._sizes.beyond(arena)
+        held = [block for block in beyond if block in self._references]
+        if blocks := beyond.stop - max([beyond.start, *(block + 1 for block in held)]):
+            self._sizes.cut(arena, blocks)
 
     def _emptied(self, piece: range) -> range:
         """Evicts what is cached there, the least recently used first, and takes it."""
@@ -218,7 +313,6 @@ class BlockPool:
         """Gives the blocks one reference each."""
         for block in blocks:
             self._references[block] = 1
-        self._in_arena[self.addresses.arena(blocks.start)] += len(blocks)
         self._reference_sum += len(blocks)
         return blocks
 
@@ -230,7 +324,7 @@ class BlockPool:
 
     def _open(self, start: int, most: int) -> range:
         """Returns up to ``most`` blocks from ``start`` on, of its arena, that are free or old."""
-        stop, end = start, min(start + most, self.addresses.around(start).stop)
+        stop, end = start, min(start + most, self._sizes.end(self.addresses.arena(start)))
         while stop < end and self._may_go(stop):
             stop += 1
         return range(start, stop)
@@ -270,12 +364,6 @@ class BlockPool:
         used = self._cached.get(block)
         return used is None or 4 * used <= 3 * self._uses + self._cached[next(iter(self._cached))]
 
-    def _grow(self) -> None:
-        arena = next(number for number in range(self._max_arenas) if number not in self._in_arena)
-        self._in_arena[arena] = 0
-        blocks = self.addresses.blocks(arena)
-        self._free.add(blocks.start, blocks.stop)
-
     def _evict(self, block: int) -> None:
         del self._cached[block]
         self._give_back(block)
@@ -285,24 +373,22 @@ class BlockPool:
             self._findable.remove(block)
             self.evicted += 1
             self._on_evict(block)
-        arena = self.addresses.arena(block)
-        self._in_arena[arena] -= 1
         if self._is_within(block):
             self._free.add(block, block + 1)
-        else:
-            self._drop_if_empty(arena)
 
     def _is_within(self, block: int) -> bool:
         """Tells whether the block may be handed out under the present limit."""
-        return self.addresses.arena(block) < self._max_arenas
+        return block < self.capacity
 
-    def _drop_if_empty(self, arena: int) -> None:
-        if self._in_arena.get(arena) == 0:
-            del self._in_arena[arena]
+    def _retire(self, blocks: range) -> None:
+        """Takes blocks beyond the limit out of what can be had."""
+        for block in blocks:
+            if block in self._cached:
+                self._evict(block)
+        self._free.remove(blocks)
 
-    def _restore(self, arena: int) -> None:
-        """Frees the unheld blocks of an arena that was being retired and is within the limit again."""
-        known = {block for run in self._free.ranges() for block in run if self.addresses.arena(block) == arena}
-        for block in self.addresses.blocks(arena):
-            if block not in self._references and block not in self._cached and block not in known:
+    def _restore(self, arena: int, before: int) -> None:
+        """Frees the unheld blocks of an arena that were beyond the limit ``before`` and are within it again."""
+        for block in range(max(before, self.addresses.blocks(arena).start), min(self.capacity, self._sizes.end(arena))):
+            if block not in self._references:
                 self._free.add(block, block + 1)

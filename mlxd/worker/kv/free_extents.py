@@ -73,12 +73,17 @@ class FreeExtents:
         """Returns how many free blocks lie right after ``block``, in its arena."""
         return self._end[block + 1] - block - 1 if block + 1 in self._end and not self._addresses.is_first(block + 1) else 0
 
-    def remove_arena(self, arena: int) -> int:
-        """Forgets the free blocks of one arena, and returns how many they were."""
-        blocks = self._addresses.blocks(arena)
-        gone = [self._remove(start) for start in [start for start in self._end if start in blocks]]
-        self._count -= (removed := sum(map(len, gone)))
-        return removed
+    def before(self, end: int) -> int:
+        """Returns how many free blocks lie right before ``end``, in its arena where that is none's first."""
+        return end - self._start[end] if end in self._start else 0
+
+    def remove(self, blocks: range) -> None:
+        """Forgets those of ``blocks``, the last ones of an arena, that are free."""
+        for start in [start for start, end in self._end.items() if end > blocks.start and start < blocks.stop]:
+            whole = self._remove(start)
+            if start < blocks.start:
+                self._insert(start, blocks.start)
+            self._count -= whole.stop - max(start, blocks.start)
 
     def _choose(self, n: int) -> int:
         """Returns the start of a range that holds ``n`` blocks and a gap (the tightest class that surely does), else of a largest one."""

@@ -14,15 +14,17 @@ from mlxd.worker.kv.recall import Recalled
 from mlxd.worker.kv.transfers import Fetch, Spill
 
 _LARGEST_PIECE = 32  # blocks taken ahead where a new piece is begun
+_PORTIONS = 4  # of an arena: in one of them groups of layers give each other what they do not need
 _CAUTION = 4  # only one in so many of the blocks that can be had is taken for anything but need
 
 
 @dataclass
 class Held:
-    """One sequence's blocks. Of those in the table ``needed`` are asked for; the others are taken ahead."""
+    """One sequence's blocks: ``needed`` of those in the table are asked for, the others taken ahead. ``expected`` will be, or more."""
 
     table: BlockTable
     needed: int
+    expected: int
 
 
 class LayerGroup:
@@ -35,16 +37,18 @@ class LayerGroup:
         *,
         block_size: int,
         arena_blocks: int,
-        max_arenas: int,
+        capacity: int,
+        spare: int,
         growth_blocks: int,
         forgotten: Callable[[int], None],
         disk: DiskSide | None = None,
     ) -> None:
         self._block_size = block_size
-        self.pool = BlockPool(arena_blocks=arena_blocks, max_arenas=max_arenas, on_evict=self._evicted)
+        self.pool = BlockPool(arena_blocks=arena_blocks, capacity=capacity, spare=spare, on_evict=self._evicted)
         self.index = PrefixIndex()
         self._growth_blocks = growth_blocks
         self._forgotten = forgotten
+        self._is_moving = False  # what blocks hold that were moved is still to be copied
         self._disk = disk
         self._held: dict[str, Held] = {}
 
@@ -55,39 +59,50 @@ class LayerGroup:
     @property
     def claimed(self) -> int:
         """Returns how many blocks there may be; or how many there are, where a smaller limit has not given all back yet."""
-        ends = (self.pool.addresses.blocks(arena).stop for arena in self.pool.arenas)
+        ends = (self.pool.addresses.blocks(arena.number).start + arena.blocks for arena in self.pool.arenas)
         return max([self.pool.capacity, *ends])
 
     def portions(self, blocks: int) -> int:
-        """Returns the least number of blocks, no fewer than these, by which there may be more or fewer."""
-        return -(-blocks // self.pool.addresses.arena_blocks) * self.pool.addresses.arena_blocks
+        """Returns the least number of blocks, no fewer than these, by which it is worth to have more or fewer."""
+        portion = -(-self.pool.addresses.arena_blocks // _PORTIONS)
+        return -(-blocks // portion) * portion
 
     def resize(self, blocks: int) -> None:
         """Changes how many blocks there may be. What lies beyond goes at once, or as soon as nobody holds it."""
-        self.pool.resize(blocks // self.pool.addresses.arena_blocks)
+        self.pool.resize(blocks)
+        if not self._is_moving:
+            self.pool.trim()
+
+    def trim(self) -> None:
+        """Gives up memory that lies idle where more does than may. It is for when what was moved before is planned to be copied."""
+        self._is_moving = False
+        self.pool.trim()
 
     def needed(self, tokens: int, ahead: int) -> int:  # noqa: ARG002 - not all layers see everything
         """Returns the most blocks that a sequence holds until it has so many ``tokens``, with no more than ``ahead`` in a step."""
         return -(-tokens // self._block_size)
 
-    def open(self, sequence: str, blocks: Iterable[int], passed: int = 0) -> None:
-        """Gives ``sequence`` blocks that were found just now, behind ``passed`` that it needs no more."""
+    def open(self, sequence: str, blocks: Iterable[int], passed: int = 0, expected: int = 0) -> None:
+        """Gives ``sequence`` blocks that were found just now, behind ``passed`` that it needs no more. It will need ``expected`` in all, or
+        more.
+        """
         table = BlockTable(self.pool.addresses, passed)
         for block in blocks:
             self.pool.retain(block)
             table.append(block)
-        self._held[sequence] = Held(table, len(table))
+        self._held[sequence] = Held(table, len(table), expected)
 
     def reserve(self, sequence: str, blocks: int, *, growing: bool) -> bool:
-        """Makes room for so many blocks in all. With ``growing`` it takes a few more where there is room, so that sequences that decode
-        side by side do not interleave. Returns False where there is no room now; the sequence has got nothing then.
+        """Makes room for so many blocks in all. Where there is room, it takes those that are expected too, so that prompts which are
+        computed side by side do not interleave; with ``growing`` a few more, so that sequences that decode do not. Returns False where
+        there is no room now; the sequence has got nothing then.
         """
         held = self._held[sequence]
         held.needed, table = max(held.needed, blocks), held.table
         need = blocks - len(table)
         if need <= 0:
             return True
-        ahead = self._ahead(table, need) if growing else 0
+        ahead = self._ahead(table, need) if growing else max(0, min(held.expected - blocks, self.pool.free - need))
         taken = self._allocate(need + ahead, table.last)
         if taken is None and self._give_back_ahead():
             taken = self._allocate(need, table.last)
@@ -138,7 +153,7 @@ class LayerGroup:
         while first > max(0, len(blocks) - most) and pool.references(blocks[first - 1]) == 1:
             first -= 1
         moving = blocks[first:]
-        if len(moving) > max(pool.free, pool.available // _CAUTION):  # little is evicted for this
+        if len(moving) > max(pool.free, pool.available // _CAUTION) or not pool.may_move(len(moving)):  # little is evicted for this
             return None
         fresh = pool.allocate(len(moving)) or []
         target = [block for run in fresh for block in run]
@@ -151,10 +166,20 @@ class LayerGroup:
                 digest = self.index.move(block, to)
                 if self._disk is not None:
                     self._disk.planned([digest])
+        self._is_moving = True
         table.truncate(table.passed + first)
         table.extend(fresh)
         self._release(moving)
         return Move(tuple(moving), tuple(target))
+
+    def gather(self) -> tuple[list[int], list[int]]:
+        """Moves blocks that nobody holds together, where too much memory lies idle between them, for the runtime to copy; returns them, and
+        where they are then. It is for when no step is planned.
+        """
+        sources, targets = self.pool.gather()
+        for block, to in zip(sources, targets, strict=True):
+            self.index.move(block, to)
+        return sources, targets
 
     def distrust(self, digests: Collection[bytes]) -> set[str]:
         """Lets nobody find what is known by ``digests`` any more, for it is no number. Returns the sequences that hold any of it."""

@@ -58,7 +58,8 @@ class Manager:
         *,
         block_size: int,
         arena_blocks: int,
-        max_arenas: int,
+        capacity: int,
+        spare: int = 0,
         growth_blocks: int = 4,
         snapshots: StateSnapshots | None = None,
         disk: DiskSide | None = None,
@@ -71,14 +72,15 @@ class Manager:
         self._layers = LayerGroup(
             block_size=block_size,
             arena_blocks=arena_blocks,
-            max_arenas=max_arenas,
+            capacity=capacity,
+            spare=spare,
             growth_blocks=growth_blocks,
             forgotten=self._drop_snapshot,
             disk=disk,
         )
         disks = self._disks[1:] or [None] * len(windows)
         self.windows = tuple(
-            WindowGroup.of(sizes, block_size=block_size, growth_blocks=growth_blocks, disk=side)
+            WindowGroup(sizes, block_size=block_size, growth_blocks=growth_blocks, disk=side)
             for sizes, side in zip(windows, disks, strict=True)
         )
         self.groups: tuple[LayerGroup, ...] = (self._layers, *self.windows)
@@ -130,7 +132,7 @@ class Manager:
         """
         if sequence in self._holdings:
             raise ValueError(f"sequence {sequence} holds blocks already")
-        self._layers.open(sequence, lookup.blocks)
+        self._layers.open(sequence, lookup.blocks, expected=len(chain) + 1)
         for group, blocks in zip(self.windows, lookup.windows or [()] * len(self.windows), strict=True):
             group.begin(sequence, blocks, len(lookup.blocks), (*ends, lookup.known_tokens))
         self._holdings[sequence] = _Holding(chain, prompt_blocks=len(chain), registered=len(lookup.blocks))
@@ -260,6 +262,16 @@ class Manager:
                 holding.newest_snapshot = to
         return move
 
+    def gather(self) -> tuple[Move, ...]:
+        """Moves blocks that nobody holds together, where too much memory lies idle between them, so that it may be trimmed. It is for when
+        no step is planned, nor under way.
+        """
+        moves = [Move(tuple(sources), tuple(targets), at) for at, group in enumerate(self.groups) for sources, targets in [group.gather()]]
+        if self.snapshots is not None:
+            for block, to in zip(moves[0].source, moves[0].target, strict=True):
+                self.snapshots.move(block, to)
+        return tuple(move for move in moves if move.source)
+
     def close(self, sequence: str) -> None:
         """Ends a sequence that is done, preempted or aborted. Its registered blocks stay findable; tails go first when evicted."""
         holding = self._holdings.pop(sequence)
@@ -282,11 +294,19 @@ class Manager:
 
     def evict_cached(self) -> int:
         """Drops every block that nobody holds, and returns how many."""
-        freed = 0
-        for group in self.groups:
-            freed += group.pool.evict_cached()
-            group.pool.trim()
+        freed = sum(group.pool.evict_cached() for group in self.groups)
+        self.trim()
         return freed
+
+    @property
+    def has_idle(self) -> bool:
+        """Tells whether more memory lies idle than may."""
+        return any(group.pool.has_idle for group in self.groups)
+
+    def trim(self) -> None:
+        """Gives up memory that lies idle where more does than may, as far as it is at the ends of arenas."""
+        for group in self.groups:
+            group.trim()
 
     def reset(self) -> None:
         """Forgets all sequences and blocks, in whatever state a fault has left them."""
@@ -298,11 +318,11 @@ class Manager:
         for disk in self._disks:
             disk.reset()
 
-    def resize(self, *, max_arenas: int, snapshots: int, windows: Sequence[WindowSizes] = ()) -> None:
+    def resize(self, *, capacity: int, snapshots: int, windows: Sequence[WindowSizes] = ()) -> None:
         """Changes the limits. What lies beyond them goes at once, or as soon as nobody holds it."""
-        self.pool.resize(max_arenas)
+        self.pool.resize(capacity)
         for group, sizes in zip(self.windows, windows, strict=True):
-            group.pool.resize(sizes.max_arenas)
+            group.pool.resize(sizes.capacity)
         if self.division is not None:
             self.division.renew()
         if self.snapshots is not None:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from mlxd import quantities
 from mlxd.errors import ConfigError
 
-_ARENAS = 16  # as many as the limit is divided into: memory is taken, and given back, in such portions
+_ARENAS = 4  # as many as the limit is divided into: each costs attention operations, and is copied when it grows
 _LEAST_ARENA = 1024  # tokens; smaller ones would cut sequences into too many runs
+_SPARE = 16 * 2**20  # bytes that may lie idle, beside a part of what is held
 _FREE_TOKENS = 2**22  # the pool of a model whose attention layers take no memory
 _LIVE_SHARE = 0.25  # of the limit at most for the states of sequences that run, for a model that has keys and values too; else half
 _SNAPSHOT_SHARE = 0.25  # of the rest
@@ -27,21 +28,24 @@ class WindowBytes:
 
 @dataclass(frozen=True)
 class WindowSizes:
-    """The part of a cache that layers have which see ``window`` tokens."""
+    """The part of a cache that layers have which see ``window`` tokens, as ``CacheSizes`` has it of the others."""
 
     window: int
     arena_blocks: int
-    max_arenas: int
+    capacity: int
+    spare: int
 
 
 @dataclass(frozen=True)
 class CacheSizes:
-    """The parts of a cache. ``snapshots`` is how many copies of recurrent state may be kept, 0 for a model that has none; ``sequences`` is
-    how many may run, each with a state of its own.
+    """The parts of a cache: ``capacity`` blocks, at most ``arena_blocks`` of them an arena; ``spare`` may lie idle, however few hold
+    something. ``snapshots`` is how many copies of recurrent state may be kept, 0 for a model that has none; ``sequences`` is how many may
+    run, each with a state of its own.
     """
 
     arena_blocks: int
-    max_arenas: int
+    capacity: int
+    spare: int
     snapshots: int
     sequences: int
     windows: tuple[WindowSizes, ...] = ()
@@ -70,18 +74,19 @@ class CacheSizing:
             needed = f"the cache of this model needs at least {quantities.least_size(least)}"
             raise ConfigError([f"cache.memory is {quantities.size(limit)}, but {needed}; raise it"])
         whole = self._whole(blocks)
-        arena_blocks = min(whole, max(-(-_LEAST_ARENA // self.block_size), whole // _ARENAS))
+        arena_blocks = self._arena_blocks(whole)
         windows = tuple(self._window_sizes(one, blocks) for one in self.windows)
-        return CacheSizes(arena_blocks, whole // arena_blocks, snapshots, running, windows)
+        return CacheSizes(arena_blocks, whole, self._spare(self.token_bytes), snapshots, running, windows)
 
     def resized(self, limit: int, arena_blocks: int, sequences: int = 0, windows: Sequence[int] = ()) -> CacheSizes:
-        """Returns the sizes for another limit in bytes, with arenas as they are, of which there is one at least; ``windows`` are the blocks
-        of those of each window.
+        """Returns the sizes for another limit in bytes, with arenas as they are, and two blocks at least; ``windows`` are the blocks of
+        those of each window.
         """
         running = self.running(limit, sequences)
         blocks, snapshots = self._divide(max(0, limit - running * self.state_bytes))
         found = tuple(self._window_resized(one, blocks, arena) for one, arena in zip(self.windows, windows, strict=True))
-        return CacheSizes(arena_blocks, max(1, self._whole(blocks) // arena_blocks), snapshots, running, found)
+        whole = max(_LEAST_BLOCKS, self._whole(blocks))
+        return CacheSizes(arena_blocks, whole, self._spare(self.token_bytes), snapshots, running, found)
 
     def running(self, limit: int, sequences: int) -> int:
         """Returns how many of ``sequences`` may run: as many as have room for their recurrent states, and one at least."""
@@ -110,6 +115,15 @@ class CacheSizing:
     def _whole(self, blocks: int) -> int:
         """Returns how many blocks there are of layers that see everything: as many as anybody could want where no layer does."""
         return blocks if self.token_bytes else _FREE_TOKENS // self.block_size
+
+    def _arena_blocks(self, blocks: int) -> int:
+        """Returns how many blocks arenas have where there are so many in all."""
+        return min(blocks, max(-(-_LEAST_ARENA // self.block_size), blocks // _ARENAS))
+
+    def _spare(self, token_bytes: int) -> int:
+        """Returns how many blocks of layers there may be memory for that hold nothing, however few hold something."""
+        bytes_each = _SPARE // (1 + len(self.windows))
+        return bytes_each // (token_bytes * self.block_size) if token_bytes else _LEAST_ARENA
 
     def _divide(self, limit: int) -> tuple[int, int]:
         """Returns how many blocks sequences may have all together, and how many snapshots there are."""
@@ -140,11 +154,10 @@ class CacheSizing:
 
     def _window_sizes(self, one: WindowBytes, blocks: int) -> WindowSizes:
         held = self._window_blocks(one, blocks)
-        arenas = min(_ARENAS, max(1, held * self.block_size // _LEAST_ARENA))
-        return WindowSizes(one.window, held // arenas, arenas)
+        return WindowSizes(one.window, self._arena_blocks(held), held, self._spare(one.token_bytes))
 
     def _window_resized(self, one: WindowBytes, blocks: int, arena_blocks: int) -> WindowSizes:
-        """Returns the sizes with arenas as they are: as many as hold a window at least."""
+        """Returns the sizes with arenas as they are, and room for a window at least."""
         least = min(blocks, -(-one.window // self.block_size) + _LEAST_BLOCKS)
-        arenas = max(self._window_blocks(one, blocks) // arena_blocks, -(-least // arena_blocks), 1)
-        return WindowSizes(one.window, arena_blocks, arenas)
+        held = max(self._window_blocks(one, blocks), least, _LEAST_BLOCKS)
+        return WindowSizes(one.window, arena_blocks, held, self._spare(one.token_bytes))

@@ -6,7 +6,6 @@ hybrid cache manager has such groups, too; it lets everything age alike.)
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Self
 
 from typing_extensions import override
 
@@ -19,41 +18,21 @@ _PASSED_SHARE = 8  # one in so many of the blocks there may be is one that was p
 
 
 class WindowGroup(LayerGroup):
-    """The cache of layers that see ``window`` tokens, the newest included."""
+    """The cache of layers that see ``window`` tokens, the newest included, with nothing in it."""
 
-    def __init__(  # noqa: PLR0913 - what a group is made of
-        self,
-        *,
-        window: int,
-        block_size: int,
-        arena_blocks: int,
-        max_arenas: int,
-        growth_blocks: int,
-        disk: DiskSide | None = None,
-    ) -> None:
+    def __init__(self, sizes: WindowSizes, *, block_size: int, growth_blocks: int, disk: DiskSide | None = None) -> None:
         super().__init__(
             block_size=block_size,
-            arena_blocks=arena_blocks,
-            max_arenas=max_arenas,
+            arena_blocks=sizes.arena_blocks,
+            capacity=sizes.capacity,
+            spare=sizes.spare,
             growth_blocks=growth_blocks,
             forgotten=self._is_gone,
             disk=disk,
         )
-        self.window = window
+        self.window = sizes.window
         self._passed: dict[int, None] = {}  # blocks that nobody holds and that lie before no end; those passed first come first
         self._ends: dict[str, tuple[range, ...]] = {}  # of each sequence the blocks that lie before an end
-
-    @classmethod
-    def of(cls, sizes: WindowSizes, *, block_size: int, growth_blocks: int, disk: DiskSide | None = None) -> Self:
-        """Returns an empty one of these sizes."""
-        return cls(
-            window=sizes.window,
-            block_size=block_size,
-            arena_blocks=sizes.arena_blocks,
-            max_arenas=sizes.max_arenas,
-            growth_blocks=growth_blocks,
-            disk=disk,
-        )
 
     def passed_at(self, tokens: int) -> int:
         """Returns how many blocks at its beginning a sequence needs no more once ``tokens`` are computed, whatever comes then."""
@@ -95,6 +74,13 @@ class WindowGroup(LayerGroup):
             self._passed.pop(block, None)
         size = self._block_size
         self._ends[sequence] = (range(depth), *(range(self.passed_at(end), end // size) for end in ends))
+
+    @override
+    def gather(self) -> tuple[list[int], list[int]]:
+        sources, targets = super().gather()
+        moved = dict(zip(sources, targets, strict=True))
+        self._passed = {moved.get(block, block): None for block in self._passed}
+        return sources, targets
 
     def pass_by(self, sequence: str, tokens: int) -> None:
         """Gives up what a sequence needs no more once ``tokens`` are computed for good."""

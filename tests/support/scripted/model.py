@@ -154,7 +154,7 @@ def start_model(order, limits: ResolvedLimits, progress, permit) -> ScriptedMode
 def _runner(executor: Executor, block_size: int, limits: ResolvedLimits) -> PagedRunner:
     sizing = CacheSizing(block_size, _TOKEN_BYTES, 0)
     sizes = sizing.sizes(limits.cache_bytes, limits.max_sequences)
-    manager = Manager(block_size=block_size, arena_blocks=sizes.arena_blocks, max_arenas=sizes.max_arenas, snapshots=None)
+    manager = Manager(block_size=block_size, arena_blocks=sizes.arena_blocks, capacity=sizes.capacity, snapshots=None)
     budget = StepBudget(largest=_LARGEST_CHUNK)
     scheduler = Scheduler(manager, limits, budget, end_tokens=executor.end_tokens, most_scored=executor.most_scored)
     return PagedRunner(scheduler, manager, executor, sizing, limits)

@@ -21,7 +21,7 @@ class Serving:
 
     def __init__(self, device, *, limits=None, blocks=16384, largest=512):
         self.device = device
-        self.manager = Manager(block_size=16, arena_blocks=blocks, max_arenas=1)
+        self.manager = Manager(block_size=16, arena_blocks=blocks, capacity=blocks)
         self.scheduler = Scheduler(self.manager, limits or Limits(), known(device, largest=largest), end_tokens=())
         self.now, self.computed = 0.0, 0
         self.arrived, self.last, self.first, self.gaps, self.before_first = {}, {}, {}, {}, {}

@@ -47,9 +47,9 @@ def contents_of(inputs, after=0):
 class SimulatedExecutor:
     """Implements ``Executor``. ``has_state``: the model is recurrent, so what was computed last must be the token before.
 
-    With ``arena_blocks``, what lies in arenas that a plan does not name is forgotten. ``burst`` tokens are sampled at once, the later
-    ones as if guessed rightly; only where nothing is launched ahead. With a seed ``late`` some tokens come some steps late, as if a
-    constraint had not said yet what may come.
+    With ``arena_blocks``, what lies in no arena, as large as a plan says they are, is forgotten. ``burst`` tokens are sampled at once, the
+    later ones as if guessed rightly; only where nothing is launched ahead. With a seed ``late`` some tokens come some steps late, as if
+    a constraint had not said yet what may come.
     """
 
     end_tokens = frozenset({END})
@@ -71,7 +71,8 @@ class SimulatedExecutor:
         self.ahead = ahead
         self.block_size = block_size
         self.arena_blocks = arena_blocks
-        self.arenas = frozenset()
+        self.arenas = ()
+        self.sizes = {}
         self.burst = burst
         assert burst == 1 or not ahead
         self.ends_after = ends_after
@@ -198,6 +199,8 @@ class SimulatedExecutor:
         assert self.pending is None
         self._transfer(plan)
         self._keep(plan.arenas)
+        for move in plan.moves:
+            self._move(move)
         for snapshot in plan.dropped:
             self.snapshots.pop(snapshot, None)
 
@@ -205,14 +208,20 @@ class SimulatedExecutor:
         return MemoryFigures()
 
     def _keep(self, arenas):
-        if self.arena_blocks is not None and self.arenas - arenas:
-            size = self.arena_blocks * self.block_size
-            self.slots = {slot: content for slot, content in self.slots.items() if slot // size in arenas}
+        if self.arena_blocks is not None and arenas != self.arenas:
+            self.sizes = {arena.number: arena.blocks for arena in arenas}
+            self.slots = {slot: content for slot, content in self.slots.items() if self._has(slot)}
         self.arenas = arenas
+
+    def _has(self, slot):
+        arena, block = divmod(slot // self.block_size, self.arena_blocks)
+        return block < self.sizes.get(arena, 0)
 
     def _move(self, move):
         self.moves += 1
         content = [[self.slots.get(block * self.block_size + at) for at in range(self.block_size)] for block in move.source]
+        if self.arena_blocks is not None:
+            assert all(self._has(block * self.block_size) for block in (*move.source, *move.target)), "there is no memory for a block"
         for block, slots in zip(move.target, content, strict=True):
             for at, slot in enumerate(slots):
                 self.slots[block * self.block_size + at] = slot
@@ -248,7 +257,7 @@ class SimulatedExecutor:
         slots = [block * self.block_size + at for run in chunk.runs for block in run for at in range(self.block_size)]
         assert len(slots) >= stop, "the blocks do not hold the chunk"
         if self.arena_blocks is not None:
-            assert {slot // (self.arena_blocks * self.block_size) for slot in slots} <= self.arenas, "a block lies in no arena"
+            assert all(map(self._has, slots)), "there is no memory for a block"
         contents = self._contents(chunk.sequence, self._inputs(chunk.sequence, tokens)[:stop])
         held, expected = list(map(self.slots.get, slots[: chunk.start])), contents[1 : chunk.start + 1]
         assert held == expected, f"{chunk.sequence}: slot of token {list(map(eq, held, expected)).index(False)} holds something else"

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from mlxd.worker import runtime
 from mlxd.worker.engine.plan import Chunk, StepPlan
+from mlxd.worker.kv.arena_sizes import Arena
 from mlxd.worker.kv.block_chain import BlockKey
 from mlxd.worker.kv.block_table import Run
 from mlxd.worker.kv.move import Move
@@ -36,7 +37,7 @@ plans = st.builds(
     spills=st.lists(st.builds(Spill, numbers, st.binary(), keys), max_size=2).map(tuple),
     fetches=st.lists(st.builds(Fetch, blocks, st.lists(buffers, max_size=2).map(tuple)), max_size=2).map(tuple),
     moves=st.lists(st.builds(Move, source=blocks, target=blocks), max_size=2).map(tuple),
-    arenas=st.frozensets(numbers, max_size=3),
+    arenas=st.lists(st.builds(Arena, numbers, numbers), max_size=3).map(tuple),
     dropped=blocks,
     prefill_tokens=numbers,
 )
@@ -51,7 +52,7 @@ def test_a_plan_that_was_sent_is_the_same_plan(plan):
 
 def test_a_plan_cannot_be_changed():
     with pytest.raises(AttributeError):
-        StepPlan().arenas = frozenset({1})
+        StepPlan().arenas = ()
 
 
 def test_whoever_computes_does_not_know_the_manager():

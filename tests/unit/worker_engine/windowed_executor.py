@@ -13,6 +13,7 @@ class WindowedExecutor(SimulatedExecutor):
         self.windows = windows
         self.window_blocks = window_blocks
         self.window_slots = [{} for _ in windows]
+        self.window_sizes = [{} for _ in windows]
         self.seen = []  # group, slot, content
         self.most_held = [0 for _ in windows]  # blocks that a sequence had at once
 
@@ -41,14 +42,20 @@ class WindowedExecutor(SimulatedExecutor):
 
     def _keep_windows(self, plan):
         for at, arenas in enumerate(plan.window_arenas):
-            slots, size = self.window_slots[at], self.window_blocks * self.block_size
-            self.window_slots[at] = {slot: content for slot, content in slots.items() if slot // size in arenas}
+            self.window_sizes[at] = {arena.number: arena.blocks for arena in arenas}
+            self.window_slots[at] = {slot: content for slot, content in self.window_slots[at].items() if self._window_has(at, slot)}
+
+    def _window_has(self, group, slot):
+        arena, block = divmod(slot // self.block_size, self.window_blocks)
+        return block < self.window_sizes[group].get(arena, 0)
 
     def _move(self, move):
         if not move.group:
             super()._move(move)
             return
         slots = self.window_slots[move.group - 1]
+        places = [block * self.block_size for block in (*move.source, *move.target)]
+        assert all(self._window_has(move.group - 1, slot) for slot in places), "there is no memory for a block"
         content = [[slots.get(block * self.block_size + at) for at in range(self.block_size)] for block in move.source]
         for block, held in zip(move.target, content, strict=True):
             for at, one in enumerate(held):
@@ -68,6 +75,7 @@ class WindowedExecutor(SimulatedExecutor):
         lying = [block * self.block_size + at for run in held.runs for block in run for at in range(self.block_size)]
         first = held.passed * self.block_size
         assert first + len(lying) >= stop, "the blocks of a window do not hold the chunk"
+        assert all(self._window_has(group, slot) for slot in lying), "there is no memory for a block of a window"
         for at in range(max(0, chunk.start - window + 1), chunk.start):
             assert at >= first, f"{chunk.sequence}: it has passed token {at}, which its window shows"
             assert slots.get(lying[at - first]) == contents[at + 1], f"{chunk.sequence}: a window shows something else at token {at}"

@@ -14,9 +14,9 @@ MANY_RUNS = 2
 class AgedPool:
     """``streams`` at once, each with a prompt and an answer of a length in the ranges; whoever ends is followed by another."""
 
-    def __init__(self, *, arena_blocks=256, max_arenas=16, streams=16, prompts=(100, 1500), answers=(50, 600), shared=0.0, seed=1):
+    def __init__(self, *, arena_blocks=256, max_arenas=16, streams=16, prompts=(100, 1500), answers=(50, 600), shared=0.0, spare=0, seed=1):
         self.chance = random.Random(seed)  # noqa: S311 - reproducible on purpose
-        self.manager = Manager(block_size=16, arena_blocks=arena_blocks, max_arenas=max_arenas)
+        self.manager = Manager(block_size=16, arena_blocks=arena_blocks, capacity=max_arenas * arena_blocks, spare=spare)
         self.streams, self.prompts, self.answers, self.shared = streams, prompts, answers, shared
         self.system = [self.chance.randrange(50_000) for _ in range(500)]
         self.live, self.ends, self.compact_at = {}, {}, {}

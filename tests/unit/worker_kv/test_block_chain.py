@@ -23,7 +23,7 @@ def chain(prompt, media=(), root=ROOT):
 
 def found(first, second, prompt):
     """How many tokens of ``prompt`` with the media of ``second`` are found after the same with those of ``first`` was computed."""
-    manager = Manager(block_size=BLOCK, arena_blocks=16, max_arenas=1)
+    manager = Manager(block_size=BLOCK, arena_blocks=16, capacity=16)
     computed = chain(prompt, first)
     manager.open("a", computed, manager.lookup(computed, prompt))
     assert manager.reserve("a", len(prompt))

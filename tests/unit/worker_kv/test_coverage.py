@@ -105,7 +105,7 @@ class SecondModel:
 def test_what_is_covered_was_computed_of_the_very_tokens_that_are_there():
     """Prompts that begin alike, guesses that are rejected, evictions, moves; the second model computes when it likes."""
     chance = random.Random(3)  # noqa: S311 - a test
-    models, manager = SecondModel(), Manager(block_size=BLOCK, arena_blocks=8, max_arenas=3)
+    models, manager = SecondModel(), Manager(block_size=BLOCK, arena_blocks=8, capacity=24)
     seen, running = 0, {}
     for number in range(400):
         if len(running) < 4:

@@ -18,7 +18,7 @@ MIB = 2**20
 def test_keys_values_snapshots_and_running_states_fit_the_limit_together(limit, token_bytes, state_bytes, sequences):
     sizing = CacheSizing(16, token_bytes, state_bytes)
     sizes = sizing.sizes(limit, sequences)
-    kv = sizes.arena_blocks * sizes.max_arenas * sum(sizing.block_bytes)
+    kv = sizes.capacity * sum(sizing.block_bytes)
     assert kv + (sizes.snapshots + sizes.sequences) * state_bytes <= limit
     assert 1 <= sizes.sequences <= sequences
     assert sizes.sequences == sizing.running(limit, sequences)
@@ -29,5 +29,5 @@ def test_keys_values_snapshots_and_running_states_fit_the_limit_together(limit, 
 @pytest.mark.parametrize("limit", [0, 1, MIB, 3 * MIB])
 def test_a_cache_that_shrinks_below_its_states_still_runs_one(limit):
     sizes = CacheSizing(16, 1024, MIB).resized(limit, 64, 8)
-    assert (sizes.max_arenas, sizes.sequences) == (1, 1) or limit == 3 * MIB
+    assert (sizes.capacity, sizes.sequences) == (2, 1) or limit == 3 * MIB
     assert sizes.snapshots >= 0

@@ -17,7 +17,7 @@ BLOCK = 4
 
 
 def manager(max_arenas=4, snapshots=None):
-    return Manager(block_size=BLOCK, arena_blocks=8, max_arenas=max_arenas, snapshots=snapshots)
+    return Manager(block_size=BLOCK, arena_blocks=8, capacity=8 * max_arenas, snapshots=snapshots)
 
 
 def chain_of(prompt, media=()):

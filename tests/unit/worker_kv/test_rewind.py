@@ -10,7 +10,7 @@ BLOCK = 4
 
 
 def manager(snapshots=None):
-    return Manager(block_size=BLOCK, arena_blocks=8, max_arenas=4, growth_blocks=1, snapshots=snapshots)
+    return Manager(block_size=BLOCK, arena_blocks=8, capacity=32, growth_blocks=1, snapshots=snapshots)
 
 
 def chain_of(tokens):
@@ -46,7 +46,7 @@ def test_guesses_are_never_found_and_rejected_ones_leave_no_blocks_behind():
 
 
 def test_blocks_taken_ahead_stay_until_somebody_else_needs_them():
-    made, tokens = Manager(block_size=BLOCK, arena_blocks=8, max_arenas=1), list(range(10))
+    made, tokens = Manager(block_size=BLOCK, arena_blocks=8, capacity=8), list(range(10))
     begin(made, "a", tokens)
     made.reserve("a", 18)
     made.commit("a", tokens, 10)

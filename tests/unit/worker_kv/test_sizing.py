@@ -20,31 +20,36 @@ def test_what_is_planned_fits_and_little_is_wasted(limit, block_size, token_byte
     if limit < 8 * (block_size * token_bytes + state_bytes):
         return  # perhaps too small: see below
     sizes = sizing.sizes(limit)
-    kv = sizes.arena_blocks * sizes.max_arenas * sum(sizing.block_bytes)
+    kv = sizes.capacity * sum(sizing.block_bytes)
     assert kv + sizes.snapshots * state_bytes <= limit
     assert (sizes.snapshots > 0) == (state_bytes > 0)
     if token_bytes:
-        assert kv >= (limit * (0.75 if state_bytes else 1) - sum(sizing.block_bytes)) / 2
+        assert kv >= limit * (0.75 if state_bytes else 1) - 2 * sum(sizing.block_bytes)
 
 
-def test_a_cache_is_taken_in_portions_of_at_least_1024_tokens():
+def test_a_cache_has_four_arenas_of_at_least_1024_tokens():
     sizes = CacheSizing(16, 1024, 0).sizes(160 * MIB)
-    assert (sizes.arena_blocks, sizes.max_arenas) == (640, 16)
-    sizes = CacheSizing(16, 1024, 0).sizes(4 * MIB)
-    assert (sizes.arena_blocks, sizes.max_arenas) == (64, 4)
+    assert (sizes.arena_blocks, sizes.capacity) == (2560, 10240)
+    sizes = CacheSizing(16, 1024, 0).sizes(3 * MIB)
+    assert (sizes.arena_blocks, sizes.capacity) == (64, 192)
+
+
+def test_sixteen_mebibytes_may_lie_idle():
+    assert CacheSizing(16, 1024, 0).sizes(160 * MIB).spare == 1024
 
 
 def test_without_keys_and_values_all_of_it_is_for_snapshots():
     sizes = CacheSizing(16, 0, MIB).sizes(64 * MIB)
     assert sizes.snapshots == 64
-    assert sizes.arena_blocks * sizes.max_arenas * 16 >= 2**20
+    assert sizes.capacity * 16 >= 2**20
 
 
-def test_another_limit_changes_the_number_of_arenas_not_their_size():
+def test_another_limit_changes_how_many_blocks_there_are_not_the_size_of_arenas():
     sizing = CacheSizing(16, 1024, 0)
     sizes = sizing.sizes(160 * MIB)
-    assert sizing.resized(80 * MIB, sizes.arena_blocks).max_arenas == 8
-    assert sizing.resized(1, sizes.arena_blocks).max_arenas == 1
+    resized = sizing.resized(100 * MIB, sizes.arena_blocks)
+    assert (resized.arena_blocks, resized.capacity) == (sizes.arena_blocks, 6400)
+    assert sizing.resized(1, sizes.arena_blocks).capacity == 2
 
 
 @pytest.mark.parametrize("state_bytes", [0, MIB])

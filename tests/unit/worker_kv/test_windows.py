@@ -16,7 +16,7 @@ def test_a_sequence_keeps_what_its_window_shows_and_everything_where_layers_see_
     passed, blocks = held(made, "a")
     assert passed == (100 - 9 + 1) // BLOCK
     assert len(blocks) == 25 - passed == 2
-    assert sum(len(run) for run in made.runs("a")) == 25
+    assert sum(len(run) for run in made.runs("a")) == 26  # and one for what follows
     assert made.windows[0].pool.counts().used == 2
     made.check_integrity()
 

@@ -12,10 +12,10 @@ def manager(*windows, blocks=8, arenas=4, window_blocks=8, window_arenas=4, snap
     return Manager(
         block_size=BLOCK,
         arena_blocks=blocks,
-        max_arenas=arenas,
+        capacity=arenas * blocks,
         growth_blocks=growth_blocks,
         snapshots=snapshots,
-        windows=[WindowSizes(window, window_blocks, window_arenas) for window in windows],
+        windows=[WindowSizes(window, window_blocks, window_arenas * window_blocks, 0) for window in windows],
         block_bytes=block_bytes,
     )
 

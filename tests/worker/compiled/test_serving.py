@@ -108,7 +108,7 @@ def test_a_function_that_fails_at_its_first_step_is_the_last_one(loaded, rig, mo
 
 
 def test_a_fault_of_another_step_leaves_functions_alone(loaded, rig, monkeypatch):
-    found = rig()
+    found = rig(spare=1024)  # arenas that grow would make functions anew
     found.ask(PROMPTS["long"], "warm", max_tokens=12)
     found.add("first", PROMPTS["long"], max_tokens=12)
     for _ in range(4):

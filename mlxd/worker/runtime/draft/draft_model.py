@@ -17,7 +17,9 @@ from mlxd.worker.engine.executor import Drafting
 from mlxd.worker.engine.plan import Chunk, StepPlan
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.sampled import SampledToken
+from mlxd.worker.kv.arena_sizes import Arena
 from mlxd.worker.kv.coverage import Coverage
+from mlxd.worker.kv.move import Move
 from mlxd.worker.runtime.loading import LoadedModel
 from mlxd.worker.runtime.paged.model import PagedModel
 from mlxd.worker.runtime.paged.slots import Geometry
@@ -72,13 +74,19 @@ class DraftModel:
         self._model.resize(geometry)
         self._coverage = Coverage(geometry.block_size)
 
-    def keep(self, arenas: frozenset[int]) -> None:
-        """Gives back the memory of arenas that exist no more."""
+    def keep(self, arenas: tuple[Arena, ...]) -> None:
+        """Makes arenas as large as it is told, and gives back the memory of all others."""
         self._model.keep(arenas)
 
     def lack(self, blocks: Sequence[int]) -> None:
         """Takes in that blocks hold what the other model alone has computed."""
         self._coverage.forget(blocks)
+
+    def move(self, moves: Sequence[Move]) -> None:
+        """Copies what blocks hold to others."""
+        for move in moves:
+            self._coverage.move(move)
+        self._model.move(moves)
 
     def clear(self) -> None:
         """Forgets all keys and values."""

@@ -94,7 +94,8 @@ def paged_runner(
     manager = Manager(
         block_size=block_size,
         arena_blocks=sizes.arena_blocks,
-        max_arenas=sizes.max_arenas,
+        capacity=sizes.capacity,
+        spare=sizes.spare,
         snapshots=snapshots,
         disk=disk.side,
         windows=sizes.windows,

@@ -36,13 +36,14 @@ class DiskTransfers:
 
     def run(self, plan: StepPlan) -> Transfers | None:
         """Returns what was copied; None where nothing was to be. It waits for the device, so that nothing holds an arena's buffer when it
-        is written next.
+        is written next. Arenas are as large as the plan says then.
         """
         if not plan.spills and not plan.fetches:
             return None
         began = monotonic()
         spilled = sum(self._spill(group, [spill for spill in plan.spills if spill.group == group]) for group in range(len(self._lanes)))
         between = monotonic()
+        self._model.keep(plan.arenas, plan.window_arenas)  # what was spilled may lie beyond that, and what is fetched beyond what there was
         fetched = sum(self._fetch(fetch) for fetch in plan.fetches)
         return Transfers(spilled, between - began, fetched, monotonic() - between)
 

@@ -148,9 +148,11 @@ class PagedExecutor(Executor):
         if self._transfers is not None:
             self._transfers.run(plan)
         self._model.keep(plan.arenas, plan.window_arenas)
-        self._model.states.drop(plan.dropped)
+        self._model.move(plan.moves)
         if self._draft is not None:
             self._draft.keep(plan.arenas)
+            self._draft.move(plan.moves)
+        self._model.states.drop(plan.dropped)
         mx.clear_cache()
 
     @override

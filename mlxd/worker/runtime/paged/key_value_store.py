@@ -1,6 +1,6 @@
 """What attention asks of the keys and values of a layer. However they are stored, it never sees them: only scores and mixed values."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -88,8 +88,11 @@ class KeyValueStore(Protocol):
     def give_back(self, arenas: Sequence[int], tensors: Iterator[mx.array]) -> None:
         """Takes back what was lent of ``arenas``, in the same order, from ``tensors``."""
 
-    def keep(self, arenas: frozenset[int]) -> None:
-        """Gives back the memory of arenas that exist no more."""
+    def keep(self, arenas: Mapping[int, int]) -> bool:
+        """Makes arenas as large as it is told, in slots: each keeps its first ones, and those that are not named are gone. One that is not
+        there yet is made when it is first written. Takes the time of copying what changes, the memory of one tensor of it, and waits for
+        the device. Returns whether there was anything to do.
+        """
 
     def tensors(self) -> list[mx.array]:
         """Returns all there are, to be evaluated with the step that changes them."""

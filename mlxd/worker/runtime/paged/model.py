@@ -9,6 +9,7 @@ from mlx_lm.models.cache import ArraysCache, CacheList, KVCache, RotatingKVCache
 
 from mlxd.worker.engine.plan import Chunk, StepPlan
 from mlxd.worker.engine.sampled import SampledRow
+from mlxd.worker.kv.arena_sizes import Arena
 from mlxd.worker.kv.lookup import CachedBlock
 from mlxd.worker.kv.move import Move
 from mlxd.worker.runtime.paged.attention.placement import Placement
@@ -55,6 +56,7 @@ class PagedModel:
     def __init__(self, model: Any, geometry: Geometry, *, fused: bool) -> None:
         self.geometry = geometry
         self.window_geometries: tuple[Geometry, ...] = ()
+        self._kept: tuple[tuple[Arena, ...], ...] | None = None  # of each group of layers, as told last
         self._model = model
         self._step = Step(Ways.of_device(geometry.block_size, fused=fused))
         self.layers: list[PagedLayerCache] = []
@@ -94,8 +96,7 @@ class PagedModel:
 
     def forward(self, plan: StepPlan, tokens: mx.array) -> Logits:
         """Computes ``tokens`` ``[T]``, those of the chunks one after the other."""
-        for move in plan.moves:
-            self._move(move)
+        self.move(plan.moves)
         outputs = [self._call(call, tokens) for call in self._calls(plan.chunks)]
         if len(outputs) == 1:
             return outputs[0]
@@ -116,15 +117,32 @@ class PagedModel:
             found |= {beside[block] for block in not_finite_blocks(list(beside), self.stores_of(1 + at), geometry)}
         return found
 
-    def keep(self, arenas: frozenset[int], windows: Sequence[frozenset[int]] = ()) -> None:
-        """Gives back the memory of arenas that exist no more. ``windows`` are those of layers whose blocks are their own."""
-        for layer in self.layers:
-            layer.store.keep((arenas, *windows)[layer.group])
+    def keep(self, arenas: tuple[Arena, ...], windows: Sequence[tuple[Arena, ...]] = ()) -> None:
+        """Makes arenas as large as it is told, and gives back the memory of all others. ``windows`` are those of layers whose blocks are
+        their own.
+        """
+        kept = (arenas, *windows)
+        if kept == self._kept:
+            return
+        self._kept = kept
+        slots = [{arena.number: arena.blocks * self.geometry.block_size for arena in group} for group in kept]
+        changed = [layer.store.keep(slots[layer.group]) for layer in self.layers]
+        if any(changed):
+            mx.clear_cache()  # MLX would keep what they were before
+
+    def move(self, moves: Sequence[Move]) -> None:
+        """Copies what blocks hold to others."""
+        for move in moves:
+            copy = Copy.of(move, (self.geometry, *self.window_geometries)[move.group])
+            for layer in self.layers:
+                if layer.group == move.group:
+                    layer.store.copy(copy)
 
     def clear(self) -> None:
         """Forgets all keys, values and states."""
+        self._kept = None
         for layer in self.layers:
-            layer.store.keep(frozenset())
+            layer.store.keep({})
         self.states.clear()
 
     def reset(self) -> None:
@@ -248,7 +266,7 @@ class PagedModel:
         """Returns the logits of a step that is a compiled function; None where it is none."""
         if self.compiled is None or not all(map(_is_newest, call.chunks)):
             return None
-        logits = self.compiled.logits(self._placed(call.chunks), tokens)
+        logits = self.compiled.logits(self._placed(call.chunks), tokens, self._kept or ())
         if logits is None:
             return None
         return Logits(call.sampled, _taken(logits, _Rows.of(call.chunks).selected))
@@ -268,12 +286,6 @@ class PagedModel:
         for chunk in call.chunks:
             if chunk.keep is not None:
                 self.states.keep(chunk.sequence, chunk.keep)
-
-    def _move(self, move: Move) -> None:
-        copy = Copy.of(move, (self.geometry, *self.window_geometries)[move.group])
-        for layer in self.layers:
-            if layer.group == move.group:
-                layer.store.copy(copy)
 
     def _placed(self, chunks: Sequence[Chunk]) -> tuple[Placement, ...]:
         return Placement.of(chunks, self.geometry, self.window_geometries)

@@ -1,7 +1,7 @@
 """What stores have in common that keep vectors by slot: everything that does not compute with them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import mlx.core as mx
 from typing_extensions import override
@@ -47,9 +47,9 @@ class SlotStore(KeyValueStore, ABC):
             part.give_back(arenas, tensors)
 
     @override
-    def keep(self, arenas: frozenset[int]) -> None:
-        for part in self.parts:
-            part.keep(arenas)
+    def keep(self, arenas: Mapping[int, int]) -> bool:
+        changed = [part.keep(arenas) for part in self.parts]
+        return any(changed)
 
     @override
     def tensors(self) -> list[mx.array]:

@@ -9,11 +9,12 @@ from mlxd.worker.runtime.paged.slots import Copy, Pick, Scatter, Slots, Span
 
 class SlotVectors:
     """Tensors ``[1, kv_heads, slots + 1, width]``, one for each arena, made when it is first written, of the type of what is written. Their
-    leading axis is the batch that attention expects; the last slot is spare.
+    leading axis is the batch that attention expects; the last slot is spare. An arena has ``slots`` while nothing else is told.
     """
 
     def __init__(self, slots: int) -> None:
         self._slots = slots
+        self._sizes: Mapping[int, int] = {}  # as told
         self._tensors: dict[int, mx.array] = {}
 
     def write(self, writes: Sequence[Span | Scatter], batch: mx.array) -> None:
@@ -78,10 +79,17 @@ class SlotVectors:
         """Takes back what was lent of ``arenas``, in the same order, from ``tensors``."""
         self._tensors.update((arena, next(tensors)) for arena in arenas)
 
-    def keep(self, arenas: frozenset[int]) -> None:
-        """Gives back the memory of arenas that exist no more."""
-        for gone in self._tensors.keys() - arenas:
-            del self._tensors[gone]
+    def keep(self, arenas: Mapping[int, int]) -> bool:
+        """Makes arenas as large as it is told, in slots, and gives back those that are not named; returns whether any changed."""
+        self._sizes = arenas
+        gone = self._tensors.keys() - arenas.keys()
+        for arena in gone:
+            del self._tensors[arena]
+        resized = [arena for arena, tensor in self._tensors.items() if tensor.shape[2] != arenas[arena] + 1]
+        for arena in resized:
+            self._tensors[arena] = _resized(self._tensors.pop(arena), arenas[arena])
+            mx.eval(self._tensors[arena])  # and what it was before is let go, before the next one is begun
+        return bool(gone or resized)
 
     def holds(self, arena: int) -> bool:
         """Tells whether anything was ever written to an arena."""
@@ -126,7 +134,15 @@ class SlotVectors:
     def _make(self, arena: int, like: mx.array) -> None:
         """Makes sure that the arena is there, for vectors as those of ``like`` ``[B, kv_heads, n, width]``."""
         if arena not in self._tensors:
-            self._tensors[arena] = mx.zeros((1, like.shape[1], self._slots + 1, like.shape[3]), like.dtype)
+            slots = self._sizes.get(arena, self._slots)
+            self._tensors[arena] = mx.zeros((1, like.shape[1], slots + 1, like.shape[3]), like.dtype)
+
+
+def _resized(tensor: mx.array, slots: int) -> mx.array:
+    """Returns the first ``slots`` of an arena, or all of them and empty ones behind; and a spare one."""
+    kept = tensor[:, :, : min(slots, tensor.shape[2] - 1)]
+    _, heads, there, width = kept.shape
+    return mx.concatenate([kept, mx.zeros((1, heads, slots + 1 - there, width), kept.dtype)], axis=2)
 
 
 def _read(tensors: Mapping[int, mx.array], where: Sequence[Slots]) -> mx.array:

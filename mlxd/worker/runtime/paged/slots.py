@@ -29,9 +29,12 @@ class Slots:
         return Slots(self.arena, self.start + start, self.start + stop)
 
 
+SPARE = -1  # a slot behind all others of an arena, however large it is: nobody reads it, and what nobody wants is written there
+
+
 @dataclass(frozen=True)
 class Geometry:
-    """The sizes ``block_size``, tokens per block, and ``arena_blocks``, blocks per arena, as ``worker.kv`` counts them."""
+    """The sizes ``block_size``, tokens per block, and ``arena_blocks``, blocks per arena at most, as ``worker.kv`` counts them."""
 
     block_size: int
     arena_blocks: int
@@ -43,13 +46,8 @@ class Geometry:
 
     @property
     def arena_slots(self) -> int:
-        """Returns how many tokens an arena holds."""
+        """Returns how many tokens an arena holds at most."""
         return self.block_size * self.arena_blocks
-
-    @property
-    def spare_slot(self) -> int:
-        """Returns the slot behind these, which each arena has too: nobody reads it, and what nobody wants is written there."""
-        return self.arena_slots
 
     def slots(self, block: int) -> Slots:
         """Returns the slots of one block."""
@@ -138,7 +136,9 @@ class Span:
 
 
 class Scatter:
-    """``rows`` of a call's batch, one token each, go to ``slots`` of one arena. Without ``rows`` the first ones of the batch do."""
+    """``rows`` of a call's batch, one token each, go to ``slots`` of one arena, some of which may be ``SPARE``. Without ``rows`` the first
+    ones of the batch do.
+    """
 
     def __init__(self, arena: int, slots: list[int] | mx.array, rows: list[int] | None = None) -> None:
         self.arena = arena
@@ -158,7 +158,7 @@ class Scatter:
     def index(self, kv_heads: int, arena_slots: int) -> mx.array:
         """Returns where these vectors go in a table of all heads' slots. It is made once for all layers that are alike."""
         if (kv_heads, arena_slots) not in self._index:
-            found = self._slots[:, None] + mx.arange(kv_heads) * arena_slots
+            found = self._slots[:, None] % arena_slots + mx.arange(kv_heads) * arena_slots
             self._index[kv_heads, arena_slots] = found.reshape(-1)
         return self._index[kv_heads, arena_slots]
 

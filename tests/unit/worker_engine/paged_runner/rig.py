@@ -75,10 +75,10 @@ class Rig:
         self.manager = Manager(
             block_size=BLOCK,
             arena_blocks=blocks,
-            max_arenas=arenas,
+            capacity=arenas * blocks,
             snapshots=None if snapshots is None else StateSnapshots(snapshots),
             disk=disk,
-            windows=[WindowSizes(window, window_blocks, arenas) for window in windows],
+            windows=[WindowSizes(window, window_blocks, arenas * window_blocks, 0) for window in windows],
             block_bytes=block_bytes[: 1 + len(windows)],
         )
         executor |= {"arena_blocks": blocks, "has_state": snapshots is not None, "tier": tier}

@@ -86,6 +86,25 @@ def test_an_idle_device_lets_go_of_what_a_smaller_cache_has_no_room_for():
     assert len(rig.executor.arenas) == 1
 
 
+@pytest.mark.parametrize("snapshots", [None, 16])
+def test_what_lies_idle_between_cached_blocks_is_given_back_and_they_are_still_found(snapshots):
+    rig = Rig(blocks=64, arenas=4, snapshots=snapshots, step_tokens=64)
+    for number in range(8):
+        rig.add(str(number), range(1000 * number + 1, 1000 * number + 80), max_tokens=4)
+        rig.run()
+    there = rig.manager.counts().total
+    rig.manager.pool.evict_cached(120)
+    rig.runner.reconfigure(rig.limits)
+    counts = rig.manager.counts()
+    assert there > 160
+    assert counts.total <= 1.5 * counts.cached
+    assert sum(arena.blocks for arena in rig.executor.arenas) == counts.total
+    rig.add("again", range(7001, 7080), max_tokens=4)
+    rig.run()
+    assert rig.started["again"].cached_tokens > 60
+    assert rig.all_right(*rig.ended)
+
+
 def test_evictions_for_want_of_room_are_counted():
     rig = Rig(blocks=8)
     for number in range(4):

@@ -84,9 +84,14 @@ class Traffic(RuleBasedStateMachine):
         limits = msgspec.structs.replace(self.rig.limits, cache_bytes=size, max_sequences=max_sequences, step_tokens=step_tokens)
         self.rig.runner.reconfigure(limits)
 
-    @rule()
-    def evict(self):
-        self.rig.runner.evict_cached()
+    @rule(blocks=st.none() | st.integers(1, 8))
+    def evict(self, blocks):
+        """All, or the least recently used, and what lies idle then is given back."""
+        if blocks is None:
+            self.rig.runner.evict_cached()
+        else:
+            self.rig.manager.pool.evict_cached(blocks)
+            self.rig.runner.reconfigure(self.rig.runner._limits)
 
     @precondition(lambda self: self.tier is not None)
     @rule()

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import mlx.core as mx
 
+from mlxd.worker.kv.arena_sizes import Arena
 from mlxd.worker.runtime.library_errors import in_a_line
 from mlxd.worker.runtime.paged.attention.attention import Attention
 from mlxd.worker.runtime.paged.attention.placement import Placement
@@ -80,13 +81,14 @@ class CompiledSteps:
         self._present: _Present | None = None
         self._is_new = False  # the function called last, which was never called before
 
-    def logits(self, placements: Sequence[Placement], tokens: mx.array) -> mx.array | None:
+    def logits(self, placements: Sequence[Placement], tokens: mx.array, arenas: Sequence[Sequence[Arena]]) -> mx.array | None:
         """Returns the logits ``[T, vocab]`` of ``tokens`` ``[T]``, the newest ones of their sequences; None where the step is to be
-        computed as it is, and nothing has happened.
+        computed as it is, and nothing has happened. ``arenas`` are, of each
+        group of layers, those that may not have all their blocks.
         """
         while self.trouble is None:
             try:
-                return self._logits(placements, tokens)
+                return self._logits(placements, tokens, arenas)
             except UnknownViewError as error:
                 self._views.append(error.view)
             except Exception as error:  # noqa: BLE001 - whatever a model raises when it is traced
@@ -111,8 +113,8 @@ class CompiledSteps:
         if self._is_new:
             self.give_up("the first step of a shape could not be computed")
 
-    def _logits(self, placements: Sequence[Placement], tokens: mx.array) -> mx.array | None:
-        step = StepArrays.of(placements, tokens, self._views)
+    def _logits(self, placements: Sequence[Placement], tokens: mx.array, arenas: Sequence[Sequence[Arena]]) -> mx.array | None:
+        step = StepArrays.of(placements, tokens, self._views, arenas)
         key = _Key(step.bucket, tuple(self._way(placements[view.group], view.window) for view in self._views))
         if key in self._plain:
             return None

@@ -8,9 +8,10 @@ import mlx.core as mx
 import numpy as np
 
 from mlxd.worker.engine.plan import Chunk
+from mlxd.worker.kv.arena_sizes import Arena
 from mlxd.worker.runtime.paged.attention.decode_rows import DecodeRows, Padding, Segment
 from mlxd.worker.runtime.paged.attention.placement import Placement
-from mlxd.worker.runtime.paged.slots import Geometry, slots_of
+from mlxd.worker.runtime.paged.slots import SPARE, Geometry, slots_of
 
 
 def _sizes(limit: int) -> tuple[int, ...]:
@@ -44,9 +45,11 @@ class Seen:
 
 @dataclass(frozen=True)
 class Lying:
-    """Where rows lie in a group of layers: ``arenas`` is in how many, ``written`` the places of those that get a token."""
+    """Where rows lie in a group of layers: ``arenas`` are the blocks that each has in which they do, ``written`` the places of those that
+    get a token.
+    """
 
-    arenas: int
+    arenas: tuple[int, ...]
     written: tuple[int, ...]
 
 
@@ -71,13 +74,17 @@ class StepArrays:
     arrays: list[mx.array]
 
     @classmethod
-    def of(cls, placements: Sequence[Placement], tokens: mx.array, views: Iterable[View]) -> Self:
-        """Returns the arrays of a step of newest tokens only, ``tokens`` ``[T]``, which lie as ``placements`` say."""
+    def of(cls, placements: Sequence[Placement], tokens: mx.array, views: Iterable[View], existing: Sequence[Sequence[Arena]]) -> Self:
+        """Returns the arrays of a step of newest tokens only, ``tokens`` ``[T]``, which lie as ``placements`` say. ``existing`` are, of
+        each group of layers, arenas that may not have all their blocks.
+        """
         rows = next((size for size in BUCKETS.rows if size >= tokens.shape[0]), tokens.shape[0])
         found = {view: _seen(placements[view.group], view.window) for view in views}
         written = [_written(one.chunks, one.geometry, rows) for one in placements]
         arenas = tuple(_arenas(group, found, slots) for group, slots in enumerate(written))
-        lying = tuple(Lying(len(mine), tuple(map(mine.index, slots))) for mine, slots in zip(arenas, written, strict=True))
+        groups = zip(arenas, placements, existing or [()] * len(arenas), strict=True)
+        blocks = [_sizes_of(mine, placement.geometry, known) for mine, placement, known in groups]
+        lying = tuple(Lying(sizes, tuple(map(mine.index, slots))) for sizes, mine, slots in zip(blocks, arenas, written, strict=True))
         seen = tuple(Seen(view, _blocks(segments, arenas[view.group])) for view, segments in found.items())
         tables = [array for segments in found.values() for one in segments for array in (one.table, one.first, one.stop)]
         slots = [mx.array(slots) for group in written for slots in group.values()]
@@ -87,6 +94,12 @@ class StepArrays:
 
 def _seen(placement: Placement, window: int | None) -> tuple[Segment, ...]:
     return DecodeRows.of(placement.chunks, placement.geometry, window=window, padding=BUCKETS).segments
+
+
+def _sizes_of(arenas: Iterable[int], geometry: Geometry, known: Iterable[Arena]) -> tuple[int, ...]:
+    """Returns how many blocks arenas have."""
+    sizes = {arena.number: arena.blocks for arena in known}
+    return tuple(sizes.get(arena, geometry.arena_blocks) for arena in arenas)
 
 
 def _arenas(group: int, found: Mapping[View, Sequence[Segment]], written: Iterable[int]) -> tuple[int, ...]:
@@ -107,7 +120,7 @@ def _written(chunks: Sequence[Chunk], geometry: Geometry, rows: int) -> dict[int
         behind += chunk.count
         for slots in slots_of(chunk.runs, chunk.start + chunk.count, geometry, since=chunk.start):
             if slots.arena not in found:
-                found[slots.arena] = np.full(rows, geometry.spare_slot, np.int32)
+                found[slots.arena] = np.full(rows, SPARE, np.int32)
             found[slots.arena][row : row + len(slots)] = range(slots.start, slots.stop)
             row += len(slots)
         if row < behind:
