@@ -59,7 +59,7 @@ def test_what_comes_back_needs_no_arena():
     payloads = BlockPayloads(stores, GEOMETRY)
     copies = payloads.copy_out([17, 18], stores, GEOMETRY)
     was = content(stores, 17)
-    stores[0].keep(frozenset())
+    stores[0].keep({})
     payloads.copy_in([17, 18], [copy.data for copy in copies], stores, GEOMETRY)
     assert all(np.array_equal(one, other) for one, other in zip(was, content(stores, 17), strict=True))
 

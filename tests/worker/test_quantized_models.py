@@ -95,7 +95,7 @@ def test_what_is_guessed_and_taken_back_leaves_nothing(kind):
 
 
 def test_blocks_go_to_disk_and_come_back_bit_by_bit():
-    rig = PagedRig(model("llama"), kv="int8")
+    rig = PagedRig(model("llama"), kv="int8", spare=1024)
     rig.ask(bytes(SYSTEM))
     stores, geometry = rig.model.stores, rig.model.geometry
     payloads = BlockPayloads(stores, geometry)

@@ -35,7 +35,7 @@ def test_answers_in_company_are_those_alone(rig):
 
 
 def test_an_arena_is_written_in_place():
-    rig = PagedRig(model("llama"), kv="int8", arena_blocks=16384, max_arenas=1)
+    rig = PagedRig(model("llama"), kv="int8", arena_blocks=16384, max_arenas=1, spare=4 * 16384)
     rig.model.ways.regions = GATHER
     rig.model.compile()
     try:
