@@ -1,12 +1,8 @@
 """KV bytes of ten users, a system prompt of 500 tokens and 200 of their own each, all in flight: not shared, shared, and shared in 8 bits.
 
-Each figure is that of a fresh daemon, watched as ``benchmarks.kv_memory`` does. In MiB:
-
-in use: what running requests hold (``cache.used_bytes``), a block that several share counted once, and what answers have taken ahead.
-allocated: what the arenas take from the system (``memory.kv_bytes``), with what is reserved.
-MLX beyond weights: MLX's own count, whatever the memory is for.
-
-"not shared" is measured as well: each user has another system prompt of the same length. "of not shared" compares with it, in one round.
+Each figure is that of a fresh daemon, watched as ``benchmarks.kv_memory`` does, which says what they are; all prompts are computed before
+answers grow long. "not shared" is measured as well: each user has another system prompt of the same length. "of not shared" compares with
+it, in one round: the goal is a tenth.
 """
 
 import sys
@@ -19,7 +15,7 @@ from benchmarks.harness.measurements import Metric
 from benchmarks.harness.progress import Progress
 from benchmarks.harness.servers import mlxd
 from benchmarks.harness.tables import print_rows, spread_text
-from benchmarks.kv_memory import ALLOCATED, BEYOND, IN_USE, RUNNING, Crowd, keep
+from benchmarks.kv_memory import ALLOCATED, GROWN, HELD, IN_USE, RUNNING, Crowd, before, keep
 
 TOKENS = Metric("tokens", "", "higher", digits=0)
 
@@ -57,14 +53,15 @@ async def measure_one(bench: Bench, way: Way, number: int) -> None:
     model = model.with_table("worker", heartbeat_interval=_HEARTBEAT).with_table("batching", **_PROMPTS_FIRST)
     prompts = texts(bench, way, number)
     async with mlxd([model], bench.new_directory("mlxd")) as daemon, daemon.client(model.name, way.name) as client:
-        crowd = Crowd(client, [Ask.text(prompt, bench.args.output_tokens) for prompt in prompts])
-        samples = await crowd.watched(daemon.admin, model.name)
+        await before(bench, client, daemon.admin, model.name)
+        crowd = Crowd(client, daemon.admin, model.name, [Ask.text(prompt, bench.args.output_tokens) for prompt in prompts])
+        await crowd.watch()
         described = await daemon.admin.model(model.name)
-    keep(bench, _SCENARIO, way.name, samples)
+    keep(bench, _SCENARIO, way.name, crowd)
     tokens = sum(bench.prompts.length(prompt) + len(answer.deltas) for prompt, answer in zip(prompts, crowd.answers, strict=True))
     bench.measured.add(TOKENS, _SCENARIO, way.name, tokens)
     bench.measured.keep(_SCENARIO, way.name, crowd.answers)
-    bench.measured.note(scenario=_SCENARIO, server=way.name, model=described, samples=[asdict(sample) for sample in samples])
+    bench.measured.note(scenario=_SCENARIO, server=way.name, model=described, samples=[asdict(sample) for sample in crowd.samples])
 
 
 def texts(bench: Bench, way: Way, number: int) -> list[str]:
@@ -77,12 +74,14 @@ def texts(bench: Bench, way: Way, number: int) -> list[str]:
 def report(bench: Bench) -> int:
     """Prints a row for each way."""
     measured, rows = bench.measured, []
+    compared = (IN_USE, ALLOCATED, GROWN)
     for way in WAYS:
-        metrics = (TOKENS, RUNNING, IN_USE, ALLOCATED, BEYOND)
+        metrics = (TOKENS, RUNNING, IN_USE, HELD, ALLOCATED, GROWN)
         cells = [spread_text(measured.spread(metric, _SCENARIO, way.name), metric.digits) for metric in metrics]
-        shares = [spread_text(measured.ratio(metric, _SCENARIO, way.name, WAYS[0].name), 3) for metric in (IN_USE, BEYOND)]
+        shares = [spread_text(measured.ratio(metric, _SCENARIO, way.name, WAYS[0].name), 3) for metric in compared]
         rows.append([way.name, *cells, *shares])
-    names = ("tokens", "running", "in use", "allocated", "MLX beyond weights", "in use, of not shared", "MLX, of not shared")
+    names = [metric.name for metric in (TOKENS, RUNNING, IN_USE, HELD, ALLOCATED, GROWN)]
+    names += [f"{metric.name}, of not shared" for metric in compared]
     print_rows(f"KV memory of {bench.args.users} users, MiB", [bench.args.model, *names], rows)
     return 0
 

@@ -74,3 +74,11 @@ def test_the_heap_is_tidied_once_in_a_while(asked, monkeypatch):
     memory.tidy(20.0)
     memory.tidy(20.0)
     assert asked[1:] == [("trim", 0)]
+
+
+def test_all_that_was_freed_and_is_kept_is_given_back_and_the_heap_is_tidy_then(asked, monkeypatch):
+    monkeypatch.setattr(device.time, "monotonic", lambda: 100.0)
+    memory = MlxMemory(1000)
+    memory.release()
+    memory.tidy(20.0)
+    assert asked[1:] == ["clear", ("trim", 0)]

@@ -11,5 +11,8 @@ class DeviceMemory(Protocol):
     def hold_to(self, limits: ResolvedLimits) -> None:
         """Makes the limits hold that no runner knows of: what is kept of freed buffers, and how much stays resident."""
 
+    def release(self) -> None:
+        """Gives back all that was freed and is kept to be used again."""
+
     def tidy(self, seconds: float) -> None:
         """Gives back what the process has freed and its allocator keeps, if that was done longer than so many seconds ago."""

@@ -12,12 +12,14 @@ from mlxd.wire.messages import ErrorInfo, Failed, StepStats
 from mlxd.worker.engine.admission import Admission
 from mlxd.worker.engine.device_memory import DeviceMemory
 from mlxd.worker.engine.events import Ended, EngineEvent, StepOutput
+from mlxd.worker.engine.idling import Idling
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.request_queue import RequestQueue
 from mlxd.worker.engine.runner import Runner, StepReport, as_failure
 
 # Seconds between giving back what the allocator keeps. It takes milliseconds, in which nothing is computed.
 _TIDY_IDLE, _TIDY_BUSY = 20.0, 30.0
+_IDLE = 20.0  # seconds without anything to compute, after which memory that lies idle is given back
 
 _log = logging.getLogger(__name__)
 
@@ -62,6 +64,7 @@ class Engine:
         self._clocks: dict[str, _Clock] = {}  # of requests the runner has
         self._arrived: deque[EngineRequest] = deque()  # taken from the queue, and the runner may not have them yet
         self._step_began: float | None = None
+        self._idling = Idling(_IDLE, time.monotonic())
         self.memory: MemoryFigures
         self.cache: CacheFigures
         self._look_at_memory()
@@ -106,8 +109,9 @@ class Engine:
 
     def _rest(self) -> float | None:
         """Returns how many seconds nothing has to be done unless something arrives; None for ever."""
-        rests = [rest for rest in (self._runner.rest, self._admission.due_in(time.monotonic())) if rest is not None]
-        return min(rests, default=None)
+        now = time.monotonic()
+        rests = (self._runner.rest, self._admission.due_in(now), self._idling.due_in(now))
+        return min((rest for rest in rests if rest is not None), default=None)
 
     def step(self) -> None:
         """Takes in what arrived, lets the runner compute, and tells what it did."""
@@ -130,6 +134,10 @@ class Engine:
         """Computes one step. An event is in ``output`` before what it is about is forgotten."""
         self._let_go()
         self._take_in(output.events)
+        if not self._runner.is_idle:
+            self._idling.begin_anew(began)
+        elif self._idling.is_over(began):
+            self._give_back()
         if self._runner.rest is not None:
             report = self._runner.step()
             output.stats = self._stats(report)
@@ -137,6 +145,12 @@ class Engine:
             output.timings.update(self._timings(report))
             self._tell(report, output.events)
         self._look_at_memory()
+
+    def _give_back(self) -> None:
+        """Gives back memory that lies idle, and what was kept to be used again."""
+        self._runner.give_back()
+        if self._device is not None:
+            self._device.release()
 
     def _end_all(self, error: Exception, events: list[EngineEvent]) -> None:
         """Ends every request that is known here, and the runner forgets it; but for those that have their answer in ``events``."""

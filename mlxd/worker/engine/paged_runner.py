@@ -16,6 +16,7 @@ from mlxd.worker.engine.schedule import Schedule
 from mlxd.worker.engine.scheduler import Scheduler
 from mlxd.worker.kv.disk_side import DiskSide, NoDisk
 from mlxd.worker.kv.manager import Manager
+from mlxd.worker.kv.move import Move
 from mlxd.worker.kv.sizing import CacheSizing
 
 _FLUSHING = 2.0  # seconds: a worker has five to end
@@ -111,8 +112,8 @@ class PagedRunner(Runner):
         report, self._owed = self._owed, StepReport()
         try:
             self._compute(report)
-            if self.is_idle and self._manager.has_idle:
-                self._trim()
+            if self._manager.has_idle:
+                self.give_back()
         except Exception as error:  # noqa: BLE001 - whatever MLX or a model raises ends these requests, not the worker
             self._fail(error, report)
         return report
@@ -182,7 +183,7 @@ class PagedRunner(Runner):
         self._disk.reconfigure(limits.disk)
         self._limits, self._usable = bounded, usable
         self._scheduler.reconfigure(bounded)
-        self._trim()
+        self.give_back()
 
     def _bounded(self, limits: ResolvedLimits) -> ResolvedLimits:
         """Returns limits by which no more sequences run at once than have room for their recurrent states in the cache."""
@@ -192,18 +193,26 @@ class PagedRunner(Runner):
     def evict_cached(self) -> int:
         freed = self._manager.evict_cached()
         self._evicted = self._manager.pool.evicted  # not for want of room
-        self._trim()
+        self.give_back()
         return freed
 
-    def _trim(self) -> None:
+    @override
+    def give_back(self) -> None:
         """Gives memory back at once where nobody runs: the next step, which would, may be hours away."""
         if not self.is_idle:
             return
-        self._executor.trim(self._scheduler.schedule().plan)
-        if moves := self._manager.gather():
-            arenas, *windows = (group.pool.arenas for group in self._manager.groups)
-            self._executor.trim(StepPlan(moves=moves, arenas=arenas, window_arenas=tuple(windows)))
+        try:
             self._executor.trim(self._scheduler.schedule().plan)
+            self._executor.trim(self._memory_plan(self._manager.gather()))
+            self._manager.shrink()
+            self._executor.trim(self._memory_plan())
+        except Exception as error:  # noqa: BLE001 - what was to be copied may be lost
+            self._fail(error, self._owed)
+
+    def _memory_plan(self, moves: tuple[Move, ...] = ()) -> StepPlan:
+        """Returns a plan that computes nothing: after ``moves``, there is the memory that there is to be."""
+        arenas, *windows = (group.pool.arenas for group in self._manager.groups)
+        return StepPlan(moves=moves, arenas=arenas, window_arenas=tuple(windows))
 
     @override
     def memory(self) -> MemoryFigures:
@@ -243,5 +252,5 @@ class PagedRunner(Runner):
         """Lets what others may look for after a restart be written, as far as ``_FLUSHING`` seconds suffice."""
         until = monotonic() + _FLUSHING
         while (spills := self._scheduler.fetching.spills(0.0, is_idle=True)) and monotonic() < until:
-            self._executor.run(StepPlan(spills=spills, arenas=self._manager.pool.arenas))
+            self._executor.run(msgspec.structs.replace(self._memory_plan(), spills=spills))
         self._disk.close(until - monotonic())

@@ -81,6 +81,9 @@ class Runner(Protocol):
     def evict_cached(self) -> int:
         """Drops what is kept for later requests only, and returns how many blocks (or entries) that were."""
 
+    def give_back(self) -> None:
+        """Gives back memory that lies idle. It is called while idle, when nobody has asked for anything for a while."""
+
     @property
     def is_lasting(self) -> bool:
         """Tells whether ``close`` may take a while, for something is kept beyond its end."""

@@ -1,17 +1,17 @@
 """Who holds which block of the KV cache, and which may be taken back.
 
-A block is *free* (in ``FreeExtents``), *used* (references > 0), or *cached* (no references, but still findable
-through the prefix index, until it is evicted). Blocks live in arenas, which have as much memory as is needed
-(``ArenaSizes``): the runtime makes their tensors as large as it is told, copying what they hold.
+A block is *free* (in ``ArenaSpace``), *used* (references > 0), or *cached* (no references, but still findable
+through the prefix index, until it is evicted). Blocks live in arenas, which have as much memory as is needed:
+the runtime makes their tensors as large as it is told, copying what they hold.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import accumulate, islice
+from itertools import accumulate
 
 from mlxd.worker.kv.addresses import Addresses
-from mlxd.worker.kv.arena_sizes import Arena, ArenaSizes
-from mlxd.worker.kv.free_extents import FreeExtents
+from mlxd.worker.kv.arena_sizes import Arena
+from mlxd.worker.kv.arena_space import ArenaSpace
 
 _LOOKED_AT = 16  # places around the least recently used blocks, before the best one is taken
 
@@ -49,12 +49,12 @@ class BlockPool:
     @property
     def arenas(self) -> tuple[Arena, ...]:
         """Returns the arenas that exist, each with its lowest numbers."""
-        return self._sizes.arenas
+        return self._space.sizes.arenas
 
     @property
     def capacity(self) -> int:
         """Returns how many blocks can ever be held at once under the present limit."""
-        return self._sizes.capacity
+        return self._space.sizes.capacity
 
     @property
     def available(self) -> int:
@@ -64,11 +64,11 @@ class BlockPool:
     @property
     def free(self) -> int:
         """Returns how many blocks can be taken without evicting anything, those included that there is no memory for yet."""
-        return len(self._free) + max(0, self._sizes.room)
+        return len(self._space)
 
     def counts(self) -> PoolCounts:
         """Returns how many blocks are in each state, in O(1)."""
-        total = self._sizes.total
+        total = self._space.sizes.total
         used, cached = len(self._references), len(self._cached)
         return PoolCounts(
             total=total, used=used, shared=self._shared, cached=cached, free=total - used - cached, references=self._reference_sum
@@ -82,12 +82,11 @@ class BlockPool:
 
     def continues(self, after: int | None, n: int) -> bool:
         """Tells whether ``n`` blocks right after ``after`` are free, or may be had there, or are old enough to make place."""
-        return len(self._behind(after, n)) == n or self._lacking(after, n) > 0
+        return len(self._behind(after, n)) == n or self._space.lacking(after, n, self._in_use) > 0
 
     def may_move(self, n: int) -> bool:
         """Tells whether blocks may be moved to ``n`` others: once their own places are free, not too much memory lies idle."""
-        arena = self._sizes.with_room(n, self._tail)
-        return arena is None or self._free.largest >= n or self._sizes.allow(n - self._tail(arena), self._in_use)
+        return self._space.may_move(n, self._in_use)
 
     def retain(self, block: int) -> None:
         """Adds one holder of a used or cached block. Raises ``ValueError`` for a free one."""
@@ -157,47 +156,50 @@ class BlockPool:
         leaves.
         """
         before = self.capacity
-        self._sizes.resize(capacity)
-        for arena in self._sizes:
-            self._retire(self._sizes.beyond(arena))
+        self._space.sizes.resize(capacity)
+        for arena in self._space.sizes:
+            self._retire(self._space.sizes.beyond(arena))
             self._restore(arena, before)
 
     @property
     def has_idle(self) -> bool:
         """Tells whether more memory lies idle than may."""
-        return not self._sizes.allow(0, self._in_use)
+        return self._space.has_idle(self._in_use)
 
     def trim(self) -> None:
         """Gives up blocks at the ends of arenas, where there are more than there may be, or more lie idle than may. Nothing else makes an
         arena smaller: what was moved away from there since is still to be copied.
         """
-        for arena in [arena for arena in self._sizes if self._sizes.beyond(arena)]:
-            self._cut_beyond(arena)
+        self._space.shrink_to_capacity(self._references)
         if self.has_idle:
-            for arena in sorted(self._sizes, reverse=True):
-                self._cut_idle(arena)
+            self.shrink()
+
+    def shrink(self) -> None:
+        """Gives up free blocks at the ends of arenas, but for as many as had best lie idle."""
+        self._space.shrink(self._in_use)
 
     def gather(self) -> tuple[list[int], list[int]]:
-        """Moves cached blocks to where they would lie if nothing lay idle before them, where more does than may, so that ends of arenas are
-        free. Returns the blocks and where what they hold is to be copied, before anything is allocated.
+        """Moves cached blocks to where they would lie if nothing lay idle before them, so that ends of arenas are free. Returns the blocks
+        and where what they hold is to be copied, before anything is allocated.
         """
-        if not self.has_idle:
-            return [], []
-        first = self._sizes.first(self._sizes.wished(self._in_use))
-        sources = sorted(block for block in self._cached if not any(block in blocks for blocks in first))
-        free = (block for run in self._free.ranges() for block in run if any(block in blocks for blocks in first))
-        targets = list(islice(free, len(sources)))
+        front = self._space.front(self._in_use)
+        sources = sorted(block for block in self._cached if not any(block in blocks for blocks in front))
+        targets = self._space.free_in(front, len(sources))
         sources = sources[: len(targets)]
-        self._relocate(sources, targets)
+        moved = dict(zip(sources, targets, strict=True))
+        self._space.exchange(sources, targets)
+        self._cached = {moved.get(block, block): used for block, used in self._cached.items()}
+        self._findable = {moved.get(block, block) for block in self._findable}
         return sources, targets
 
     def check_integrity(self) -> None:
         """Raises ``AssertionError`` unless used + cached + free = total and every count agrees. It costs O(pool), and is for tests."""
-        everything = {block for arena in self._sizes for block in range(self.addresses.blocks(arena).start, self._sizes.end(arena))}
-        free = [block for run in self._free.ranges() for block in run]
+        sizes, extents = self._space.sizes, self._space.free
+        everything = {block for arena in sizes for block in range(self.addresses.blocks(arena).start, sizes.end(arena))}
+        free = [block for run in extents.ranges() for block in run]
         used, cached = set(self._references), set(self._cached)
         retired = {block for block in everything - used - cached if not self._is_within(block)}
-        assert len(free) == len(set(free)) == len(self._free), "free blocks are counted wrongly"
+        assert len(free) == len(set(free)) == len(extents), "free blocks are counted wrongly"
         assert set(free) | used | cached | retired == everything, "a block is lost"
         assert not used & cached, "a cached block is held"
         assert not (used | cached) & set(free), "a held block is free"
@@ -212,8 +214,7 @@ class BlockPool:
         return len(self._references) + len(self._cached)
 
     def _begin(self, capacity: int) -> None:
-        self._sizes = ArenaSizes(self.addresses, capacity, self._spare)
-        self._free = FreeExtents(self.addresses)
+        self._space = ArenaSpace(self.addresses, capacity, self._spare)
         self._references: dict[int, int] = {}  # used blocks
         self._findable: set[int] = set()  # used or cached blocks that the prefix index knows
         self._cached: dict[int, int] = {}  # no references, findable; least recently used first -> when that was
@@ -225,88 +226,27 @@ class BlockPool:
         """Takes ``n`` of the blocks that are free or can be, in as few ranges as can be found quickly. Where free ones would be many
         pieces, cached ones make place for one: of those that were not used for long, not always the very least recently used.
         """
-        pieces: list[range] = []
+        pieces, space, free = list[range](), self._space, self._space.free
         while n:
             piece = min(n, self.addresses.arena_blocks)
-            lacking = self._lacking(after, n)
-            if lacking and after is not None:
-                self._grow(self.addresses.arena(after), lacking, n)
-            if self._free.largest >= piece or (after is not None and self._free.follow(after) >= n):
-                taken = self._free.take(piece, after)
-            elif self._make_room(piece, n):
+            space.grow_behind(after, n, self._in_use)
+            if free.largest >= piece or (after is not None and free.follow(after) >= n):
+                taken = free.take(piece, after)
+            elif space.grow(piece, n, self._in_use):
                 continue
-            elif self._sizes.room or not self._cached:
-                taken = self._free.take(n, after)
+            elif space.sizes.room or not self._cached:
+                taken = free.take(n, after)
             else:
                 taken = [self._emptied(self._behind(after, n) or self._old_piece(n))]
             pieces += [self._held(run) for run in taken]
             n, after = n - sum(map(len, taken)), pieces[-1][-1]
         return pieces
 
-    def _lacking(self, after: int | None, n: int) -> int:
-        """Returns how many blocks an arena would have to grow by, for ``n`` to lie right after ``after``; 0 where that is not to be."""
-        if after is None:
-            return 0
-        arena, free = self.addresses.arena(after), self._free.follow(after)
-        lacking = n - free
-        is_last = after + 1 + free == self._sizes.end(arena)
-        return lacking if is_last and 0 < lacking <= self._sizes.room_of(arena) and self._sizes.allow(lacking, self._in_use + n) else 0
-
-    def _make_room(self, piece: int, n: int) -> bool:
-        """Makes an arena larger, if it may be, for ``piece`` of ``n`` blocks to lie in one. Returns False where there is memory enough that
-        lies idle, though in pieces.
-        """
-        arena = self._sizes.with_room(piece, self._tail)
-        if arena is None:
-            return False
-        least = min(piece - self._tail(arena), self._sizes.room_of(arena))
-        if not self._sizes.allow(least, self._in_use + n):
-            least = min(n - len(self._free), self._sizes.room_of(arena))
-        if least <= 0:
-            return False
-        self._grow(arena, least, n)
-        return True
-
-    def _grow(self, arena: int, least: int, n: int) -> None:
-        """Makes an arena larger by as much as ``n`` more blocks are worth, and at least by so many."""
-        wished = self._sizes.wished(self._in_use + n) - self._sizes.total
-        new = self._sizes.grow(arena, min(max(least, wished), self._sizes.room_of(arena)))
-        self._free.add(new.start, new.stop)
-
-    def _relocate(self, sources: list[int], targets: list[int]) -> None:
-        """Lets cached blocks be others, which are free."""
-        moved = dict(zip(sources, targets, strict=True))
-        for run in self.addresses.ranges(targets):
-            self._free.cut(run)
-        self._cached = {moved.get(block, block): used for block, used in self._cached.items()}
-        self._findable = {moved.get(block, block) for block in self._findable}
-        for run in self.addresses.ranges(sources):
-            self._free.add(run.start, run.stop)
-
-    def _tail(self, arena: int) -> int:
-        """Returns how many blocks are free at the end of an arena."""
-        return self._free.before(self._sizes.end(arena))
-
-    def _cut_idle(self, arena: int) -> None:
-        """Gives up free blocks at the end of an arena, but for as many as had best lie idle."""
-        blocks = min(self._tail(arena), self._sizes.total - self._sizes.wished(self._in_use))
-        if blocks > 0:
-            end = self._sizes.end(arena)
-            self._free.cut(range(end - blocks, end))
-            self._sizes.cut(arena, blocks)
-
-    def _cut_beyond(self, arena: int) -> None:
-        """Gives up what an arena has beyond the capacity, behind whatever is still held there."""
-        beyond = self._sizes.beyond(arena)
-        held = [block for block in beyond if block in self._references]
-        if blocks := beyond.stop - max([beyond.start, *(block + 1 for block in held)]):
-            self._sizes.cut(arena, blocks)
-
     def _emptied(self, piece: range) -> range:
         """Evicts what is cached there, the least recently used first, and takes it."""
         for block in sorted((block for block in piece if block in self._cached), key=self._cached.__getitem__):
             self._evict(block)
-        self._free.cut(piece)
+        self._space.free.cut(piece)
         return piece
 
     def _held(self, blocks: range) -> range:
@@ -324,7 +264,7 @@ class BlockPool:
 
     def _open(self, start: int, most: int) -> range:
         """Returns up to ``most`` blocks from ``start`` on, of its arena, that are free or old."""
-        stop, end = start, min(start + most, self._sizes.end(self.addresses.arena(start)))
+        stop, end = start, min(start + most, self._space.sizes.end(self.addresses.arena(start)))
         while stop < end and self._may_go(stop):
             stop += 1
         return range(start, stop)
@@ -374,7 +314,7 @@ class BlockPool:
             self.evicted += 1
             self._on_evict(block)
         if self._is_within(block):
-            self._free.add(block, block + 1)
+            self._space.free.add(block, block + 1)
 
     def _is_within(self, block: int) -> bool:
         """Tells whether the block may be handed out under the present limit."""
@@ -385,10 +325,10 @@ class BlockPool:
         for block in blocks:
             if block in self._cached:
                 self._evict(block)
-        self._free.remove(blocks)
+        self._space.free.remove(blocks)
 
     def _restore(self, arena: int, before: int) -> None:
         """Frees the unheld blocks of an arena that were beyond the limit ``before`` and are within it again."""
-        for block in range(max(before, self.addresses.blocks(arena).start), min(self.capacity, self._sizes.end(arena))):
+        for block in range(max(before, self.addresses.blocks(arena).start), min(self.capacity, self._space.sizes.end(arena))):
             if block not in self._references:
-                self._free.add(block, block + 1)
+                self._space.free.add(block, block + 1)

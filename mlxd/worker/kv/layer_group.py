@@ -173,8 +173,8 @@ class LayerGroup:
         return Move(tuple(moving), tuple(target))
 
     def gather(self) -> tuple[list[int], list[int]]:
-        """Moves blocks that nobody holds together, where too much memory lies idle between them, for the runtime to copy; returns them, and
-        where they are then. It is for when no step is planned.
+        """Moves blocks that nobody holds together, where memory lies idle between them, for the runtime to copy; returns them, and where
+        they are then. It is for when no step is planned.
         """
         sources, targets = self.pool.gather()
         for block, to in zip(sources, targets, strict=True):

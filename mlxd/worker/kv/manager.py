@@ -263,8 +263,8 @@ class Manager:
         return move
 
     def gather(self) -> tuple[Move, ...]:
-        """Moves blocks that nobody holds together, where too much memory lies idle between them, so that it may be trimmed. It is for when
-        no step is planned, nor under way.
+        """Moves blocks that nobody holds together, where memory lies idle between them, so that it may be given up. It is for when no step
+        is planned, nor under way.
         """
         moves = [Move(tuple(sources), tuple(targets), at) for at, group in enumerate(self.groups) for sources, targets in [group.gather()]]
         if self.snapshots is not None:
@@ -307,6 +307,11 @@ class Manager:
         """Gives up memory that lies idle where more does than may, as far as it is at the ends of arenas."""
         for group in self.groups:
             group.trim()
+
+    def shrink(self) -> None:
+        """Gives up memory that lies idle at the ends of arenas, but for a little. It is for when what was moved is copied."""
+        for group in self.groups:
+            group.pool.shrink()
 
     def reset(self) -> None:
         """Forgets all sequences and blocks, in whatever state a fault has left them."""

@@ -94,6 +94,11 @@ class MlxMemory(DeviceMemory):
         WIRED.set(limits.wired_bytes)
 
     @override
+    def release(self) -> None:
+        self._tidied = time.monotonic()
+        release_buffers()
+
+    @override
     def tidy(self, seconds: float) -> None:
         now = time.monotonic()
         if now - self._tidied >= seconds:

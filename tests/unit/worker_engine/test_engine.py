@@ -1,11 +1,14 @@
 """The engine over a runner that plays a script of reports."""
 
+import threading
+
 import pytest
 
 from mlxd.errors import CacheTooSmallError, GenerationError
 from mlxd.types import CacheFigures, CacheOutcome, EntryFigures, FinishReason, Limits, MemoryFigures, SamplingParams
 from mlxd.wire.messages import Failed, Started
 from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt
+from mlxd.worker.engine import engine as engine_module
 from mlxd.worker.engine.engine import Engine
 from mlxd.worker.engine.events import Ended
 from mlxd.worker.engine.request import EngineRequest
@@ -25,6 +28,7 @@ class FakeRunner:
         self.reports = list(reports)
         self.refuses = refuses
         self.added, self.aborted, self.limits = [], [], None
+        self.given_back = 0
 
     def add(self, request):
         if request.id in self.refuses:
@@ -54,6 +58,12 @@ class FakeRunner:
 
     def reconfigure(self, limits):
         self.limits = limits
+
+    def give_back(self):
+        self.given_back += 1
+
+    def close(self):
+        pass
 
     def memory(self):
         return MemoryFigures(kv=len(self.reports))
@@ -241,3 +251,58 @@ def test_commands_run_between_steps_on_the_engine_s_thread():
     rig.engine.step()
     assert rig.runner.limits is limits
     assert rig.engine.capacity == 3
+
+
+class Device:
+    """What is kept of what was freed."""
+
+    def __init__(self):
+        self.released = 0
+
+    def tidy(self, seconds):
+        pass
+
+    def release(self):
+        self.released += 1
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """An engine that gives back what lies idle as soon as it has nothing to do."""
+    monkeypatch.setattr(engine_module, "_IDLE", 0.0)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_what_lies_idle_is_given_back_once_when_nothing_was_computed_for_a_while():
+    rig, device = Rig(started("a"), token("a", END, ended={"a": FinishReason.STOP})), Device()
+    rig.engine._device = device
+    for _ in range(2):
+        rig.engine.step()
+    assert (rig.runner.given_back, device.released) == (0, 0)
+    assert rig.engine._rest() == 0.0
+    for _ in range(3):
+        rig.engine.step()
+    assert (rig.runner.given_back, device.released) == (1, 1)
+    assert rig.engine._rest() is None
+    rig.runner.reports = [StepReport()]
+    for _ in range(3):
+        rig.engine.step()
+    assert (rig.runner.given_back, device.released) == (2, 2)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_an_engine_that_waits_wakes_for_it():
+    rig, given_back = Rig(ids=()), threading.Event()
+    rig.runner.give_back = given_back.set
+    thread = threading.Thread(target=rig.engine.run)
+    thread.start()
+    assert given_back.wait(10)
+    rig.queue.close()
+    thread.join(10)
+
+
+def test_an_engine_that_has_just_computed_something_waits_for_a_while():
+    rig = Rig(started("a"), token("a", END, ended={"a": FinishReason.STOP})).play()
+    assert 15 < rig.engine._rest() <= 20
+    rig.engine.step()
+    assert rig.runner.given_back == 0

@@ -2,9 +2,11 @@
 
 import random
 
+import msgspec
 import pytest
 
-from tests.unit.worker_engine.paged_runner.rig import Rig
+from mlxd.worker.kv import free_extents
+from tests.unit.worker_engine.paged_runner.rig import BLOCK, Rig
 
 
 @pytest.mark.parametrize(("ahead", "late"), [(True, None), (True, 1), (False, 1)])
@@ -29,3 +31,24 @@ def test_no_move_is_left_to_a_step_that_is_none(monkeypatch, ahead, late):
         rig.run()
         assert rig.all_right(*names)
     assert moves
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_what_is_moved_out_of_an_arena_that_is_to_go_is_copied_before_it_goes(monkeypatch, ahead):
+    monkeypatch.setattr(free_extents, "GAP", 0)
+    rig = Rig(blocks=32, arenas=2, ahead=ahead, step_tokens=200)
+    rig.manager._layers._growth_blocks = 1
+    rig.add("first", range(1, 4 * 32 - 1), max_tokens=60)  # has the first arena for itself
+    rig.step()
+    for name in "ab":
+        rig.add(name, [ord(name), 1, 2], max_tokens=60)  # and these the second one together
+    while len(rig.tokens.get("b", ())) < 10:
+        rig.step()
+    assert all(block >= 32 for run in rig.manager.runs("a") for block in run)
+    for name in ("first", "b"):
+        rig.runner.abort(name)
+    rig.runner.reconfigure(msgspec.structs.replace(rig.limits, cache_bytes=32 * BLOCK))
+    rig.manager.pool.evict_cached()
+    rig.run()
+    assert rig.executor.moves
+    assert rig.all_right("a")

@@ -78,6 +78,13 @@ class Traffic(RuleBasedStateMachine):
         self.faulty.add(str(data.draw(st.integers(1, self.names))))
         self.rig.executor.faulty = self.faulty
 
+    @rule(evicted=st.integers(0, 20))
+    def give_back(self, evicted):
+        self.rig.manager.pool.evict_cached(evicted)
+        self.rig.runner.give_back()
+        counts = self.rig.manager.counts()
+        assert not self.rig.runner.is_idle or counts.total <= counts.cached * 9 / 8
+
     @rule(arenas=st.integers(1, 3), max_sequences=st.integers(1, 6), step_tokens=st.integers(1, 24))
     def reconfigure(self, arenas, max_sequences, step_tokens):
         size = arenas * self.rig.manager.pool.addresses.arena_blocks * BLOCK

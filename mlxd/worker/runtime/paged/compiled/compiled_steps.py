@@ -83,8 +83,7 @@ class CompiledSteps:
 
     def logits(self, placements: Sequence[Placement], tokens: mx.array, arenas: Sequence[Sequence[Arena]]) -> mx.array | None:
         """Returns the logits ``[T, vocab]`` of ``tokens`` ``[T]``, the newest ones of their sequences; None where the step is to be
-        computed as it is, and nothing has happened. ``arenas`` are, of each
-        group of layers, those that may not have all their blocks.
+        computed as it is, and nothing has happened. ``arenas`` are, of each group of layers, those that may not have all their blocks.
         """
         while self.trouble is None:
             try:
