@@ -106,7 +106,7 @@ def test_guesses_are_taken_back_within_windows(made, name, ahead):
 @pytest.mark.parametrize("name", ["gemma3_text", "gpt_oss", "falcon_h1"])
 def test_preempted_ones_resume(made, name):
     loaded = made(name)
-    rig = PagedRig(loaded, arena_blocks=40, max_arenas=1, window_blocks=12, step_tokens=64)
+    rig = PagedRig(loaded, arena_blocks=40, max_arenas=1, window_blocks=20, step_tokens=64)
     prompts = {str(number): words(20 + number, 40) for number in range(4)}
     serve(rig, prompts)
     check(rig, loaded, prompts)

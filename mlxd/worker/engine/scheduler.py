@@ -121,9 +121,9 @@ class Scheduler:
         """Advances ``computed`` and ``in_flight`` of what is planned: the next call may come before the step's result. ``late`` are those
         whose last token is not sampled yet.
         """
+        self._manager.trim()  # what is planned below still finds what it moves, and where to
         decision = Schedule(fetches=self.fetching.arrived(is_alone=not self.running))
         self.fetching.ahead(self.waiting)
-        self._manager.trim()  # what is planned below still finds what it moves
         self._share_places(decision)
         decoding = sorted((one for one in self.running.values() if one.decodes and one.id not in late), key=self.waiting.rank)
         decision.moves += self._compaction.moves(decoding)

@@ -40,6 +40,9 @@ class BlockPool:
         self.evicted = 0  # since start
         self._spare = spare
         self._on_evict = on_evict
+        self._references: dict[int, int]  # used blocks
+        self._findable: set[int]  # used or cached blocks that the prefix index knows
+        self._cached: dict[int, int]  # no references, findable; least recently used first -> when that was
         self._begin(capacity)
 
     def reset(self) -> None:
@@ -215,9 +218,7 @@ class BlockPool:
 
     def _begin(self, capacity: int) -> None:
         self._space = ArenaSpace(self.addresses, capacity, self._spare)
-        self._references: dict[int, int] = {}  # used blocks
-        self._findable: set[int] = set()  # used or cached blocks that the prefix index knows
-        self._cached: dict[int, int] = {}  # no references, findable; least recently used first -> when that was
+        self._references, self._findable, self._cached = {}, set(), {}
         self._uses = 0
         self._shared = 0
         self._reference_sum = 0

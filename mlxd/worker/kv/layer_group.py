@@ -48,7 +48,7 @@ class LayerGroup:
         self.index = PrefixIndex()
         self._growth_blocks = growth_blocks
         self._forgotten = forgotten
-        self._is_moving = False  # what blocks hold that were moved is still to be copied
+        self._is_filling = False  # the step that is being planned moves blocks, or writes to some what came from disk
         self._disk = disk
         self._held: dict[str, Held] = {}
 
@@ -70,12 +70,12 @@ class LayerGroup:
     def resize(self, blocks: int) -> None:
         """Changes how many blocks there may be. What lies beyond goes at once, or as soon as nobody holds it."""
         self.pool.resize(blocks)
-        if not self._is_moving:
+        if not self._is_filling:
             self.pool.trim()
 
     def trim(self) -> None:
-        """Gives up memory that lies idle where more does than may. It is for when what was moved before is planned to be copied."""
-        self._is_moving = False
+        """Gives up memory that lies idle where more does than may. It is for when nothing is planned yet of the next step."""
+        self._is_filling = False
         self.pool.trim()
 
     def needed(self, tokens: int, ahead: int) -> int:  # noqa: ARG002 - not all layers see everything
@@ -166,7 +166,7 @@ class LayerGroup:
                 digest = self.index.move(block, to)
                 if self._disk is not None:
                     self._disk.planned([digest])
-        self._is_moving = True
+        self._is_filling = True
         table.truncate(table.passed + first)
         table.extend(fresh)
         self._release(moving)
@@ -195,7 +195,10 @@ class LayerGroup:
         """Makes room for blocks that came from disk, which others find from now on. Returns where they are to be written; None where there
         is no room now, or nothing to write.
         """
-        return None if self._disk is None else self._disk.restore(recalled, self.pool, self.index, self._allocate)
+        if self._disk is None:
+            return None
+        self._is_filling = True
+        return self._disk.restore(recalled, self.pool, self.index, self._allocate)
 
     def reset(self) -> None:
         """Forgets all sequences and blocks, in whatever state a fault has left them."""

@@ -135,7 +135,7 @@ class SimulatedExecutor:
             self.launches += 1
             if self.launches in self.fail_at:
                 raise RuntimeError("the device failed")
-            self._keep(plan.arenas)
+            self._keep(plan)
             for move in plan.moves:
                 self._move(move)
             assert sum(len(chunk.targets) for chunk in plan.chunks) <= self.most_scored
@@ -159,8 +159,10 @@ class SimulatedExecutor:
         for spill in plan.spills:
             tier = GroupTier(self.tier, spill.group) if spill.group else self.tier
             tier.write([self._spilled(spill)])
+        self._keep(plan)
         size = self.block_size
         for fetch in plan.fetches:
+            assert all(self._has(block * size, fetch.group) for block in fetch.blocks), "there is no memory for a block from disk"
             for block, payload in zip(fetch.blocks, fetch.payloads, strict=True):
                 self._slots_of(fetch.group).update(enumerate(struct.unpack(f"{size}q", payload[0]), start=block * size))
         return Transfers(8 * size * len(plan.spills), 1e-6, 8 * size * sum(len(fetch.blocks) for fetch in plan.fetches), 1e-6)
@@ -198,7 +200,7 @@ class SimulatedExecutor:
         assert not plan.chunks
         assert self.pending is None
         self._transfer(plan)
-        self._keep(plan.arenas)
+        self._keep(plan)
         for move in plan.moves:
             self._move(move)
         for snapshot in plan.dropped:
@@ -207,21 +209,23 @@ class SimulatedExecutor:
     def memory(self):
         return MemoryFigures()
 
-    def _keep(self, arenas):
-        if self.arena_blocks is not None and arenas != self.arenas:
-            self.sizes = {arena.number: arena.blocks for arena in arenas}
+    def _keep(self, plan):
+        if self.arena_blocks is not None and plan.arenas != self.arenas:
+            self.sizes = {arena.number: arena.blocks for arena in plan.arenas}
             self.slots = {slot: content for slot, content in self.slots.items() if self._has(slot)}
-        self.arenas = arenas
+        self.arenas = plan.arenas
 
-    def _has(self, slot):
+    def _has(self, slot, group=0):
+        assert group == 0
+        if self.arena_blocks is None:
+            return True
         arena, block = divmod(slot // self.block_size, self.arena_blocks)
         return block < self.sizes.get(arena, 0)
 
     def _move(self, move):
         self.moves += 1
         content = [[self.slots.get(block * self.block_size + at) for at in range(self.block_size)] for block in move.source]
-        if self.arena_blocks is not None:
-            assert all(self._has(block * self.block_size) for block in (*move.source, *move.target)), "there is no memory for a block"
+        assert all(self._has(block * self.block_size) for block in (*move.source, *move.target)), "there is no memory for a block"
         for block, slots in zip(move.target, content, strict=True):
             for at, slot in enumerate(slots):
                 self.slots[block * self.block_size + at] = slot
@@ -256,8 +260,7 @@ class SimulatedExecutor:
         assert chunk.tokens is None or list(chunk.tokens) == tokens[chunk.start : stop]
         slots = [block * self.block_size + at for run in chunk.runs for block in run for at in range(self.block_size)]
         assert len(slots) >= stop, "the blocks do not hold the chunk"
-        if self.arena_blocks is not None:
-            assert all(map(self._has, slots)), "there is no memory for a block"
+        assert all(map(self._has, slots)), "there is no memory for a block"
         contents = self._contents(chunk.sequence, self._inputs(chunk.sequence, tokens)[:stop])
         held, expected = list(map(self.slots.get, slots[: chunk.start])), contents[1 : chunk.start + 1]
         assert held == expected, f"{chunk.sequence}: slot of token {list(map(eq, held, expected)).index(False)} holds something else"

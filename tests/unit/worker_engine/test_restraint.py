@@ -95,7 +95,7 @@ def test_small_prompts_overtake_large_ones_which_go_on_when_it_is_lifted():
     rig.restrain()
     rig.engine.step()
     assert (rig.ended(), rig.queue.waiting) == (["small", "large"], 0)
-    assert rig.engine._rest() is None
+    assert rig.engine._rest() > 10  # for what lies idle by then
 
 
 def test_what_is_cached_does_not_count():

@@ -29,25 +29,21 @@ class WindowedExecutor(SimulatedExecutor):
             assert self.window_slots[group].get(slot) == content, "a block that a chunk sees was written by another one of its step"
         return result
 
-    def _run(self, plan):
-        self._keep_windows(plan)
-        return super()._run(plan)
-
     def _slots_of(self, group):
         return self.window_slots[group - 1] if group else self.slots
 
-    def trim(self, plan):
-        super().trim(plan)
-        self._keep_windows(plan)
+    def _keep(self, plan):
+        super()._keep(plan)
+        for group, arenas in enumerate(plan.window_arenas, start=1):
+            self.window_sizes[group - 1] = {arena.number: arena.blocks for arena in arenas}
+            kept = {slot: content for slot, content in self._slots_of(group).items() if self._has(slot, group)}
+            self.window_slots[group - 1] = kept
 
-    def _keep_windows(self, plan):
-        for at, arenas in enumerate(plan.window_arenas):
-            self.window_sizes[at] = {arena.number: arena.blocks for arena in arenas}
-            self.window_slots[at] = {slot: content for slot, content in self.window_slots[at].items() if self._window_has(at, slot)}
-
-    def _window_has(self, group, slot):
+    def _has(self, slot, group=0):
+        if not group:
+            return super()._has(slot)
         arena, block = divmod(slot // self.block_size, self.window_blocks)
-        return block < self.window_sizes[group].get(arena, 0)
+        return block < self.window_sizes[group - 1].get(arena, 0)
 
     def _move(self, move):
         if not move.group:
@@ -55,7 +51,7 @@ class WindowedExecutor(SimulatedExecutor):
             return
         slots = self.window_slots[move.group - 1]
         places = [block * self.block_size for block in (*move.source, *move.target)]
-        assert all(self._window_has(move.group - 1, slot) for slot in places), "there is no memory for a block"
+        assert all(self._has(slot, move.group) for slot in places), "there is no memory for a block"
         content = [[slots.get(block * self.block_size + at) for at in range(self.block_size)] for block in move.source]
         for block, held in zip(move.target, content, strict=True):
             for at, one in enumerate(held):
@@ -75,7 +71,7 @@ class WindowedExecutor(SimulatedExecutor):
         lying = [block * self.block_size + at for run in held.runs for block in run for at in range(self.block_size)]
         first = held.passed * self.block_size
         assert first + len(lying) >= stop, "the blocks of a window do not hold the chunk"
-        assert all(self._window_has(group, slot) for slot in lying), "there is no memory for a block of a window"
+        assert all(self._has(slot, group + 1) for slot in lying), "there is no memory for a block of a window"
         for at in range(max(0, chunk.start - window + 1), chunk.start):
             assert at >= first, f"{chunk.sequence}: it has passed token {at}, which its window shows"
             assert slots.get(lying[at - first]) == contents[at + 1], f"{chunk.sequence}: a window shows something else at token {at}"

@@ -66,6 +66,10 @@ class EntryRunner(Runner, Generic[T]):
         """Returns at once: whole prompts are kept in memory alone."""
 
     @override
+    def give_back(self) -> None:
+        """Changes nothing: there is no memory that holds nothing."""
+
+    @override
     def memory(self) -> MemoryFigures:
         """Counts as KV what kept prompts and running requests hold."""
         figures = self.cache()

@@ -35,10 +35,10 @@ class Traffic(RuleBasedStateMachine):
     )
     def start(self, *, burst, snapshots, guesses, tier, windows, **options):
         """``burst`` None: one step ahead, one token a step. Recurrent state cannot go back, so nothing is guessed there, and it is not
-        kept on disk, nor what layers have that see ``windows``. Those have room for one sequence at least, as in every cache.
+        kept on disk. Layers that see ``windows`` have room for one sequence at least, as in every cache.
         """
         guesses = guesses if snapshots is None and burst in {None, 1} else None
-        self.tier = tier if snapshots is None and not windows else None
+        self.tier = tier if snapshots is None else None
         self.rig = Rig(
             **options, snapshots=snapshots, guesses=guesses, ahead=burst is None, burst=burst or 1, tier=self.tier, windows=windows
         )
