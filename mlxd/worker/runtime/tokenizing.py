@@ -25,6 +25,7 @@ from mlxd.worker.text.conversation import ChatFormat
 from mlxd.worker.text.shape_check import reads_call
 from mlxd.worker.text.shapes import AS_SHOWN, Evidence, WishedShapes, find_shapes
 from mlxd.worker.text.token_kinds import token_kinds
+from mlxd.worker.text.word_cache import bound_word_cache
 
 _BESIDE = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 _ANSWER = "Paris"
@@ -61,6 +62,7 @@ def open_tokenizer(facts: DirectoryFacts, wished: WishedShapes = AS_SHOWN) -> Op
     with tokenizer_view(facts) as view, library_errors(_what(facts.directory), (view, facts.directory)):
         settings = {"chat_template": found.chosen.text if found.chosen else None, "tool_parser_type": None}  # mlx-lm's parsers are not used
         tokenizer = load_tokenizer(view, settings)
+        bound_word_cache(tokenizer)
         vocabulary: Mapping[str, int] = tokenizer.get_vocab()
         tokenizer.encode("Hello", add_special_tokens=True)
     renderer, origin = _renderer(tokenizer, found)
