@@ -18,37 +18,7 @@ from mlxd.control.memory.pressure import ReadPressure, pressure_reader
 from mlxd.control.model.status import ModelStatus
 from mlxd.control.reload import Result, Trigger
 from mlxd.control.telemetry import UNKNOWN_MODEL, CacheCounters, HistogramCounts, RequestRecord, TokenCounters
-from mlxd.errors import (
-    CODES,
-    BodyTooLargeError,
-    CacheTooSmallError,
-    ContextLengthError,
-    DeadlineError,
-    ForbiddenError,
-    GenerationError,
-    InsufficientMemoryError,
-    InvalidRequestError,
-    MethodNotAllowedError,
-    MlxdError,
-    ModelDrainedError,
-    ModelFailedError,
-    ModelLoadingError,
-    ModelNotAllowedError,
-    ModelNotFoundError,
-    NotFiniteError,
-    NotFoundError,
-    QueueFullError,
-    RateLimitError,
-    RequestCancelledError,
-    RequestTimeoutError,
-    ShuttingDownError,
-    SlowClientError,
-    UnauthorizedError,
-    UnknownParameterError,
-    UnsupportedMediaTypeError,
-    UnsupportedParameterError,
-    WorkerLostError,
-)
+from mlxd.errors import CODES, MlxdError
 from mlxd.observability.certificate_gauges import CertificateGauges
 from mlxd.observability.disk_metrics import DiskMetrics
 from mlxd.observability.harmless import harmless
@@ -57,6 +27,7 @@ from mlxd.observability.log_counters import LogCounters
 from mlxd.observability.memory_gauges import MemoryGauges
 from mlxd.observability.model_gauges import ModelGauges
 from mlxd.observability.process_metrics import process_collector
+from mlxd.observability.refusals import REFUSED_BY_LISTENER, REFUSED_BY_MODEL
 from mlxd.observability.relief_metrics import ReliefMetrics
 from mlxd.observability.vllm_metrics import Renamed, VllmMetrics
 from mlxd.types import CacheOutcome
@@ -79,46 +50,6 @@ ENDPOINTS = ("chat_completions", "completions", "messages", "count_tokens", "res
 OUTCOMES = ("ok", "client_error", "error", "aborted")
 RESTART_REASONS = ("crash", "hang", "load_failed")
 RELOAD_RESULTS = (Result.APPLIED, Result.UNCHANGED, Result.FAILED, Result.INVALID, Result.REFUSED, Result.STALE)
-_REFUSED_BY_MODEL = tuple(
-    kind.code
-    for kind in (
-        InvalidRequestError,
-        UnknownParameterError,
-        UnsupportedParameterError,
-        ContextLengthError,
-        CacheTooSmallError,
-        QueueFullError,
-        ModelLoadingError,
-        ModelFailedError,
-        ModelDrainedError,
-        InsufficientMemoryError,
-        RequestCancelledError,
-        WorkerLostError,
-        ShuttingDownError,
-        GenerationError,
-        NotFiniteError,
-        DeadlineError,
-        SlowClientError,
-        MlxdError,
-    )
-)
-_REFUSED_BY_LISTENER = tuple(
-    kind.code
-    for kind in (
-        InvalidRequestError,
-        UnauthorizedError,
-        ForbiddenError,
-        ModelNotAllowedError,
-        RateLimitError,
-        NotFoundError,
-        ModelNotFoundError,
-        MethodNotAllowedError,
-        RequestTimeoutError,
-        BodyTooLargeError,
-        UnsupportedMediaTypeError,
-        MlxdError,
-    )
-)
 
 
 class Metrics:
@@ -156,7 +87,7 @@ class Metrics:
         self.registry.register(LogCounters())
         self.registry.register(process_collector())
         self.vllm = VllmMetrics(self._under_vllm_names(), statuses)
-        for reason in _REFUSED_BY_LISTENER:
+        for reason in REFUSED_BY_LISTENER:
             self.request_rejections.labels(UNKNOWN_MODEL, reason)
         for endpoint in ENDPOINTS:
             self.requests.labels(UNKNOWN_MODEL, endpoint, "client_error")
@@ -355,7 +286,7 @@ class Metrics:
             for outcome in OUTCOMES:
                 self.requests.labels(model, endpoint, outcome)
         starting = {
-            self.request_rejections: _REFUSED_BY_MODEL,
+            self.request_rejections: REFUSED_BY_MODEL,
             self.worker_restarts: RESTART_REASONS,
             self.cache_lookups: [outcome.value for outcome in CacheOutcome],
             self.preemptions: ["blocks"],

@@ -9,7 +9,8 @@ from mlxd.control.memory.ledger import Ledger
 from mlxd.control.memory.pressure import PressureLevel
 from mlxd.control.telemetry import UNKNOWN_MODEL, CacheCounters, RequestRecord, Telemetry, TokenCounters
 from mlxd.errors import CODES
-from mlxd.observability.metrics import _REFUSED_BY_LISTENER, _REFUSED_BY_MODEL, Metrics
+from mlxd.observability.metrics import Metrics
+from mlxd.observability.refusals import REFUSED_BY_LISTENER, REFUSED_BY_MODEL
 from mlxd.types import CacheOutcome, ModelState, Timings
 from mlxd.wire.messages import StepStats
 from tests.support.statuses import HEARTBEAT, MEMORY, model_status, running_status
@@ -110,7 +111,7 @@ def test_reasons_of_rejections_are_bounded(metrics, value):
 
 
 def test_reasons_that_start_at_zero_exist():
-    assert set(_REFUSED_BY_LISTENER) | set(_REFUSED_BY_MODEL) <= CODES
+    assert set(REFUSED_BY_LISTENER) | set(REFUSED_BY_MODEL) <= CODES
 
 
 def test_a_step_is_observed_once(metrics, value):
