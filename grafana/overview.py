@@ -58,7 +58,7 @@ def _keys() -> Row:
 
 def _memory() -> Row:
     held = [memory.reserved(), memory.by_model(), memory.by_kind()]
-    return Row("Memory", [*held, memory.pressure().height(4).span(24), memory.relief().span(24)])
+    return Row("Memory", [*held, memory.pressure().height(4).span(24), memory.relief().span(24), memory.exchanges().span(24)])
 
 
 def _models() -> Row:

@@ -34,6 +34,7 @@ from mlxd.control.live_requests import LiveRequests
 from mlxd.control.memory.ledger import Ledger
 from mlxd.control.memory.pressure import pressure_reader
 from mlxd.control.memory.relief import MemoryRelief, relief_settings
+from mlxd.control.memory.waiting_bounds import waiting_bounds
 from mlxd.control.model.status import ModelStatus
 from mlxd.control.operations import Operations
 from mlxd.control.planner import listen_addresses
@@ -100,8 +101,10 @@ class Daemon:
             telemetry=self._metrics,
             ledger=ledger,
             drain_timeout=lambda: self._config.server.drain_timeout,
+            exchange=self._metrics.exchange,
         )
         self._registry.memory.set_wired_limit(loaded.config.memory.wired_limit)
+        self._registry.memory.set_waiting(waiting_bounds(loaded.config))
         self._requests = LiveRequests()
         self._operations = Operations()
         self._takeover = Takeover(
@@ -278,6 +281,7 @@ class Daemon:
             excess=memory.ledger.excess,
             shares=memory.pool.by_model(),
             relief=self._relief.state,
+            exchange=memory.exchange,
             daemon=footprint(os.getpid()),
         )
 

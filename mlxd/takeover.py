@@ -16,6 +16,7 @@ from mlxd.config.model_sources import model_sources
 from mlxd.config.schema import Config
 from mlxd.config.source import is_local
 from mlxd.control.memory.ledger import memory_limit
+from mlxd.control.memory.waiting_bounds import waiting_bounds
 from mlxd.control.planner import Action, Plan, Room
 from mlxd.control.registry import Registry
 from mlxd.control.reload import Standing
@@ -119,7 +120,7 @@ class Takeover:
         """Returns what a commit does, in its order."""
         before, since, limit = self.running, self.since, self._registry.memory.limit
         logs, traces, memory, metrics = current_logging(), self._tracing.current(), self._registry.memory, self._metrics
-        wired = memory.wired_limit
+        wired, waiting = memory.wired_limit, memory.waiting_bounds
         store, certificates = self._certificates, self._certificates.current()
         return (
             Step("snapshot", lambda: self._run(new, time.time()), undo=lambda: self._run(before, since)),
@@ -127,6 +128,7 @@ class Takeover:
             Step("traces", lambda: self._tracing.swap(prepared.traces), undo=lambda: self._tracing.swap(traces), finish=traces.discard),
             Step("labels", lambda: metrics.add_models(new.config.models)),  # additional ones harm nobody
             Step("memory", lambda: memory.set_limit(total_memory_limit(new.config)), undo=lambda: memory.set_limit(limit)),
+            Step("waiting", lambda: memory.set_waiting(waiting_bounds(new.config)), undo=lambda: memory.set_waiting(waiting)),
             Step("wired memory", lambda: memory.set_wired_limit(new.config.memory.wired_limit), undo=lambda: memory.set_wired_limit(wired)),
             Step("certificates", lambda: store.swap(prepared.certificates), undo=lambda: store.swap(certificates)),
             Step(

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from mlxd.config.certificates import CertificateState
 from mlxd.control.disk_directories import DiskDirectories
 from mlxd.control.live_requests import LiveRequests
+from mlxd.control.memory.giving_way import ExchangeState
 from mlxd.control.memory.relief import ReliefState
 from mlxd.control.model.status import ModelStatus
 from mlxd.control.operations import Operations
@@ -104,6 +105,7 @@ class MemoryFacts:
     shares: Mapping[str, int] = field(default_factory=dict)  # of the pool of caches, by model
 
     relief: ReliefState = field(default_factory=ReliefState)
+    exchange: ExchangeState = field(default_factory=ExchangeState)
     daemon: int = 0  # what the daemon itself holds; it is no part of the ledger
 
     @property

@@ -7,6 +7,7 @@ from mlxd.admin import answers
 from mlxd.admin.exchange import reply
 from mlxd.admin.keys import SOURCES, MemoryFacts
 from mlxd.admin.models import worker_memory
+from mlxd.control.memory.giving_way import ExchangeState
 from mlxd.control.memory.relief import ReliefState
 
 
@@ -32,6 +33,7 @@ async def show(request: web.Request) -> web.Response:
             free_bytes=max(0, memory.limit - memory.total - memory.excess),
             daemon_bytes=memory.daemon,
             relief=_relief(memory.relief),
+            exchange=_exchange(memory.exchange),
             machine_total_bytes=machine.total,
             machine_available_bytes=machine.available,
             models=models,
@@ -41,7 +43,27 @@ async def show(request: web.Request) -> web.Response:
 
 def totals(memory: MemoryFacts) -> answers.MemoryTotals:
     free = max(0, memory.limit - memory.total - memory.excess)
-    return answers.MemoryTotals(limit_bytes=memory.limit, reserved_bytes=memory.total, free_bytes=free, measures=memory.relief.measures)
+    return answers.MemoryTotals(
+        limit_bytes=memory.limit,
+        reserved_bytes=memory.total,
+        free_bytes=free,
+        measures=memory.relief.measures,
+        exchange=_exchange(memory.exchange),
+    )
+
+
+def _exchange(state: ExchangeState) -> answers.Exchange:
+    turns = [
+        answers.Turn(
+            model=one.model,
+            needs_bytes=one.size,
+            requests=one.requests,
+            waiting_seconds=one.waited,
+            expected_seconds=one.likely,
+        )
+        for one in state.turns
+    ]
+    return answers.Exchange(turns=turns, closed=state.closed)
 
 
 def _relief(state: ReliefState) -> answers.Relief:

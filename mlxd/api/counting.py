@@ -33,9 +33,9 @@ async def count_input(request: web.Request, endpoint: str, prompt_of: PromptOf) 
             trace.requested_model = model_name(body.document)
             models = models_of(request)
             request[MODEL] = trace.model = models.resolve(trace.requested_model)
-            model = await models.ensure_ready(trace.model)
-            prompt = await aside(body.size, _asked, prompt_of, body.document, model, server)
-            found = await model.client.tokenize(prompt)
+            async with models.hold(trace.model) as model:
+                prompt = await aside(body.size, _asked, prompt_of, body.document, model, server)
+                found = await model.client.tokenize(prompt)
     return len(found.tokens)
 
 

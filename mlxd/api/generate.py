@@ -6,6 +6,7 @@ worker checks what needs its tokenizer (a prompt longer than the context: 400) a
 
 import uuid
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
 
@@ -50,10 +51,10 @@ async def generate(request: web.Request, dialect: Dialect[Any]) -> web.StreamRes
             trace.requested_model = name
             accepted = await aside(body.size, dialect.read, body.document, config.server.unknown_fields)
             trace.streamed = accepted.streamed
-        live = trace.live(f"{dialect.answer_prefix}{uuid.uuid4().hex}", deadline.stop)
+        live, held = trace.live(f"{dialect.answer_prefix}{uuid.uuid4().hex}", deadline.stop), AsyncExitStack()
 
         async def assign() -> Assignment:
-            model = await models.ensure_ready(trace.model)
+            model = await held.enter_async_context(models.hold(trace.model))
             asked = await aside(body.size, _to_wire, accepted, live.id, model, config.server.volatile_prefixes)
             jobs = held_by(asked, request[PRINCIPAL])
             check_room(jobs, model)
@@ -61,7 +62,8 @@ async def generate(request: web.Request, dialect: Dialect[Any]) -> web.StreamRes
                 trace.prompt = _logged(jobs)
             return Assignment(client=model.client, jobs=jobs, shape=dialect.shape(live.id, model, accepted))
 
-        with request.app[REQUESTS].track(live):
+        async with held:
+            held.enter_context(request.app[REQUESTS].track(live))
             early_failure = partial(dialect.early_failure, live.id, accepted)
             delivery = Delivery(
                 request=request,

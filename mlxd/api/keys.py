@@ -1,6 +1,7 @@
 """What the inference API's handlers are given: values and callables the daemon wires, each under a typed key."""
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from aiohttp import web
@@ -45,8 +46,10 @@ class Models(Protocol):
 
     def status(self, name: str) -> ModelStatus: ...
 
-    async def ensure_ready(self, name: str) -> ReadyModel:
-        """Waits until the model is ready, and has it loaded where it is not. Raises ``UnavailableError`` of every kind."""
+    def hold(self, name: str) -> AbstractAsyncContextManager[ReadyModel]:
+        """Waits until the model is ready, has it loaded where it is not, and keeps it so for as long as the block lasts. Raises
+        ``UnavailableError`` of every kind.
+        """
 
 
 MODELS = web.AppKey("models", Models)

@@ -1,6 +1,7 @@
 """The models as the holder of a key may see them: whoever asks of a model asks here."""
 
 from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -65,5 +66,5 @@ class PermittedModels(Models):
         return self.models.status(self.resolve(name))
 
     @override
-    async def ensure_ready(self, name: str) -> ReadyModel:
-        return await self.models.ensure_ready(self.resolve(name))
+    def hold(self, name: str) -> AbstractAsyncContextManager[ReadyModel]:
+        return self.models.hold(self.resolve(name))

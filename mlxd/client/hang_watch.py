@@ -65,6 +65,10 @@ class HangWatch:
             case Reconfigured() | CacheEvicted():
                 self._unanswered = 0.0
 
+    def wait_for_permit(self) -> None:
+        """Takes in that the load stands still because the daemon has not let it go on: that is no stall."""
+        self._stalled = 0.0
+
     def tick(self, seconds: float, *, unread: int, taken: int, questions: int = 0) -> str | None:
         """Takes in that ``seconds`` passed; the worker has ``taken`` bytes, ``unread`` are due, and so are the answers to so many
         ``questions``. Returns what hangs, or None.

@@ -232,6 +232,8 @@ class SocketWorker:
             await asyncio.sleep(tick)
             now = loop.time()
             passed = min(now - before, 2 * tick)
+            if self._permitting is not None and not self._permitting.done():
+                self._watch.wait_for_permit()
             verdict = self._watch.tick(passed, unread=connection.unread, taken=connection.taken, questions=connection.questions)
             if verdict is not None:
                 return verdict

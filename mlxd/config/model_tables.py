@@ -148,9 +148,15 @@ class LifecycleTable(Table):
     )
     residence: Duration = setting(
         15.0,
-        "Once loaded, it stays so long before it gives way to another model, however requests for the two alternate.",
+        "Once loaded, it stays so long before it gives way to another model, however requests for the two alternate. 0s: not for any time.",
         reload=Reload.LIVE,
         ge=0,
+    )
+    turn: Idle = setting(
+        60.0,
+        "In use, it stays so long after it was loaded while requests wait for a model that needs its place; then it takes no new ones, "
+        'finishes those that run, and gives way. "never": the other waits until it is idle.',
+        reload=Reload.LIVE,
     )
     pin: bool = setting(False, "Never unload it to make room for another model.", reload=Reload.LIVE)
 

@@ -197,6 +197,20 @@ class MemoryTable(Table):
         ge=1,
         le=MOST_TOKENS,
     )
+    patience: Duration = setting(
+        300.0,
+        "A request whose model needs the place of another waits so long for its turn (lifecycle.residence, lifecycle.turn), then it is "
+        "refused with 503; at once where the wait would be longer for certain.",
+        reload=Reload.LIVE,
+        ge=0,
+    )
+    max_waiting: int = setting(
+        512,
+        "Requests that wait until their models are loaded, or have their turn, all models together; more are refused with 503.",
+        reload=Reload.LIVE,
+        ge=1,
+        le=1_000_000,
+    )
 
 
 class DefaultsTable(Table):

@@ -4,12 +4,14 @@ Only configured models are ever loaded: a name nobody configured is an error, wh
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine, Mapping
+import contextlib
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from mlxd.client.worker_client import WorkerClient
 from mlxd.config.schema import ModelTable
+from mlxd.control.memory.giving_way import ExchangeTelemetry
 from mlxd.control.memory.ledger import Ledger
 from mlxd.control.memory.model_memory import ModelMemory
 from mlxd.control.model.status import ModelStatus
@@ -18,7 +20,7 @@ from mlxd.control.model.workers import WorkerFactory
 from mlxd.control.model_names import ModelNames
 from mlxd.control.reload import Standing
 from mlxd.control.telemetry import Telemetry
-from mlxd.errors import ModelNotFoundError, ShuttingDownError, excerpt
+from mlxd.errors import ModelNotFoundError, ShuttingDownError, UnavailableError, excerpt
 from mlxd.wire.messages import CacheEvicted, Ready
 
 
@@ -33,10 +35,20 @@ class ReadyModel:
 
 
 class Registry:
-    """One supervisor per model, and the names clients may use for them. ``drain_timeout`` is that of each ``ModelSupervisor``."""
+    """One supervisor per model, and the names clients may use for them. ``drain_timeout`` is that of each ``ModelSupervisor``, and
+    ``exchange`` hears of models that give way to each other.
+    """
 
-    def __init__(self, *, worker_factory: WorkerFactory, telemetry: Telemetry, ledger: Ledger, drain_timeout: Callable[[], float]) -> None:
-        self.memory = ModelMemory(ledger, self._all)
+    def __init__(
+        self,
+        *,
+        worker_factory: WorkerFactory,
+        telemetry: Telemetry,
+        ledger: Ledger,
+        drain_timeout: Callable[[], float],
+        exchange: ExchangeTelemetry | None = None,
+    ) -> None:
+        self.memory = ModelMemory(ledger, self._all, telemetry=exchange)
         self._worker_factory = worker_factory
         self._telemetry = telemetry
         self._drain_timeout = drain_timeout
@@ -159,16 +171,22 @@ class Registry:
         """Returns the supervisor of one model, by name or alias. Raises ``ModelNotFoundError``."""
         return self._supervisors[self.identify(name)]
 
-    async def ensure_ready(self, name: str) -> ReadyModel:
-        """Returns a model that can be asked, which is loaded for the asking if it is not. Raises ``ModelNotFoundError``,
-        ``ModelLoadingError``, ``ModelFailedError``, ``InsufficientMemoryError`` or ``ShuttingDownError``.
+    @contextlib.asynccontextmanager
+    async def hold(self, name: str) -> AsyncIterator[ReadyModel]:
+        """Has a model that can be asked, for as long as the block lasts: it is loaded for the asking if it is not, and stays. Raises
+        ``ModelNotFoundError``, ``ModelLoadingError``, ``ModelFailedError``, ``InsufficientMemoryError`` or ``ShuttingDownError``.
         """
         supervisor = self.supervisor(name)
         if self._draining:
             raise ShuttingDownError("the daemon is stopping; try again when it is back", retry_after=5.0)
-        run = await supervisor.become_ready()
-        assert run.ready is not None  # noqa: S101 - it serves
-        return ReadyModel(supervisor.name, supervisor.config, run.ready, run.client)
+        async with contextlib.AsyncExitStack() as held:
+            try:
+                run = await held.enter_async_context(supervisor.hold())
+            except UnavailableError:
+                self.identify(name)  # it may have been removed meanwhile
+                raise
+            assert run.ready is not None  # noqa: S101 - it serves
+            yield ReadyModel(supervisor.name, supervisor.config, run.ready, run.client)
 
     async def evict_cache(self, name: str) -> CacheEvicted:
         """Drops what the model's cache keeps for later requests. Raises as ``ModelSupervisor.require_ready``."""

@@ -21,6 +21,7 @@ from mlxd.control.telemetry import UNKNOWN_MODEL, CacheCounters, HistogramCounts
 from mlxd.errors import CODES, MlxdError
 from mlxd.observability.certificate_gauges import CertificateGauges
 from mlxd.observability.disk_metrics import DiskMetrics
+from mlxd.observability.exchange_metrics import ExchangeMetrics
 from mlxd.observability.harmless import harmless
 from mlxd.observability.key_metrics import Holdings, KeyMetrics
 from mlxd.observability.log_counters import LogCounters
@@ -80,6 +81,7 @@ class Metrics:
         self._define_daemon()
         self.registry.register(MemoryGauges(ledger, read_pressure or pressure_reader()))
         self.relief = ReliefMetrics(self.registry)
+        self.exchange = ExchangeMetrics(self.registry, self._label)
         self.registry.register(ModelGauges(statuses))
         self.registry.register(DiskMetrics(statuses))
         self.registry.register(KeyMetrics(holdings))
@@ -175,6 +177,7 @@ class Metrics:
             self._models.add(name)
             self._start_at_zero(name)
             self.vllm.add_model(name)
+            self.exchange.add_model(name)
 
     def reloaded(self, trigger: str, result: str) -> None:
         """Counts a reload that is over."""

@@ -17,7 +17,7 @@ def has_worker(status: ModelStatus) -> bool:
 
 
 class ModelGauges(Collector):
-    """State of every configured model; load and memory of those that have a worker.
+    """State of every configured model, and the requests that wait for it; load and memory of those that have a worker.
 
     An unloaded model's gauges are absent rather than 0: nothing is known of it.
     """
@@ -35,6 +35,7 @@ class ModelGauges(Collector):
         for status in self._statuses():
             for possible in ModelState:
                 families.state.add_metric([status.name, possible.value], possible is status.state)
+            families.awaiting.add_metric([status.name], status.awaiting)
             if has_worker(status):
                 _add_worker(families, status)
         yield from families.all
@@ -49,6 +50,7 @@ class _Families:
         self.stored = self._gauge("model_kv_layers", "Layers with a paged cache, by what their keys and values are stored as.", "type")
         self.running = self._gauge("requests_running", "Requests being computed.")
         self.waiting = self._gauge("requests_waiting", "Requests in a model's queue.")
+        self.awaiting = self._gauge("requests_awaiting_model", "Requests that wait until a model is loaded, or for its turn.")
         self.memory = self._gauge("worker_memory_bytes", "Memory of a model's worker, as of its last heartbeat.", "kind")
         self.blocks = self._gauge("kv_blocks", "Blocks of a paged cache. shared: of the used ones, those with several holders.", "state")
         self.kv_bytes = self._gauge("kv_bytes", "Keys and values held, by running requests and for later ones.")

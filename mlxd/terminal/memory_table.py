@@ -10,7 +10,7 @@ from rich.text import Text
 
 from mlxd.quantities import size
 from mlxd.terminal.tables import plain_table
-from mlxd.terminal.values import NOTHING, ago, printable
+from mlxd.terminal.values import NOTHING, ago, counted, printable, span
 
 _PARTS = {  # titles of columns, and what they add up; together they are what a worker holds
     "WEIGHTS": ("weights_bytes",),
@@ -32,7 +32,19 @@ def render_memory(memory: Mapping[str, Any]) -> RenderableType:
     totals.add_row("machine", f"{size(memory['machine_total_bytes'])}: {size(memory['machine_available_bytes'])} available")
     totals.add_row("daemon", size(memory["daemon_bytes"]))
     totals.add_row("pressure", _pressure(memory["relief"]))
+    for title, what in turns(memory["exchange"]):
+        totals.add_row(title, what)
     return Group(totals, "", _models(memory), *_record(memory["relief"]))
+
+
+def turns(exchange: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yields a title and a text for each model that waits for its turn, and for those that are about to give way."""
+    for one in exchange["turns"]:
+        expected = "" if one["expected_seconds"] is None else f", its turn comes in about {span(one['expected_seconds'])}"
+        waits = f"{counted(one['requests'], 'request')} for {span(one['waiting_seconds'])}"
+        yield "waiting", f"{printable(one['model'])}: {waits}, needs {size(one['needs_bytes'])}{expected}"
+    if exchange["closed"]:
+        yield "closed", f"{', '.join(map(printable, exchange['closed']))}: finishing what runs, then making room"
 
 
 def _models(memory: Mapping[str, Any]) -> Table:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mlxd.quantities import size
+from mlxd.terminal.memory_table import turns
 from mlxd.terminal.ranked_table import Column, lines
 from mlxd.terminal.values import NOTHING, ago, counted, on_one_line, printable, time_of
 from mlxd.types import AttentionState
@@ -69,6 +70,7 @@ def notes(status: Mapping[str, Any]) -> list[Note]:
     on_config = [Note("config", error, "bold red")] if error else []
     measures = ", ".join(printable(measure).replace("_", " ") for measure in status["memory"]["measures"])
     on_memory = [Note("memory", f"the machine is short of it: {measures}")] if measures else []
+    on_memory += [Note(title, text) for title, text in turns(status["memory"]["exchange"])]
     on_listeners = dict.fromkeys(note for listener in status["listeners"] for note in _notes_on_listener(listener))
     return [*on_config, *on_memory, *on_listeners, *(note for model in status["models"] for note in notes_on(model))]
 

@@ -56,7 +56,14 @@ TOP_TABLES = {
         "sample_ratio": _fractions,
         "service_name": st.sampled_from(["mlxd", "mlxd-a"]),
     },
-    "memory": {"limit": _shares, "wired_limit": _sizes, "pressure": st.sampled_from(["auto", "off"]), "large_prompt": _counts},
+    "memory": {
+        "limit": _shares,
+        "wired_limit": _sizes,
+        "pressure": st.sampled_from(["auto", "off"]),
+        "large_prompt": _counts,
+        "patience": _texts,
+        "max_waiting": _counts,
+    },
 }
 # Whole tables: a directory has one limit, whoever names it.
 DISKS = [
@@ -94,6 +101,7 @@ MODEL_TABLES = {
         "idle_unload": _texts | st.just("never"),
         "pin": st.booleans(),
         "residence": _texts,
+        "turn": _texts | st.just("never"),
     },
     "worker": {
         "heartbeat_interval": st.sampled_from(["1s", "1000ms", "500ms"]),

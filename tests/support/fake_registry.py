@@ -1,7 +1,8 @@
 """What the API stands on, in memory: a registry, workers whose answers the test writes, and telemetry that remembers."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from mlxd.client.worker_client import RequestStream, WorkerExit
@@ -181,6 +182,10 @@ class FakeRegistry:
 
     def statuses(self) -> list[ModelStatus]:
         return [self.status(name) for name in self.models]
+
+    @contextlib.asynccontextmanager
+    async def hold(self, name: str) -> AsyncIterator[FakeModel]:
+        yield await self.ensure_ready(name)
 
     async def ensure_ready(self, name: str) -> FakeModel:
         model = self.models[name]

@@ -35,6 +35,7 @@ class ScriptedClient:
         self.watched = None
         self.streams = StreamTable(lambda _: None)
         self._submitted = asyncio.Queue()
+        self._needing = None
         self._loaded = asyncio.get_running_loop().create_future()
         self._exit = asyncio.get_running_loop().create_future()
 
@@ -45,10 +46,10 @@ class ScriptedClient:
         self._loaded.set_result(READY)
 
     async def need(self, size):
-        """Ask for so many bytes of memory; a refusal fails the load."""
-        try:
-            await self.watcher.on_need(NeedsMemory(weights=size, cache=0, transients=0))
-        except MlxdError as error:
+        """Ask for so many bytes of memory; a refusal fails the load, and who is stopped asks no more."""
+        self._needing = asyncio.create_task(self.watcher.on_need(NeedsMemory(weights=size, cache=0, transients=0)))
+        await asyncio.wait({self._needing})
+        if not self._needing.cancelled() and isinstance(error := self._needing.exception(), MlxdError):
             self.refuse(error)
 
     async def request(self):
@@ -114,6 +115,8 @@ class ScriptedClient:
 
     async def stop(self):
         self.end("stopped", "exited with code 0")
+        if self._needing is not None:
+            self._needing.cancel()
         self.stopping.set()
         await self.may_stop.wait()
         self.stopped.set()

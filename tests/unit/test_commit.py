@@ -63,6 +63,7 @@ level = "debug"
 enabled = true
 [memory]
 limit = "2GiB"
+patience = "1m"
 [models.new]
 source = "org/new"
 aliases = ["default"]
@@ -134,6 +135,7 @@ class World:
             "models": {one.name: (one.config.source, one.config.batching.max_queue, one.desired) for one in statuses},
             "states": {one.name: one.state for one in statuses if one.name in ("stays", "lazy")},
             "limit": self.registry.memory.ledger.limit,
+            "patience": self.registry.memory.patience,
             "log": self.written(),
             "level": current_logging().level,
             "certificate": [state.files.certificate.name for state in self.certificates.states()],
@@ -197,7 +199,7 @@ async def check_old(world, before):
 def check_new(world, found):
     assert found["snapshot"] == world.load(NEW).sha256
     assert {one for one, answer in found["answers"].items() if answer == found["snapshot"]} == {"b", "both", "admin", "admin2"}
-    assert (found["names"]["default"], found["models"]["stays"][1], found["limit"]) == ("new", 7, 2**31)
+    assert (found["names"]["default"], found["models"]["stays"][1], found["limit"], found["patience"]) == ("new", 7, 2**31, 60.0)
     assert (found["log"], found["level"], found["certificate"]) == (["new.log"], "debug", ["new.pem"])
     assert (found["traces"].enabled, found["metric"]) == (True, 1.0)
 
@@ -206,7 +208,7 @@ async def test_without_a_fault_everything_is_new(world):
     check_new(world, await committed(world))
 
 
-STEPS = ["snapshot", "logs", "traces", "labels", "memory", "wired memory", "certificates", "listeners", "metrics", "models"]
+STEPS = ["snapshot", "logs", "traces", "labels", "memory", "waiting", "wired memory", "certificates", "listeners", "metrics", "models"]
 
 
 async def test_these_are_all_steps(world):

@@ -16,6 +16,7 @@ from mlxd.admin.answers.config import (
 from mlxd.admin.answers.daemon import (
     Certificate,
     ConfigState,
+    Exchange,
     ListenerState,
     Live,
     LogLevel,
@@ -26,6 +27,7 @@ from mlxd.admin.answers.daemon import (
     Relief,
     ReliefEntry,
     Status,
+    Turn,
 )
 from mlxd.admin.answers.disk import DiskCache, DiskDirectory, DiskDirectoryList, DiskRemoval, DiskRemovalList, DiskUser
 from mlxd.admin.answers.document import ErrorAnswer, ErrorBody, timestamp
@@ -84,6 +86,7 @@ __all__ = [
     "ErrorBody",
     "Eviction",
     "EvictionList",
+    "Exchange",
     "Facts",
     "FieldChange",
     "Histogram",
@@ -119,6 +122,7 @@ __all__ = [
     "Speculation",
     "Status",
     "Tokens",
+    "Turn",
     "Validation",
     "WayOfAttention",
     "WorkerLimits",

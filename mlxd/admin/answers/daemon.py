@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from mlxd.admin.answers.document import Bytes, Count, Document, ListenerRole, Sha256, Time
+from mlxd.admin.answers.document import Bytes, Count, Document, ListenerRole, Seconds, Sha256, Time
 from mlxd.admin.answers.models import Model, WorkerMemory
 from mlxd.control.memory.governor import Measure
 from mlxd.types import ModelState
@@ -42,6 +42,23 @@ class ListenerState(Document, frozen=True, kw_only=True):
     certificate: Annotated[Certificate | None, Meta(description="`null`: it speaks plain HTTP.")]
 
 
+class Turn(Document, frozen=True, kw_only=True):
+    """A model that requests wait for, and that needs the place of others."""
+
+    model: Annotated[str, Meta(description="Its id.")]
+    needs_bytes: Bytes
+    requests: Annotated[Count, Meta(description="Those that wait for it.")]
+    waiting_seconds: Annotated[Seconds, Meta(description="Since the first of them came.")]
+    expected_seconds: Annotated[Seconds | None, Meta(description="Until it is likely to have its place, the load not counted.")]
+
+
+class Exchange(Document, frozen=True, kw_only=True):
+    """Models that change places, because memory does not hold all of them."""
+
+    turns: Annotated[Sequence[Turn], Meta(description="Those that wait for their turn, the next one first.")]
+    closed: Annotated[Sequence[str], Meta(description="Those whose turn is over: they finish what runs and take nothing new.")]
+
+
 class MemoryTotals(Document, frozen=True, kw_only=True):
     """The ledger over all models."""
 
@@ -49,6 +66,7 @@ class MemoryTotals(Document, frozen=True, kw_only=True):
     reserved_bytes: Bytes
     free_bytes: Bytes
     measures: Annotated[Sequence[Measure], Meta(description="What is done because the machine is short of memory.")]
+    exchange: Exchange
 
 
 class ModelMemory(Document, frozen=True, kw_only=True):
@@ -95,6 +113,7 @@ class Memory(Document, frozen=True, kw_only=True):
     machine_total_bytes: Bytes
     machine_available_bytes: Bytes
     relief: Relief
+    exchange: Exchange
     models: Sequence[ModelMemory]
 
 

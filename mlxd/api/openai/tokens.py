@@ -3,6 +3,7 @@
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
@@ -111,10 +112,10 @@ async def tokenize(request: web.Request) -> web.Response:
     """
     async with Deadline(request.app[CONFIG]().server.request_timeout).guard():
         body, server = await read_json_body(request), request.app[CONFIG]().server
-        model = await _model(request, body.document)
-        asked = await aside(body.size, _sendable, body.document, model, server)
-        with_pieces = bool(asked.told.with_pieces or asked.told.return_token_strs)
-        found = await model.client.tokenize(asked.prompt, with_pieces=with_pieces)
+        async with _model(request, body.document) as model:
+            asked = await aside(body.size, _sendable, body.document, model, server)
+            with_pieces = bool(asked.told.with_pieces or asked.told.return_token_strs)
+            found = await model.client.tokenize(asked.prompt, with_pieces=with_pieces)
         answer = await aside(body.size, lambda: msgspec.json.encode(asked.answer(found, model)))
         return web.Response(body=answer, content_type="application/json")
 
@@ -129,8 +130,8 @@ async def detokenize(request: web.Request) -> web.Response:
     async with Deadline(request.app[CONFIG]().server.request_timeout).guard():
         body = await read_json_body(request)
         asked = await aside(body.size, validated, IdsOfText, body.document)
-        model = await _model(request, body.document)
-        text = await model.client.detokenize(asked.tokens)
+        async with _model(request, body.document) as model:
+            text = await model.client.detokenize(asked.tokens)
         return web.json_response({"prompt": text, "content": text})
 
 
@@ -139,14 +140,11 @@ async def tokenizer_info(request: web.Request) -> web.Response:
     as ``tokenize``.
     """
     async with Deadline(request.app[CONFIG]().server.request_timeout).guard():
-        model = await _model(request, request.query)
+        async with _model(request, request.query) as model:
+            first = await _first_token(model)
         ends = model.ready.facts.end_tokens
         return web.json_response(
-            {
-                "bos_token": await _first_token(model),
-                "eos_token": ends[0].text if ends else None,
-                "model_max_length": model.ready.context_length,
-            }
+            {"bos_token": first, "eos_token": ends[0].text if ends else None, "model_max_length": model.ready.context_length}
         )
 
 
@@ -157,8 +155,8 @@ async def _first_token(model: ReadyModel) -> str | None:
     return await model.client.detokenize(framed.tokens[:1]) if framed.tokens[:1] != text.tokens[:1] else None
 
 
-async def _model(request: web.Request, body: Mapping[str, Any]) -> ReadyModel:
-    """Returns the model that is named; where none is, the only one there is, for llama.cpp's clients name none."""
+def _model(request: web.Request, body: Mapping[str, Any]) -> AbstractAsyncContextManager[ReadyModel]:
+    """Holds the model that is named; where none is, the only one there is, for llama.cpp's clients name none."""
     models, name = models_of(request), body.get("model")
     configured = [status.name for status in models.statuses()]
     if name is None and len(configured) == 1:
@@ -166,4 +164,4 @@ async def _model(request: web.Request, body: Mapping[str, Any]) -> ReadyModel:
     if not isinstance(name, str):
         raise InvalidRequestError("model is required, and a string; GET /v1/models lists the names", param="model")
     request[MODEL] = models.resolve(name)
-    return await models.ensure_ready(request[MODEL])
+    return models.hold(request[MODEL])

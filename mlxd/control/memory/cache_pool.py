@@ -46,8 +46,12 @@ class CachePool:
         whenever it changes.
         """
         if holder not in self._shares:
-            self._shares[holder] = _Share(Member(fixed, int(AUTO_FRACTION * self._available())), take)
+            self._shares[holder] = _Share(self.member(fixed), take)
             self.rebalance()
+
+    def member(self, fixed: int) -> Member:
+        """Returns what one would be that came now, and needs ``fixed`` bytes beside its cache."""
+        return Member(fixed, int(AUTO_FRACTION * self._available()))
 
     def leave(self, holder: str) -> None:
         """Takes ``holder`` out of the pool, if it is in there."""
@@ -73,9 +77,13 @@ class CachePool:
         """Returns what ``holder`` may have; None where it is not in the pool."""
         return self._shares[holder].size if holder in self._shares else None
 
-    def floor_of(self, holder: str) -> int:
-        """Returns the least that ``holder`` takes."""
-        return self._shares[holder].member.floor
+    def spare_of(self, holder: str) -> int:
+        """Returns what ``holder`` would give back of its share if others needed it."""
+        one = self._shares.get(holder)
+        if one is None:
+            return 0
+        cache = self._ledger.reserved.get(holder, 0) - one.member.fixed
+        return max(0, min(cache, one.size) - one.member.floor)
 
     def by_model(self) -> dict[str, int]:
         """Returns the shares that models may have."""

@@ -65,6 +65,15 @@ class Ledger:
             found[model_of(holder)] = found.get(model_of(holder), 0) + amount
         return found
 
+    def of(self, model: str) -> list[str]:
+        """Returns the holders of one model."""
+        return [holder for holder in self._reserved if model_of(holder) == model]
+
+    def taken(self, holder: str) -> int:
+        """Returns the bytes that nobody else can have because of ``holder``: what it has reserved, or really holds where that is more."""
+        reserved = self._reserved.get(holder)
+        return 0 if reserved is None else max(reserved, self._measured.get(holder, 0))
+
     def reserve(self, holder: str, amount: int) -> bool:
         """Takes ``amount`` bytes, in place of what ``holder`` has; False if there is not so much, and nothing has changed."""
         if self._growth(holder, amount) > max(self.free, 0):
@@ -79,6 +88,4 @@ class Ledger:
 
     def _growth(self, holder: str, amount: int) -> int:
         """Returns how much less would be free if ``holder`` had ``amount`` reserved."""
-        measured = self._measured.get(holder, 0)
-        before = self._reserved.get(holder)
-        return max(amount, measured) - (max(before, measured) if before is not None else 0)
+        return max(amount, self._measured.get(holder, 0)) - self.taken(holder)

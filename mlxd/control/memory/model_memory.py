@@ -8,8 +8,11 @@ from typing_extensions import override
 
 from mlxd import quantities
 from mlxd.control.memory.cache_pool import CachePool, TakeShare, available_memory
-from mlxd.control.memory.giving_way import GivingWay, Holder
+from mlxd.control.memory.exchange import Claim, Outlook
+from mlxd.control.memory.giving_way import ExchangeState, ExchangeTelemetry, GivingWay, Silence, Waiting
+from mlxd.control.memory.holder import Holder
 from mlxd.control.memory.ledger import Ledger, model_of
+from mlxd.control.memory.waiting_bounds import WaitingBounds
 from mlxd.control.model.demand import Demand, HeldTo, Memory
 from mlxd.types import Restraint
 from mlxd.wire.messages import NeedsMemory
@@ -22,16 +25,24 @@ class ModelMemory(Memory):
     machine has free.
     """
 
-    def __init__(self, ledger: Ledger, holders: Callable[[], Iterable[Holder]], *, available: Callable[[], int] = available_memory) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        holders: Callable[[], Iterable[Holder]],
+        *,
+        available: Callable[[], int] = available_memory,
+        telemetry: ExchangeTelemetry | None = None,
+    ) -> None:
         self.ledger = ledger
         self.limit = ledger.limit  # ``memory.limit``; that of the ledger is lower where the device holds less
         self.pool = CachePool(ledger, available)
         self.wired_limit = 0  # ``memory.wired_limit``
+        self.waiting_bounds = WaitingBounds()
         self.holders = holders
         self._restraint = Restraint()
         self._admits_models = True
         self._device: int | None = None  # bytes it holds, as the last worker says that knows
-        self._giving_way = GivingWay(ledger, self.pool, holders)
+        self._giving_way = GivingWay(ledger, self.pool, holders, admits=self.admits, telemetry=telemetry or Silence())
 
     @override
     def reserve(self, holder: str, amount: int) -> bool:
@@ -53,6 +64,12 @@ class ModelMemory(Memory):
         """Sets another ``memory.limit``. Nothing reserved is taken back, but caches of the pool shrink or grow by it."""
         self.limit = limit
         self._bound()
+
+    def set_waiting(self, bounds: WaitingBounds) -> None:
+        """Sets how many requests may wait for their models, and how long each, from now on."""
+        if bounds != self.waiting_bounds:
+            self.waiting_bounds = bounds
+            self._tell_of_terms()
 
     def set_wired_limit(self, size: int) -> None:
         """Sets another ``memory.wired_limit``, of which each worker has a part as large as its part of what is reserved."""
@@ -114,10 +131,10 @@ class ModelMemory(Memory):
     @override
     def demand(self, holder: str, needs: NeedsMemory, take_share: TakeShare | None) -> "MemoryDemand":
         self._learn_device(needs.device)
-        if take_share is None:
-            self.pool.demand(holder, needs.total)
-        self.share(holder, needs, take_share)
-        return MemoryDemand(self, holder, needs)
+        demand = MemoryDemand(self, holder, needs, take_share)
+        if demand.needs.total <= self._giving_way.coming():
+            demand.enter()
+        return demand
 
     @override
     def share(self, holder: str, needs: NeedsMemory, take_share: TakeShare | None) -> None:
@@ -136,9 +153,35 @@ class ModelMemory(Memory):
             await self._giving_way.wait_for_leaving(model, amount)
 
     @override
-    async def reclaim(self, model: str, amount: int) -> None:
-        if self.admits(model):
-            await self._giving_way.reclaim(model, amount)
+    def claim(self, claim: Claim, demand: Demand) -> Waiting:
+        return self._giving_way.claim(claim, demand)
+
+    @override
+    def is_closed(self, model: str) -> bool:
+        return self._giving_way.is_closed(model)
+
+    @override
+    def outlook(self, model: str) -> Outlook | None:
+        return self._giving_way.outlook(model)
+
+    @override
+    def note(self) -> None:
+        self._giving_way.note()
+
+    @property
+    def exchange(self) -> ExchangeState:
+        """Returns who waits for a place, and who is about to leave one."""
+        return self._giving_way.state
+
+    @property
+    @override
+    def is_crowded(self) -> bool:
+        return sum(one.requests_waiting for one in self.holders()) >= self.waiting_bounds.most
+
+    @property
+    @override
+    def patience(self) -> float:
+        return self.waiting_bounds.patience
 
     @override
     def held_to(self, holder: str) -> HeldTo:
@@ -159,15 +202,16 @@ class ModelMemory(Memory):
 
 
 class MemoryDemand(Demand):
-    """A demand on ``ModelMemory``."""
+    """A demand on ``ModelMemory``. Until it has been entered, no cache shrinks for it."""
 
-    def __init__(self, memory: ModelMemory, holder: str, needs: NeedsMemory) -> None:
+    def __init__(self, memory: ModelMemory, holder: str, needs: NeedsMemory, take_share: TakeShare | None) -> None:
         self._granted: int | None = None
         self._memory = memory
         self._holder = holder
         self._fixed = needs.beside_cache
-        self._is_shared = memory.pool.share_of(holder) is not None
-        self.needs = msgspec.structs.replace(needs, cache=memory.pool.floor_of(holder)) if self._is_shared else needs
+        self._take_share = take_share
+        self._is_entered = False
+        self.needs = needs if take_share is None else msgspec.structs.replace(needs, cache=memory.pool.member(self._fixed).floor)
 
     @property
     @override
@@ -182,15 +226,27 @@ class MemoryDemand(Demand):
         return self.needs.total if share is None else self._fixed + share
 
     @override
+    def enter(self) -> None:
+        """Makes caches of the pool shrink for it; with a share it is one of them from now on."""
+        if self._is_entered:
+            return
+        self._is_entered = True
+        if self._take_share is None:
+            self._memory.pool.demand(self._holder, self.needs.total)
+        self._memory.share(self._holder, self.needs, self._take_share)
+
+    @override
     def take(self) -> bool:
         """Reserves as much as is wanted, or of a share what there is. Returns False where there is not enough."""
-        if not self._memory.may_take(self._holder):
+        if not self._memory.may_take(self._holder) or self.needs.total > self._memory.ledger.free:
             return False
+        self.enter()
+        self._memory.pool.rebalance()  # whoever has just gone is not in it any more
         amount = max(self.needs.total, min(self.wanted, self._memory.ledger.free))
         if not self._memory.reserve(self._holder, amount):
             return False
         self._memory.pool.met(self._holder)
-        if self._is_shared:
+        if self._take_share is not None:
             self._granted = amount - self._fixed
         return True
 

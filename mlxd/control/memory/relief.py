@@ -10,8 +10,8 @@ from typing import Protocol
 import structlog
 
 from mlxd.config.schema import MemoryTable
-from mlxd.control.memory.giving_way import Holder
 from mlxd.control.memory.governor import Governor, Lifted, Measure, Taken
+from mlxd.control.memory.holder import Holder
 from mlxd.control.memory.model_memory import ModelMemory
 from mlxd.control.memory.pressure import PressureLevel, ReadPressure
 from mlxd.errors import MlxdError

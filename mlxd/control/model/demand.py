@@ -1,9 +1,11 @@
 """What a model's workers ask of the memory that all models share, and what they are held to."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from mlxd.control.memory.exchange import Claim, Outlook
 from mlxd.types import Restraint
 from mlxd.wire.messages import NeedsMemory
 
@@ -29,6 +31,9 @@ class Demand(Protocol):
     def granted(self) -> int | None:
         """Returns the bytes of cache that the worker was given, where that is of the pool, else None."""
 
+    def enter(self) -> None:
+        """Lets the caches of others shrink for it."""
+
     def take(self) -> bool:
         """Reserves the memory; False where there is not so much now."""
 
@@ -36,8 +41,25 @@ class Demand(Protocol):
         """Gives the demand up."""
 
 
+class Turn(Protocol):
+    """A claim that waits until it is its turn. ``met`` says at last whether there is memory for it."""
+
+    met: asyncio.Future[bool]
+
+    def withdraw(self) -> None:
+        """Ends the claim, whether it was met or not."""
+
+
 class Memory(Protocol):
     """The account of memory for all models."""
+
+    @property
+    def patience(self) -> float:
+        """Returns the seconds that a request waits for its model's turn."""
+
+    @property
+    def is_crowded(self) -> bool:
+        """Tells whether as many requests wait for their models as may."""
 
     def reserve(self, holder: str, amount: int) -> bool:
         """Reserves as ``Ledger.reserve``."""
@@ -51,12 +73,21 @@ class Memory(Protocol):
     async def wait_for_leaving(self, model: str, amount: int) -> None:
         """Waits while what is free does not suffice, but is ``amount`` bytes together with what leaves anyway."""
 
-    async def reclaim(self, model: str, amount: int) -> None:
-        """Lets other models give way to ``model``, those that may, until ``amount`` bytes are free. Where that cannot be, nobody has to."""
+    def claim(self, claim: Claim, demand: Demand) -> Turn:
+        """Lets ``demand`` wait for its turn: others give way to it, those that may, as soon as they have to. Whoever claims withdraws."""
+
+    def is_closed(self, model: str) -> bool:
+        """Tells whether ``model`` is to give way to others, so that new requests for it wait."""
+
+    def outlook(self, model: str) -> Outlook | None:
+        """Returns when ``model`` has its turn, as it is closed or has a claim; else None."""
+
+    def note(self) -> None:
+        """Takes in that something may have changed that others wait for."""
 
     def demand(self, holder: str, needs: NeedsMemory, take_share: Callable[[int], None] | None) -> Demand:
-        """Takes in that ``holder`` wants memory: caches of the pool shrink for it. With ``take_share`` it joins the pool, and is told its
-        share of it from then on, whenever that changes.
+        """Takes in that ``holder`` wants memory: caches of the pool shrink for it, as soon as that helps. With ``take_share`` it joins the
+        pool then, and is told its share of it from then on, whenever that changes.
         """
 
     def share(self, holder: str, needs: NeedsMemory, take_share: Callable[[int], None] | None) -> None:

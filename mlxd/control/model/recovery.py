@@ -10,7 +10,7 @@ import structlog
 from mlxd.config.model_tables import WorkerTable
 from mlxd.control.model.restart_policy import has_failed, recent, wait_before_restart
 from mlxd.control.telemetry import Telemetry
-from mlxd.wire.messages import Load
+from mlxd.wire.messages import Load, NeedsMemory
 
 _log = structlog.get_logger(__name__)
 
@@ -34,6 +34,7 @@ class Recovery:
     def __init__(self, model: str, telemetry: Telemetry, wake: Callable[[], None]) -> None:
         self.last_error: str | None = None
         self.restarts = 0
+        self.lacking: NeedsMemory | None = None  # what the model needs, where it failed for want of memory
         self._model = model
         self._telemetry = telemetry
         self._wake = wake
@@ -89,6 +90,7 @@ class Recovery:
     def forgive(self) -> None:
         """Gives every kind a clean record."""
         self._records.clear()
+        self.lacking = None
         self.stop()
 
     def stop(self) -> None:

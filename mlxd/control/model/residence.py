@@ -2,8 +2,10 @@
 
 import time
 
+from mlxd.control.memory.exchange import Tenure
 from mlxd.control.memory.governor import Resident
 from mlxd.control.model.goal import Goal
+from mlxd.control.model.wish import Wish
 from mlxd.control.model.workers import Workers
 
 
@@ -38,12 +40,21 @@ class Residence:
         return Resident(name, is_busy=self.is_busy, is_pinned=pinned, last_used=self.last_used, is_leaving=leaves)
 
     @property
-    def gives_way_in(self) -> float | None:
-        """Returns how long until the model may be unloaded for another; None while it is used, pinned or not there."""
-        run, lifecycle = self._workers.serving, self._goal.table.lifecycle
-        if run is None or self._workers.loading is not None or self.is_busy or lifecycle.pin:
+    def tenure(self) -> Tenure | None:
+        """Returns how the model has its place, for those that want it; None where it has none, or leaves it."""
+        run, loading, lifecycle = self._workers.serving, self._workers.loading, self._goal.table.lifecycle
+        stays = lifecycle.pin or self._goal.wish is Wish.FINISHING
+        if (run is None and loading is None) or not (self._goal.wish.wants_worker or stays):
             return None
-        return max(0.0, run.ready_at + lifecycle.residence - time.monotonic())
+        return Tenure(
+            since=run.ready_at if run is not None and loading is None else None,
+            residence=lifecycle.residence,
+            turn=lifecycle.turn,
+            stays=stays,
+            is_busy=self.is_busy,
+            last_used=self.last_used,
+            rest=self._workers.load_seconds if run is None else run.leases.rest(time.monotonic()),
+        )
 
     def idle_left(self) -> float | None:
         """Returns how long until the model may be unloaded for want of use; None where it never is. One that is busy was used now."""

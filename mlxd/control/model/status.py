@@ -28,6 +28,7 @@ class ModelStatus:
     limits: ResolvedLimits | None = None  # those the worker has, not those it was asked to take
     running: int = 0
     waiting: int = 0
+    awaiting: int = 0  # requests that wait until it is loaded, or for its turn
     restarts: int = 0  # since the daemon started
     restart_in: float | None = None  # seconds until the next attempt, during back-off
     last_error: str | None = None

@@ -15,14 +15,17 @@ what is there and acts. Requests keep the worker they started on: a worker that 
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 import structlog
 
 from mlxd.client.worker_client import WorkerExit
 from mlxd.config.schema import ModelTable
+from mlxd.control.broadcast import Broadcast
+from mlxd.control.memory.exchange import Tenure
 from mlxd.control.memory.governor import Resident
+from mlxd.control.model.admission import Admission
 from mlxd.control.model.decision import GiveUpLoading, Leave, Start, Tell, Wait, is_replacement
 from mlxd.control.model.demand import Memory
 from mlxd.control.model.failure import is_permanent, is_worth_retrying_beside
@@ -38,7 +41,7 @@ from mlxd.control.model.workers import Terms, WorkerFactory, Workers
 from mlxd.control.telemetry import Telemetry
 from mlxd.errors import InsufficientMemoryError, MlxdError
 from mlxd.types import ModelState
-from mlxd.wire.messages import Load, NeedsMemory
+from mlxd.wire.messages import Load
 
 _log = structlog.get_logger(__name__)
 
@@ -62,15 +65,15 @@ class ModelSupervisor:
         self._workers = Workers(name, self, worker_factory=worker_factory, telemetry=telemetry, memory=memory, drain_timeout=drain_timeout)
         self._recovery = Recovery(name, telemetry, self._note)
         self._goal = Goal(name, table, self._workers, self._recovery)
-        self._lacking: NeedsMemory | None = None  # what it needs, where it failed for want of memory
-
         self._residence = Residence(self._goal, self._workers)
+        self._changed = Broadcast()
+        self._admission = Admission(name, self._goal, self._workers, memory, loader=self, changed=self._changed)
+        self._is_ordered = False  # an operator wants the model that is being loaded for a request
         self._task: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
         self._state = ModelState.STOPPED
         self._since = time.time()
         self._wake = asyncio.Event()
-        self._changed = asyncio.Event()
 
     # ---- what others see ----
 
@@ -99,24 +102,20 @@ class ModelSupervisor:
         return self._goal.trouble
 
     @property
-    def gives_way_in(self) -> float | None:
-        """Returns the seconds until the model may be unloaded for another; None while it is used, pinned or not there."""
-        return self._residence.gives_way_in
+    def tenure(self) -> Tenure | None:
+        """Returns how the model has its place, for those that want it; None where it has none, or leaves it."""
+        return self._residence.tenure
 
     @property
-    def is_busy(self) -> bool:
-        """Tells whether requests run on the worker that serves, or wait."""
-        return self._residence.is_busy
+    def requests_waiting(self) -> int:
+        """Returns how many requests wait until the model serves them: while it loads, or for its turn."""
+        return self._admission.waiting
 
     @property
     def leaving(self) -> tuple[str, ...]:
         """Returns the names in the ledger of workers whose memory will be free without anybody's doing."""
-        return tuple(run.holder for run in self._workers.ending)
-
-    @property
-    def last_used(self) -> float:
-        """Returns when the model was asked for last, or did something, in monotonic seconds."""
-        return self._residence.last_used
+        stays = self._goal.wish.wants_worker or self._goal.wish is Wish.FINISHING
+        return tuple(run.holder for run in (self._workers.ending if stays else self._workers.all))
 
     @property
     def resident(self) -> Resident | None:
@@ -130,42 +129,49 @@ class ModelSupervisor:
 
     def status(self) -> ModelStatus:
         """Returns a picture of this moment."""
-        on_demand = self._goal.wish is Wish.LOADED_FOR_REQUEST or (self._goal.wish is Wish.UNLOADED and self._may_try())
+        on_demand = self._goal.wish is Wish.LOADED_FOR_REQUEST or (self._goal.wish is Wish.UNLOADED and self.may_try())
         shown = picture(self.name, self._goal, self._workers, self._recovery, created=self._created, since=self._since, on_demand=on_demand)
-        return replace(shown, state=self._state)
+        return replace(shown, state=self._state, awaiting=self._admission.waiting)
 
     # ---- what requests ask ----
 
     def require_ready(self) -> WorkerRun:
-        """Returns the worker that serves. Raises ``ModelLoadingError`` with the time left, ``ModelFailedError`` with the reason,
-        ``ModelDrainedError`` or ``ShuttingDownError``.
-        """
-        if self._workers.serving is not None and self._goal.wish is not Wish.FINISHING:
-            return self._workers.serving
-        raise self._goal.unavailable()
+        """Returns the worker that serves. Raises as ``Admission.require_ready``."""
+        return self._admission.require_ready()
 
-    async def become_ready(self) -> WorkerRun:
-        """Returns the worker that serves, and loads one where there is none; whoever asks meanwhile waits for the same load. Raises as
-        ``require_ready``, and ``InsufficientMemoryError`` where there is no room for it.
-        """
-        if self._workers.serving is None and not self._memory.admits(self.name):
-            raise InsufficientMemoryError(f'the model "{self.name}" is not loaded: {self._memory.describe()}', retry_after=30.0)
-        if self._workers.serving is None and self._may_try():
-            self._want_for_request()
-        while self._workers.serving is None and self._goal.wish is Wish.LOADED_FOR_REQUEST:
-            await self._changed.wait()
-        if self._workers.serving is None and self._lacking is not None:
-            raise self._workers.insufficient(self._lacking)
-        self._residence.touch()
-        return self.require_ready()
+    @contextlib.asynccontextmanager
+    async def hold(self) -> AsyncIterator[WorkerRun]:
+        """Has a worker that serves, for as long as the block lasts. Raises as ``Admission.hold``."""
+        async with self._admission.hold() as run:
+            self._residence.touch()
+            yield run
 
-    def _may_try(self) -> bool:
+    # ---- what those that wait need; see ``admission.Loader`` ----
+
+    def may_try(self) -> bool:
         """Tells whether a request may begin a load: nobody wants the model so far, and nothing says that it would come to nothing; or it
         failed for want of memory, and would fit now.
         """
-        if self._lacking is not None:
-            return self._memory.reclaimable(self.name) >= self._lacking.total and self._goal.wish is not Wish.FINISHING
+        lacking = self._recovery.lacking
+        if lacking is not None:
+            return self._memory.reclaimable(self.name) >= lacking.total and self._goal.wish is not Wish.FINISHING
         return self._goal.wish is Wish.UNLOADED and self._goal.spec() not in self._recovery.barred
+
+    def want_for_request(self) -> None:
+        if self._recovery.lacking is not None:
+            self._recovery.forgive()
+        self._is_ordered = False
+        self._wish(Wish.LOADED_FOR_REQUEST)
+
+    def want_no_more(self) -> None:
+        if self._goal.wish is Wish.LOADED_FOR_REQUEST and not self._is_ordered:
+            self.unload()
+
+    def refusal(self) -> MlxdError | None:
+        return None if self._recovery.lacking is None else self._workers.insufficient(self._recovery.lacking)
+
+    def waiting_since(self) -> float | None:
+        return self._admission.waiting_since
 
     # ---- what others wait for ----
 
@@ -182,7 +188,7 @@ class ModelSupervisor:
 
     async def wait_idle(self) -> None:
         """Waits until none of the model's workers has a request."""
-        await asyncio.gather(*(run.client.wait_idle() for run in self._workers.all))
+        await asyncio.gather(*(run.wait_idle() for run in self._workers.all))
 
     async def wait_gone(self) -> None:
         """Waits until nothing is left of a model that is not wanted; if it is wanted again meanwhile, until what leaves has left."""
@@ -193,20 +199,16 @@ class ModelSupervisor:
 
     def want(self) -> None:
         """Makes the model ready, and keeps it so. After ``failed`` it tries again with a clean record."""
+        self._is_ordered = True
         if not self._goal.wish.wants_worker or self._recovery.failed or self._task is None:
-            self._forgive()
+            self._recovery.forgive()
             self._wish(Wish.LOADED)
-
-    def _want_for_request(self) -> None:
-        if self._lacking is not None:
-            self._forgive()
-        self._wish(Wish.LOADED_FOR_REQUEST)
 
     def restart(self) -> None:
         """Gives the model a new worker, in the place of the one there is."""
         if self._workers.serving is not None:
             self._workers.serving.stale = True
-        self._forgive()
+        self._recovery.forgive()
         self._wish(self._goal.wish if self._goal.wish.wants_worker else Wish.LOADED)
 
     def unload(self) -> None:
@@ -229,8 +231,9 @@ class ModelSupervisor:
 
     def apply(self, table: ModelTable) -> None:
         """Takes over the model's part of a new snapshot."""
-        if self._goal.spec(table) != self._goal.spec() or (self._lacking is not None and limits(table) != limits(self._goal.table)):
-            self._forgive()
+        needs_other = self._recovery.lacking is not None and limits(table) != limits(self._goal.table)
+        if self._goal.spec(table) != self._goal.spec() or needs_other:
+            self._recovery.forgive()
         if self._workers.serving is not None:
             self._workers.serving.not_replaced = None
         becomes_eager = table.lifecycle.load == "eager" != self._goal.table.lifecycle.load
@@ -241,8 +244,8 @@ class ModelSupervisor:
 
     def memory_freed(self, free: int) -> None:
         """Hears that ``free`` bytes can be reserved now."""
-        if self._goal.wish.wants_worker and self._lacking is not None and self._lacking.total <= free:
-            self._forgive()
+        if self._goal.wish.wants_worker and self._recovery.lacking is not None and self._recovery.lacking.total <= free:
+            self._recovery.forgive()
             self._begin()
         run = self._workers.serving
         if run is not None and (run.limits_refused is not None or run.waits_to_grow):
@@ -295,8 +298,8 @@ class ModelSupervisor:
             if state is ModelState.STOPPED:
                 _log.info("model_stopped", model=self.name)
         self._wake.set()
-        self._changed.set()
-        self._changed = asyncio.Event()
+        self._changed.tell()
+        self._memory.note()
 
     async def _live(self) -> None:
         try:
@@ -337,18 +340,19 @@ class ModelSupervisor:
 
     def worker_ready(self, run: WorkerRun, before: WorkerRun | None) -> None:
         del before
-        self._goal.good, self._lacking = run.table, None
+        self._goal.good, self._recovery.lacking = run.table, None
         self._nobody_waits()
         self._residence.touch()
         self._recovery.succeeded(run.spec)
+        self._admission.serve_waiting(run)
 
     def load_failed(self, run: WorkerRun, error: MlxdError) -> None:
         serving, for_request = self._workers.serving, self._goal.wish is Wish.LOADED_FOR_REQUEST
-        self._lacking = run.needs if isinstance(error, InsufficientMemoryError) else None
+        self._recovery.lacking = run.needs if isinstance(error, InsufficientMemoryError) else None
         if serving is not None and serving.spec == run.spec:  # a restart: what serves is good all the same
             serving.stale, serving.not_replaced, self._recovery.last_error = False, error.message, error.message
             _log.error("model_restart_failed", model=self.name, reason=error.message)
-        elif self._lacking is not None and for_request and self._is_lazy:
+        elif self._recovery.lacking is not None and for_request and self._is_lazy:
             self._recovery.last_error = error.message
             _log.warning("model_load_refused", model=self.name, reason=error.message)
         elif is_permanent(error) or (is_replacement(run.spec, self._goal.observe()) and not is_worth_retrying_beside(error)):
@@ -371,10 +375,6 @@ class ModelSupervisor:
         """Takes in that the request that the model was loaded for has been answered, or is about to be."""
         if self._goal.wish is Wish.LOADED_FOR_REQUEST:
             self._goal.wish = Wish.LOADED
-
-    def _forgive(self) -> None:
-        self._recovery.forgive()
-        self._lacking = None
 
     def _give_up(self, reason: str, spec: Load) -> None:
         self._recovery.give_up(spec, reason)

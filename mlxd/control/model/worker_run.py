@@ -10,6 +10,7 @@ import structlog
 from mlxd.client.worker_client import WorkerClient
 from mlxd.config.schema import ModelTable
 from mlxd.control.model.demand import HeldTo
+from mlxd.control.model.leases import Leases
 from mlxd.control.model.load_progress import LoadProgress
 from mlxd.control.model.load_spec import limits, load_spec, worker_spec
 from mlxd.control.telemetry import Telemetry
@@ -27,17 +28,26 @@ _log = structlog.get_logger(__name__)
 
 class WorkerRun:
     """One worker's life, which implements ``client.worker_client.LoadWatcher``. ``holder`` names it in the memory ledger; ``make_room``
-    returns when its memory is reserved, or raises.
+    returns when its memory is reserved, or raises; ``released`` is called when a request is over that was given the worker.
     """
 
     def __init__(  # noqa: PLR0913 - it is put together in one place
-        self, name: str, table: ModelTable, client: WorkerClient, *, holder: str, make_room: MakeRoom, telemetry: Telemetry
+        self,
+        name: str,
+        table: ModelTable,
+        client: WorkerClient,
+        *,
+        holder: str,
+        make_room: MakeRoom,
+        telemetry: Telemetry,
+        released: Callable[[], None],
     ) -> None:
         self.name = name
         self.table = table
         self.client = client
         self.holder = holder
         self.progress = LoadProgress(name)
+        self.leases = Leases(released)
         self.ready: Ready | None = None
         self.needs: NeedsMemory | None = None
         self.stale = False  # to be replaced, whatever the configuration says
@@ -74,7 +84,7 @@ class WorkerRun:
     async def drain(self, timeout: float) -> None:  # noqa: ASYNC109 - running out of time is no error here
         """Waits until the worker's requests are done, it is lost, or ``timeout`` seconds have passed."""
         _log.info("model_draining", model=self.name, pid=self.client.pid, running=self.client.running, timeout=timeout)
-        idle, lost = asyncio.ensure_future(self.client.wait_idle()), asyncio.ensure_future(self.client.wait_lost())
+        idle, lost = asyncio.ensure_future(self.wait_idle()), asyncio.ensure_future(self.client.wait_lost())
         try:
             await asyncio.wait({idle, lost}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
             if lost.done():
@@ -120,8 +130,14 @@ class WorkerRun:
 
     @property
     def is_busy(self) -> bool:
-        """Tells whether requests run on the worker, or wait."""
-        return self.client.running + self.client.waiting > 0
+        """Tells whether requests have the worker, run on it or wait."""
+        return len(self.leases) + self.client.running + self.client.waiting > 0
+
+    async def wait_idle(self) -> None:
+        """Waits until no request has the worker."""
+        while self.is_busy:
+            await self.leases.wait_none()
+            await self.client.wait_idle()
 
     def on_progress(self, progress: Progress) -> None:
         self.progress.update(progress)

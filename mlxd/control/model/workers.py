@@ -14,12 +14,15 @@ import structlog
 from mlxd import quantities
 from mlxd.client.worker_client import WorkerClient, WorkerExit
 from mlxd.config.schema import ModelTable
+from mlxd.control.memory.exchange import Claim
 from mlxd.control.model.demand import Demand, Memory
 from mlxd.control.model.worker_run import WorkerRun
 from mlxd.control.telemetry import Telemetry
 from mlxd.errors import InsufficientMemoryError, MlxdError
 from mlxd.types import Limits, ResolvedLimits
 from mlxd.wire.messages import NeedsMemory
+
+_LOAD = 5.0  # seconds: what a load is taken to last until one has been seen
 
 WorkerFactory = Callable[[str, ModelTable], WorkerClient]
 
@@ -40,6 +43,9 @@ class Owner(Protocol):
 
     def workers_changed(self) -> None:
         """Hears that anything is different now."""
+
+    def waiting_since(self) -> float | None:
+        """Returns when the request came, in monotonic seconds, that waits longest for a worker; None where none waits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +83,7 @@ class Workers:
         self._telemetry = telemetry
         self._memory = memory
         self._drain_timeout = drain_timeout
+        self.load_seconds = _LOAD  # of the last load
         self._started = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -114,6 +121,7 @@ class Workers:
             holder=f"{self._name}#{self._started}",
             make_room=lambda run, needs: self._make_room(run, needs, terms),
             telemetry=self._telemetry,
+            released=self._memory.note,
         )
         self.loading = run
         self._load_task = asyncio.create_task(self._load(run, terms), name=f"load {self._name}")
@@ -196,6 +204,7 @@ class Workers:
         self._spawn(self._watch(run))
         ready = run.ready
         assert ready is not None  # noqa: S101 - it has started
+        self.load_seconds = ready.load_seconds
         self._telemetry.model_loaded(self._name, ready.load_seconds)
         _log.info(
             "model_ready" if before is None else "model_replaced",
@@ -212,26 +221,23 @@ class Workers:
             self._leave(before)
 
     async def _make_room(self, run: WorkerRun, needs: NeedsMemory, terms: Terms) -> int | None:
-        """Makes room in this order: what is free, or will be without anybody's doing; other models that may give way; the worker it
-        replaces, which drains first. Returns the bytes of its cache where that is of the pool, else None.
+        """Makes room in this order: what is free, or will be without anybody's doing; other models that may give way, in turn; the worker
+        it replaces, which drains first. Returns the bytes of its cache where that is of the pool, else None.
         """
         demand = self._memory.demand(run.holder, needs, self._take_share(run) if run.shares_cache(run.table) else None)
         run.needs = demand.needs
         try:
-            await self._find_room(demand, terms)
+            await self._find_room(demand, run.table.lifecycle.residence, terms)
         except BaseException:
             demand.withdraw()
             raise
         return demand.granted
 
-    async def _find_room(self, demand: Demand, terms: Terms) -> None:
+    async def _find_room(self, demand: Demand, residence: float, terms: Terms) -> None:
         await self._memory.wait_for_leaving(self._name, demand.wanted)
-        if demand.take():
+        since = self._owner.waiting_since() if terms.others_give_way else None
+        if await self._turn(demand, since, residence) if since is not None else demand.take():
             return
-        if terms.others_give_way:
-            await self._memory.reclaim(self._name, demand.needs.total)
-            if demand.take():
-                return
         while self._leaving or (terms.may_displace and self.serving is not None):
             if terms.may_displace and self.serving is not None:
                 _log.info("model_drained_first", model=self._name, needs=demand.needs.total)
@@ -240,6 +246,17 @@ class Workers:
             if demand.take():
                 return
         raise self.insufficient(demand.needs)
+
+    async def _turn(self, demand: Demand, since: float, residence: float) -> bool:
+        """Waits for the model's turn; returns False where it never comes."""
+        claim = Claim(model=self._name, size=demand.needs.total, since=since, load=self.load_seconds, residence=residence)
+        turn = self._memory.claim(claim, demand)
+        self._owner.workers_changed()
+        try:
+            return await turn.met
+        finally:
+            turn.withdraw()
+            self._owner.workers_changed()
 
     def _take_share(self, run: WorkerRun) -> Callable[[int], None]:
         def take(share: int) -> None:

@@ -234,7 +234,7 @@ async def test_status_has_everything_at_a_glance(daemon, admin):
             "last_error": "mlxd.toml:3: server.lisen: unknown key",
         },
         "listeners": [{"role": "inference", "address": "127.0.0.1:8000", "certificate": None}],
-        "memory": {"limit_bytes": 1000, "reserved_bytes": 300, "free_bytes": 700, "measures": []},
+        "memory": {"limit_bytes": 1000, "reserved_bytes": 300, "free_bytes": 700, "measures": [], "exchange": {"turns": [], "closed": []}},
     }
 
 

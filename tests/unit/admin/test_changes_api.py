@@ -4,6 +4,7 @@ import psutil
 import pytest
 
 from mlxd.admin.keys import MemoryFacts
+from mlxd.control.memory.giving_way import ExchangeState, TurnState
 from mlxd.control.memory.governor import LADDER, Measure
 from mlxd.control.memory.pressure import PressureLevel
 from mlxd.control.memory.relief import ReliefEntry, ReliefState
@@ -113,6 +114,7 @@ async def test_memory_is_what_the_ledger_says(daemon, admin):
         "free_bytes": 700,
         "daemon_bytes": 0,
         "relief": {"enabled": False, "level": None, "measures": [], "record": []},
+        "exchange": {"turns": [], "closed": []},
         "models": [
             {"model": "tiny", "reserved_bytes": 300, "used_bytes": 300, "cache_share_bytes": None},
             {"model": "org/Name-4bit", "reserved_bytes": 0, "used_bytes": 300, "cache_share_bytes": None},
@@ -134,6 +136,14 @@ async def test_what_is_done_about_pressure_is_told(daemon, admin):
         "measures": ["shrink_buffers", "evict_blocks"],
         "record": [{"time": "2026-01-02T03:04:05.500Z", **told}],
     }
+
+
+async def test_who_waits_for_a_place_is_told(daemon, admin):
+    exchange = ExchangeState((TurnState("other", 500, requests=2, waited=3.5, likely=20.0),), closed=("tiny",))
+    daemon.memory = MemoryFacts(limit=1000, reserved={"tiny": 600}, exchange=exchange)
+    told = {"model": "other", "needs_bytes": 500, "requests": 2, "waiting_seconds": 3.5, "expected_seconds": 20.0}
+    assert (await call(admin, "GET", "/admin/v1/memory")).body["exchange"] == {"turns": [told], "closed": ["tiny"]}
+    assert (await call(admin, "GET", "/admin/v1/status")).body["memory"]["exchange"] == {"turns": [told], "closed": ["tiny"]}
 
 
 async def test_a_limit_that_was_lowered_leaves_nothing_free(daemon, admin):

@@ -40,6 +40,12 @@ async def all_ready(registry, factory, count=2):
     return {client.load.model: client for client in clients}
 
 
+async def held(registry, name):
+    """Ask for a model that is ready, and let it go again."""
+    async with registry.hold(name) as model:
+        return model
+
+
 def states(registry):
     return {status.name: status.state for status in registry.statuses()}
 
@@ -95,7 +101,7 @@ async def test_patterns_are_live_and_put_back(empty):
 @pytest.mark.parametrize("name", ["", "QWEN", "qwen ", "/etc/passwd", "org/other", "_unknown"])
 async def test_only_configured_models_exist(registry, factory, name):
     with pytest.raises(ModelNotFoundError, match="qwen, org/llama") as caught:
-        await registry.ensure_ready(name)
+        await held(registry, name)
     assert (caught.value.status, caught.value.param) == (404, "model")
     await factory.next()
     await factory.next()
@@ -112,16 +118,16 @@ async def test_statuses_come_in_the_files_order(registry):
     assert [status.name for status in registry.statuses()] == ["qwen", "org/llama"]
 
 
-async def test_ensure_ready(registry, factory):
+async def test_a_ready_model_is_asked(registry, factory):
     first = await factory.next()
     with pytest.raises(ModelLoadingError):
-        await registry.ensure_ready("default")
+        await held(registry, "default")
     first.become_ready()
     await reach(registry.supervisor("qwen"), ModelState.READY)
-    model = await registry.ensure_ready("default")
+    model = await held(registry, "default")
     assert (model.name, model.config.aliases, model.ready, model.client) == ("qwen", ("default", "gpt-4"), READY, first)
     with pytest.raises(ModelLoadingError):
-        await registry.ensure_ready("org/llama")  # the other's state is its own
+        await held(registry, "org/llama")  # the other's state is its own
 
 
 # ---- lazy models ----
@@ -130,7 +136,7 @@ async def test_ensure_ready(registry, factory):
 async def test_a_lazy_model_is_loaded_by_its_first_request_and_all_who_ask_meanwhile_share_it(empty, factory):
     empty.apply({"lazy": table("l", load="lazy")})
     assert states(empty) == {"lazy": ModelState.STOPPED}
-    asking = [asyncio.create_task(empty.ensure_ready(name)) for name in ("lazy", "l", "lazy")]
+    asking = [asyncio.create_task(held(empty, name)) for name in ("lazy", "l", "lazy")]
     client = await factory.next()
     assert not any(task.done() for task in asking)
     client.become_ready()
@@ -141,7 +147,7 @@ async def test_a_lazy_model_is_loaded_by_its_first_request_and_all_who_ask_meanw
 
 async def test_whoever_gives_up_waiting_does_not_end_the_load(empty, factory):
     empty.apply({"lazy": table(load="lazy")})
-    asking = asyncio.create_task(empty.ensure_ready("lazy"))
+    asking = asyncio.create_task(held(empty, "lazy"))
     client = await factory.next()
     asking.cancel()
     client.become_ready()
@@ -153,7 +159,7 @@ async def test_an_eager_model_that_was_unloaded_comes_back_for_a_request(registr
     registry.unload("qwen")
     await asyncio.wait_for(clients["qwen"].stopped.wait(), PATIENCE)
     await reach(registry.supervisor("qwen"), ModelState.STOPPED)
-    asking = asyncio.create_task(registry.ensure_ready("qwen"))
+    asking = asyncio.create_task(held(registry, "qwen"))
     (await factory.next()).become_ready()
     assert (await asyncio.wait_for(asking, PATIENCE)).name == "qwen"
 
@@ -164,12 +170,12 @@ async def test_a_drained_model_stays_away_until_it_is_loaded(registry, factory):
     await asyncio.wait_for(clients["qwen"].stopped.wait(), PATIENCE)
     await reach(registry.supervisor("qwen"), ModelState.STOPPED)
     with pytest.raises(ModelDrainedError) as caught:
-        await registry.ensure_ready("qwen")
+        await held(registry, "qwen")
     assert caught.value.retry_after > 0
     registry.load("qwen")
     (await factory.next()).become_ready()
     await reach(registry.supervisor("qwen"), ModelState.READY)
-    assert (await registry.ensure_ready("qwen")).name == "qwen"
+    assert (await held(registry, "qwen")).name == "qwen"
 
 
 async def test_evicting_is_the_workers_and_is_counted(registry, factory):
@@ -195,7 +201,7 @@ async def test_an_alias_moves_at_once(registry, factory):
     await all_ready(registry, factory)
     registry.apply({"qwen": table("gpt-4"), "org/llama": table("default")})
     assert (registry.resolve("default"), registry.resolve("gpt-4")) == ("org/llama", "qwen")
-    assert (await registry.ensure_ready("default")).name == "org/llama"
+    assert (await held(registry, "default")).name == "org/llama"
     assert len(factory.made) == 2
 
 
@@ -204,7 +210,7 @@ async def test_a_removed_model_is_unknown_at_once_and_its_requests_finish(regist
     stream = clients["qwen"].streams.open("r1")
     registry.apply({"org/llama": TWO["org/llama"]})
     with pytest.raises(ModelNotFoundError):
-        await registry.ensure_ready("default")
+        await held(registry, "default")
     await asyncio.sleep(0)
     assert states(registry)["qwen"] is ModelState.DRAINING  # to be seen, but not to be asked
     settling = asyncio.create_task(registry.wait_settled(TWO))
@@ -228,7 +234,7 @@ async def test_a_model_that_returns_while_its_worker_drains(registry, factory):
     assert not clients["qwen"].stopped.is_set()
     stream.cancel()
     await asyncio.wait_for(registry.wait_settled(TWO), PATIENCE)
-    assert (await registry.ensure_ready("default")).client is again
+    assert (await held(registry, "default")).client is again
     assert [status.name for status in registry.statuses()] == ["qwen", "org/llama"]
 
 
@@ -267,7 +273,7 @@ async def test_drain_refuses_new_requests_and_waits_for_old_ones(registry, facto
     draining = asyncio.create_task(registry.finish(30.0))
     await asyncio.sleep(0)
     with pytest.raises(ShuttingDownError) as caught:
-        await registry.ensure_ready("qwen")
+        await held(registry, "qwen")
     assert caught.value.retry_after > 0
     assert [status.state for status in registry.statuses()] == [ModelState.DRAINING] * 2
     assert not draining.done()

@@ -64,10 +64,12 @@ mlxd_memory_relief_measures gauge {}
 mlxd_memory_relief_total counter {measure}
 mlxd_memory_reserved_bytes gauge {}
 mlxd_model_attention gauge {model state way}
+mlxd_model_exchanges_total counter {model}
 mlxd_model_kv_layers gauge {model type}
 mlxd_model_load_seconds histogram {model} [0.5 1 2.5 5 10 20 40 80 160 300 600 1200 1800]
 mlxd_model_runner gauge {fallback model runner}
 mlxd_model_state gauge {model state}
+mlxd_model_turn_wait_seconds histogram {model} [0.1 0.5 1 2.5 5 10 20 40 60 90 120 180 300 600 1200]
 mlxd_nonfinite_logits_total counter {model}
 mlxd_preemptions_total counter {model reason}
 mlxd_prefix_cache_hit_tokens_total counter {model}
@@ -79,6 +81,7 @@ mlxd_request_duration_seconds histogram {model} [0.05 0.1 0.25 0.5 1 2.5 5 10 20
 mlxd_request_prefill_seconds histogram {model} [0.005 0.01 0.025 0.05 0.1 0.25 0.5 1 2.5 5 10 20 40 80 160 300]
 mlxd_request_queue_seconds histogram {model} [0.001 0.005 0.01 0.05 0.1 0.5 1 5 10 30 60 120]
 mlxd_request_rejections_total counter {model reason}
+mlxd_requests_awaiting_model gauge {model}
 mlxd_requests_running gauge {model}
 mlxd_requests_total counter {endpoint model outcome}
 mlxd_requests_waiting gauge {model}

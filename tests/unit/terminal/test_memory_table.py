@@ -37,6 +37,7 @@ def shown(*models, relief=QUIET, **fields):
         "machine_total_bytes": 4096 * MIB,
         "machine_available_bytes": 1024 * MIB,
         "relief": relief,
+        "exchange": {"turns": [], "closed": []},
         "models": list(models),
     }
     text = io.StringIO()
@@ -84,3 +85,13 @@ def test_what_is_done_and_was_done_is_told_newest_first():
 def test_a_system_that_does_not_tell_and_a_switch_that_is_off_are_told():
     assert shown(relief=QUIET | {"level": None})[3] == "pressure  the system does not tell"
     assert shown(relief=QUIET | {"enabled": False})[3] == 'pressure  normal; nothing is done about it: memory.pressure = "off"'
+
+
+def test_who_waits_and_who_gives_way_is_told():
+    turn = {"model": "big", "needs_bytes": 900 * MIB, "requests": 3, "waiting_seconds": 12.0, "expected_seconds": 75.0}
+    lines = shown(model("tiny"), exchange={"turns": [turn, turn | {"requests": 1, "expected_seconds": None}], "closed": ["tiny"]})
+    assert lines[4:7] == [
+        "waiting   big: 3 requests for 12s, needs 900 MiB, its turn comes in about 1m 15s",
+        "waiting   big: 1 request for 12s, needs 900 MiB",
+        "closed    tiny: finishing what runs, then making room",
+    ]

@@ -45,7 +45,13 @@ def status_of(*models, config_error=None, draining=False):
             {"role": "inference", "address": "127.0.0.1:8000", "certificate": None},
             {"role": "admin", "address": "unix:/run/mlxd/admin.sock", "certificate": None},
         ],
-        "memory": {"limit_bytes": 18 * 1024 * MIB, "reserved_bytes": 900 * MIB, "free_bytes": 0, "measures": []},
+        "memory": {
+            "limit_bytes": 18 * 1024 * MIB,
+            "reserved_bytes": 900 * MIB,
+            "free_bytes": 0,
+            "measures": [],
+            "exchange": {"turns": [], "closed": []},
+        },
         "models": msgspec.to_builtins(describe_all(daemon.sources)),
     }
 

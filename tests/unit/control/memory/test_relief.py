@@ -23,6 +23,8 @@ class Model:
         self.held_bytes = {f"{name}#1": 0}
         self.is_here = True
         self.is_busy = busy
+        self.tenure = None
+        self.leaving = ()
 
     @property
     def resident(self):

@@ -39,7 +39,13 @@ def status_of(*models, pid=4321, up=UP, config_error=None, draining=False, **cou
             "last_error": config_error,
         },
         "listeners": [],
-        "memory": {"limit_bytes": 18 * 1024 * MIB, "reserved_bytes": 9 * 1024 * MIB, "free_bytes": 9 * 1024 * MIB, "measures": []},
+        "memory": {
+            "limit_bytes": 18 * 1024 * MIB,
+            "reserved_bytes": 9 * 1024 * MIB,
+            "free_bytes": 9 * 1024 * MIB,
+            "measures": [],
+            "exchange": {"turns": [], "closed": []},
+        },
         "models": msgspec.to_builtins(describe_all(daemon.sources)),
     }
 

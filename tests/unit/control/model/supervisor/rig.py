@@ -33,3 +33,9 @@ async def probed(client):
     """Become ready and pass the probe."""
     client.become_ready()
     client.answer(await client.request())
+
+
+async def asked(supervisor):
+    """Ask for the worker that serves, and let it go again."""
+    async with supervisor.hold() as run:
+        return run

@@ -92,7 +92,7 @@ class World:
             self.memory, evict=self.evict, read=lambda: self.level, settings=lambda: ReliefSettings(True, 100), telemetry=Relief()
         )
         self.waiting = set()
-        self.requests = []
+        self.served = self.refused = 0
 
     def model(self, name):
         return ModelSupervisor(
@@ -104,7 +104,12 @@ class World:
         return ModelTable.model_validate(
             {
                 "source": chance.choice(["org/a", "org/b"]),
-                "lifecycle": {"load": chance.choice(["lazy", "eager"]), "pin": chance.random() < 0.2, "residence": "0s"},
+                "lifecycle": {
+                    "load": chance.choice(["lazy", "eager"]),
+                    "pin": chance.random() < 0.2,
+                    "residence": "0s",
+                    "turn": chance.choice(["1ms", "1m", "never"]),
+                },
                 "cache": {"memory": chance.choice(["auto", "auto", "64MiB", "640MiB", "3GiB"])},
                 "batching": {"max_queue": chance.randint(20, 24)},
                 "worker": {"restart_backoff": "1ms", "restart_backoff_max": "2ms", "crash_limit": 1000},
@@ -137,10 +142,12 @@ class World:
 
     async def request(self, model):
         try:
-            run = await model.become_ready()
+            async with model.hold():
+                for _ in range(self.chance.randint(0, 20)):
+                    await asyncio.sleep(0)
+                self.served += 1
         except MlxdError:
-            return
-        self.requests.append(run)
+            self.refused += 1
 
     def unload(self, model):
         model.unload() if self.chance.random() < 0.7 else model.drain()

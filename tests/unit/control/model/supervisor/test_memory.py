@@ -10,7 +10,7 @@ from mlxd.wire.messages import NeedsMemory
 from tests.support.patience import PATIENCE
 from tests.support.scripted_client import reach
 from tests.support.wire_requests import generate
-from tests.unit.control.model.supervisor.rig import probed, settled
+from tests.unit.control.model.supervisor.rig import asked, probed, settled
 
 
 async def test_memory_is_reserved_before_a_model_loads_and_given_back_after(make, factory):
@@ -78,7 +78,7 @@ async def test_a_request_pushes_out_who_was_used_longest_ago_but_nobody_busy_or_
         supervisor.require_ready()
     clients["busy"].submit(generate("a"))
     lazy = make("lazy", lifecycle={"load": "lazy"})
-    asking = asyncio.create_task(lazy.become_ready())
+    asking = asyncio.create_task(asked(lazy))
     client = await factory.next()
     await client.need(100)
     assert make.memory.ledger.by_model() == {"pinned": 100, "busy": 100, "new": 100, "lazy": 100}
@@ -90,7 +90,7 @@ async def test_a_request_pushes_out_who_was_used_longest_ago_but_nobody_busy_or_
 async def test_a_request_for_what_does_not_fit_is_told_so_and_the_next_one_starts_nothing_until_it_would_fit(make, factory):
     make.limit = 100
     lazy = make(lifecycle={"load": "lazy"})
-    asking = asyncio.create_task(lazy.become_ready())
+    asking = asyncio.create_task(asked(lazy))
     await (await factory.next()).need(101)
     with pytest.raises(InsufficientMemoryError, match="needs 101 B") as caught:
         await asyncio.wait_for(asking, PATIENCE)
@@ -98,10 +98,10 @@ async def test_a_request_for_what_does_not_fit_is_told_so_and_the_next_one_start
     await reach(lazy, ModelState.STOPPED)
     for _ in range(3):
         with pytest.raises(InsufficientMemoryError, match="of which nothing is reserved"):
-            await lazy.become_ready()
+            await asked(lazy)
     assert len(factory.made) == 1
     make.memory.set_limit(101)
-    asking = asyncio.create_task(lazy.become_ready())
+    asking = asyncio.create_task(asked(lazy))
     client = await factory.next()
     await client.need(101)
     client.become_ready()

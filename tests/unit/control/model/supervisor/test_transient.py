@@ -8,7 +8,7 @@ from mlxd.errors import ModelLoadingError, ModelSourceError, ModelUnreachableErr
 from mlxd.types import ModelState
 from tests.support.patience import PATIENCE
 from tests.support.scripted_client import reach
-from tests.unit.control.model.supervisor.rig import QUICK, SLOW, probed, ready, settled
+from tests.unit.control.model.supervisor.rig import QUICK, SLOW, asked, probed, ready, settled
 
 AWAY = ModelUnreachableError("/mnt/disk/model does not exist now")
 
@@ -27,27 +27,27 @@ async def test_a_source_that_is_away_is_waited_for_and_status_says_so(make, fact
 
 async def test_a_lazy_model_whose_source_is_away_answers_at_once_and_is_not_started_by_each_request(make, factory):
     lazy = make(worker=SLOW, lifecycle={"load": "lazy"})
-    asking = asyncio.create_task(lazy.become_ready())
+    asking = asyncio.create_task(asked(lazy))
     (await factory.next()).refuse(AWAY)
     with pytest.raises(ModelLoadingError, match="does not exist now") as caught:
         await asyncio.wait_for(asking, PATIENCE)
     assert caught.value.retry_after > 3590
     await reach(lazy, ModelState.STOPPED)
     with pytest.raises(ModelLoadingError, match="does not exist now"):
-        await asyncio.wait_for(lazy.become_ready(), PATIENCE)
+        await asyncio.wait_for(asked(lazy), PATIENCE)
     assert len(factory.made) == 1
 
 
 async def test_a_lazy_model_is_tried_again_by_a_request_once_the_wait_is_over(make, factory):
     lazy = make(worker=QUICK, lifecycle={"load": "lazy"})
-    asking = asyncio.create_task(lazy.become_ready())
+    asking = asyncio.create_task(asked(lazy))
     (await factory.next()).refuse(AWAY)
     with pytest.raises(ModelLoadingError):
         await asyncio.wait_for(asking, PATIENCE)
     async with asyncio.timeout(PATIENCE):
         while lazy.status().restart_in is not None:
             await lazy.wait_changed()
-    asking = asyncio.create_task(lazy.become_ready())
+    asking = asyncio.create_task(asked(lazy))
     client = await factory.next()
     client.become_ready()
     assert (await asyncio.wait_for(asking, PATIENCE)).client is client
@@ -114,7 +114,7 @@ async def test_orders_while_the_daemon_stops_begin_nothing(make, factory):
 async def test_which_models_can_serve_on_demand(make, factory):
     lazy = make(worker=SLOW, lifecycle={"load": "lazy"})
     assert lazy.status().on_demand
-    asking = asyncio.create_task(lazy.become_ready())
+    asking = asyncio.create_task(asked(lazy))
     client = await factory.next()
     assert lazy.status().on_demand  # whoever asks now waits, and is answered
     client.refuse(AWAY)
