@@ -5,6 +5,7 @@ import os
 import signal
 
 import pytest
+from _pytest.runner import runtestprotocol
 
 from tests.support import distribution
 
@@ -33,6 +34,19 @@ def pytest_ignore_collect(collection_path, config):
     if not name or not collection_path.is_file() or not distribution.only_waits(name, int(count)):
         return None
     return collection_path.relative_to(config.rootpath).as_posix() not in distribution.WAITING or None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item, nextitem):
+    """A process tells what came of each test. That one begins, is set up, torn down and over would be four of six messages, and of ten
+    thousand tests they would take a quarter of a minute of the processor.
+    """
+    if not hasattr(item.config, "workerinput") or item.config.option.durations is not None:
+        return None
+    for report in runtestprotocol(item, log=False, nextitem=nextitem):
+        if report.when == "call" or not report.passed:
+            item.ihook.pytest_runtest_logreport(report=report)
+    return True
 
 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)

@@ -7,13 +7,12 @@ by ``promtool``, which has a clock of its own (``tests/unit/deploy/test_promethe
 
 import os
 import signal
-import threading
-import time
 
 import pytest
 
 from tests.e2e.client import post, send
 from tests.e2e.daemon_process import DaemonProcess
+from tests.e2e.trouble import Trouble, held_back
 from tests.support.prometheus import RULE_FILES, Prometheus, hurried
 
 MINUTE = 1000  # milliseconds
@@ -37,43 +36,6 @@ LONG = {"model": "tiny", "prompt": "Once", "temperature": 0, "max_tokens": 500, 
 
 def ask(daemon, model, prompt):
     return post(daemon, "/v1/completions", {"model": model, "prompt": prompt})[0]
-
-
-def held_back(daemon):
-    """Lets a model's worker compute for a quarter of the time: it is to be full, not to take the machine."""
-    pid = daemon.model("tiny")["pid"]
-
-    def hold():
-        os.kill(pid, signal.SIGSTOP)
-        try:
-            time.sleep(0.15)
-        finally:
-            os.kill(pid, signal.SIGCONT)
-
-    return hold
-
-
-class Trouble:
-    """``with Trouble(act, …)``: each is done again and again, in a thread, until its end; ``pause`` in seconds."""
-
-    def __init__(self, *acts, pause):
-        self._over = threading.Event()
-        self._pause = pause
-        self._threads = [threading.Thread(target=self._repeat, args=(act,)) for act in acts]
-
-    def _repeat(self, act):
-        while not self._over.wait(self._pause):
-            act()
-
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +144,7 @@ def test_a_queue_that_grows(prometheus, daemon):
 
 
 def test_a_cache_that_is_too_small(prometheus, daemon, small):
-    with Trouble(*[lambda: post(small, "/v1/completions", LONG)] * 6, pause=0.0), Trouble(held_back(small), pause=0.05):
+    with Trouble(*[lambda: post(small, "/v1/completions", LONG)] * 6, pause=0.0), held_back(small):
         wait_firing(prometheus, small, "MlxdKVNearlyFull", "tiny")
 
 

@@ -13,6 +13,7 @@ import yaml
 from tests.e2e import traffic
 from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.load import ConstantLoad
+from tests.e2e.trouble import held_back
 from tests.support.certificates import Authority
 from tests.support.dashboards import annotations, expressions
 from tests.support.prometheus import ROOT, RULE_FILES, Prometheus, names, selectors
@@ -68,7 +69,8 @@ def prometheus(tmp_path_factory, real, fake, authority):
             happening(real)
         traffic.refused(fake)
         connections = traffic.endless(real)
-        with ConstantLoad(real, {"model": "tiny", "prompt": "the same words again", "max_tokens": 4}, clients=1):
+        load = ConstantLoad(real, {"model": "tiny", "prompt": "the same words again", "max_tokens": 4}, clients=1)
+        with held_back(real), load:
             started.until(lambda: started.query("instance_model:mlxd_prefix_cache_hit_tokens:ratio_rate5m > 0"), "rules are evaluated")
             yield started
         for connection in connections:
@@ -81,7 +83,7 @@ def answers(prometheus, expression):
     def is_number():
         return any(not math.isnan(value) for _, value in prometheus.query(expression))
 
-    return prometheus.until(is_number, f"an answer to {expression}", patience=3)
+    return prometheus.until(is_number, f"an answer to {expression}", patience=60)
 
 
 # ---- dashboards ----

@@ -1,9 +1,11 @@
 """A runner driven by hand: what is added runs to its end, and every report is kept."""
 
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import mlx.core as mx
 from mlx_lm.generate import generate_step
+from mlx_lm.models.cache import make_prompt_cache
 
 from mlxd.types import ResolvedLimits, SamplingParams
 from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt
@@ -175,11 +177,25 @@ def architecture(name, **fields):
     )
 
 
-def plain(loaded, prompt, count=12):
-    """The greedy tokens of mlx-lm alone."""
+def plain(loaded, prompt, count=12, said=()):
+    """The greedy tokens of mlx-lm alone. Where ``said`` is what it finds likeliest, it is asked for all of them at once."""
+    if len(said) == count and is_likeliest(loaded, prompt, said):
+        return said
     bias = mx.zeros(loaded.vocab_size).at[EOS].add(-1000.0)
     steps = generate_step(mx.array(list(prompt)), loaded.model, max_tokens=count, logits_processors=[lambda _, logits: logits + bias])
     return [int(token) for (token, _), _ in zip(steps, range(count), strict=False)]
+
+
+def alone(loaded, prompts, count=12, said=MappingProxyType({})):
+    """The same of each of ``prompts``, by their names."""
+    return {name: plain(loaded, prompt, count, said.get(name, ())) for name, prompt in prompts.items()}
+
+
+def is_likeliest(loaded, prompt, tokens):
+    """Whether the plain model, fed all of it at once, finds each token likelier than all others but the end."""
+    logits = loaded.model(mx.array([*prompt, *tokens[:-1]])[None], cache=make_prompt_cache(loaded.model))[0, len(prompt) - 1 :]
+    logits[:, EOS] = -mx.inf
+    return mx.argmax(logits, axis=-1).tolist() == list(tokens)
 
 
 def words(seed, count):

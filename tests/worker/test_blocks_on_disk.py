@@ -166,7 +166,7 @@ def test_a_draft_model_computes_what_came_from_disk_for_the_other_one_alone():
         said += [rig.ask(turn, max_tokens=16)[0] for turn in (PROMPT, [*PROMPT, *b" And then?"], PROMPT)]
         settle(rig)
     assert said[:3] == said[3:]
-    assert said[1] == runner_rig.plain(loaded, [*PROMPT, *b" And then?"], 16)
+    assert said[1] == runner_rig.plain(loaded, [*PROMPT, *b" And then?"], 16, said=said[1])
     assert sum(report.drafts for report in rig.reports) > 0
 
 
@@ -178,7 +178,7 @@ def test_what_is_evicted_for_want_of_room_comes_back():
         rig.ask(prompt, max_tokens=4)
     settle(rig)
     tokens, started = rig.ask(prompts[0], max_tokens=4)
-    assert tokens == runner_rig.plain(loaded, prompts[0], 4)
+    assert tokens == runner_rig.plain(loaded, prompts[0], 4, said=tokens)
     assert started.disk_tokens > 0
 
 

@@ -11,7 +11,7 @@ from mlxd.worker.runtime.entries.contiguous_probe import prove_batching
 from mlxd.worker.runtime.paged.build import proved_model
 from mlxd.worker.runtime.paged.layer_cache import NotPageableError, PagedLayerCache
 from tests.support.wire_requests import resolved
-from tests.worker.runner_rig import RunnerRig, architecture, plain, words
+from tests.worker.runner_rig import RunnerRig, alone, architecture, words
 from tests.worker.worker_link import load_message
 
 PAGED = {"mode": "continuous", "cache_kind": "paged", "block_size": 8}
@@ -62,7 +62,7 @@ def test_a_model_that_is_not_right_over_paged_blocks_runs_otherwise_and_says_so(
     for request, prompt in prompts.items():
         rig.add(request, prompt)
     rig.run()
-    assert rig.tokens == {request: plain(loaded, prompt) for request, prompt in prompts.items()}
+    assert rig.tokens == alone(loaded, prompts, said=rig.tokens)
 
 
 def test_a_fallback_leaves_no_trace_in_the_model():

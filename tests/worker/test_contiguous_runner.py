@@ -14,7 +14,7 @@ from mlxd.worker.runtime.entries.simple_runner import SimpleRunner
 from mlxd.worker.runtime.sampling import processors
 from tests.support.tiny_model import EOS
 from tests.worker.broken_processor import Broken
-from tests.worker.runner_rig import RunnerRig, architecture, plain, words
+from tests.worker.runner_rig import RunnerRig, alone, architecture, plain, words
 
 MODELS = ["llama", "gemma3_text", "deepseek_v3", "longcat_flash", "mamba2", "kimi_linear"]
 SYSTEM = words(9, 70)
@@ -51,7 +51,7 @@ def test_a_mixed_batch_with_joins_and_aborts(loaded):
     rig.runner.abort("f")
     rig.add("e", prompts["e"])
     rig.run()
-    assert {name: rig.tokens[name] for name in "abcde"} == {name: plain(loaded, prompts[name]) for name in "abcde"}
+    assert {name: rig.tokens[name] for name in "abcde"} == {name: plain(loaded, prompts[name], said=rig.tokens[name]) for name in "abcde"}
     assert "f" not in rig.ended
 
 
@@ -72,7 +72,7 @@ def test_hits_and_misses_side_by_side(loaded):
     for name, prompt in prompts.items():
         rig.add(name, prompt)
     rig.run()
-    assert {name: rig.tokens[name] for name in prompts} == {name: plain(loaded, prompt) for name, prompt in prompts.items()}
+    assert {name: rig.tokens[name] for name in prompts} == alone(loaded, prompts, said=rig.tokens)
 
 
 def test_prompts_are_computed_in_chunks_beside_streams_that_go_on(llama):
@@ -115,7 +115,7 @@ def test_a_fault_of_one_row_s_processor_ends_that_row_only(llama, monkeypatch):
     rig.run()
     assert isinstance(rig.failed["b"], GenerationError)
     assert "grammar" in rig.failed["b"].message
-    assert {name: rig.tokens[name] for name in "ac"} == {name: plain(llama, name.encode() * 5) for name in "ac"}
+    assert {name: rig.tokens[name] for name in "ac"} == {name: plain(llama, name.encode() * 5, said=rig.tokens[name]) for name in "ac"}
 
 
 def test_a_fault_of_a_step_ends_its_requests_and_the_next_ones_run(llama, monkeypatch):
@@ -149,7 +149,7 @@ def test_what_an_aborted_request_computed_serves_the_next(llama, steps):
     rig.runner.abort("x")
     assert rig.runner.is_idle
     tokens, started = rig.ask(prompt)
-    assert tokens == plain(llama, prompt)
+    assert tokens == plain(llama, prompt, said=tokens)
     assert started.cached_tokens == min(16 * steps, 39)
 
 

@@ -29,6 +29,6 @@ def test_ten_turns_beside_another_long_prompt(loaded, retells):
         before = len(said) + (KEPT if retells else len(OPENING) + len(answer) - 1)
         last = said + OPENING
         said = said + (OPENING[:KEPT] + words(turn + 50, 4) if retells else OPENING + answer)
-    assert answer == plain(loaded, last, 6)
+    assert answer == plain(loaded, last, 6, said=answer)
     rig.run()
-    assert rig.tokens["long"] == plain(loaded, words(99, 480), 1)
+    assert rig.tokens["long"] == plain(loaded, words(99, 480), 1, said=rig.tokens["long"])

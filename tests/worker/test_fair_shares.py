@@ -5,7 +5,7 @@ import pytest
 from mlxd.types import SamplingParams
 from mlxd.worker.encoded_prompt import EncodedPrompt
 from mlxd.worker.engine.request import EngineRequest
-from tests.worker.runner_rig import NEVER_ENDS, ROOT, PagedRig, architecture, plain, words
+from tests.worker.runner_rig import NEVER_ENDS, ROOT, PagedRig, alone, architecture, plain, words
 
 
 @pytest.fixture(scope="module", params=["llama", "qwen3_next"])
@@ -24,7 +24,7 @@ def test_short_prompts_go_past_a_long_one(loaded, ahead):
         rig.add(name, prompt, max_tokens=4)
     rig.run()
     assert [*rig.tokens] == ["0", "1", "2", "long"]
-    assert rig.tokens == {name: plain(loaded, prompt, 4) for name, prompt in (prompts | {"long": long}).items()}
+    assert rig.tokens == alone(loaded, prompts | {"long": long}, 4, said=rig.tokens)
 
 
 @pytest.mark.parametrize("ahead", [False, True])

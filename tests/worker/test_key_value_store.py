@@ -4,7 +4,7 @@ import mlx.core as mx
 import pytest
 
 from mlxd.worker.runtime.paged.arenas import Arenas, Plain
-from tests.worker.runner_rig import PagedRig, architecture, plain, words
+from tests.worker.runner_rig import PagedRig, alone, architecture, words
 
 
 class OneVector(Arenas):
@@ -35,4 +35,4 @@ def test_any_store_that_gives_the_same_scores_and_sums_gives_the_same_tokens(nam
         rig.add(request, prompt)
     rig.run()
     assert {type(store) for store in rig.model.stores} == {OneVector}
-    assert rig.tokens == {request: plain(loaded, prompt) for request, prompt in prompts.items()}
+    assert rig.tokens == alone(loaded, prompts, said=rig.tokens)

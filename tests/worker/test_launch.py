@@ -4,7 +4,7 @@ import mlx.core as mx
 import pytest
 
 from mlxd.worker.runtime.paged.launch import Launch, fastest_launch
-from tests.worker.runner_rig import PagedRig, architecture, plain, words
+from tests.worker.runner_rig import PagedRig, alone, architecture, words
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def test_answers_are_those_of_the_plain_model(loaded):
         for _ in range(2 * step):
             rig.step()
     rig.run()
-    assert rig.tokens == {name: plain(loaded, prompt, 16) for name, prompt in prompts.items()}
+    assert rig.tokens == alone(loaded, prompts, 16, said=rig.tokens)
 
 
 def test_no_arena_is_copied_though_steps_are_built_ahead(loaded):

@@ -54,7 +54,7 @@ def test_every_token_fits_and_each_is_accepted_once_by_one_thread_at_a_time(llam
     assert rig.ended == {"a": FinishReason.LENGTH, "b": FinishReason.LENGTH, "c": FinishReason.STOP, "free": FinishReason.LENGTH}
     assert rig.tokens["c"][-1] == EOS
     assert len(rig.tokens["c"]) == 6
-    assert rig.tokens["free"] == plain(llama, b"free of all", 20)
+    assert rig.tokens["free"] == plain(llama, b"free of all", 20, said=rig.tokens["free"])
 
 
 @pytest.mark.parametrize("do", ["allowed", "accept", "nothing"])
@@ -70,7 +70,7 @@ def test_what_a_constraint_raises_ends_its_row_only(llama, rig, do, at):
     assert len(rig.tokens["broken"]) == at
     assert fits(rig.tokens["good"], good)
     assert len(rig.tokens["good"]) == 12
-    assert rig.tokens["free"] == plain(llama, b"free")
+    assert rig.tokens["free"] == plain(llama, b"free", said=rig.tokens["free"])
 
 
 @pytest.mark.parametrize("ahead", [False, True])
@@ -113,7 +113,7 @@ def test_others_go_on_while_a_mask_is_late(llama, ahead):
     assert len(rig.tokens["late"]) == 3
     late.release.set()
     rig.run()
-    assert rig.tokens["free"] == plain(llama, b"free of all", 20)
+    assert rig.tokens["free"] == plain(llama, b"free of all", 20, said=rig.tokens["free"])
     alone = PagedRig(llama)
     for name in ("late", "good"):
         alone.add(name, name.encode(), max_tokens=20, asks={"constraint": Digits()})
@@ -154,7 +154,7 @@ def test_one_that_is_late_may_leave_or_fail(llama, ahead):
         rig.step()
     fails.release.set()
     rig.run()
-    assert rig.tokens["free"] == plain(llama, b"free of all", 20)
+    assert rig.tokens["free"] == plain(llama, b"free of all", 20, said=rig.tokens["free"])
     assert "leaves" not in rig.ended
     assert type(rig.failed["fails"]) is GenerationError
     assert not rig.executor._undrawn._groups
@@ -172,7 +172,7 @@ def test_one_that_leaves_while_its_mask_is_awaited_costs_nobody_anything(llama, 
     rig.runner.abort("c")
     rig.run()
     assert fits(rig.tokens["b"], Digits())
-    assert rig.tokens["d"] == plain(llama, b"d" * 9, 40)
+    assert rig.tokens["d"] == plain(llama, b"d" * 9, 40, said=rig.tokens["d"])
     assert not rig.executor._sampler._sequences
     assert not rig.executor._sampler._constrained
 

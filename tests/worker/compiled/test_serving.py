@@ -6,7 +6,7 @@ import mlx.core as mx
 import pytest
 
 from tests.worker.compiled.steps import GATHER
-from tests.worker.runner_rig import PagedRig, architecture, plain, words
+from tests.worker.runner_rig import PagedRig, alone, architecture, plain, words
 
 pytestmark = pytest.mark.usefixtures("traced")
 
@@ -47,7 +47,7 @@ def test_answers_in_company_are_those_alone(loaded, rig, ahead, sizes):
         for _ in range(2 * step):
             company.step()
     company.run()
-    assert company.tokens == {name: plain(loaded, prompt, 20) for name, prompt in PROMPTS.items()}
+    assert company.tokens == alone(loaded, PROMPTS, 20, said=company.tokens)
     assert company.model.compiled.trouble is None
     assert company.model.compiled.traced > 3
 
