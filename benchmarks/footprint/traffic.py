@@ -10,7 +10,7 @@ import aiohttp
 
 from benchmarks.footprint.subject import RENEWED, STEADY, Subject
 
-_WORDS = (
+WORDS = (
     "one",
     "the",
     "of",
@@ -82,8 +82,8 @@ class Traffic:
 
     def _prompt(self) -> str:
         """Returns a text of up to sixty words; half of them begin alike, so that the prefix cache has something to share."""
-        words = self._chance.choices(_WORDS, k=self._chance.randint(3, 60))
-        return " ".join([*_WORDS, *words]) if self._chance.random() < 1 / 2 else " ".join(words)
+        words = self._chance.choices(WORDS, k=self._chance.randint(3, 60))
+        return " ".join([*WORDS, *words]) if self._chance.random() < 1 / 2 else " ".join(words)
 
     async def _reload_for_ever(self) -> None:
         number = 0

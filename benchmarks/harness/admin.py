@@ -58,6 +58,11 @@ class Admin:
         async with self._session.post(f"/admin/v1/models/{name}/evict") as response:
             response.raise_for_status()
 
+    async def disk_states(self) -> dict[str, str]:
+        """What the caches on disk of all models do, as ``GET /admin/v1/cache`` has it."""
+        directories = (await self._get("/admin/v1/cache"))["directories"]
+        return {user["model"]: str(user["state"]) for directory in directories for user in directory["users"]}
+
     async def metrics(self) -> str:
         """As Prometheus gets it: text, not compressed."""
         async with self._session.get("/metrics", headers={"Accept-Encoding": "identity"}) as response:
