@@ -5,7 +5,7 @@ from grafana_foundation_sdk.builders.timeseries import Panel
 from grafana_foundation_sdk.models import units
 from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
 
-from grafana.promql import daemon, increase, model, quantile, total
+from grafana.promql import daemon, increase, model, total
 from grafana.style import BAD, GOOD, NEUTRAL, WARNING, Query, about, areas, lines, texts, timeline
 
 PARTS = "weights|kv|states|snapshots|draft|grammars|disk|transients|other"
@@ -87,12 +87,12 @@ def exchanges() -> Panel:
     queries = [
         Query(increase(model("mlxd_model_exchanges_total"), "model"), "{{model}} gave way"),
         Query(total(model("mlxd_requests_awaiting_model"), "model"), "requests waiting for {{model}}"),
-        Query(quantile(0.95, "mlxd_model_turn_wait_seconds", "model"), "95 % of waits for {{model}}, seconds"),
+        Query(increase(model("mlxd_model_turn_wait_seconds_sum"), "model"), "seconds waited for {{model}}"),
     ]
     return lines("Models that change places", units.Short, *queries).description(
         about(
-            "Models unloaded to make room for others, requests that wait until their model is loaded, and how long loads waited for "
-            "their turn.",
+            "Models unloaded to make room for others, requests that wait until their model is loaded, and the seconds that loads "
+            "waited for their turn.",
             normal="None: all that are asked for fit.",
             otherwise="Models change places all the time: raise `memory.limit`, use smaller ones, or let each stay longer "
             "(`lifecycle.residence`).",

@@ -13,7 +13,7 @@ from mlxd.types import Usage
 class Stage(StrEnum):
     """The stages of a request's life."""
 
-    LOADING = "loading"  # its model is being loaded for it
+    LOADING = "loading"  # its model is being loaded for it, or waits for its turn
     WAITING = "waiting"  # in its model's queue
     RUNNING = "running"
 

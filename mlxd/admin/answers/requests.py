@@ -17,7 +17,7 @@ class Request(Document, frozen=True, kw_only=True):
     endpoint: str
     key: Annotated[str, Meta(description="The name of the key it was asked by.")]
     streamed: bool
-    stage: Annotated[Stage, Meta(description="`loading`: its model is being loaded; `waiting`: in the queue.")]
+    stage: Annotated[Stage, Meta(description="`loading`: its model is being loaded, or waits for its turn; `waiting`: in the queue.")]
     arrived: Time
     prompt_tokens: Annotated[Count | None, Meta(description="Null until it runs.")]
     cached_tokens: Annotated[Count | None, Meta(description="Of these, found in the prefix cache.")]

@@ -4,7 +4,7 @@ that load by themselves, at start or after a reload, push nobody out.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -212,12 +212,20 @@ class GivingWay:
         for model in decision.making_room:
             self._waiting[model].claimed.enter()
         settled = [*self._serve(decision), *self._refuse(decision)]
-        for model in sorted(before.closed ^ decision.closed):
-            _log.info("model_closed_for_turn" if model in decision.closed else "model_opened_again", model=model)
+        self._tell_of_doors(before.closed, decision, holders)
         for model in (before.closed ^ decision.closed) | (before.outlooks.keys() ^ decision.outlooks.keys()):
             if model in holders:
                 holders[model].terms_changed()
         return bool(settled or decision.unloaded)
+
+    @staticmethod
+    def _tell_of_doors(before: Collection[str], decision: Decision, holders: Mapping[str, Holder]) -> None:
+        """Logs who is closed now, and who is open again: those that have gone, or go at once, are told of otherwise."""
+        for model in sorted(decision.closed.difference(before, decision.unloaded)):
+            _log.info("model_closed_for_turn", model=model)
+        for model in sorted(set(before) - decision.closed):
+            if model in holders and holders[model].tenure is not None:
+                _log.info("model_opened_again", model=model)
 
     def _unload(self, holder: Holder) -> None:
         _log.info("model_gives_way", model=holder.name, to=[one.model for one in self.waiting])

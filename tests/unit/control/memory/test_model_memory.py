@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from mlxd.control.memory.exchange import Claim, Tenure
 from mlxd.control.memory.ledger import Ledger
@@ -153,17 +154,21 @@ async def test_who_is_in_use_is_closed_finishes_and_goes(rig):
     assert rig.memory.is_closed("busy")
     assert (rig.heard("closed"), rig.unloaded()) == (["busy"], [])
     assert rig.memory.outlook("busy") is not None
-    busy.use(is_busy=False)
-    async with asyncio.timeout(PATIENCE):
-        assert await turn.met
+    with capture_logs() as logs:
+        busy.use(is_busy=False)
+        async with asyncio.timeout(PATIENCE):
+            assert await turn.met
     assert rig.unloaded() == ["busy"]
+    assert [line["event"] for line in logs] == ["model_gives_way"]
 
 
 async def test_a_claim_that_is_withdrawn_opens_who_was_closed_for_it_and_unloads_nobody(rig):
     busy = rig.holds("busy", 80)
     busy.use(is_busy=True)
-    turn = rig.claim("asking", 50)
-    turn.withdraw()
+    with capture_logs() as logs:
+        turn = rig.claim("asking", 50)
+        turn.withdraw()
+    assert [line["event"] for line in logs] == ["model_closed_for_turn", "model_waits_for_turn", "model_opened_again"]
     assert not rig.memory.is_closed("busy")
     assert rig.memory.outlook("asking") is None
     assert rig.heard("open") == ["busy"]

@@ -13,6 +13,7 @@ from mlxd.control.memory.relief import MemoryRelief, ReliefSettings
 from mlxd.control.model.supervisor import ModelSupervisor
 from mlxd.errors import MlxdError
 from mlxd.wire.messages import CacheEvicted, NeedsMemory
+from tests.support.patience import PATIENCE
 from tests.support.scripted_client import CountingTelemetry, Factory, ScriptedClient
 
 OPERATIONS = 2_500  # of each of four walks
@@ -92,7 +93,7 @@ class World:
             self.memory, evict=self.evict, read=lambda: self.level, settings=lambda: ReliefSettings(True, 100), telemetry=Relief()
         )
         self.waiting = set()
-        self.served = self.refused = 0
+        self.asked = self.served = self.refused = 0
 
     def model(self, name):
         return ModelSupervisor(
@@ -136,6 +137,7 @@ class World:
         model.want()
 
     def ask(self, model):
+        self.asked += 1
         task = asyncio.create_task(self.request(model))
         self.waiting.add(task)
         task.add_done_callback(self.waiting.discard)
@@ -213,12 +215,24 @@ class World:
         assert {model_of(holder) for holder in books} <= set(NAMES)
         assert self.memory.ledger.free == self.memory.ledger.limit - sum(books.values()) - self.memory.ledger.excess
 
+    async def answer_all(self):
+        """Whoever still asks is served or refused, once nothing new happens: nobody waits for ever."""
+        self.memory.set_limit(LIMIT)
+        self.level = PressureLevel.NORMAL
+        async with asyncio.timeout(PATIENCE):
+            while self.waiting:
+                self.now += 10.0
+                self.relief.look(self.now)
+                self.load_on(None)
+                await asyncio.sleep(0.001)
+        assert self.served > 20
+        assert self.served + self.refused == self.asked
+        assert self.memory.exchange.turns == ()
+
     async def end(self):
         """All is unloaded; nothing is left in the books."""
         for model in self.models.values():
             await model.stop()
-        for task in list(self.waiting):
-            task.cancel()
         assert dict(self.memory.ledger.reserved) == {}
         assert self.memory.pool.by_model() == {}
         assert self.living == []
@@ -233,4 +247,5 @@ async def test_the_books_are_those_of_the_living(seed):
             await asyncio.sleep(0)
         world.check()
     assert len(world.processes.made) > 100, "models were loaded"
+    await world.answer_all()
     await world.end()
