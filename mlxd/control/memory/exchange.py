@@ -62,7 +62,7 @@ class Place:
 @dataclass(frozen=True, kw_only=True)
 class Claim:
     """The wish of a model that has no place for one of ``size`` bytes. ``load`` is what it takes to load, and ``residence`` how long it
-    stays then, in seconds.
+    stays then, in seconds. One that does not push takes what leaves anyway, as a new worker in the place of an old one does.
     """
 
     model: str
@@ -70,6 +70,7 @@ class Claim:
     since: float  # when a request began to wait for it
     load: float = 0.0
     residence: float = 0.0
+    pushes: bool = True
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ class _Deciding:
         )
 
     def consider(self, claim: Claim) -> None:
-        others = [one for one in self._movable if one.model != claim.model]
+        others = [one for one in self._movable if one.model != claim.model] if claim.pushes else []
         if claim.size > self._all + sum(one.gain for one in others):
             self._hopeless.append(claim.model)
         elif claim.size <= min(self._free, self._left):

@@ -78,6 +78,11 @@ class Waiting:
     began: float | None = None  # when it had to wait, in monotonic seconds; None: it was met at once
     met: asyncio.Future[bool] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
+    @property
+    def is_met(self) -> bool:
+        """Tells whether its memory is reserved."""
+        return self.met.done() and not self.met.cancelled() and self.met.result()
+
     def withdraw(self) -> None:
         """Ends the claim, whether it is met or not."""
         self.ended(self)
@@ -112,8 +117,9 @@ class GivingWay:
 
     @property
     def waiting(self) -> tuple[Claim, ...]:
-        """Returns the claims that are not met yet, the oldest first."""
-        return tuple(sorted((one.claim for one in self._waiting.values()), key=lambda claim: claim.since))
+        """Returns the claims that are not met yet and that others give way to, the oldest first."""
+        pushing = [one.claim for one in self._waiting.values() if one.claim.pushes and not one.met.done()]
+        return tuple(sorted(pushing, key=lambda claim: claim.since))
 
     @property
     def state(self) -> ExchangeState:
@@ -133,7 +139,8 @@ class GivingWay:
         """Returns when ``model`` is likely to have its turn; None where it does not wait for one."""
         if model in self._decision.closed:
             return self._outlook_of_closed()
-        return self._decision.outlooks.get(model)
+        waiting = self._waiting.get(model)
+        return self._decision.outlooks.get(model) if waiting is not None and waiting.claim.pushes else None
 
     def _outlook_of_closed(self) -> Outlook:
         """Returns when a model comes back that is about to give way: after whoever takes its place."""
@@ -172,7 +179,7 @@ class GivingWay:
         """Lets a model wait for its turn, until that is withdrawn."""
         waiting = self._waiting[claim.model] = Waiting(claim, claimed, self._withdraw)
         self._look()
-        if not waiting.met.done():
+        if claim.pushes and not waiting.met.done():
             waiting.began = time.monotonic()
             _log.info("model_waits_for_turn", model=claim.model, needs=claim.size, likely=self._likely(claim.model))
         return waiting

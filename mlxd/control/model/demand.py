@@ -46,6 +46,10 @@ class Turn(Protocol):
 
     met: asyncio.Future[bool]
 
+    @property
+    def is_met(self) -> bool:
+        """Tells whether its memory is reserved."""
+
     def withdraw(self) -> None:
         """Ends the claim, whether it was met or not."""
 

@@ -4,6 +4,7 @@ This is mechanism without policy: what should be there is the supervisor's decis
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -238,14 +239,25 @@ class Workers:
         since = self._owner.waiting_since() if terms.others_give_way else None
         if await self._turn(demand, since, residence) if since is not None else demand.take():
             return
-        while self._leaving or (terms.may_displace and self.serving is not None):
-            if terms.may_displace and self.serving is not None:
-                _log.info("model_drained_first", model=self._name, needs=demand.needs.total)
-                self.retire()
-            await asyncio.wait(self._leaving.values(), return_when=asyncio.FIRST_COMPLETED)
-            if demand.take():
-                return
-        raise self.insufficient(demand.needs)
+        if not await self._place_of_old_ones(demand, terms):
+            raise self.insufficient(demand.needs)
+
+    async def _place_of_old_ones(self, demand: Demand, terms: Terms) -> bool:
+        """Takes the memory of the model's own workers as they leave; nobody else has it meanwhile. Returns False where it is not enough."""
+        if terms.may_displace and self.serving is not None:
+            _log.info("model_drained_first", model=self._name, needs=demand.needs.total)
+            self.retire()
+        if not self._leaving:
+            return False
+        turn = self._memory.claim(Claim(model=self._name, size=demand.needs.total, since=-math.inf, pushes=False), demand)
+        try:
+            while self._leaving and not turn.is_met:
+                await asyncio.wait(self._leaving.values(), return_when=asyncio.FIRST_COMPLETED)
+                if turn.met.done() and not turn.is_met and demand.take():
+                    return True
+            return turn.is_met
+        finally:
+            turn.withdraw()
 
     async def _turn(self, demand: Demand, since: float, residence: float) -> bool:
         """Waits for the model's turn; returns False where it never comes."""
@@ -266,11 +278,14 @@ class Workers:
         return take
 
     def insufficient(self, needs: NeedsMemory) -> InsufficientMemoryError:
-        """Returns the error that says why there is no room for ``needs``, as things are now."""
+        """Returns the error that says why there is no room for ``needs``, as things are now. Where nobody's giving way would help, it names
+        no time to try again.
+        """
+        may_fit = not self._memory.admits(self._name) or self._memory.reclaimable(self._name) >= needs.total
         return InsufficientMemoryError(
             f'the model "{self._name}" needs {quantities.size(needs.total)} ({quantities.size(needs.weights)} of weights, '
             f"{quantities.size(needs.cache)} of cache, {quantities.size(needs.transients)} to compute), but {self._memory.describe()}",
-            retry_after=30.0,
+            retry_after=30.0 if may_fit else None,
         )
 
     # ---- serving ----

@@ -104,6 +104,18 @@ def test_only_real_progress_extends_a_load():
     assert verdict == "no progress for 20 s while fetching"
 
 
+def test_a_load_that_is_not_let_go_on_does_not_stall():
+    watch = HangWatch(hang_timeout=10, load_timeout=20)
+    for _ in range(100):
+        watch.observe(heartbeat())
+        watch.wait_for_permit()
+        assert pass_(watch, 1) is None
+    for _ in range(20):
+        watch.observe(heartbeat())
+        verdict = pass_(watch, 1)
+    assert verdict == "no progress for 20 s while starting"
+
+
 def test_a_load_that_never_begins():
     watch = HangWatch(hang_timeout=10, load_timeout=20)
     assert pass_(watch, 21) == "no progress for 20 s while starting"

@@ -55,3 +55,17 @@ async def test_running_requests_hear_of_the_stop(monkeypatch):
     with pytest.raises(ShuttingDownError):
         await anext(stream)
     await stopping
+
+
+async def test_a_load_that_waits_for_its_turn_to_have_memory_does_not_hang():
+    """However long that takes: it is the daemon that lets it wait."""
+
+    class Patient(Watcher):
+        async def on_need(self, needs):
+            await asyncio.sleep(1.5)
+            worker.watch(hang_timeout=30.0, load_timeout=30.0)
+
+    worker = LocalWorker(fake_worker.run)
+    worker.watch(hang_timeout=30.0, load_timeout=1.0)
+    assert (await worker.start(load("fake/needs-100"), Patient())).device == "cpu"
+    await worker.stop()

@@ -138,6 +138,16 @@ def test_a_hopeless_claim_holds_nobody_up():
     assert (found.hopeless, found.unloaded) == (("giant",), ("old",))
 
 
+def test_one_that_does_not_push_takes_what_leaves_before_all_others_and_nobody_goes_for_it():
+    """A new worker of a model, in the place of the old one."""
+    own, other = claim("own", size=70, waited=math.inf, pushes=False), claim("other", size=60, waited=9.0)
+    found = decided(place("third", 20, age=99.0), free=20, leaving=60, claims=[other, own])
+    assert (found.making_room, found.unloaded, found.hopeless) == (("own",), (), ())
+    assert "other" in found.outlooks
+    assert decided(place("third", 20, age=99.0), free=80, claims=[other, own]).served == ("own",)
+    assert decided(place("old", age=99.0), claims=[claim("own", pushes=False)]).hopeless == ("own",)
+
+
 def test_nobody_gives_way_to_itself():
     assert decided(place("new", age=99.0), claims=[claim()]).hopeless == ("new",)
 

@@ -314,6 +314,22 @@ async def test_a_changed_table_keeps_the_place_in_the_queue(make, factory):
     assert (await asyncio.wait_for(asking, PATIENCE)).client is again
 
 
+async def test_a_model_that_is_replaced_keeps_its_place_before_those_that_wait(make, factory):
+    """Old and new do not fit side by side: what the old one leaves is the new one's, though another waits for it."""
+    one, _, use, asking, _, needing = await waiting(make, factory)
+    one.apply(make.table("org/other", lifecycle={"load": "lazy", "residence": "0s", "turn": "1h"}))
+    new, taking = await loads(factory, 70)
+    await turns()
+    assert (taking.done(), needing.done()) == (False, False)
+    await use.end()
+    await asyncio.wait_for(taking, PATIENCE)
+    assert make.memory.ledger.by_model() == {"one": 70}
+    new.become_ready()
+    new.answer(await new.request())
+    await asyncio.wait_for(needing, PATIENCE)  # and then it is the other's turn
+    asking.cancel()
+
+
 async def test_caches_of_the_pool_do_not_shrink_for_a_model_that_waits_for_another_to_go(make, factory):
     gib = 2**30
     make.available = 100 * gib
