@@ -83,7 +83,7 @@ def answers(prometheus, expression):
     def is_number():
         return any(not math.isnan(value) for _, value in prometheus.query(expression))
 
-    return prometheus.until(is_number, f"an answer to {expression}", patience=60)
+    return prometheus.until(is_number, f"an answer to {expression}", patience=10)
 
 
 # ---- dashboards ----

@@ -27,6 +27,9 @@ _IMPORTED = (
     "mlxd.terminal.top.session",
     "mlxd.terminal.watch",
     "tests.support.fake_worker",
+    "httpx2",  # and not the hub's own library, which reads the environment once
+    "yaml",
+    "tqdm",
 )
 
 _SIGNALS = (signal.SIGINT, signal.SIGCHLD)

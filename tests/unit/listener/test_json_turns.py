@@ -1,6 +1,7 @@
 """JSON that is decoded in turns: the same values as in one go, and the same refusals, with turns so short that every value is large."""
 
 import json
+from itertools import product
 
 import msgspec
 import pytest
@@ -11,18 +12,19 @@ from mlxd.errors import InvalidRequestError
 from mlxd.listener.json_shape import MAX_KEY, JsonShape
 from mlxd.listener.json_text import parse_json_object
 from mlxd.listener.json_turns import TurnDecoder
+from tests.support.cases import over
 
 TURN = 64
 
 PIECES = ["a", "\n", "\\", '"', "\\u", "é", "日", "\U0001f600", "\u2028", "\x00", "}", "{", "]", "[", ",", ":", "u", "d83d"]
 pieces = st.sampled_from(PIECES)
-texts = st.lists(pieces, max_size=60).map("".join) | st.tuples(pieces, st.integers(1, 300)).map(lambda run: run[0] * run[1])
+texts = st.lists(pieces, max_size=30).map("".join) | st.tuples(pieces, st.integers(1, 300)).map(lambda run: run[0] * run[1])
 values = st.recursive(
     texts | st.integers(-(2**53), 2**53) | st.booleans() | st.none() | st.just(1.5),
-    lambda inner: st.lists(inner, max_size=30) | st.dictionaries(st.text(max_size=5), inner, max_size=20),
-    max_leaves=60,
+    lambda inner: st.lists(inner, max_size=15) | st.dictionaries(st.text(max_size=5), inner, max_size=10),
+    max_leaves=30,
 )
-objects = st.dictionaries(st.text(max_size=5), values, min_size=1, max_size=20)
+objects = st.dictionaries(st.text(max_size=5), values, min_size=1, max_size=10)
 writers = st.sampled_from(
     [
         lambda value: json.dumps(value).encode(),
@@ -87,10 +89,9 @@ def test_what_is_no_json_is_refused(value, written, data):
             parse_json_object(text)
 
 
-@pytest.mark.parametrize("character", ["\n", "\\", "\U0001f600", "é", "日", "\x01", "x"])
-@pytest.mark.parametrize("before", range(14))
-@pytest.mark.parametrize("ascii_only", [True, False])
-def test_no_character_is_torn_apart(character, before, ascii_only):
+@over(list(product(["\n", "\\", "\U0001f600", "é", "日", "\x01", "x"], range(14), [True, False])))
+def test_no_character_is_torn_apart(case):
+    character, before, ascii_only = case
     value = {"text": "x" * before + character * 500}
     assert parse_json_object(json.dumps(value, ensure_ascii=ascii_only).encode()) == value
 

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,20 +9,11 @@ import pytest
 from mlxd.errors import ModelSourceError
 from mlxd.worker.fetch.directory import check_model_directory
 from mlxd.worker.fetch.hub import HubModel
+from tests.support.commands import ended
 from tests.unit.worker_fetch.fake_hub import serve_hub
 from tests.unit.worker_fetch.model_files import safetensors, shard, write_model
 
-ROOT = Path(__file__).parents[3]
 NOWHERE = "http://127.0.0.1:9"  # discard: nothing listens there
-
-# As a worker loads: what is cached is taken without a question.
-LOAD = """
-import sys
-from mlxd.worker import pull
-from mlxd.worker.runtime.source import fetch_model
-pull.pull_model = fetch_model
-sys.exit(pull.main(sys.argv[1:]))
-"""
 
 
 @pytest.fixture
@@ -48,15 +37,13 @@ class Caller:
             self.environment.pop(name, None)
 
     def pull(self, source, **environment):
-        return self._run(["-m", "mlxd.worker.pull", source], environment)
+        return self._run("mlxd.worker.pull", source, environment)
 
     def load(self, source, **environment):
-        return self._run(["-c", LOAD, source], environment)
+        return self._run("tests.unit.worker_fetch.load_child", source, environment)
 
-    def _run(self, arguments, environment):
-        result = subprocess.run(
-            [sys.executable, *arguments], cwd=ROOT, env=self.environment | environment, capture_output=True, text=True, check=False
-        )
+    def _run(self, module, source, environment):
+        result = ended(module, source, env=self.environment | environment)
         lines = [json.loads(line) for line in result.stdout.splitlines()]
         assert result.returncode == (1 if "error" in lines[-1] else 0), result.stderr
         return lines
