@@ -5,6 +5,7 @@ import random
 import msgspec
 import pytest
 
+from mlxd.worker.engine import compaction
 from mlxd.worker.kv import free_extents
 from tests.unit.worker_engine.paged_runner.rig import BLOCK, Rig
 
@@ -36,7 +37,8 @@ def test_no_move_is_left_to_a_step_that_is_none(monkeypatch, ahead, late):
 @pytest.mark.parametrize("ahead", [False, True])
 def test_what_is_moved_out_of_an_arena_that_is_to_go_is_copied_before_it_goes(monkeypatch, ahead):
     monkeypatch.setattr(free_extents, "GAP", 0)
-    rig = Rig(blocks=32, arenas=2, ahead=ahead, step_tokens=200)
+    monkeypatch.setattr(compaction, "_MANY_RUNS", 99)
+    rig = Rig(blocks=32, arenas=2, spare=64, ahead=ahead, step_tokens=200)
     rig.manager._layers._growth_blocks = 1
     rig.add("first", range(1, 4 * 32 - 1), max_tokens=60)  # has the first arena for itself
     rig.step()
@@ -49,6 +51,9 @@ def test_what_is_moved_out_of_an_arena_that_is_to_go_is_copied_before_it_goes(mo
         rig.runner.abort(name)
     rig.runner.reconfigure(msgspec.structs.replace(rig.limits, cache_bytes=32 * BLOCK))
     rig.manager.pool.evict_cached()
+    monkeypatch.setattr(compaction, "_MANY_RUNS", 1)
+    rig.step()
+    assert rig.executor.moves == 1
+    assert all(block < 32 for run in rig.manager.runs("a") for block in run)
     rig.run()
-    assert rig.executor.moves
     assert rig.all_right("a")
