@@ -1,14 +1,14 @@
 """KV bytes of users who share a system prompt, while all of them are in flight: alone with it, shared, and by entries.
 
-Each figure is that of a fresh daemon. Every user streams until all have their first token; what is reported is the most until a second
-after that and, when all have hung up, for another half. In MiB:
+Each figure is that of a fresh daemon. Every user streams until all have their first token and a second longer; what is reported is the most
+while as many as ever are served. In MiB:
 
 in use: what running requests hold (``cache.used_bytes``), a block that several share counted once.
 held: with what is kept for later requests.
 allocated: with what lies idle (``memory.kv_bytes``).
-by the system: how much more memory of their own the server's processes have than before the users came, when one prompt of another
-text had been answered and everything cached was dropped; the median of a second in which all have their first token. What computing
-takes for a moment is in there.
+by the system: how much more memory of their own the server's processes have than before the users came, when one prompt of another text
+had been answered and everything cached was dropped. Each time nobody has asked for anything for so long that what computing leaves
+behind, hundreds of MiB of it, was given back; what the users' requests held is kept then for later ones.
 
 ``plain`` users have a system prompt of their own each, ``shared`` ones the same; ``int8`` is shared, with keys and values of 8 bits.
 Exit code 1 if a paged cache had more allocated, whenever it was looked at, than 1.5 times what it held and 16 MiB.
@@ -20,7 +20,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import product
-from statistics import median
 from typing import Any
 
 from benchmarks.harness.admin import Admin
@@ -50,6 +49,7 @@ TABLES: dict[str, dict[str, str]] = {
 _POLL = 0.05  # seconds between two looks
 _HOLD = 1.0  # seconds of looking while all are in flight
 _AFTER = 0.5  # and when all have hung up
+_AT_REST = 25.0  # seconds without a request, after 20 of which a server gives back what computing left behind
 _HEARTBEAT = "50ms"  # how often the worker tells
 _MIB = 2**20
 _MAY_LIE_IDLE = 16.0  # MiB
@@ -69,20 +69,30 @@ async def measure_one(bench: Bench, kind: str, users: int, number: int) -> None:
     model = bench.mlxd_model().with_table("cache", **TABLES[kind]).with_table("worker", heartbeat_interval=_HEARTBEAT)
     prompts, scenario = texts(bench, kind, users, number), f"{users} users"
     async with mlxd([model], bench.new_directory("mlxd")) as daemon, daemon.client(model.name, kind) as client:
-        await before(bench, client, daemon.admin, model.name)
+        empty = await before(bench, client, daemon.admin, model.name)
         length = 16 if bench.args.config_mode == "simple" else bench.args.output_tokens  # one after another, or until all have hung up
         crowd = Crowd(client, daemon.admin, model.name, [Ask.text(prompt, length) for prompt in prompts])
         await crowd.watch()
+        full = await at_rest(daemon.admin, model.name, client)
         described = await daemon.admin.model(model.name)
     keep(bench, scenario, kind, crowd)
+    bench.measured.add(GROWN, scenario, kind, (full.own - empty.own) / _MIB)
     bench.measured.keep(scenario, kind, crowd.answers)
-    bench.measured.note(scenario=scenario, server=kind, model=described, samples=[asdict(sample) for sample in crowd.samples])
+    rest = [asdict(sample) for sample in (empty, full)]
+    bench.measured.note(scenario=scenario, server=kind, model=described, at_rest=rest, samples=[asdict(sample) for sample in crowd.samples])
 
 
-async def before(bench: Bench, client: Client, admin: Admin, model: str) -> None:
-    """Lets a server have what it takes to answer at all, and nothing in its cache."""
+async def before(bench: Bench, client: Client, admin: Admin, model: str) -> "Sample":
+    """Lets a server have what it takes to answer at all, and nothing in its cache. Returns what it has then."""
     await client.ask(Ask.text(bench.prompts.system("before", bench.args.system_tokens), 8))
     await admin.evict(model)
+    return await at_rest(admin, model, client)
+
+
+async def at_rest(admin: Admin, model: str, client: Client) -> "Sample":
+    """Returns what a server has that nobody asks for anything, once it has given back what computing left behind."""
+    await asyncio.sleep(_AT_REST)
+    return await Sample.take(admin, model, client)
 
 
 def texts(bench: Bench, kind: str, users: int, number: int) -> list[str]:
@@ -125,9 +135,7 @@ class Sample:
 
 
 class Crowd:
-    """Users who all stream at once, and hang up once everybody has been served for a while. ``samples`` is what was seen meanwhile,
-    ``answering`` what was seen of it while all had their first token and nobody had hung up.
-    """
+    """Users who all stream at once, and hang up once everybody has been served for a while. ``samples`` is what was seen meanwhile."""
 
     def __init__(self, client: Client, admin: Admin, model: str, asks: Sequence[Ask]) -> None:
         self._client = client
@@ -136,7 +144,6 @@ class Crowd:
         self._asks = asks
         self.answers = [Answer() for _ in asks]
         self.samples: list[Sample] = []
-        self.answering: list[Sample] = []
 
     @property
     def full(self) -> list[Sample]:
@@ -155,10 +162,8 @@ class Crowd:
         left = round(_HOLD / _POLL)
         try:
             while left and not all(stream.done() for stream in streams):
-                sample = await self._look()
-                if all(answer.deltas for answer in self.answers):
-                    self.answering.append(sample)
-                    left -= 1
+                left -= all(answer.deltas for answer in self.answers)
+                await self._look()
             for stream in streams:
                 if stream.done():
                     stream.result()  # raises what it raised
@@ -167,11 +172,9 @@ class Crowd:
         for _ in range(round(_AFTER / _POLL)):
             await self._look()
 
-    async def _look(self) -> Sample:
-        sample = await Sample.take(self._admin, self._model, self._client)
-        self.samples.append(sample)
+    async def _look(self) -> None:
+        self.samples.append(await Sample.take(self._admin, self._model, self._client))
         await asyncio.sleep(_POLL)
-        return sample
 
 
 async def _hang_up(streams: "Sequence[asyncio.Task[Answer]]") -> None:
@@ -183,12 +186,11 @@ async def _hang_up(streams: "Sequence[asyncio.Task[Answer]]") -> None:
 
 def keep(bench: Bench, scenario: str, kind: str, crowd: Crowd) -> None:
     """The most of each."""
-    add, unused = bench.measured.add, crowd.samples[0].own
+    add = bench.measured.add
     add(RUNNING, scenario, kind, crowd.running)
     add(IN_USE, scenario, kind, max(sample.used for sample in crowd.full))
     add(HELD, scenario, kind, max(sample.held for sample in crowd.full))
     add(ALLOCATED, scenario, kind, max(sample.allocated for sample in crowd.full))
-    add(GROWN, scenario, kind, median(sample.own - unused for sample in crowd.answering or crowd.full) / _MIB)
     if kind != ENTRIES:
         add(IDLE, scenario, kind, max(sample.allocated - 1.5 * sample.held for sample in crowd.samples))
 

@@ -15,7 +15,7 @@ from benchmarks.harness.measurements import Metric
 from benchmarks.harness.progress import Progress
 from benchmarks.harness.servers import mlxd
 from benchmarks.harness.tables import print_rows, spread_text
-from benchmarks.kv_memory import ALLOCATED, GROWN, HELD, IN_USE, RUNNING, Crowd, before, keep
+from benchmarks.kv_memory import ALLOCATED, GROWN, HELD, IN_USE, RUNNING, Crowd, at_rest, before, keep
 
 TOKENS = Metric("tokens", "", "higher", digits=0)
 
@@ -53,15 +53,18 @@ async def measure_one(bench: Bench, way: Way, number: int) -> None:
     model = model.with_table("worker", heartbeat_interval=_HEARTBEAT).with_table("batching", **_PROMPTS_FIRST)
     prompts = texts(bench, way, number)
     async with mlxd([model], bench.new_directory("mlxd")) as daemon, daemon.client(model.name, way.name) as client:
-        await before(bench, client, daemon.admin, model.name)
+        empty = await before(bench, client, daemon.admin, model.name)
         crowd = Crowd(client, daemon.admin, model.name, [Ask.text(prompt, bench.args.output_tokens) for prompt in prompts])
         await crowd.watch()
+        full = await at_rest(daemon.admin, model.name, client)
         described = await daemon.admin.model(model.name)
     keep(bench, _SCENARIO, way.name, crowd)
+    bench.measured.add(GROWN, _SCENARIO, way.name, (full.own - empty.own) / 2**20)
     tokens = sum(bench.prompts.length(prompt) + len(answer.deltas) for prompt, answer in zip(prompts, crowd.answers, strict=True))
     bench.measured.add(TOKENS, _SCENARIO, way.name, tokens)
     bench.measured.keep(_SCENARIO, way.name, crowd.answers)
-    bench.measured.note(scenario=_SCENARIO, server=way.name, model=described, samples=[asdict(sample) for sample in crowd.samples])
+    rest, samples = ([asdict(sample) for sample in some] for some in ((empty, full), crowd.samples))
+    bench.measured.note(scenario=_SCENARIO, server=way.name, model=described, at_rest=rest, samples=samples)
 
 
 def texts(bench: Bench, way: Way, number: int) -> list[str]:
