@@ -59,10 +59,10 @@ class ArenaSpace:
         """Tells whether more memory lies idle than may."""
         return not self.sizes.allow(0, in_use)
 
-    def shrink(self, in_use: int) -> None:
-        """Gives up free blocks at the ends of arenas, but for as many as had best lie idle."""
+    def shrink(self, total: int) -> None:
+        """Gives up free blocks at the ends of arenas, until there are no more than ``total``."""
         for arena in sorted(self.sizes, reverse=True):
-            blocks = min(self._tail(arena), self.sizes.total - self.sizes.wished(in_use))
+            blocks = min(self._tail(arena), self.sizes.total - total)
             if blocks > 0:
                 end = self.sizes.end(arena)
                 self.free.cut(range(end - blocks, end))
@@ -75,12 +75,6 @@ class ArenaSpace:
             last = next((block for block in reversed(beyond) if block in held), beyond.start - 1)
             if last + 1 < beyond.stop:
                 self.sizes.cut(arena, beyond.stop - last - 1)
-
-    def front(self, in_use: int) -> list[range]:
-        """Returns the blocks that there would be if nothing lay idle before them, but for as many as had best; all there are, where those
-        are fewer.
-        """
-        return self.sizes.first(self.sizes.wished(in_use))
 
     def free_in(self, blocks: Sequence[range], most: int) -> list[int]:
         """Returns up to ``most`` free ones of ``blocks``, in order."""

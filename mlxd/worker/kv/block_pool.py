@@ -175,17 +175,17 @@ class BlockPool:
         """
         self._space.shrink_to_capacity(self._references)
         if self.has_idle:
-            self.shrink()
+            self._space.shrink(self._space.sizes.wished(self._in_use))
 
     def shrink(self) -> None:
-        """Gives up free blocks at the ends of arenas, but for as many as had best lie idle."""
+        """Gives up all free blocks at the ends of arenas, where nothing is asked for."""
         self._space.shrink(self._in_use)
 
     def gather(self) -> tuple[list[int], list[int]]:
         """Moves cached blocks to where they would lie if nothing lay idle before them, so that ends of arenas are free. Returns the blocks
         and where what they hold is to be copied, before anything is allocated.
         """
-        front = self._space.front(self._in_use)
+        front = self._space.sizes.first(self._in_use)
         sources = sorted(block for block in self._cached if not any(block in blocks for blocks in front))
         targets = self._space.free_in(front, len(sources))
         sources = sources[: len(targets)]

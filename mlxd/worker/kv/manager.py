@@ -309,7 +309,7 @@ class Manager:
             group.trim()
 
     def shrink(self) -> None:
-        """Gives up memory that lies idle at the ends of arenas, but for a little. It is for when what was moved is copied."""
+        """Gives up all memory that lies idle at the ends of arenas. It is for when what was moved is copied, and nothing is asked for."""
         for group in self.groups:
             group.pool.shrink()
 

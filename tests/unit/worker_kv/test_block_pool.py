@@ -183,6 +183,9 @@ def test_cached_blocks_are_gathered_where_memory_lies_idle_before_them():
     assert evicted == blocks[:300]
     made.evict_cached(1)
     assert evicted[-1] == dict(zip(sources, targets, strict=True)).get(blocks[-2], blocks[-2])  # the order of use is as it was
+    made.gather()
+    made.shrink()
+    assert sum(sizes(made).values()) == made.counts().cached == 99
     assert made.gather() == ([], [])
 
 

@@ -105,7 +105,7 @@ def test_what_lies_idle_between_cached_blocks_is_given_back_and_they_are_still_f
     assert rig.all_right(*rig.ended)
 
 
-def test_of_what_lies_idle_an_eighth_is_kept_when_nobody_asks_for_anything():
+def test_nothing_lies_idle_where_nobody_asks_for_anything():
     rig = Rig(blocks=64, arenas=4, step_tokens=64)
     for number in range(8):
         rig.add(str(number), range(1000 * number + 1, 1000 * number + 80), max_tokens=4)
@@ -116,7 +116,7 @@ def test_of_what_lies_idle_an_eighth_is_kept_when_nobody_asks_for_anything():
     rig.runner.give_back()
     counts = rig.manager.counts()
     assert counts.cached == there.cached
-    assert counts.total == counts.cached * 9 // 8
+    assert counts.total == counts.cached
     assert sum(arena.blocks for arena in rig.executor.arenas) == counts.total
     rig.add("again", range(7001, 7080), max_tokens=4)
     rig.run()
