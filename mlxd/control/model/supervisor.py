@@ -170,8 +170,15 @@ class ModelSupervisor:
     def refusal(self) -> MlxdError | None:
         return None if self._recovery.lacking is None else self._workers.insufficient(self._recovery.lacking)
 
-    def waiting_since(self) -> float | None:
-        return self._admission.waiting_since
+    @property
+    def is_awaited(self) -> bool:
+        return self._admission.waiting > 0
+
+    async def request_waiting(self) -> float | None:
+        while (since := self._admission.waiting_since) is None and not self._is_ordered:
+            self.want_no_more()
+            await self._changed.wait()
+        return since
 
     # ---- what others wait for ----
 

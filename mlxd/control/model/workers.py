@@ -45,8 +45,14 @@ class Owner(Protocol):
     def workers_changed(self) -> None:
         """Hears that anything is different now."""
 
-    def waiting_since(self) -> float | None:
-        """Returns when the request came, in monotonic seconds, that waits longest for a worker; None where none waits."""
+    @property
+    def is_awaited(self) -> bool:
+        """Tells whether a request waits for a worker."""
+
+    async def request_waiting(self) -> float | None:
+        """Returns when the request came, in monotonic seconds, that waits longest for a worker. Where none waits, it waits for one, unless
+        the load is given up before; None where the worker is wanted though no request waits.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,11 +242,16 @@ class Workers:
 
     async def _find_room(self, demand: Demand, residence: float, terms: Terms) -> None:
         await self._memory.wait_for_leaving(self._name, demand.wanted)
-        since = self._owner.waiting_since() if terms.others_give_way else None
-        if await self._turn(demand, since, residence) if since is not None else demand.take():
+        if await self._first_place(demand, residence, terms) or await self._place_of_old_ones(demand, terms):
             return
-        if not await self._place_of_old_ones(demand, terms):
-            raise self.insufficient(demand.needs)
+        raise self.insufficient(demand.needs)
+
+    async def _first_place(self, demand: Demand, residence: float, terms: Terms) -> bool:
+        """Takes what is free, or the place of other models when it is the model's turn. Returns False where neither will do."""
+        if not (terms.others_give_way and self._owner.is_awaited) and demand.take():
+            return True
+        since = await self._owner.request_waiting() if terms.others_give_way else None
+        return since is not None and await self._turn(demand, since, residence)
 
     async def _place_of_old_ones(self, demand: Demand, terms: Terms) -> bool:
         """Takes the memory of the model's own workers as they leave; nobody else has it meanwhile. Returns False where it is not enough."""

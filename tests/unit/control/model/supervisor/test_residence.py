@@ -216,6 +216,50 @@ async def test_a_request_that_goes_away_leaves_the_queue_and_nothing_is_loaded_f
     assert len(factory.made) == 2
 
 
+async def going_away(make, factory):
+    """A request for a model goes away before its worker has asked for memory, which another has."""
+    one, two = pair(make, "0s")
+    first = await serve(one, factory)
+    asking = asyncio.create_task(asked(two))
+    client = await factory.next()
+    asking.cancel()
+    await turns()
+    return one, two, first, client
+
+
+async def test_a_worker_that_nobody_waits_for_any_more_pushes_nobody_out(make, factory):
+    one, two, first, client = await going_away(make, factory)
+    await asyncio.wait_for(client.need(60), PATIENCE)
+    await asyncio.wait_for(client.stopped.wait(), PATIENCE)
+    await reach(two, ModelState.STOPPED)
+    assert (await asked(one)).client is first
+    assert len(factory.made) == 2
+
+
+async def test_but_it_goes_on_where_there_is_room(make, factory):
+    one, two, _, client = await going_away(make, factory)
+    one.unload()
+    await reach(one, ModelState.STOPPED)
+    await asyncio.wait_for(client.need(60), PATIENCE)
+    client.become_ready()
+    await reach(two, ModelState.READY)
+
+
+async def test_and_if_somebody_comes_in_that_moment_it_is_served(make, factory):
+    """By that load, or by another: it is not refused because of the one that went away."""
+    _, two, first, client = await going_away(make, factory)
+    needing = asyncio.create_task(client.need(60))
+    await asyncio.sleep(0)
+    again = asyncio.create_task(asked(two))
+    await asyncio.wait_for(needing, PATIENCE)
+    if client.stopping.is_set():
+        client = await factory.next()
+        await asyncio.wait_for(client.need(60), PATIENCE)
+    client.become_ready()
+    assert (await asyncio.wait_for(again, PATIENCE)).client is client
+    assert first.stopped.is_set()
+
+
 async def test_while_another_request_waits_the_turn_is_kept(make, factory):
     _, two, use, asking, client, needing = await waiting(make, factory)
     other = asyncio.create_task(asked(two))
