@@ -27,6 +27,7 @@ from mlxd.config.address import TcpAddress, url_of
 from mlxd.config.certificates import certificate_files
 from mlxd.config.loader import LoadedConfig, parse_submitted
 from mlxd.config.principal import principals
+from mlxd.config.quotas import cache_quotas
 from mlxd.config.redact import redacted
 from mlxd.config.schema import Config, ModelTable
 from mlxd.config.watcher import FileWatcher
@@ -105,6 +106,7 @@ class Daemon:
         )
         self._registry.memory.set_wired_limit(loaded.config.memory.wired_limit)
         self._registry.memory.set_waiting(waiting_bounds(loaded.config))
+        self._registry.memory.set_quotas(cache_quotas(loaded.config))
         self._requests = LiveRequests()
         self._operations = Operations()
         self._takeover = Takeover(

@@ -13,6 +13,7 @@ import structlog
 from mlxd.config.certificates import certificate_files
 from mlxd.config.loader import LoadedConfig
 from mlxd.config.model_sources import model_sources
+from mlxd.config.quotas import cache_quotas
 from mlxd.config.schema import Config
 from mlxd.config.source import is_local
 from mlxd.control.memory.ledger import memory_limit
@@ -120,7 +121,7 @@ class Takeover:
         """Returns what a commit does, in its order."""
         before, since, limit = self.running, self.since, self._registry.memory.limit
         logs, traces, memory, metrics = current_logging(), self._tracing.current(), self._registry.memory, self._metrics
-        wired, waiting = memory.wired_limit, memory.waiting_bounds
+        wired, waiting, quotas = memory.wired_limit, memory.waiting_bounds, memory.quotas
         store, certificates = self._certificates, self._certificates.current()
         return (
             Step("snapshot", lambda: self._run(new, time.time()), undo=lambda: self._run(before, since)),
@@ -130,6 +131,7 @@ class Takeover:
             Step("memory", lambda: memory.set_limit(total_memory_limit(new.config)), undo=lambda: memory.set_limit(limit)),
             Step("waiting", lambda: memory.set_waiting(waiting_bounds(new.config)), undo=lambda: memory.set_waiting(waiting)),
             Step("wired memory", lambda: memory.set_wired_limit(new.config.memory.wired_limit), undo=lambda: memory.set_wired_limit(wired)),
+            Step("quotas", lambda: memory.set_quotas(cache_quotas(new.config)), undo=lambda: memory.set_quotas(quotas)),
             Step("certificates", lambda: store.swap(prepared.certificates), undo=lambda: store.swap(certificates)),
             Step(
                 "listeners",

@@ -1,4 +1,4 @@
-"""The vocabulary every part of mlxd shares: frozen values, no behaviour, no imports of ours.
+"""The vocabulary every part of mlxd shares: frozen values, no behaviour, no imports of ours but of their kind.
 
 Structs are ``msgspec`` so that the same values travel on the wire (``mlxd.wire``) unchanged.
 """
@@ -7,6 +7,8 @@ from enum import StrEnum
 from typing import Literal, Self
 
 import msgspec
+
+from mlxd.cache_terms import CacheQuota, KeyCacheFigures, PinFigures, PinnedPrompt
 
 
 class FinishReason(StrEnum):
@@ -308,6 +310,9 @@ class CacheFigures(msgspec.Struct, frozen=True, kw_only=True):
     limit_bytes: int = 0
     kept: BlockFigures | EntryFigures | None = None
     disk: DiskFigures | None = None  # None: none is wanted, or there is none for such a cache
+    bytes_pinned: int = 0  # kept whatever happens, be it used or cached
+    pins: tuple[PinFigures, ...] = ()
+    keys: dict[str, KeyCacheFigures] = {}  # by the names of keys, of a paged cache
 
 
 class Restraint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -336,6 +341,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     disk: DiskSettings | None = None  # where blocks that leave memory are kept; None: nowhere
     wired_bytes: int = 0  # of memory that the device keeps resident, where it has such a thing; 0: left to the system
     restraint: Restraint = Restraint()
+    pins: tuple[PinnedPrompt, ...] = ()  # prompts whose beginnings stay in the cache
+    quotas: tuple[CacheQuota, ...] = ()  # what of the cache belongs to the holders of keys
 
 
 class ResolvedLimits(Limits, frozen=True, kw_only=True):

@@ -50,10 +50,13 @@ def lookups() -> Panel:
 
 
 def size() -> Panel:
-    queries = [Query(total(model("mlxd_kv_bytes")), "held"), Query(total(model("mlxd_kv_bytes_saved_by_sharing")), "saved by sharing")]
-    return colored(lines("Keys and values", units.BytesIEC, *queries), {"held": NEUTRAL, "saved by sharing": GOOD}).description(
+    named = {"held": "mlxd_kv_bytes", "pinned": "mlxd_kv_pinned_bytes", "saved by sharing": "mlxd_kv_bytes_saved_by_sharing"}
+    queries = [Query(total(model(metric)), name) for name, metric in named.items()]
+    colors = {"held": NEUTRAL, "pinned": QUIET, "saved by sharing": GOOD}
+    return colored(lines("Keys and values", units.BytesIEC, *queries), colors).description(
         about(
-            "Memory of keys and values, for running requests and for later ones; and what copies of the shared blocks would take on top.",
+            "Memory of keys and values, for running requests and for later ones; what of it is pinned; and what copies of the shared "
+            "blocks would take on top.",
             normal="Held grows to `cache.memory` and stays there.",
             otherwise="Nothing saved with many users under one system prompt: their prompts differ somewhere in its beginning.",
         )

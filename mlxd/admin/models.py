@@ -91,7 +91,8 @@ def _limits(limits: ResolvedLimits | None) -> answers.WorkerLimits | None:
         path=limits.disk.path, limit_bytes=limits.disk.limit, write_budget_bytes=limits.disk.write_budget
     )
     restraint = answers.Restraint(**msgspec.structs.asdict(limits.restraint))
-    return answers.WorkerLimits(**msgspec.structs.asdict(limits) | {"disk": disk, "restraint": restraint})
+    told = {name: value for name, value in msgspec.structs.asdict(limits).items() if name not in {"pins", "quotas"}}  # see the cache
+    return answers.WorkerLimits(**told | {"disk": disk, "restraint": restraint})
 
 
 def _cache(status: ModelStatus, counters: CacheCounters) -> answers.Cache:
@@ -107,6 +108,9 @@ def _cache(status: ModelStatus, counters: CacheCounters) -> answers.Cache:
         cached_bytes=figures.bytes_cached if figures else None,
         saved_bytes=blocks.bytes_saved if blocks else None,
         limit_bytes=figures.limit_bytes if figures else None,
+        pinned_bytes=figures.bytes_pinned if figures else None,
+        pins=[answers.Pin(**msgspec.structs.asdict(pin)) for pin in figures.pins] if figures else [],
+        keys={name: answers.KeyShare(held_bytes=one.held, quota_bytes=one.quota) for name, one in figures.keys.items()} if figures else {},
         query_tokens=counters.query_tokens,
         hit_tokens=counters.hit_tokens,
         lookups=answers.Lookups(hit=counters.hits, prefix_hit=counters.prefix_hits, miss=counters.misses),

@@ -63,7 +63,8 @@ def held_by(jobs: Jobs, holder: Principal) -> Jobs:
     """Returns the jobs as those of the holder of a key: none has a better priority than it may ask for, and they share what is cached with
     whom it shares.
     """
-    made = [msgspec.structs.replace(job, priority=holder.bounded(job.priority), salt=holder.salt) for job in jobs.all]
+    name = holder.name if holder.is_named else ""
+    made = [msgspec.structs.replace(job, priority=holder.bounded(job.priority), salt=holder.salt, holder=name) for job in jobs.all]
     return Jobs(all=made, per_prompt=jobs.per_prompt)
 
 

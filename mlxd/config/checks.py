@@ -12,6 +12,7 @@ from mlxd.config.document import Document
 from mlxd.config.key_checks import check_keys
 from mlxd.config.keys import Key, dotted
 from mlxd.config.names import common_name, is_pattern, specificity
+from mlxd.config.pin_checks import check_pins
 from mlxd.config.problems import Problem, shown
 from mlxd.config.schema import Config, ModelTable, TlsTable
 from mlxd.config.units import format_duration, format_size
@@ -33,6 +34,7 @@ def check(config: Config, document: Document) -> Iterator[Problem]:
         yield from _steps_are_paged(name, model, document)
         yield from _worker_times_agree(name, model, document)
     yield from check_disks(config, document)
+    yield from check_pins(config, document)
     yield from _sizes_are_of_this_machine(config, document)
     yield from _addresses_are_unique(config, document)
     yield from _open_listeners_are_guarded(config, document)

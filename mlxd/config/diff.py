@@ -93,6 +93,8 @@ def _changes(old: Table, new: Table, at: Key, source: LoadedConfig) -> Iterator[
         elif reload is not None:
             secret = is_secret(entry.info)
             was, is_now = (hidden(value) if secret else value for value in (shown_old[name], shown_new[name]))
+            if was == is_now and not secret:  # a path, and what lies there
+                is_now = f"{is_now} (its content has changed)"
             yield Change(entry.key, was, is_now, reload, source.provenance.get(dotted(entry.key)))
 
 

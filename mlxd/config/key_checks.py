@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator
 
+from mlxd.config.disk_checks import is_paged
 from mlxd.config.document import Document
 from mlxd.config.keys import Key, dotted
 from mlxd.config.names import is_pattern
 from mlxd.config.principal import RESERVED, means
 from mlxd.config.problems import Problem, shown
+from mlxd.config.quotas import may_use, share_of
 from mlxd.config.schema import Config
 
+_ROUNDING = 1e-9
 MOST_KEYS = 256  # each has series of its own in the metrics
 
 _KEYS: Key = ("server", "keys")
@@ -21,6 +24,8 @@ def check_keys(config: Config, document: Document) -> Iterator[Problem]:
     yield from _names_are_unique(config, document)
     yield from _keys_are_unique(config, document)
     yield from _models_are_known(config)
+    yield from _quotas_are_of_caches(config)
+    yield from _quotas_fit(config)
 
 
 def _names_are_unique(config: Config, document: Document) -> Iterator[Problem]:
@@ -58,6 +63,31 @@ def _models_are_known(config: Config) -> Iterator[Problem]:
                 key: Key = (*_KEYS, position, "models", place)
                 known = ", ".join(map(shown, config.models))
                 yield Problem(key, f"found {shown(name)}, which is no model's name or alias; there are: {known}", (key, ("models",)))
+
+
+def _quotas_are_of_caches(config: Config) -> Iterator[Problem]:
+    """Reports quotas that no cache would ever heed."""
+    for position, holder in enumerate(config.server.keys):
+        key: Key = (*_KEYS, position, "cache_quota")
+        models = [table for name, table in config.models.items() if may_use(holder, name, table.aliases)]
+        if holder.cache_quota is not None and models and not any(map(is_paged, models)):
+            found = f"found {shown(str(holder.cache_quota))}, and none of the models that it may ask for has a paged cache"
+            yield Problem(key, f'{found} (batching.mode = "continuous", cache.kind = "paged"); remove it', (key, ("models",)))
+
+
+def _quotas_fit(config: Config) -> Iterator[Problem]:
+    """Reports the first quota by which more than the whole of a model's cache would be somebody's own."""
+    for name, table in config.models.items():
+        total = 0.0
+        for position, holder in enumerate(config.server.keys if is_paged(table) else ()):
+            quota, key = holder.cache_quota, (*_KEYS, position, "cache_quota")
+            if quota is None or not may_use(holder, name, table.aliases):
+                continue
+            total += share_of(quota, table.cache.memory.size)
+            if total > 1 + _ROUNDING:
+                found = f"found {shown(str(quota))}, and together with those of the keys before it that is more than the whole cache of"
+                yield Problem(key, f"{found} models.{dotted((name,))}; make them less", (key, ("models",)))
+                break
 
 
 def _line(document: Document, key: Key) -> str:

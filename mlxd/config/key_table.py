@@ -3,6 +3,7 @@
 from typing import Literal
 
 from mlxd.config.fields import NamedTable, Reload, setting
+from mlxd.config.units import Quota
 from mlxd.config.values import MOST, MOST_PRIORITY, MOST_TOKENS, KeyName, ModelPatterns
 
 
@@ -58,4 +59,12 @@ class KeyTable(NamedTable):
         "shared",
         '"own": its prompts are found in prefix caches by its own requests only, and find nothing of others. "shared": by all that share.',
         reload=Reload.LIVE,
+    )
+    cache_quota: Quota | None = setting(
+        None,
+        'What is its own of the paged cache of each model that it may ask for: a share such as "30%", or a size. As long as its requests '
+        "take no more, those of others evict nothing of what it was the last to use, nor do its own evict what is others'; what nobody "
+        "uses it may take beyond that, and loses first. Keys without one share the rest. What runs is never stopped for it.",
+        reload=Reload.LIVE,
+        example="30%",
     )

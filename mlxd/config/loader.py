@@ -7,7 +7,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +16,11 @@ from typing import Any
 
 from mlxd.config.checks import check
 from mlxd.config.document import Document, parse_document, read_text
+from mlxd.config.fields import NamedTable
 from mlxd.config.keys import Key, dotted
 from mlxd.config.paths import expand
 from mlxd.config.problems import Problem, render, shown
+from mlxd.config.prompt_files import ReadPrompt, leave_prompt, read_prompt, read_prompts
 from mlxd.config.schema import AdminTable, Config, DefaultsTable
 from mlxd.config.secrets import Nowhere, SecretSource, ThisMachine, resolve_secrets
 from mlxd.config.source import is_local
@@ -44,21 +46,22 @@ def load_config(path: Path, environ: Mapping[str, str] = os.environ) -> LoadedCo
 
 def parse_config(text: str, path: Path, environ: Mapping[str, str]) -> LoadedConfig:
     """Reads a text as ``load_config`` does a file. ``path`` is for messages, and relative paths start from its directory."""
-    return _parse(text, path, ThisMachine(environ, path.absolute().parent))
+    return _parse(text, path, ThisMachine(environ, path.absolute().parent), read_prompt)
 
 
 def parse_submitted(text: str, path: Path) -> LoadedConfig:
     """Reads a text that somebody sends: nothing it names is read. Its secrets are the references as written, so such a snapshot can be
     shown and compared with another of its kind, and cannot be served.
     """
-    return _parse(text, path, Nowhere())
+    return _parse(text, path, Nowhere(), leave_prompt)
 
 
-def _parse(text: str, path: Path, secrets: SecretSource) -> LoadedConfig:
+def _parse(text: str, path: Path, secrets: SecretSource, prompt: ReadPrompt) -> LoadedConfig:
     document = parse_document(text, path)
     values: dict[str, Any] = deepcopy(dict(document.values))
     problems = resolve_secrets(Config, values, secrets)
     problems += _resolve_paths(values, document.directory)
+    problems += read_prompts(values, document.directory, prompt)
     problems += _spread_defaults(values, document)
     validated = validate(Config, values, document, root=Config)
     problems += validated.problems
@@ -154,9 +157,15 @@ def _independent(found: list[Problem], known: list[Problem]) -> list[Problem]:
 
 def _provenance(config: Config, document: Document) -> dict[str, int]:
     lines = {key: line for key, line in document.lines.items() if not any(isinstance(part, int) for part in key)}
-    for position, table in enumerate(config.server.keys):  # known by their names, wherever they stand
-        at: Key = ("server", "keys", position)
-        lines |= {("server", "keys", table.name, *key[3:]): line for key, line in document.lines.items() if key[:3] == at and len(key) <= 4}
+    arrays: dict[Key, Sequence[NamedTable]] = {
+        ("server", "keys"): config.server.keys,
+        ("defaults", "cache", "pin"): config.defaults.cache.pin,
+    }
+    arrays |= {("models", name, "cache", "pin"): model.cache.pin for name, model in config.models.items()}
+    for at, tables in arrays.items():  # known by their names, wherever they stand
+        for key, line in document.lines.items():
+            if key[: len(at)] == at and len(at) < len(key) <= len(at) + 2 and isinstance(position := key[len(at)], int):
+                lines[*at, tables[position].name, *key[len(at) + 1 :]] = line
     defaults = {key[1:]: line for key, line in lines.items() if key[0] == "defaults" and len(key) > 1}
     inherited = {("models", name, *key): line for name in config.models for key, line in defaults.items()}
     return {dotted(key): line for key, line in (inherited | lines).items()}

@@ -1,8 +1,11 @@
 """The tables of one model, each of which ``[defaults]`` may hold for all models."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from mlxd.config.fields import Reload, Table, setting, table
+from pydantic import Strict
+
+from mlxd.config.fields import Reload, Table, setting, table, tables
+from mlxd.config.pin_table import PinTable
 from mlxd.config.source import Source
 from mlxd.config.units import Duration, MemoryShare, Share, Size
 from mlxd.config.values import (
@@ -115,6 +118,7 @@ class CacheTable(Table):
         reload=Reload.MODEL,
     )
     disk: DiskTable = table(DiskTable, 'What is kept on disk of kind = "paged".')
+    pin: Annotated[tuple[PinTable, ...], Strict(strict=False)] = tables('Beginnings of prompts that stay in a cache of kind = "paged".')
 
 
 class SpeculationTable(Table):

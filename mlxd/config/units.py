@@ -18,6 +18,8 @@ DURATION_PATTERN = r"^[0-9]+(\.[0-9]+)?\s*(ms|s|m|h|d)$"
 SIZE_PATTERN = r"^[0-9]+(\.[0-9]+)?\s*(B|[KMGT]i?B)$"
 SHARE_PATTERN = r"^(auto|[0-9]+(\.[0-9]+)?\s*(%|B|[KMGT]i?B))$"
 
+QUOTA_PATTERN = r"^[0-9]+(\.[0-9]+)?\s*(%|B|[KMGT]i?B)$"
+
 _NUMBER_WITH_UNIT = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,40})?)\s*([A-Za-z]+)")
 _PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,40})?)\s*%")
 _MAX_DURATION = Decimal(3650 * 86400)
@@ -113,6 +115,17 @@ class MemoryShare:
         return "auto" if self.fraction is None else f"{_plain(Decimal(repr(self.fraction)) * 100)}%"
 
 
+def parse_quota(value: object) -> MemoryShare:
+    """Reads a share that is not left to mlxd: ``"30%"``, ``"2GiB"``."""
+    try:
+        share = MemoryShare.parse(value)
+    except ValueError as error:
+        raise ValueError(str(error).replace('"auto", ', "")) from None
+    if share.is_auto:
+        raise ValueError('must be a percentage such as "30%" or a size such as "2GiB"')
+    return share
+
+
 Duration = Annotated[
     float,
     BeforeValidator(parse_duration),
@@ -130,4 +143,10 @@ Share = Annotated[
     BeforeValidator(MemoryShare.parse),
     PlainSerializer(str, return_type=str),
     WithJsonSchema({"type": "string", "pattern": SHARE_PATTERN}),
+]
+Quota = Annotated[
+    MemoryShare,
+    BeforeValidator(parse_quota),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": QUOTA_PATTERN}),
 ]

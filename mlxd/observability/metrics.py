@@ -19,6 +19,7 @@ from mlxd.control.model.status import ModelStatus
 from mlxd.control.reload import Result, Trigger
 from mlxd.control.telemetry import UNKNOWN_MODEL, CacheCounters, HistogramCounts, RequestRecord, TokenCounters
 from mlxd.errors import CODES, MlxdError
+from mlxd.observability.cache_shares import CacheShares
 from mlxd.observability.certificate_gauges import CertificateGauges
 from mlxd.observability.disk_metrics import DiskMetrics
 from mlxd.observability.exchange_metrics import ExchangeMetrics
@@ -84,6 +85,7 @@ class Metrics:
         self.exchange = ExchangeMetrics(self.registry, self._label)
         self.registry.register(ModelGauges(statuses))
         self.registry.register(DiskMetrics(statuses))
+        self.registry.register(CacheShares(statuses, lambda: (one.holder.name for one in holdings())))
         self.registry.register(KeyMetrics(holdings))
         self.registry.register(CertificateGauges(certificates))
         self.registry.register(LogCounters())

@@ -11,6 +11,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 
+from mlxd.cache_terms import KeyCacheFigures
 from mlxd.config.certificates import CertificateFacts, CertificateFiles, CertificateState
 from mlxd.config.principal import ANONYMOUS
 from mlxd.config.schema import ModelTable
@@ -136,7 +137,11 @@ def _loaded_model() -> ModelStatus:
         keys_and_values=KeyValueFacts(wish="auto", token_bytes=0, plain_token_bytes=0),
         attention=AttentionFacts("auto", [AttentionWayFacts(*pair, "") for pair in zip(cycle(AttentionWay), AttentionState, strict=False)]),
     )
-    cache = CacheFigures(kept=BlockFigures(used=0, shared=0, cached=0, free=0, bytes_saved=0), disk=DiskFigures(limit_bytes=1))
+    cache = CacheFigures(
+        kept=BlockFigures(used=0, shared=0, cached=0, free=0, bytes_saved=0),
+        disk=DiskFigures(limit_bytes=1),
+        keys={ANONYMOUS.name: KeyCacheFigures(quota=0)},
+    )
     heartbeat = Heartbeat(running=0, waiting=0, steps=0, busy_seconds=0.0, memory=MemoryFigures(), cache=cache)
     table = ModelTable.model_validate({"source": "builtin:smollm2-135m"})
     return ModelStatus(name="NAME", config=table, state=ModelState.READY, since=0.0, created=0, ready=ready, heartbeat=heartbeat)

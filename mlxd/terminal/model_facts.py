@@ -47,6 +47,7 @@ def _rows(model: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:
         yield "attention", "\n".join(f"{one['way']} {one['state']}: {one['reason']}" for one in attention["ways"])
     if (stored := model["keys_and_values"]) is not None:
         yield "cache", "\n".join(_stored(stored))
+    yield from _shares(model["cache"])
     if (memory := model["memory"]) is not None:
         yield "memory", f"{size(memory['held_bytes'])} held: {_parts(memory)}"
     if (speculation := model["speculation"]) is not None:
@@ -66,6 +67,23 @@ def _rows(model: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:
 def _parts(memory: Mapping[str, int]) -> str:
     """Returns the parts of what a worker holds, but those of which it has none."""
     return ", ".join(f"{size(memory[f'{name}_bytes'])} {words}" for name, words in _MEMORY.items() if memory[f"{name}_bytes"])
+
+
+def _shares(cache: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yields what stays in a cache, and what keys have of it."""
+    if cache["pins"]:
+        yield "pins", "\n".join(map(_pin, cache["pins"]))
+    if cache["keys"]:
+        yield "keys", "\n".join(f"{name}: {_share(share)}" for name, share in cache["keys"].items())
+
+
+def _pin(pin: Mapping[str, Any]) -> str:
+    return f"{pin['name']} {pin['state']}: {pin['reason'] or counted(pin['tokens'], 'token') + ', ' + size(pin['bytes'])}"
+
+
+def _share(share: Mapping[str, Any]) -> str:
+    own = "" if share["quota_bytes"] is None else f", {size(share['quota_bytes'])} its own"
+    return f"{size(share['held_bytes'])} of the cache{own}"
 
 
 def _stored(stored: Mapping[str, Any]) -> Iterator[str]:

@@ -110,6 +110,7 @@ class Generate(_Message, frozen=True, kw_only=True):
     output: OutputSpec = OutputSpec()
     priority: int | None = None  # lower goes first; None: nobody asked, and it is 0
     salt: str = ""  # of those with whom it shares what the prefix cache has; empty: with all who have none
+    holder: str = ""  # the name of the key by which it is asked, if that has one: its share of the cache is what the request takes
     parent: str | None = None  # names the HTTP request where it asks for several jobs: these take the device's time as one
     behind: int = 0  # jobs of the same HTTP request that come right behind this one: it is refused unless there is room for them, too
 

@@ -35,6 +35,8 @@ from mlxd.worker.engine.events import StepOutput
 from mlxd.worker.engine.request_queue import RequestQueue
 from mlxd.worker.engine.runner import Runner
 from mlxd.worker.outbox import Outbox
+from mlxd.worker.pin_encoder import PinEncoder
+from mlxd.worker.pins import Pins
 from mlxd.worker.request_encoder import RequestEncoder
 from mlxd.worker.serving import Serving
 from mlxd.worker.sessions import Sessions
@@ -143,7 +145,9 @@ class Loading(Stage):
 
         engine = Engine(model.runner, self._queue, emit, model.memory)
         questions = TokenQuestions(model.encoder, sessions.texts, sessions.tokenizing, self._outbox.send)
-        serving = Serving(engine, self._queue, sessions, questions, self._cache_limit, self._outbox, self._tell_figures)
+        pins = Pins(PinEncoder(model.encoder), sessions.tokenizing)
+        engine.pin(pins.begin(order.limits.pins))
+        serving = Serving(engine, self._queue, sessions, questions, self._cache_limit, self._outbox, self._tell_figures, pins)
         self._outbox.on_io_thread(lambda: self._ready(serving, model.ready))
         engine.run()
         return True

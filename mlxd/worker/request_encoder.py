@@ -65,6 +65,7 @@ class RequestEncoder:
             looked_up=looked_up,
             predicted=self._predicted(output),
             priority=generate.priority or 0,
+            holder=generate.holder,
             parent=generate.parent,
             arrived=arrived,
         )

@@ -1,6 +1,6 @@
 """The worker whose model is ready."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 from typing_extensions import override
@@ -20,8 +20,10 @@ from mlxd.wire.messages import (
 )
 from mlxd.worker.cache_limit import CacheLimit
 from mlxd.worker.engine.engine import Engine
+from mlxd.worker.engine.pin_order import PinOrder
 from mlxd.worker.engine.request_queue import RequestQueue
 from mlxd.worker.outbox import Outbox
+from mlxd.worker.pins import Pins
 from mlxd.worker.sessions import Sessions
 from mlxd.worker.stage import Stage, StageMessage
 from mlxd.worker.token_questions import TokenQuestions
@@ -42,6 +44,7 @@ class Serving(Stage):
         cache_limit: CacheLimit,
         outbox: Outbox,
         tell_figures: Callable[[], None],
+        pins: Pins,
     ) -> None:
         self._engine = engine
         self._queue = queue
@@ -50,6 +53,7 @@ class Serving(Stage):
         self._cache_limit = cache_limit
         self._outbox = outbox
         self._tell_figures = tell_figures
+        self._pins = pins
 
     @override
     def take(self, message: StageMessage) -> None:
@@ -96,12 +100,13 @@ class Serving(Stage):
     def _reconfigure(self, limits: ResolvedLimits) -> None:
         self._queue.max_queue = limits.max_queue
         self._sessions.reconfigure(limits)
-        self._queue.call(lambda: self._apply(limits))
+        self._pins.encode(limits.pins, lambda orders: self._queue.call(lambda: self._apply(limits, orders)))
 
     # ---- on the engine thread ----
 
-    def _apply(self, limits: ResolvedLimits) -> None:
+    def _apply(self, limits: ResolvedLimits, pins: Sequence[PinOrder]) -> None:
         self._engine.reconfigure(limits)
+        self._engine.pin(pins)
         self._queue.capacity = self._engine.capacity
         self._answer(Reconfigured(limits=limits))
 

@@ -70,6 +70,14 @@ DISKS = [
     {"path": path, "limit": "20GiB", "write_budget": budget} for path in ("blocks", "/etc/mlxd/blocks") for budget in ("1GiB", "1024MiB")
 ]
 DISKS += [{"path": "/var/cache/mlxd", "limit": "3GB", "write_budget": "20GB"}, {"path": "", "limit": "1GiB", "write_budget": "1GiB"}]
+_PROMPT = str(Path(__file__).parents[1] / "unit" / "config" / "pinned" / "prompts" / "support.txt")
+_pins = st.lists(
+    st.fixed_dictionaries(
+        {"name": st.sampled_from(["a", "b.c"]), "prompt_file": st.just(_PROMPT)}, optional={"form": st.sampled_from(["system", "text"])}
+    ),
+    max_size=2,
+    unique_by=lambda pin: pin["name"],
+)
 KEY_FIELDS = {
     "models": st.lists(st.sampled_from(["*", "qwen*", "a*b"]), max_size=2),
     "max_concurrent": _counts,
@@ -77,6 +85,7 @@ KEY_FIELDS = {
     "tokens_per_minute": _counts,
     "priority": st.sampled_from([0, -3, 7]),
     "cache_salt": st.sampled_from(["own", "shared"]),
+    "cache_quota": st.sampled_from(["10%", "0.1GiB", "5.0%"]),
 }
 MODEL_TABLES = {
     "batching": {
@@ -95,6 +104,7 @@ MODEL_TABLES = {
         "block_size": _counts,
         "dtype": st.sampled_from(["auto", "model", "int8"]),
         "disk": st.sampled_from(DISKS),
+        "pin": _pins,
     },
     "lifecycle": {
         "load": st.sampled_from(["eager", "lazy"]),
@@ -249,7 +259,15 @@ def _consistent(document):
                 model.get("batching", {}).pop(field, None)  # likewise
             model.get("cache", {}).pop("disk", None)
             model.get("cache", {}).pop("dtype", None)
+            model.get("cache", {}).pop("pin", None)
+    _drop_vain_quotas(document)
     return document
+
+
+def _drop_vain_quotas(document):
+    if not any(_is_paged(model, document["defaults"]) for model in document["models"].values()):
+        for key in document["server"].get("keys", ()):
+            key.pop("cache_quota", None)
 
 
 def _is_paged(model, defaults):

@@ -10,21 +10,22 @@ ROOT = Path(mlxd.__file__).parent
 # What each part may import of ours; the longest matching name decides.
 ALLOWED = {
     "errors": set(),
-    "types": set(),
+    "cache_terms": set(),
+    "types": {"cache_terms"},
     "child_process": set(),
     "lasting_imports": set(),
     "scratch": set(),
     "quantities": set(),
     "disk_cache": {"errors", "types"},
     "footprint": set(),
-    "config": {"errors", "types"},
+    "config": {"cache_terms", "errors", "types"},
     "wire": {"errors", "types"},
     "client": {"child_process", "scratch", "wire", "errors", "types"},
-    "control": {"disk_cache", "config", "wire", "client.worker_client", "quantities", "errors", "types"},
+    "control": {"cache_terms", "disk_cache", "config", "wire", "client.worker_client", "quantities", "errors", "types"},
     "listener": {"config", "errors", "types"},
     "api": {"listener", "control", "client", "config", "wire", "errors", "types"},
-    "admin": {"disk_cache", "listener", "control", "config", "wire", "errors", "types"},
-    "observability": {"control", "config", "wire", "errors", "types"},
+    "admin": {"cache_terms", "disk_cache", "listener", "control", "config", "wire", "errors", "types"},
+    "observability": {"cache_terms", "control", "config", "wire", "errors", "types"},
     "service": {"control", "client.hang_watch", "config", "wire", "observability.logging", "errors", "types"},
     "terminal": {"child_process", "config", "quantities", "errors", "types"},
     "worker.encoded_prompt": set(),
@@ -32,13 +33,13 @@ ALLOWED = {
     "worker.text.constraints": {"worker.encoded_prompt", "worker.engine.constraint", "worker.text", "wire", "errors", "types"},
     "worker.facts": {"scratch", "wire", "errors", "types"},
     "worker.fetch": {"worker.facts", "quantities", "errors", "types"},
-    "worker.engine": {"worker.encoded_prompt", "worker.kv", "wire", "errors", "types"},
+    "worker.engine": {"cache_terms", "quantities", "worker.encoded_prompt", "worker.kv", "wire", "errors", "types"},
     "worker.kv": {"disk_cache.tier", "worker.encoded_prompt", "quantities", "errors", "types"},
     "worker.runtime": {
         *("worker.encoded_prompt", "worker.kv", "worker.engine", "worker.facts", "worker.fetch", "worker.text"),
         *("disk_cache", "footprint", "wire", "errors", "types"),
     },
-    "worker": {"lasting_imports", "footprint", "scratch", "wire", "errors", "types"},
+    "worker": {"cache_terms", "lasting_imports", "footprint", "scratch", "wire", "errors", "types"},
 }
 EVERYTHING_BUT_THE_WORKER = {"daemon", "takeover", "cli", "__main__", "__init__"}
 

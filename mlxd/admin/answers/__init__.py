@@ -3,6 +3,7 @@
 Times are RFC 3339 in UTC; sizes are bytes, spans seconds; what is unknown is null.
 """
 
+from mlxd.admin.answers.cache import KeyShare, Pin
 from mlxd.admin.answers.config import (
     CacheShareChange,
     ConfigDocument,
@@ -91,6 +92,7 @@ __all__ = [
     "FieldChange",
     "Histogram",
     "KeyLimits",
+    "KeyShare",
     "KeyTokens",
     "KeyValueQuality",
     "KeysAndValues",
@@ -109,6 +111,7 @@ __all__ = [
     "ModelMemory",
     "Operation",
     "OperationList",
+    "Pin",
     "PlanDocument",
     "Readiness",
     "Relief",

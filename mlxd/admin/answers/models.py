@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from mlxd.admin.answers.cache import KeyShare, Pin
 from mlxd.admin.answers.document import Bytes, Count, Document, Seconds, Time
 from mlxd.types import (
     AttentionState,
@@ -87,6 +88,12 @@ class Cache(Document, frozen=True, kw_only=True):
     cached_bytes: Annotated[Bytes | None, Meta(description="Kept for later requests.")]
     saved_bytes: Annotated[Bytes | None, Meta(description="What copies of the shared blocks of a paged cache would take.")]
     limit_bytes: Bytes | None
+    pinned_bytes: Annotated[Bytes | None, Meta(description="Of these, what stays whatever happens: pins.")]
+    pins: Annotated[Sequence[Pin], Meta(description="In the file's order.")]
+    keys: Annotated[
+        Mapping[str, KeyShare],
+        Meta(description="By the names of keys, those whose requests have anything of a paged cache, or a quota in it."),
+    ]
     query_tokens: Annotated[Count, Meta(description="Prompt tokens that were looked up, since the daemon started.")]
     hit_tokens: Annotated[Count, Meta(description="Of these, found.")]
     lookups: Lookups

@@ -12,7 +12,7 @@ from mlxd.config.catalogue import Entry, defaults_as_written, entries, leaves
 from mlxd.config.fields import Reload, Table, example, is_secret, reload_class
 from mlxd.config.keys import Key, dotted
 from mlxd.config.schema import Config
-from mlxd.config.units import DURATION_PATTERN, SHARE_PATTERN, SIZE_PATTERN
+from mlxd.config.units import DURATION_PATTERN, QUOTA_PATTERN, SHARE_PATTERN, SIZE_PATTERN
 from mlxd.config.values import ALIAS_PATTERN, KEY_NAME_PATTERN, NAME_PATTERN
 
 _HEAD = """\
@@ -101,6 +101,7 @@ _PATTERNS = {
     DURATION_PATTERN.replace("^", "^(never|", 1).replace("$", ")$"): '[duration](#durations) or `"never"`',
     SIZE_PATTERN: "[size](#sizes)",
     SHARE_PATTERN: "[share](#shares-of-memory)",
+    QUOTA_PATTERN: '[share](#shares-of-memory) but `"auto"`',
     f"^{NAME_PATTERN}$": "[name](#names)",
     f"^{KEY_NAME_PATTERN}$": "letters, digits and `. _ -`, at most 64",
     f"^{ALIAS_PATTERN}$": "[name or pattern](#names)",
@@ -128,7 +129,8 @@ def _tables(found: Iterable[Entry]) -> Iterable[str]:
 def _section(kind: type[Table], key: Key, heading: str) -> str:
     text = f"\n### {heading}\n\n{_summary(kind)}\n"
     if key[0] == "defaults":
-        text += f"For one model: `[models.{_NAME}.{key[-1]}]`.\n"
+        own = dotted(("models", _NAME, *key[1:]))
+        text += f"For one model: `{heading.replace(dotted(key), own)}`.\n"
     if heading.startswith("[["):
         text += "There may be any number of them, each under a heading of its own.\n"
     if key[0] == "models":

@@ -1,12 +1,13 @@
 """The memory of all models, as their supervisors see it: one ledger, whose limit the device bounds too, and what follows from changes."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 import structlog
 from typing_extensions import override
 
 from mlxd import quantities
+from mlxd.cache_terms import CacheQuota
 from mlxd.control.memory.cache_pool import CachePool, TakeShare, available_memory
 from mlxd.control.memory.exchange import Claim, Outlook
 from mlxd.control.memory.giving_way import ExchangeState, ExchangeTelemetry, GivingWay, Silence, Waiting
@@ -38,6 +39,7 @@ class ModelMemory(Memory):
         self.pool = CachePool(ledger, available)
         self.wired_limit = 0  # ``memory.wired_limit``
         self.waiting_bounds = WaitingBounds()
+        self.quotas: Mapping[str, tuple[CacheQuota, ...]] = {}  # of keys, by model
         self.holders = holders
         self._restraint = Restraint()
         self._admits_models = True
@@ -77,6 +79,12 @@ class ModelMemory(Memory):
             if size:
                 _log.warning("memory_wired", limit=size)
             self.wired_limit = size
+            self._tell_of_terms()
+
+    def set_quotas(self, quotas: Mapping[str, tuple[CacheQuota, ...]]) -> None:
+        """Sets what of each model's cache belongs to the holders of keys."""
+        changed, self.quotas = quotas != self.quotas, quotas
+        if changed:
             self._tell_of_terms()
 
     def restrain(self, restraint: Restraint, *, admits_models: bool) -> None:
@@ -186,7 +194,8 @@ class ModelMemory(Memory):
     @override
     def held_to(self, holder: str) -> HeldTo:
         total = max(1, self.ledger.total)
-        return HeldTo(self._restraint, self.wired_limit * self.ledger.reserved.get(holder, 0) // total)
+        wired = self.wired_limit * self.ledger.reserved.get(holder, 0) // total
+        return HeldTo(self._restraint, wired, self.quotas.get(model_of(holder), ()))
 
     def may_take(self, holder: str) -> bool:
         """Tells whether ``holder`` may reserve memory now, if there is enough."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from mlxd.cache_terms import CacheQuota
 from mlxd.control.memory.exchange import Claim, Outlook
 from mlxd.types import Restraint
 from mlxd.wire.messages import NeedsMemory
@@ -12,10 +13,13 @@ from mlxd.wire.messages import NeedsMemory
 
 @dataclass(frozen=True)
 class HeldTo:
-    """What one worker is held to, whatever its model's table says: a restraint, and so many bytes that it may keep resident."""
+    """What one worker is held to, whatever its model's table says: a restraint, so many bytes that it may keep resident, and what of its
+    cache belongs to the holders of keys.
+    """
 
     restraint: Restraint = field(default_factory=Restraint)
     wired_bytes: int = 0
+    quotas: tuple[CacheQuota, ...] = ()
 
 
 class Demand(Protocol):

@@ -101,7 +101,8 @@ class Goal:
             return None
         if self.spec() in self._recovery.barred:
             return self._recovery.last_error or "it failed"
-        return self._workers.serving.limits_refused if self._workers.serving else None
+        serving = self._workers.serving
+        return None if serving is None else serving.limits_refused or serving.pins_refused
 
     @property
     def trouble(self) -> str | None:

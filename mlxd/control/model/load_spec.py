@@ -4,6 +4,8 @@ from typing import Literal
 
 import msgspec
 
+from mlxd.cache_terms import PinnedPrompt
+from mlxd.config.disk_checks import is_paged
 from mlxd.config.model_sources import used_draft
 from mlxd.config.schema import ModelTable
 from mlxd.types import DiskSettings, Limits, ReasoningShape, SpeculationKind, ToolShape
@@ -53,14 +55,22 @@ def limits(model: ModelTable) -> Limits:
         speculation=SpeculationKind(model.speculation.kind),
         draft_tokens=model.speculation.max_tokens,
         disk=_disk(model),
+        pins=_pins(model),
     )
 
 
 def _disk(model: ModelTable) -> DiskSettings | None:
     disk = model.cache.disk
-    if not disk.path or _cache_kind(model) != "paged" or model.batching.mode != "continuous":
+    if not disk.path or not is_paged(model):
         return None
     return DiskSettings(path=disk.path, limit=disk.limit, write_budget=disk.write_budget)
+
+
+def _pins(model: ModelTable) -> tuple[PinnedPrompt, ...]:
+    if not is_paged(model):
+        return ()
+    special = model.input.special_tokens
+    return tuple(PinnedPrompt(name=pin.name, text=pin.prompt_file.text, form=pin.form, special_tokens=special) for pin in model.cache.pin)
 
 
 def _cache_kind(model: ModelTable) -> Literal["paged", "entries", "none"]:

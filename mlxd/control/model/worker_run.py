@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import structlog
 
+from mlxd.cache_terms import PinState
 from mlxd.client.worker_client import WorkerClient
 from mlxd.config.schema import ModelTable
 from mlxd.control.model.demand import HeldTo
@@ -105,7 +106,7 @@ class WorkerRun:
     def limits_of(self, table: ModelTable) -> Limits:
         """Returns what the worker is to have by ``table``, with its share where the cache is of the common pool."""
         held = self.held_to
-        wanted = msgspec.structs.replace(limits(table), restraint=held.restraint, wired_bytes=held.wired_bytes)
+        wanted = msgspec.structs.replace(limits(table), restraint=held.restraint, wired_bytes=held.wired_bytes, quotas=held.quotas)
         return msgspec.structs.replace(wanted, cache_bytes=self.share) if self.shares_cache(table) else wanted
 
     def shares_cache(self, table: ModelTable) -> bool:
@@ -117,10 +118,19 @@ class WorkerRun:
         others come and go, and are nothing to wait for.
         """
         known = self.acknowledged
-        wanted = msgspec.structs.replace(self.limits_of(table), restraint=known.restraint, wired_bytes=known.wired_bytes)
+        wanted = msgspec.structs.replace(
+            self.limits_of(table), restraint=known.restraint, wired_bytes=known.wired_bytes, quotas=known.quotas
+        )
         if self.shares_cache(table):
             wanted = msgspec.structs.replace(wanted, cache_bytes=self.acknowledged.cache_bytes)
         return self.acknowledged == wanted
+
+    @property
+    def pins_refused(self) -> str | None:
+        """Says which of the pins its cache does not keep, as it said last, and why; None where it keeps all, or will."""
+        pins = () if self.client.heartbeat is None else self.client.heartbeat.cache.pins
+        refused = [f"cache.pin.{pin.name}.prompt_file: {pin.reason}" for pin in pins if pin.state is PinState.REFUSED]
+        return "; ".join(refused) or None
 
     @property
     def held_bytes(self) -> int:

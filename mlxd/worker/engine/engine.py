@@ -3,9 +3,12 @@
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
+from mlxd.cache_terms import PinFigures
 from mlxd.errors import MlxdError, NotFiniteError
 from mlxd.types import CacheFigures, MemoryFigures, ResolvedLimits, Timings
 from mlxd.wire.messages import ErrorInfo, Failed, StepStats
@@ -13,6 +16,7 @@ from mlxd.worker.engine.admission import Admission
 from mlxd.worker.engine.device_memory import DeviceMemory
 from mlxd.worker.engine.events import Ended, EngineEvent, StepOutput
 from mlxd.worker.engine.idling import Idling
+from mlxd.worker.engine.pin_order import PinOrder
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.request_queue import RequestQueue
 from mlxd.worker.engine.runner import Runner, StepReport, as_failure
@@ -65,6 +69,7 @@ class Engine:
         self._arrived: deque[EngineRequest] = deque()  # taken from the queue, and the runner may not have them yet
         self._step_began: float | None = None
         self._idling = Idling(_IDLE, time.monotonic())
+        self._unpinned: tuple[PinFigures, ...] = ()
         self.memory: MemoryFigures
         self.cache: CacheFigures
         self._look_at_memory()
@@ -91,6 +96,11 @@ class Engine:
         self._admission.hold_to(limits.restraint)
         if self._device is not None:
             self._device.hold_to(limits)
+        self._look_at_memory()
+
+    def pin(self, orders: Sequence[PinOrder]) -> None:
+        """Passes on what is to stay in the cache; called on the engine thread, between two steps."""
+        self._unpinned = self._runner.pin(orders)
         self._look_at_memory()
 
     def evict_cached(self) -> int:
@@ -243,4 +253,5 @@ class Engine:
 
     def _look_at_memory(self) -> None:
         self.memory = self._runner.memory()
-        self.cache = self._runner.cache()
+        cache = self._runner.cache()
+        self.cache = msgspec.structs.replace(cache, pins=self._unpinned) if self._unpinned else cache

@@ -1,14 +1,19 @@
 """The runner over a paged cache: schedule, run, update."""
 
 import logging
+from collections import Counter
+from collections.abc import Sequence
 from time import monotonic
 
 import msgspec
 from typing_extensions import override
 
+from mlxd.cache_terms import KeyCacheFigures, PinFigures
 from mlxd.errors import NotFiniteError
 from mlxd.types import Ability, BlockFigures, CacheFigures, MemoryFigures, ResolvedLimits
 from mlxd.worker.engine.executor import Executor, StepResult
+from mlxd.worker.engine.pin_order import PinOrder
+from mlxd.worker.engine.pinning import Pinning
 from mlxd.worker.engine.plan import StepPlan
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.runner import Runner, StepReport
@@ -48,6 +53,7 @@ class PagedRunner(Runner):
         self._limits = self._bounded(limits)
         self._usable = self._limits.usable_cache(self._least)
         self._disk = disk or NoDisk()
+        self._pinning = Pinning(scheduler, manager, executor, sizing)
         self._collected: float | None = None  # when the last result came; None after idling
         self._evicted = 0  # as last reported
         self._owed = StepReport()  # what the next step has to report beside its own
@@ -55,6 +61,7 @@ class PagedRunner(Runner):
         self._is_waiting = False  # the last step had nothing to do: what was there to compute is being read
         self._launched_seconds = 0.0  # of the step launched last
         scheduler.reconfigure(self._limits)
+        self._share()
 
     @override
     def add(self, request: EngineRequest) -> None:
@@ -132,6 +139,7 @@ class PagedRunner(Runner):
         self._scheduler.update(schedule, result, now - (self._collected or began), report)
         since = now if result is not None else self._collected or now
         self._collected = since if self._executor.is_pending else None
+        self._pinning.take(report)
         self._close(report)
         evicted = self._manager.pool.evicted
         report.evicted_blocks, self._evicted = evicted - self._evicted, evicted
@@ -143,6 +151,7 @@ class PagedRunner(Runner):
         now = monotonic()
         self._distrust(result)
         self._scheduler.update(Schedule(), result, now - (self._collected or now), report)
+        self._pinning.take(report)
         self._collected = now
 
     def _fail(self, error: Exception, report: StepReport) -> None:
@@ -153,6 +162,8 @@ class PagedRunner(Runner):
         self._scheduler.fail(error, report)
         self._manager.reset()
         self._executor.reset()
+        self._pinning.take(report)
+        self._pinning.renew()
         self._close(report)
         self._collected = None
         self._evicted = self._manager.pool.evicted
@@ -168,12 +179,13 @@ class PagedRunner(Runner):
             chain = self._scheduler.chain(sequence)
             if chain is not None:
                 self._manager.distrust(self._executor.not_finite(self._manager.cached(chain)))
+                self._pinning.renew()
 
     @override
     def reconfigure(self, limits: ResolvedLimits) -> None:
         """Lets what is beyond the end of a cache that shrinks go as soon as nobody holds it."""
         bounded = self._bounded(limits)
-        usable = bounded.usable_cache(self._least)
+        usable = bounded.usable_cache(self._least + self._pinning.bytes)
         changed = (usable, bounded.max_sequences) != (self._usable, self._limits.max_sequences)
         if changed:
             arenas, *windows = (group.pool.addresses.arena_blocks for group in self._manager.groups)
@@ -182,12 +194,26 @@ class PagedRunner(Runner):
             self._evicted = self._manager.pool.evicted  # not for want of room
         self._disk.reconfigure(limits.disk)
         self._limits, self._usable = bounded, usable
+        self._share()
         self._scheduler.reconfigure(bounded)
         self.give_back()
 
     def _bounded(self, limits: ResolvedLimits) -> ResolvedLimits:
         """Returns limits by which no more sequences run at once than have room for their recurrent states in the cache."""
         return msgspec.structs.replace(limits, max_sequences=self._sizing.running(limits.cache_bytes, limits.max_sequences))
+
+    @override
+    def pin(self, orders: Sequence[PinOrder]) -> tuple[PinFigures, ...]:
+        self._pinning.order(orders, self._limits.cache_bytes)
+        return ()
+
+    def _share(self) -> None:
+        """Gives the holders of keys what is theirs of the cache, and of its snapshots."""
+        shares = {quota.holder: quota.share_of(self._usable) for quota in self._limits.quotas}
+        for group in self._manager.groups:
+            group.pool.share(shares)
+        if self._manager.snapshots is not None:
+            self._manager.snapshots.share(shares, self._manager.pool.user_of)
 
     @override
     def evict_cached(self) -> int:
@@ -232,6 +258,9 @@ class PagedRunner(Runner):
             bytes_cached=sum(one.cached * size for _, one, size in groups),
             limit_bytes=sum(pool.capacity * size for pool, _, size in groups),
             disk=self._disk.figures(),
+            bytes_pinned=self._pinning.bytes,
+            pins=self._pinning.figures(),
+            keys=self._keys(),
             kept=BlockFigures(
                 used=counts.used,
                 shared=counts.shared,
@@ -241,6 +270,15 @@ class PagedRunner(Runner):
                 snapshots=len(snapshots) if snapshots is not None else 0,
             ),
         )
+
+    def _keys(self) -> dict[str, KeyCacheFigures]:
+        """Returns what each key has, in bytes of all layers."""
+        held, quotas = Counter[str](), dict[str, int]()
+        for group, size in zip(self._manager.groups, self._sizing.block_bytes, strict=True):
+            held.update({name: blocks * size for name, blocks in group.pool.held().items() if name})
+            for name, blocks in group.pool.quotas().items():
+                quotas[name] = quotas.get(name, 0) + blocks * size
+        return {name: KeyCacheFigures(held=held[name], quota=quotas.get(name)) for name in dict.fromkeys([*quotas, *held])}
 
     @property
     @override

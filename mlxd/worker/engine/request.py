@@ -36,6 +36,7 @@ class EngineRequest:
     looked_up: IndexedText | None = None  # the prompt, for guesses of what its answer repeats
     predicted: IndexedText | None = None  # what the client thinks the answer will be
     priority: int = 0  # lower goes first, as ``WaitingLine`` ranks
+    holder: str = ""  # the name of the key by which it is asked: what it uses of the cache is charged to that
     parent: str | None = None  # what it is a part of, with others: one of several answers, or to one of several prompts
     arrived: float = field(default_factory=time.monotonic)
     number: int = field(default_factory=lambda: next(_numbers))  # of requests: those that arrive at once go in the order of their making

@@ -56,7 +56,7 @@ class Room:
     @staticmethod
     def _left(group: LayerGroup, found: Collection[int], sequence: Sequence, running: Iterable[Sequence]) -> int:
         # Cached blocks it would take over count as available now, and will not any more.
-        taken_over = sum(not group.pool.references(block) for block in found)
+        taken_over = sum(group.pool.may_be_evicted(block) for block in found)
         owed = sum(max(0, _needed(group, one) - group.table(one.id).held) for one in running)
         return group.pool.available - taken_over - (_needed(group, sequence) - len(found) + _spare(group) + owed)
 
@@ -76,7 +76,7 @@ class Room:
         """Tells whether an empty cache holds so many blocks of each group of layers."""
         if self._manager.division is not None:
             return self._manager.division.holds(wanted)
-        return all(blocks <= group.pool.capacity for blocks, group in zip(wanted, self._manager.groups, strict=True))
+        return all(blocks <= group.pool.capacity - group.pool.pinned for blocks, group in zip(wanted, self._manager.groups, strict=True))
 
     def for_guesses(self, sequence: Sequence, most: int, running: Collection[str]) -> int:
         """Returns how many guesses, of ``most``, have room behind the next token of ``sequence``, without any that another of ``running``
@@ -111,16 +111,18 @@ class Room:
         if division is not None:
             told = division.told(needed)
         else:
-            blocks, group = next(
-                (pair for pair in zip(needed, groups, strict=True) if pair[0] > pair[1].pool.capacity), (needed[0], groups[0])
-            )
-            told = f"{blocks} blocks of cache, but the pool has {group.pool.capacity}"
+            rooms = [group.pool.capacity - group.pool.pinned for group in groups]
+            blocks, room = max(zip(needed, rooms, strict=True), key=lambda pair: pair[0] - pair[1])
+            told = f"{blocks} blocks of cache, but the pool has {room}"
+        told += " beside what is pinned" if any(group.pool.pinned for group in groups) else ""
         return CacheTooSmallError(f"the prompt needs {told}; raise cache.memory or shorten the prompt")
 
     def _alone(self, sequence: Sequence) -> list[int]:
         """Returns how many blocks of each group of layers a sequence needs at least to be let in, with nobody else about."""
         ahead = 1 if self._manager.division is None else _AHEAD
-        return [group.needed(len(sequence.tokens) + 1, ahead) for group in self._manager.groups]
+        needed = [group.needed(len(sequence.tokens) + 1, ahead) for group in self._manager.groups]
+        needed[0] -= self._manager.pinned.begins(sequence.chain)
+        return needed
 
 
 def _needed(group: LayerGroup, sequence: Sequence) -> int:

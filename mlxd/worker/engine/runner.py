@@ -4,14 +4,16 @@
 each sequence, ``engine.paged_runner`` a batch over one paged cache.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from mlxd.cache_terms import PinFigures, PinState
 from mlxd.errors import GenerationError, MlxdError
 from mlxd.types import Ability, CacheFigures, FinishReason, MemoryFigures, ResolvedLimits
 from mlxd.wire.messages import Started
 from mlxd.worker.engine.events import PromptScored
+from mlxd.worker.engine.pin_order import PinOrder
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.sampled import Sampled
 
@@ -83,6 +85,13 @@ class Runner(Protocol):
 
     def give_back(self) -> None:
         """Gives back memory that lies idle. It is called while idle, when nobody has asked for anything for a while."""
+
+    def pin(self, orders: Sequence[PinOrder]) -> tuple[PinFigures, ...]:
+        """Keeps the beginnings of these prompts in its cache from now on, and no others. Returns those that it cannot keep whatever they
+        are; what has become of the others is among the figures of its cache.
+        """
+        reason = "the model's cache is not paged: `runner` says why"
+        return tuple(PinFigures(name=order.name, state=PinState.REFUSED, reason=reason) for order in orders)
 
     @property
     def is_lasting(self) -> bool:

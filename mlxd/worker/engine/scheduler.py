@@ -10,7 +10,6 @@ from collections.abc import Collection
 import msgspec
 
 from mlxd.types import CacheOutcome, FinishReason, Limits
-from mlxd.wire.messages import Started
 from mlxd.worker.engine.compaction import Compaction
 from mlxd.worker.engine.executor import StepResult
 from mlxd.worker.engine.fetching import Fetching
@@ -260,7 +259,8 @@ class Scheduler:
                 return
 
     def _start(self, sequence: Sequence, lookup: Lookup, decision: Schedule) -> None:
-        sequence.resume = self._manager.open(sequence.id, sequence.chain, lookup, prompt_ends(sequence, self._manager.block_size))
+        ends = prompt_ends(sequence, self._manager.block_size)
+        sequence.resume = self._manager.open(sequence.id, sequence.chain, lookup, ends, sequence.request.holder)
         sequence.computed = sequence.copied = lookup.cached_tokens
         sequence.known = lookup.known_tokens
         if not sequence.is_announced:
@@ -359,7 +359,7 @@ class Scheduler:
         report.preemptions = len(schedule.preempted)
         for sequence in schedule.started:
             sequence.is_announced = True
-            report.started.append(_started(sequence))
+            report.started.append(sequence.beginning)
         for sequence in schedule.nothing_to_do:
             self._results.end_prompt(sequence, report)
         for sequence in schedule.too_large:
@@ -387,14 +387,3 @@ class Scheduler:
         already. Those that wait go on waiting, and hold nothing. Blocks are not given back: the cache is to be reset.
         """
         report.fail(self._sequences.begin_anew({*report.ended, *report.failed}, self._limits.priority_ageing), error)
-
-
-def _started(sequence: Sequence) -> Started:
-    prompt = len(sequence.request.tokens)
-    return Started(
-        id=sequence.id,
-        prompt_tokens=prompt,
-        cached_tokens=sequence.cached_tokens,
-        disk_tokens=sequence.from_disk,
-        cache=sequence.cache,
-    )

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from mlxd.types import CacheOutcome
+from mlxd.wire.messages import Started
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.sampled import SampledToken
 from mlxd.worker.kv.block_chain import BlockChain
@@ -54,6 +55,17 @@ class Sequence:
     def id(self) -> str:
         """Returns the request's id, which names its sequence too."""
         return self.request.id
+
+    @property
+    def beginning(self) -> Started:
+        """Returns what is told of it once it has begun."""
+        return Started(
+            id=self.id,
+            prompt_tokens=len(self.request.tokens),
+            cached_tokens=self.cached_tokens,
+            disk_tokens=self.from_disk,
+            cache=self.cache,
+        )
 
     @property
     def sharer(self) -> str:

@@ -29,11 +29,11 @@ class Division:
 
     def holds(self, needed: Sequence[int]) -> bool:
         """Tells whether an empty cache has room for so many blocks of each group."""
-        return self._whole(needed) <= self._limit
+        return self._whole(needed) <= self._room
 
     def told(self, needed: Sequence[int]) -> str:
         """Returns in words what so many blocks of each group take, and what there is."""
-        return f"{quantities.size(self._whole(needed))} of cache, but there are {quantities.size(self._limit)}"
+        return f"{quantities.size(self._whole(needed))} of cache, but there are {quantities.size(self._room)}"
 
     def shift(self, surplus: Sequence[int]) -> bool:
         """Gives blocks to groups that have too few, told by numbers below 0, of those that have so many more than they need. What is cached
@@ -56,6 +56,11 @@ class Division:
     def check_integrity(self) -> None:
         """Raises ``AssertionError`` if groups may have more than there is."""
         assert self._taken(group.pool.capacity for group in self._groups) <= self._limit, "more is shared out than there is"
+
+    @property
+    def _room(self) -> int:
+        """Returns the bytes that are not pinned."""
+        return self._limit - self._taken(group.pool.pinned for group in self._groups)
 
     def _grow(self, at: int, blocks: int) -> bool:
         """Gives a group so many blocks more, unless others still hold what they are to give."""

@@ -20,11 +20,14 @@ _CAUTION = 4  # only one in so many of the blocks that can be had is taken for a
 
 @dataclass
 class Held:
-    """One sequence's blocks: ``needed`` of those in the table are asked for, the others taken ahead. ``expected`` will be, or more."""
+    """One sequence's blocks, charged to ``who``: ``needed`` of those in the table are asked for, the others taken ahead. ``expected`` will
+    be, or more.
+    """
 
     table: BlockTable
     needed: int
     expected: int
+    who: str
 
 
 class LayerGroup:
@@ -82,15 +85,19 @@ class LayerGroup:
         """Returns the most blocks that a sequence holds until it has so many ``tokens``, with no more than ``ahead`` in a step."""
         return -(-tokens // self._block_size)
 
-    def open(self, sequence: str, blocks: Iterable[int], passed: int = 0, expected: int = 0) -> None:
-        """Gives ``sequence`` blocks that were found just now, behind ``passed`` that it needs no more. It will need ``expected`` in all, or
-        more.
+    def open(self, sequence: str, blocks: Iterable[int], passed: int = 0, expected: int = 0, who: str = "") -> None:
+        """Gives ``sequence``, of ``who``, blocks that were found just now, behind ``passed`` that it needs no more. It will need
+        ``expected`` in all, or more.
         """
         table = BlockTable(self.pool.addresses, passed)
         for block in blocks:
-            self.pool.retain(block)
+            self.pool.retain(block, who)
             table.append(block)
-        self._held[sequence] = Held(table, len(table), expected)
+        self._held[sequence] = Held(table, len(table), expected, who)
+
+    def pin(self, block: int) -> None:
+        """Makes a block stay, whoever holds it, until it is unpinned as often."""
+        self.pool.pin(block)
 
     def reserve(self, sequence: str, blocks: int, *, growing: bool) -> bool:
         """Makes room for so many blocks in all. Where there is room, it takes those that are expected too, so that prompts which are
@@ -102,10 +109,10 @@ class LayerGroup:
         need = blocks - len(table)
         if need <= 0:
             return True
-        ahead = self._ahead(table, need) if growing else max(0, min(held.expected - blocks, self.pool.free - need))
-        taken = self._allocate(need + ahead, table.last)
+        ahead = self._ahead(held, need) if growing else max(0, min(held.expected - blocks, self.pool.free - need))
+        taken = self._allocate(need + ahead, table.last, held.who)
         if taken is None and self._give_back_ahead():
-            taken = self._allocate(need, table.last)
+            taken = self._allocate(need, table.last, held.who)
         if taken is None:
             return False
         table.extend(taken)
@@ -147,15 +154,15 @@ class LayerGroup:
         runtime to copy. Whoever finds them in the index finds them at their new place. Returns None when there is no room now, or
         nothing to gain.
         """
-        table, pool = self._held[sequence].table, self.pool
+        table, pool, who = self._held[sequence].table, self.pool, self._held[sequence].who
         blocks = list(table)
         first = len(blocks)
-        while first > max(0, len(blocks) - most) and pool.references(blocks[first - 1]) == 1:
+        while first > max(0, len(blocks) - most) and pool.is_private(blocks[first - 1]):
             first -= 1
         moving = blocks[first:]
         if len(moving) > max(pool.free, pool.available // _CAUTION) or not pool.may_move(len(moving)):  # little is evicted for this
             return None
-        fresh = pool.allocate(len(moving)) or []
+        fresh = pool.allocate(len(moving), None, who) or []
         target = [block for run in fresh for block in run]
         if len(fresh) >= len(list(neighbours(moving))):
             self._release(target)
@@ -216,16 +223,16 @@ class LayerGroup:
         assert all(self.pool.references(block) == count for block, count in held.items()), "references differ from the tables"
         assert self.pool.counts().used == len(held), "a block is held by no table"
 
-    def _allocate(self, blocks: int, after: int | None) -> list[range] | None:
-        return self.pool.allocate(blocks, after)
+    def _allocate(self, blocks: int, after: int | None, who: str = "") -> list[range] | None:
+        return self.pool.allocate(blocks, after, who)
 
-    def _ahead(self, table: BlockTable, need: int) -> int:
+    def _ahead(self, held: Held, need: int) -> int:
         """Returns how many blocks to take beside those that are needed now.
 
         They are a few, or where a new piece must be begun as many as make it worth it.
         """
-        ahead, spare = self._growth_blocks - 1, self.pool.available - need
-        if not self.pool.continues(table.last, need + ahead):
+        table, ahead, spare = held.table, self._growth_blocks - 1, self.pool.available - need
+        if not self.pool.continues(table.last, need + ahead, held.who):
             ahead, spare = max(ahead, min(table.held // 2, _LARGEST_PIECE)), min(spare, self.pool.available // _CAUTION)
         return max(0, min(ahead, spare))
 

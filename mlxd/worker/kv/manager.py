@@ -19,6 +19,7 @@ from mlxd.worker.kv.division import Division
 from mlxd.worker.kv.layer_group import LayerGroup
 from mlxd.worker.kv.lookup import CachedBlock, Lookup, Rewound, outcome
 from mlxd.worker.kv.move import Move
+from mlxd.worker.kv.pinned_blocks import PinnedBlocks
 from mlxd.worker.kv.recall import Recalled
 from mlxd.worker.kv.sizing import WindowSizes
 from mlxd.worker.kv.state_snapshots import StateSnapshots, Taken
@@ -85,6 +86,7 @@ class Manager:
         )
         self.groups: tuple[LayerGroup, ...] = (self._layers, *self.windows)
         self.division = Division(self.groups, block_bytes) if block_bytes and windows else None
+        self.pinned = PinnedBlocks(self._layers, self.windows, snapshots)
         self._holdings: dict[str, _Holding] = {}
         self._computing = Announcements()
 
@@ -125,16 +127,16 @@ class Manager:
         """Tells whether some sequence still computes the block of this name."""
         return digest in self._computing
 
-    def open(self, sequence: str, chain: BlockChain, lookup: Lookup, ends: Iterable[int] = ()) -> int | None:
-        """Gives ``sequence`` the blocks of ``lookup`` (made just now) and announces what it is going to compute. Behind ``ends``, numbers
-        of its tokens, others may begin later on. Returns the snapshot its recurrent state begins with, if it has any. Raises
-        ``ValueError`` for a sequence that holds blocks already.
+    def open(self, sequence: str, chain: BlockChain, lookup: Lookup, ends: Iterable[int] = (), who: str = "") -> int | None:
+        """Gives ``sequence``, of ``who``, the blocks of ``lookup`` (made just now) and announces what it is going to compute. Behind
+        ``ends``, numbers of its tokens, others may begin later on. Returns the snapshot its recurrent state begins with, if it has any.
+        Raises ``ValueError`` for a sequence that holds blocks already.
         """
         if sequence in self._holdings:
             raise ValueError(f"sequence {sequence} holds blocks already")
-        self._layers.open(sequence, lookup.blocks, expected=len(chain) + 1)
+        self._layers.open(sequence, lookup.blocks, expected=len(chain) + 1, who=who)
         for group, blocks in zip(self.windows, lookup.windows or [()] * len(self.windows), strict=True):
-            group.begin(sequence, blocks, len(lookup.blocks), (*ends, lookup.known_tokens))
+            group.begin(sequence, blocks, len(lookup.blocks), (*ends, lookup.known_tokens), who)
         self._holdings[sequence] = _Holding(chain, prompt_blocks=len(chain), registered=len(lookup.blocks))
         known = lookup.known_tokens // self.block_size
         rest = [rest_name(chain.digests[known - 1])] if known > len(lookup.blocks) else []
@@ -194,9 +196,7 @@ class Manager:
         found = self._layers.index.match(chain, len(chain))
         return tuple(
             CachedBlock(
-                block,
-                None if snapshots is None else snapshots.of(block),
-                tuple(group.find(chain, index) for group in self.windows),
+                block, snapshots.of(block) if snapshots is not None else None, tuple(one.find(chain, index) for one in self.windows)
             )
             for index, block in enumerate(found)
         )

@@ -5,7 +5,8 @@ copied. A snapshot belongs to the block at whose end it was taken, and goes with
 """
 
 import enum
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Mapping
 
 
 class Taken(enum.Enum):
@@ -29,6 +30,8 @@ class StateSnapshots:
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
+        self._shares: dict[str, float] = {}
+        self._user_of: Callable[[int], str] = lambda _: ""
         self._next = 0
         self.reset()
 
@@ -36,6 +39,7 @@ class StateSnapshots:
         """Forgets all of them, as the runtime has."""
         self._of_block: dict[int, int] = {}  # block -> snapshot
         self._order: dict[Taken, OrderedDict[int, None]] = {taken: OrderedDict() for taken in Taken}  # blocks, least recently used first
+        self._pins: dict[int, int] = {}  # blocks whose snapshot stays -> how often it is pinned
         self._pending: set[int] = set()  # being made; no block has them yet
         self._dropped: list[int] = []
 
@@ -81,17 +85,41 @@ class StateSnapshots:
         if block in self._of_block:
             self._dropped.append(self._of_block.pop(block))
             self._unrank(block, Taken.PROMPT)
+            self._pins.pop(block, None)
+
+    def pin(self, block: int) -> None:
+        """Makes the snapshot of a block, which must have one, stay until it is unpinned as often, however many there are."""
+        self._unrank(block, Taken.PROMPT)
+        self._pins[block] = self._pins.get(block, 0) + 1
+
+    def unpin(self, block: int) -> None:
+        """Ends one pin of a block's snapshot; does nothing where it is not pinned."""
+        if block not in self._pins:
+            return
+        self._pins[block] -= 1
+        if not self._pins[block]:
+            del self._pins[block]
+            self._rank(block, Taken.PROMPT)
+            self._shrink()
 
     def move(self, block: int, target: int) -> None:
         """Notes that what ``block`` holds is held by ``target`` from now on. Only the order of use forgets."""
         if block in self._of_block:
             self._of_block[target] = self._of_block.pop(block)
+            if block in self._pins:
+                self._pins[target] = self._pins.pop(block)
             self._rank(target, self._unrank(block, Taken.PROMPT))
 
     def resize(self, capacity: int) -> None:
         """Changes the limit, which takes effect at once."""
         self._capacity = capacity
         self._shrink()
+
+    def share(self, shares: Mapping[str, float], user_of: Callable[[int], str]) -> None:
+        """Makes these parts of them somebody's own, by the names of keys; ``user_of`` tells who used a block last. Of whoever has more than
+        that, one is dropped before those of others.
+        """
+        self._shares, self._user_of = dict(shares), user_of
 
     def take_dropped(self) -> tuple[int, ...]:
         """Returns those dropped since the last call."""
@@ -101,13 +129,14 @@ class StateSnapshots:
     def check_integrity(self) -> None:
         """Raises ``AssertionError`` unless every snapshot has its place in the order, and no more than there may be."""
         ranked = [block for order in self._order.values() for block in order]
-        assert sorted(ranked) == sorted(self._of_block), "the order of snapshots is not that of those there are"
-        assert len(self._of_block) <= self._capacity, "there are too many snapshots"
+        assert sorted([*ranked, *self._pins]) == sorted(self._of_block), "the order of snapshots is not that of those there are"
+        assert not ranked or len(self._of_block) <= self._capacity, "there are too many snapshots"
 
     def _rank(self, block: int, taken: Taken) -> None:
-        """Makes it the most recently used of its kind."""
+        """Makes it the most recently used of its kind, unless it stays anyway."""
         self._unrank(block, taken)
-        self._order[taken][block] = None
+        if block not in self._pins:
+            self._order[taken][block] = None
 
     def _unrank(self, block: int, otherwise: Taken) -> Taken:
         """Takes it out of the order, and returns when it was taken, or ``otherwise`` where it has no place."""
@@ -116,8 +145,24 @@ class StateSnapshots:
         return taken
 
     def _shrink(self) -> None:
-        while len(self._of_block) > self._capacity:
-            self.drop(next(iter(self._least())))
+        while len(self._of_block) > max(self._capacity, len(self._pins)):
+            self.drop(self._next_to_go())
+
+    def _next_to_go(self) -> int:
+        least = self._least()
+        if not self._shares:
+            return next(iter(least))
+        held = Counter(map(self._account_of, self._of_block))
+        scale = max(1.0, sum(self._shares.values()))
+        own = {name: int(self._capacity * share / scale) for name, share in self._shares.items()}
+        own[""] = self._capacity - sum(own.values())
+        beyond = {name for name, count in held.items() if count > own[name]}
+        kinds = (least, *self._order.values())
+        return next((block for kind in kinds for block in kind if self._account_of(block) in beyond), next(iter(least)))
+
+    def _account_of(self, block: int) -> str:
+        who = self._user_of(block)
+        return who if who in self._shares else ""
 
     def _least(self) -> OrderedDict[int, None]:
         """Returns the kind that is to lose one."""

@@ -65,11 +65,11 @@ class WindowGroup(LayerGroup):
     def needed(self, tokens: int, ahead: int) -> int:
         return min(super().needed(tokens, ahead), super().needed(self.window - 1 + ahead, ahead) + 1)
 
-    def begin(self, sequence: str, blocks: Sequence[int], depth: int, ends: Iterable[int]) -> None:
-        """Gives ``sequence`` the known ``blocks`` behind which it begins, ``depth`` blocks from its start. Behind ``ends``, numbers of its
-        tokens, others may begin.
+    def begin(self, sequence: str, blocks: Sequence[int], depth: int, ends: Iterable[int], who: str = "") -> None:
+        """Gives ``sequence``, of ``who``, the known ``blocks`` behind which it begins, ``depth`` blocks from its start. Behind ``ends``,
+        numbers of its tokens, others may begin.
         """
-        self.open(sequence, blocks, depth - len(blocks))
+        self.open(sequence, blocks, depth - len(blocks), who=who)
         for block in blocks:
             self._passed.pop(block, None)
         size = self._block_size
@@ -88,7 +88,7 @@ class WindowGroup(LayerGroup):
         first = table.passed
         for index, block in enumerate(table.pass_by(self.passed_at(tokens)), start=first):
             self.pool.release(block)
-            if not any(index in seen for seen in ends) and not self.pool.references(block) and self.pool.is_findable(block):
+            if not any(index in seen for seen in ends) and not self.pool.references(block) and self.pool.may_be_evicted(block):
                 self._passed[block] = None
         while len(self._passed) > self.pool.capacity // _PASSED_SHARE:
             self._drop_passed()
@@ -106,8 +106,8 @@ class WindowGroup(LayerGroup):
     def cut(self, sequence: str, blocks: int, registered: int) -> list[int]:
         if blocks >= self.table(sequence).passed:
             return super().cut(sequence, blocks, registered)
-        cut = super().cut(sequence, 0, 1)
-        self.open(sequence, ())  # it begins anew
+        cut, who = super().cut(sequence, 0, 1), self._held[sequence].who
+        self.open(sequence, (), who=who)  # it begins anew
         return cut
 
     @override
@@ -127,10 +127,15 @@ class WindowGroup(LayerGroup):
         assert all(self.pool.is_findable(block) for block in self._passed), "a block that was passed is lost"
 
     @override
-    def _allocate(self, blocks: int, after: int | None) -> list[range] | None:
+    def _allocate(self, blocks: int, after: int | None, who: str = "") -> list[range] | None:
         while self.pool.free < blocks <= self.pool.available and self._passed:
             self._drop_passed()
-        return super()._allocate(blocks, after)
+        return super()._allocate(blocks, after, who)
+
+    @override
+    def pin(self, block: int) -> None:
+        super().pin(block)
+        self._passed.pop(block, None)
 
     def _drop_passed(self) -> None:
         self._drop(next(iter(self._passed)))

@@ -21,7 +21,8 @@ class PromptEncoder:
         self._tokenizer = FramedTokenizer(tokenizer)
         self._bos = tokenizer.bos_token
         self._chat = None if chat is None else ChatEncoder(self._tokenizer, chat)
-        self._root = root
+        self.root = root
+        self.has_chat = chat is not None
         self.vocab_size = vocab_size
         longest = max((len(token) for token in tokenizer.get_vocab()), default=1)
         self.bounds = PromptBounds(context_length, longest * context_length)
@@ -41,7 +42,7 @@ class PromptEncoder:
         if room < (0 if max_tokens == 0 else 1):
             raise self.bounds.too_many_tokens(len(tokens), prompt)
         return EncodedPrompt(
-            tokens, room if max_tokens is None else min(max_tokens, room), self._root, opening=encoded.opening, lasting=encoded.lasting
+            tokens, room if max_tokens is None else min(max_tokens, room), self.root, opening=encoded.opening, lasting=encoded.lasting
         )
 
     def tokenize(self, prompt: Prompt) -> list[int]:

@@ -27,6 +27,7 @@ FEWER = settings(max_examples=60)  # a pair of configurations takes tens of mill
 
 MODEL = {"source": "org/name"}
 KEYS = ("server", "keys")
+PIN = ("name", "prompt_file", "form")
 
 
 def document(**tables):
@@ -43,6 +44,16 @@ def changes(before, after):
     return {change.name: (change.before, change.after, change.reload, change.line) for change in found.all_changes}
 
 
+def is_array(key):
+    """An array of tables, which are known by their names."""
+    return key == KEYS or key[-2:] == ("cache", "pin")
+
+
+def table_of(key):
+    """The table of an array that a key lies in, or is; None where it lies in none."""
+    return next((key[: length + 1] for length in range(1, len(key)) if is_array(key[:length])), None)
+
+
 def flat(loaded):
     """Every leaf that has an effect of its own, at its key, as it is written in a file."""
     found = {}
@@ -51,8 +62,8 @@ def flat(loaded):
         for name, value in values.items():
             if isinstance(value, dict):
                 walk(value, (*at, name))
-            elif (*at, name) == KEYS:
-                walk({table["name"]: table for table in value}, KEYS)
+            elif is_array((*at, name)):
+                walk({table["name"]: table for table in value}, (*at, name))
             else:
                 found[(*at, name)] = value
 
@@ -146,6 +157,7 @@ def test_the_strategies_know_every_field():
     top |= {("server", "listen"), ("admin", "listen"), ("admin", "token"), ("admin", "read_token"), ("metrics", "listen")}
     shared = {(name, field) for name, fields in MODEL_TABLES.items() for field in fields} | {("batching", "mode"), ("cache", "kind")}
     shared = shared - {("cache", "disk")} | {("cache", "disk", field) for disk in DISKS for field in disk}
+    shared = shared - {("cache", "pin")} | {("cache", "pin", ANY_NAME, field) for field in PIN}
     own = {(field,) for field in MODEL_FIELDS} | {("source",), ("aliases",)}
     top |= {("server", "keys", ANY_NAME, field) for field in ["name", "key", *KEY_FIELDS]}
     known = top | {("defaults", *key) for key in shared} | {("models", ANY_NAME, *key) for key in shared | own}
@@ -173,7 +185,8 @@ def test_the_laws_of_what_differs(pair):
 def each_leaf_that_differs_is_there_once_with_its_class(before, after, found):
     old, new = flat(before), flat(after)
     changed = [key for key in old if key in new and _raw(before, key) != _raw(after, key)]
-    come_or_gone = {key[:3] for key in old.keys() ^ new.keys() if key[:2] == KEYS}
+    kept = before.config.models.keys() & after.config.models.keys()
+    come_or_gone = {table_of(key) for key in old.keys() ^ new.keys() if table_of(key) and (key[0] != "models" or key[1] in kept)}
     assert sorted(change.key for change in found.all_changes) == sorted([*changed, *come_or_gone])
     for change in found.all_changes:
         assert change.reload is (Reload.LIVE if _is_whole(change) else reload_class(field_at(Config, change.key)))
@@ -187,8 +200,8 @@ def the_changes_make_one_of_the_other(before, after, found):
     made |= {key: value for key, value in flat(after).items() if key[0] == "models" and key[1] in found.added}
     for change in found.all_changes:
         if _is_whole(change):
-            made = {key: value for key, value in made.items() if key[:3] != change.key}
-            made |= {key: value for key, value in flat(after).items() if key[:3] == change.key}
+            made = {key: value for key, value in made.items() if key[: len(change.key)] != change.key}
+            made |= {key: value for key, value in flat(after).items() if key[: len(change.key)] == change.key}
             assert (change.before is None) != (change.after is None)
         elif is_secret(field_at(Config, change.key)):
             made[change.key] = flat(after)[change.key]  # it is not shown
@@ -204,7 +217,7 @@ def no_secret_is_in_it(found):
 
 def a_line_is_that_of_the_key(lines, found):
     for change in found.all_changes:
-        if change.line is not None and change.key[:2] != KEYS:  # these may be written inline
+        if change.line is not None and table_of(change.key) is None:  # these may be written inline
             assert lines[change.line - 1].startswith(f"{change.key[-1]} =")
 
 
@@ -225,4 +238,4 @@ def _raw(loaded, key):
 
 def _is_whole(change):
     """Of a key that comes or goes with all it says."""
-    return change.key[:2] == KEYS and len(change.key) == 3
+    return is_array(change.key[:-1])

@@ -12,9 +12,11 @@ from mlxd.config.fields import Reload, is_secret, reload_class
 from mlxd.config.key_table import KeyTable
 from mlxd.config.keys import dotted
 from mlxd.config.loader import load_config, parse_config
+from mlxd.config.model_tables import CacheTable
+from mlxd.config.pin_table import PinTable
 from mlxd.config.publish.json_schema import json_schema, json_schema_text
 from mlxd.config.publish.reference import reference_toml
-from mlxd.config.schema import Config, ModelTable, ServerTable
+from mlxd.config.schema import Config, DefaultsTable, ModelTable, ServerTable
 
 CONFIG = Path(__file__).parents[3] / "config"
 LEAVES = {dotted(leaf.key): leaf.info for leaf in leaves(Config)}
@@ -40,7 +42,9 @@ def test_every_field_has_a_description_and_a_reload_class(key):
 
 def test_no_field_was_overlooked():
     server = ServerTable(keys=(KeyTable(name="n", key="k"),))
-    dumped = Config(server=server, models={"m": ModelTable(source="org/name")}).model_dump(mode="json")
+    cache = CacheTable(pin=(PinTable(name="n", prompt_file="f"),))
+    model = ModelTable(source="org/name", cache=cache)
+    dumped = Config(server=server, defaults=DefaultsTable(cache=cache), models={"m": model}).model_dump(mode="json")
     assert {dotted(key).replace("models.m.", f'models."{ANY_NAME}".') for key in leaf_keys(dumped)} == set(LEAVES)
 
 
@@ -89,8 +93,11 @@ def test_the_full_file_has_every_field_once():
     assert sorted(written) == sorted(key for key in expected if not re.match(inherited, key))
 
 
-def test_what_the_full_file_comments_out_may_be_set():
-    parse_config(uncommented(), CONFIG / "mlxd.full.toml", {"AGENTS_KEY": "made-up"})
+def test_what_the_full_file_comments_out_may_be_set(tmp_path):
+    (tmp_path / "prompts").mkdir()
+    (tmp_path / "prompts" / "support.txt").write_text("You help.")
+    text = uncommented().replace('mode = "simple"', 'mode = "continuous"')  # what it takes for a quota to be of use
+    parse_config(text, tmp_path / "mlxd.full.toml", {"AGENTS_KEY": "made-up"})
 
 
 def test_the_json_schema_is_current():

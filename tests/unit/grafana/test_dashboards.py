@@ -27,6 +27,7 @@ NOT_SHOWN = {
     "process_virtual_memory_bytes": "means nothing where memory is mapped",
     "mlxd_model_attention": "says what was found out when a model was loaded, and nothing of now: mlxd status has the reasons",
     "mlxd_model_kv_layers": "likewise",
+    "mlxd_cache_pins": "says what was found out when pins were configured: mlxd status has the reasons",
     "mlxd_nonfinite_logits_total": "shown as refusals by reason, and never normal: it has an alert",
 }
 

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
+from mlxd.cache_terms import KeyCacheFigures
 from mlxd.config.certificates import CertificateFacts, CertificateFiles, CertificateState
 from mlxd.config.principal import ANONYMOUS
 from mlxd.control.memory.ledger import Ledger
@@ -42,6 +43,7 @@ mlxd_cache_disk_state gauge {model state}
 mlxd_cache_disk_written_blocks_total counter {model}
 mlxd_cache_disk_written_bytes_total counter {model}
 mlxd_cache_evicted_blocks_total counter {model reason}
+mlxd_cache_pins gauge {model state}
 mlxd_config_info gauge {hash}
 mlxd_config_last_reload_success_timestamp_seconds gauge {}
 mlxd_config_last_reload_successful gauge {}
@@ -57,6 +59,9 @@ mlxd_key_requests_total counter {key}
 mlxd_kv_blocks gauge {model state}
 mlxd_kv_bytes gauge {model}
 mlxd_kv_bytes_saved_by_sharing gauge {model}
+mlxd_kv_key_bytes gauge {key model}
+mlxd_kv_key_quota_bytes gauge {key model}
+mlxd_kv_pinned_bytes gauge {model}
 mlxd_log_lines_dropped_total counter {}
 mlxd_memory_limit_bytes gauge {}
 mlxd_memory_pressure_level gauge {}
@@ -101,7 +106,8 @@ PROCESS = {"cpu_seconds", "max_fds", "open_fds", "resident_memory_bytes", "start
 @pytest.fixture
 def registry():
     paged = msgspec.structs.replace(READY, runner="paged")
-    status = running_status(ready=paged, heartbeat=msgspec.structs.replace(HEARTBEAT, cache=PAGED_CACHE))
+    cache = msgspec.structs.replace(PAGED_CACHE, keys={ANONYMOUS.name: KeyCacheFigures(held=1, quota=2)})
+    status = running_status(ready=paged, heartbeat=msgspec.structs.replace(HEARTBEAT, cache=cache))
     holdings = KeyUses(lambda: [ANONYMOUS]).current
     files = CertificateFiles("server.tls", Path("/tls.pem"), Path("/tls.key"))
     facts = CertificateFacts(("mlx.example",), 0.0, 2e9, ("", ""), key_is_exposed=False)
