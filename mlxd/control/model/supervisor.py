@@ -26,9 +26,9 @@ from mlxd.control.broadcast import Broadcast
 from mlxd.control.memory.exchange import Tenure
 from mlxd.control.memory.governor import Resident
 from mlxd.control.model.admission import Admission
-from mlxd.control.model.decision import GiveUpLoading, Leave, Start, Tell, Wait, is_replacement
+from mlxd.control.model.aftermath import Aftermath
+from mlxd.control.model.decision import GiveUpLoading, Leave, Start, Tell, Wait
 from mlxd.control.model.demand import Memory
-from mlxd.control.model.failure import is_permanent, is_worth_retrying_beside
 from mlxd.control.model.goal import Goal
 from mlxd.control.model.load_spec import limits
 from mlxd.control.model.picture import picture
@@ -39,9 +39,8 @@ from mlxd.control.model.wish import Order, Wish
 from mlxd.control.model.worker_run import WorkerRun
 from mlxd.control.model.workers import Terms, WorkerFactory, Workers
 from mlxd.control.telemetry import Telemetry
-from mlxd.errors import InsufficientMemoryError, MlxdError
+from mlxd.errors import MlxdError
 from mlxd.types import ModelState
-from mlxd.wire.messages import Load
 
 _log = structlog.get_logger(__name__)
 
@@ -65,6 +64,7 @@ class ModelSupervisor:
         self._workers = Workers(name, self, worker_factory=worker_factory, telemetry=telemetry, memory=memory, drain_timeout=drain_timeout)
         self._recovery = Recovery(name, telemetry, self._note)
         self._goal = Goal(name, table, self._workers, self._recovery)
+        self._aftermath = Aftermath(name, self._goal, self._workers, self._recovery)
         self._residence = Residence(self._goal, self._workers)
         self._changed = Broadcast()
         self._admission = Admission(name, self._goal, self._workers, memory, loader=self, changed=self._changed)
@@ -321,7 +321,8 @@ class ModelSupervisor:
                     self.unload()
         except Exception as error:  # noqa: BLE001 - the task's last resort
             _log.exception("supervisor_failed", model=self.name)  # a defect of ours: it must not look like loading for ever
-            self._give_up(f"an internal error: {type(error).__name__}: {error}", self._goal.spec())
+            self._aftermath.give_up(f"an internal error: {type(error).__name__}: {error}", self._goal.spec())
+            self._note()
 
     def _act(self) -> None:
         """Takes one step toward what is wanted."""
@@ -347,47 +348,12 @@ class ModelSupervisor:
 
     def worker_ready(self, run: WorkerRun, before: WorkerRun | None) -> None:
         del before
-        self._goal.good, self._recovery.lacking = run.table, None
-        self._nobody_waits()
+        self._aftermath.ready(run)
         self._residence.touch()
-        self._recovery.succeeded(run.spec)
         self._admission.serve_waiting(run)
 
     def load_failed(self, run: WorkerRun, error: MlxdError) -> None:
-        serving, for_request = self._workers.serving, self._goal.wish is Wish.LOADED_FOR_REQUEST
-        self._recovery.lacking = run.needs if isinstance(error, InsufficientMemoryError) else None
-        if serving is not None and serving.spec == run.spec:  # a restart: what serves is good all the same
-            serving.stale, serving.not_replaced, self._recovery.last_error = False, error.message, error.message
-            _log.error("model_restart_failed", model=self.name, reason=error.message)
-        elif self._recovery.lacking is not None and for_request and self._is_lazy:
-            self._recovery.last_error = error.message
-            _log.warning("model_load_refused", model=self.name, reason=error.message)
-        elif is_permanent(error) or (is_replacement(run.spec, self._goal.observe()) and not is_worth_retrying_beside(error)):
-            self._give_up(error.message, run.spec)
-            return
-        else:
-            self._recovery.crashed(run.spec, "load_failed", error.message, self._goal.table.worker)
-        if for_request:  # whoever waits hears why not; the next request for a lazy model tries again
-            self._goal.wish = Wish.UNLOADED if self._is_lazy else Wish.LOADED
+        self._aftermath.load_failed(run, error)
 
     def worker_lost(self, run: WorkerRun, ended: WorkerExit) -> None:
-        if self._goal.wish.wants_worker:
-            self._recovery.crashed(run.spec, ended.reason, ended.detail, self._goal.table.worker)
-
-    @property
-    def _is_lazy(self) -> bool:
-        return self._goal.table.lifecycle.load == "lazy"
-
-    def _nobody_waits(self) -> None:
-        """Takes in that the request that the model was loaded for has been answered, or is about to be."""
-        if self._goal.wish is Wish.LOADED_FOR_REQUEST:
-            self._goal.wish = Wish.LOADED
-
-    def _give_up(self, reason: str, spec: Load) -> None:
-        self._recovery.give_up(spec, reason)
-        self._nobody_waits()
-        if self._workers.serving is not None or self._goal.has_fallback:
-            _log.error("model_replacement_failed", model=self.name, reason=reason)
-        else:
-            _log.error("model_failed", model=self.name, reason=reason)
-        self._note()
+        self._aftermath.lost(run, ended)
