@@ -54,8 +54,10 @@ def check(rig, loaded, prompts=PROMPTS):
     }
 
 
-@pytest.mark.parametrize("ahead", [False, True])
-def test_in_company_and_again_they_say_what_they_say_alone(loaded, ahead):
+@pytest.mark.parametrize(("name", "ahead"), [*((name, True) for name in MODELS), ("gemma3_text", False), ("recurrent_gemma", False)])
+def test_in_company_and_again_they_say_what_they_say_alone(made, name, ahead):
+    """A step at a time one of each kind: it is the executor's affair, not a model's."""
+    loaded = made(name)
     rig = PagedRig(loaded, ahead=ahead)
     serve(rig)
     check(rig, loaded)
