@@ -29,11 +29,11 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_ignore_collect(collection_path, config):
-    """A process that only waits has no use for the rest."""
+    """A process that is there for what waits has no use for all of the rest."""
     name, count = os.environ.get("PYTEST_XDIST_WORKER"), os.environ.get("PYTEST_XDIST_WORKER_COUNT")
     if not name or not collection_path.is_file() or not distribution.only_waits(name, int(count)):
         return None
-    return collection_path.relative_to(config.rootpath).as_posix() not in distribution.WAITING or None
+    return not distribution.collects(collection_path.relative_to(config.rootpath).as_posix()) or None
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -12,6 +12,7 @@ import pytest
 from tests.e2e.client import post, send, stream
 from tests.e2e.conftest import ENDLESS, TINY
 from tests.e2e.daemon_process import DaemonProcess
+from tests.support.patience import PATIENCE
 
 QUICK = TINY + '[models.tiny.worker]\nrestart_backoff = "50ms"\nheartbeat_interval = "100ms"\n'
 
@@ -150,5 +151,5 @@ def test_when_the_daemon_is_killed_its_worker_ends(start_daemon):
         running.first()
         daemon.process.kill()
         daemon.process.wait()
-        worker.wait(30)
+        worker.wait(PATIENCE)
     assert not worker.is_running()

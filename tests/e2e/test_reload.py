@@ -10,6 +10,7 @@ from tests.e2e.client import post, stream
 from tests.e2e.conftest import ENDLESS, TINY
 from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.load import ConstantLoad
+from tests.support.patience import PATIENCE
 from tests.support.tiny_model import make_tiny_model
 
 OTHER = '[models.other]\nsource = "{dir}/other"\n'
@@ -68,7 +69,7 @@ def test_limits_reach_the_worker_while_it_generates(daemon):
         status, headers, body = post(daemon, "/v1/completions", ENDLESS | {"max_tokens": 1})
         assert (status, body["error"]["code"]) == (429, "queue_full")
         assert int(headers["retry-after"]) >= 1
-    waiting.join(60)
+    waiting.join(PATIENCE)
 
 
 def test_a_damaged_new_version_leaves_the_old_one_serving(daemon):
@@ -94,7 +95,7 @@ def test_a_lazy_model_loads_at_its_first_request_and_leaves_when_it_is_idle(star
     for thread in together:
         thread.start()
     for thread in together:
-        thread.join(60)
+        thread.join(PATIENCE)
     assert [status for status, _, _ in answers] == [200] * 3
     assert len(daemon.events("model_ready")) == 1  # they waited for the same load
     daemon.until(lambda: daemon.model()["state"] == "stopped", "idle for long enough")

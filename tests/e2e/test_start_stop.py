@@ -10,6 +10,7 @@ from tests.e2e.client import post, stream
 from tests.e2e.conftest import ENDLESS, TINY
 from tests.support.commands import mlxd
 from tests.support.forked import new_python_m
+from tests.support.patience import PATIENCE
 
 BUSY = {"model": "tiny", "prompt": "busy"}  # of a worker that has no model: an answer that goes on for ever
 FAKE = '[models.tiny]\nsource = "fake/ok"\n'  # where it does not matter what the model is
@@ -48,7 +49,7 @@ def test_term_drains_and_leaves_nothing(start_daemon):
         daemon.process.send_signal(signal.SIGTERM)
         events = list(running)
     assert events[-1] == "[DONE]"
-    assert daemon.process.wait(60) == 0
+    assert daemon.process.wait(PATIENCE) == 0
     assert not psutil.pid_exists(worker)
     assert not daemon.socket.exists()
 
@@ -61,7 +62,7 @@ def test_a_stream_that_outlives_the_drain_timeout_ends_with_an_error(start_daemo
         daemon.process.send_signal(signal.SIGTERM)
         events = list(running)
     assert json.loads(events[-1])["error"]["code"] == "shutting_down"
-    assert daemon.process.wait(60) == 0
+    assert daemon.process.wait(PATIENCE) == 0
 
 
 def test_while_draining_new_requests_are_refused_and_readyz_says_so(start_daemon):
@@ -81,7 +82,7 @@ def test_while_draining_new_requests_are_refused_and_readyz_says_so(start_daemon
         daemon.process.send_signal(signal.SIGTERM)  # the second one stops at once
         events = list(running)
     assert json.loads(events[-1])["error"]["code"] == "shutting_down"
-    assert daemon.process.wait(60) == 0
+    assert daemon.process.wait(PATIENCE) == 0
 
 
 def test_a_second_daemon_on_the_same_socket_refuses_to_start(start_daemon):

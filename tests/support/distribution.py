@@ -6,6 +6,7 @@ cores, those that are beyond them take only what waits for most of its time (``W
 """
 
 import os
+from functools import cached_property
 
 from xdist.scheduler import LoadScopeScheduling
 
@@ -39,7 +40,6 @@ FIRST = (
     "tests/unit/worker_fetch/test_pull.py",
     "tests/worker/test_worker_process.py",
     "tests/worker/test_contiguous_runner.py",
-    "tests/e2e/test_reverse_proxy.py",
     "tests/unit/admin/test_openapi_conformance.py",
     "tests/e2e/test_openapi_conformance.py",
     "tests/worker/test_not_finite.py",
@@ -61,7 +61,15 @@ WAITING = (
     "tests/e2e/test_vllm_dashboard.py",
     "tests/e2e/test_cancellation.py",
     "tests/e2e/test_memory_pressure.py",
+    "tests/e2e/test_exchange.py",
+    "tests/e2e/test_keys.py",
+    "tests/e2e/test_reverse_proxy.py",
+    "tests/e2e/test_tls.py",
 )
+
+# What needs no MLX, and no library that takes seconds to be imported.
+_ROOMS = "cli client config control disk_cache listener observability service terminal worker_engine worker_kv"
+SOON = tuple(f"tests/unit/{room}/" for room in _ROOMS.split())
 
 CORES = os.cpu_count()
 
@@ -89,6 +97,11 @@ class Distribution(LoadScopeScheduling):
     def _waits(self, node):
         return only_waits(node.gateway.id, self.numnodes)
 
+    @cached_property
+    def _collected(self):
+        """Of each process, the units that it has collected."""
+        return {node: set(map(self._split_scope, names)) for node, names in self.registered_collections.items()}
+
     def _check_nodes_have_same_collection(self):
         """Those that have collected everything."""
         found = self.registered_collections
@@ -99,19 +112,23 @@ class Distribution(LoadScopeScheduling):
             self.registered_collections = found
 
     def _assign_work_unit(self, node):
-        """The first that it has collected. What waits is left to those that take nothing else for as long as there is other work."""
-        mine = [scope for scope in self.workqueue if scope in WAITING] if self._waits(node) else self._others_first()
-        if not mine:
+        """The first of its own."""
+        mine = next(iter(self._waiting_first(node) if self._waits(node) else self._others_first()), None)
+        if mine is None:
             node.shutdown()
             return
-        self.workqueue.move_to_end(mine[0], last=False)
+        self.workqueue.move_to_end(mine, last=False)
         super()._assign_work_unit(node)
+
+    def _waiting_first(self, node):
+        """The units that it has collected, first those that wait."""
+        return sorted((scope for scope in self.workqueue if scope in self._collected[node]), key=lambda scope: scope not in WAITING)
 
     def _others_first(self):
         """The units in order, those last that another process is there for."""
         if not any(self._waits(node) for node in self.nodes):
             return list(self.workqueue)
-        return sorted(self.workqueue, key=lambda scope: scope in WAITING)
+        return sorted(self.workqueue, key=lambda scope: (scope in WAITING, scope.startswith(SOON)))
 
 
 class Collection(list):
@@ -129,6 +146,11 @@ def rank(nodeid):
     """Where in the order a test belongs."""
     file = nodeid.partition("::")[0]
     return _RANKS.get(_GROUPS.get(file, file), len(_RANKS))
+
+
+def collects(file):
+    """Whether a process that is there for what waits collects a file of tests."""
+    return file in WAITING or file.startswith(SOON)
 
 
 def only_waits(process, count):

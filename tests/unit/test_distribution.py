@@ -75,18 +75,21 @@ def test_files_and_groups_stay_whole_and_in_order():
 def two_cores(monkeypatch):
     monkeypatch.setattr(distribution, "CORES", 2)
     monkeypatch.setattr(distribution, "WAITING", ("waits.py", "waits too.py"))
+    monkeypatch.setattr(distribution, "SOON", ("soon/",))
 
 
 @pytest.mark.usefixtures("two_cores")
-def test_a_process_beyond_the_cores_takes_what_waits_and_others_help_it_at_the_end():
-    names, waiting = ["waits.py::1", "a.py::1", "waits too.py::1", "b.py::1", "c.py::1"], ["waits.py::1", "waits too.py::1"]
+def test_a_process_beyond_the_cores_takes_what_waits_then_what_it_has_collected():
+    names = ["soon/1.py::1", "waits.py::1", "a.py::1", "soon/2.py::1", "waits too.py::1", "b.py::1", "c.py::1", "d.py::1"]
+    its = [name for name in names if name[:4] in {"wait", "soon"}]
     node, waits = Node("gw1"), Node("gw2")
-    work = scheduled({waits: waiting, Node("gw0"): names, node: names})
-    assert given_to(waits, waiting) == [["waits.py::1"], ["waits too.py::1"]]
-    assert given_to(node, names) == [["b.py::1"]]
-    for place in range(2):
-        work.mark_test_complete(waits, place)
-    assert waits.shutting_down
+    work = scheduled({waits: its, Node("gw0"): names, node: names})
+    assert given_to(waits, its) == [["waits.py::1"], ["waits too.py::1"]]
+    assert given_to(node, names) == [["b.py::1"], ["d.py::1"]], "what others cannot take, first"
+    work.mark_test_complete(waits, its.index("waits.py::1"))
+    assert given_to(waits, its)[2:] == [["soon/1.py::1"]]
+    work.mark_test_complete(waits, its.index("waits too.py::1"))
+    assert given_to(waits, its)[3:] == [["soon/2.py::1"]]
     waits = Node("gw2")
     scheduled({waits: [], Node("gw0"): ["a.py::1", "b.py::1"], Node("gw1"): ["a.py::1", "b.py::1"]})
     assert waits.shutting_down

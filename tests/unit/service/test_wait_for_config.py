@@ -5,6 +5,8 @@ import signal
 
 import pytest
 
+from tests.support.patience import PATIENCE
+
 TINY = '[models.tiny]\nsource = "fake/ok"\n'
 
 
@@ -22,7 +24,7 @@ def waiting(start, config):
 
 def test_without_the_option_it_ends_with_78(start, write_config):
     process = start("serve", "--config", write_config(listen="lisen"))
-    assert process.process.wait(30) == 78
+    assert process.process.wait(PATIENCE) == 78
     assert 'mlxd.toml:2: server.lisen: unknown key; did you mean "listen"?' in process.err
 
 
@@ -64,7 +66,7 @@ def test_what_is_wrong_may_lie_outside_the_file(start, write_config, tmp_path):
 def test_a_signal_ends_the_wait(start, write_config, number):
     process = waiting(start, write_config(listen="lisen"))
     process.signal(number)
-    assert process.process.wait(30) == 0
+    assert process.process.wait(PATIENCE) == 0
 
 
 def test_a_good_file_is_served_at_once(start, write_config):
