@@ -43,7 +43,8 @@ WAYS = (
 
 async def measure(bench: Bench, progress: Progress) -> None:
     """Measures each way on a daemon of its own."""
-    for number, way in progress.over(list(product(bench.rounds, WAYS)), lambda step: step[1].name):
+    ways = [way for way in WAYS if way.name in bench.args.ways]
+    for number, way in progress.over(list(product(bench.rounds, ways)), lambda step: step[1].name):
         await measure_one(bench, way, number)
 
 
@@ -92,6 +93,8 @@ def report(bench: Bench) -> int:
 def main() -> int:
     """Measures what the options ask for, and returns the exit code."""
     parser = options(__doc__)
+    names = [way.name for way in WAYS]
+    parser.add_argument("--ways", nargs="+", choices=names, default=names, metavar="WAY", help="any of " + "; ".join(names))
     parser.add_argument("--users", type=int, default=10, metavar="N")
     parser.add_argument("--system-tokens", type=int, default=500, metavar="N", help="length of a system prompt")
     parser.add_argument("--own-tokens", type=int, default=180, metavar="N", help="length of what each user adds; an answer comes to that")

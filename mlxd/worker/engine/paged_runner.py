@@ -111,7 +111,7 @@ class PagedRunner(Runner):
     def rest(self) -> float | None:
         if not self.is_idle:
             return _READING if self._is_waiting else 0.0
-        return self._scheduler.fetching.rest
+        return 0.0 if self._manager.has_idle else self._scheduler.fetching.rest  # those that were aborted have left it
 
     @override
     def step(self) -> StepReport:

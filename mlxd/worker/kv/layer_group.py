@@ -233,7 +233,8 @@ class LayerGroup:
         """
         table, ahead, spare = held.table, self._growth_blocks - 1, self.pool.available - need
         if not self.pool.continues(table.last, need + ahead, held.who):
-            ahead, spare = max(ahead, min(table.held // 2, _LARGEST_PIECE)), min(spare, self.pool.available // _CAUTION)
+            own = sum(self.pool.references(block) == 1 for block in table)  # what would be moved, were it in many pieces
+            ahead, spare = max(ahead, min(own // 2, _LARGEST_PIECE)), min(spare, self.pool.available // _CAUTION)
         return max(0, min(ahead, spare))
 
     def _give_back_ahead(self) -> bool:

@@ -105,6 +105,23 @@ def test_what_lies_idle_between_cached_blocks_is_given_back_and_they_are_still_f
     assert rig.all_right(*rig.ended)
 
 
+def test_what_aborted_requests_leave_idle_is_given_back_by_a_step_of_its_own():
+    rig = Rig(blocks=256, step_tokens=64, ahead=False)
+    for number in range(8):
+        rig.add(str(number), range(1000 * number + 1, 1000 * number + 7), max_tokens=50)
+    while len(rig.tokens) < 8:
+        rig.step()
+    for number in range(8):
+        rig.runner.abort(str(number))
+    assert rig.runner.is_idle
+    assert rig.manager.has_idle
+    assert rig.runner.rest == 0.0
+    rig.step()
+    counts = rig.manager.counts()
+    assert counts.total <= 1.5 * counts.cached
+    assert rig.runner.rest is None
+
+
 def test_nothing_lies_idle_where_nobody_asks_for_anything():
     rig = Rig(blocks=64, arenas=4, step_tokens=64)
     for number in range(8):
