@@ -8,6 +8,8 @@ from tests.support.wire_requests import resolved
 from tests.worker.requests.shared_worker import limits, reconfigure
 from tests.worker.worker_link import LIMITS, generate
 
+SMALLER = 16384  # bytes: the blocks of one request
+
 pytestmark = [pytest.mark.usefixtures("proved_once"), pytest.mark.asyncio(loop_scope="module")]
 
 
@@ -35,9 +37,9 @@ async def test_a_running_stream_is_delivered_at_the_new_interval(slow_link):
 async def test_a_smaller_cache_holds_at_once(link):
     for number in range(4):
         await link.ask(f"r{number}", f"another prompt, number {number}")
-    await link.until(lambda: link.of(Heartbeat)[-1].cache.bytes_cached > 8192)
-    assert (await reconfigure(link, cache_bytes=8192)).cache_bytes == 8192
-    await link.until(lambda: link.of(Heartbeat)[-1].cache.bytes_cached <= 8192 * 64)
+    await link.until(lambda: link.of(Heartbeat)[-1].cache.bytes_cached > SMALLER)
+    assert (await reconfigure(link, cache_bytes=SMALLER)).cache_bytes == SMALLER
+    await link.until(lambda: link.of(Heartbeat)[-1].cache.bytes_cached <= SMALLER)
     assert isinstance(await link.ask("after", "hi"), Finished)
 
 
