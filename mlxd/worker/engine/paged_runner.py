@@ -56,6 +56,7 @@ class PagedRunner(Runner):
         self._pinning = Pinning(scheduler, manager, executor, sizing)
         self._collected: float | None = None  # when the last result came; None after idling
         self._evicted = 0  # as last reported
+        self._is_abandoned = False  # requests were aborted since memory was given back
         self._owed = StepReport()  # what the next step has to report beside its own
         self._planned_seconds = 0.0
         self._is_waiting = False  # the last step had nothing to do: what was there to compute is being read
@@ -77,6 +78,7 @@ class PagedRunner(Runner):
 
     @override
     def abort(self, request_id: str) -> None:
+        self._is_abandoned = True
         try:
             self._scheduler.forget(request_id)
             self._executor.close(request_id)
@@ -111,7 +113,7 @@ class PagedRunner(Runner):
     def rest(self) -> float | None:
         if not self.is_idle:
             return _READING if self._is_waiting else 0.0
-        return 0.0 if self._manager.has_idle else self._scheduler.fetching.rest  # those that were aborted have left it
+        return 0.0 if self._is_abandoned and self._manager.has_idle else self._scheduler.fetching.rest
 
     @override
     def step(self) -> StepReport:
@@ -227,6 +229,7 @@ class PagedRunner(Runner):
         """Gives memory back at once where nobody runs: the next step, which would, may be hours away."""
         if not self.is_idle:
             return
+        self._is_abandoned = False
         try:
             self._executor.trim(self._scheduler.schedule().plan)
             self._executor.trim(self._memory_plan(self._manager.gather()))

@@ -183,3 +183,17 @@ def test_a_sequence_in_many_pieces_is_moved_together(monkeypatch):
     assert moves > 0
     assert most <= 10
     assert rig.all_right("a", "b")
+
+
+def test_what_cannot_be_given_back_keeps_no_idle_engine_busy():
+    rig = Rig(blocks=256, step_tokens=64, ahead=False)
+    rig.add("a", range(1, 30), max_tokens=50)
+    rig.step()
+    rig.manager.gather = lambda: ()
+    rig.manager.shrink = rig.manager.trim = lambda: None  # as where what is pinned lies beyond a smaller limit
+    rig.runner.abort("a")
+    rig.manager.pool.evict_cached()
+    assert rig.runner.rest == 0.0
+    rig.step()
+    assert rig.manager.has_idle
+    assert rig.runner.rest is None
