@@ -123,6 +123,6 @@ def test_recurrent_states_cannot_be_rewound_on_either_side(target, small, tmp_pa
 
 
 def test_a_model_that_cannot_be_paged_is_no_draft_model_and_has_none(target, small, tmp_path):
-    latent = make_tiny_model(tmp_path / "latent", **ARCHITECTURES["deepseek_v3"].config)
-    assert f"{latent} cannot compute over a paged cache" in refusal(target, latent).message
-    assert f"{latent} is not paged" in refusal(latent, small).message
+    other = make_tiny_model(tmp_path / "other", **ARCHITECTURES["deepseek_v41"].config)
+    assert f"{other} cannot compute over a paged cache" in refusal(target, other).message
+    assert f"{other} is not paged" in refusal(other, small).message
