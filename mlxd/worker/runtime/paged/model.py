@@ -1,6 +1,6 @@
 """An mlx-lm model that computes a step's rows, whoever they belong to, over paged keys and values."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from mlxd.worker.runtime.paged.attention.placement import Placement
 from mlxd.worker.runtime.paged.attention.plan import plan_groups
 from mlxd.worker.runtime.paged.attention.row_split import decodes
 from mlxd.worker.runtime.paged.attention.ways import Ways
+from mlxd.worker.runtime.paged.calls import Call, Layout, WantedRows, calls
 from mlxd.worker.runtime.paged.compiled.compiled_steps import CompiledSteps
 from mlxd.worker.runtime.paged.finite_blocks import not_finite_blocks, not_finite_snapshots
 from mlxd.worker.runtime.paged.install import RowSelection, install_attention
@@ -63,6 +64,7 @@ class PagedModel:
         state_layers: list[StateLayerCache] = []
         self._caches = [self._paged(cache, state_layers) for cache in make_prompt_cache(model)]
         self.states = SequenceStates(state_layers)
+        self.layout = Layout.SEQUENCES if state_layers else Layout.TOKENS
         install_attention(model)
         self._selection = RowSelection(model)
         self._rotations = None if fused else SharedRotations(model, self._step)
@@ -97,7 +99,7 @@ class PagedModel:
     def forward(self, plan: StepPlan, tokens: mx.array) -> Logits:
         """Computes ``tokens`` ``[T]``, those of the chunks one after the other."""
         self.move(plan.moves)
-        outputs = [self._call(call, tokens) for call in self._calls(plan.chunks)]
+        outputs = [self._call(call, tokens) for call in calls(plan.chunks, self.layout)]
         if len(outputs) == 1:
             return outputs[0]
         targets = tuple(one for output in outputs for one in output.targets)
@@ -204,31 +206,16 @@ class PagedModel:
 
     # ---- calls ----
 
-    def _calls(self, chunks: Sequence[Chunk]) -> Iterator["_Call"]:
-        rows, start = [], 0
-        for chunk in chunks:
-            rows.append(range(start, start + chunk.count))
-            start += chunk.count
-        if not self.states.exist:
-            if chunks:
-                yield _Call(tuple(chunks), tuple(row for rows_of_chunk in rows for row in rows_of_chunk), one_row=False)
-            return
-        alone = {chunk.sequence for chunk in chunks if sum(other.sequence == chunk.sequence for other in chunks) == 1}
-        decoding = [at for at, chunk in enumerate(chunks) if _decodes(chunk) and chunk.sequence in alone]
-        if decoding:
-            yield _Call(tuple(chunks[at] for at in decoding), tuple(rows[at].start for at in decoding), one_row=False)
-        for at, chunk in enumerate(chunks):
-            if at not in decoding:
-                yield _Call((chunk,), tuple(rows[at]), one_row=True)
-
     def compile(self) -> CompiledSteps:
-        """Lets steps in which all rows are newest tokens be compiled functions from now on. Raises ``ValueError`` for recurrent states."""
-        if self.states.exist:
-            raise ValueError("steps with recurrent states are not compiled")
+        """Lets steps in which all rows are newest tokens be compiled functions from now on. Raises ``ValueError`` where rows are
+        no tokens.
+        """
+        if self.layout is not Layout.TOKENS:
+            raise ValueError("only steps whose rows are tokens are compiled")
         self.compiled = CompiledSteps(self._computed, self._step, self.layers)
         return self.compiled
 
-    def _call(self, call: "_Call", tokens: mx.array) -> Logits:
+    def _call(self, call: Call, tokens: mx.array) -> Logits:
         found = self._compiled_call(call, tokens)
         if found is not None:
             return found
@@ -236,7 +223,7 @@ class PagedModel:
         self._step.begin(*plan_groups(self._placed(call.chunks), one_row=call.one_row))
         everything = len(call.rows) == tokens.shape[0]
         inputs = tokens if everything else tokens[mx.array(call.rows)]
-        rows = _Rows.of(call.chunks)
+        rows = WantedRows.of(call.chunks)
         logits = self._select(self._model_call(inputs[None] if call.one_row else inputs[:, None], rows), rows)
         self._end_states(call)
         if not rows.targets:
@@ -249,29 +236,29 @@ class PagedModel:
         logits: mx.array = self._model(tokens, cache=self._caches)
         return logits.reshape(-1, logits.shape[-1])
 
-    def _model_call(self, inputs: mx.array, rows: "_Rows") -> mx.array:
+    def _model_call(self, inputs: mx.array, rows: WantedRows) -> mx.array:
         self._selection.rows = None if len(rows.selected) == rows.count else mx.array(rows.selected or [0])
         try:
             return self._computed(inputs)
         finally:
             self._selection.rows = None  # whoever calls the model next has other rows
 
-    def _select(self, logits: mx.array, rows: "_Rows") -> mx.array:
+    def _select(self, logits: mx.array, rows: WantedRows) -> mx.array:
         """Returns the selected rows ``[S, vocab]``, whether or not the model's output projection was found and has selected them."""
         if not rows.selected:
             return logits[:0]  # never computed: nobody uses them
         return logits[mx.array(rows.selected)] if logits.shape[0] == rows.count != len(rows.selected) else logits
 
-    def _compiled_call(self, call: "_Call", tokens: mx.array) -> Logits | None:
+    def _compiled_call(self, call: Call, tokens: mx.array) -> Logits | None:
         """Returns the logits of a step that is a compiled function; None where it is none."""
         if self.compiled is None or not all(map(_is_newest, call.chunks)):
             return None
         logits = self.compiled.logits(self._placed(call.chunks), tokens, self._kept or ())
         if logits is None:
             return None
-        return Logits(call.sampled, _taken(logits, _Rows.of(call.chunks).selected))
+        return Logits(call.sampled, _taken(logits, WantedRows.of(call.chunks).selected))
 
-    def _begin_states(self, call: "_Call") -> None:
+    def _begin_states(self, call: Call) -> None:
         if not self.states.exist:
             return
         for chunk in call.chunks:
@@ -279,7 +266,7 @@ class PagedModel:
                 self.states.begin(chunk.sequence, chunk.resume)
         self.states.load(tuple(chunk.sequence for chunk in call.chunks))
 
-    def _end_states(self, call: "_Call") -> None:
+    def _end_states(self, call: Call) -> None:
         if not self.states.exist:
             return
         self.states.save(tuple(chunk.sequence for chunk in call.chunks))
@@ -304,11 +291,6 @@ class PagedModel:
         raise NotPageableError(f"a layer of this model keeps a {type(cache).__name__}, which cannot be paged")
 
 
-def _decodes(chunk: Chunk) -> bool:
-    """Tells whether the chunk is one more token after a state that is there before the step begins."""
-    return chunk.count == 1 and chunk.start > 0 and chunk.resume is None
-
-
 def _is_newest(chunk: Chunk) -> bool:
     """Tells whether the chunk is the newest token of a sequence that has others, and guesses of what follows it."""
     return decodes(chunk) and chunk.start > 0 and not chunk.targets
@@ -324,44 +306,3 @@ def _taken(logits: mx.array, places: list[int]) -> mx.array:
         return logits[:0]
     first, last = places[0], places[-1]
     return logits[first : last + 1] if last - first + 1 == len(places) else logits[mx.array(places)]
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """Which of the ``count`` rows of a call have logits that somebody wants: ``selected``. ``sampled`` and ``targets`` are places among
-    these: the rows that are sampled, and those of targets.
-    """
-
-    count: int
-    selected: list[int]
-    sampled: list[int]
-    targets: list[int]
-
-    @classmethod
-    def of(cls, chunks: Sequence[Chunk]) -> "_Rows":
-        """Returns the rows of the chunks' tokens, one chunk after the other."""
-        rows = cls(sum(chunk.count for chunk in chunks), [], [], [])
-        first = 0
-        for chunk in chunks:
-            wanted = range(first, first + len(chunk.targets))
-            rows.targets.extend(range(len(rows.selected), len(rows.selected) + len(wanted)))
-            rows.selected.extend(wanted)
-            first += chunk.count
-            if chunk.samples:
-                rows.sampled.extend(range(len(rows.selected), len(rows.selected) + chunk.drafts + 1))
-                rows.selected.extend(range(first - 1 - chunk.drafts, first))
-        return rows
-
-
-@dataclass(frozen=True)
-class _Call:
-    """One call of the model. ``rows`` says where its tokens are among those of the step."""
-
-    chunks: tuple[Chunk, ...]
-    rows: tuple[int, ...]
-    one_row: bool
-
-    @property
-    def sampled(self) -> tuple[SampledRow, ...]:
-        """Returns the rows that are sampled."""
-        return tuple(row for chunk in self.chunks for row in chunk.sampled_rows)
