@@ -119,7 +119,7 @@ def settle(rig):
         rig.step()
 
 
-@pytest.mark.parametrize("name", ["llama", "qwen3", "gemma3_text", "gpt_oss"])
+@pytest.mark.parametrize("name", ["llama", "deepseek_v3", "deepseek_v32", "gemma3_text", "gpt_oss"])
 def test_a_conversation_goes_on_after_a_restart_as_it_would_have(name):
     tier = Tier()
     loaded, before = runner(name, tier)
@@ -131,7 +131,7 @@ def test_a_conversation_goes_on_after_a_restart_as_it_would_have(name):
     tokens, started = after.ask(turn, max_tokens=12)
     assert tokens == expected
     assert started.disk_tokens == started.cached_tokens == (len(PROMPT) + 11) // BLOCK * BLOCK
-    assert (len(tier.blocks) == started.disk_tokens // BLOCK) == (name in {"llama", "qwen3"})  # beside: what windows show
+    assert (len(tier.blocks) == started.disk_tokens // BLOCK) == (name not in {"gemma3_text", "gpt_oss"})  # beside: what windows show
 
 
 def quantized_runner(name, tier):

@@ -10,6 +10,7 @@ from mlxd.worker.runtime.choose import choose_runner
 from mlxd.worker.runtime.entries.contiguous_probe import prove_batching
 from mlxd.worker.runtime.paged.build import proved_model
 from mlxd.worker.runtime.paged.layer_cache import NotPageableError, PagedLayerCache
+from mlxd.worker.runtime.paged.manner import Manner
 from tests.support.wire_requests import resolved
 from tests.worker.runner_rig import RunnerRig, alone, architecture, words
 from tests.worker.worker_link import load_message
@@ -38,17 +39,15 @@ def test_what_was_asked_for_is_no_fallback(changes, runner, reason):
 
 
 def test_keys_and_values_of_8_bits_are_refused_where_nothing_is_paged():
-    with pytest.raises(ConfigError, match=r'cache.dtype is "int8", but the model is not paged: a layer .* keeps a ChunkedKVCache'):
-        choose("llama4", **PAGED, kv_wish="int8")
+    with pytest.raises(ConfigError, match=r'cache.dtype is "int8", but the model is not paged: a layer .* keeps a LayerCache'):
+        choose("deepseek_v41", **PAGED, kv_wish="int8")
 
 
 @pytest.mark.parametrize(
     ("name", "runner", "reason"),
     [
-        ("plamo", "contiguous", "its attention computes with keys and values itself"),
-        ("llama4", "simple", "keeps a ChunkedKVCache, which cannot be paged; not batched: its caches cannot be batched"),
-        ("gemma2", "simple", "not batched: its caches cannot be batched (ValueError: [broadcast_shapes]"),
-        ("afm7", "simple", "not batched: its logits in a batch differ"),
+        ("deepseek_v41", "simple", "keeps a LayerCache, which cannot be paged; not batched: its caches cannot be batched"),
+        ("plamo3", "simple", "not batched: its logits in a batch differ"),
     ],
 )
 def test_a_model_that_is_not_right_over_paged_blocks_runs_otherwise_and_says_so(name, runner, reason, caplog):
@@ -65,8 +64,29 @@ def test_a_model_that_is_not_right_over_paged_blocks_runs_otherwise_and_says_so(
     assert rig.tokens == alone(loaded, prompts, said=rig.tokens)
 
 
+def test_a_model_that_is_right_over_no_paged_blocks_runs_in_mlx_lm_s_batches_if_it_is_right_there(monkeypatch):
+    monkeypatch.setattr(Manner, "copies", lambda _, __: False)
+    _, choice = choose("plamo", **PAGED)
+    assert (choice.name, choice.is_fallback) == ("contiguous", True)
+    assert choice.reason.startswith("not paged: its attention computes with keys and values itself")
+
+
+@pytest.mark.parametrize(
+    ("name", "manner"),
+    [
+        ("kimi_linear", "prompts attend to copies of keys and values"),
+        ("gemma2", "its attention is given copies of keys and values"),
+        ("afm7", "its sequences are computed one after the other"),
+    ],
+)
+def test_what_is_special_about_a_paged_model_is_said(name, manner):
+    _, choice = choose(name, **PAGED)
+    assert (choice.name, choice.is_fallback) == ("paged", False)
+    assert choice.reason == f"its logits over the paged cache were proved; {manner}"
+
+
 def test_a_fallback_leaves_no_trace_in_the_model():
-    loaded = architecture("plamo")
+    loaded = architecture("deepseek_v41")
     before = loaded.model.lm_head
     order = load_message("org/tiny", **PAGED)
     choose_runner(order, resolved(order.limits), loaded)
@@ -82,7 +102,7 @@ def test_a_paged_cache_that_is_a_little_wrong_is_found_out(monkeypatch):
 
     monkeypatch.setattr(PagedLayerCache, "update_and_fetch", shifted)
     with pytest.raises(NotPageableError, match="standard deviations"):
-        proved_model(architecture("llama"), 8)
+        proved_model(architecture("llama"), 8, [Manner.IN_PLACE])
 
 
 @pytest.mark.parametrize("block_size", [1, 3, 16, 64])

@@ -70,7 +70,7 @@ def drafting_of(made):
 
 
 @pytest.mark.parametrize("ahead", [False, True])
-@pytest.mark.parametrize("draft", ["llama", "qwen3", "gemma3_text"])
+@pytest.mark.parametrize("draft", ["llama", "qwen3", "gemma3_text", "plamo"])
 def test_a_mixed_batch_with_joins_shared_beginnings_and_aborts(loaded, drafts, plain, draft, ahead):
     made = rig(loaded, drafts(draft), ahead=ahead)
     prompts = {

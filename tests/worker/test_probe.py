@@ -7,6 +7,7 @@ import pytest
 
 from mlxd.worker.runtime.paged.attention import rows
 from mlxd.worker.runtime.paged.build import proved_model
+from mlxd.worker.runtime.paged.manner import Manner
 from mlxd.worker.runtime.paged.probe import ProbeFailedError
 from tests.worker.runner_rig import architecture
 
@@ -19,7 +20,14 @@ def test_a_fault_of_one_way_to_attend_is_found(monkeypatch, name, function):
     right = getattr(rows, function)
     monkeypatch.setattr(rows, function, lambda *arguments: 0.9 * right(*arguments))
     with pytest.raises(ProbeFailedError, match="differ"):
-        proved_model(architecture(name), 16)
+        proved_model(architecture(name), 16, [Manner.IN_PLACE])
+
+
+def test_it_costs_the_best_manner_alone_and_is_said(monkeypatch, caplog):
+    right = rows._together
+    monkeypatch.setattr(rows, "_together", lambda *arguments: 0.9 * right(*arguments))
+    assert proved_model(architecture("llama"), 16).manner is Manner.COPIED
+    assert "(in place): its logits over the paged cache differ from the plain model's" in caplog.text
 
 
 @pytest.mark.parametrize("block_size", [1, 16, 64, 128])

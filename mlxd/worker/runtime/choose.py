@@ -78,7 +78,7 @@ def choose_runner(
     return Choice(
         runner,
         RunnerKind.PAGED,
-        "its logits over the paged cache were proved",
+        "; ".join(filter(None, ["its logits over the paged cache were proved", model.manner.told])),
         block_size=order.block_size,
         speculation=speculation,
         compilation=compilation,

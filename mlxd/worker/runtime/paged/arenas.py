@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import mlx.core as mx
 from typing_extensions import override
@@ -55,6 +56,10 @@ class Arenas(SlotStore):
         return found
 
     @override
+    def floats(self, where: Sequence[Slots]) -> tuple[mx.array, mx.array]:
+        return self._keys.read(where), self._values.read(where)
+
+    @override
     def take(self, pick: Pick) -> tuple[mx.array, mx.array]:
         return self._keys.take(pick), self._values.take(pick)
 
@@ -85,3 +90,52 @@ class Plain(StoreKind):
     @override
     def store(self, slots: int) -> KeyValueStore:
         return Arenas(slots)
+
+
+class KeyArenas(Arenas):
+    """The store of vectors that are keys and values at once, or have no values: nobody attends to them where they lie."""
+
+    @classmethod
+    def of(cls, store: Arenas) -> Self:
+        """Returns the store of what was written to another one as keys."""
+        made = cls(0)
+        made._keys = store._keys  # noqa: SLF001 - its own class
+        return made
+
+    @property
+    @override
+    def parts(self) -> Sequence[SlotVectors]:
+        return (self._keys,)
+
+    @override
+    def write(self, writes: Sequence[Span | Scatter], keys: mx.array, values: mx.array) -> None:
+        self._keys.write(writes, keys)
+
+    @override
+    def floats(self, where: Sequence[Slots]) -> tuple[mx.array, mx.array]:
+        keys = self._keys.read(where)
+        return keys, keys
+
+    @property
+    @override
+    def kind(self) -> StoreKind:
+        return KeysAlone()
+
+    @property
+    @override
+    def dtype(self) -> mx.Dtype:
+        return self._keys.dtype
+
+
+@dataclass(frozen=True)
+class KeysAlone(StoreKind):
+    """Keys as they are written, and no values."""
+
+    @property
+    @override
+    def name(self) -> str:
+        return ""
+
+    @override
+    def store(self, slots: int) -> KeyValueStore:
+        return KeyArenas(slots)

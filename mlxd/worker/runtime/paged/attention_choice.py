@@ -75,7 +75,7 @@ class _Choice:
         if self._wish not in {"auto", way}:
             self._tell(way, AttentionState.UNASKED, f'batching.attention = "{self._wish}"')
         elif not self._trials:
-            self._tell(way, AttentionState.UNASKED, "no layer of the model has keys and values")
+            self._tell(way, AttentionState.UNASKED, self._model.manner.told or "no layer of the model has keys and values")
         elif way in self._ways.missing:
             self._tell(way, AttentionState.UNAVAILABLE, self._ways.missing[way])
         else:

@@ -1,6 +1,7 @@
 """The way from a loaded model to the runner over a paged cache, if that is right for the model."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlxd.types import ResolvedLimits
@@ -21,8 +22,9 @@ from mlxd.worker.runtime.paged.disk import OpenTier, open_disk
 from mlxd.worker.runtime.paged.executor import PagedExecutor
 from mlxd.worker.runtime.paged.launch import Launch, fastest_launch
 from mlxd.worker.runtime.paged.layer_cache import NOT_IN_PLACE, NotPageableError, Written
+from mlxd.worker.runtime.paged.manner import Manner
 from mlxd.worker.runtime.paged.model import PagedModel
-from mlxd.worker.runtime.paged.probe import Proof, probe
+from mlxd.worker.runtime.paged.probe import ProbeFailedError, Proof, probe
 from mlxd.worker.runtime.paged.slots import Geometry
 
 _log = logging.getLogger(__name__)
@@ -39,17 +41,29 @@ class ProvedModel:
     proof: Proof
 
 
-def proved_model(loaded: LoadedModel, block_size: int) -> PagedModel:
+def proved_model(loaded: LoadedModel, block_size: int, manners: Sequence[Manner] = tuple(Manner)) -> PagedModel:
     """Returns the model over a paged cache, after the probe; raises as ``prove_model``."""
-    return prove_model(loaded, block_size).model
+    return prove_model(loaded, block_size, manners).model
 
 
-def prove_model(loaded: LoadedModel, block_size: int) -> ProvedModel:
-    """Returns the model over a paged cache, after the probe.
+def prove_model(loaded: LoadedModel, block_size: int, manners: Sequence[Manner] = tuple(Manner)) -> ProvedModel:
+    """Returns the model over a paged cache, after the probe, in the first of ``manners`` in which it is right.
 
-    Raises ``NotPageableError`` with the reason; the model is then as before.
+    Raises ``NotPageableError`` with the reason why it is not in the last one; the model is then as before.
     """
-    model = PagedModel(loaded.model, Geometry(block_size, 1), fused=loaded.device == "gpu")
+    *others, last = manners
+    for manner in others:
+        try:
+            return _proved(loaded, block_size, manner)
+        except ProbeFailedError as error:
+            _log.warning("not computed over a paged cache in the best manner (%s): %s", manner.told or "in place", error.message)
+        except NotPageableError as error:
+            _log.info("not computed over a paged cache in the best manner (%s): %s", manner.told or "in place", error.message)
+    return _proved(loaded, block_size, last)
+
+
+def _proved(loaded: LoadedModel, block_size: int, manner: Manner) -> ProvedModel:
+    model = PagedModel(loaded.model, Geometry(block_size, 1), fused=loaded.device == "gpu", manner=manner)
     try:
         with model.ways.observed():
             proof = probe(loaded, model)

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
+import msgspec
+
 from mlxd.worker.engine.plan import Chunk
 from mlxd.worker.engine.sampled import SampledRow
 
@@ -29,6 +31,23 @@ class Call:
     def sampled(self) -> tuple[SampledRow, ...]:
         """Returns the rows that are sampled."""
         return tuple(row for chunk in self.chunks for row in chunk.sampled_rows)
+
+    @property
+    def placed(self) -> tuple[Chunk, ...]:
+        """Returns the chunks as they are placed: guesses that are one row with what is before them are tokens like any others."""
+        return tuple(msgspec.structs.replace(chunk, drafts=0) for chunk in self.chunks) if self.one_row else self.chunks
+
+    @property
+    def sequences(self) -> tuple[str, ...]:
+        """Returns whose chunks they are."""
+        return tuple(chunk.sequence for chunk in self.chunks)
+
+    def split(self, groups: Sequence[tuple[str, ...]]) -> "list[Call]":
+        """Returns a call for each of the groups of its sequences, each of which has one token in it."""
+        return [self] if len(groups) == 1 else [self._part([self.sequences.index(name) for name in group]) for group in groups]
+
+    def _part(self, places: Sequence[int]) -> "Call":
+        return Call(tuple(self.chunks[at] for at in places), tuple(self.rows[at] for at in places), self.one_row)
 
 
 def calls(chunks: Sequence[Chunk], layout: Layout) -> Iterator[Call]:

@@ -18,7 +18,7 @@ from mlxd.errors import ConfigError
 from mlxd.types import KeyValueType, KeyValueWish
 from mlxd.wire.key_value_facts import KeyValueFacts, KeyValueQuality, LayerStorage
 from mlxd.worker.runtime.loading import LoadedModel
-from mlxd.worker.runtime.paged.arenas import Arenas
+from mlxd.worker.runtime.paged.arenas import Plain
 from mlxd.worker.runtime.paged.build import ProvedModel
 from mlxd.worker.runtime.paged.key_value_store import StoreKind
 from mlxd.worker.runtime.paged.layer_cache import NotPageableError, PagedLayerCache
@@ -89,7 +89,7 @@ class _Shape:
     @classmethod
     def of(cls, layer: PagedLayerCache) -> "_Shape | None":
         """Returns the shape of a layer that has written something into a plain store; None where it never does, or has another."""
-        if not layer.store.count or not isinstance(layer.store, Arenas):
+        if not layer.store.count or layer.kind != Plain():
             return None
         tensors = layer.store.tensors()
         sizes = tensors[0].shape[-1], tensors[-1].shape[-1]

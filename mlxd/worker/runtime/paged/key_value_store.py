@@ -62,6 +62,9 @@ class KeyValueStore(Protocol):
         but for the values' dimension. ``mask`` and ``sinks`` are MLX's.
         """
 
+    def floats(self, where: Sequence[Slots]) -> tuple[mx.array, mx.array]:
+        """Returns what was written for the slots, ``[1, kv_heads, slots, ...]`` each, and in its type; views where they can be."""
+
     def take(self, pick: Pick) -> tuple[mx.array, mx.array]:
         """Returns copies of the keys and values of the picked slots, ``[B, kv_heads, L, head_dim]`` and ``[B, kv_heads, L, value_dim]``."""
 

@@ -68,6 +68,11 @@ class Latents(SlotStore):
         return found
 
     @override
+    def floats(self, where: Sequence[Slots]) -> tuple[mx.array, mx.array]:
+        """Returns latents and the vectors of positions, as the model handed them in."""
+        return self._latents.read(where), self._positions.read(where)
+
+    @override
     def take(self, pick: Pick) -> tuple[mx.array, mx.array]:
         latents = self._latents.take(pick)
         return mx.concatenate([latents, self._positions.take(pick)], axis=-1), latents

@@ -91,26 +91,29 @@ class PagedLayerCache:
         self.store: KeyValueStore = self.kind.store(slots)
 
     @property
-    def offset(self) -> mx.array:
+    def offset(self) -> mx.array | int:
         """Returns the RoPE offset of each row, ``[B]``."""
         return self._step.plan.positions.offset
 
-    def make_mask(self, _: int, window_size: int | None = None, return_array: bool = False) -> Window | None:  # noqa: ARG002, FBT001, FBT002 - mlx-lm's signature
+    def make_mask(self, _: int, window_size: int | None = None, return_array: bool = False) -> object:  # noqa: ARG002, FBT001, FBT002 - mlx-lm's signature
         """Returns the window alone, for attention looks at the plan, not at a mask: the narrower one, if the model asks for another than
         its cache would keep. None means that there is no window.
         """
         sizes = [size for size in (window_size, self.window) if size]
         return Window(min(sizes)) if sizes else None
 
-    def keys_and_values(self) -> "tuple[Written, Written]":
+    def keys_and_values(self) -> tuple[object, object]:
         """Returns what a layer attends to that has no keys and values of its own: what this one has written."""
         return Written(self, self._dtype), WrittenValues(self, self._dtype)
 
-    def update_and_fetch(self, keys: mx.array, values: mx.array) -> "tuple[Written, Written]":
+    def update_and_fetch(self, keys: mx.array, values: mx.array) -> tuple[object, object]:
         """Writes ``[B, kv_heads, n, head_dim]``. What comes back may only be handed on to attention, by this layer or another."""
         self._dtype, self._width, self._is_asked_by_position = values.dtype, values.shape[-1], False
         self.store.write(self._step.plan_of(self.group).writes, keys, values)
         return self.keys_and_values()
+
+    def release(self) -> None:
+        """Lets go of whatever the call of the model was given."""
 
     def positions(self) -> mx.array:
         """Returns what stands for the vectors of positions where a model multiplies with them: one, ``[width, width]``, so that its product

@@ -1,11 +1,12 @@
 """An mlx-lm model that computes a step's rows, whoever they belong to, over paged keys and values."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import mlx.core as mx
-from mlx_lm.models.cache import ArraysCache, CacheList, KVCache, RotatingKVCache, make_prompt_cache
+from mlx_lm.models.cache import ArraysCache, CacheList, ChunkedKVCache, KVCache, RotatingKVCache, make_prompt_cache
 
 from mlxd.worker.engine.plan import Chunk, StepPlan
 from mlxd.worker.engine.sampled import SampledRow
@@ -18,12 +19,15 @@ from mlxd.worker.runtime.paged.attention.row_split import decodes
 from mlxd.worker.runtime.paged.attention.ways import Ways
 from mlxd.worker.runtime.paged.calls import Call, Layout, WantedRows, calls
 from mlxd.worker.runtime.paged.compiled.compiled_steps import CompiledSteps
+from mlxd.worker.runtime.paged.copied_layer_cache import CopiedLayerCache
 from mlxd.worker.runtime.paged.finite_blocks import not_finite_blocks, not_finite_snapshots
 from mlxd.worker.runtime.paged.install import RowSelection, install_attention
 from mlxd.worker.runtime.paged.key_value_store import KeyValueStore, StoreKind
 from mlxd.worker.runtime.paged.layer_cache import NotPageableError, PagedLayerCache, Step
+from mlxd.worker.runtime.paged.manner import Manner
 from mlxd.worker.runtime.paged.rotary import SharedRotations
 from mlxd.worker.runtime.paged.slots import Copy, Geometry
+from mlxd.worker.runtime.paged.sparse_attention import narrowed
 from mlxd.worker.runtime.paged.state_cache import SequenceStates, StateLayerCache
 
 NO_WINDOWS: Mapping[int, Geometry] = {}
@@ -54,17 +58,18 @@ class PagedModel:
     chunk, ``[1, n]``.
     """
 
-    def __init__(self, model: Any, geometry: Geometry, *, fused: bool) -> None:
+    def __init__(self, model: Any, geometry: Geometry, *, fused: bool, manner: Manner = Manner.IN_PLACE) -> None:
         self.geometry = geometry
         self.window_geometries: tuple[Geometry, ...] = ()
         self._kept: tuple[tuple[Arena, ...], ...] | None = None  # of each group of layers, as told last
+        self.manner = manner
         self._model = model
         self._step = Step(Ways.of_device(geometry.block_size, fused=fused))
         self.layers: list[PagedLayerCache] = []
         state_layers: list[StateLayerCache] = []
         self._caches = [self._paged(cache, state_layers) for cache in make_prompt_cache(model)]
         self.states = SequenceStates(state_layers)
-        self.layout = Layout.SEQUENCES if state_layers else Layout.TOKENS
+        self.layout = manner.layout(has_states=bool(state_layers))
         install_attention(model)
         self._selection = RowSelection(model)
         self._rotations = None if fused else SharedRotations(model, self._step)
@@ -90,6 +95,10 @@ class PagedModel:
             layer.kind = kind
         self.resize(self.geometry)
 
+    def narrowed(self) -> AbstractContextManager[None]:
+        """Lets it attend to so few tokens, where it selects them, that a short proof shows what they are."""
+        return narrowed(self._model)
+
     def remove(self) -> None:
         """Leaves the model as mlx-lm made it."""
         self._selection.remove()
@@ -99,7 +108,11 @@ class PagedModel:
     def forward(self, plan: StepPlan, tokens: mx.array) -> Logits:
         """Computes ``tokens`` ``[T]``, those of the chunks one after the other."""
         self.move(plan.moves)
-        outputs = [self._call(call, tokens) for call in calls(plan.chunks, self.layout)]
+        outputs: list[Logits] = []
+        for call in self._calls(plan.chunks):
+            if outputs:  # what the call before has read is let go by now: else MLX copies each arena that this one writes to
+                mx.async_eval(outputs[-1].rows, *self.tensors())  # type: ignore[no-untyped-call]  # mlx ships no types
+            outputs.append(self._call(call, tokens))
         if len(outputs) == 1:
             return outputs[0]
         targets = tuple(one for output in outputs for one in output.targets)
@@ -206,6 +219,10 @@ class PagedModel:
 
     # ---- calls ----
 
+    def _calls(self, chunks: Sequence[Chunk]) -> Iterator[Call]:
+        for call in calls(chunks, self.layout):
+            yield from [call] if call.one_row or not self.states.exist else call.split(self.states.stackable(call.sequences))
+
     def compile(self) -> CompiledSteps:
         """Lets steps in which all rows are newest tokens be compiled functions from now on. Raises ``ValueError`` where rows are
         no tokens.
@@ -220,7 +237,7 @@ class PagedModel:
         if found is not None:
             return found
         self._begin_states(call)
-        self._step.begin(*plan_groups(self._placed(call.chunks), one_row=call.one_row))
+        self._step.begin(*plan_groups(self._placed(call.placed), one_row=call.one_row))
         everything = len(call.rows) == tokens.shape[0]
         inputs = tokens if everything else tokens[mx.array(call.rows)]
         rows = WantedRows.of(call.chunks)
@@ -242,6 +259,8 @@ class PagedModel:
             return self._computed(inputs)
         finally:
             self._selection.rows = None  # whoever calls the model next has other rows
+            for layer in self.layers:
+                layer.release()
 
     def _select(self, logits: mx.array, rows: WantedRows) -> mx.array:
         """Returns the selected rows ``[S, vocab]``, whether or not the model's output projection was found and has selected them."""
@@ -264,12 +283,12 @@ class PagedModel:
         for chunk in call.chunks:
             if chunk.resume is not None or not chunk.start:
                 self.states.begin(chunk.sequence, chunk.resume)
-        self.states.load(tuple(chunk.sequence for chunk in call.chunks))
+        self.states.load(call.sequences)
 
     def _end_states(self, call: Call) -> None:
         if not self.states.exist:
             return
-        self.states.save(tuple(chunk.sequence for chunk in call.chunks))
+        self.states.save(call.sequences)
         for chunk in call.chunks:
             if chunk.keep is not None:
                 self.states.keep(chunk.sequence, chunk.keep)
@@ -284,11 +303,21 @@ class PagedModel:
         if type(cache) is ArraysCache:
             state_layers.append(StateLayerCache(len(cache.cache)))
             return state_layers[-1]
-        if type(cache) is KVCache or (type(cache) is RotatingKVCache and not cache.keep):
-            window = cache.max_size if type(cache) is RotatingKVCache else None
-            self.layers.append(PagedLayerCache(self._step, self.geometry.arena_slots, window))
-            return self.layers[-1]
+        if type(cache) is KVCache:
+            return self._layer(None)
+        if type(cache) is RotatingKVCache and not cache.keep:
+            return self._layer(cache.max_size)
+        if type(cache) is ChunkedKVCache and self.manner is Manner.ALONE:
+            return self._layer(cache.chunk_size)
         raise NotPageableError(f"a layer of this model keeps a {type(cache).__name__}, which cannot be paged")
+
+    def _layer(self, window: int | None) -> PagedLayerCache:
+        slots = self.geometry.arena_slots
+        in_place = self.manner is Manner.IN_PLACE
+        self.layers.append(
+            PagedLayerCache(self._step, slots, window) if in_place else CopiedLayerCache(self._step, slots, window, self.manner)
+        )
+        return self.layers[-1]
 
 
 def _is_newest(chunk: Chunk) -> bool:

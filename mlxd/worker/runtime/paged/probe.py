@@ -118,16 +118,21 @@ class Proof:
         """Tells whether the model, whose arenas are as they were, decodes the case rightly now, by another way to attend. States have gone
         on: where there are any, the prompts are computed again.
         """
-        if model.states.exist:
-            return difference(self.expected, paged_logits(model, self.case)) <= self.tolerance
-        return difference(self.expected[_PROMPTS:], mx.concatenate(_decoded(model, self.case)).astype(mx.float32)) <= self.tolerance
+        with model.narrowed():
+            if model.states.exist:
+                return difference(self.expected, paged_logits(model, self.case)) <= self.tolerance
+            return difference(self.expected[_PROMPTS:], mx.concatenate(_decoded(model, self.case)).astype(mx.float32)) <= self.tolerance
 
 
 def probe(loaded: LoadedModel, model: PagedModel, reference: Reference | None = None) -> Proof:
     """Proves the model by the logits of the plain one, or of another ``reference``, and leaves it as it computed last: its sizes are known
     now. Raises ``ProbeFailedError``, or whatever the model raises.
     """
-    reference = reference or PlainModel()
+    with model.narrowed():
+        return _probed(loaded, model, reference or PlainModel())
+
+
+def _probed(loaded: LoadedModel, model: PagedModel, reference: Reference) -> Proof:
     found, most = float("inf"), reference.tolerance(loaded)
     for attempt in range(ATTEMPTS):
         case = _case(loaded, model, attempt)

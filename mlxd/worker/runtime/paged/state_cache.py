@@ -42,6 +42,15 @@ class SequenceStates:
         if snapshot is not None:
             self._put((sequence,), self._snapshots[snapshot])
 
+    def stackable(self, sequences: Stacked) -> list[Stacked]:
+        """Returns the sequences in groups whose states can be stacked: those of some models grow with their first tokens."""
+        if sequences in self._stacks:
+            return [sequences]
+        found: dict[object, list[str]] = {}
+        for sequence in sequences:
+            found.setdefault(self._shape(sequence), []).append(sequence)
+        return [tuple(group) for group in found.values()]
+
     def load(self, sequences: Stacked) -> None:
         """Gives the layers the states of ``sequences``, one for each row of the call to come."""
         state = self._stacks.get(sequences)
@@ -112,6 +121,12 @@ class SequenceStates:
         """Returns the bytes of one state; 0 before any was computed."""
         together, state = next(iter(self._stacks.items()), ((), []))
         return _size(state) // max(len(together), 1)
+
+    def _shape(self, sequence: str) -> object:
+        together = self._stack_of.get(sequence)
+        if together is None:
+            return None
+        return tuple(None if part is None else part.shape[1:] for layer in self._stacks[together] for part in layer)
 
     def _put(self, sequences: Stacked, state: State) -> None:
         self._nbytes += _size(state) - _size(self._stacks.get(sequences, []))

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from mlxd.worker.engine.plan import Chunk
+from mlxd.worker.runtime.paged.attention.copies import Copies
 from mlxd.worker.runtime.paged.attention.decode_rows import DecodeRows
 from mlxd.worker.runtime.paged.attention.parts import Parts
 from mlxd.worker.runtime.paged.attention.placement import Placement
@@ -24,6 +25,7 @@ class AttentionPlan:
         self.positions = positions
         self.window = window
         self._geometry = geometry
+        self._copies: dict[int | None, Copies] = {}
 
     @cached_property
     def writes(self) -> tuple[Span | Scatter, ...]:
@@ -68,6 +70,12 @@ class AttentionPlan:
     def windowed(self, size: int) -> "AttentionPlan":
         """Returns the same step for a layer that sees only the last ``size`` tokens."""
         return AttentionPlan(self.chunks, self._geometry, self.positions, size)
+
+    def copies(self, window: int | None) -> Copies:
+        """Returns what rows of the batch see, each of which is a chunk, up to ``window`` of the last tokens."""
+        if window not in self._copies:
+            self._copies[window] = Copies.of(self.chunks, self._geometry, window)
+        return self._copies[window]
 
     @cached_property
     def _contexts(self) -> list[list[Slots]]:

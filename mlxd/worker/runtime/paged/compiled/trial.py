@@ -20,6 +20,7 @@ from mlxd.worker.engine.plan import Chunk, StepPlan
 from mlxd.worker.kv.block_table import Run
 from mlxd.worker.runtime.loading import LoadedModel
 from mlxd.worker.runtime.paged.attention.regions import Regions
+from mlxd.worker.runtime.paged.calls import Layout
 from mlxd.worker.runtime.paged.model import PagedModel
 from mlxd.worker.runtime.paged.slots import Geometry
 from mlxd.worker.runtime.proof import ATTEMPTS, difference, random_tokens, tolerance
@@ -57,6 +58,8 @@ def _reason(loaded: LoadedModel, model: PagedModel, wish: CompileWish) -> str:
         raise _NotCompiledError("on a CPU it does not pay: a step takes many times what Python does")
     if model.states.exist:
         raise _NotCompiledError("the model has recurrent states")
+    if model.layout is not Layout.TOKENS:
+        raise _NotCompiledError(model.manner.told)
     ways = {model.ways.regions.usual, *model.ways.regions.chosen.values()} - {AttentionWay.ROWS}
     if not ways:
         raise _NotCompiledError("rows attend one by one, which no compiled function does for all of them")

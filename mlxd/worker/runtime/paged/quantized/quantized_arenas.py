@@ -68,6 +68,11 @@ class QuantizedArenas(SlotStore):
         return outputs[0] if len(outputs) == 1 else mx.concatenate(outputs, axis=1)
 
     @override
+    def floats(self, where: Sequence[Slots]) -> tuple[mx.array, mx.array]:
+        everything = slice(None)
+        return self._keys.floats(where, everything), self._values.floats(where, everything)
+
+    @override
     def take(self, pick: Pick) -> tuple[mx.array, mx.array]:
         return self._keys.take(pick), self._values.take(pick)
 
