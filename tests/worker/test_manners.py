@@ -37,7 +37,7 @@ def test_company_arenas_and_hits_change_nothing(name):
 @pytest.mark.parametrize("name", ["falcon_h1", "kimi_linear", "plamo", "afm7"])
 def test_no_call_of_a_step_copies_an_arena(name):
     """What one call of the model has read must be let go before the next one writes."""
-    rig = PagedRig(architecture(name), arena_blocks=4096, max_arenas=1)
+    rig = PagedRig(architecture(name), arena_blocks=4096, max_arenas=1, spare=4 * 4096)
     for number in range(3):
         rig.add(str(number), words(number, 20), max_tokens=20)
     while len(rig.tokens) < 3:
