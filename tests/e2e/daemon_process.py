@@ -58,10 +58,12 @@ class DaemonProcess:
         new.replace(self.config)
 
     def reload(self, toml, **options):
-        """Save, reload, wait until it is done: (status, answer). It stands still till it is asked: its watcher would be first
-        now and then, and leave nothing to do.
+        """Save, reload, wait until it is done: (status, answer). It stands still till it is asked, over a connection that it knows: its
+        watcher would be first now and then, and leave nothing to do.
         """
         connection = UnixConnection(self.socket)
+        connection.request("GET", "/livez")
+        connection.getresponse().read()
         self.process.send_signal(signal.SIGSTOP)
         try:
             self.save(toml, **options)

@@ -29,6 +29,7 @@ RUNBOOK = [line for block in RUNBOOK for line in block.splitlines()]
 NOT_USED = {
     "mlxd_model_attention": "it says what was found out when a model was loaded, and nothing of now",
     "mlxd_model_kv_layers": "likewise",
+    "mlxd_cache_pins": "a reload's answer and status say which pin is refused, and why",
 }
 
 

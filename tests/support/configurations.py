@@ -265,7 +265,8 @@ def _consistent(document):
 
 
 def _drop_vain_quotas(document):
-    if not any(_is_paged(model, document["defaults"]) for model in document["models"].values()):
+    """A quota is refused where none of the models that its key may ask for has a paged cache."""
+    if not all(_is_paged(model, document["defaults"]) for model in document["models"].values()):
         for key in document["server"].get("keys", ()):
             key.pop("cache_quota", None)
 

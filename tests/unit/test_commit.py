@@ -42,6 +42,7 @@ limit = "1GiB"
 [models.stays]
 source = "org/stays"
 aliases = ["default"]
+batching.mode = "continuous"
 [models.goes]
 source = "org/goes"
 [models.lazy]
@@ -54,6 +55,10 @@ listen = ["unix:{dir}/b", "unix:{dir}/both", "127.0.0.1:0"]
 [server.tls]
 certificate = "new.pem"
 key = "new.key"
+[[server.keys]]
+name = "agents"
+key = "a-secret-of-some-length-for-agents"
+cache_quota = "40%"
 [admin]
 listen = ["unix:{dir}/admin", "unix:{dir}/admin2"]
 [log]
@@ -69,7 +74,7 @@ source = "org/new"
 aliases = ["default"]
 [models.stays]
 source = "org/stays"
-batching.max_queue = 7
+batching = {{mode = "continuous", max_queue = 7}}
 """
 ADDRESSES = ["a", "b", "both", "admin", "admin2"]
 
@@ -136,6 +141,7 @@ class World:
             "states": {one.name: one.state for one in statuses if one.name in ("stays", "lazy")},
             "limit": self.registry.memory.ledger.limit,
             "patience": self.registry.memory.patience,
+            "quotas": {model: [one.holder for one in found] for model, found in self.registry.memory.quotas.items() if found},
             "log": self.written(),
             "level": current_logging().level,
             "certificate": [state.files.certificate.name for state in self.certificates.states()],
@@ -200,6 +206,7 @@ def check_new(world, found):
     assert found["snapshot"] == world.load(NEW).sha256
     assert {one for one, answer in found["answers"].items() if answer == found["snapshot"]} == {"b", "both", "admin", "admin2"}
     assert (found["names"]["default"], found["models"]["stays"][1], found["limit"], found["patience"]) == ("new", 7, 2**31, 60.0)
+    assert found["quotas"] == {"stays": ["agents"]}
     assert (found["log"], found["level"], found["certificate"]) == (["new.log"], "debug", ["new.pem"])
     assert (found["traces"].enabled, found["metric"]) == (True, 1.0)
 
@@ -208,7 +215,10 @@ async def test_without_a_fault_everything_is_new(world):
     check_new(world, await committed(world))
 
 
-STEPS = ["snapshot", "logs", "traces", "labels", "memory", "waiting", "wired memory", "certificates", "listeners", "metrics", "models"]
+STEPS = [
+    *("snapshot", "logs", "traces", "labels", "memory", "waiting", "wired memory", "quotas"),
+    *("certificates", "listeners", "metrics", "models"),
+]
 
 
 async def test_these_are_all_steps(world):

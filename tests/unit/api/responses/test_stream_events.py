@@ -124,7 +124,7 @@ async def test_a_stream_that_fails_ends_with_the_response_so_far(server, parts, 
 
 
 async def test_a_deadline_in_the_middle_is_a_failure_too(server):
-    server.set_server(request_timeout=0.1)
+    server.set_server(request_timeout=0.5)
     server.worker.script = lambda request: (request.started(), request.delta("a"))
     response = check_life(await stream(server))
     assert (response["error"]["type"], response["output"][0]["content"][0]["text"]) == ("request_timeout", "a")
