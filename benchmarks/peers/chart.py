@@ -82,8 +82,8 @@ def _head(figure: plt.Figure, results: Results, theme: Theme) -> None:
     servers = results.measured.servers()
     handles = [plt.Line2D([], [], color=theme.color(server), lw=7, solid_capstyle="butt") for server in servers]
     figure.legend(handles, servers, loc="upper left", bbox_to_anchor=(0.065, 0.965), ncols=len(servers), frameon=False, fontsize=11)
-    figure.text(0.075, 0.965, "Servers of MLX models on one machine, in one run", fontsize=14, weight="bold", va="bottom")
-    rounds = f"{results.rounds} round{'s' if results.rounds != 1 else ''}: median, with the least and the most"
+    figure.text(0.075, 0.965, "Servers of MLX models on one machine, side by side", fontsize=14, weight="bold", va="bottom")
+    rounds = f"{results.extent}, all servers side by side: median, with the least and the most"
     figure.text(0.075, 0.018, f"{results.where}\n{rounds}", fontsize=7.5, color=theme.faint, va="bottom", linespacing=1.5)
 
 

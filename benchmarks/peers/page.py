@@ -16,7 +16,7 @@ _HEAD = """# mlxd beside other servers
 
 {picture}
 
-{where}, {rounds}, all servers in one run. A cell is the median over the rounds, `[least-most]`; a ratio is formed within each round, then
+{where}, {rounds}, all servers side by side. A cell is the median over the rounds, `[least-most]`; a ratio is formed within each round, then
 the median is taken. [README.md](README.md) says what is measured and what makes it fair.
 """
 _PICTURE = """<picture>
@@ -33,9 +33,8 @@ def picture(directory: str, *, page: str | None = None) -> str:
 
 def page(results: Results) -> str:
     """Returns the text of the page."""
-    rounds = f"{results.rounds} round{'s' if results.rounds != 1 else ''}"
     tables = [table for metric in _METRICS if results.measured.scenarios(metric) for table in _table(results.measured, metric)]
-    return "\n".join([_HEAD.format(picture=picture("../docs"), where=results.where, rounds=rounds), *tables])
+    return "\n".join([_HEAD.format(picture=picture("../docs"), where=results.where, rounds=results.extent), *tables])
 
 
 def _table(measured: Measurements, metric: Metric) -> Iterator[str]:

@@ -28,6 +28,16 @@ class Results:
         return max((len(row["rounds"]) for row in self.document["measured"]), default=0)
 
     @property
+    def extent(self) -> str:
+        """Returns how many rounds there are, and of how many runs, where one has resumed another."""
+        runs = 1 + sum("resumed" in note for note in self.document.get("notes", ()))
+        return _counted(self.rounds, "round") + (f" of {runs} runs" if runs > 1 else "")
+
+    @property
     def where(self) -> str:
         """Returns the machine, the versions and the model in a line."""
         return f"{one_line(self.document)}; {self.document['options']['model']}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
