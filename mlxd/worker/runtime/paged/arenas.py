@@ -75,7 +75,7 @@ class Arenas(SlotStore):
     @property
     @override
     def dtype(self) -> mx.Dtype:
-        return self._values.dtype
+        return self.parts[-1].dtype
 
 
 @dataclass(frozen=True)
@@ -121,20 +121,10 @@ class KeyArenas(Arenas):
     def kind(self) -> StoreKind:
         return KeysAlone()
 
-    @property
-    @override
-    def dtype(self) -> mx.Dtype:
-        return self._keys.dtype
-
 
 @dataclass(frozen=True)
-class KeysAlone(StoreKind):
+class KeysAlone(Plain):
     """Keys as they are written, and no values."""
-
-    @property
-    @override
-    def name(self) -> str:
-        return ""
 
     @override
     def store(self, slots: int) -> KeyValueStore:
