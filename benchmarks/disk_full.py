@@ -24,6 +24,7 @@ from benchmarks.footprint.traffic import WORDS
 from benchmarks.harness.admin import Admin
 from benchmarks.harness.bench import Bench, options, run
 from benchmarks.harness.client import Ask, Client
+from benchmarks.harness.disk_usage import taken
 from benchmarks.harness.errors import BenchmarkError
 from benchmarks.harness.progress import Progress
 from benchmarks.harness.servers import mlxd
@@ -135,24 +136,13 @@ def _fill(path: Path) -> None:
 async def _look(admin: Admin, seen: Seen, directory: Path, seconds: float) -> None:
     until, asked = time.monotonic() + seconds, 0.0
     while time.monotonic() < until:
-        taken = await asyncio.to_thread(_taken, directory)
-        seen.peak[seen.phase] = max(seen.peak[seen.phase], taken)
+        seen.peak[seen.phase] = max(seen.peak[seen.phase], await asyncio.to_thread(taken, directory))
         if time.monotonic() > asked + 1.0:
             asked = time.monotonic()
             states = sorted(set((await admin.disk_states()).values()))
             seen.last[seen.phase] = " and ".join(states)
             seen.states[seen.phase].update(states)
         await asyncio.sleep(_LOOK)
-
-
-def _taken(directory: Path) -> int:
-    """Returns what ``du`` says, in bytes."""
-    total = 0
-    for root, directories, names in os.walk(directory):
-        for name in [*directories, *names]:
-            with suppress(FileNotFoundError):
-                total += Path(root, name).lstat().st_blocks * 512
-    return total
 
 
 def report(seen: Seen, bench: Bench) -> int:

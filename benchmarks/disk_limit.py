@@ -14,12 +14,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from typing_extensions import override
 
+from benchmarks.harness.disk_usage import taken
 from mlxd.disk_cache.disk_cache import DiskCache
 from mlxd.disk_cache.identity import DigestMemory, Identity
 from mlxd.disk_cache.tier import Spilled
@@ -89,7 +90,7 @@ def _watch(args: argparse.Namespace, directory: Path) -> tuple[_Seen, set[int]]:
     kill_at = time.monotonic() + args.kill_after
     while time.monotonic() < until:
         seen.samples += 1
-        seen.peak = max(seen.peak, _taken(directory))
+        seen.peak = max(seen.peak, taken(directory))
         for model, process in list(running.items()):
             if process.poll() is not None:
                 codes.add(process.returncode)
@@ -110,23 +111,6 @@ def _watch(args: argparse.Namespace, directory: Path) -> tuple[_Seen, set[int]]:
 def _started(args: argparse.Namespace, directory: Path, model: str) -> "subprocess.Popen[str]":
     options = [f"--limit={args.limit}", f"--spare={args.spare}", f"--directory={directory}", f"--pause={args.pause}", f"--model={model}"]
     return subprocess.Popen([sys.executable, "-m", "benchmarks.disk_limit", *options], stdout=subprocess.PIPE, text=True)
-
-
-def _taken(directory: Path) -> int:
-    """Returns what ``du`` says, in bytes."""
-    return sum(_blocks(path) for path in [directory, *_below(directory)]) * 512
-
-
-def _below(directory: Path) -> Iterator[Path]:
-    for root, directories, names in os.walk(directory):
-        yield from (Path(root, name) for name in [*directories, *names])
-
-
-def _blocks(path: Path) -> int:
-    try:
-        return path.lstat().st_blocks
-    except FileNotFoundError:
-        return 0
 
 
 # ---- a model ----
