@@ -86,12 +86,25 @@ def test_an_idle_device_lets_go_of_what_a_smaller_cache_has_no_room_for():
     assert len(rig.executor.arenas) == 1
 
 
-@pytest.mark.parametrize("snapshots", [None, 16])
-def test_what_lies_idle_between_cached_blocks_is_given_back_and_they_are_still_found(snapshots):
-    rig = Rig(blocks=64, arenas=4, snapshots=snapshots, step_tokens=64)
+def serve_eight(rig):
+    """One after the other, so that blocks of all are cached."""
     for number in range(8):
         rig.add(str(number), range(1000 * number + 1, 1000 * number + 80), max_tokens=4)
         rig.run()
+
+
+def check_found_again(rig):
+    """What the last of the eight said is found where it is now, and all of it is right."""
+    rig.add("again", range(7001, 7080), max_tokens=4)
+    rig.run()
+    assert rig.started["again"].cached_tokens > 60
+    assert rig.all_right(*rig.ended)
+
+
+@pytest.mark.parametrize("snapshots", [None, 16])
+def test_what_lies_idle_between_cached_blocks_is_given_back_and_they_are_still_found(snapshots):
+    rig = Rig(blocks=64, arenas=4, snapshots=snapshots, step_tokens=64)
+    serve_eight(rig)
     there = rig.manager.counts().total
     rig.manager.pool.evict_cached(120)
     rig.runner.reconfigure(rig.limits)
@@ -99,10 +112,7 @@ def test_what_lies_idle_between_cached_blocks_is_given_back_and_they_are_still_f
     assert there > 160
     assert counts.total <= 1.5 * counts.cached
     assert sum(arena.blocks for arena in rig.executor.arenas) == counts.total
-    rig.add("again", range(7001, 7080), max_tokens=4)
-    rig.run()
-    assert rig.started["again"].cached_tokens > 60
-    assert rig.all_right(*rig.ended)
+    check_found_again(rig)
 
 
 def test_what_aborted_requests_leave_idle_is_given_back_by_a_step_of_its_own():
@@ -124,9 +134,7 @@ def test_what_aborted_requests_leave_idle_is_given_back_by_a_step_of_its_own():
 
 def test_nothing_lies_idle_where_nobody_asks_for_anything():
     rig = Rig(blocks=64, arenas=4, step_tokens=64)
-    for number in range(8):
-        rig.add(str(number), range(1000 * number + 1, 1000 * number + 80), max_tokens=4)
-        rig.run()
+    serve_eight(rig)
     rig.manager.pool.evict_cached(40)
     there = rig.manager.counts()
     assert there.total > 1.25 * there.cached
@@ -135,10 +143,7 @@ def test_nothing_lies_idle_where_nobody_asks_for_anything():
     assert counts.cached == there.cached
     assert counts.total == counts.cached
     assert sum(arena.blocks for arena in rig.executor.arenas) == counts.total
-    rig.add("again", range(7001, 7080), max_tokens=4)
-    rig.run()
-    assert rig.started["again"].cached_tokens > 60
-    assert rig.all_right(*rig.ended)
+    check_found_again(rig)
 
 
 def test_evictions_for_want_of_room_are_counted():

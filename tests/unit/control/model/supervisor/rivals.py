@@ -69,3 +69,12 @@ async def waiting(make, factory, **bounds):
     client, needing = await loads(factory)
     await turns()
     return one, two, use, asking, client, needing
+
+
+async def overdue(make, factory):
+    """A model that is in use beyond its turn, and another that nobody asks for yet."""
+    one, two = pair(make, "0s", "1ms")
+    await serve(one, factory)
+    use = await Use(one).begin()
+    await asyncio.sleep(0.002)
+    return one, two, use

@@ -9,7 +9,7 @@ from mlxd.types import ModelState
 from tests.support.patience import PATIENCE
 from tests.support.scripted_client import reach
 from tests.unit.control.model.supervisor.rig import asked
-from tests.unit.control.model.supervisor.rivals import Use, loads, pair, serve, turns
+from tests.unit.control.model.supervisor.rivals import Use, loads, overdue, pair, serve, turns
 
 
 async def test_who_has_just_been_loaded_stays_and_goes_on_serving_while_another_waits(make, factory):
@@ -85,10 +85,7 @@ async def test_one_that_is_in_use_gives_way_when_it_is_idle(make, factory):
 
 async def test_one_that_is_in_use_all_the_time_gives_way_when_its_turn_is_over(make, factory):
     """New requests for it wait meanwhile, and have it back afterwards."""
-    one, two = pair(make, "0s", "1ms")
-    await serve(one, factory)
-    use = await Use(one).begin()
-    await asyncio.sleep(0.002)
+    one, two, use = await overdue(make, factory)
     asking = asyncio.create_task(asked(two))
     other, needing = await loads(factory)
     await turns()

@@ -11,7 +11,7 @@ from mlxd.wire.messages import NeedsMemory
 from tests.support.patience import PATIENCE
 from tests.support.scripted_client import reach
 from tests.unit.control.model.supervisor.rig import asked
-from tests.unit.control.model.supervisor.rivals import Use, loads, pair, serve, turns, waiting
+from tests.unit.control.model.supervisor.rivals import Use, loads, overdue, pair, serve, turns, waiting
 
 
 async def test_a_request_that_goes_away_leaves_the_queue_and_nothing_is_loaded_for_it(make, factory):
@@ -133,10 +133,7 @@ async def test_who_waits_hears_of_orders(make, factory, order, error):
 
 
 async def test_who_waits_before_a_closed_model_hears_that_the_daemon_stops(make, factory):
-    one, two = pair(make, "0s", "1ms")
-    await serve(one, factory)
-    use = await Use(one).begin()
-    await asyncio.sleep(0.002)
+    one, two, use = await overdue(make, factory)
     asking = asyncio.create_task(asked(two))
     await loads(factory)
     await turns()
