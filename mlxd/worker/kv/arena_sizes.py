@@ -5,6 +5,7 @@ An arena grows by being copied, so it grows by a part of what is held, as a vect
 """
 
 from collections.abc import Callable, Iterator
+from itertools import count
 
 import msgspec
 
@@ -81,7 +82,8 @@ class ArenaSizes:
         """Returns the arena to grow for a piece of ``n`` blocks, of which there are ``tail(arena)`` at its end already: the first that may
         have room for it, else the first that may grow at all, else None.
         """
-        growing = [arena for arena in range(-(-self.capacity // self._addresses.arena_blocks)) if self.room_of(arena)]
+        missing = next(number for number in count() if number not in self._sizes)  # those behind it have no more room
+        growing = [arena for arena in sorted((*self._sizes, missing)) if self.room_of(arena)]
         whole = (arena for arena in growing if tail(arena) + self.room_of(arena) >= n)
         return next(whole, growing[0] if growing else None)
 
