@@ -252,14 +252,13 @@ class PagedRunner(Runner):
         """Counts as free the blocks of arenas that are not allocated yet, too. Bytes are of all layers. Blocks are those of layers that see
         everything: what windows show of the same tokens is not counted again.
         """
-        counts, snapshots = self._manager.counts(), self._manager.snapshots
-        groups = [
-            (group.pool, group.pool.counts(), size) for group, size in zip(self._manager.groups, self._sizing.block_bytes, strict=True)
-        ]
+        groups, snapshots, bytes_of = self._manager.groups, self._manager.snapshots, self._sizing.bytes_of
+        of_groups = [group.pool.counts() for group in groups]
+        counts = of_groups[0]
         return CacheFigures(
-            bytes_used=sum(one.used * size for _, one, size in groups),
-            bytes_cached=sum(one.cached * size for _, one, size in groups),
-            limit_bytes=sum(pool.capacity * size for pool, _, size in groups),
+            bytes_used=bytes_of(one.used for one in of_groups),
+            bytes_cached=bytes_of(one.cached for one in of_groups),
+            limit_bytes=bytes_of(group.pool.capacity for group in groups),
             disk=self._disk.figures(),
             bytes_pinned=self._pinning.bytes,
             pins=self._pinning.figures(),
@@ -269,7 +268,7 @@ class PagedRunner(Runner):
                 shared=counts.shared,
                 cached=counts.cached,
                 free=self._manager.pool.free,
-                bytes_saved=sum((one.references - one.used) * size for _, one, size in groups),
+                bytes_saved=bytes_of(one.references - one.used for one in of_groups),
                 snapshots=len(snapshots) if snapshots is not None else 0,
             ),
         )

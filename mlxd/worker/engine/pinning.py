@@ -54,9 +54,8 @@ class Pinning:
     @property
     def bytes(self) -> int:
         """Returns what is pinned, blocks of several pins once."""
-        pinned = (group.pool.pinned for group in self._manager.groups)
         states = sum(pin.state is PinState.KEPT for pin in self._pins) * self._sizing.state_bytes
-        return states + sum(blocks * size for blocks, size in zip(pinned, self._sizing.block_bytes, strict=True))
+        return states + self._sizing.bytes_of(group.pool.pinned for group in self._manager.groups)
 
     def figures(self) -> tuple[PinFigures, ...]:
         """Returns what has become of each."""
@@ -156,8 +155,7 @@ class Pinning:
             pin.request = ""
 
     def _bytes(self, pin: _Pin) -> int:
-        blocks = self._manager.pinned.taken_by(len(pin.chain))
-        return self._sizing.state_bytes + sum(count * size for count, size in zip(blocks, self._sizing.block_bytes, strict=True))
+        return self._sizing.state_bytes + self._sizing.bytes_of(self._manager.pinned.taken_by(len(pin.chain)))
 
     def _figures(self, pin: _Pin) -> PinFigures:
         is_kept = pin.state is not PinState.REFUSED

@@ -1,7 +1,7 @@
 """How a cache of so many bytes is divided: blocks, arenas, snapshots. All of it is pure."""
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mlxd import quantities
@@ -111,6 +111,10 @@ class CacheSizing:
     def block_bytes(self) -> tuple[int, ...]:
         """Returns the bytes of one block's keys and values in each group of layers: those that see everything, then window by window."""
         return tuple(size * self.block_size for size in (self.token_bytes, *(one.token_bytes for one in self.windows)))
+
+    def bytes_of(self, blocks: Iterable[int]) -> int:
+        """Returns the bytes of so many blocks of each group of layers, in the order of ``block_bytes``."""
+        return sum(count * size for count, size in zip(blocks, self.block_bytes, strict=True))
 
     def _whole(self, blocks: int) -> int:
         """Returns how many blocks there are of layers that see everything: as many as anybody could want where no layer does."""
