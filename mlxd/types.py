@@ -9,6 +9,7 @@ from typing import Literal, Self
 import msgspec
 
 from mlxd.cache_terms import CacheQuota, KeyCacheFigures, PinFigures, PinnedPrompt
+from mlxd.media_terms import Media
 
 
 class FinishReason(StrEnum):
@@ -132,6 +133,8 @@ class Ability(StrEnum):
     CONSTRAINTS = "constraints"  # grammars, enforced tool calls, budgets of reasoning
     LOGPROBS = "logprobs"
     PROMPT_LOGPROBS = "prompt_logprobs"
+    IMAGES = "images"
+    VIDEOS = "videos"
 
 
 class SpeculationKind(StrEnum):
@@ -377,3 +380,4 @@ class ChatMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     reasoning: str | None = None  # what the model thought before it answered
     tool_calls: list[ToolCall] = []
     tool_call_id: str | None = None  # whose result this is
+    media: list[Media] = []  # what is to be seen in it, in order

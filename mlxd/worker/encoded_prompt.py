@@ -13,15 +13,58 @@ class Opening(StrEnum):
     CONTENT = "content"  # reasoning is behind it, or switched off: all of the answer is content
 
 
-class MediaSpan(msgspec.Struct, frozen=True):
-    """A span of a prompt, whose tokens ``start`` to ``stop`` (exclusive) are placeholders of one picture, recording or film.
+class Grid(msgspec.Struct, frozen=True):
+    """How the placeholders of a span lie in time, height and width, for models that rotate by all three (M-RoPE, Qwen2-VL): there are
+    ``times * rows * columns`` of them. A film goes on by ``pace`` positions from one time to the next.
+    """
 
-    ``content`` is a hash of what it shows as the model gets it: equal hashes mean equal embeddings.
+    times: int
+    rows: int
+    columns: int
+    pace: float = 1.0
+
+    @property
+    def extent(self) -> int:
+        """Returns by how many positions what follows is further on than the first of them."""
+        return max(int((self.times - 1) * self.pace) + 1, self.rows, self.columns)
+
+
+class MediaSpan(msgspec.Struct, frozen=True):
+    """A span of a prompt, whose tokens ``start`` to ``stop`` (exclusive) are placeholders of one picture, recording or film: of its
+    embeddings from ``first`` on. One picture may have several, with text between them.
+
+    ``content`` is a hash of what it shows as the model gets it: equal hashes mean equal embeddings. Tokens of a ``mutual`` span attend to
+    all of it, not only to those before them, so that it is computed as a whole. Without a ``grid`` their positions are like those of text.
     """
 
     start: int
     stop: int
     content: bytes
+    first: int = 0
+    grid: Grid | None = None
+    mutual: bool = False
+
+    def __len__(self) -> int:
+        """Returns how many placeholders they are."""
+        return self.stop - self.start
+
+
+class Tensor(msgspec.Struct, frozen=True):
+    """An array of numbers: its bytes in C order, of a ``dtype`` as numpy names it."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    data: bytes
+
+
+class MediaInput(msgspec.Struct, frozen=True):
+    """A picture or film as the model's encoder takes it: what its processor made, by the names of the processor. It becomes ``count``
+    embeddings, one for each of its placeholders.
+    """
+
+    content: bytes
+    tensors: dict[str, Tensor]
+    count: int
 
 
 class CacheRoot(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,9 +78,9 @@ class CacheRoot(msgspec.Struct, frozen=True, kw_only=True):
 
 class EncodedPrompt(msgspec.Struct, frozen=True):
     """A prompt whose ``tokens`` are computed, then at most ``max_tokens`` generated. ``media`` spans lie in the tokens, in order, and do
-    not overlap. ``opening`` is told by the text that the chat template wrote, never by what a message says. The prompt of the
-    conversation's next turn begins with the first ``lasting`` tokens, too, but perhaps not with what opens the answer behind them; 0 where
-    nobody knows.
+    not overlap; ``inputs`` are the pictures and films that they show, each once. ``opening`` is told by the text that the chat template
+    wrote, never by what a message says. The prompt of the conversation's next turn begins with the first ``lasting`` tokens, too, but
+    perhaps not with what opens the answer behind them; 0 where nobody knows.
 
     Raises ``ValueError`` for spans that do.
     """
@@ -48,6 +91,7 @@ class EncodedPrompt(msgspec.Struct, frozen=True):
     media: tuple[MediaSpan, ...] = ()
     opening: Opening = Opening.NONE
     lasting: int = 0
+    inputs: tuple[MediaInput, ...] = ()
 
     def __post_init__(self) -> None:
         end = 0

@@ -11,7 +11,8 @@ ROOT = Path(mlxd.__file__).parent
 ALLOWED = {
     "errors": set(),
     "cache_terms": set(),
-    "types": {"cache_terms"},
+    "media_terms": set(),
+    "types": {"cache_terms", "media_terms"},
     "child_process": set(),
     "lasting_imports": set(),
     "scratch": set(),
@@ -29,7 +30,7 @@ ALLOWED = {
     "service": {"control", "client.hang_watch", "config", "wire", "observability.logging", "errors", "types"},
     "terminal": {"child_process", "config", "quantities", "errors", "types"},
     "worker.encoded_prompt": set(),
-    "worker.text": {"worker.encoded_prompt", "wire", "errors", "types"},
+    "worker.text": {"media_terms", "worker.encoded_prompt", "wire", "errors", "types"},
     "worker.text.constraints": {"worker.encoded_prompt", "worker.engine.constraint", "worker.text", "wire", "errors", "types"},
     "worker.facts": {"scratch", "wire", "errors", "types"},
     "worker.fetch": {"worker.facts", "quantities", "errors", "types"},

@@ -9,6 +9,7 @@ from mlx_lm.models.cache import make_prompt_cache
 
 from mlxd.errors import NotFiniteError, UnsupportedParameterError
 from mlxd.types import Ability, CacheOutcome, FinishReason, ResolvedLimits
+from mlxd.worker.engine.runner import ALL_OF_TEXT
 from mlxd.worker.runtime.entries.contiguous_runner import ContiguousRunner
 from mlxd.worker.runtime.entries.prompt_cache import PromptCache
 from mlxd.worker.runtime.entries.simple_runner import SimpleRunner
@@ -171,7 +172,7 @@ def test_a_prompt_whose_logits_are_no_numbers_fails_with_nothing_to_follow_too(l
 
 def test_a_runner_says_what_it_can(llama):
     runners = {kind: make(llama).runner for kind, make in RIGS.items()}
-    assert runners["paged"].abilities == runners["simple"].abilities == set(Ability)
+    assert runners["paged"].abilities == runners["simple"].abilities == ALL_OF_TEXT
     assert runners["contiguous"].abilities == {Ability.CONSTRAINTS, Ability.LOGPROBS}
     with pytest.raises(UnsupportedParameterError):
         RIGS["contiguous"](llama).add("a", SYSTEM, asks={"logprobs": 1, "prompt_logprobs": True})

@@ -11,6 +11,8 @@ _WORDS = {
     Ability.CONSTRAINTS: "limits on what tokens an answer may have",
     Ability.LOGPROBS: "log-probabilities",
     Ability.PROMPT_LOGPROBS: "log-probabilities of prompts",
+    Ability.IMAGES: "pictures",
+    Ability.VIDEOS: "films",
 }
 
 

@@ -23,12 +23,23 @@ class Drafting:
 
 
 @dataclass(frozen=True)
+class Encoded:
+    """What came of the pictures and films that a plan had encoded on: those that are ``done``, with the bytes of their embeddings, and
+    those that ``failed``. All of it took ``seconds``.
+    """
+
+    done: Mapping[bytes, int]
+    failed: Mapping[bytes, Exception]
+    seconds: float
+
+
+@dataclass(frozen=True)
 class StepResult:
     """What a step computed: the tokens sampled for each sequence whose chunk asked for one, or which were late then, and sequences that
     failed alone. ``scored`` are the targets of its chunks, sequence by sequence, in order.
 
     There may be several of a sequence only where no step is launched before they are read. ``drafting`` is None where a draft
-    model had nothing to do; ``transfers`` are of the plan that was launched last.
+    model had nothing to do; ``transfers`` and ``encoded`` are of the plan that was launched last.
     """
 
     plan: StepPlan
@@ -37,6 +48,7 @@ class StepResult:
     scored: Mapping[str, tuple[SampledToken, ...]] = field(default_factory=dict)
     drafting: Drafting | None = None
     transfers: Transfers | None = None
+    encoded: Encoded | None = None
 
 
 class Executor(Protocol):

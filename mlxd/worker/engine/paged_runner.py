@@ -16,7 +16,7 @@ from mlxd.worker.engine.pin_order import PinOrder
 from mlxd.worker.engine.pinning import Pinning
 from mlxd.worker.engine.plan import StepPlan
 from mlxd.worker.engine.request import EngineRequest
-from mlxd.worker.engine.runner import Runner, StepReport
+from mlxd.worker.engine.runner import ALL_OF_TEXT, Runner, StepReport
 from mlxd.worker.engine.schedule import Schedule
 from mlxd.worker.engine.scheduler import Scheduler
 from mlxd.worker.kv.disk_side import DiskSide, NoDisk
@@ -91,7 +91,7 @@ class PagedRunner(Runner):
     @property
     @override
     def abilities(self) -> frozenset[Ability]:
-        return frozenset(Ability)
+        return ALL_OF_TEXT
 
     @property
     @override

@@ -6,6 +6,7 @@ holds a part of the model, and followed there unchanged.
 
 import msgspec
 
+from mlxd.worker.encoded_prompt import MediaInput, MediaSpan
 from mlxd.worker.engine.sampled import SampledRow
 from mlxd.worker.engine.step_cost import StepShape
 from mlxd.worker.kv.arena_sizes import Arena
@@ -23,6 +24,9 @@ class Chunk(msgspec.Struct, frozen=True):
     were right. The next chunk of the sequence is planned when that is known. Where ``tokens`` are fewer than ``count``, the guesses that
     are missing are the executor's to make, by a draft model; it may make fewer.
 
+    ``media`` are the spans of its sequence that begin before its end: the embeddings of those that it computes any part of are there when
+    the step begins, and those before it say at which positions it goes on.
+
     ``resume`` and ``keep`` are snapshots of recurrent state: the one to begin with (None: what the sequence's last chunk left, or
     nothing at its start), and the one to take at the end of the chunk.
     """
@@ -38,6 +42,7 @@ class Chunk(msgspec.Struct, frozen=True):
     targets: tuple[int, ...] = ()
     drafts: int = 0
     windows: tuple[WindowRuns, ...] = ()  # what it has of them in each group of layers that see a window
+    media: tuple[MediaSpan, ...] = ()
 
     @property
     def open(self) -> int:
@@ -53,6 +58,16 @@ class Chunk(msgspec.Struct, frozen=True):
         return tuple(SampledRow(self.sequence, guesses[:count]) for count in range(self.drafts + 1))
 
 
+class Encode(msgspec.Struct, frozen=True):
+    """A picture or film that is to be encoded, or on with: for ``seconds`` in this step, if it takes longer. ``input`` is told once, when
+    it begins.
+    """
+
+    content: bytes
+    input: MediaInput | None
+    seconds: float
+
+
 class StepPlan(msgspec.Struct, frozen=True, kw_only=True):
     """The plan holds its chunks in the order of their rows, those of one new token first. A sequence may have several, one after
     the other.
@@ -60,6 +75,9 @@ class StepPlan(msgspec.Struct, frozen=True, kw_only=True):
     Blocks are spilled first of all: they may be given to others in this very step, or lie where there is to be memory no more. Then arenas
     are made as large as ``arenas`` says; then what was fetched is written, and then blocks are moved, which may go where something was
     fetched to; all before anything is computed. ``dropped`` snapshots may be let go after it all.
+
+    Pictures are encoded beside that, and no chunk of the plan needs what is encoded by it. Embeddings are kept until their ``content`` is
+    in ``unseen``: these are let go before anything else happens.
     """
 
     chunks: tuple[Chunk, ...] = ()
@@ -70,6 +88,8 @@ class StepPlan(msgspec.Struct, frozen=True, kw_only=True):
     window_arenas: tuple[tuple[Arena, ...], ...] = ()  # those of each group of layers that see a window
     dropped: tuple[int, ...] = ()
     released: tuple[str, ...] = ()  # sequences that gave back what they held: their recurrent states may be let go
+    encodes: tuple[Encode, ...] = ()
+    unseen: tuple[bytes, ...] = ()
     prefill_tokens: int = 0  # of prompts; the rest are the newest tokens of sequences that decode
 
     @property

@@ -17,6 +17,8 @@ from mlxd.worker.engine.pin_order import PinOrder
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.sampled import Sampled
 
+ALL_OF_TEXT = frozenset({Ability.CONSTRAINTS, Ability.LOGPROBS, Ability.PROMPT_LOGPROBS})  # that a runner may be able to do
+
 
 @dataclass
 class StepReport:

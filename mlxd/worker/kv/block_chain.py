@@ -45,14 +45,14 @@ def root_digest(root: CacheRoot) -> bytes:
 
 
 def extra_keys(media: Iterable[MediaSpan], block_size: int) -> dict[int, tuple[bytes, ...]]:
-    """Returns the extra keys of each block that a span touches, by the block's index: what the span shows, and where it lies
-    relative to the block, for one large picture is not two small ones.
+    """Returns the extra keys of each block that a span touches, by the block's index: what the span shows, and of what part of
+    it, and where it lies relative to the block, for one large picture is not two small ones.
     """
     keys: dict[int, tuple[bytes, ...]] = {}
     for span in media:
         for index in range(span.start // block_size, -(-span.stop // block_size)):
             first = index * block_size
-            place = struct.pack("<qq", span.start - first, span.stop - first)
+            place = struct.pack("<qqq", span.start - first, span.stop - first, span.first)
             keys[index] = (*keys.get(index, ()), place + span.content)
     return keys
 

@@ -18,7 +18,7 @@ from mlxd.types import Ability, FinishReason, Limits, ResolvedLimits
 from mlxd.wire.messages import Started
 from mlxd.worker.engine.events import PromptScored
 from mlxd.worker.engine.request import EngineRequest
-from mlxd.worker.engine.runner import StepReport
+from mlxd.worker.engine.runner import ALL_OF_TEXT, StepReport
 from mlxd.worker.engine.sampled import Sampled, SampledToken
 from mlxd.worker.engine.step_cost import StepShape
 from mlxd.worker.runtime.entries.entry_runner import EntryRunner
@@ -65,7 +65,7 @@ class SimpleRunner(EntryRunner[_Waiting]):
     @property
     @override
     def abilities(self) -> frozenset[Ability]:
-        return frozenset(Ability)
+        return ALL_OF_TEXT
 
     @property
     @override
