@@ -27,4 +27,5 @@ class Media(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     param: str = "messages"
     detail: Literal["auto", "low", "high"] = "auto"
     fps: float | None = None  # frames of a film a second that are looked at; None: as the model's processor does by itself
-    max_frames: int | None = None  # so many of them at most
+    max_frames: int | None = None  # so many of them at most: as asked for, within what is allowed
+    max_pixels: int | None = None  # of the picture, or of each frame, as its file has it: more are refused before any is decoded
