@@ -7,7 +7,9 @@ import pytest
 
 from mlxd.errors import GenerationError
 from mlxd.types import CacheOutcome, FinishReason, ResolvedLimits
+from mlxd.worker.engine.step_budget import LEAST
 from mlxd.worker.runtime import device
+from mlxd.worker.runtime.entries import contiguous_runner
 from mlxd.worker.runtime.entries.contiguous_runner import ContiguousRunner
 from mlxd.worker.runtime.entries.prompt_cache import PromptCache
 from mlxd.worker.runtime.entries.simple_runner import SimpleRunner
@@ -73,6 +75,21 @@ def test_hits_and_misses_side_by_side(loaded):
         rig.add(name, prompt)
     rig.run()
     assert {name: rig.tokens[name] for name in prompts} == alone(loaded, prompts, said=rig.tokens)
+
+
+def test_a_prompt_never_starves_beside_streams(llama, monkeypatch):
+    """One of so many steps is without prompts, to learn what streams take alone."""
+    monkeypatch.setitem(contiguous_runner._LARGEST_CHUNK, "cpu", LEAST)
+    rig = batch(llama, step_tokens=None)
+    rig.add("stream", b"ab", max_tokens=400)
+    rig.step()
+    rig.add("prompt", words(5, 40 * LEAST), max_tokens=1)
+    steps = 0
+    while "prompt" not in rig.ended:
+        rig.step()
+        steps += 1
+    assert "stream" not in rig.ended
+    assert steps <= 60
 
 
 def test_prompts_are_computed_in_chunks_beside_streams_that_go_on(llama):

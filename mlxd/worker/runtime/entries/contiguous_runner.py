@@ -32,6 +32,7 @@ from mlxd.worker.runtime.sampling.sampler import RequestSampler, greedy, is_gree
 _log = logging.getLogger(__name__)
 
 _LARGEST_CHUNK = {"cpu": 512, "gpu": 2048}  # prompt tokens per step with nobody to disturb
+_ANY_NUMBER = 1_000_000  # of rows that decode
 
 
 @dataclass(eq=False)
@@ -115,8 +116,7 @@ class ContiguousRunner(EntryRunner[_Row]):
         decode_rows = sum(row.decodes for row in self._rows.values())
         chunk = self._chunk(decode_rows)
         self._plan(decode_rows, chunk)
-        self._generator.prefill_step_size = self._generator._prompt_batch.prefill_step_size = chunk  # noqa: SLF001 - no setter
-        prompts, tokens = self._generator.next()
+        prompts, tokens = self._next(chunk)
         computed = [count for response in prompts if (count := self._take_progress(response))]
         for response in tokens:
             self._take_token(response, report)
@@ -130,13 +130,22 @@ class ContiguousRunner(EntryRunner[_Row]):
     def _running_bytes(self) -> int:
         return self._generator.prompt_cache_nbytes if self._rows else 0
 
+    def _next(self, chunk: int) -> tuple[list[PromptProcessingBatch.Response], list[GenerationBatch.Response]]:
+        """Computes a step with ``chunk`` tokens of a prompt. mlx-lm takes one at least, unless it has as many to decode as it may have."""
+        generator = self._generator
+        generator.completion_batch_size = _ANY_NUMBER if chunk else 0
+        if chunk:
+            generator.prefill_step_size = generator._prompt_batch.prefill_step_size = chunk  # noqa: SLF001 - no setter
+        prompts, tokens = generator.next()
+        return prompts, tokens
+
     # ---- before the step ----
 
     def _chunk(self, decode_rows: int) -> int:
-        """Returns the prompt tokens for this step; one at least, for mlx-lm takes no fewer."""
+        """Returns the prompt tokens for this step; 0 for one that shows what those that decode take alone."""
         if not decode_rows:
             return self._budget.undisturbed(self._limits)
-        return max(1, self._budget.beside(self._limits, decode_rows=decode_rows))
+        return self._budget.beside(self._limits, decode_rows=decode_rows)
 
     def _plan(self, decode_rows: int, chunk: int) -> None:
         """Works out how long the step is expected to take."""
@@ -240,7 +249,7 @@ def make_generator(model: Any, stop_tokens: Iterable[int]) -> BatchGenerator:
     generator = BatchGenerator(
         model,
         stop_tokens=[[token] for token in stop_tokens],
-        completion_batch_size=1_000_000,
+        completion_batch_size=_ANY_NUMBER,
         prefill_batch_size=1,
         sampler=greedy,
         stream=mx.default_stream(mx.default_device()),
