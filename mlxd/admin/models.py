@@ -141,6 +141,9 @@ def _facts(facts: ModelFacts) -> answers.Facts:
         reasoning_origin=facts.reasoning_origin,
         weight_files=facts.weight_files,
         weights_origin=facts.weights_origin,
+        library=facts.library,
+        library_origin=facts.library_origin,
+        sight=facts.sight,
         warnings=facts.warnings,
         draft=None if facts.draft is None else answers.DraftModel(**msgspec.structs.asdict(facts.draft)),
     )

@@ -60,6 +60,8 @@ def _rows(model: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:
         yield "tools", f"{facts['tools']}: {facts['tools_origin']}"
         yield "reasoning", f"{facts['reasoning']}: {facts['reasoning_origin']}"
         yield "weights", f"{', '.join(facts['weight_files'])}: {facts['weights_origin']}"
+        if facts["sight"]:
+            yield "sight", facts["sight"]
         if (draft := facts["draft"]) is not None:
             yield "draft model", f"{draft['source']}: {size(draft['weight_bytes'])} {draft['dtype']}"
 

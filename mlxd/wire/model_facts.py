@@ -37,5 +37,8 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reasoning_origin: str = ""
     weight_files: list[str] = []  # names in the model's directory
     weights_origin: str = ""
+    library: str = ""  # whose class the model is: "mlx-lm", or, of models that see, "mlx-vlm"
+    library_origin: str = ""
+    sight: str = ""  # what became of pictures and films; empty for a model of text
     warnings: list[str] = []
     draft: DraftFacts | None = None

@@ -85,6 +85,8 @@ READY = Ready(
         reasoning_origin="nothing shows it",
         weight_files=["model.safetensors"],
         weights_origin="the one whole set of files",
+        library="mlx-lm",
+        library_origin='config.json has no "vision_config"',
     ),
 )
 

@@ -44,7 +44,7 @@ ALLOWED = {
 }
 EVERYTHING_BUT_THE_WORKER = {"daemon", "takeover", "cli", "__main__", "__init__"}
 
-MLX = {"mlx", "mlx_lm"}
+MLX = {"mlx", "mlx_lm", "mlx_vlm"}
 HTTP = {"aiohttp", "prometheus_client"}
 MAY_IMPORT = {
     "llguidance": {"worker.text.constraints"},

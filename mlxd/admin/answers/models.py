@@ -257,6 +257,9 @@ class Facts(Document, frozen=True, kw_only=True):
     reasoning_origin: str
     weight_files: Annotated[Sequence[str], Meta(description="Those that are read, in the model's directory.")]
     weights_origin: Annotated[str, Meta(description="How they were chosen.")]
+    library: Annotated[str, Meta(description="Whose class the model is: `mlx-lm`, or, of a model that sees pictures, `mlx-vlm`.")]
+    library_origin: str
+    sight: Annotated[str, Meta(description="What became of pictures and films; empty for a model of text.")]
     warnings: Annotated[Sequence[str], Meta(description="What is doubtful about the model's files.")]
     draft: Annotated[DraftModel | None, Meta(description="Null: no draft model is configured.")]
 

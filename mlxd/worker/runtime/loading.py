@@ -8,7 +8,8 @@ from typing import Any
 
 import mlx.core as mx
 from mlx.utils import tree_flatten, tree_map_with_path
-from mlx_lm.utils import dequantize_model, load_model
+from mlx_lm.utils import dequantize_model
+from mlx_lm.utils import load_model as load_text_model
 
 from mlxd.wire.model_facts import ModelFacts
 from mlxd.worker.facts.context import Context
@@ -19,6 +20,7 @@ from mlxd.worker.runtime.device import WIRED, detect_device
 from mlxd.worker.runtime.first_logits import check_weights, first_logits
 from mlxd.worker.runtime.library_errors import check_flags, configuration_causes, library_errors
 from mlxd.worker.runtime.tokenizing import OpenTokenizer, open_tokenizer
+from mlxd.worker.runtime.vision.library import ModelLibrary
 from mlxd.worker.runtime.x86 import install_activations
 from mlxd.worker.text.conversation import ChatFormat
 from mlxd.worker.text.shapes import AS_SHOWN, Shapes, WishedShapes
@@ -30,7 +32,8 @@ _DTYPES = {"float32": mx.float32, "bfloat16": mx.bfloat16, "float16": mx.float16
 class OpenedModel:
     """A model whose weights are not in memory yet."""
 
-    model: Any  # an mlx-lm model
+    model: Any  # of mlx-lm, or with its interface
+    library: ModelLibrary
     directory: DirectoryFacts
     context: Context
     tokenizer: OpenTokenizer
@@ -43,7 +46,7 @@ class OpenedModel:
 class LoadedModel:
     """Everything a runner needs. ``vocab_size`` is the width of its logits."""
 
-    model: Any  # an mlx-lm model
+    model: Any  # of mlx-lm, or with its interface
     tokenizer: Any  # mlx-lm's TokenizerWrapper
     end_tokens: frozenset[int]
     context_length: int
@@ -65,21 +68,22 @@ def open_model(path: Path, *, dtype: str, context_limit: int | None, wished: Wis
     dequantized to float32, where anything else is unusably slow. ``context_limit`` is the context that is wished for, and
     ``wished`` are shapes of answers that an operator has set.
 
-    Raises ``ModelSourceError`` for a directory that mlx-lm cannot load, and ``ConfigError`` for a context it cannot have.
+    Raises ``ModelSourceError`` for a directory that its library cannot load, and ``ConfigError`` for a context it cannot have.
     """
     facts = DirectoryFacts.read(path)
     context = facts.context.wished(context_limit)
     device = detect_device()
     check_flags(facts.config)
-    with model_view(facts) as view, _errors(facts, view):
-        model, _ = load_model(view, lazy=True)
+    library = ModelLibrary.of(facts.config)
+    with model_view(facts) as view, _errors(facts, library, view):
+        model = _lazy(library, facts, view)
         _cast(model, dtype if dtype != "auto" or device == "gpu" else "float32", dequantize=dtype == "auto" and device == "cpu")
         install_activations(model)
     tokenizer = open_tokenizer(facts, wished)
     weights = [value for _, value in tree_flatten(model.parameters())]
     floating = next((value.dtype for value in weights if mx.issubdtype(value.dtype, mx.floating)), mx.float32)
     return OpenedModel(
-        model, facts, context, tokenizer, sum(value.nbytes for value in weights), device, str(floating).removeprefix("mlx.core.")
+        model, library, facts, context, tokenizer, sum(value.nbytes for value in weights), device, str(floating).removeprefix("mlx.core.")
     )
 
 
@@ -89,7 +93,7 @@ def read_weights(opened: OpenedModel) -> LoadedModel:
     Raises ``ModelSourceError`` where a weight or a logit is not a number.
     """
     directory = opened.directory
-    with _errors(directory, directory.directory):
+    with _errors(directory, opened.library, directory.directory):
         mx.eval(opened.model.parameters())
         mx.clear_cache()
         WIRED.restore()
@@ -114,6 +118,8 @@ def read_weights(opened: OpenedModel) -> LoadedModel:
             chat_template=opened.tokenizer.template_origin,
             weight_files=list(directory.weights.files),
             weights_origin=directory.weights.origin,
+            library=opened.library.name,
+            library_origin=opened.library.origin,
             tools=shapes.tools,
             tools_origin=shapes.tools_origin,
             reasoning=shapes.reasoning,
@@ -126,15 +132,33 @@ def read_weights(opened: OpenedModel) -> LoadedModel:
 def _doubts(opened: OpenedModel, vocab_size: int) -> Iterator[str]:
     if opened.context.warning:
         yield opened.context.warning
+    if opened.library.warning:
+        yield opened.library.warning
     if ignored := opened.directory.weights.ignored:
         yield f"beside the weights, {', '.join(ignored)} {'is' if len(ignored) == 1 else 'are'} not read"
     if any(token >= vocab_size for token in opened.tokenizer.greeting):
         yield f"the chat template writes tokens beyond the model's vocabulary of {vocab_size}: chat requests are refused"
 
 
-def _errors(facts: DirectoryFacts, view: Path) -> AbstractContextManager[None]:
-    what = f"{facts.directory} cannot be loaded as an mlx-lm model"
-    return library_errors(what, (view, facts.directory), lambda: configuration_causes(facts.config))
+def _errors(facts: DirectoryFacts, library: ModelLibrary, view: Path) -> AbstractContextManager[None]:
+    what = f"{facts.directory} cannot be loaded as an {library.name} model"
+    return library_errors(what, (view, facts.directory), lambda: _causes(facts, library))
+
+
+def _causes(facts: DirectoryFacts, library: ModelLibrary) -> str:
+    """Tells what may be wrong. What the configuration should have, only mlx-lm's classes are known to say."""
+    if library.name != "mlx-lm":
+        return ""
+    return "; ".join(filter(None, [configuration_causes(facts.config), library.warning]))
+
+
+def _lazy(library: ModelLibrary, facts: DirectoryFacts, view: Path) -> Any:
+    """Returns the model in a directory, its weights not read yet."""
+    if library.name == "mlx-lm":
+        return load_text_model(view, lazy=True)[0]
+    from mlxd.worker.runtime.vision.loading import load_seeing_model  # noqa: PLC0415 - nothing of mlx-vlm for models of text
+
+    return load_seeing_model(view, facts.config.values)
 
 
 def _cast(model: Any, dtype: str, *, dequantize: bool) -> None:

@@ -1,33 +1,44 @@
-"""The two places where an unmodified mlx-lm model meets the paged cache: its attention function, and its output projection."""
+"""The two places where an unmodified model of mlx-lm or mlx-vlm meets the paged cache: its attention function, and its output
+projection.
+"""
 
+import functools
 import itertools
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import mlx.core as mx
 from mlx import nn
-from mlx_lm.models import base
 
 from mlxd.worker.runtime.paged.layer_cache import Written
 from mlxd.worker.runtime.replace import replace_function
 
 _NAME = "scaled_dot_product_attention"
 _HEADS = ("lm_head", "output", "embed_out")  # what models call their output projection
-_original = getattr(base, _NAME)
-
-
-def _dispatch(  # noqa: PLR0913, PLR0917 - mlx-lm's signature
-    queries: mx.array, keys: Any, values: Any, cache: Any, scale: float, mask: Any, sinks: mx.array | None = None
-) -> Any:
-    """Lets a paged layer cache attend by itself; anything else goes to mlx-lm's own function."""
-    if isinstance(keys, Written):
-        return keys.cache.attend(queries, scale, mask, sinks)
-    return _original(queries, keys, values, cache=cache, scale=scale, mask=mask, sinks=sinks)
+_BASES = ("mlx_lm.models.base", "mlx_vlm.models.base")  # each has a function of its own; the second is there for models that see
 
 
 def install_attention(model: nn.Module) -> None:
     """Replaces ``scaled_dot_product_attention`` in the modules the model is made of. It is idempotent, and harmless to other caches."""
-    replace_function(model, _NAME, _original, _dispatch)
+    for base in _BASES:
+        if base in sys.modules:
+            original = getattr(sys.modules[base], _NAME)
+            replace_function(model, _NAME, original, _dispatcher(original))
+
+
+@functools.cache
+def _dispatcher(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns what lets a paged layer cache attend by itself; anything else goes to the ``original``."""
+
+    def dispatch(  # noqa: PLR0913, PLR0917 - its signature
+        queries: mx.array, keys: Any, values: Any, cache: Any, scale: float, mask: Any, sinks: mx.array | None = None
+    ) -> Any:
+        if isinstance(keys, Written):
+            return keys.cache.attend(queries, scale, mask, sinks)
+        return original(queries, keys, values, cache=cache, scale=scale, mask=mask, sinks=sinks)
+
+    return dispatch
 
 
 class RowSelection:

@@ -1,0 +1,1 @@
+"""Models of mlx-vlm, which see pictures and films."""

@@ -1,0 +1,193 @@
+"""What the architectures of mlx-vlm differ in, as far as it matters for serving them.
+
+Each of them has a ``language_model``, whose layers are like mlx-lm's, and a vision tower. What is called here of it are its own parts: the
+tower, the projector behind it, and the language model over embeddings. Whatever its ``generate`` would keep on the model between calls
+(positions, differences of positions) is not used: rows of different requests share a call.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import mlx.core as mx
+from mlx import nn
+from mlx.utils import tree_flatten
+from typing_extensions import override
+
+from mlxd.worker.runtime.vision.features import Features, Seen
+
+Tensors = Mapping[str, mx.array]
+
+
+class Architecture:
+    """A model whose rows stand at the positions of their tokens, and attend to what is before them."""
+
+    rotates_by_axes = False
+    is_mutual = False  # a picture's tokens attend to all of it
+
+    def prepare(self, model: Any) -> None:
+        """Changes what has to be another way in the model: here, nothing."""
+
+    def blocks(self, model: Any) -> Sequence[nn.Module]:
+        """Returns the blocks of the vision tower, in order: their outputs are where encoding can be interrupted."""
+        blocks: Sequence[nn.Module] = model.vision_tower.vision_model.encoder.layers
+        return blocks
+
+    def encode(self, model: Any, tensors: Tensors, count: int) -> Features:
+        """Returns the ``count`` embeddings of one picture, which nothing has computed yet, from what its processor made."""
+        token = self._placeholder(model)
+        given = model.get_input_embeddings(mx.full((1, count), token, mx.int32), **tensors)  # all of it is placeholders
+        return Features(given.inputs_embeds[0])
+
+    def logits(self, model: Any, tokens: mx.array, cache: Any, seen: Seen | None) -> mx.array:
+        """Returns the logits ``[B, n, vocab]`` of ``tokens`` ``[B, n]``."""
+        given = {} if seen is None else {"inputs_embeds": merged(self.embeddings(model)(tokens), seen)}
+        found: mx.array = model.language_model(tokens, cache=cache, **given).logits
+        return found
+
+    @staticmethod
+    def embeddings(model: Any) -> nn.Module:
+        """Returns the module that makes embeddings of tokens."""
+        language = model.language_model
+        found: nn.Module = getattr(language, "model", language).embed_tokens
+        return found
+
+    @staticmethod
+    def dtype(model: Any) -> mx.Dtype:
+        """Returns the type that the vision tower computes in."""
+        weights = [value for _, value in tree_flatten(vision_tower(model).parameters())]
+        return next((value.dtype for value in weights if mx.issubdtype(value.dtype, mx.floating)), mx.float32)
+
+    @staticmethod
+    def _placeholder(model: Any) -> int:
+        found: int = model.config.image_token_index
+        return found
+
+
+class Idefics3(Architecture):
+    """Idefics3 and SmolVLM: a picture is cut into crops, each of which has a span of its own."""
+
+    @override
+    def blocks(self, model: Any) -> Sequence[nn.Module]:
+        blocks: Sequence[nn.Module] = model.vision_model.encoder.layers
+        return blocks
+
+
+class Pixtral(Architecture):
+    """Pixtral and Mistral 3: a span for each row of a picture's patches."""
+
+    @override
+    def blocks(self, model: Any) -> Sequence[nn.Module]:
+        blocks: Sequence[nn.Module] = model.vision_tower.vision_model.transformer.layers
+        return blocks
+
+
+class Gemma3(Architecture):
+    """Gemma 3: a picture's tokens attend to each other both ways, and embeddings are scaled once they are merged."""
+
+    is_mutual = True
+
+    @override
+    def encode(self, model: Any, tensors: Tensors, count: int) -> Features:
+        hidden, *_ = model.vision_tower(tensors["pixel_values"].transpose(0, 2, 3, 1))
+        projected: mx.array = model.multi_modal_projector(hidden)
+        embeddings = projected.reshape(-1, projected.shape[-1])
+        return Features(embeddings / mx.array(math.sqrt(embeddings.shape[-1]), mx.bfloat16).astype(embeddings.dtype))
+
+
+class Qwen2VL(Architecture):
+    """Qwen2-VL and Qwen2.5-VL: rotation by time, height and width."""
+
+    rotates_by_axes = True
+
+    @override
+    def blocks(self, model: Any) -> Sequence[nn.Module]:
+        blocks: Sequence[nn.Module] = model.vision_tower.blocks
+        return blocks
+
+    @override
+    def encode(self, model: Any, tensors: Tensors, count: int) -> Features:
+        return Features(model.vision_tower(*_pixels_and_grid(tensors)))
+
+    @override
+    def logits(self, model: Any, tokens: mx.array, cache: Any, seen: Seen | None) -> mx.array:
+        language = model.language_model
+        positions = None if seen is None else seen.positions
+        given = {} if seen is None else self._given(language.model.embed_tokens(tokens), seen)
+        hidden = language.model(tokens, cache=cache, position_ids=_in_order(tokens, cache) if positions is None else positions, **given)
+        head = language.model.embed_tokens.as_linear if language.args.tie_word_embeddings else language.lm_head
+        logits: mx.array = head(hidden)
+        return logits
+
+    def _given(self, embeddings: mx.array, seen: Seen) -> dict[str, Any]:
+        return {"inputs_embeds": merged(embeddings, seen)}
+
+
+class Qwen3VL(Qwen2VL):
+    """Qwen3-VL: as before, and what some blocks of the tower have seen is added behind the first layers (DeepStack)."""
+
+    @override
+    def prepare(self, model: Any) -> None:
+        decoder = model.language_model.model
+        decoder.__class__ = _adding_by_row(type(decoder))
+
+    @override
+    def encode(self, model: Any, tensors: Tensors, count: int) -> Features:
+        embeddings, deep = model.vision_tower(*_pixels_and_grid(tensors))
+        return Features(embeddings, tuple(deep))
+
+    @override
+    def _given(self, embeddings: mx.array, seen: Seen) -> dict[str, Any]:
+        return super()._given(embeddings, seen) | {"visual_pos_masks": seen.rows, "deepstack_visual_embeds": seen.features.deep}
+
+
+ARCHITECTURES: Mapping[str, Architecture] = {  # by the "model_type" of config.json
+    "gemma3": Gemma3(),
+    "idefics3": Idefics3(),
+    "llava": Architecture(),
+    "mistral3": Pixtral(),
+    "pixtral": Pixtral(),
+    "qwen2_5_vl": Qwen2VL(),
+    "qwen2_vl": Qwen2VL(),
+    "qwen3_vl": Qwen3VL(),
+    "smolvlm": Idefics3(),
+}
+
+
+def vision_tower(model: Any) -> nn.Module:
+    """Returns the module that encodes pictures."""
+    found: nn.Module = model.vision_model if "vision_model" in model else model.vision_tower
+    return found
+
+
+def merged(embeddings: mx.array, seen: Seen) -> mx.array:
+    """Returns ``[B, n, hidden]`` with those of ``seen`` in their places: a new array, for some models scale it in place."""
+    flat = embeddings.reshape(-1, embeddings.shape[-1])
+    flat[seen.rows] = seen.features.embeddings.astype(flat.dtype)
+    return flat.reshape(embeddings.shape)
+
+
+def _pixels_and_grid(tensors: Tensors) -> tuple[mx.array, mx.array]:
+    kind = "" if "pixel_values" in tensors else "_videos"
+    return tensors[f"pixel_values{kind}"], tensors["video_grid_thw" if kind else "image_grid_thw"]
+
+
+def _in_order(tokens: mx.array, cache: Any) -> mx.array:
+    """Returns the positions ``[3, B, n]`` of tokens of text, all three alike: they follow where the cache says that a row begins."""
+    offset = cache[0].offset if cache else 0
+    start = offset[:, None] if isinstance(offset, mx.array) and offset.ndim else offset
+    return mx.broadcast_to(start + mx.arange(tokens.shape[1]), (3, *tokens.shape))
+
+
+def _adding_by_row(kind: type) -> type:
+    """Returns a subclass of the class of a decoder, which adds what a tower's blocks have seen by the numbers of rows, where it is given
+    these; mlx-vlm's own way looks at each row of the batch in Python.
+    """
+
+    def add(self: Any, hidden: mx.array, rows: mx.array, embeddings: mx.array) -> Any:
+        if rows.dtype == mx.bool_:
+            return kind._deepstack_process(self, hidden, rows, embeddings)  # type: ignore[attr-defined]  # noqa: SLF001 - its own
+        flat = hidden.reshape(-1, hidden.shape[-1])
+        return flat.at[rows].add(embeddings.astype(flat.dtype)).reshape(hidden.shape)
+
+    return type(f"Adding{kind.__name__}", (kind,), {"_deepstack_process": add})
