@@ -138,10 +138,11 @@ class DiskFetching(Fetching):
         if not self._choice.pays(size, self._budget.seconds(StepShape(prompts=1, prefill_tokens=computed))):
             return False
         sequence.recalls += 1
-        self._disk.renew(lookup.blocks, self._manager.pool)
+        holder = sequence.request.holder
+        self._disk.renew(lookup.blocks, self._manager.pool, holder)
         for side, blocks in zip(self._sides, lacked, strict=True):
             for run in neighbours(blocks):
-                side.recall.begin(sequence.id, sequence.chain, run.start, run.stop)
+                side.recall.begin(sequence.id, sequence.chain, run.start, run.stop, holder)
         return True
 
     def _lacked(self, sequence: Sequence, lookup: Lookup) -> tuple[int, list[list[int]]]:

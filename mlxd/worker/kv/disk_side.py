@@ -34,7 +34,7 @@ class NoDisk:
         """Returns at once: there is nothing to wait for."""
 
 
-Allocate = Callable[[int, int | None], list[range] | None]
+Allocate = Callable[[int, int | None, str], list[range] | None]
 
 
 class DiskSide:
@@ -99,7 +99,7 @@ class DiskSide:
         """
         named = list(zip(recalled.digests, recalled.keys, recalled.payloads, strict=True))
         lacked = [(digest, key, payload) for digest, key, payload in named if index.find(digest, key) is None]
-        ranges = allocate(len(lacked), index.block_of(lacked[0][1].parent)) if lacked else None
+        ranges = allocate(len(lacked), index.block_of(lacked[0][1].parent), recalled.who) if lacked else None
         if ranges is None:
             return None
         blocks = [block for run in ranges for block in run]
@@ -118,10 +118,10 @@ class DiskSide:
         """Returns blocks of up to ``size`` bytes that are to be written, as ``Spilling`` has it."""
         return tuple(msgspec.structs.replace(spill, group=self.group) for spill in self.spilling.take(size // self.block_bytes, find))
 
-    def renew(self, blocks: Sequence[int], pool: BlockPool) -> None:
-        """Makes the blocks that a sequence begins with the last to be evicted: it comes back for them when it has the rest."""
+    def renew(self, blocks: Sequence[int], pool: BlockPool, who: str) -> None:
+        """Makes the blocks that a sequence of ``who`` begins with the last to be evicted: it comes back for them when it has the rest."""
         for block in reversed(blocks):
-            pool.retain(block)
+            pool.retain(block, who)
             pool.release(block)
 
     def use(self, digests: Sequence[bytes], block_size: int) -> int:

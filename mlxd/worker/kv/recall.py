@@ -14,10 +14,11 @@ _IN_FLIGHT = 256 * 2**20  # bytes that are being read, or are read and not in th
 
 @dataclass(eq=False)
 class _Piece:
-    """Some blocks of a chain, one after the other, and who waits for them."""
+    """Some blocks of a chain, one after the other, and who waits for them. ``who`` asked first: they are charged to him."""
 
     digests: tuple[bytes, ...]
     keys: tuple[BlockKey, ...]
+    who: str
     readers: set[str]
     future: Future[tuple[Spilled, ...]] | None = None  # None: not begun
     began: float = 0.0
@@ -30,13 +31,14 @@ class _Piece:
 
 @dataclass(frozen=True)
 class Recalled:
-    """Blocks that came from disk and are what was looked for, and the seconds that it took to read them."""
+    """Blocks that came from disk and are what was looked for, the seconds that it took to read them, and the holder who wanted them."""
 
     digests: tuple[bytes, ...]
     keys: tuple[BlockKey, ...]
     payloads: tuple[tuple[memoryview, ...], ...]
     seconds: float
     size: int = field(default=0)  # bytes
+    who: str = ""
 
 
 class Recall:
@@ -63,8 +65,8 @@ class Recall:
         """Tells whether ``reader`` still waits for anything."""
         return any(reader in piece.readers for piece in self._queue)
 
-    def begin(self, reader: str, chain: BlockChain, start: int, stop: int) -> None:
-        """Begins to read the blocks of ``chain`` from ``start`` to ``stop``, but for what is being read already."""
+    def begin(self, reader: str, chain: BlockChain, start: int, stop: int, who: str = "") -> None:
+        """Begins to read the blocks of ``chain`` from ``start`` to ``stop`` for a reader of ``who``, but for what is being read already."""
         most = max(1, _PIECE // self._block_bytes)
         new: list[int] = []
         for index in range(start, stop):
@@ -74,10 +76,10 @@ class Recall:
             else:
                 piece.readers.add(reader)
             if len(new) == most or (piece is not None and new):
-                self._add(reader, chain, new)
+                self._add(reader, chain, new, who)
                 new = []
         if new:
-            self._add(reader, chain, new)
+            self._add(reader, chain, new, who)
         self._submit()
 
     def forget(self, reader: str) -> None:
@@ -110,9 +112,9 @@ class Recall:
         for piece in list(self._queue):
             self._drop(piece)
 
-    def _add(self, reader: str, chain: BlockChain, indices: Sequence[int]) -> None:
+    def _add(self, reader: str, chain: BlockChain, indices: Sequence[int], who: str) -> None:
         first, last = indices[0], indices[-1] + 1
-        piece = _Piece(tuple(chain.digests[first:last]), tuple(chain.keys[first:last]), {reader})
+        piece = _Piece(tuple(chain.digests[first:last]), tuple(chain.keys[first:last]), who, {reader})
         self._pieces.update(dict.fromkeys(piece.digests, piece))
         self._queue.append(piece)
 
@@ -154,6 +156,7 @@ class Recall:
             tuple(tuple(map(memoryview, one.payload)) for one in good),
             max(0.0, seconds),
             sum(one.size for one in good),
+            piece.who,
         )
 
 

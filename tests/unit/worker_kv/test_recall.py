@@ -65,6 +65,14 @@ def test_what_is_being_read_is_not_read_again(tier):
     assert not recall.awaits("b")
 
 
+def test_each_piece_is_of_who_asked_for_it_first(tier):
+    recall = Recall(tier, SIZE)
+    recall.begin("a", LONG, 0, 8, "agents")
+    recall.begin("b", LONG, 0, 16, "chat")
+    tier.let_go()
+    assert [one.who for one in recall.take(2**40)] == ["agents", "chat"]
+
+
 def test_what_nobody_waits_for_any_more_is_let_go(tier):
     recall = Recall(tier, SIZE)
     recall.begin("a", LONG, 0, 20)
