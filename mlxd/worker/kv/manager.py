@@ -389,7 +389,7 @@ class Manager:
         self.snapshots.attach(snapshot.id, block, snapshot.taken if is_prompt else Taken.ANSWER)
         if own and not is_prompt:
             if holding.newest_snapshot is not None:
-                self.snapshots.drop(holding.newest_snapshot)
+                self.snapshots.outlive(holding.newest_snapshot)
             holding.newest_snapshot = block
 
     def _discard(self, snapshot: int) -> None:

@@ -80,8 +80,13 @@ class StateSnapshots:
         self._rank(block, Taken.PROMPT)
         return self._of_block[block]
 
+    def outlive(self, block: int) -> None:
+        """Drops the snapshot of a block behind which another one is of more use, unless it is pinned."""
+        if block not in self._pins:
+            self.drop(block)
+
     def drop(self, block: int) -> None:
-        """Drops the snapshot of a block that is evicted, or whose snapshot is of no more use; does nothing if it has none."""
+        """Drops the snapshot of a block that is evicted, with its pins; does nothing if it has none."""
         if block in self._of_block:
             self._dropped.append(self._of_block.pop(block))
             self._unrank(block, Taken.PROMPT)
