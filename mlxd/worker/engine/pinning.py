@@ -131,8 +131,7 @@ class Pinning:
         self._executor.open(request)
 
     def _end(self, pin: _Pin) -> None:
-        self._executor.close(pin.request)
-        pin.request = ""
+        self._close(pin)
         if self._manager.pinned.pin(pin.chain):
             pin.state, pin.tries = PinState.KEPT, 0
             _log.info("the pin %s is kept: %d tokens", pin.order.name, len(pin.chain) * self._manager.block_size)
@@ -140,7 +139,8 @@ class Pinning:
             self._fail(pin, "what was computed of it was gone before it could be kept")
 
     def _fail(self, pin: _Pin, reason: str) -> None:
-        pin.request, pin.tries = "", pin.tries + 1
+        self._close(pin)
+        pin.tries += 1
         if pin.tries < _TRIES:
             self._begin(pin)
         else:
@@ -151,6 +151,11 @@ class Pinning:
             self._manager.pinned.unpin(pin.chain)
         if pin.request:
             self._scheduler.forget(pin.request)
+        self._close(pin)
+
+    def _close(self, pin: _Pin) -> None:
+        """Lets the executor forget what was computed of it, whatever became of that."""
+        if pin.request:
             self._executor.close(pin.request)
             pin.request = ""
 

@@ -184,6 +184,32 @@ def test_one_that_cannot_be_computed_is_refused_after_a_few_tries():
     assert rig.all_right("asks")
 
 
+def test_one_that_fits_no_more_before_it_begins_leaves_nothing_behind():
+    rig = Rig(blocks=32, step_tokens=8, max_sequences=1)
+    rig.add("running", range(1, 10), max_tokens=4)
+    rig.runner.pin([order()])
+    rig.step()
+    rig.runner.reconfigure(msgspec.structs.replace(rig.limits, cache_bytes=5 * BLOCK))
+    rig.run()
+    assert rig.all_right("running")
+    assert states(rig) == {"support": PinState.REFUSED}
+    assert not rig.executor.tokens
+
+
+def test_the_state_behind_a_pin_outlives_the_answer_that_it_was_copied_in():
+    rig = Rig(blocks=64, step_tokens=8, snapshots=16)
+    rig.add("talks", SYSTEM[:9], max_tokens=24)
+    while len(rig.tokens.get("talks", [])) < 9:
+        rig.step()
+    known = [*SYSTEM[:9], *rig.tokens["talks"]][: 4 * BLOCK]
+    rig.runner.pin([order([*known, 99])])
+    rig.run()
+    assert states(rig) == {"support": PinState.KEPT}
+    rig.add("asks", [*known, *range(900, 910)], max_tokens=2)
+    rig.run()
+    assert rig.started["asks"].cached_tokens == 4 * BLOCK
+
+
 def test_another_root_finds_nothing_of_it():
     rig = Rig(blocks=32, step_tokens=8)
     rig.runner.pin([PinOrder("other", CacheRoot(model="other"), SYSTEM)])
@@ -218,6 +244,24 @@ def test_a_quota_saves_a_conversation_from_another_keys_flood(kind):
         held = rig.runner.cache().keys
         assert held["agents"].held > 0
         assert (held["agents"].quota is not None) == bool(quotas)
+
+
+def test_what_comes_from_disk_is_charged_to_who_asked_for_it():
+    tier = MemoryTier()
+    before, after = (Rig(blocks=32, step_tokens=16, tier=tier) for _ in range(2))
+    theirs = [range(first, first + 10 * BLOCK) for first in range(1000, 13000, 1000)]
+    for number, prompt in enumerate(theirs):
+        before.add(f"{number}", prompt, max_tokens=2, asks={"holder": "agents"})
+        before.settle()
+    after.runner.reconfigure(msgspec.structs.replace(after.limits, quotas=(CacheQuota(holder="agents", fraction=0.4),)))
+    turn = range(50000, 50000 + 6 * BLOCK)
+    assert found(after, turn) == 0
+    for number, prompt in enumerate(theirs):
+        after.add(f"{number}", [*prompt, 7], max_tokens=2, asks={"holder": "agents"})
+        after.settle()
+        assert after.started[f"{number}"].disk_tokens == 10 * BLOCK
+    assert found(after, [*turn, 1, 2, 3]) == 6 * BLOCK
+    assert after.started[f"asks {len(after.requests) - 1}"].disk_tokens == 0
 
 
 def test_a_quota_in_bytes_is_a_share_of_what_there_is():
