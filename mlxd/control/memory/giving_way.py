@@ -107,7 +107,7 @@ class GivingWay:
         self._holders = holders
         self._admits = admits
         self._telemetry = telemetry
-        self._freed = Broadcast()
+        self._changed = Broadcast()
         self._waiting: dict[str, Waiting] = {}  # by model
         self._decision = Decision()
         self._is_looking = False
@@ -161,19 +161,20 @@ class GivingWay:
     def tell_of_freed(self) -> None:
         """Tells everybody that memory has got free, first of all those whose turn it is."""
         self._look()
-        self._freed.tell()
+        self._changed.tell()
         for one in list(self._holders()):
             one.memory_freed(self._ledger.free)
 
     def note(self) -> None:
-        """Takes in that something may have changed: it is looked at soon."""
+        """Takes in that something may have changed: it is looked at soon, and what somebody waits for may come no more."""
+        self._changed.tell()
         if self._waiting and not self._is_looking:
             self._look_in(0.0)
 
     async def wait_for_leaving(self, model: str, amount: int) -> None:
         """Waits while what is free does not suffice, but is ``amount`` bytes together with what leaves anyway and nobody has claimed."""
         while self._ledger.free < amount <= self._ledger.free + self._leaving(but=model) - self._claimed():
-            await self._freed.wait()
+            await self._changed.wait()
 
     def claim(self, claim: Claim, claimed: Claimed) -> Waiting:
         """Lets a model wait for its turn, until that is withdrawn."""

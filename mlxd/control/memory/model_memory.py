@@ -124,6 +124,7 @@ class ModelMemory(Memory):
         if self.ledger.free > free_before:
             self._giving_way.tell_of_freed()
         self.pool.rebalance()
+        self._giving_way.note()
         if self.wired_limit:
             self._tell_of_terms()
 
@@ -150,6 +151,7 @@ class ModelMemory(Memory):
             self.pool.join(holder, needs.beside_cache, take_share)
         else:
             self.pool.leave(holder)
+        self._giving_way.note()
 
     @override
     def reclaimable(self, model: str) -> int:

@@ -15,6 +15,8 @@ from tests.support.patience import PATIENCE
 from tests.support.scripted_client import reach
 from tests.unit.control.model.supervisor.rig import asked
 
+GIB = 2**30
+
 
 def needs(total, device=None):
     return NeedsMemory(weights=total, cache=0, transients=0, device=device)
@@ -184,6 +186,20 @@ async def test_what_leaves_for_a_claim_is_nobody_elses(rig):
     await asyncio.wait_for(rig.memory.wait_for_leaving("eager", 60), PATIENCE)
     going.go()
     assert turn.met.result()
+
+
+async def test_what_does_not_leave_after_all_is_waited_for_no_more():
+    """A cache of the pool was to shrink; it gets a size of its own before it has, and nothing is freed by that."""
+    memory = ModelMemory(Ledger(10 * GIB), list, available=lambda: 20 * GIB)
+    pooled = NeedsMemory(weights=0, cache=8 * GIB, transients=0)
+    memory.share("pooled#1", pooled, lambda _: None)
+    assert memory.reserve("pooled#1", 8 * GIB)
+    memory.demand("asking#1", needs(5 * GIB), None)
+    waiting = asyncio.create_task(memory.wait_for_leaving("asking", 5 * GIB))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    memory.share("pooled#1", pooled, None)
+    await asyncio.wait_for(waiting, PATIENCE)
 
 
 async def test_another_limit_serves_or_refuses_those_that_wait(rig):
