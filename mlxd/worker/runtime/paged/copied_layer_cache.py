@@ -5,7 +5,7 @@ from mlx_lm.models.base import create_causal_mask
 from typing_extensions import override
 
 from mlxd.worker.runtime.paged.arenas import Arenas, KeyArenas, KeysAlone, Plain
-from mlxd.worker.runtime.paged.attention.copies import Copies
+from mlxd.worker.runtime.paged.attention.copies import Copies, passed
 from mlxd.worker.runtime.paged.layer_cache import PagedLayerCache, Step
 from mlxd.worker.runtime.paged.manner import Manner
 
@@ -30,7 +30,7 @@ class CopiedLayerCache(PagedLayerCache):
     @property
     def start_position(self) -> int:
         """Returns where the first token is that the only row is given."""
-        return 0 if self.window is None else max(0, self._step.plan.chunks[0].start + 1 - self.window)
+        return passed(self._step.plan.chunks[0], self.window)
 
     def maybe_trim_front(self) -> None:
         """Does nothing: what a window has passed is not given."""
@@ -39,9 +39,7 @@ class CopiedLayerCache(PagedLayerCache):
     def make_mask(self, length: int, window_size: int | None = None, return_array: bool = False) -> object:
         if not self._manner.copies(length):
             return super().make_mask(length, window_size, return_array)
-        sizes = [size for size in (window_size, self.window) if size]
-        window = min(sizes) if sizes else None
-        copies = self._copies
+        window, copies = self._narrower(window_size), self._copies
         if length == 1:
             mask = copies.mask(window)
             return mask if mask is None or len(copies.contexts) == 1 else mask[self._axes]

@@ -99,8 +99,8 @@ class PagedLayerCache:
         """Returns the window alone, for attention looks at the plan, not at a mask: the narrower one, if the model asks for another than
         its cache would keep. None means that there is no window.
         """
-        sizes = [size for size in (window_size, self.window) if size]
-        return Window(min(sizes)) if sizes else None
+        window = self._narrower(window_size)
+        return None if window is None else Window(window)
 
     def keys_and_values(self) -> tuple[object, object]:
         """Returns what a layer attends to that has no keys and values of its own: what this one has written."""
@@ -135,9 +135,13 @@ class PagedLayerCache:
         output = self._step.attend(queries.swapaxes(1, 2).reshape(batch * length, heads, dim), layer)
         return output.reshape(batch, length, heads, -1).swapaxes(1, 2)
 
+    def _narrower(self, window: int | None) -> int | None:
+        """Returns the narrower of a window that the model asks for and its own; None where there is neither."""
+        return min((size for size in (window, self.window) if size), default=None)
+
     def _keep_latents(self) -> None:
-        """Lets a store be one of latents, once it shows that the layer keeps these."""
-        if isinstance(self.store, Arenas):
+        """Lets a store be one of latents, once it shows that the layer keeps these. One of keys alone has no vectors of positions."""
+        if self.kind == Plain() and isinstance(self.store, Arenas):
             self.kind, self.store = Latent(), Latents.of(self.store)
 
 

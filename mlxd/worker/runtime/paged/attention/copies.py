@@ -50,6 +50,11 @@ class Copies:
         return at < stop if window is None else (at < stop) & (at >= stop - window)
 
     @cached_property
+    def _tables(self) -> dict[tuple[int, int], mx.array]:
+        """Returns what ``_table`` has made."""
+        return {}
+
+    @cached_property
     def _index(self) -> mx.array:
         """Returns where the slots of each row are among those of all, ``[B, L]``: behind a row's last, its first again."""
         stops = np.cumsum(self.lengths)
@@ -62,10 +67,19 @@ class Copies:
         _, heads, slots, dim = flat.shape
         if not dim:
             return mx.zeros((len(self.contexts), heads, max(self.lengths), 0), flat.dtype)
-        return mx.flatten(flat, 0, 2)[self._index[:, None] + (mx.arange(heads) * slots)[:, None]]
+        return mx.flatten(flat, 0, 2)[self._table(heads, slots)]
+
+    def _table(self, heads: int, slots: int) -> mx.array:
+        """Returns where rows find what they see in a table of all heads' slots, ``[B, heads, L]``: once for all layers that are alike."""
+        if (heads, slots) not in self._tables:
+            self._tables[heads, slots] = self._index[:, None] + (mx.arange(heads) * slots)[:, None]
+        return self._tables[heads, slots]
+
+
+def passed(chunk: Chunk, window: int | None) -> int:
+    """Returns how many of its sequence's first tokens no token of a chunk sees; with ``window`` each sees only so many of the last."""
+    return 0 if window is None else max(0, chunk.start + 1 - window)
 
 
 def _seen(chunk: Chunk, geometry: Geometry, window: int | None) -> tuple[Slots, ...]:
-    context = slots_of(chunk.runs, chunk.start + chunk.count, geometry)
-    unseen = 0 if window is None else max(0, chunk.start + 1 - window)
-    return after(context, unseen)
+    return after(slots_of(chunk.runs, chunk.start + chunk.count, geometry), passed(chunk, window))
