@@ -55,10 +55,9 @@ def prove_model(loaded: LoadedModel, block_size: int, manners: Sequence[Manner] 
     for manner in others:
         try:
             return _proved(loaded, block_size, manner)
-        except ProbeFailedError as error:
-            _log.warning("not computed over a paged cache in the best manner (%s): %s", manner.told or "in place", error.message)
         except NotPageableError as error:
-            _log.info("not computed over a paged cache in the best manner (%s): %s", manner.told or "in place", error.message)
+            level = logging.WARNING if isinstance(error, ProbeFailedError) else logging.INFO
+            _log.log(level, "not computed over a paged cache in the best manner (%s): %s", manner.told or "in place", error.message)
     return _proved(loaded, block_size, last)
 
 
