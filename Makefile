@@ -1,5 +1,6 @@
 # make run    set up whatever is missing, then serve config/mlxd.toml
 # make test   set up whatever is missing, then lint, types, layers and all tests
+# make vision add what models need that see pictures and films
 # make setup  their common first step: leaves the program at .venv/bin/mlxd
 # make docs   write anew what is generated from the code: the references in docs/ and config/, the dashboards
 
@@ -22,7 +23,7 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; 
 PROCESSES = $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )))
 PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(PROCESSES)
 
-.PHONY: help setup run test lint types fast docs openblas compiler prometheus proxies tokenizers constraints clean
+.PHONY: help setup run vision test lint types fast docs openblas compiler prometheus proxies tokenizers constraints clean
 
 help:
 	@sed -n 's/^# \(make .*\)/  \1/p' Makefile
@@ -32,6 +33,10 @@ setup: $(VENV)/.installed openblas
 
 run: setup
 	@exec $(BIN)/mlxd --config $(CONFIG)
+
+vision: $(VENV)/.installed
+	@$(call install,.[vision])
+	$(alone)
 
 # Types are checked beside the tests, and told of behind them.
 test: $(VENV)/.dev setup compiler prometheus proxies tokenizers lint
@@ -83,6 +88,15 @@ define install
 	fi
 endef
 
+# mlx-vlm without what it declares: that is a gigabyte of audio, training and servers. What it needs is in the extra.
+define alone
+	if command -v uv >/dev/null; then \
+		uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --no-deps mlx-vlm; \
+	else \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps mlx-vlm; \
+	fi
+endef
+
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "· installing mlxd and what it needs (a minute the first time)"
 	$(call install,.)
@@ -91,6 +105,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "· installing mlxd with its development tools (a minute the first time)"
 	$(call install,.[dev])
+	$(alone)
 	touch $@ $(VENV)/.installed
 
 # On Linux the MLX wheel brings reference BLAS; OpenBLAS makes float32 about ten times faster (mlxd/worker/runtime/blas.py loads it).

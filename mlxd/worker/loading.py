@@ -34,6 +34,7 @@ from mlxd.worker.engine.engine import Engine
 from mlxd.worker.engine.events import StepOutput
 from mlxd.worker.engine.request_queue import RequestQueue
 from mlxd.worker.engine.runner import Runner
+from mlxd.worker.media_pool import MediaPool
 from mlxd.worker.outbox import Outbox
 from mlxd.worker.pin_encoder import PinEncoder
 from mlxd.worker.pins import Pins
@@ -138,13 +139,14 @@ class Loading(Stage):
             model.encoder, model.block_size, model.constraints, looks_up=SpeculationKind.LOOKUP in model.ready.speculation.kinds
         )
         encoder.reconfigure(order.limits)
-        sessions = Sessions(order, encoder, model.answers, self._queue, self._outbox.send)
+        media = MediaPool(model.encoder.media)
+        sessions = Sessions(order, encoder, model.answers, self._queue, self._outbox.send, media)
 
         def emit(output: StepOutput) -> None:
             self._outbox.on_io_thread(lambda: sessions.deliver(output))
 
         engine = Engine(model.runner, self._queue, emit, model.memory)
-        questions = TokenQuestions(model.encoder, sessions.texts, sessions.tokenizing, self._outbox.send)
+        questions = TokenQuestions(model.encoder, sessions.texts, sessions.tokenizing, self._outbox.send, media)
         pins = Pins(PinEncoder(model.encoder), sessions.tokenizing)
         engine.pin(pins.begin(order.limits.pins))
         serving = Serving(engine, self._queue, sessions, questions, self._cache_limit, self._outbox, self._tell_figures, pins)

@@ -17,6 +17,7 @@ from mlxd.worker.engine.speculation.indexed_text import IndexedText
 from mlxd.worker.kv.block_chain import BlockChain
 from mlxd.worker.text.constraints.answer import AnswerConstraints
 from mlxd.worker.text.prompt import PromptEncoder
+from mlxd.worker.text.seen import NOTHING, Seen
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,14 @@ class RequestEncoder:
         self._constraints = constraints
         self._last: _Encoded | None = None
 
-    def encode(self, generate: Generate, arrived: float) -> EngineRequest:
-        """Returns the request with its prompt's tokens, and the names of their blocks. Raises a ``MlxdError`` for everything that
-        can be wrong with it before it is queued.
+    def encode(self, generate: Generate, arrived: float, seen: Seen = NOTHING) -> EngineRequest:
+        """Returns the request with its prompt's tokens, and the names of their blocks; ``seen`` is what was made of its media.
+
+        Raises a ``MlxdError`` for everything that can be wrong with it before it is queued.
         """
         self._check(generate.sampling.logit_bias, "logit_bias")
         self._check(generate.stopping.token_ids, "stop_token_ids")
-        encoded, looked_up = self._encoded(generate)
+        encoded, looked_up = self._encoded(generate, seen)
         prompt = _salted(encoded, generate.salt)
         output = generate.output
         return EngineRequest(
@@ -91,13 +93,13 @@ class RequestEncoder:
         tokens = list(islice(known, bounds.context_length))
         return IndexedText.of(tokens) if tokens else None
 
-    def _encoded(self, generate: Generate) -> tuple[EncodedPrompt, IndexedText | None]:
+    def _encoded(self, generate: Generate, seen: Seen) -> tuple[EncodedPrompt, IndexedText | None]:
         """Returns the prompt's tokens, and their index where they are looked up. The job before may have had them already: several answers
         to one prompt are jobs that come right behind each other, and a long prompt takes its time.
         """
         known = self._last
         if known is None or known.max_tokens != generate.max_tokens or known.prompt != generate.prompt:
-            result = self._result(generate)
+            result = self._result(generate, seen)
             indexed = IndexedText.of(result.tokens) if self._looks_up and isinstance(result, EncodedPrompt) else None
             known = _Encoded(generate.prompt, generate.max_tokens, result, indexed)
         self._last = known if generate.behind else None
@@ -105,9 +107,9 @@ class RequestEncoder:
             raise known.result
         return known.result, known.looked_up
 
-    def _result(self, generate: Generate) -> EncodedPrompt | MlxdError:
+    def _result(self, generate: Generate, seen: Seen) -> EncodedPrompt | MlxdError:
         try:
-            return self._prompts.encode(generate.prompt, generate.max_tokens)
+            return self._prompts.encode(generate.prompt, generate.max_tokens, seen)
         except MlxdError as error:
             return error
 

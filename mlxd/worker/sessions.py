@@ -17,6 +17,7 @@ from mlxd.worker.engine.events import Ended, EngineEvent, PromptScored, StepOutp
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.request_queue import RequestQueue
 from mlxd.worker.engine.sampled import Sampled, SampledToken
+from mlxd.worker.media_pool import MediaPool
 from mlxd.worker.request_encoder import RequestEncoder
 from mlxd.worker.text.answers import AnswerReader
 from mlxd.worker.text.logprobs import AnswerLogprobs, TokenTexts, prompt_logprobs
@@ -49,13 +50,14 @@ class Sessions:
     in silence.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - the parts of a worker, put together once
         self,
         load: Load,
         encoder: RequestEncoder,
         answers: AnswerReader,
         queue: RequestQueue,
         send: Callable[[Events], None],
+        media: MediaPool | None = None,
     ) -> None:
         self._interval = load.limits.stream_interval
         self._encoder = encoder
@@ -63,6 +65,7 @@ class Sessions:
         self.texts = TokenTexts(answers.decode, answers.kinds)
         self._queue = queue
         self._send = send
+        self._media = media or MediaPool(None)
         self._open: dict[str, _Session] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         # Our own, and never waited for: a loop's default pool would hold up the end of the process.
@@ -100,6 +103,7 @@ class Sessions:
         """Forgets all requests."""
         for task in self._tasks:
             task.cancel()
+        self._media.close()
         self.tokenizing.shutdown(wait=False, cancel_futures=True)
         self._compiling.shutdown(wait=False, cancel_futures=True)
 
@@ -122,7 +126,8 @@ class Sessions:
 
     async def _tokenize(self, generate: Generate, arrived: float) -> None:
         run = asyncio.get_running_loop().run_in_executor
-        request = await run(self.tokenizing, self._encoder.encode, generate, arrived)
+        seen = await self._media.see(generate.prompt)
+        request = await run(self.tokenizing, self._encoder.encode, generate, arrived, seen)
         if self._encoder.is_constrained(generate.output):
             await run(self._compiling, self._encoder.constrain, request, generate.output)
         output = self._answers.output(request.prompt, generate.output, self._interval)

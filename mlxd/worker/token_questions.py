@@ -7,8 +7,10 @@ from concurrent.futures import Executor
 
 from mlxd.errors import GenerationError, InvalidRequestError, MlxdError
 from mlxd.wire.messages import Detokenize, Detokenized, ErrorInfo, TokenAnswer, Tokenize, Tokenized, Unreadable
+from mlxd.worker.media_pool import MediaPool
 from mlxd.worker.text.logprobs import TokenTexts
 from mlxd.worker.text.prompt import PromptEncoder
+from mlxd.worker.text.seen import NOTHING, Seen
 
 _log = logging.getLogger(__name__)
 
@@ -16,8 +18,11 @@ _log = logging.getLogger(__name__)
 class TokenQuestions:
     """Questions, answered in the thread that tokenizes: behind the prompts that came before them. ``send`` is called on the I/O thread."""
 
-    def __init__(self, encoder: PromptEncoder, texts: TokenTexts, thread: Executor, send: Callable[[TokenAnswer], None]) -> None:
+    def __init__(
+        self, encoder: PromptEncoder, texts: TokenTexts, thread: Executor, send: Callable[[TokenAnswer], None], media: MediaPool
+    ) -> None:
         self._encoder = encoder
+        self._media = media
         self._texts = texts
         self._thread = thread
         self._send = send
@@ -36,7 +41,8 @@ class TokenQuestions:
 
     async def _work_off(self, question: Tokenize | Detokenize) -> None:
         try:
-            answer = await asyncio.get_running_loop().run_in_executor(self._thread, self._answer, question)
+            seen = await self._media.see(question.prompt) if isinstance(question, Tokenize) else NOTHING
+            answer = await asyncio.get_running_loop().run_in_executor(self._thread, self._answer, question, seen)
         except MlxdError as error:
             answer = Unreadable(id=question.id, error=ErrorInfo.of(error))
         except asyncio.CancelledError:
@@ -46,10 +52,10 @@ class TokenQuestions:
             answer = Unreadable(id=question.id, error=ErrorInfo.of(GenerationError(f"the tokenizer failed: {error}")))
         self._send(answer)
 
-    def _answer(self, question: Tokenize | Detokenize) -> TokenAnswer:
+    def _answer(self, question: Tokenize | Detokenize, seen: Seen) -> TokenAnswer:
         match question:
             case Tokenize(prompt=prompt):
-                tokens = self._encoder.tokenize(prompt)
+                tokens = self._encoder.tokenize(prompt, seen)
                 pieces = [raw.decode(errors="replace") for raw in self._raw(tokens)] if question.with_pieces else []
                 return Tokenized(id=question.id, tokens=tokens, pieces=pieces)
             case Detokenize(token_ids=tokens):

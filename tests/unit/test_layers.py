@@ -38,9 +38,9 @@ ALLOWED = {
     "worker.kv": {"disk_cache.tier", "worker.encoded_prompt", "quantities", "errors", "types"},
     "worker.runtime": {
         *("worker.encoded_prompt", "worker.kv", "worker.engine", "worker.facts", "worker.fetch", "worker.text"),
-        *("disk_cache", "footprint", "wire", "errors", "types"),
+        *("disk_cache", "footprint", "media_terms", "wire", "errors", "types"),
     },
-    "worker": {"cache_terms", "lasting_imports", "footprint", "scratch", "wire", "errors", "types"},
+    "worker": {"cache_terms", "media_terms", "lasting_imports", "footprint", "scratch", "wire", "errors", "types"},
 }
 EVERYTHING_BUT_THE_WORKER = {"daemon", "takeover", "cli", "__main__", "__init__"}
 
@@ -49,6 +49,10 @@ HTTP = {"aiohttp", "prometheus_client"}
 MAY_IMPORT = {
     "llguidance": {"worker.text.constraints"},
     "opentelemetry": {"observability.otlp"},  # an extra: nobody else may need it
+    "PIL": {"worker.runtime.vision"},  # another, as is what follows
+    "av": {"worker.runtime.vision"},
+    "mlx_vlm": {"worker.runtime.vision"},
+    "transformers": {"worker.runtime.vision"},
     **{name: {"worker.runtime"} for name in MLX},
     **{name: {"listener", "api", "admin", "observability", "daemon", "takeover", "cli"} for name in HTTP},
 }

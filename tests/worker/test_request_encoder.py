@@ -30,7 +30,7 @@ class Prompts:
     def __init__(self):
         self.encoded = 0
 
-    def encode(self, prompt, max_tokens):
+    def encode(self, prompt, max_tokens, seen):
         self.encoded += 1
         if not prompt.token_ids:
             raise InvalidRequestError("the prompt has no tokens", param="prompt")

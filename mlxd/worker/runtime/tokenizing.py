@@ -22,6 +22,7 @@ from mlxd.worker.runtime.library_errors import library_errors
 from mlxd.worker.text.answers import AnswerReader
 from mlxd.worker.text.chat_template import BrokenTemplate, BrokenTemplateError, ChatRenderer, ChatTemplate, Conversation, Message, refusal
 from mlxd.worker.text.conversation import ChatFormat
+from mlxd.worker.text.message_parts import renderer_of_texts
 from mlxd.worker.text.shape_check import reads_call
 from mlxd.worker.text.shapes import AS_SHOWN, Evidence, WishedShapes, find_shapes
 from mlxd.worker.text.token_kinds import token_kinds
@@ -66,18 +67,19 @@ def open_tokenizer(facts: DirectoryFacts, wished: WishedShapes = AS_SHOWN) -> Op
         vocabulary: Mapping[str, int] = tokenizer.get_vocab()
         tokenizer.encode("Hello", add_special_tokens=True)
     renderer, origin = _renderer(tokenizer, found)
+    of_texts = None if renderer is None else renderer_of_texts(renderer)
     warnings = [found.warning] if found.warning else []
     greeting: list[int] = []
-    if renderer is not None:
+    if of_texts is not None:
         try:
-            rendered = _rendered(renderer)
+            rendered = _rendered(of_texts)
             greeting = tokenizer.encode(rendered, add_special_tokens=False)
             warnings += _doubts(rendered)
         except InvalidRequestError as error:
             warnings.append(f"chat requests may be refused, for a plain conversation is: {error.message}")
     chat = None if renderer is None else _chat_format(tokenizer, renderer, facts, wished)
     warnings += chat.shapes.warnings if chat else []
-    end_tokens = unite(facts.end_tokens, _own_end_tokens(tokenizer, renderer, origin), vocabulary)
+    end_tokens = unite(facts.end_tokens, _own_end_tokens(tokenizer, of_texts, origin), vocabulary)
     warnings += _unread_calls(tokenizer, chat, {token.id for token in end_tokens}) if chat else []
     return OpenTokenizer(tokenizer, vocabulary, chat, origin, end_tokens, list(greeting), warnings)
 

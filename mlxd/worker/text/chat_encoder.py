@@ -8,22 +8,27 @@ from typing import Any
 from mlxd.errors import InvalidRequestError, UnsupportedParameterError
 from mlxd.types import ToolShape
 from mlxd.wire.prompts import ChatPrompt
-from mlxd.worker.encoded_prompt import Opening
+from mlxd.worker.encoded_prompt import MediaInput, MediaSpan, Opening
 from mlxd.worker.text.chat_template import ChatRenderer, Conversation
 from mlxd.worker.text.conversation import ChatFormat, conversation_of
 from mlxd.worker.text.framed_tokenizer import END, MARK, FramedTokenizer
+from mlxd.worker.text.media_processor import SeenMedia
+from mlxd.worker.text.media_text import MediaText
 from mlxd.worker.text.plain_schema import plain_tool
+from mlxd.worker.text.seen import PlacedMedia, Seen
 
 _BLAMING = 5.0  # seconds of processor time to find the tool that cannot be rendered
 
 
 @dataclass(frozen=True)
 class EncodedChat:
-    """The tokens of a conversation, what it leaves open, and how many of its first tokens the next turn's begins with."""
+    """The tokens of a conversation, what it leaves open, how many of its first tokens the next turn's begins with, and what it shows."""
 
     tokens: list[int]
     opening: Opening
     lasting: int = 0
+    spans: tuple[MediaSpan, ...] = ()
+    inputs: tuple[MediaInput, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -37,13 +42,17 @@ class _Last:
 class ChatEncoder:
     """An encoder of the conversations of one model. It may be called from several threads at once."""
 
-    def __init__(self, tokenizer: FramedTokenizer, chat: ChatFormat) -> None:
+    def __init__(self, tokenizer: FramedTokenizer, chat: ChatFormat, media: MediaText | None = None) -> None:
+        """``media`` None means that the model sees nothing."""
         self._tokenizer = tokenizer
         self._chat = chat
         self._shapes = chat.shapes
+        self._media = media
 
-    def encode(self, prompt: ChatPrompt) -> EncodedChat:
-        """Returns the tokens. Raises ``InvalidRequestError`` where the model's template refuses the conversation."""
+    def encode(self, prompt: ChatPrompt, seen: Seen) -> EncodedChat:
+        """Returns the tokens; ``seen`` is what was made of the prompt's pictures and films. Raises ``InvalidRequestError`` where the
+        model's template refuses the conversation.
+        """
         if prompt.tools and self._shapes.tools is ToolShape.NONE:
             raise UnsupportedParameterError(f"this model calls no tools: {self._shapes.tools_origin}", param="tools")
         chat = self._chat.fitting(prompt)
@@ -54,9 +63,16 @@ class ChatEncoder:
         else:
             text = rendered(chat.renderer, conversation)
             opening = self._opened(text)
-        tokens, opens_at = self._tokens(text, prompt), self._opens_at(text, chat)
+        shown = seen.of(conversation.media)
+        text = self._media.written(text, shown, conversation.media) if self._media is not None else text
+        placed, opens_at = self._placed(text, prompt, shown), self._opens_at(text, chat)
         opener = [] if prompt.continue_final_message or opens_at is None else self._tokens(text[opens_at:], prompt)
-        return EncodedChat(tokens, opening, max(0, len(tokens) - len(opener)) if opener else 0)
+        lasting = max(0, len(placed.tokens) - len(opener)) if opener else 0
+        return EncodedChat(placed.tokens, opening, lasting, placed.spans, placed.inputs)
+
+    def _placed(self, text: str, prompt: ChatPrompt, shown: Sequence[SeenMedia]) -> PlacedMedia:
+        tokens = self._tokens(text, prompt)
+        return PlacedMedia(tokens) if self._media is None else self._media.placed(text, tokens, shown)
 
     def _tokens(self, text: str, prompt: ChatPrompt) -> list[int]:
         if prompt.special_tokens:
@@ -154,7 +170,15 @@ def _renders(render: Callable[[Sequence[Mapping[str, Any]]], str], tools: Sequen
 def _ended(conversation: Conversation, keys: Collection[str]) -> Conversation:
     """Returns the conversation with a mark where the last message ends."""
     *before, last = conversation.messages
-    return replace(conversation, messages=[*before, {**last, **{key: last[key] + END for key in keys}}])
+    return replace(conversation, messages=[*before, {**last, **{key: _with_end(last[key]) for key in keys}}])
+
+
+def _with_end(content: Any) -> Any:
+    """Returns a text, or the last of the parts of one, with the mark behind it."""
+    if isinstance(content, str):
+        return content + END
+    *before, last = content
+    return [*before, {key: text if key == "type" else text + END for key, text in last.items()}]
 
 
 def _up_to_end(rendered: str) -> str:

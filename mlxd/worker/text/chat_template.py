@@ -8,6 +8,7 @@ from jinja2.exceptions import TemplateError
 from typing_extensions import override
 
 from mlxd.errors import InvalidRequestError, excerpt
+from mlxd.media_terms import Media
 from mlxd.worker.text.template_environment import Budget, TemplateEnvironment, TemplateLimitError
 
 Message = Mapping[str, Any]
@@ -19,12 +20,15 @@ _ENVIRONMENT = TemplateEnvironment()
 
 @dataclass(frozen=True)
 class Conversation:
-    """What is rendered; where ``opens_answer``, with the beginning of an answer behind it. ``variables`` are the request's own."""
+    """What is rendered; where ``opens_answer``, with the beginning of an answer behind it. ``variables`` are the request's own, and
+    ``media`` what its messages show, in order.
+    """
 
     messages: Sequence[Message]
     tools: Sequence[Mapping[str, Any]] = ()
     variables: Mapping[str, Any] = field(default_factory=dict)
     opens_answer: bool = True
+    media: Sequence[Media] = ()
 
 
 class ChatRenderer(Protocol):

@@ -1,17 +1,21 @@
 """From a chat prompt to the conversation that its template sees: messages, tools and variables, every string of a client's guarded."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
 
 from mlxd.errors import InvalidRequestError
+from mlxd.media_terms import Media, MediaKind
 from mlxd.types import ChatMessage, ToolCall
 from mlxd.wire.prompts import ChatPrompt
 from mlxd.worker.text.call_ids import CallIds
 from mlxd.worker.text.chat_template import ChatRenderer, Conversation
+from mlxd.worker.text.joined_messages import joined
+from mlxd.worker.text.media_probe import seeing
+from mlxd.worker.text.message_parts import parts_of, renderer_of_texts
 from mlxd.worker.text.shapes import Shapes
 from mlxd.worker.text.template_probe import EFFORTS, ArgumentForm, TemplateTraits, TextBesideCalls, probe
 from mlxd.worker.text.tool_prompt import one_call_each, with_tool_prompt, without_calls
@@ -19,6 +23,7 @@ from mlxd.worker.text.tool_prompt import one_call_each, with_tool_prompt, withou
 _RESERVED = frozenset({"messages", "tools", "add_generation_prompt", "continue_final_message", "tokenize", "chat_template"})
 _THINKING = ("enable_thinking", "thinking")  # variables that switch it
 _OFF = frozenset({"none", "minimal"})
+_NAMES = {MediaKind.IMAGE: "picture", MediaKind.VIDEO: "film"}
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,8 @@ class ChatFormat:
     @classmethod
     def of(cls, renderer: ChatRenderer, for_tools: ChatRenderer | None = None) -> "ChatFormat":
         """Probes the renderer, and the one for conversations with tools, if there is another one."""
-        return cls(renderer, probe(renderer), with_tools=None if for_tools is None else cls(for_tools, probe(for_tools)))
+        renderer = renderer_of_texts(renderer)
+        return cls(renderer, probe(renderer), with_tools=None if for_tools is None else cls.of(for_tools))
 
     def fitting(self, prompt: ChatPrompt) -> "ChatFormat":
         """Returns the one that renders ``prompt``."""
@@ -44,6 +50,16 @@ class ChatFormat:
         """Returns the same with tools told in the template's place."""
         traits = replace(self.traits, shows_tools=False, shows_calls=False, takes_many_calls=True, example=None)
         return replace(self, traits=traits, with_tools=None)
+
+    def seeing(self, placeholders: Mapping[MediaKind, str]) -> "ChatFormat":
+        """Returns the same for a model that sees, with what its templates show of what is to be seen."""
+        with_tools = None if self.with_tools is None else self.with_tools.seeing(placeholders)
+        return replace(self, traits=seeing(self.renderer, self.traits, placeholders), with_tools=with_tools)
+
+    @property
+    def sees(self) -> frozenset[MediaKind]:
+        """Returns what is shown, wherever a user shows it."""
+        return frozenset(kind for kind, roles in self.traits.shows_media.items() if "user" in roles)
 
     @property
     def tells_tools(self) -> bool:
@@ -58,6 +74,7 @@ def conversation_of(prompt: ChatPrompt, traits: TemplateTraits, guard: Callable[
     messages = messages if traits.takes_system else _system_as_user(messages)
     messages = messages if traits.takes_many_calls else one_call_each(messages)
     messages = messages if traits.shows_calls else without_calls(messages)
+    messages = _shown_by_users(messages, traits)
     messages = messages if traits.takes_users_in_a_row else _alternating(messages)
     messages = messages if traits.shows_tools else with_tool_prompt(messages, prompt.tools, takes_system=traits.takes_system)
     if prompt.tools and traits.tools_need_system and messages[:1] and messages[0].role != "system":
@@ -65,7 +82,9 @@ def conversation_of(prompt: ChatPrompt, traits: TemplateTraits, guard: Callable[
     shown = [*_Shown(traits).messages(messages)]
     tools = [_completed(tool) for tool in prompt.tools] if traits.shows_tools else []
     opens_answer = prompt.add_generation_prompt and not prompt.continue_final_message
-    return Conversation(_guarded(shown, guard), _guarded(tools, guard), _guarded(_variables(prompt, traits), guard), opens_answer)
+    variables = _guarded(_variables(prompt, traits), guard)
+    media = [one for message in messages for one in message.media]
+    return Conversation(_guarded(shown, guard), _guarded(tools, guard), variables, opens_answer, media)
 
 
 class _Shown:
@@ -89,7 +108,7 @@ class _Shown:
         calls = [self._call(call) for call in message.tool_calls]
         thoughts = self._thoughts(message) if self._traits.reasoning_beside_text or not message.content else {}
         plain = self._plain(message) | thoughts
-        if not message.content:
+        if not message.content and not message.media:
             yield plain | {"content": self._traits.empty, "tool_calls": calls}
         elif self._traits.text_beside_calls is TextBesideCalls.SHOWN:
             yield plain | {"tool_calls": calls}
@@ -111,10 +130,10 @@ class _Shown:
     def _thoughts(self, message: ChatMessage) -> dict[str, Any]:
         return dict.fromkeys(self._traits.reasoning, message.reasoning) if message.reasoning else {}
 
-    @staticmethod
-    def _plain(message: ChatMessage) -> dict[str, Any]:
+    def _plain(self, message: ChatMessage) -> dict[str, Any]:
         name = {} if message.name is None else {"name": message.name}
-        return {"role": message.role, "content": message.content} | name
+        content = parts_of(message, self._traits.text_key) if message.media else message.content
+        return {"role": message.role, "content": content} | name
 
 
 def _object(arguments: str) -> Any:
@@ -156,7 +175,7 @@ def _one_system(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
     head = next((at for at, message in enumerate(messages) if message.role != "system"), len(messages))
     if head < 2:
         return list(messages)
-    return [ChatMessage(role="system", content="\n\n".join(message.content for message in messages[:head])), *messages[head:]]
+    return [joined(messages[:head], "\n\n"), *messages[head:]]
 
 
 def _alternating(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
@@ -165,10 +184,35 @@ def _alternating(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
     for message in messages:
         last = merged[-1] if merged else None
         if last is not None and _is_speech(last) and _is_speech(message) and (last.role, last.name) == (message.role, message.name):
-            merged[-1] = msgspec.structs.replace(message, content=f"{last.content}\n\n{message.content}")
+            both = joined((last, message), "\n\n")
+            merged[-1] = msgspec.structs.replace(message, content=both.content, media=both.media)
         else:
             merged.append(message)
     return merged
+
+
+def _shown_by_users(messages: Sequence[ChatMessage], traits: TemplateTraits) -> list[ChatMessage]:
+    """Returns the conversation in which a user shows what results of tools do, where the template shows nothing in these: in a message of
+    its own behind the results. Raises ``InvalidRequestError`` for what it shows nowhere.
+    """
+    placed: list[ChatMessage] = []
+    waiting: list[Media] = []
+    for message in messages:
+        if waiting and message.role != "tool":
+            placed.append(ChatMessage(role="user", content="", media=waiting))
+            waiting = []
+        hidden = [one for one in message.media if message.role not in traits.shows_media.get(one.kind, ())]
+        waiting = [*waiting, *(_at_beginning(one, message, traits) for one in hidden)]
+        left = [one for one in message.media if message.role in traits.shows_media.get(one.kind, ())]
+        placed.append(msgspec.structs.replace(message, media=left) if hidden else message)
+    return [*placed, ChatMessage(role="user", content="", media=waiting)] if waiting else placed
+
+
+def _at_beginning(media: Media, message: ChatMessage, traits: TemplateTraits) -> Media:
+    if message.role == "tool" and "user" in traits.shows_media.get(media.kind, ()):
+        return msgspec.structs.replace(media, at=0)
+    where = f"in what the {message.role} says" if traits.shows_media.get(media.kind) else "at all"
+    raise InvalidRequestError(f"the model's chat template shows no {_NAMES[media.kind]} {where}", param=media.param)
 
 
 def _is_speech(message: ChatMessage) -> bool:

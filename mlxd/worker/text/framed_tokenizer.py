@@ -39,10 +39,12 @@ class Tokenizer(Protocol):
 class FramedTokenizer:
     """A tokenizer of rendered conversations, which may be used by several threads at once."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, others: Mapping[str, int] | None = None) -> None:
+        """``others`` are tokens, by their spelling, that are no more for clients to write than control tokens are."""
         self._tokenizer = tokenizer
         self._added = tokenizer.added_tokens_decoder
-        controls = {token: spelling for token, spelling in control_tokens(tokenizer).items() if len(spelling) > 1}
+        named = control_tokens(tokenizer) | {token: spelling for spelling, token in (others or {}).items()}
+        controls = {token: spelling for token, spelling in named.items() if len(spelling) > 1}
         self._ids = {spelling: token for token, spelling in controls.items()}
         self._forbidden = controls.keys() - {tokenizer.unk_token_id}  # unknown characters become that one
         spellings = sorted(self._ids, key=len, reverse=True)
@@ -73,6 +75,10 @@ class FramedTokenizer:
         if self._forbidden.isdisjoint((Counter(tokens) - own).keys()):
             return tokens
         return [*self._in_pieces(rendered)]
+
+    def spelled(self, rendered: str) -> list[re.Match[str]]:
+        """Returns the control tokens that a template wrote, in order."""
+        return [*self._spelled(self._pattern, rendered)]
 
     def encode_text(self, text: str, *, add_special_tokens: bool) -> list[int]:
         """Returns the token ids of ``text``, control tokens included where they are spelled."""

@@ -10,19 +10,23 @@ from mlxd.worker.encoded_prompt import MediaInput, MediaSpan
 
 @dataclass(frozen=True)
 class SeenMedia:
-    """A picture or film as a prompt has it: ``tokens`` in the place of the one that the chat template writes for it, in which ``spans`` are
-    those that its embeddings stand for, counted from the first of these tokens; and what they are computed from.
+    """A picture or film as a prompt has it: ``text`` in the place of the placeholder that the chat template writes for it, which is
+    tokenized with what is around it. Each of the processor's ``fillers`` in it stands for all tokens of one of ``spans``, which are counted
+    from the first embedding on: where their tokens are is known when there are tokens.
     """
 
-    tokens: tuple[int, ...]
+    text: str
     spans: tuple[MediaSpan, ...]
     input: MediaInput
 
 
 class MediaProcessor(Protocol):
-    """A model's own processor, for any thread. ``placeholders`` are the tokens that its chat template writes for what is to be seen."""
+    """A model's own processor, for any thread. ``placeholders`` are what its chat template writes for what is to be seen, and ``fillers``
+    the tokens in whose place there are embeddings; each is one token, by its spelling.
+    """
 
-    placeholders: Mapping[MediaKind, int]
+    placeholders: Mapping[MediaKind, str]
+    fillers: Mapping[str, int]
 
     def process(self, media: Media) -> SeenMedia:
         """Decodes and prepares one picture or film. Raises ``InvalidRequestError``, with its ``param``, for one that cannot be seen or is

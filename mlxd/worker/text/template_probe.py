@@ -3,12 +3,13 @@
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import product
 from typing import Any
 
 from mlxd.errors import InvalidRequestError
+from mlxd.media_terms import MediaKind
 from mlxd.worker.text.chat_template import ChatRenderer, Conversation, Message
 
 
@@ -31,7 +32,7 @@ _TEXT, _LATE, _THOUGHT = "spoken_probe", "late_probe", "thought_probe"
 _LONG_ID, _SHORT_ID = "call_probe0123456789abcdef", "probe0123"
 _PARAMETERS = {"type": "object", "properties": {_KEY: {"type": "string", "description": "A city."}}, "required": [_KEY]}
 PROBED = Probed(_NAME, _PARAMETERS, _VALUE)
-_TOOLS = ({"type": "function", "function": {"name": _NAME, "description": "Finds.", "parameters": _PARAMETERS}},)
+TOOLS = ({"type": "function", "function": {"name": _NAME, "description": "Finds.", "parameters": _PARAMETERS}},)
 _USER: Message = {"role": "user", "content": "Hello"}
 _SYSTEM: Message = {"role": "system", "content": "Be brief."}
 _NO_SYSTEM: Message = {"role": "system", "content": ""}
@@ -97,6 +98,8 @@ class TemplateTraits:
     takes_late_system: bool = True
     opener: str = ""
     example: ExampleCall | None = None  # None where calls are not shown
+    shows_media: Mapping[MediaKind, frozenset[str]] = field(default_factory=dict)  # in whose messages, by their role
+    text_key: str = "text"  # of a part of a message that shows something
 
 
 @dataclass(frozen=True)
@@ -122,8 +125,8 @@ class _Probe:
         plain = self._try([_USER])
         if plain is None and self._try([_SYSTEM, _USER]) is None:
             return TemplateTraits(shows_tools=False, shows_calls=False)
-        tools_alone = _has(self._try([_USER], tools=_TOOLS), _NAME)
-        shows_tools = tools_alone or _has(self._try([_NO_SYSTEM, _USER], tools=_TOOLS), _NAME)
+        tools_alone = _has(self._try([_USER], tools=TOOLS), _NAME)
+        shows_tools = tools_alone or _has(self._try([_NO_SYSTEM, _USER], tools=TOOLS), _NAME)
         form = self._call_form() if shows_tools else None  # else all of it is told by a prompt that asks for another form
         return TemplateTraits(
             shows_tools=shows_tools,
@@ -149,7 +152,7 @@ class _Probe:
     def _example(self, form: _CallForm) -> ExampleCall | None:
         call_id = f"functions.{_NAME}:0" if _id_form(form) is IdForm.FUNCTION else form.call_id
         call, _ = _turn(call_id, form.arguments, form.empty)
-        prompt, written = self._try([_USER], tools=_TOOLS), self._try([_USER, call], tools=_TOOLS, opens_answer=False)
+        prompt, written = self._try([_USER], tools=TOOLS), self._try([_USER, call], tools=TOOLS, opens_answer=False)
         return None if prompt is None or written is None else ExampleCall(prompt, written)
 
     def _call_form(self) -> _CallForm | None:
@@ -157,7 +160,7 @@ class _Probe:
         model wrote.
         """
         for call_id in (_LONG_ID, _SHORT_ID):
-            forms = [form for tools in ((), _TOOLS) for form in self._forms(call_id, tools)]
+            forms = [form for tools in ((), TOOLS) for form in self._forms(call_id, tools)]
             objects = [form for form in forms if form.arguments is ArgumentForm.OBJECT and _is_right(form)]
             texts = [form for form in forms if form.arguments is ArgumentForm.TEXT and _is_right(form)]
             as_json = not objects or json.dumps(_ARGUMENTS) in objects[0].rendered
@@ -172,19 +175,19 @@ class _Probe:
                 yield _CallForm(arguments, empty, call_id, rendered)
 
     def _text_beside(self, form: _CallForm) -> TextBesideCalls:
-        rendered = self._try([_USER, *_turn(form.call_id, form.arguments, _TEXT)], tools=_TOOLS)
+        rendered = self._try([_USER, *_turn(form.call_id, form.arguments, _TEXT)], tools=TOOLS)
         if _has(rendered, _VALUE) and _has(rendered, _TEXT):
             return TextBesideCalls.SHOWN
         text: Message = {"role": "assistant", "content": _TEXT}
         turn = _turn(form.call_id, form.arguments, form.empty)
-        rendered = self._try([_USER, text, *turn, {"role": "assistant", "content": "Done."}, _USER], tools=_TOOLS)
+        rendered = self._try([_USER, text, *turn, {"role": "assistant", "content": "Done."}, _USER], tools=TOOLS)
         return TextBesideCalls.APART if _has(rendered, _VALUE) and _has(rendered, _TEXT) else TextBesideCalls.LOST
 
     def _takes_many(self, form: _CallForm) -> bool:
         call, result = _turn(form.call_id, form.arguments, form.empty)
         other = json.loads(json.dumps(call["tool_calls"]).replace(_VALUE, _OTHER).replace("probe01", "probe10"))
         both = {**call, "tool_calls": [*call["tool_calls"], *other]}
-        rendered = self._try([_USER, both, result, {**result, "tool_call_id": other[0]["id"]}], tools=_TOOLS)
+        rendered = self._try([_USER, both, result, {**result, "tool_call_id": other[0]["id"]}], tools=TOOLS)
         return _has(rendered, _VALUE) and _has(rendered, _OTHER)
 
     def _keys_of_reasoning(self) -> frozenset[str]:
@@ -193,7 +196,7 @@ class _Probe:
     def _takes_reasoning(self, form: _CallForm) -> bool:
         call, result = _turn(form.call_id, form.arguments, _TEXT)
         thoughts = dict.fromkeys(self._keys_of_reasoning(), _THOUGHT)
-        return self._try([_USER, {**call, **thoughts}, result], tools=_TOOLS) is not None
+        return self._try([_USER, {**call, **thoughts}, result], tools=TOOLS) is not None
 
     def _efforts(self) -> Iterator[str]:
         if "reasoning_effort" not in self._renderer.reads:
@@ -227,6 +230,12 @@ class _Probe:
             return self._renderer.render(Conversation(messages, tools, variables or {}, opens_answer))
         except InvalidRequestError:
             return None
+
+
+def probed_turn(traits: TemplateTraits) -> list[Message]:
+    """Returns a message that calls, in the form that the template wants, and the call's result."""
+    call_id = {IdForm.ANY: _LONG_ID, IdForm.SHORT: _SHORT_ID, IdForm.FUNCTION: f"functions.{_NAME}:0"}[traits.ids]
+    return _turn(call_id, traits.arguments, traits.empty)
 
 
 def _turn(call_id: str, arguments: ArgumentForm, content: str | None) -> list[Message]:

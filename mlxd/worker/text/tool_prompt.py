@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from mlxd.types import ChatMessage, ToolCall
+from mlxd.worker.text.joined_messages import behind, joined
 
 _PROMPT = """\
 You can call functions. These are their signatures, one JSON object a line:
@@ -34,7 +35,7 @@ def with_tool_prompt(messages: Sequence[ChatMessage], tools: Sequence[Mapping[st
     told = _PROMPT.format(tools="\n".join(json.dumps(tool, ensure_ascii=False) for tool in tools))
     first, *others = messages or [ChatMessage(role="user", content="")]
     if not takes_system:
-        return [msgspec.structs.replace(first, content=f"{told}\n\n{first.content}"), *others]
+        return [behind(first, f"{told}\n\n"), *others]
     if first.role == "system":
         return [msgspec.structs.replace(first, content=f"{first.content}\n\n{told}"), *others]
     return [ChatMessage(role="system", content=told), *messages]
@@ -49,7 +50,7 @@ def without_calls(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
     for message in messages:
         spoken = _spoken(message)
         if behind_result and spoken.role == "user":
-            plain[-1] = msgspec.structs.replace(plain[-1], content=f"{plain[-1].content}\n{spoken.content}")
+            plain[-1] = joined((plain[-1], spoken), "\n")
         else:
             plain.append(spoken)
         behind_result = message.role == "tool" or (behind_result and spoken.role == "user")
@@ -58,7 +59,8 @@ def without_calls(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
 
 def _spoken(message: ChatMessage) -> ChatMessage:
     if message.role == "tool":
-        return ChatMessage(role="user", content=f"<tool_response>\n{message.content}\n</tool_response>")
+        result = ChatMessage(role="user", content=f"{message.content}\n</tool_response>", media=message.media)
+        return behind(result, "<tool_response>\n")
     if not message.tool_calls:
         return message
     text = "\n".join([*([message.content] if message.content else []), *_written(message.tool_calls)])

@@ -1,1 +1,1 @@
-"""Models of mlx-vlm, which see pictures and films."""
+"""Models that see: the only room that imports Pillow, PyAV and what of transformers prepares pictures; for models without eyes, nothing."""

@@ -1,0 +1,33 @@
+"""Transformers' own processor of pictures, by Pillow: no torch."""
+
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from transformers.models.auto.image_processing_auto import AutoImageProcessor
+
+from mlxd.worker.runtime.vision.families.family import CannotSeeError, SightFiles
+
+
+class PictureProcessor:
+    """A processor that takes each picture alone: nothing is padded, and none is seen by another's size."""
+
+    def __init__(self, files: SightFiles) -> None:
+        """Reads it from the model's directory. Raises ``CannotSeeError`` where it needs torch, code of the model's own, or is not there."""
+        try:
+            self._processor: Any = AutoImageProcessor.from_pretrained(
+                str(files.directory), backend="pil", trust_remote_code=False, local_files_only=True
+            )
+        except Exception as error:
+            raise CannotSeeError(f"its processor of pictures cannot be used: {(str(error).splitlines() or [''])[0]}") from error
+        if not type(self._processor).__name__.endswith("Pil"):
+            raise CannotSeeError(f"its processor of pictures, {type(self._processor).__name__}, does not work without torch")
+
+    def __getattr__(self, name: str) -> Any:
+        """Returns a setting of the processor's."""
+        return getattr(self._processor, name)
+
+    def process(self, picture: Image.Image, **settings: Any) -> dict[str, np.ndarray[Any, Any]]:
+        """Returns the arrays that it makes of a picture in RGB, with one picture along their first axis."""
+        made = self._processor(images=[picture], return_tensors="np", **settings)
+        return {name: np.asarray(value) for name, value in made.items()}
