@@ -263,7 +263,8 @@ class Workers:
         turn = self._memory.claim(Claim(model=self._name, size=demand.needs.total, since=-math.inf, pushes=False), demand)
         try:
             while self._leaving and not turn.is_met:
-                await asyncio.wait(self._leaving.values(), return_when=asyncio.FIRST_COMPLETED)
+                awaited: list[asyncio.Future[Any]] = [*self._leaving.values(), *([] if turn.met.done() else [turn.met])]
+                await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
                 if turn.met.done() and not turn.is_met and demand.take():
                     return True
             return turn.is_met

@@ -146,6 +146,27 @@ async def test_where_both_do_not_fit_the_old_one_drains_first(make, factory):
     assert make.memory.ledger.by_model() == {"tiny": 70}
 
 
+async def test_what_gets_free_while_the_old_one_drains_is_taken_at_once(make, factory):
+    make.limit = 100
+    supervisors = make("beside"), make()
+    clients = []
+    for supervisor, size in zip(supervisors, (40, 60), strict=True):
+        supervisor.want()
+        clients.append(await factory.next())
+        await clients[-1].need(size)
+        clients[-1].become_ready()
+        await reach(supervisor, ModelState.READY)
+    clients[1].submit(generate("a"))
+    supervisors[1].apply(make.table("org/other"))
+    new = await factory.next()
+    needing = asyncio.create_task(new.need(40))
+    await reach(supervisors[1], ModelState.LOADING)
+    supervisors[0].unload()
+    await asyncio.wait_for(needing, PATIENCE)
+    assert not clients[1].stopped.is_set()
+    assert make.memory.ledger.by_model() == {"tiny": 100}
+
+
 async def test_and_where_the_new_one_cannot_load_the_old_one_is_put_back(make, factory):
     make.limit = 100
     supervisor = make()
