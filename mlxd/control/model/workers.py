@@ -244,7 +244,9 @@ class Workers:
         await self._memory.wait_for_leaving(self._name, demand.wanted)
         if await self._first_place(demand, residence, terms) or await self._place_of_old_ones(demand, terms):
             return
-        raise self.insufficient(demand.needs)
+        await self._memory.wait_for_leaving(self._name, demand.wanted)  # caches that shrink take longer than the old worker's end
+        if not demand.take():
+            raise self.insufficient(demand.needs)
 
     async def _first_place(self, demand: Demand, residence: float, terms: Terms) -> bool:
         """Takes what is free, or the place of other models when it is the model's turn. Returns False where neither will do."""

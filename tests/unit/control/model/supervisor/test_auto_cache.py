@@ -7,7 +7,7 @@ import msgspec
 from mlxd.types import ModelState
 from mlxd.wire.messages import NeedsMemory
 from tests.support.scripted_client import reach
-from tests.unit.control.model.supervisor.rig import settled
+from tests.unit.control.model.supervisor.rig import probed, settled
 
 MIB, GIB = 2**20, 2**30
 
@@ -85,6 +85,28 @@ async def test_a_model_with_a_size_of_its_own_makes_them_shrink_too_and_they_gro
     await until(lambda: cache_of(auto) == left)
     sized.unload()
     await until(lambda: cache_of(auto) == GIB - 100 * MIB)
+
+
+async def test_a_worker_in_the_place_of_an_old_one_waits_for_caches_that_shrink_longer_than_that_takes_to_go(make, factory):
+    make.limit, make.available = GIB, 20 * GIB
+    auto, sized = make("auto"), make("sized", cache={"memory": "300MiB"})
+    shrinking, _ = await load(auto, factory, weights=100 * MIB)
+    old, _ = await load(sized, factory, weights=100 * MIB, cache=300 * MIB)
+    await until(lambda: make.memory.ledger.total == GIB)
+    shrinking.may_reconfigure.clear()
+    shrinking.asked_to_reconfigure.clear()
+    sized.apply(make.table("org/other", cache={"memory": "300MiB"}))
+    new = await factory.next()
+    asking = asyncio.create_task(ask(new, weights=300 * MIB, cache=300 * MIB))
+    await asyncio.wait_for(shrinking.asked_to_reconfigure.wait(), 30)
+    await asyncio.wait_for(old.stopped.wait(), 30)
+    await until(lambda: not sized.status().leaving)
+    assert not asking.done()
+    shrinking.may_reconfigure.set()
+    assert await asking is None
+    await probed(new)
+    assert await settled(sized) is None
+    assert len(factory.made) == 3
 
 
 async def test_a_lower_limit_is_followed(make, factory):
