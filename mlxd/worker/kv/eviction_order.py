@@ -162,7 +162,12 @@ class EvictionOrder:
             self._set_quotas()
 
     def hand_over(self, block: int, target: int) -> None:
-        """Takes in that what a used block holds is held by another one, of the same holder, from now on."""
+        """Takes in that what a used block holds is held by another one from now on, and charged to whom that was, also where somebody else
+        who holds it has had it moved.
+        """
+        self._charge(target, -1)
+        self._user[target] = self._user[block]
+        self._charge(target, 1)
         if block in self._others:
             self._others[target] = self._others.pop(block)
 

@@ -43,6 +43,23 @@ class Cache:
         return set(blocks) & set(self.evicted)
 
 
+def test_what_is_moved_for_one_who_holds_it_is_still_of_who_used_it_last():
+    cache = Cache(agents=0.3, chat=0.3)
+    pool = cache.pool
+    (block,) = flat(pool.allocate(1, None, "agents"))
+    pool.make_findable(block)
+    pool.retain(block, "chat")
+    pool.release(block)
+    (target,) = flat(pool.allocate(1, None, "agents"))
+    pool.hand_over(block, target)
+    for one in (block, target):
+        pool.release(one)
+    assert pool.held() == {"chat": 1}
+    for _ in range(10):
+        cache.keep(8, "agents")
+    assert not cache.lost([target])
+
+
 def test_without_a_quota_one_floods_the_others_out():
     cache = Cache()
     theirs = cache.keep(5, "chat")
