@@ -24,7 +24,7 @@ FAKE = (
     + QUICK
     + '[memory]\nlimit = "1000B"\n[defaults.lifecycle]\npin = true\n'  # none gives way to the homeless one
     + "".join(f'[models.{name}]\nsource = "{{dir}}/ok"\n' for name in ("healthy", "crashing", "crowded", "queued", "stalled"))
-    + '[models.damaged]\nsource = "{dir}/damaged"\n'
+    + '[models.damaged]\nsource = "{dir}/damaged"\nworker = {restart_backoff = "1s", restart_backoff_max = "1s"}\n'
     + '[models.homeless]\nsource = "{dir}/needs-2000"\nlifecycle = {load = "lazy"}\n'
 )
 # 64 blocks of 16 tokens, for six clients that want 500 tokens each.

@@ -17,8 +17,6 @@ source = "builtin:smollm2-135m"
 aliases = ["default"]
 [models.tiny]
 source = "{dir}/model"
-[models.tiny.worker]
-restart_backoff = "50ms"
 """
 ASK = {
     "model": "smollm2",

@@ -16,16 +16,16 @@ FRANCE = [{"role": "user", "content": "What is the capital of France?"}]
 SIMPLE = '[models.smollm2]\nsource = "builtin:smollm2-135m"\naliases = ["default"]\nbatching = {mode = "simple"}\n'
 
 
-@pytest.fixture(scope="module")
-def simple(tmp_path_factory):
-    with DaemonProcess(tmp_path_factory.mktemp("simple"), SIMPLE) as started:
+@pytest.fixture
+def simple(tmp_path):
+    with DaemonProcess(tmp_path, SIMPLE) as started:
         started.wait_ready()
         yield started
 
 
-@pytest.fixture(scope="module", params=["continuous", "simple"])
-def daemon(request):
-    return request.getfixturevalue(request.param)
+@pytest.fixture(scope="module")
+def daemon(continuous):
+    return continuous
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,10 @@ def client(daemon):
         yield made
 
 
-def test_it_knows_the_capital_of_france_and_the_second_time_is_a_hit(daemon):
+@pytest.mark.parametrize("name", ["continuous", "simple"])
+def test_it_knows_the_capital_of_france_and_the_second_time_is_a_hit(request, name):
+    """Which runner it is matters to a worker alone: of the rest tiny models show it."""
+    daemon = request.getfixturevalue(name)
     body = {
         "model": "smollm2",
         "messages": [{"role": "system", "content": "Answer briefly. " * 20}, *FRANCE],

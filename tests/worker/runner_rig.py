@@ -1,6 +1,6 @@
 """A runner driven by hand: what is added runs to its end, and every report is kept."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 
 import mlx.core as mx
@@ -21,7 +21,6 @@ from mlxd.worker.runtime.paged.build import cache_sizing, prove_model
 from mlxd.worker.runtime.paged.executor import PagedExecutor
 from mlxd.worker.runtime.paged.key_value_choice import choose_key_values
 from mlxd.worker.runtime.paged.launch import Launch
-from mlxd.worker.runtime.paged.model import PagedModel
 from mlxd.worker.runtime.paged.slots import Geometry
 from tests.support.architectures import ARCHITECTURES, build
 from tests.support.tiny_model import EOS, VOCAB
@@ -84,12 +83,17 @@ class RunnerRig:
         return [report.tokens - len(report.sampled) for report in self.reports if report.tokens > len(report.sampled)]
 
 
-@dataclass(frozen=True)
-class Proved:
-    loaded: LoadedModel
-    block_size: int
-    kv: str
-    model: PagedModel
+_proved = {}  # by model, block size and type: proved once, for every rig of the same
+_MOST_PROVED = 32
+
+
+def proved(loaded, block_size, kv):
+    key = id(loaded), block_size, kv
+    if key not in _proved:
+        if len(_proved) == _MOST_PROVED:
+            del _proved[next(iter(_proved))]
+        _proved[key] = loaded, choose_key_values(loaded, prove_model(loaded, block_size), kv).proved.model
+    return _proved[key][1]
 
 
 class PagedRig(RunnerRig):
@@ -97,8 +101,6 @@ class PagedRig(RunnerRig):
     many as of all others; ``divided``: they give each other what they do not need. With ``spare`` of four times as many blocks as there
     may be they have that size from the beginning. Integrity is checked after every step.
     """
-
-    _proved = None  # the last one: proved once, for every rig of the same model and block size
 
     def __init__(
         self,
@@ -119,7 +121,7 @@ class PagedRig(RunnerRig):
         speculation=None,
         kv="model",
     ):
-        self.model = self._prove(loaded, block_size, kv)
+        self.model = proved(loaded, block_size, kv)
         windows = [
             WindowSizes(one, window_blocks or arena_blocks, max_arenas * (window_blocks or arena_blocks), spare)
             for one in self.model.passable_windows(loaded.context_length)
@@ -142,14 +144,6 @@ class PagedRig(RunnerRig):
         ends, budget = self.executor.end_tokens, StepBudget(largest=64)
         scheduler = Scheduler(self.manager, self.limits, budget, end_tokens=ends, speculation=speculation)
         super().__init__(PagedRunner(scheduler, self.manager, self.executor, sizing, self.limits), self.manager.check_integrity)
-
-    @staticmethod
-    def _prove(loaded, block_size, kv):
-        known = PagedRig._proved
-        if known is None or known.loaded is not loaded or (known.block_size, known.kv) != (block_size, kv):
-            chosen = choose_key_values(loaded, prove_model(loaded, block_size), kv)
-            PagedRig._proved = Proved(loaded, block_size, kv, chosen.proved.model)
-        return PagedRig._proved.model
 
     def watched_moves(self):
         """The moves of all plans from now on, as they are followed."""

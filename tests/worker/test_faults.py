@@ -117,12 +117,15 @@ def test_a_fault_at_any_line_leaves_no_request_without_an_answer_and_nothing_beh
     found = passages(make.modules, lambda: play(runner.stage), but=OUTSIDE)
     check(runner, expected)
     assert len(found) > 60
+    missed = []  # steps are as long as time allows: now and then there is one less
     for passage in found:
         runner = make(loaded)
         gc.collect()  # what a fault in the very end of a request left half done ends here, not on whatever thread collects next
-        with fault_at(passage):
+        with fault_at(passage) as struck:
             play(runner.stage)
+        missed += [] if struck else [passage]
         try:
             check(runner, expected)
         except AssertionError as error:
             raise AssertionError(f"after a fault at {passage}: {error}") from error
+    assert len(missed) < len(found) / 10, missed
