@@ -74,14 +74,15 @@ def pixels(reference: VisionReference, inputs: dict[str, Any]) -> list[str]:
             if found is None or list(found.shape) != reference.shapes[name]:
                 told.append(f"{name.upper()} {None if found is None else found.shape} for {reference.shapes[name]}")
             else:
-                apart = np.abs(sampled(np.asarray(found, np.float32)) - reference.arrays[name]).max()
-                told.append(f"pixels {apart:.1e}")
+                told.append(f"pixels {np.abs(sampled(np.asarray(found, np.float32)) - reference.arrays[name]).max():.1e}")
     return told
 
 
 def logits(reference: VisionReference, model: Any, inputs: dict[str, Any]) -> str:
     every = mx.array([reference.every_token()])
     others = {name: value for name, value in inputs.items() if name not in ("input_ids", "attention_mask", "pixel_values")}
+    if model.config.model_type == "gemma3":
+        return both_ways(reference, model, every, inputs)
     made = model.get_input_embeddings(every, inputs.get("pixel_values"), mask=mx.ones(every.shape, dtype=mx.int32), **others).to_dict()
     given = {name: value for name, value in made.items() if value is not None and name != "attention_mask_4d"}
     told = [distance(reference, model, every, given)]
@@ -92,6 +93,36 @@ def logits(reference: VisionReference, model: Any, inputs: dict[str, Any]) -> st
     return "  ".join(told)
 
 
+def both_ways(reference: VisionReference, model: Any, every: mx.array, inputs: dict[str, Any]) -> str:
+    """Gemma 3 needs two things that mlx-vlm lacks: the pictures' features by the width of the language model, whose part of the
+    configuration says it, and masks by which the tokens of a picture see each other.
+    """
+    told = [distance(reference, model, every, {"inputs_embeds": embedded(model, every, inputs)})]
+    given, model.config.hidden_size = model.config.hidden_size, model.config.text_config.hidden_size
+    embeddings = embedded(model, every, inputs)
+    model.config.hidden_size = given
+    words = model.language_model.model
+    full, window = masks(np.asarray(every[0]), model.config.image_token_index, words.window_size)
+    hidden = embeddings * model.config.text_config.hidden_size**0.5
+    for number, layer in enumerate(words.layers, 1):
+        hidden = layer(hidden, full if number % words.sliding_window_pattern == 0 else window, None)
+    told += ["with its own width and masks both ways:", apart(reference, words.embed_tokens.as_linear(words.norm(hidden)))]
+    return "  ".join(told)
+
+
+def embedded(model: Any, every: mx.array, inputs: dict[str, Any]) -> mx.array:
+    return model.get_input_embeddings(every, inputs.get("pixel_values"), mask=mx.ones(every.shape, dtype=mx.int32)).inputs_embeds
+
+
+def masks(tokens: np.ndarray, placeholder: int, window: int) -> tuple[mx.array, mx.array]:
+    """Returns who sees whom, of all before and of those in the window."""
+    placed = tokens == placeholder
+    picture = np.cumsum(placed & ~np.roll(placed, 1)) * placed
+    mutual = (picture[:, None] == picture) & placed
+    back = np.arange(len(tokens))[:, None] - np.arange(len(tokens))
+    return mx.array((back >= 0) | mutual), mx.array(((back >= 0) & (back < window)) | mutual)
+
+
 def continued(positions: np.ndarray, more: int) -> np.ndarray:
     """Returns the positions with those of words behind them."""
     behind = positions[:, -1:] + np.arange(1, more + 1)
@@ -99,12 +130,16 @@ def continued(positions: np.ndarray, more: int) -> np.ndarray:
 
 
 def distance(reference: VisionReference, model: Any, every: mx.array, given: dict[str, Any]) -> str:
-    out = model.language_model(every, **(given | {"inputs_embeds": mx.array(given["inputs_embeds"])}))
-    found = np.asarray(out.logits[0].astype(mx.float32))
-    expected = reference.arrays["columns"]
-    apart = np.abs(found[:, kept_tokens(found.shape[-1])] - expected).max(axis=1)
+    return apart(reference, model.language_model(every, **(given | {"inputs_embeds": mx.array(given["inputs_embeds"])})).logits)
+
+
+def apart(reference: VisionReference, logits: mx.array) -> str:
+    found, expected = np.asarray(logits[0].astype(mx.float32)), reference.arrays["columns"]
+    furthest = np.abs(found[:, kept_tokens(found.shape[-1])] - expected).max(axis=1)
     same = (found.argmax(axis=-1) == reference.arrays["likeliest"]).mean()
-    return f"logits {apart.max():.1e} (deviation {expected.std():.1f}; at {int(apart.argmax())} of {len(apart)})  same choice {same:.0%}"
+    return (
+        f"logits {furthest.max():.1e} (deviation {expected.std():.1f}; at {furthest.argmax()} of {len(furthest)})  same choice {same:.0%}"
+    )
 
 
 if __name__ == "__main__":
