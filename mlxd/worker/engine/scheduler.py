@@ -10,11 +10,12 @@ from collections.abc import Collection
 import msgspec
 
 from mlxd.types import CacheOutcome, FinishReason, Limits
+from mlxd.worker.engine.chunks import Chunks
 from mlxd.worker.engine.compaction import Compaction
 from mlxd.worker.engine.executor import StepResult
 from mlxd.worker.engine.fetching import Fetching
 from mlxd.worker.engine.places import Places
-from mlxd.worker.engine.plan import Chunk, StepPlan
+from mlxd.worker.engine.plan import StepPlan
 from mlxd.worker.engine.prompt_budget import PromptBudget, chunk_length
 from mlxd.worker.engine.prompt_turns import Overtaking, overtaking
 from mlxd.worker.engine.request import EngineRequest
@@ -26,13 +27,12 @@ from mlxd.worker.engine.sequence import Sequence
 from mlxd.worker.engine.sequences import Sequences
 from mlxd.worker.engine.speculation.drafter import Guesses
 from mlxd.worker.engine.speculation.speculation import Speculation
-from mlxd.worker.engine.state_marks import prompt_ends, state_marks
+from mlxd.worker.engine.state_marks import prompt_ends
 from mlxd.worker.engine.step_budget import StepBudget
 from mlxd.worker.engine.waiting_line import WaitingLine
 from mlxd.worker.kv.block_chain import BlockChain
 from mlxd.worker.kv.lookup import Lookup
 from mlxd.worker.kv.manager import Manager
-from mlxd.worker.kv.state_snapshots import Taken
 
 MOST_SCORED = 64  # targets of one step, where nobody knows how large a row of logits is
 NO_GUESSES = Guesses()
@@ -62,6 +62,7 @@ class Scheduler:
         self._manager = manager
         self._room = Room(manager)
         self._compaction = Compaction(manager)
+        self._chunks = Chunks(self._sequences, manager, self.fetching)
         self._budget = budget
         self._most_scored = most_scored
         self._places = Places((), limits.max_sequences)
@@ -283,48 +284,11 @@ class Scheduler:
         stop = sequence.computed + count
         if not self._reserve(sequence, stop, decision):
             return 0
-        marks = self._marks(sequence, stop)
-        for end in sorted({*marks, stop}):
-            keep = self._manager.plan_snapshot(sequence.id, end, marks[end]) if end in marks else None
-            decision.chunks.append(self._chunk(sequence, end, keep, guesses))
-            decision.scored += len(decision.chunks[-1].targets)
+        chunks = self._chunks.of(sequence, stop, guesses)
+        decision.chunks += chunks
+        decision.scored += sum(len(chunk.targets) for chunk in chunks)
         decision.planned.add(sequence.id)
         return count
-
-    def _marks(self, sequence: Sequence, stop: int) -> dict[int, Taken]:
-        """Returns where, on the way to ``stop``, chunks end for a copy of the recurrent state, where there is any."""
-        if self._manager.snapshots is None:
-            return {}
-        awaited = set() if sequence.decodes else {one.awaited for one in self.waiting if one.awaited}
-        marks = state_marks(sequence, stop, self._manager.block_size, awaited)
-        sequence.copied = max([sequence.copied, *marks])
-        return marks
-
-    def _chunk(self, sequence: Sequence, stop: int, keep: int | None, guesses: Guesses) -> Chunk:
-        """Returns the next chunk. What is planned will be computed, in the order of the plan: whoever is planned behind it may use its
-        blocks already. If the step fails, everything that is cached is dropped.
-        """
-        start, known = sequence.computed, stop - guesses.count
-        tokens = (*sequence.tokens[start:known], *guesses.tokens) if known <= sequence.verified else None
-        samples, targets = known == sequence.length, sequence.targets(stop)
-        chunk = Chunk(
-            sequence=sequence.id,
-            start=start,
-            count=stop - start,
-            tokens=tokens,
-            runs=self._manager.runs(sequence.id),
-            samples=samples,
-            resume=sequence.resume,
-            keep=keep,
-            targets=targets,
-            drafts=guesses.count,
-            windows=self._manager.window_runs(sequence.id),
-        )
-        self._manager.commit(sequence.id, sequence.tokens, min(stop, sequence.verified))
-        self.fetching.planned(sequence.chain.digests[start // self._manager.block_size : stop // self._manager.block_size])
-        sequence.computed, sequence.resume, sequence.drafted = stop, None, guesses.count
-        sequence.in_flight += samples
-        return chunk
 
     def _reserve(self, sequence: Sequence, tokens: int, decision: Schedule) -> bool:
         """Reserves blocks for so many tokens, taken, if need be, from whoever would go last of those not planned in this step yet. One that
