@@ -9,7 +9,7 @@ from typing import Literal, Self
 import msgspec
 
 from mlxd.cache_terms import CacheQuota, KeyCacheFigures, PinFigures, PinnedPrompt
-from mlxd.media_terms import Media
+from mlxd.media_terms import Media, MediaFigures
 
 
 class FinishReason(StrEnum):
@@ -194,6 +194,7 @@ class MemoryFigures(msgspec.Struct, frozen=True, kw_only=True):
     kv: int = 0  # keys and values: all that is allocated for them
     states: int = 0  # recurrent, of sequences that run
     snapshots: int = 0  # of recurrent state, for later requests
+    media: int = 0  # embeddings of pictures and films
     draft: int = 0  # a draft model: its weights, keys and values
     grammars: int = 0  # an estimate
     disk: int = 0  # copies of blocks that wait to be written
@@ -206,7 +207,7 @@ class MemoryFigures(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def transients(self) -> int:
         """Returns what MLX holds beside the parts: what steps compute with, and what it keeps to use again."""
-        known = self.weights + self.kv + self.states + self.snapshots + self.draft
+        known = self.weights + self.kv + self.states + self.snapshots + self.media + self.draft
         return max(0, self.mlx_active + self.mlx_cache - known)
 
     @property
@@ -316,6 +317,7 @@ class CacheFigures(msgspec.Struct, frozen=True, kw_only=True):
     bytes_pinned: int = 0  # kept whatever happens, be it used or cached
     pins: tuple[PinFigures, ...] = ()
     keys: dict[str, KeyCacheFigures] = {}  # by the names of keys, of a paged cache
+    media: MediaFigures | None = None  # None: the model sees nothing
 
 
 class Restraint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -338,6 +340,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     priority_ageing: float = 10.0  # seconds of waiting that one level of priority is worth
     cache_bytes: int | None = None  # for keys and values, of running and of past requests; None: a share of the available RAM
     cache_fraction: float | None = None  # that share; None: 20 %
+    media_bytes: int | None = None  # of these, for embeddings of pictures and films; None: a share
+    media_fraction: float = 0.1  # that share
     cache_entries: int = 64  # prompts kept by a cache of whole prompts
     speculation: SpeculationKind = SpeculationKind.AUTO
     draft_tokens: int = 15  # guesses of one sequence that a step verifies, at most
@@ -356,6 +360,17 @@ class ResolvedLimits(Limits, frozen=True, kw_only=True):
     def usable_cache(self, least: int = 0) -> int:
         """Returns the bytes of cache that may be used now: the limit, or a share of it under restraint, which is not below ``least``."""
         return max(int(self.cache_bytes * self.restraint.cache_share), min(self.cache_bytes, least))
+
+    @property
+    def usable_media(self) -> int:
+        """Returns the bytes of embeddings that may be kept now: none under any restraint, for they can be computed again."""
+        return self.cache_bytes - self.beside_media.cache_bytes if self.restraint.buffer_share >= 1 else 0
+
+    @property
+    def beside_media(self) -> Self:
+        """Returns the limits of keys and values beside embeddings, of a model that sees: their part of the cache is taken off."""
+        part = int(self.cache_bytes * self.media_fraction) if self.media_bytes is None else self.media_bytes
+        return msgspec.structs.replace(self, cache_bytes=max(0, self.cache_bytes - part), media_bytes=0)
 
     @classmethod
     def of(cls, limits: Limits, cache_bytes: int) -> Self:

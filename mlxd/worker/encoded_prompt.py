@@ -4,6 +4,8 @@ from enum import StrEnum
 
 import msgspec
 
+from mlxd.media_terms import MediaKind
+
 
 class Opening(StrEnum):
     """What a prompt leaves open for its answer to go on with."""
@@ -65,6 +67,7 @@ class MediaInput(msgspec.Struct, frozen=True):
     content: bytes
     tensors: dict[str, Tensor]
     count: int
+    kind: MediaKind = MediaKind.IMAGE
 
 
 class CacheRoot(msgspec.Struct, frozen=True, kw_only=True):

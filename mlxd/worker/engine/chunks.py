@@ -33,6 +33,7 @@ class Chunks:
             return {}
         awaited = set() if sequence.decodes else {one.awaited for one in self._sequences.waiting if one.awaited}
         marks = state_marks(sequence, stop, self._manager.block_size, awaited)
+        marks = {at: taken for at, taken in marks.items() if sequence.media.cuts(at) is None}
         sequence.copied = max([sequence.copied, *marks])
         return marks
 
@@ -52,6 +53,7 @@ class Chunks:
             targets=targets,
             drafts=guesses.count,
             windows=self._manager.window_runs(sequence.id),
+            media=sequence.media.before(stop),
         )
         self._manager.commit(sequence.id, sequence.tokens, min(stop, sequence.verified))
         self._fetching.planned(sequence.chain.digests[start // self._manager.block_size : stop // self._manager.block_size])

@@ -19,6 +19,7 @@ from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.runner import ALL_OF_TEXT, Runner, StepReport
 from mlxd.worker.engine.schedule import Schedule
 from mlxd.worker.engine.scheduler import Scheduler
+from mlxd.worker.engine.seen_spans import NOTHING_SEEN, SeenSpans
 from mlxd.worker.kv.disk_side import DiskSide, NoDisk
 from mlxd.worker.kv.manager import Manager
 from mlxd.worker.kv.move import Move
@@ -73,8 +74,9 @@ class PagedRunner(Runner):
     @override
     def uncached(self, request: EngineRequest) -> int:
         chain = request.chain
-        found = len(self._manager.cached(chain)) if chain is not None else 0
-        return max(1, len(request.tokens) - found * self._manager.block_size)
+        found = (len(self._manager.cached(chain)) if chain is not None else 0) * self._manager.block_size
+        spans = SeenSpans(request.prompt) if request.prompt.inputs else NOTHING_SEEN
+        return max(1, len(request.tokens) - found) + self._scheduler.seeing.to_encode(spans, found)
 
     @override
     def abort(self, request_id: str) -> None:
@@ -133,7 +135,7 @@ class PagedRunner(Runner):
             self._take_pending(report)
         schedule = self._scheduler.schedule(self._executor.settle())
         pending = self._launched_seconds if self._executor.is_pending else 0.0  # the step before is waited for, too
-        self._planned_seconds, self._launched_seconds = schedule.seconds + pending, schedule.seconds
+        self._planned_seconds, self._launched_seconds = schedule.seconds + schedule.encoding + pending, schedule.seconds
         result = self._executor.run(schedule.plan)
         now = monotonic()
         self._is_waiting = result is None and not schedule.plan.chunks and self._scheduler.fetching.is_reading
@@ -201,7 +203,12 @@ class PagedRunner(Runner):
         self.give_back()
 
     def _bounded(self, limits: ResolvedLimits) -> ResolvedLimits:
-        """Returns limits by which no more sequences run at once than have room for their recurrent states in the cache."""
+        """Returns limits by which no more sequences run at once than have room for their recurrent states in the cache, which is less by
+        what embeddings may take.
+        """
+        if not self._scheduler.seeing.is_blind:
+            self._scheduler.seeing.limit_to(limits.usable_media)
+            limits = limits.beside_media
         return msgspec.structs.replace(limits, max_sequences=self._sizing.running(limits.cache_bytes, limits.max_sequences))
 
     @override
@@ -219,7 +226,7 @@ class PagedRunner(Runner):
 
     @override
     def evict_cached(self) -> int:
-        freed = self._manager.evict_cached()
+        freed = self._manager.evict_cached() + self._scheduler.seeing.evict(self._scheduler.running)
         self._evicted = self._manager.pool.evicted  # not for want of room
         self.give_back()
         return freed
@@ -263,6 +270,7 @@ class PagedRunner(Runner):
             bytes_pinned=self._pinning.bytes,
             pins=self._pinning.figures(),
             keys=self._keys(),
+            media=self._scheduler.seeing.figures,
             kept=BlockFigures(
                 used=counts.used,
                 shared=counts.shared,

@@ -31,13 +31,13 @@ class PromptBudget:
     spent: int = 0
 
     @classmethod
-    def of(cls, decoding: List[Sequence], budget: StepBudget, limits: Limits) -> "PromptBudget":
-        """Returns the budget of a step in which all of ``decoding`` get a token."""
+    def of(cls, decoding: List[Sequence], budget: StepBudget, limits: Limits, share: float = 1.0) -> "PromptBudget":
+        """Returns the budget of a step in which all of ``decoding`` get a token, and prompts have a ``share`` of what is left."""
         rows = len(decoding)
-        beside = budget.beside(limits, decode_rows=rows, guesses=sum(one.drafted for one in decoding)) if rows else 0
+        beside = budget.beside(limits, decode_rows=rows, guesses=sum(one.drafted for one in decoding), share=share) if rows else 0
         are_beginning = all(one.generated <= _BEGINNING for one in decoding)
         is_measured = rows > 0 and not beside  # what streams take alone: so nothing else may be in the step
-        together = budget.undisturbed(limits, decode_rows=rows) if are_beginning and not is_measured else beside
+        together = budget.undisturbed(limits, decode_rows=rows, share=share) if are_beginning and not is_measured else beside
         return cls(together, beside, min((one.heard for one in decoding if one.heard is not None), default=None))
 
     def left_for(self, sequence: Sequence) -> int:

@@ -119,7 +119,7 @@ class Room:
 
     def _alone(self, sequence: Sequence) -> list[int]:
         """Returns how many blocks of each group of layers a sequence needs at least to be let in, with nobody else about."""
-        ahead = 1 if self._manager.division is None else _AHEAD
+        ahead = max(1 if self._manager.division is None else _AHEAD, sequence.media.longest_mutual)
         needed = [group.needed(len(sequence.tokens) + 1, ahead) for group in self._manager.groups]
         needed[0] -= self._manager.pinned.begins(sequence.chain)
         return needed
@@ -127,8 +127,10 @@ class Room:
 
 def _needed(group: LayerGroup, sequence: Sequence) -> int:
     """Returns how many blocks a sequence holds at most with one more token. A prompt is computed in smaller parts where there are few."""
-    least = group.needed(sequence.length + 1, 1)
-    return least if sequence.decodes else min(group.needed(sequence.length + 1, _AHEAD), max(least, group.pool.capacity // 2))
+    if sequence.decodes:
+        return group.needed(sequence.length + 1, 1)
+    least, most = max(1, sequence.media.longest_mutual), max(_AHEAD, sequence.media.longest_mutual)
+    return min(group.needed(sequence.length + 1, most), max(group.needed(sequence.length + 1, least), group.pool.capacity // 2))
 
 
 def _spare(group: LayerGroup) -> int:

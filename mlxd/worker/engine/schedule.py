@@ -17,6 +17,7 @@ class Schedule:
     chunks: list[Chunk] = field(default_factory=list)
     moves: list[Move] = field(default_factory=list)
     fetches: tuple[Fetch, ...] = ()
+    unseen: tuple[bytes, ...] = ()
     prefill_tokens: int = 0
     planned: set[str] = field(default_factory=set)
     started: list[Sequence] = field(default_factory=list)
@@ -27,4 +28,5 @@ class Schedule:
     without_room: list[Sequence] = field(default_factory=list)  # that wait for it, by rank
     scored: int = 0  # targets of its chunks
     plan: StepPlan = field(default_factory=StepPlan)
-    seconds: float = 0.0  # it is expected to take
+    seconds: float = 0.0  # its chunks are expected to take
+    encoding: float = 0.0  # seconds, and what it encodes

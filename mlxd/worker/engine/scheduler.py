@@ -5,17 +5,18 @@ that would go last gives its own back (its full blocks stay cached, so that it r
 """
 
 import heapq
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from itertools import islice
 
 import msgspec
 
 from mlxd.types import CacheOutcome, FinishReason, Limits
 from mlxd.worker.engine.chunks import Chunks
 from mlxd.worker.engine.compaction import Compaction
-from mlxd.worker.engine.executor import StepResult
+from mlxd.worker.engine.executor import Encoded, StepResult
 from mlxd.worker.engine.fetching import Fetching
 from mlxd.worker.engine.places import Places
-from mlxd.worker.engine.plan import StepPlan
+from mlxd.worker.engine.plan import Encode, StepPlan
 from mlxd.worker.engine.prompt_budget import PromptBudget, chunk_length
 from mlxd.worker.engine.prompt_turns import Overtaking, overtaking
 from mlxd.worker.engine.request import EngineRequest
@@ -23,12 +24,13 @@ from mlxd.worker.engine.results import Results
 from mlxd.worker.engine.room import Room
 from mlxd.worker.engine.runner import StepReport
 from mlxd.worker.engine.schedule import Schedule
+from mlxd.worker.engine.seeing import AHEAD, Seeing
 from mlxd.worker.engine.sequence import Sequence
 from mlxd.worker.engine.sequences import Sequences
 from mlxd.worker.engine.speculation.drafter import Guesses
 from mlxd.worker.engine.speculation.speculation import Speculation
 from mlxd.worker.engine.state_marks import prompt_ends
-from mlxd.worker.engine.step_budget import StepBudget
+from mlxd.worker.engine.step_budget import ENCODING, StepBudget
 from mlxd.worker.engine.waiting_line import WaitingLine
 from mlxd.worker.kv.block_chain import BlockChain
 from mlxd.worker.kv.lookup import Lookup
@@ -53,9 +55,11 @@ class Scheduler:
         most_scored: int = MOST_SCORED,
         speculation: Speculation | None = None,
         fetching: Fetching | None = None,
+        seeing: Seeing | None = None,
     ) -> None:
         self._speculation = speculation or Speculation(limits)
         self.fetching = fetching or Fetching()
+        self.seeing = seeing or Seeing()
         self._sequences = Sequences(manager, limits.priority_ageing, self._forgotten)
         self._results = Results(self._sequences, manager, end_tokens)
         self._limits = limits
@@ -70,12 +74,16 @@ class Scheduler:
         self._begun = 0  # sequences, ever
 
     def add(self, request: EngineRequest) -> None:
-        """Adds a new sequence, which waits. Raises ``CacheTooSmallError`` for what could never run."""
+        """Adds a new sequence, which waits. Raises ``CacheTooSmallError`` for what could never run, and ``UnsupportedParameterError`` for
+        what is asked of a picture that is seen as a whole, and cannot be told of it.
+        """
         chain = request.chain or BlockChain.of(request.prompt, self._manager.block_size)
         sequence = Sequence(request, chain, self._sequences.added)
         if self._room.can_never_hold(sequence):
             raise self._room.too_large(sequence)
+        sequence.media.check(request)
         self._sequences.add(sequence)
+        self.seeing.add(sequence)
 
     def forget(self, request_id: str) -> None:
         """Forgets what is finished, failed or aborted: its blocks are free, or cached, at once. Does nothing if it is not known."""
@@ -109,6 +117,7 @@ class Scheduler:
     def _forgotten(self, request_id: str) -> None:
         self._speculation.close(request_id)
         self.fetching.forget(request_id)
+        self.seeing.forget(request_id)
 
     @property
     def awaits_tokens(self) -> bool:
@@ -122,7 +131,7 @@ class Scheduler:
         whose last token is not sampled yet.
         """
         self._manager.trim()  # what is planned below still finds what it moves, and where to
-        decision = Schedule(fetches=self.fetching.arrived(is_alone=not self.running))
+        decision = Schedule(fetches=self.fetching.arrived(is_alone=not self.running), unseen=self.seeing.let_go(self.running))
         self.fetching.ahead(self.waiting)
         self._share_places(decision)
         decoding = sorted((one for one in self.running.values() if one.decodes and one.id not in late), key=self.waiting.rank)
@@ -131,7 +140,8 @@ class Scheduler:
         planned = [sequence for sequence in decoding if self._plan_stream(sequence, guesses.get(sequence.id, NO_GUESSES), decision)]
         for sequence in planned:
             sequence.heard = self._sequences.added if sequence.heard is None else sequence.heard
-        self._plan_prompts(PromptBudget.of(planned, self._budget, self._limits), decision)
+        share = 1 - ENCODING if self.seeing.is_wanted(self.running.values()) else 1.0
+        self._plan_prompts(PromptBudget.of(planned, self._budget, self._limits, share), decision)
         snapshots = self._manager.snapshots
         dropped = snapshots.take_dropped() if snapshots is not None else ()
         decision.plan = StepPlan(
@@ -142,16 +152,38 @@ class Scheduler:
             window_arenas=tuple(group.pool.arenas for group in self._manager.windows),
             dropped=dropped,
             released=tuple(sequence.id for sequence in decision.preempted),
+            unseen=decision.unseen,
             prefill_tokens=decision.prefill_tokens,
         )
         decision.seconds = self._budget.seconds(decision.plan.shape) if decision.plan.chunks else 0.0
         spills = self.fetching.spills(decision.seconds, is_idle=self.is_idle)
-        decision.plan = msgspec.structs.replace(decision.plan, spills=spills) if spills else decision.plan
+        encodes = self._plan_encodes(decision)
+        decision.plan = msgspec.structs.replace(decision.plan, spills=spills, encodes=encodes) if spills or encodes else decision.plan
         return decision
+
+    def _plan_encodes(self, decision: Schedule) -> tuple[Encode, ...]:
+        """Returns what is encoded beside the chunks that are planned."""
+        if self.seeing.is_blind:
+            return ()
+        seconds = self._budget.encoding(self._limits, decision.plan.shape)
+        looking = sorted((one for one in self.running.values() if one.computed < one.media.stop), key=self.waiting.rank)
+        encodes = self.seeing.encodes(looking, self._next_to_see(), seconds)
+        decision.encoding = self.seeing.lasting(seconds) if encodes else 0.0
+        return encodes
+
+    def _next_to_see(self) -> Iterator[Sequence]:
+        """Yields those that wait for a place, and would have something to encode then."""
+        for sequence in islice((one for one in self.waiting if one.media.stop), AHEAD):
+            if sequence.in_flight or self._waits_for_a_prefix(sequence):
+                continue
+            if not sequence.is_unknown(self._begun) or self._look_up(sequence).computing is None:
+                yield sequence
 
     def _plan_stream(self, sequence: Sequence, guesses: Guesses, decision: Schedule) -> int:
         """Plans the newest token of a sequence, with as many guesses of what follows as there is room for that nobody else needs now."""
         if guesses.count and sequence.id in self.running:
+            written = sequence.media.written(guesses.tokens)
+            guesses = guesses if written == len(guesses.tokens) else guesses.first(written)
             guesses = guesses.first(self._room.for_guesses(sequence, guesses.count, self.running))
         return self._plan(sequence, 1 + guesses.count, decision, guesses)
 
@@ -170,7 +202,7 @@ class Scheduler:
 
     def _prompts(self, decision: Schedule) -> list[Sequence]:
         """Returns those with a prompt to compute, running ones and those that wait for no place, in order of rank."""
-        prefilling = [one for one in self.running.values() if not one.decodes and one.to_compute and not one.in_flight]
+        prefilling = [one for one in self.running.values() if not one.decodes and self._left(one) and not one.in_flight]
         prefilling.sort(key=self.waiting.rank)
         waiting = [] if decision.preempted or self._places.free <= 0 else list(self.waiting)
         unknown = (one for one in waiting if one.is_unknown(self._begun) and not self._waits_for_a_prefix(one))
@@ -193,7 +225,7 @@ class Scheduler:
             most = min(most, self._most_scored - decision.scored)
         if most <= 0 or sequence.id in decision.planned or not self._runs(sequence, decision):
             return 0
-        planned = self._plan(sequence, chunk_length(most, sequence.to_compute), decision)
+        planned = self._plan(sequence, chunk_length(most, self._left(sequence)), decision)
         decision.prefill_tokens += planned
         budget.spent += planned
         return planned
@@ -202,7 +234,11 @@ class Scheduler:
         """Tells whether a sequence has something to compute and may: it runs, or is let in now."""
         if sequence.id not in self.running:
             self._admit(sequence, decision)
-        return sequence.id in self.running and sequence not in decision.nothing_to_do
+        return sequence.id in self.running and sequence not in decision.nothing_to_do and self._left(sequence) > 0
+
+    def _left(self, sequence: Sequence) -> int:
+        """Returns how many tokens of a sequence are to be computed that may be: not those of what has yet to be encoded, nor behind it."""
+        return min(sequence.to_compute, self.seeing.reach(sequence) - sequence.computed)
 
     def _waits_for_a_prefix(self, sequence: Sequence) -> bool:
         """Tells whether what it would have to compute is on its way: another sequence computes it, or it is read."""
@@ -267,6 +303,7 @@ class Scheduler:
         if not sequence.is_announced:
             sequence.cached_tokens, sequence.cache = lookup.cached_tokens, lookup.outcome
             sequence.from_disk = self.fetching.used(sequence, lookup)
+            self.seeing.started(sequence)
             decision.started.append(sequence)
         self.waiting.remove(sequence)
         self.running[sequence.id] = sequence
@@ -281,14 +318,14 @@ class Scheduler:
             return 0
         self._manager.pass_by(sequence.id, min(sequence.computed, sequence.verified))
         count = count if sequence.decodes else self._room.for_prompt(sequence, count, self.running)
-        stop = sequence.computed + count
+        start, stop = sequence.computed, sequence.media.ends(sequence.computed, sequence.computed + count)
         if not self._reserve(sequence, stop, decision):
             return 0
         chunks = self._chunks.of(sequence, stop, guesses)
         decision.chunks += chunks
         decision.scored += sum(len(chunk.targets) for chunk in chunks)
         decision.planned.add(sequence.id)
-        return count
+        return stop - start
 
     def _reserve(self, sequence: Sequence, tokens: int, decision: Schedule) -> bool:
         """Reserves blocks for so many tokens, taken, if need be, from whoever would go last of those not planned in this step yet. One that
@@ -332,6 +369,9 @@ class Scheduler:
         if result is not None and result.transfers is not None:
             self.fetching.observe(result.transfers)
             seconds = max(0.0, seconds - result.transfers.seconds)
+        if result is not None and result.encoded is not None:
+            seconds = max(0.0, seconds - result.encoded.seconds)
+            self._take_encoded(result.encoded, report)
         if result is not None:
             self._speculation.learn(result.sampled, result.plan.drafted)
             self._results.take(result, report)
@@ -346,8 +386,14 @@ class Scheduler:
                 self._results.end(sequence, FinishReason.LENGTH, report)
         return report
 
+    def _take_encoded(self, encoded: Encoded, report: StepReport) -> None:
+        for name, error in self.seeing.observe(encoded).items():
+            report.fail([name], error)
+            self.forget(name)
+
     def fail(self, error: Exception, report: StepReport) -> None:
         """Takes in that a step could not be computed: whoever was in it, or in the one behind it, ends, unless ``report`` has its end
         already. Those that wait go on waiting, and hold nothing. Blocks are not given back: the cache is to be reset.
         """
         report.fail(self._sequences.begin_anew({*report.ended, *report.failed}, self._limits.priority_ageing), error)
+        self.seeing.reset()

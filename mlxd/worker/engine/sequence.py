@@ -7,6 +7,7 @@ from mlxd.types import CacheOutcome
 from mlxd.wire.messages import Started
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.sampled import SampledToken
+from mlxd.worker.engine.seen_spans import NOTHING_SEEN, SeenSpans
 from mlxd.worker.kv.block_chain import BlockChain
 
 
@@ -42,8 +43,10 @@ class Sequence:
     compact_at: dict[int, int] = field(default_factory=dict)  # runs from which on moving its blocks together is tried, by group of layers
     is_scored: bool = False  # that they are known is reported
     scores: list[SampledToken] = field(default_factory=list)  # of the prompt's tokens from its second on, where they are wanted
+    media: SeenSpans = NOTHING_SEEN  # of the prompt
 
     def __post_init__(self) -> None:
+        self.media = SeenSpans(self.request.prompt) if self.request.prompt.media else NOTHING_SEEN
         self.tokens = self.tokens or list(self.request.tokens)
 
     def wait_anew(self) -> None:

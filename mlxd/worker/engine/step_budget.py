@@ -10,6 +10,7 @@ from mlxd.worker.engine.step_cost import StepCost, StepShape
 
 LEAST = 16  # tokens: a prompt always goes on, by no less than is worth a call
 LONGEST = 1.0  # seconds of prompts in one step: so long a newcomer, a cancellation or another command waits at most
+ENCODING = 0.5  # of the time for prompts, that is for encoding what they show while there is something to encode
 _SHARE = 1.15  # half of a step, and some more, for now and then there is one without prompts
 _FIRST = 32  # tokens of the first chunk on a device of which nothing is known
 _GROWTH = 4  # times the largest chunk seen so far, and the next one is no larger
@@ -17,6 +18,7 @@ _MULTIPLE = 16  # tokens: chunks of many sizes would need buffers of as many
 _MEASURE_EVERY = 16  # steps with prompts and streams, and one is without prompts: else nobody knows what the streams take alone
 _MEASURE_AGAIN = 4  # the same, after one that took ``_SURPRISE`` more or less than expected
 _SURPRISE = 0.5
+_SHORTEST = 1e-6  # seconds: no step takes less, whatever clocks say
 
 
 class StepBudget:
@@ -32,6 +34,7 @@ class StepBudget:
 
     def observe(self, seconds: float, shape: StepShape) -> None:
         """Learns from one finished step."""
+        seconds = max(_SHORTEST, seconds)
         expected = self._cost.seconds(shape)
         self._cost.observe(seconds, shape)
         self._tried = max(self._tried, shape.prefill_tokens)
@@ -48,23 +51,36 @@ class StepBudget:
         """
         return max(self._cost.seconds(shape), self._pace * shape.prefill_tokens)
 
-    def undisturbed(self, limits: Limits, *, decode_rows: int = 0) -> int:
-        """Returns the prompt tokens for the next step when none of its streams is to be protected."""
+    def undisturbed(self, limits: Limits, *, decode_rows: int = 0, share: float = 1.0) -> int:
+        """Returns the prompt tokens for the next step when none of its streams is to be protected, where prompts have a ``share`` of it."""
         if limits.step_tokens is not None:
             return self._fixed(limits.step_tokens, decode_rows)
-        chunk = self._chunk(LONGEST)
+        chunk = self._chunk(share * LONGEST)
         if chunk > self._paced > 0:  # of which nothing is known for sure
             chunk = min(chunk, max(LEAST, self._paced, int(LONGEST / self._pace)))
         return chunk
 
-    def beside(self, limits: Limits, *, decode_rows: int, guesses: int = 0) -> int:
-        """Returns the prompt tokens for the next step beside so many streams and guesses; 0 for one that shows what these take alone."""
+    def beside(self, limits: Limits, *, decode_rows: int, guesses: int = 0, share: float = 1.0) -> int:
+        """Returns the prompt tokens for the next step beside so many streams and guesses, where prompts have a ``share`` of what is added
+        to these; 0 for one that shows what they take alone.
+        """
         if limits.step_tokens is not None:
             return self._fixed(limits.step_tokens, decode_rows + guesses)
         if self._unmeasured >= _MEASURE_EVERY:
             return 0
-        alone = self._cost.seconds(StepShape(decode_rows=decode_rows, guesses=guesses))
-        return self._chunk(max(min(limits.target_itl, LONGEST), _SHARE * alone))
+        return self._chunk(share * self._added(limits, StepShape(decode_rows=decode_rows, guesses=guesses)))
+
+    def encoding(self, limits: Limits, shape: StepShape) -> float:
+        """Returns the seconds for which pictures may be encoded in a step of this shape: what its prompts leave, and half at least of what
+        they might have without.
+        """
+        streams = StepShape(decode_rows=shape.decode_rows, guesses=shape.guesses)
+        whole = self._added(limits, streams) if shape.decode_rows else LONGEST
+        return max(ENCODING * whole, whole - max(0.0, self._cost.seconds(shape) - self._cost.seconds(streams)))
+
+    def _added(self, limits: Limits, streams: StepShape) -> float:
+        """Returns the seconds that may be added to a step of these streams."""
+        return max(min(limits.target_itl, LONGEST), _SHARE * self._cost.seconds(streams))
 
     def _chunk(self, seconds: float) -> int:
         """Returns how many tokens take so long, as far as the device is known."""

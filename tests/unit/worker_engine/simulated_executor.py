@@ -101,7 +101,7 @@ class SimulatedExecutor:
     def open(self, request):
         self.tokens[request.id] = list(request.tokens)
         self.pictures[request.id] = {
-            at: (span.content, at - span.start) for span in request.prompt.media for at in range(span.start, span.stop)
+            at: (span.content, span.first + at - span.start) for span in request.prompt.media for at in range(span.start, span.stop)
         }
 
     def close(self, sequence):

@@ -2,6 +2,8 @@
 
 import random
 
+import msgspec
+
 from mlxd.errors import CacheTooSmallError
 from mlxd.types import DiskSettings, Limits, ResolvedLimits, SamplingParams
 from mlxd.worker.encoded_prompt import EncodedPrompt
@@ -9,6 +11,7 @@ from mlxd.worker.engine.fetching import DiskFetching
 from mlxd.worker.engine.paged_runner import PagedRunner
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.scheduler import Scheduler
+from mlxd.worker.engine.seeing import MediaSeeing
 from mlxd.worker.engine.speculation.drafter import Guesses
 from mlxd.worker.engine.speculation.speculation import Speculation, most_guesses
 from mlxd.worker.engine.step_budget import StepBudget
@@ -17,6 +20,8 @@ from mlxd.worker.kv.group_tier import GroupTier
 from mlxd.worker.kv.manager import Manager
 from mlxd.worker.kv.sizing import CacheSizing, WindowBytes, WindowSizes
 from mlxd.worker.kv.state_snapshots import StateSnapshots
+from tests.unit.worker_engine.pictures import shown
+from tests.unit.worker_engine.seeing_executor import EMBEDDING_BYTES, SeeingExecutor
 from tests.unit.worker_engine.simulated_executor import ROOT, SimulatedExecutor, next_token
 from tests.unit.worker_engine.windowed_executor import WindowedExecutor
 
@@ -47,6 +52,12 @@ class RandomGuesses(Speculation):
         return tuple(tokens[-most:])
 
 
+def embeddings_of(limits, embeddings):
+    """The limits of a cache that has room for so many embeddings beside the same blocks as ever."""
+    size = EMBEDDING_BYTES * embeddings
+    return {"cache_bytes": limits.cache_bytes + size, "media_bytes": size}
+
+
 class Rig:
     """A paged runner stepped by hand, and what it said. ``checked``: the cache is looked through after every so many steps."""
 
@@ -65,8 +76,11 @@ class Rig:
         windows=(),
         window_blocks=64,
         block_bytes=(),
+        sight=None,
+        embeddings=None,
         **executor,
     ):
+        """``sight`` says what encoding takes; the cache holds so many ``embeddings`` that nobody needs."""
         self.checked = checked
         wished = None if tier is None else DiskSettings(path="/nowhere", limit=2**30)
         self.limits = ResolvedLimits(max_sequences=max_sequences, step_tokens=step_tokens, cache_bytes=blocks * arenas * BLOCK, disk=wished)
@@ -84,11 +98,13 @@ class Rig:
             block_bytes=block_bytes[: 1 + len(windows)],
         )
         executor |= {"arena_blocks": blocks, "has_state": snapshots is not None, "tier": tier}
-        self.executor = (
-            WindowedExecutor(BLOCK, windows=windows, window_blocks=window_blocks, **executor)
-            if windows
-            else SimulatedExecutor(BLOCK, **executor)
-        )
+        if sight is not None:
+            self.limits = msgspec.structs.replace(self.limits, **embeddings_of(self.limits, embeddings))
+            self.executor = SeeingExecutor(BLOCK, sight=sight, windows=windows, window_blocks=window_blocks, **executor)
+        elif windows:
+            self.executor = WindowedExecutor(BLOCK, windows=windows, window_blocks=window_blocks, **executor)
+        else:
+            self.executor = SimulatedExecutor(BLOCK, **executor)
         self.speculation = None if guesses is None else RandomGuesses(self.executor, guesses)
         self.scheduler = Scheduler(
             self.manager,
@@ -98,21 +114,27 @@ class Rig:
             most_scored=6,
             speculation=self.speculation,
             fetching=None if disk is None else DiskFetching(self.manager, disk, budget),
+            seeing=None if sight is None else MediaSeeing(EMBEDDING_BYTES),
         )
         sizing = CacheSizing(BLOCK, 1, 0, tuple(WindowBytes(window, 0) for window in windows))
         self.runner = PagedRunner(self.scheduler, self.manager, self.executor, sizing, self.limits, disk)
         self.reports, self.tokens, self.started, self.ended, self.failed, self.requests = [], {}, {}, {}, {}, {}
         self.preemptions, self.scored, self.drafted, self.accepted = 0, {}, 0, 0
 
-    def add(self, name, prompt, max_tokens=5, *, media=(), priority=0, arrived=None, asks=None, lasting=0):
+    def add(self, name, prompt, max_tokens=5, *, media=(), priority=0, arrived=None, asks=None, lasting=0, inputs=()):
         arrived = len(self.requests) if arrived is None else arrived
-        encoded = EncodedPrompt(list(prompt), max_tokens, ROOT, tuple(media), lasting=lasting)
+        encoded = EncodedPrompt(list(prompt), max_tokens, ROOT, tuple(media), lasting=lasting, inputs=tuple(inputs))
         request = EngineRequest(name, encoded, SamplingParams(temperature=0), priority=priority, arrived=arrived, **(asks or {}))
         self.requests[name] = request
         try:
             self.runner.add(request)
         except CacheTooSmallError as error:
             self.failed[name] = error
+
+    def show(self, name, parts, max_tokens=5, **fields):
+        """Adds a request whose prompt are words and pictures."""
+        tokens, media, inputs = shown(parts)
+        self.add(name, tokens, max_tokens, media=media, inputs=inputs, **fields)
 
     def step(self):
         report = self.runner.step()
