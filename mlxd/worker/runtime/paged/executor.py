@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from mlxd.errors import NotFiniteError
 from mlxd.types import MemoryFigures
-from mlxd.worker.engine.executor import Drafting, Executor, StepResult
+from mlxd.worker.engine.executor import Drafting, Encoded, Executor, StepResult
 from mlxd.worker.engine.plan import StepPlan
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.sampled import SampledToken
@@ -25,6 +25,7 @@ from mlxd.worker.runtime.sampling.draws import Draws, no_draws
 from mlxd.worker.runtime.sampling.row_sampler import RowSampler
 from mlxd.worker.runtime.sampling.scores import ScoredRow, Scores, checked_scores, score
 from mlxd.worker.runtime.sampling.undrawn_rows import UndrawnRows
+from mlxd.worker.runtime.vision.encoder import Encoder
 
 _CLEAR_EVERY = 64  # steps between giving MLX's cached buffers back
 _LONG_PREFILL = 2048  # prompt tokens after which decoding has no use for the buffers that computed them
@@ -78,11 +79,13 @@ class PagedExecutor(Executor):
         draft: DraftModel | None = None,
         launch: Launch = Launch.AT_ONCE,
         transfers: DiskTransfers | None = None,
+        encoder: Encoder | None = None,
     ) -> None:
         self._ahead = ahead
         self._launch_when = launch
         self._draft = draft
         self._transfers = transfers
+        self._encoder = encoder
         self._loaded = loaded
         self._model = model
         self._sampler = RowSampler(loaded.vocab_size, loaded.end_tokens)
@@ -129,8 +132,22 @@ class PagedExecutor(Executor):
     @override
     def run(self, plan: StepPlan) -> StepResult | None:
         transfers = self._transfers.run(plan) if self._transfers else None
+        encoded = self._encode(plan)
         result = self._run(plan)
-        return result if transfers is None else replace(result or StepResult(StepPlan(), {}, {}), transfers=transfers)
+        if transfers is None and encoded is None:
+            return result
+        return replace(result or StepResult(StepPlan(), {}, {}), transfers=transfers, encoded=encoded)
+
+    def _encode(self, plan: StepPlan) -> Encoded | None:
+        """Goes on with pictures before anything is launched, when the device is done with what was: seconds are of them alone."""
+        if self._encoder is None:
+            return None
+        self._encoder.let_go(plan.unseen)
+        if not plan.encodes:
+            return None
+        if self._launched is not None:
+            wait_for(*self._launched.draws.tensors())
+        return self._encoder.run(plan.encodes)
 
     def _run(self, plan: StepPlan) -> StepResult | None:
         before, self._launched = self._launched, None
@@ -147,6 +164,8 @@ class PagedExecutor(Executor):
     def trim(self, plan: StepPlan) -> None:
         if self._transfers is not None:
             self._transfers.run(plan)
+        if self._encoder is not None:
+            self._encoder.let_go(plan.unseen)
         self._model.keep(plan.arenas, plan.window_arenas)
         self._model.move(plan.moves)
         if self._draft is not None:
@@ -164,6 +183,8 @@ class PagedExecutor(Executor):
         self._launched = None
         self._undrawn.clear()
         self._model.reset()
+        if self._encoder is not None:
+            self._encoder.clear()
         if self._draft is not None:
             self._draft.clear()
         mx.clear_cache()

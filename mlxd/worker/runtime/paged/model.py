@@ -29,6 +29,9 @@ from mlxd.worker.runtime.paged.rotary import SharedRotations
 from mlxd.worker.runtime.paged.slots import Copy, Geometry
 from mlxd.worker.runtime.paged.sparse_attention import narrowed
 from mlxd.worker.runtime.paged.state_cache import SequenceStates, StateLayerCache
+from mlxd.worker.runtime.vision.features import Shown
+from mlxd.worker.runtime.vision.seeing_model import SeeingModel
+from mlxd.worker.runtime.vision.sight import Sight
 
 NO_WINDOWS: Mapping[int, Geometry] = {}
 
@@ -74,6 +77,7 @@ class PagedModel:
         self._selection = RowSelection(model)
         self._rotations = None if fused else SharedRotations(model, self._step)
         self.compiled: CompiledSteps | None = None  # None: every step is computed as it is
+        self.sight = Sight() if isinstance(model, SeeingModel) else None  # None: it shows no pictures
 
     def resize(self, geometry: Geometry, windows: Mapping[int, Geometry] = NO_WINDOWS) -> None:
         """Changes to other arenas; everything in the old ones is forgotten. Layers that see one of ``windows``, in tokens, have blocks of
@@ -241,22 +245,23 @@ class PagedModel:
         everything = len(call.rows) == tokens.shape[0]
         inputs = tokens if everything else tokens[mx.array(call.rows)]
         rows = WantedRows.of(call.chunks)
-        logits = self._select(self._model_call(inputs[None] if call.one_row else inputs[:, None], rows), rows)
+        shown = self.sight.shown(call.placed, one_row=call.one_row) if self.sight else None
+        logits = self._select(self._model_call(inputs[None] if call.one_row else inputs[:, None], rows, shown), rows)
         self._end_states(call)
         if not rows.targets:
             return Logits(call.sampled, logits)
         asking = tuple(chunk for chunk in call.chunks if chunk.targets)
         return Logits(call.sampled, _taken(logits, rows.sampled), (TargetLogits(asking, _taken(logits, rows.targets)),))
 
-    def _computed(self, tokens: mx.array) -> mx.array:
+    def _computed(self, tokens: mx.array, shown: Shown | None = None) -> mx.array:
         """Returns the logits ``[N, vocab]`` of tokens ``[B, n]``: of those that are selected, where some are."""
-        logits: mx.array = self._model(tokens, cache=self._caches)
+        logits: mx.array = self._model(tokens, cache=self._caches, **({} if shown is None else {"shown": shown}))
         return logits.reshape(-1, logits.shape[-1])
 
-    def _model_call(self, inputs: mx.array, rows: WantedRows) -> mx.array:
+    def _model_call(self, inputs: mx.array, rows: WantedRows, shown: Shown | None) -> mx.array:
         self._selection.rows = None if len(rows.selected) == rows.count else mx.array(rows.selected or [0])
         try:
-            return self._computed(inputs)
+            return self._computed(inputs, shown)
         finally:
             self._selection.rows = None  # whoever calls the model next has other rows
             for layer in self.layers:
@@ -321,8 +326,8 @@ class PagedModel:
 
 
 def _is_newest(chunk: Chunk) -> bool:
-    """Tells whether the chunk is the newest token of a sequence that has others, and guesses of what follows it."""
-    return decodes(chunk) and chunk.start > 0 and not chunk.targets
+    """Tells whether the chunk is the newest token of a sequence that has others, and guesses of what follows it, all of it text."""
+    return decodes(chunk) and chunk.start > 0 and not chunk.targets and all(span.stop <= chunk.start for span in chunk.media)
 
 
 def _concatenated(parts: list[mx.array]) -> mx.array:

@@ -14,7 +14,7 @@ from mlx import nn
 from mlx.utils import tree_flatten
 from typing_extensions import override
 
-from mlxd.worker.runtime.vision.features import Features, Seen
+from mlxd.worker.runtime.vision.features import Features, Shown
 
 Tensors = Mapping[str, mx.array]
 
@@ -39,9 +39,9 @@ class Architecture:
         given = model.get_input_embeddings(mx.full((1, count), token, mx.int32), **tensors)  # all of it is placeholders
         return Features(given.inputs_embeds[0])
 
-    def logits(self, model: Any, tokens: mx.array, cache: Any, seen: Seen | None) -> mx.array:
+    def logits(self, model: Any, tokens: mx.array, cache: Any, shown: Shown | None) -> mx.array:
         """Returns the logits ``[B, n, vocab]`` of ``tokens`` ``[B, n]``."""
-        given = {} if seen is None else {"inputs_embeds": merged(self.embeddings(model)(tokens), seen)}
+        given = {} if shown is None else {"inputs_embeds": merged(self.embeddings(model)(tokens), shown)}
         found: mx.array = model.language_model(tokens, cache=cache, **given).logits
         return found
 
@@ -110,17 +110,17 @@ class Qwen2VL(Architecture):
         return Features(model.vision_tower(*_pixels_and_grid(tensors)))
 
     @override
-    def logits(self, model: Any, tokens: mx.array, cache: Any, seen: Seen | None) -> mx.array:
+    def logits(self, model: Any, tokens: mx.array, cache: Any, shown: Shown | None) -> mx.array:
         language = model.language_model
-        positions = None if seen is None else seen.positions
-        given = {} if seen is None else self._given(language.model.embed_tokens(tokens), seen)
+        positions = None if shown is None else shown.positions
+        given = {} if shown is None else self._given(language.model.embed_tokens(tokens), shown)
         hidden = language.model(tokens, cache=cache, position_ids=_in_order(tokens, cache) if positions is None else positions, **given)
         head = language.model.embed_tokens.as_linear if language.args.tie_word_embeddings else language.lm_head
         logits: mx.array = head(hidden)
         return logits
 
-    def _given(self, embeddings: mx.array, seen: Seen) -> dict[str, Any]:
-        return {"inputs_embeds": merged(embeddings, seen)}
+    def _given(self, embeddings: mx.array, shown: Shown) -> dict[str, Any]:
+        return {"inputs_embeds": merged(embeddings, shown)}
 
 
 class Qwen3VL(Qwen2VL):
@@ -137,8 +137,8 @@ class Qwen3VL(Qwen2VL):
         return Features(embeddings, tuple(deep))
 
     @override
-    def _given(self, embeddings: mx.array, seen: Seen) -> dict[str, Any]:
-        return super()._given(embeddings, seen) | {"visual_pos_masks": seen.rows, "deepstack_visual_embeds": seen.features.deep}
+    def _given(self, embeddings: mx.array, shown: Shown) -> dict[str, Any]:
+        return super()._given(embeddings, shown) | {"visual_pos_masks": shown.rows, "deepstack_visual_embeds": shown.features.deep}
 
 
 ARCHITECTURES: Mapping[str, Architecture] = {  # by the "model_type" of config.json
@@ -160,10 +160,10 @@ def vision_tower(model: Any) -> nn.Module:
     return found
 
 
-def merged(embeddings: mx.array, seen: Seen) -> mx.array:
-    """Returns ``[B, n, hidden]`` with those of ``seen`` in their places: a new array, for some models scale it in place."""
+def merged(embeddings: mx.array, shown: Shown) -> mx.array:
+    """Returns ``[B, n, hidden]`` with those of ``shown`` in their places: a new array, for some models scale it in place."""
     flat = embeddings.reshape(-1, embeddings.shape[-1])
-    flat[seen.rows] = seen.features.embeddings.astype(flat.dtype)
+    flat[shown.rows] = shown.features.embeddings.astype(flat.dtype)
     return flat.reshape(embeddings.shape)
 
 

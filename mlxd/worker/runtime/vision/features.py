@@ -40,7 +40,7 @@ class Features:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Shown:
     """What tokens of one call of the model show: those at ``rows`` ``[N]``, counted through the batch, the ``features`` ``[N, hidden]``.
     ``positions`` ``[3, B, n]`` are of all tokens of the call, for a model that rotates by time, height and width; None where it does not.
     """

@@ -8,7 +8,7 @@ from mlx_lm.models.cache import KVCache, RotatingKVCache
 
 from mlxd.errors import MlxdError
 from mlxd.worker.runtime.vision.architectures import Architecture
-from mlxd.worker.runtime.vision.features import Seen
+from mlxd.worker.runtime.vision.features import Shown
 
 
 class UnknownCacheError(MlxdError):
@@ -26,8 +26,8 @@ class SeeingModel(nn.Module):  # type: ignore[misc]  # mlx ships no types
         self._architecture = architecture
         architecture.prepare(model)
 
-    def __call__(self, tokens: mx.array, cache: Any = None, seen: Seen | None = None) -> mx.array:
-        return self._architecture.logits(self.model, tokens, cache, seen)
+    def __call__(self, tokens: mx.array, cache: Any = None, shown: Shown | None = None) -> mx.array:
+        return self._architecture.logits(self.model, tokens, cache, shown)
 
     @property
     def architecture(self) -> Architecture:

@@ -4,11 +4,13 @@ Pure Python over slots, but for the two index arrays that layers share.
 """
 
 import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Self
 
 import mlx.core as mx
+from typing_extensions import override
 
 from mlxd.worker.engine.plan import Chunk
 from mlxd.worker.runtime.paged.slots import Slots, after, before
@@ -18,8 +20,8 @@ SHARED_MINIMUM = 64
 
 
 @dataclass(frozen=True)
-class Alone:
-    """Rows ``[first, first + count)`` of one sequence, the last tokens of ``context``."""
+class Own(ABC):
+    """Rows ``[first, first + count)`` of one sequence, at the end of ``context``, which is all that any of them sees."""
 
     first: int
     count: int
@@ -35,14 +37,37 @@ class Alone:
         """Returns the rows in their order."""
         return range(self.first, self.first + self.count)
 
-    def blocks(self, most: int, window: int | None) -> "list[Alone]":
+    def blocks(self, most: int, window: int | None) -> "list[Own]":
         """Returns the rows so many at a time, each with what it sees at most."""
         begins = range(0, self.count, most)
         return [self._block(begin, min(most, self.count - begin), window) for begin in begins]
 
-    def _block(self, begin: int, count: int, window: int | None) -> "Alone":
+    @abstractmethod
+    def _block(self, begin: int, count: int, window: int | None) -> "Own": ...
+
+
+class Alone(Own):
+    """Rows that see what is before them, each on its own."""
+
+    @override
+    def _block(self, begin: int, count: int, window: int | None) -> Own:
         seen = before(self.context, self.length - self.count + begin + count)
         return Alone(self.first + begin, count, seen if window is None else _last(seen, window + count - 1))
+
+
+@dataclass(frozen=True)
+class Mutual(Own):
+    """Rows that see each other whatever their order, and all of the context, which goes on for ``behind`` tokens of the same kind: a
+    picture's, which attend both ways.
+    """
+
+    behind: int = 0
+
+    @override
+    def _block(self, begin: int, count: int, window: int | None) -> Own:
+        left = self.behind + self.count - begin  # tokens from its first row on
+        seen = self.context if window is None else _last(self.context, window + left - 1)
+        return Mutual(self.first + begin, count, seen, left - count)
 
 
 @dataclass(frozen=True)
@@ -54,7 +79,7 @@ class Together:
     tails: tuple[tuple[Slots, ...], ...]  # what each attends to beside
 
 
-Part = Alone | Together
+Part = Own | Together
 
 
 @dataclass(frozen=True)
@@ -91,9 +116,23 @@ def _alone(chunks: Sequence[Chunk], contexts: Sequence[Sequence[Slots]], window:
     parts: list[Part] = []
     row = 0
     for chunk, context in zip(chunks, contexts, strict=True):
-        parts.append(Alone(row, chunk.count, _last(context, window + chunk.count - 1)))
+        parts.extend(replace(part, context=_last(part.context, window + part.count - 1)) for part in _pieces(chunk, context, row))
         row += chunk.count
     return parts
+
+
+def _pieces(chunk: Chunk, context: Sequence[Slots], row: int) -> Iterator[Own]:
+    """Yields the rows of a chunk, the first of which is ``row``: those of each picture whose tokens see each other, and those between."""
+    at, end = chunk.start, chunk.start + chunk.count
+    for span in chunk.media:
+        first, stop = max(span.start, at), min(span.stop, end)
+        if span.mutual and first < stop:
+            if at < first:
+                yield Alone(row + at - chunk.start, first - at, before(context, first))
+            yield Mutual(row + first - chunk.start, stop - first, before(context, stop))
+            at = stop
+    if at < end:
+        yield Alone(row + at - chunk.start, end - at, tuple(context))
 
 
 def _grouped(chunks: Sequence[Chunk], contexts: Sequence[Sequence[Slots]]) -> list[Part]:
@@ -104,7 +143,7 @@ def _grouped(chunks: Sequence[Chunk], contexts: Sequence[Sequence[Slots]]) -> li
         if chunk.count == 1:
             decoding.setdefault((context[0].arena, context[0].start), []).append((row, context))
         else:
-            parts.append(Alone(row, chunk.count, tuple(context)))
+            parts.extend(_pieces(chunk, context, row))
         row += chunk.count
     decoded = [part for candidates in decoding.values() for part in _share(candidates)]
     return decoded + parts

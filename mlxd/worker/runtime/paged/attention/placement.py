@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from mlxd.worker.encoded_prompt import MediaSpan
 from mlxd.worker.engine.plan import Chunk
 from mlxd.worker.runtime.paged.slots import Geometry
 
@@ -26,6 +27,12 @@ class Placement:
 
 
 def _behind(chunk: Chunk, window: int, block_size: int) -> Chunk:
-    """Returns the chunk as if the sequence began behind what it has passed."""
+    """Returns the chunk as if the sequence began behind what it has passed, and had no pictures there."""
     held = chunk.windows[window]
-    return msgspec.structs.replace(chunk, start=chunk.start - held.passed * block_size, runs=held.runs, windows=())
+    passed = held.passed * block_size
+    media = tuple(_moved(span, passed) for span in chunk.media if span.stop > chunk.start)
+    return msgspec.structs.replace(chunk, start=chunk.start - passed, runs=held.runs, windows=(), media=media)
+
+
+def _moved(span: MediaSpan, passed: int) -> MediaSpan:
+    return msgspec.structs.replace(span, start=span.start - passed, stop=span.stop - passed)

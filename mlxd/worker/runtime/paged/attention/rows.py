@@ -11,7 +11,7 @@ import mlx.core as mx
 
 from mlxd.worker.runtime.paged.attention.attention import Layer
 from mlxd.worker.runtime.paged.attention.partial import Partial, attend, attend_partly, attend_runs, group, ungroup
-from mlxd.worker.runtime.paged.attention.parts import Part, Parts, Together
+from mlxd.worker.runtime.paged.attention.parts import Mutual, Own, Part, Parts, Together
 from mlxd.worker.runtime.paged.attention.plan import AttentionPlan
 from mlxd.worker.runtime.paged.key_value_store import KeyValueStore
 from mlxd.worker.runtime.paged.slots import Slots
@@ -62,7 +62,7 @@ def _grouped_part(queries: mx.array, layer: Layer, part: Part) -> mx.array:
         rows = mx.split(queries, [block.first - part.first for block in blocks[1:]], axis=0)
         return mx.concatenate([_grouped_part(q, layer, block) for q, block in zip(rows, blocks, strict=True)])
     grouped = group(queries)
-    mask = None if part.count == 1 else _banded(part.count, part.length, layer.window)
+    mask = None if part.count == 1 else _mask(part, layer.window)
     if layer.sinks is not None:
         output = attend_partly(grouped, layer.store, part.context, mask).with_sinks(layer.sinks, part.count)
     else:
@@ -82,7 +82,7 @@ def _fused_part(queries: mx.array, layer: Layer, part: Part) -> mx.array:
         kv_heads = layer.store.kv_heads
         scaled = _scaled(queries, layer).reshape(rows, kv_heads, heads // kv_heads, dim)
         return _grouped_part(scaled, layer, part).reshape(rows, heads, -1).astype(queries.dtype)
-    mask = _fused_mask(part.count, part.length, layer.window)
+    mask = _fused_mask(part, layer.window)
     output = layer.store.fused(queries.swapaxes(0, 1)[None], part.context, scale=layer.scale, mask=mask, sinks=layer.sinks)
     return output[0].swapaxes(0, 1)
 
@@ -102,11 +102,22 @@ def _partial(queries: mx.array, store: KeyValueStore, context: Sequence[Slots]) 
     return reduce(Partial.merged, (attend_partly(queries, store, [slots]) for slots in context))
 
 
-def _fused_mask(rows: int, length: int, window: int | None) -> str | mx.array | None:
-    """Returns the mask of the last ``rows`` of ``length`` tokens, as the fused kernel takes it."""
-    if rows == 1:
+def _fused_mask(part: Own, window: int | None) -> str | mx.array | None:
+    """Returns the mask of a part's rows, as the fused kernel takes it."""
+    if part.count == 1:
         return None
-    return "causal" if window is None or length <= window else _banded(rows, length, window)
+    is_causal = not isinstance(part, Mutual) and (window is None or part.length <= window)
+    return "causal" if is_causal else _mask(part, window)
+
+
+def _mask(part: Own, window: int | None) -> mx.array | None:
+    """Returns what each row of a part sees of its context, ``[rows, keys]``; None where that is all of it."""
+    if not isinstance(part, Mutual):
+        return _banded(part.count, part.length, window)
+    if window is None or part.length <= window:
+        return None
+    last = part.length - part.behind
+    return mx.arange(part.length)[None] > mx.arange(last - part.count, last)[:, None] - window
 
 
 def _banded(rows: int, length: int, window: int | None) -> mx.array:

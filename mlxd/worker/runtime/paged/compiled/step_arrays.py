@@ -11,6 +11,7 @@ from mlxd.worker.engine.plan import Chunk
 from mlxd.worker.kv.arena_sizes import Arena
 from mlxd.worker.runtime.paged.attention.decode_rows import DecodeRows, Padding, Segment
 from mlxd.worker.runtime.paged.attention.placement import Placement
+from mlxd.worker.runtime.paged.positions import positions
 from mlxd.worker.runtime.paged.slots import SPARE, Geometry, slots_of
 
 
@@ -130,7 +131,7 @@ def _written(chunks: Sequence[Chunk], geometry: Geometry, rows: int) -> dict[int
 
 def _positions(chunks: Sequence[Chunk], rows: int) -> mx.array:
     found = np.zeros(rows, np.int32)
-    known = [token for chunk in chunks for token in range(chunk.start, chunk.start + chunk.count)]
+    known = [position for chunk in chunks for position in positions(chunk)]
     found[: len(known)] = known
     return mx.array(found)
 

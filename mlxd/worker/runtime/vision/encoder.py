@@ -1,0 +1,134 @@
+"""Pictures and films on their way through a vision tower, a few blocks of it in each step.
+
+MLX is lazy: the graph of the whole tower is built at once, and evaluated block by block for as long as there is time. So a large picture
+delays streams by no more than what a plan gives it, and a block.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from time import monotonic
+
+import mlx.core as mx
+import numpy as np
+
+from mlxd.errors import GenerationError
+from mlxd.worker.encoded_prompt import MediaInput, Tensor
+from mlxd.worker.engine.executor import Encoded
+from mlxd.worker.engine.plan import Encode
+from mlxd.worker.runtime.vision.block_outputs import BlockOutputs
+from mlxd.worker.runtime.vision.features import Features
+from mlxd.worker.runtime.vision.seeing_model import SeeingModel
+from mlxd.worker.runtime.vision.sight import Sight
+
+
+class NotEncodedError(GenerationError):
+    """The model's vision tower made nothing of a picture that could stand in its place."""
+
+    code = "not_encoded"
+
+
+@dataclass(frozen=True)
+class _Encoding:
+    """A picture under way: what is to be evaluated still, block by block, for its ``features``."""
+
+    features: Features
+    left: deque[mx.array]
+
+    def go_on(self) -> bool:
+        """Evaluates one block more, or what is behind them. Tells whether that was all."""
+        if self.left:
+            mx.eval(self.left.popleft())
+            return False
+        mx.eval(self.features.tensors)
+        return True
+
+
+class Encoder:
+    """Encodes pictures with the tower of ``model``, and leaves them in ``sight``. What a plan has it encode is under way until it is done,
+    has failed, or is let go.
+    """
+
+    def __init__(self, model: SeeingModel, sight: Sight) -> None:
+        self._model = model.model
+        self._architecture = model.architecture
+        self._sight = sight
+        self._outputs = BlockOutputs(self._architecture.blocks(self._model))
+        self._inputs: dict[bytes, MediaInput] = {}
+        self._under_way: dict[bytes, _Encoding] = {}
+
+    def run(self, encodes: Sequence[Encode]) -> Encoded:
+        """Goes on with each of ``encodes`` for its seconds, and what those before it have left of theirs; with the first one by a block
+        at least. A fault is that picture's alone.
+        """
+        self._inputs |= {one.content: one.input for one in encodes if one.input is not None}
+        began = until = monotonic()
+        done: dict[bytes, int] = {}
+        failed: dict[bytes, Exception] = {}
+        for one in encodes:
+            until += one.seconds
+            if one is not encodes[0] and monotonic() >= until:
+                continue
+            try:
+                if self._go_on(one.content, until):
+                    done[one.content] = self._finish(one.content)
+            except Exception as error:  # noqa: BLE001 - whatever a tower or a device says of this picture
+                self._forget([one.content])
+                failed[one.content] = error
+        return Encoded(done, failed, monotonic() - began)
+
+    def let_go(self, contents: Iterable[bytes]) -> None:
+        """Lets go of these, done or under way."""
+        contents = tuple(contents)
+        self._forget(contents)
+        self._sight.let_go(contents)
+
+    def clear(self) -> None:
+        """Lets go of all."""
+        self._forget([*self._inputs, *self._under_way])
+        self._sight.clear()
+
+    @property
+    def nbytes(self) -> int:
+        """Returns the bytes of what is encoded."""
+        return self._sight.nbytes
+
+    def _go_on(self, content: bytes, until: float) -> bool:
+        """Tells whether all of it is computed."""
+        if content not in self._under_way:
+            self._under_way[content] = self._begin(self._inputs[content])
+        encoding = self._under_way[content]
+        while not encoding.go_on():
+            if monotonic() >= until:
+                return False
+        return True
+
+    def _begin(self, given: MediaInput) -> _Encoding:
+        """Builds the graph of the whole tower."""
+        dtype = self._architecture.dtype(self._model)
+        tensors = {name: _array(tensor, dtype) for name, tensor in given.tensors.items()}
+        with self._outputs.recording() as blocks:
+            features = self._architecture.encode(self._model, tensors, given.count)
+        if features.embeddings.shape[0] != given.count:
+            raise NotEncodedError(f"the model makes {features.embeddings.shape[0]} embeddings of a picture, not the {given.count} expected")
+        return _Encoding(features, deque(blocks))
+
+    def _finish(self, content: bytes) -> int:
+        """Returns the bytes of what was made of it."""
+        features = self._under_way[content].features
+        if not all(bool(mx.all(mx.isfinite(tensor))) for tensor in features.tensors):
+            raise NotEncodedError("the model's embeddings of this picture are infinite, or not numbers")
+        self._forget([content])
+        self._sight.hold(content, features)
+        return features.nbytes
+
+    def _forget(self, contents: Iterable[bytes]) -> None:
+        for content in contents:
+            self._inputs.pop(content, None)
+            self._under_way.pop(content, None)
+
+
+def _array(tensor: Tensor, dtype: mx.Dtype) -> mx.array:
+    """Returns a tensor on the device; pixels are of the type that the tower computes in."""
+    found = mx.array(np.frombuffer(tensor.data, tensor.dtype).reshape(tensor.shape))
+    return found.astype(dtype) if mx.issubdtype(found.dtype, mx.floating) else found

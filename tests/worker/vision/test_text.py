@@ -1,0 +1,34 @@
+"""Models that see, asked without pictures: their logits are transformers', over the paged cache as ever."""
+
+import mlx.core as mx
+import numpy as np
+import pytest
+from mlx_lm.models.cache import make_prompt_cache
+
+from mlxd.worker.runtime.loading import load
+from mlxd.worker.runtime.paged.build import prove_model
+from mlxd.worker.runtime.paged.manner import Manner
+from tests.support.vision_references import architectures, checkpoint, kept_tokens, references
+
+ROUNDING = 1e-3  # standard deviations of all logits: gemma3 rounds what it scales by to bfloat16, whatever the model's type
+
+
+@pytest.fixture(scope="module", params=architectures())
+def seeing(request):
+    return request.param, load(checkpoint(request.param), dtype="auto", context_limit=None)
+
+
+def test_its_logits_are_those_of_the_reference(seeing):
+    name, loaded = seeing
+    words = references(name)["words"]
+    logits = np.array(loaded.model(mx.array([words.every_token()]), cache=make_prompt_cache(loaded.model))[0])
+    found, expected = logits[:, kept_tokens(loaded.vocab_size)], words.arrays["columns"]
+    assert np.abs(found - expected).max() < ROUNDING * words.arrays["last"].std()
+    assert logits.argmax(axis=-1).tolist() == words.arrays["likeliest"].tolist()
+
+
+def test_it_is_proved_over_the_paged_cache_in_place(seeing):
+    _, loaded = seeing
+    prove_model(loaded, 8, [Manner.IN_PLACE])
+    assert loaded.facts.library == "mlx-vlm"
+    assert loaded.facts.warnings == []
