@@ -30,7 +30,9 @@ def make_checkpoint(architecture: Architecture, directory: Path) -> Any:
     (directory / "chat_template.jinja").write_text(architecture.template)
     for name, content in architecture.files.items():
         _write(directory / name, content)
-    return load(architecture, directory)
+    loaded = load(architecture, directory)
+    (directory / "config_as_saved.json").write_text(loaded.config.to_json_string())
+    return loaded
 
 
 def load(architecture: Architecture, directory: Path) -> Any:

@@ -3,7 +3,6 @@
 mlx-vlm's own ``load_model`` is not called: it rewrites the headers of weights in place while it reads some.
 """
 
-import copy
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import mlx.core as mx
 from mlx_vlm.utils import get_model_and_args, load_model_weights, sanitize_weights, update_module_configs
 
 from mlxd.worker.runtime.vision.architectures import ARCHITECTURES
+from mlxd.worker.runtime.vision.configuration import readable
 from mlxd.worker.runtime.vision.seeing_model import SeeingModel
 
 _PARTS = ("text", "vision")
@@ -21,9 +21,7 @@ def load_seeing_model(view: Path, config: Mapping[str, Any]) -> SeeingModel:
     """Returns the model in a directory of one of the known architectures, whose ``config.json`` says ``config``, its weights not read
     yet. Raises whatever mlx-vlm raises.
     """
-    values = {"text_config": {}, "vision_config": {}} | copy.deepcopy(dict(config))  # mlx-vlm writes into it what it goes by later
-    if "tie_word_embeddings" in values and values["text_config"]:
-        values["text_config"].setdefault("tie_word_embeddings", values["tie_word_embeddings"])  # transformers 5 writes it once
+    values = readable(config)  # a copy: mlx-vlm writes into it what it goes by later
     weights = _weights(sorted(view.glob("*.safetensors")))
     package, _ = get_model_and_args(values)
     settings = package.ModelConfig.from_dict(values)

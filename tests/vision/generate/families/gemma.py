@@ -38,7 +38,6 @@ def _config(token: Callable[[str], int], size: int) -> Settings:
             "num_key_value_heads": 2,
             "query_pre_attn_scalar": 8,
             "rope_local_base_freq": 10.0,
-            "rope_global_base_freq": 30.0,
             "rope_theta": 30.0,
             "rope_scaling": {"factor": 8.0, "rope_type": "linear"},
             "sliding_window": 24,  # a picture, its edges and a few words
