@@ -156,16 +156,18 @@ def _independent(found: list[Problem], known: list[Problem]) -> list[Problem]:
 
 
 def _provenance(config: Config, document: Document) -> dict[str, int]:
-    lines = {key: line for key, line in document.lines.items() if not any(isinstance(part, int) for part in key)}
+    lines: dict[Key, int] = {}
     arrays: dict[Key, Sequence[NamedTable]] = {
         ("server", "keys"): config.server.keys,
         ("defaults", "cache", "pin"): config.defaults.cache.pin,
     }
     arrays |= {("models", name, "cache", "pin"): model.cache.pin for name, model in config.models.items()}
-    for at, tables in arrays.items():  # known by their names, wherever they stand
-        for key, line in document.lines.items():
-            if key[: len(at)] == at and len(at) < len(key) <= len(at) + 2 and isinstance(position := key[len(at)], int):
-                lines[*at, tables[position].name, *key[len(at) + 1 :]] = line
+    for key, line in document.lines.items():
+        numbered = next((at for at, part in enumerate(key) if isinstance(part, int)), len(key))
+        if numbered == len(key):
+            lines[key] = line
+        elif (tables := arrays.get(key[:numbered])) is not None and len(key) <= numbered + 2:  # known by their names, wherever they stand
+            lines[*key[:numbered], tables[int(key[numbered])].name, *key[numbered + 1 :]] = line
     defaults = {key[1:]: line for key, line in lines.items() if key[0] == "defaults" and len(key) > 1}
     inherited = {("models", name, *key): line for name in config.models for key, line in defaults.items()}
     return {dotted(key): line for key, line in (inherited | lines).items()}

@@ -1,5 +1,7 @@
 """Logits that are NaN or infinite end their own request with a typed error, and nothing of them stays in a prefix cache."""
 
+from functools import cache
+
 import mlx.core as mx
 import pytest
 
@@ -40,14 +42,27 @@ def simple(loaded):
 RUNNERS = [paged, paged_ahead, contiguous, simple]
 
 
+@pytest.fixture(scope="module")
+def made():
+    """A model by its name, made once."""
+    return cache(architecture)
+
+
+def mended(loaded):
+    """Gives a model, and takes back what was done to it."""
+    yield loaded
+    for module in (loaded.model, embedding(loaded)):
+        module.__class__ = getattr(type(module), "healthy", type(module))
+
+
 @pytest.fixture(params=["llama", "qwen3_next", "mamba2"])
-def loaded(request):
-    return architecture(request.param)
+def loaded(request, made):
+    yield from mended(made(request.param))
 
 
 @pytest.fixture
-def llama():
-    return architecture("llama")
+def llama(made):
+    yield from mended(made("llama"))
 
 
 def embedding(loaded):
@@ -65,7 +80,7 @@ def poison(loaded, value=NAN, token=POISON):
     def embed(self, tokens):
         return mx.where((tokens == token)[..., None], value, kind.__call__(self, tokens))
 
-    layer.__class__ = type("Poisoned", (kind,), {"__call__": embed})
+    layer.__class__ = type("Poisoned", (kind,), {"__call__": embed, "healthy": kind})
     return lambda: setattr(layer, "__class__", kind)
 
 
@@ -74,15 +89,16 @@ def poison(loaded, value=NAN, token=POISON):
 def test_a_row_that_is_no_number_ends_alone(loaded, make, value):
     rig = make(loaded)
     prompts = {"a": words(3, 30), "b": [*SYSTEM, 7, 8], "bad": [*SYSTEM, 9, POISON, 4, 5, 6], "c": [*SYSTEM, 1]}
-    expected = {name: plain(loaded, prompt) for name, prompt in prompts.items() if name != "bad"}
-    poison(loaded, value)
+    mend = poison(loaded, value)
     for name, prompt in prompts.items():
         rig.add(name, prompt)
     rig.run()
     assert isinstance(rig.failed["bad"], NotFiniteError)
     assert "bad" not in rig.tokens
-    assert {name: rig.tokens[name] for name in expected} == expected
     assert set(rig.failed) == {"bad"}
+    mend()
+    for name in "abc":
+        assert rig.tokens[name] == plain(loaded, prompts[name], said=rig.tokens[name])
 
 
 @pytest.mark.parametrize("make", RUNNERS)
@@ -200,6 +216,8 @@ def test_a_token_that_is_only_impossible_is_no_fault(llama, make):
     call = type(llama.model).__call__
 
     class Masked(type(llama.model)):
+        healthy = type(llama.model)
+
         def __call__(self, *arguments, **named):
             logits = call(self, *arguments, **named)
             return mx.where(mx.arange(logits.shape[-1]) == 5, -INFINITE, logits)

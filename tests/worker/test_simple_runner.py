@@ -58,10 +58,9 @@ def uncached(model):
 @pytest.mark.parametrize("length", [1, 2, 30, 127, 128, 129, 130, 256, 257, 300])
 def test_greedy_is_what_mlx_lm_says_cold_and_on_a_hit(model, length):
     runner, prompt = cached(model), words(length, length)
-    expected = plain(model, prompt, 12)
     for turn in range(3):
         tokens, found = runner.ask(prompt)
-        assert tokens == expected
+        assert tokens == plain(model, prompt, 12, said=tokens)
         assert found.cached_tokens == (length - 1 if turn else 0)
         assert found.cache is (CacheOutcome.HIT if turn and length > 1 else CacheOutcome.MISS)
 
@@ -108,14 +107,13 @@ def test_prompt_chunks_cover_each_token_but_the_last_exactly_once(llama):
 @pytest.mark.parametrize("after", [1, 2, 3, 4, 9])
 def test_an_abort_stops_at_once_and_what_was_computed_serves_the_next(model, after):
     runner, prompt = cached(model), words(8, 300)
-    expected = plain(model, prompt, 12)
     runner.add("x", prompt, max_tokens=50)
     for _ in range(after):
         runner.step()
     runner.runner.abort("x")
     assert runner.runner.is_idle
     tokens, found = runner.ask(prompt)
-    assert tokens == expected
+    assert tokens == plain(model, prompt, 12, said=tokens)
     assert found.cached_tokens == min(128 * min(after - 1, 2) + 43 * (after > 3), 299)
 
 
