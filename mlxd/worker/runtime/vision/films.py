@@ -21,65 +21,102 @@ _WANTED = "send it as MP4, MOV, WebM, MKV, AVI, OGG or MPEG-TS"
 _PACKETS = 2_000_000  # of a film: 18 hours at 30 frames a second
 _SECONDS = 60.0  # of processor time that the frames of one film may take
 _RIGHT_ANGLES = {90: 1, 180: 2, 270: 3}
-_LIKELY = (0.5, 200.0)  # frames a second, if a file says nothing better
+_LIKELY = (0.01, 1000.0)  # frames a second, where only the file's word is to be had
+_ROUNDING = 0.25  # of a frame, by which a frame's time may be too late in its file
+_RATE = 24.0  # where that is not likely
 
 Frame = np.ndarray[Any, np.dtype[np.uint8]]  # [height, width, 3]
 
 
 @dataclass(frozen=True)
 class _Timeline:
-    """When each frame is shown, in the stream's units, rising; and at which of them decoding may begin."""
+    """When each frame is shown, in the stream's units, rising; and at which of them decoding may begin. Where a file does not say so, or
+    says it of frames in another order, as AVI does, frames are only ``counted``.
+    """
 
     shown: Sequence[int]
     begins: Sequence[int]
+    counted: bool = False
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A file, and the name of its container."""
+
+    data: bytes
+    form: str
+    max_pixels: int
+    param: str
+
+    @contextmanager
+    def opened(self) -> Iterator[tuple[Any, Any]]:
+        """Opens it at its beginning, with its first video track."""
+        with av.open(io.BytesIO(self.data), format=self.form) as container:
+            stream = _track(container, self.param)
+            stream.codec_context.thread_count = 1  # others compute
+            stream.codec_context.options = {"max_pixels": str(self.max_pixels)}  # a frame may be larger than the file said
+            yield container, stream
 
 
 class Film:
-    """A film whose frames can be had by their numbers. One thread reads it at a time."""
+    """A film whose frames can be had by their numbers."""
 
-    def __init__(self, container: Any, stream: Any, timeline: _Timeline, param: str) -> None:
-        self._container = container
-        self._stream = stream
+    def __init__(self, source: _Source, facts: FilmFacts, timeline: _Timeline) -> None:
+        self.facts = facts
+        self._source = source
         self._timeline = timeline
-        self._param = param
-        self.facts = FilmFacts(len(timeline.shown), _rate(stream, timeline), stream.codec_context.width, stream.codec_context.height)
 
     def frames(self, numbers: Sequence[int]) -> Iterator[Frame]:
         """Yields the frames of such ``numbers``, which rise: those that are seen at these times, where a film's rate varies."""
-        with _blamed(self._param):
-            yield from self._decoded([self._shown_at(number) for number in numbers])
+        times, done = [self._shown_at(number) for number in numbers], 0
+        begins = self._timeline.begins
+        until = time.thread_time() + _SECONDS
+        with _blamed(self._source.param):
+            while done < len(times):
+                try:
+                    for frame in self._decoded(times[done:], begins, until):
+                        yield frame
+                        done += 1
+                except _LostError:
+                    begins = begins[:1]  # from its beginning, then
+
+    def _decoded(self, times: Sequence[int], begins: Sequence[int], until: float) -> Iterator[Frame]:
+        with self._source.opened() as (container, stream):
+            decoder = _Decoder(container, stream, _Timeline(self._timeline.shown, begins, self._timeline.counted))
+            for at in times:
+                yield decoder.frame(at, until, self._source.param)
 
     def _shown_at(self, number: int) -> int:
         """Returns when the frame is shown that is seen at the time that ``number`` has at an even rate."""
         shown = self._timeline.shown
-        unit = float(self._stream.time_base) * self.facts.rate  # frames
-        at = shown[0] + (number + 0.5) / unit
-        return shown[max(0, bisect_right(shown, at) - 1)]
+        step = (shown[-1] - shown[0]) / max(1, len(shown) - 1)
+        return shown[bisect_right(shown, shown[0] + (number + _ROUNDING) * step) - 1]
 
-    def _decoded(self, times: Sequence[int]) -> Iterator[Frame]:
-        until = time.thread_time() + _SECONDS
-        decoder = _Decoder(self._container, self._stream, self._timeline.begins)
-        for at in times:
-            yield decoder.frame(at, until, self._param)
+
+class _LostError(Exception):
+    """A container was asked for a place, and went to a later one."""
 
 
 class _Decoder:
     """What decodes from one frame to a later one, by way of the last place between them where decoding may begin."""
 
-    def __init__(self, container: Any, stream: Any, begins: Sequence[int]) -> None:
+    def __init__(self, container: Any, stream: Any, timeline: _Timeline) -> None:
         self._container = container
         self._stream = stream
-        self._begins = begins
-        self._frames: Iterator[Any] = iter(())
+        self._timeline = timeline
+        self._frames = enumerate(container.decode(stream))
+        self._now = timeline.shown[0] - 1  # when the last frame is shown
         self._last: Any = None  # the frame that was decoded last
 
     def frame(self, at: int, until: float, param: str) -> Frame:
         self._approach(at)
-        while self._last is None or _time(self._last) < at:
+        while self._last is None or self._now < at:
             following = next(self._frames, None)
             if following is None:
                 break  # the file promised more than it has
-            self._last = following
+            self._now = following[0] if self._timeline.counted else _time(following[1])
+            self._check_place(at)
+            self._last = following[1]
             if time.thread_time() > until:
                 raise InvalidRequestError(f"to decode this film takes more than {_SECONDS:g} seconds: send a part of it", param=param)
         if self._last is None:
@@ -87,10 +124,15 @@ class _Decoder:
         return _pixels(self._last)
 
     def _approach(self, at: int) -> None:
-        begin = self._begins[max(0, bisect_right(self._begins, at) - 1)]
-        if self._last is None or _time(self._last) < begin:
-            self._container.seek(begin, stream=self._stream, backward=True)
-            self._frames = self._container.decode(self._stream)
+        begins = self._timeline.begins
+        place = bisect_right(begins, at) - 1
+        if place > 0 and self._now < begins[place]:
+            self._container.seek(begins[place], stream=self._stream, backward=True)
+            self._frames, self._last = enumerate(self._container.decode(self._stream)), None
+
+    def _check_place(self, at: int) -> None:
+        if self._last is None and self._now > at and len(self._timeline.begins) > 1:
+            raise _LostError
 
 
 @contextmanager
@@ -103,13 +145,13 @@ def open_film(data: bytes, max_pixels: int, param: str) -> Iterator[Film]:
     form = film_format(data)
     if form is None:
         raise InvalidRequestError(f"this is {described(data)}, which cannot be looked at as a film: {_WANTED}", param=param)
-    with _blamed(param), av.open(io.BytesIO(data), format=form) as container:
-        stream = _track(container, param)
-        check_size(stream.codec_context.width, stream.codec_context.height, max_pixels, param)
-        stream.codec_context.thread_count = 1  # others compute
-        stream.codec_context.options = {"max_pixels": str(max_pixels)}  # a frame may be larger than the file said
+    source = _Source(data, form, max_pixels, param)
+    with _blamed(param), source.opened() as (container, stream):
+        width, height = stream.codec_context.width, stream.codec_context.height
+        check_size(width, height, max_pixels, param)
         timeline = _timeline(container, stream, param)
-        yield Film(container, stream, timeline, param)
+        facts = FilmFacts(len(timeline.shown), _rate(stream, timeline), width, height)
+    yield Film(source, facts, timeline)
 
 
 @contextmanager
@@ -119,7 +161,8 @@ def _blamed(param: str) -> Iterator[None]:
     except InvalidRequestError:
         raise
     except (av.error.FFmpegError, ValueError, OverflowError, EOFError) as error:
-        raise InvalidRequestError(f"this film is damaged, or in a form that is not known here: {error}", param=param) from error
+        said = getattr(error, "strerror", None) or error
+        raise InvalidRequestError(f"this film is damaged, or in a form that is not known here: {said}", param=param) from error
     except MemoryError as error:
         raise InvalidRequestError("this film takes too much memory", param=param) from error
 
@@ -133,29 +176,31 @@ def _track(container: Any, param: str) -> Any:
 
 def _timeline(container: Any, stream: Any, param: str) -> _Timeline:
     """Reads all packets, of which nothing is decoded: what a header says of their number is often wrong by one."""
-    shown, begins = set[int](), list[int]()
-    for count, packet in enumerate(container.demux(stream)):
-        if count > _PACKETS:
-            raise InvalidRequestError(f"this film has more than {_PACKETS} frames: send a part of it", param=param)
-        at = packet.pts if packet.pts is not None else packet.dts
-        if at is None or packet.size == 0 or packet.is_discard:
+    shown, begins, counted = list[int](), list[int](), container.format.name == "avi"
+    for packet in container.demux(stream):
+        if packet.size == 0 or packet.is_discard:
             continue
-        shown.add(at)
+        if len(shown) >= _PACKETS:
+            raise InvalidRequestError(f"this film has more than {_PACKETS} frames: send a part of it", param=param)
+        counted = counted or packet.pts is None
+        shown.append(packet.pts or 0)
         if packet.is_keyframe:
-            begins.append(at)
+            begins.append(packet.pts or 0)
     if not shown:
         raise InvalidRequestError("this film has no frames", param=param)
-    return _Timeline(sorted(shown), sorted(begins) or [min(shown)])
+    if counted:
+        return _Timeline(range(len(shown)), [0], counted=True)
+    return _Timeline(sorted(set(shown)), sorted(begins) or [min(shown)])
 
 
 def _rate(stream: Any, timeline: _Timeline) -> float:
     """Returns frames a second: as the file says, unless its frames are far from that."""
     said = float(stream.average_rate or 0)
-    lasts = (timeline.shown[-1] - timeline.shown[0]) * float(stream.time_base)
+    lasts = 0.0 if timeline.counted else (timeline.shown[-1] - timeline.shown[0]) * float(stream.time_base)
     found = (len(timeline.shown) - 1) / lasts if lasts > 0 else 0.0
     if found and not 0.95 < said / found < 1.05:
         return found
-    return said if _LIKELY[0] <= said <= _LIKELY[1] or found else 24.0
+    return said if _LIKELY[0] <= said <= _LIKELY[1] or found else _RATE
 
 
 def _time(frame: Any) -> int:
