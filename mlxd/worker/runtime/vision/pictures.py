@@ -1,10 +1,11 @@
 """Files of pictures to pixels: what a header says is checked before anything is decoded."""
 
 import io
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from mlxd.errors import InvalidRequestError
 from mlxd.media_terms import Media
@@ -16,6 +17,7 @@ _MOST_PIXELS = 100_000_000  # where nobody allows fewer
 _MOST_SCANS = 100  # of a progressive JPEG, each of which costs as much as a whole picture
 
 Image.MAX_IMAGE_PIXELS = None  # whoever opens a picture checks its size by limits of its own
+warnings.filterwarnings("ignore", module=r"PIL\.")  # what it doubts of somebody's file is nobody's concern
 
 
 def most_pixels(media: Media) -> int:
@@ -60,6 +62,8 @@ def _blamed(form: str, param: str) -> Iterator[None]:
         raise
     except (MemoryError, RecursionError) as error:
         raise InvalidRequestError(f"this {form} picture takes too much memory", param=param) from error
+    except UnidentifiedImageError as error:
+        raise InvalidRequestError(f"this {form} picture is damaged: its header cannot be read", param=param) from error
     except Exception as error:
         raise InvalidRequestError(f"this {form} picture is damaged: {error}", param=param) from error
 

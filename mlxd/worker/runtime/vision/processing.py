@@ -5,7 +5,7 @@ from pathlib import Path
 
 from typing_extensions import override
 
-from mlxd.errors import InvalidRequestError
+from mlxd.errors import InvalidRequestError, excerpt
 from mlxd.media_terms import Media, MediaKind
 from mlxd.worker.runtime.vision.families.family import CannotSeeError, Family, SightFiles
 from mlxd.worker.runtime.vision.families.pictures_alone import GemmaFamily, IdeficsFamily, LlavaFamily, PixtralFamily
@@ -48,18 +48,19 @@ class ModelProcessor(MediaProcessor):
     @override
     def process(self, media: Media) -> SeenMedia:
         try:
-            return self._processed(media)
+            return self._family.film(media) if media.kind is MediaKind.VIDEO else self._picture(media)
         except MemoryError as error:
             raise InvalidRequestError("this takes too much memory to look at", param=media.param) from error
-        except ValueError as error:  # what a processor says of sizes
-            raise InvalidRequestError(f"the model's processor refuses this: {error}", param=media.param) from error
 
-    def _processed(self, media: Media) -> SeenMedia:
-        if media.kind is MediaKind.VIDEO:
-            return self._family.film(media)
+    def _picture(self, media: Media) -> SeenMedia:
         if len(media.files) != 1:
             raise InvalidRequestError(f"a picture is one file, and not {len(media.files)}", param=media.param)
-        return self._family.picture(read_picture(media.files[0], most_pixels(media), media.param), media.detail)
+        picture = read_picture(media.files[0], most_pixels(media), media.param)
+        try:
+            return self._family.picture(picture, media.detail)
+        except ValueError as error:  # its sides are too different, or too short
+            refused = f"the model's processor refuses a picture of {picture.width} x {picture.height}"
+            raise InvalidRequestError(f"{refused}: {excerpt(str(error))}", param=media.param) from error
 
 
 def open_processor(directory: Path, vocabulary: Mapping[str, int], context_length: int) -> ModelProcessor:
