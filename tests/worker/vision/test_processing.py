@@ -115,6 +115,8 @@ def test_a_film_is_named_by_how_it_is_looked_at_too():
 def test_a_still_film_at_another_rate_is_another():
     frames = [saved(waves(32, 32))] * 4
     assert len({content(film(*frames, fps=fps)) for fps in (None, 1.0, 2.0)}) == 3
+    assert processor_of("qwen2_vl").process(film(*frames)).input.kind is MediaKind.VIDEO
+    assert processor_of("qwen2_vl").process(picture()).input.kind is MediaKind.IMAGE
 
 
 # ---- what is looked at ----

@@ -100,8 +100,11 @@ class Run:
     mutual: bool = False
 
 
-def made(text: str, runs: Sequence[Run], tensors: Mapping[str, Any], asked: Sequence[float | None] = ()) -> SeenMedia:
-    """Puts together what a picture or film became. It is named by what the model gets, and by what was ``asked`` of how to look at it."""
+def made(text: str, runs: Sequence[Run], tensors: Mapping[str, Any], asked: Sequence[float | None] | None = None) -> SeenMedia:
+    """Puts together what a picture became, or a film, of which it was ``asked`` how to look at it. It is named by that, and by what the
+    model gets.
+    """
+    kind = MediaKind.IMAGE if asked is None else MediaKind.VIDEO
     kept = {name: _tensor(value) for name, value in tensors.items()}
     digest = blake2b(msgspec.msgpack.encode(([*map(_told, runs)], asked)), digest_size=_DIGEST)
     for name, tensor in sorted(kept.items()):
@@ -111,7 +114,7 @@ def made(text: str, runs: Sequence[Run], tensors: Mapping[str, Any], asked: Sequ
     for run in runs:
         spans.append(MediaSpan(first, first + run.count, content, first, run.grid, run.mutual))
         first += run.count
-    return SeenMedia(text, tuple(spans), MediaInput(content, kept, first))
+    return SeenMedia(text, tuple(spans), MediaInput(content, kept, first, kind))
 
 
 def _told(run: Run) -> tuple[object, ...]:
