@@ -5,8 +5,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from transformers.models.auto.image_processing_auto import AutoImageProcessor
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from mlxd.worker.runtime.vision.families.family import CannotSeeError, SightFiles
+
+_OF_MLX_VLM = {"Qwen3VLImageProcessor": Qwen2VLImageProcessorPil}  # what its converter writes, and transformers has another name for
 
 
 class PictureProcessor:
@@ -14,10 +17,9 @@ class PictureProcessor:
 
     def __init__(self, files: SightFiles) -> None:
         """Reads it from the model's directory. Raises ``CannotSeeError`` where it needs torch, code of the model's own, or is not there."""
+        known = _OF_MLX_VLM.get(str(files.pictures.get("image_processor_type")))
         try:
-            self._processor: Any = AutoImageProcessor.from_pretrained(
-                str(files.directory), backend="pil", trust_remote_code=False, local_files_only=True
-            )
+            self._processor: Any = _read(files) if known is None else known.from_dict(dict(files.pictures))
         except Exception as error:
             raise CannotSeeError(f"its processor of pictures cannot be used: {(str(error).splitlines() or [''])[0]}") from error
         if not type(self._processor).__name__.endswith("Pil"):
@@ -31,3 +33,7 @@ class PictureProcessor:
         """Returns the arrays that it makes of a picture in RGB, with one picture along their first axis."""
         made = self._processor(images=[picture], return_tensors="np", **settings)
         return {name: np.asarray(value) for name, value in made.items()}
+
+
+def _read(files: SightFiles) -> Any:
+    return AutoImageProcessor.from_pretrained(str(files.directory), backend="pil", trust_remote_code=False, local_files_only=True)
