@@ -1,7 +1,7 @@
 """The inference listener's application: every path it answers."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,7 @@ from mlxd.api.generate import handler_of
 from mlxd.api.health import health
 from mlxd.api.key_limits import key_limits_middleware, rate_headers_signal
 from mlxd.api.keys import CONFIG, KEY_USES, MODEL, MODELS, REQUESTS, TELEMETRY, TRACER, Models
+from mlxd.api.media.gallery import GALLERY, Gallery
 from mlxd.api.openai.chat import CHAT_COMPLETIONS
 from mlxd.api.openai.completions import TEXT_COMPLETIONS
 from mlxd.api.openai.models import list_models, show_model
@@ -53,6 +54,7 @@ class ApiSources:
     requests: LiveRequests
     key_uses: KeyUses
     config: Callable[[], Config]
+    gallery: Gallery = field(default_factory=Gallery)
 
 
 def build_app(sources: ApiSources) -> web.Application:
@@ -73,6 +75,7 @@ def build_app(sources: ApiSources) -> web.Application:
     app[REQUESTS] = sources.requests
     app[KEY_USES] = sources.key_uses
     app[CONFIG] = sources.config
+    app[GALLERY] = sources.gallery
     app.add_routes(
         [
             web.get("/openapi.json", show, expect_handler=expect_continue),

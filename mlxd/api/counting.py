@@ -9,6 +9,7 @@ from mlxd.api.bodies import model_name, read_json_body
 from mlxd.api.caller import caller
 from mlxd.api.deadline import Deadline
 from mlxd.api.keys import CONFIG, MODEL, TELEMETRY, TRACER, ReadyModel
+from mlxd.api.media.gallery import GALLERY
 from mlxd.api.permitted_models import models_of
 from mlxd.api.trace import RequestTrace
 from mlxd.api.volatile import without_volatile
@@ -34,8 +35,9 @@ async def count_input(request: web.Request, endpoint: str, prompt_of: PromptOf) 
             models = models_of(request)
             request[MODEL] = trace.model = models.resolve(trace.requested_model)
             async with models.hold(trace.model) as model:
-                prompt = await aside(body.size, _asked, prompt_of, body.document, model, server)
-                found = await model.client.tokenize(prompt)
+                asked = await aside(body.size, _asked, prompt_of, body.document, model, server)
+                async with request.app[GALLERY].shown(asked, server.media) as prompt:
+                    found = await model.client.tokenize(prompt)
     return len(found.tokens)
 
 

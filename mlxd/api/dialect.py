@@ -32,6 +32,10 @@ class GenerationRequest(Protocol):
     def streamed(self) -> bool:
         """Tells whether the answer goes out while it is generated."""
 
+    @property
+    def inline_media(self) -> int:
+        """Returns how many characters of the body are files of pictures and films, and no text for a model."""
+
     def to_wire(self, identity: str, model: ReadyModel) -> Jobs:
         """Returns the worker's jobs, with the model's defaults where the request is silent. Raises ``InvalidRequestError`` for what
         this model lacks.

@@ -20,7 +20,10 @@ from mlxd.api.deadline import Deadline
 from mlxd.api.delivery import Assignment, Delivery
 from mlxd.api.dialect import Dialect, GenerationRequest
 from mlxd.api.jobs import Jobs, check_bounds, check_room, check_size, held_by
-from mlxd.api.keys import CONFIG, MODEL, REQUESTS, TELEMETRY, TRACER, ReadyModel
+from mlxd.api.key_limits import tokens_of
+from mlxd.api.keys import CONFIG, MODEL, REQUESTS, SPENDING, TELEMETRY, TRACER, ReadyModel
+from mlxd.api.media.gallery import GALLERY
+from mlxd.api.media.prompts import described, media_size
 from mlxd.api.permitted_models import models_of
 from mlxd.api.trace import RequestTrace
 from mlxd.api.volatile import steady
@@ -51,11 +54,16 @@ async def generate(request: web.Request, dialect: Dialect[Any]) -> web.StreamRes
             trace.requested_model = name
             accepted = await aside(body.size, dialect.read, body.document, config.server.unknown_fields)
             trace.streamed = accepted.streamed
+            request[SPENDING].expect_less(tokens_of(accepted.inline_media))
         live, held = trace.live(f"{dialect.answer_prefix}{uuid.uuid4().hex}", deadline.stop), AsyncExitStack()
 
         async def assign() -> Assignment:
             model = await held.enter_async_context(models.hold(trace.model))
             asked = await aside(body.size, _to_wire, accepted, live.id, model, config.server.volatile_prefixes)
+            prompt = await held.enter_async_context(request.app[GALLERY].shown(asked.prompts[0], config.server.media))
+            if prompt is not asked.prompts[0]:
+                asked = asked.asking(prompt)
+                check_size(asked, media_size(prompt))
             jobs = held_by(asked, request[PRINCIPAL])
             check_room(jobs, model)
             if config.log.content:
@@ -87,5 +95,5 @@ def _to_wire(accepted: GenerationRequest, identity: str, model: ReadyModel, vola
 
 def _logged(jobs: Jobs) -> Any:
     """Returns the prompt as the log shows it; a list where there are several."""
-    prompts = msgspec.to_builtins(jobs.prompts)
+    prompts = [described(prompt) for prompt in jobs.prompts]
     return prompts if len(prompts) > 1 else prompts[0]

@@ -30,6 +30,10 @@ class Jobs:
         """Returns the prompts, each once."""
         return [job.prompt for job in self.all[:: self.per_prompt]]
 
+    def asking(self, prompt: Prompt) -> "Jobs":
+        """Returns the jobs with this prompt, in the place of the one that all of them have."""
+        return Jobs(all=[msgspec.structs.replace(job, prompt=prompt) for job in self.all], per_prompt=self.per_prompt)
+
     def located(self, error: MlxdError, choice: int) -> MlxdError:
         """Returns the error of a choice, which names its prompt where there are several."""
         if len(self.all) > self.per_prompt and error.param == "prompt":

@@ -52,7 +52,12 @@ def key_limits_middleware(generating: Container[str]) -> Middleware:
 
 def expected_tokens(request: web.Request) -> int:
     """Returns about how many tokens a request's prompt has, by the size of its body; 0 where that is not said."""
-    return (request.content_length or 0) // _BYTES_OF_A_TOKEN
+    return tokens_of(request.content_length or 0)
+
+
+def tokens_of(size: int) -> int:
+    """Returns about how many tokens so many bytes of a body are."""
+    return size // _BYTES_OF_A_TOKEN
 
 
 def rate_headers_signal(headers_of: Callable[[web.Request], RateHeaders]) -> Signal:

@@ -13,6 +13,7 @@ from mlxd.api.anthropic import leniency as anthropic
 from mlxd.api.anthropic.messages import MessagesRequest
 from mlxd.api.fields.tolerance import Rule, Rules
 from mlxd.api.fields.validation import Strict
+from mlxd.api.media import leniency as media
 from mlxd.api.openai import leniency as openai
 from mlxd.api.openai.chat import ChatRequest
 from mlxd.api.openai.completions import CompletionRequest
@@ -90,6 +91,8 @@ _WITHIN: Mapping[str, Mapping[str, Rules]] = {
         "messages of the assistant": openai.ANSWERED,
         "messages of tools": openai.RESULT,
         "text parts": openai.TEXT_PART,
+        "parts that show a picture or a film": media.MEDIA_PART,
+        "their URLs, as objects": media.MEDIA_URL,
         "reasoning parts": openai.REASONING_PART,
         "calls that come back": openai.CALL,
         "their `function`": openai.CALLED_FUNCTION,
@@ -114,6 +117,7 @@ _WITHIN: Mapping[str, Mapping[str, Rules]] = {
         "`thinking`": anthropic.THINKING,
         "messages": anthropic.TURN,
         "blocks": anthropic.BLOCK,
+        "pictures": anthropic.IMAGE,
         "`tools`": anthropic.TOOL,
     },
 }

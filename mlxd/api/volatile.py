@@ -45,7 +45,7 @@ def _steady(messages: list[ChatMessage], lines: re.Pattern[str]) -> list[ChatMes
     if rest == first.content:
         return messages
     if rest or len(messages) == 1:
-        return [msgspec.structs.replace(first, content=rest), *messages[1:]]
+        return [msgspec.structs.replace(first, content=rest), *messages[1:]]  # a system's message shows no pictures
     return _steady(messages[1:], lines)
 
 

@@ -25,18 +25,22 @@ from mlxd.config.model_tables import (
 from mlxd.config.source import Source
 from mlxd.config.units import Duration, MemoryShare, Share, Size
 from mlxd.config.values import (
+    MOST,
     MOST_TOKENS,
     Addresses,
     Aliases,
     Endpoint,
     Hosts,
     LinePrefixes,
+    MediaHosts,
     ModelName,
     Origins,
     ServiceName,
     Texts,
     UnknownFields,
 )
+
+MOST_MEDIA = 64 * 2**20  # bytes of one request's pictures and films: what a worker can be sent without holding others up
 
 
 class TlsTable(Table):
@@ -48,6 +52,42 @@ class TlsTable(Table):
         reload=Reload.LIVE,
     )
     key: str = setting("", "PEM file: the certificate's private key, not encrypted.", reload=Reload.LIVE)
+
+
+class MediaTable(Table):
+    """Pictures and films that requests show to models which see them. What a URL names is fetched by the daemon."""
+
+    allow_http: bool = setting(
+        True, 'Fetch what "http://" and "https://" URLs name. false: pictures come as "data:" URLs, or as base64, only.', reload=Reload.LIVE
+    )
+    allowed_hosts: MediaHosts = setting(
+        ("*",),
+        'Hosts that are fetched from, also after redirects, at ports 80 and 443, or at that of "HOST:PORT": "*" is any, "*.example.com" '
+        "any below that domain, both at public addresses only. A host that is named without a star may be anywhere, in this machine too.",
+        reload=Reload.LIVE,
+    )
+    max_bytes: Size = setting(
+        32 * 2**20,
+        "Largest file of a picture or film. All media of one request may take 64MiB together; what is sent within a request is limited by "
+        "server.max_body, too.",
+        reload=Reload.LIVE,
+        gt=0,
+        le=MOST_MEDIA,
+    )
+    max_pixels: int = setting(
+        64_000_000,
+        "Most pixels of a picture, or of a frame of a film, before it is made smaller for the model. What has more is not decoded.",
+        reload=Reload.LIVE,
+        ge=1,
+        le=MOST_TOKENS,
+    )
+    max_images: int = setting(64, "Most pictures and films of one request, in all of its conversation.", reload=Reload.LIVE, ge=0, le=MOST)
+    max_frames: int = setting(
+        128, "Most frames of one film that are looked at; of a longer one, so many in equal distances.", reload=Reload.LIVE, ge=1, le=MOST
+    )
+    timeout: Duration = setting(
+        20.0, "Longest time that fetching one file may take, with the look-up of its host and all redirects.", reload=Reload.LIVE, gt=0
+    )
 
 
 class ServerTable(Table):
@@ -101,6 +141,7 @@ class ServerTable(Table):
     )
     drain_timeout: Duration = setting(30.0, "On shutdown, how long running requests may take to finish.", reload=Reload.LIVE, ge=0)
     tls: TlsTable = table(TlsTable, "TLS of the inference listener.")
+    media: MediaTable = table(MediaTable, "Pictures and films in requests.")
 
 
 class AdminTable(Table):

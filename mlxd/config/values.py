@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, Strict, WithJsonSchema
 
 from mlxd.config.address import Listen, is_host
+from mlxd.config.media_hosts import check_media_host
 from mlxd.config.origins import check_listed
 from mlxd.config.units import format_duration, parse_duration
 
@@ -96,6 +97,7 @@ ModelName = Annotated[
     str, AfterValidator(_check_name), WithJsonSchema({"type": "string", "pattern": f"^{NAME_PATTERN}$", "maxLength": 128})
 ]
 Hosts = Annotated[tuple[Annotated[str, AfterValidator(_check_host)], ...], _Array]
+MediaHosts = Annotated[tuple[Annotated[str, AfterValidator(check_media_host)], ...], _Array]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(check_listed)], ...], _Array]
 Alias = Annotated[str, AfterValidator(_check_alias), WithJsonSchema({"type": "string", "pattern": f"^{ALIAS_PATTERN}$", "maxLength": 128})]
 Aliases = Annotated[tuple[Alias, ...], _Array]

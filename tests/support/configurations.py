@@ -28,6 +28,16 @@ _penalties = st.sampled_from([0, 0.5, -1.5])
 
 _certificates = st.sampled_from([{"certificate": file, "key": "tls.key"} for file in ("tls.pem", "./tls.pem", "/etc/tls.pem")])
 
+MEDIA = {
+    "allow_http": st.booleans(),
+    "allowed_hosts": st.lists(st.sampled_from(["*", "*.example.com", "cdn.example", "minio.internal:9000"]), max_size=2),
+    "max_bytes": st.sampled_from(["1MiB", "1024KiB", "32MiB"]),
+    "max_pixels": _counts,
+    "max_images": _counts,
+    "max_frames": _counts,
+    "timeout": _texts,
+}
+
 # By table: a strategy for each field that has no business with other fields.
 TOP_TABLES = {
     "server": {
@@ -41,6 +51,7 @@ TOP_TABLES = {
         "volatile_prefixes": st.lists(st.sampled_from(["x-anthropic-billing-header:", "x-billing:"]), max_size=2),
         "drain_timeout": _texts,
         "tls": _certificates,
+        "media": st.fixed_dictionaries({}, optional=MEDIA),
     },
     "admin": {"allowed_hosts": _hosts, "tls": _certificates},
     "log": {

@@ -24,7 +24,7 @@ ALLOWED = {
     "client": {"child_process", "scratch", "wire", "errors", "types"},
     "control": {"cache_terms", "disk_cache", "config", "wire", "client.worker_client", "quantities", "errors", "types"},
     "listener": {"config", "errors", "types"},
-    "api": {"listener", "control", "client", "config", "wire", "errors", "types"},
+    "api": {"listener", "control", "client", "config", "wire", "media_terms", "errors", "types"},
     "admin": {"cache_terms", "disk_cache", "listener", "control", "config", "wire", "errors", "types"},
     "observability": {"cache_terms", "control", "config", "wire", "errors", "types"},
     "service": {"control", "client.hang_watch", "config", "wire", "observability.logging", "errors", "types"},

@@ -8,17 +8,19 @@ from typing_extensions import override
 
 from mlxd.api.anthropic.block import BETWEEN, NOTHING, Block, Definitions
 from mlxd.api.anthropic.ids import call_id
+from mlxd.api.anthropic.sights import FilmBlock, ImageBlock, InlineImage
 from mlxd.api.anthropic.tool_changes import ToolChangeBlock
 from mlxd.api.fields.free_json import portable
 from mlxd.api.fields.json_text import json_text
 from mlxd.api.fields.opaque import opened
 from mlxd.api.fields.open_calls import OpenCalls
 from mlxd.api.fields.validation import Strict, problem, unknown_item
+from mlxd.api.media.content import Content, joined
 from mlxd.errors import UnsupportedParameterError, excerpt
 from mlxd.listener.json_text import json_type
 from mlxd.types import ChatMessage, ToolCall
 
-LATER = frozenset({"image", "video", "audio", "file", "container_upload", "browser_state"})
+LATER = frozenset({"audio", "file", "container_upload", "browser_state"})
 
 
 class TextBlock(Block):
@@ -87,44 +89,51 @@ class TextSource(Strict):
     media_type: str | None = None
     data: str
 
-    def said(self, tools: Definitions) -> str:  # noqa: ARG002 - as blocks
+    def shown(self, tools: Definitions, place: str) -> Content:  # noqa: ARG002 - as blocks
         """Returns the text."""
-        return self.data
+        return Content(self.data)
 
 
 class ContentSource(Strict):
-    """A document's text, in a string or in blocks."""
+    """A document's text and pictures, in a string or in blocks."""
 
     type: Literal["content"]
-    content: "Texts"
+    content: "Contents"
 
-    def said(self, tools: Definitions) -> str:
-        """Returns the text."""
-        return texts(self.content, tools)
+    def shown(self, tools: Definitions, place: str) -> Content:
+        """Returns what is in it."""
+        return contents(self.content, tools, f"{place}.content")
 
 
-def _source(value: object) -> TextSource | ContentSource:
+def _source(value: object) -> TextSource | ContentSource | InlineImage:
     kind = value.get("type") if isinstance(value, dict) else None
     if kind == "text":
         return TextSource.model_validate(value)
     if kind == "content":
         return ContentSource.model_validate(value)
+    if kind == "base64" and isinstance(value, dict) and str(value.get("media_type")).startswith("image/"):
+        return InlineImage.model_validate(value)
     if kind in ("base64", "url", "file"):
-        raise problem(f'"{kind}" is not supported yet; only text is', at=".type", error=UnsupportedParameterError)
+        raise problem(f'"{kind}" is not supported yet; texts and pictures are', at=".type", error=UnsupportedParameterError)
     raise problem('must be "text" or "content"', at=".type")
 
 
 class DocumentBlock(Block):
-    """A document, as far as it is text."""
+    """A document, as far as it is text and pictures."""
 
     type: Literal["document"]
-    source: Annotated[InstanceOf[TextSource] | InstanceOf[ContentSource], BeforeValidator(_source)]
+    source: Annotated[
+        InstanceOf[TextSource] | InstanceOf[ContentSource] | InstanceOf[InlineImage],
+        BeforeValidator(_source),
+    ]
     title: str | None = None
     context: str | None = None
 
     @override
-    def said(self, tools: Definitions) -> str:
-        return _headed([self.title, self.context], self.source.said(tools))
+    def shown(self, tools: Definitions, place: str) -> Content:
+        found = self.source.shown(tools, f"{place}.source")
+        heads = "".join(f"{head}\n" for head in (self.title, self.context) if head)
+        return found.behind(heads)
 
 
 class ToolReferenceBlock(Block):
@@ -162,13 +171,16 @@ class ResultBlock(Block):
     tool_use_id: Annotated[str, Field(min_length=1)]
     is_error: bool | None = None
 
-    def to_wire(self, calls: OpenCalls, tools: Definitions) -> ChatMessage:
-        """Returns the message that answers one of the ``calls``."""
-        said = self.said(tools)
+    def to_wire(self, calls: OpenCalls, tools: Definitions, place: str) -> ChatMessage:
+        """Returns the message that answers one of the ``calls``; ``place`` is where the block is in the request."""
+        shown = self.shown(tools, place)
+        if self.is_error:
+            shown = _marked(shown)
         call = calls.answered(call_id(self.tool_use_id), None)
         return ChatMessage(
             role="tool",
-            content=_marked(said) if self.is_error else said,
+            content=shown.text,
+            media=list(shown.media),
             name=call.name if call else None,
             tool_call_id=call_id(self.tool_use_id),
         )
@@ -181,8 +193,8 @@ class ToolResultBlock(ResultBlock):
     content: "Results"
 
     @override
-    def said(self, tools: Definitions) -> str:
-        return texts(self.content, tools)
+    def shown(self, tools: Definitions, place: str) -> Content:
+        return contents(self.content, tools, f"{place}.content")
 
 
 class ServedResultBlock(ResultBlock):
@@ -210,7 +222,8 @@ _SERVED = (
     "mcp",
     "advisor",
 )
-_READ: Mapping[str, type[Block]] = {"text": TextBlock, "search_result": SearchResultBlock, "document": DocumentBlock}
+_PLAIN: Mapping[str, type[Block]] = {"text": TextBlock, "image": ImageBlock, "video": FilmBlock}
+_READ: Mapping[str, type[Block]] = {**_PLAIN, "search_result": SearchResultBlock, "document": DocumentBlock}
 _CHANGES: Mapping[str, type[Block]] = dict.fromkeys(("tool_addition", "tool_removal"), ToolChangeBlock)
 _SYSTEM: Mapping[str, type[Block]] = {"text": TextBlock, **_CHANGES}
 _IN_RESULTS: Mapping[str, type[Block]] = {**_READ, "tool_reference": ToolReferenceBlock}
@@ -242,9 +255,11 @@ def _block(value: object, kinds: Mapping[str, type[Block]]) -> Block:
     if not isinstance(kind, str):
         raise problem(f"must be a string, not {json_type(kind)}", at=".type")
     if kind in LATER:
-        raise problem(f'"{kind}" is not supported yet; only blocks of text are', at=".type", error=UnsupportedParameterError)
+        raise problem(f'"{kind}" is not supported yet; texts and pictures are', at=".type", error=UnsupportedParameterError)
     if kind in kinds:
         return kinds[kind].model_validate(value)
+    if kind in ("image", "video"):
+        raise problem(f'"{kind}" is not supported here; what users and tools show may be seen', at=".type", error=UnsupportedParameterError)
     if kind in KINDS:
         raise problem(f'"{kind}" has no place here; what has: {", ".join(kinds)}', at=".type")
     raise unknown_item(kind, f'"{excerpt(kind)}" is a type of blocks that nobody knows', at=".type")
@@ -268,6 +283,7 @@ def _of(kinds: Mapping[str, type[Block]]) -> BeforeValidator:
 
 _AsSent = str | list[InstanceOf[Block]]
 Texts = Annotated[list[Annotated[InstanceOf[Block], _of(_SYSTEM)]], BeforeValidator(_listed, json_schema_input_type=_AsSent)]
+Contents = Annotated[list[Annotated[InstanceOf[Block], _of(_PLAIN)]], BeforeValidator(_listed, json_schema_input_type=_AsSent)]
 UserBlocks = Annotated[list[Annotated[InstanceOf[Block], _of(_OF_USER)]], BeforeValidator(_listed, json_schema_input_type=_AsSent)]
 AssistantBlocks = Annotated[
     list[Annotated[InstanceOf[Block], _of(_OF_ASSISTANT)]], BeforeValidator(_listed, json_schema_input_type=_AsSent)
@@ -305,10 +321,17 @@ def texts(blocks: Sequence[Block], tools: Definitions = NOTHING) -> str:
     return BETWEEN.join(filter(None, (block.said(tools) for block in blocks)))
 
 
+def contents(blocks: Sequence[Block], tools: Definitions, place: str) -> Content:
+    """Returns what the blocks say and show to a model, one behind the other; ``place`` is where their list is in the request."""
+    return joined((block.shown(tools, f"{place}[{number}]") for number, block in enumerate(blocks)), BETWEEN)
+
+
 def _headed(heads: Iterable[str | None], text: str) -> str:
     return "\n".join([*(head for head in heads if head), text])
 
 
-def _marked(text: str) -> str:
-    """Returns the text of a call that failed, which says so where it does not do so itself."""
-    return text if "error" in text[:80].lower() else f"Error: {text}" if text else "Error"
+def _marked(given: Content) -> Content:
+    """Returns what a call gave that failed, which says so where it does not do so itself."""
+    if "error" in given.text[:80].lower():
+        return given
+    return given.behind("Error: " if given.text else "Error")

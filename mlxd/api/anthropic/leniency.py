@@ -60,6 +60,11 @@ BLOCK: Rules = {
     "parsed_output": hint(ANY, _CARRIED),
 }
 
+IMAGE: Rules = {
+    **BLOCK,
+    "transformations": only({}, {"oversized_image": "downsize"}, why="What is larger than the model takes is made smaller."),
+}
+
 TOOL: Rules = {
     **_WITHIN,
     "eager_input_streaming": hint(BOOLEAN, "Input streams as it comes."),

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BeforeValidator, Field, InstanceOf
 from typing_extensions import override
 
-from mlxd.api.anthropic.block import NOTHING, Block, Definitions
+from mlxd.api.anthropic.block import BETWEEN, NOTHING, Block, Definitions
 from mlxd.api.anthropic.blocks import AssistantBlocks, CallBlock, CompactionBlock, ResultBlock, ServedResultBlock, Texts, UserBlocks, texts
 from mlxd.api.anthropic.leniency import TURN
 from mlxd.api.anthropic.tool_changes import ToolChangeBlock
@@ -17,6 +17,7 @@ from mlxd.api.fields.effort import Effort
 from mlxd.api.fields.open_calls import MAX_CALLS, OpenCalls
 from mlxd.api.fields.tolerance import Rules
 from mlxd.api.fields.validation import Strict, at_most, problem, read_by_role
+from mlxd.api.media.content import joined
 from mlxd.listener.json_text import json_type
 from mlxd.types import ChatMessage
 
@@ -32,6 +33,18 @@ class Past:
     calls: OpenCalls = field(default_factory=OpenCalls)
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a turn is in the request; its blocks are those from ``first`` on."""
+
+    turn: int
+    first: int = 0
+
+    def of(self, number: int) -> str:
+        """Names one of its blocks."""
+        return f"messages[{self.turn}].content[{self.first + number}]"
+
+
 class Turn(Strict):
     """A message of whatever role."""
 
@@ -45,8 +58,8 @@ class Turn(Strict):
         """Returns what it consists of."""
 
     @abstractmethod
-    def to_wire(self, past: Past, turn: int) -> Iterator[ChatMessage]:
-        """Yields the messages as the chat template sees them; ``turn`` is its place."""
+    def to_wire(self, past: Past, place: Place) -> Iterator[ChatMessage]:
+        """Yields the messages as the chat template sees them."""
 
 
 class TurnOutput(Strict):
@@ -69,7 +82,7 @@ class SystemTurn(Turn):
         return self.content or ()
 
     @override
-    def to_wire(self, past: Past, turn: int) -> Iterator[ChatMessage]:
+    def to_wire(self, past: Past, place: Place) -> Iterator[ChatMessage]:
         said = texts(self.blocks, past.tools)
         if said:
             yield ChatMessage(role="system", content=said)
@@ -87,12 +100,13 @@ class UserTurn(Turn):
         return self.content
 
     @override
-    def to_wire(self, past: Past, turn: int) -> Iterator[ChatMessage]:
-        results = [block for block in self.content if isinstance(block, ResultBlock)]
-        yield from (result.to_wire(past.calls, past.tools) for result in results)
-        said = texts([block for block in self.content if not isinstance(block, ResultBlock)], past.tools)
+    def to_wire(self, past: Past, place: Place) -> Iterator[ChatMessage]:
+        results = [(number, block) for number, block in enumerate(self.content) if isinstance(block, ResultBlock)]
+        yield from (result.to_wire(past.calls, past.tools, place.of(number)) for number, result in results)
+        rest = ((number, block) for number, block in enumerate(self.content) if not isinstance(block, ResultBlock))
+        said = joined((block.shown(past.tools, place.of(number)) for number, block in rest), BETWEEN)
         if said or not results:
-            yield ChatMessage(role="user", content=said)
+            yield ChatMessage(role="user", content=said.text, media=list(said.media))
 
 
 class AssistantTurn(Turn):
@@ -112,12 +126,12 @@ class AssistantTurn(Turn):
         return not any(block.said(NOTHING) or block.thought or isinstance(block, _SAYS_MORE) for block in self.content)
 
     @override
-    def to_wire(self, past: Past, turn: int) -> Iterator[ChatMessage]:
+    def to_wire(self, past: Past, place: Place) -> Iterator[ChatMessage]:
         for is_result, blocks in groupby(self.content, lambda block: isinstance(block, ServedResultBlock)):
             if is_result:
-                yield from (block.to_wire(past.calls, past.tools) for block in blocks if isinstance(block, ServedResultBlock))
+                yield from (block.to_wire(past.calls, past.tools, "messages") for block in blocks if isinstance(block, ServedResultBlock))
             else:
-                yield _answered(list(blocks), past, turn)
+                yield _answered(list(blocks), past, place.turn)
 
 
 def _answered(blocks: Sequence[Block], past: Past, turn: int) -> ChatMessage:
@@ -146,7 +160,7 @@ def conversation(turns: Sequence[Turn], tools: Definitions) -> list[ChatMessage]
     where they come in.
     """
     past, (summary, kept) = Past(tools), _since_compaction(_still_shown(turns))
-    messages = [message for number, turn in enumerate(kept) for message in turn.to_wire(past, number)]
+    messages = [message for placed in kept for message in placed.turn.to_wire(past, placed.place)]
     return [ChatMessage(role="user", content=summary), *messages] if summary else messages
 
 
@@ -157,19 +171,32 @@ def latest_effort(turns: Sequence[Turn]) -> Effort | None:
     return next((effort for effort in told if effort is not None), None)
 
 
-def _still_shown(turns: Sequence[Turn]) -> list[Turn]:
+@dataclass(frozen=True)
+class _Placed:
+    """A turn, and where it is."""
+
+    turn: Turn
+    place: Place
+
+
+def _still_shown(turns: Sequence[Turn]) -> list[_Placed]:
     """Returns the turns without system messages that were for one user's turn only, which is over."""
     last = max((number for number, turn in enumerate(turns) if isinstance(turn, UserTurn)), default=-1)
-    return [turn for number, turn in enumerate(turns) if number > last or getattr(turn, "clear_at", None) != "next_user_message"]
+    return [
+        _Placed(turn, Place(number))
+        for number, turn in enumerate(turns)
+        if number > last or getattr(turn, "clear_at", None) != "next_user_message"
+    ]
 
 
-def _since_compaction(turns: Sequence[Turn]) -> tuple[str, Sequence[Turn]]:
+def _since_compaction(turns: Sequence[_Placed]) -> tuple[str, Sequence[_Placed]]:
     """Returns what the last compaction says, and what came behind it; nothing and all where there is none."""
     for number in reversed(range(len(turns))):
-        turn = turns[number]
+        turn, place = turns[number].turn, turns[number].place
         for at in reversed(range(len(turn.blocks))):
             block = turn.blocks[at]
             if isinstance(block, CompactionBlock) and block.content:
                 rest = turn.model_copy(update={"content": turn.blocks[at + 1 :]})
-                return block.content, [*([rest] if rest.blocks else []), *turns[number + 1 :]]
+                kept = [_Placed(rest, Place(place.turn, at + 1))] if rest.blocks else []
+                return block.content, [*kept, *turns[number + 1 :]]
     return "", turns

@@ -11,9 +11,8 @@ _WORDS = {
     Ability.CONSTRAINTS: "limits on what tokens an answer may have",
     Ability.LOGPROBS: "log-probabilities",
     Ability.PROMPT_LOGPROBS: "log-probabilities of prompts",
-    Ability.IMAGES: "pictures",
-    Ability.VIDEOS: "films",
 }
+_SEEN = {Ability.IMAGES: "pictures", Ability.VIDEOS: "films"}
 
 
 @dataclass(frozen=True)
@@ -33,5 +32,10 @@ def check_abilities(needs: Iterable[Need], model: ReadyModel) -> None:
     """Raises ``UnsupportedParameterError`` naming the first field that asks for what the model's runner lacks."""
     for need in needs:
         if not can(model, need.ability):
-            reason = f"the model {model.name!r} runs on the {model.ready.runner} runner, which has no {_WORDS[need.ability]}"
-            raise UnsupportedParameterError(f"{need.field} is not supported with this model: {reason}", param=need.field)
+            raise UnsupportedParameterError(f"{need.field} is not supported with this model: {_reason(need, model)}", param=need.field)
+
+
+def _reason(need: Need, model: ReadyModel) -> str:
+    if need.ability in _SEEN:
+        return f"{model.name!r} sees no {_SEEN[need.ability]}; leave out those of the whole conversation, or ask a model that sees them"
+    return f"the model {model.name!r} runs on the {model.ready.runner} runner, which has no {_WORDS[need.ability]}"

@@ -8,13 +8,17 @@ from typing import Any
 import msgspec
 from typing_extensions import override
 
-from mlxd.api.fields.abilities import Need, can
+from mlxd.api.fields.abilities import Need, can, check_abilities
 from mlxd.api.fields.functions import Offer
 from mlxd.api.fields.generation import GenerationFields
 from mlxd.api.keys import ReadyModel
+from mlxd.api.media.asked import asked_of
+from mlxd.media_terms import MediaKind
 from mlxd.types import Ability, ChatMessage
 from mlxd.wire.output_spec import OutputSpec, ToolRules
 from mlxd.wire.prompts import ChatPrompt
+
+_SIGHT = {MediaKind.IMAGE: Ability.IMAGES, MediaKind.VIDEO: Ability.VIDEOS}
 
 
 class ConversationFields(GenerationFields):
@@ -59,6 +63,7 @@ class ConversationFields(GenerationFields):
 
     @override
     def prompts(self, model: ReadyModel) -> Sequence[ChatPrompt]:
+        check_abilities(self._sights(), model)
         prompt = ChatPrompt(
             messages=self.told,
             tools=self.offered.shown(),
@@ -92,6 +97,17 @@ class ConversationFields(GenerationFields):
             constraint=None if rules is not None and rules.required else output.constraint,  # an answer of calls has no content
             thinking_budget=None if budget is None else budget[1],
         )
+
+    @property
+    @override
+    def inline_media(self) -> int:
+        return sum(one.inline for message in self.told for one in asked_of(message.media))
+
+    def _sights(self) -> Iterator[Need]:
+        """Yields what there is to be seen, for whoever renders the conversation, be it to answer or to count."""
+        for message in self.told:
+            for media in message.media:
+                yield Need(_SIGHT[media.kind], media.param)
 
     def unmet_wishes(self, model: ReadyModel) -> list[str]:
         """Returns what was wished for, and the model's runner cannot see to."""

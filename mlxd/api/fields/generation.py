@@ -78,6 +78,11 @@ class GenerationFields(SamplingFields):
         """Returns what the client should know of its request, though it is answered."""
         return [f"the field {name} is unknown and was ignored" for name in self._ignored]
 
+    @property
+    def inline_media(self) -> int:
+        """Returns how many characters of the body are files of pictures and films, and no text for a model."""
+        return 0
+
     def to_wire(self, identity: str, model: ReadyModel) -> Jobs:
         """Returns the worker's jobs. Raises ``InvalidRequestError`` for token ids that this model lacks, and ``UnsupportedParameterError``
         for what its runner cannot do.

@@ -16,6 +16,7 @@ HINTS: Rules = {
     "prompt_cache_retention": hint(TEXT, _CACHING),
     "prompt_cache_options": hint(OBJECT, _CACHING),
     "cache_control": hint(OBJECT, _CACHING),
+    "prompt_cache_breakpoint": hint(OBJECT, _CACHING),
     "cache_prompt": hint(BOOLEAN, _CACHING),
     "cache_salt": only(why="It would keep this prompt's cache apart."),
     "service_tier": hint(TEXT, _BILLING),

@@ -1,4 +1,4 @@
-"""A message's content: a string, or a list of parts that are one text which was cut."""
+"""A message's content: a string, or a list of parts: texts, which are one text that was cut, and what is to be seen between them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Literal
@@ -8,11 +8,13 @@ from typing_extensions import override
 
 from mlxd.api.fields.tolerance import Rules
 from mlxd.api.fields.validation import Strict, problem
+from mlxd.api.media.content import Content, joined
+from mlxd.api.media.parts import FILMS, IMAGES, FilmFields, ImageFields
 from mlxd.api.openai.leniency import REASONING_PART, TEXT_PART
 from mlxd.errors import UnsupportedParameterError
 from mlxd.listener.json_text import json_type
 
-_LATER = ("image_url", "image", "input_image", "input_audio", "audio", "video_url", "video", "file", "input_file")
+_LATER = ("input_audio", "audio", "audio_url", "file", "input_file")
 
 
 class ContentPart(Strict):
@@ -27,6 +29,18 @@ class ContentPart(Strict):
     def thought(self) -> str:
         """Returns the text that is reasoning."""
         return ""
+
+    def shown(self, place: str) -> Content:  # noqa: ARG002 - for those that name one
+        """Returns what the model is shown of it; ``place`` is where it is in the request."""
+        return Content(self.content)
+
+
+class ImagePart(ImageFields, ContentPart):
+    """A part that shows a picture."""
+
+
+class FilmPart(FilmFields, ContentPart):
+    """A part that shows a film."""
 
 
 class TextPart(ContentPart):
@@ -76,8 +90,9 @@ class ReasoningPart(ContentPart):
         return self.thinking or self.reasoning or self.text or ""
 
 
-_TEXTS = dict.fromkeys(("text", "input_text", "output_text"), TextPart)
-_ANSWERS = {**_TEXTS, "refusal": RefusalPart, "thinking": ReasoningPart, "reasoning": ReasoningPart}
+_TEXTS: Mapping[str, type[ContentPart]] = dict.fromkeys(("text", "input_text", "output_text"), TextPart)
+_SEEN: Mapping[str, type[ContentPart]] = {**_TEXTS, **dict.fromkeys(IMAGES, ImagePart), **dict.fromkeys(FILMS, FilmPart)}
+_ANSWERS: Mapping[str, type[ContentPart]] = {**_TEXTS, "refusal": RefusalPart, "thinking": ReasoningPart, "reasoning": ReasoningPart}
 
 
 def _part(value: object, kinds: Mapping[str, type[ContentPart]]) -> ContentPart:
@@ -85,7 +100,9 @@ def _part(value: object, kinds: Mapping[str, type[ContentPart]]) -> ContentPart:
         raise problem(f"must be an object, not {json_type(value)}")
     kind = value.get("type")
     if kind in _LATER:
-        raise problem(f'"{kind}" is not supported yet; only parts of type "text" are', at=".type", error=UnsupportedParameterError)
+        raise problem(f'"{kind}" is not supported yet; texts, pictures and films are', at=".type", error=UnsupportedParameterError)
+    if kind in (*IMAGES, *FILMS) and kind not in kinds:
+        raise problem(f'"{kind}" is not supported here; what users and tools show may be seen', at=".type", error=UnsupportedParameterError)
     if not isinstance(kind, str) or kind not in kinds:
         raise problem('must be "text"', at=".type")
     return kinds[kind].model_validate(value)
@@ -95,7 +112,7 @@ def _listed(value: object) -> object:
     if isinstance(value, str):
         return [{"type": "text", "text": value}]
     if not isinstance(value, list):
-        raise problem(f"must be a string or an array of text parts, not {json_type(value)}")
+        raise problem(f"must be a string or an array of parts, not {json_type(value)}")
     return value
 
 
@@ -110,11 +127,13 @@ def _perhaps_nothing(value: object) -> object:
 
 
 _TextPart = Annotated[InstanceOf[ContentPart], BeforeValidator(lambda value: _part(value, _TEXTS))]
+_SeenPart = Annotated[InstanceOf[ContentPart], BeforeValidator(lambda value: _part(value, _SEEN))]
 _AnswerPart = Annotated[InstanceOf[ContentPart], BeforeValidator(lambda value: _part(value, _ANSWERS))]
 
-Texts = Annotated[list[_TextPart], BeforeValidator(_something, json_schema_input_type=str | list[_TextPart])]  # of who asks
+Texts = Annotated[list[_TextPart], BeforeValidator(_something, json_schema_input_type=str | list[_TextPart])]  # of who instructs
+Seen = Annotated[list[_SeenPart], BeforeValidator(_something, json_schema_input_type=str | list[_SeenPart])]  # of who asks
 Results = Annotated[  # of a tool, which may say nothing
-    list[_TextPart], Field(default_factory=list), BeforeValidator(_perhaps_nothing, json_schema_input_type=str | list[_TextPart] | None)
+    list[_SeenPart], Field(default_factory=list), BeforeValidator(_perhaps_nothing, json_schema_input_type=str | list[_SeenPart] | None)
 ]
 Answers = Annotated[  # of a model, which may only have called tools
     list[_AnswerPart], Field(default_factory=list), BeforeValidator(_perhaps_nothing, json_schema_input_type=str | list[_AnswerPart] | None)
@@ -124,6 +143,11 @@ Answers = Annotated[  # of a model, which may only have called tools
 def content_text(parts: Sequence[ContentPart]) -> str:
     """Returns the content of the parts, joined without a separator."""
     return "".join(part.content for part in parts)
+
+
+def shown_content(parts: Sequence[ContentPart], place: str) -> Content:
+    """Returns the content of the parts, joined without a separator; ``place`` is where their list is in the request."""
+    return joined(part.shown(f"{place}[{number}]") for number, part in enumerate(parts))
 
 
 def thought_text(parts: Sequence[ContentPart]) -> str:

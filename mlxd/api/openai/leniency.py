@@ -80,7 +80,7 @@ THINKING: Rules = {
 }
 
 _CARRIED = "Answers carry it, so clients send it back."
-_WITHIN = {"cache_control": HINTS["cache_control"]}  # of messages, parts and tools
+_WITHIN = {name: HINTS[name] for name in ("cache_control", "prompt_cache_breakpoint")}  # of messages, parts and tools
 
 TEXT_PART: Rules = {**_WITHIN, "annotations": hint(ARRAY, _CARRIED), "logprobs": hint(ARRAY, _CARRIED), "id": hint(TEXT, _CARRIED)}
 

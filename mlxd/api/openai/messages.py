@@ -10,7 +10,7 @@ from typing_extensions import override
 from mlxd.api.fields.open_calls import MAX_CALLS, OpenCalls
 from mlxd.api.fields.tolerance import Rules
 from mlxd.api.fields.validation import Strict, at_most, problem, quoted, read_by_role
-from mlxd.api.openai.content import Answers, Results, Texts, content_text, thought_text
+from mlxd.api.openai.content import Answers, Results, Seen, Texts, content_text, shown_content, thought_text
 from mlxd.api.openai.leniency import ANSWERED, MESSAGE, RESULT
 from mlxd.api.openai.past_calls import CalledFunction, PastCall
 from mlxd.types import ChatMessage
@@ -31,17 +31,31 @@ class AnyMessage(Strict):
         """Returns the message as the chat template sees it; ``turn`` is its place, and ``calls`` are those made so far."""
 
 
-class AskingMessage(AnyMessage):
-    """A message of the user, or of who instructs the model: ``developer`` is OpenAI's newer name of ``system``."""
+class InstructingMessage(AnyMessage):
+    """A message of who instructs the model: ``developer`` is OpenAI's newer name of ``system``."""
 
     tolerated: ClassVar[Rules] = MESSAGE
 
-    role: Literal["system", "developer", "user"]
+    role: Literal["system", "developer"]
     content: Texts
 
     @override
     def to_wire(self, calls: OpenCalls, turn: int) -> ChatMessage:
-        return ChatMessage(role="user" if self.role == "user" else "system", content=content_text(self.content), name=self.name)
+        return ChatMessage(role="system", content=content_text(self.content), name=self.name)
+
+
+class AskingMessage(AnyMessage):
+    """A message of the user."""
+
+    tolerated: ClassVar[Rules] = MESSAGE
+
+    role: Literal["user"]
+    content: Seen
+
+    @override
+    def to_wire(self, calls: OpenCalls, turn: int) -> ChatMessage:
+        content = shown_content(self.content, f"messages[{turn}].content")
+        return ChatMessage(role="user", content=content.text, name=self.name, media=list(content.media))
 
 
 class AssistantMessage(AnyMessage):
@@ -108,16 +122,19 @@ class ResultMessage(AnyMessage):
     @override
     def to_wire(self, calls: OpenCalls, turn: int) -> ChatMessage:
         call = calls.answered(self.tool_call_id, self.name)
+        content = shown_content(self.content, f"messages[{turn}].content")
         return ChatMessage(
             role="tool",
-            content=content_text(self.content),
+            content=content.text,
+            media=list(content.media),
             name=call.name if call else self.name or None,
             tool_call_id=call.id if call else self.tool_call_id or None,
         )
 
 
 _KINDS: dict[str, type[AnyMessage]] = {
-    **dict.fromkeys(("system", "developer", "user"), AskingMessage),
+    **dict.fromkeys(("system", "developer"), InstructingMessage),
+    "user": AskingMessage,
     "assistant": AssistantMessage,
     **dict.fromkeys(("tool", "function"), ResultMessage),
 }

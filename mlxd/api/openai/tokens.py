@@ -16,6 +16,7 @@ from mlxd.api.counting import as_sent
 from mlxd.api.deadline import Deadline
 from mlxd.api.fields.validation import Strict, validated
 from mlxd.api.keys import CONFIG, MODEL, ReadyModel
+from mlxd.api.media.gallery import GALLERY
 from mlxd.api.openai.chat import chat_request
 from mlxd.api.openai.stopping import TokenId
 from mlxd.api.permitted_models import models_of
@@ -115,7 +116,8 @@ async def tokenize(request: web.Request) -> web.Response:
         async with _model(request, body.document) as model:
             asked = await aside(body.size, _sendable, body.document, model, server)
             with_pieces = bool(asked.told.with_pieces or asked.told.return_token_strs)
-            found = await model.client.tokenize(asked.prompt, with_pieces=with_pieces)
+            async with request.app[GALLERY].shown(asked.prompt, server.media) as prompt:
+                found = await model.client.tokenize(prompt, with_pieces=with_pieces)
         answer = await aside(body.size, lambda: msgspec.json.encode(asked.answer(found, model)))
         return web.Response(body=answer, content_type="application/json")
 

@@ -1,4 +1,4 @@
-"""A message's content: a string, or a list of parts that are one text which was cut."""
+"""A message's content: a string, or a list of parts: texts, which are one text that was cut, and what is to be seen between them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
@@ -7,11 +7,13 @@ from pydantic import BeforeValidator, Field, InstanceOf
 from typing_extensions import override
 
 from mlxd.api.fields.validation import problem, quoted
+from mlxd.api.media.content import Content, joined
+from mlxd.api.media.parts import FILMS, IMAGES, FilmFields, ImageFields
 from mlxd.api.responses.past import Past
 from mlxd.errors import UnsupportedParameterError
 from mlxd.listener.json_text import json_type
 
-_LATER = ("input_image", "image_url", "input_file", "file", "input_audio", "audio", "input_video", "video_url", "computer_screenshot")
+_LATER = ("input_file", "file", "input_audio", "audio", "computer_screenshot")
 
 
 class Part(Past):
@@ -21,6 +23,22 @@ class Part(Past):
     def content(self) -> str:
         """Returns the text that is content."""
         return ""
+
+    def shown(self, place: str) -> Content:  # noqa: ARG002 - for those that name one
+        """Returns what the model is shown of it; ``place`` is where it is in the request."""
+        return Content(self.content)
+
+
+class ImagePart(ImageFields, Part):
+    """A part that shows a picture."""
+
+    model_config = Past.model_config
+
+
+class FilmPart(FilmFields, Part):
+    """A part that shows a film."""
+
+    model_config = Past.model_config
 
 
 class TextPart(Part):
@@ -48,7 +66,12 @@ class RefusalPart(Part):
 
 
 _TEXTS: Mapping[object, type[Part]] = dict.fromkeys(("input_text", "output_text", "text"), TextPart)
-_ALL = {**_TEXTS, "refusal": RefusalPart}
+_ALL: Mapping[object, type[Part]] = {
+    **_TEXTS,
+    "refusal": RefusalPart,
+    **dict.fromkeys(IMAGES, ImagePart),
+    **dict.fromkeys(FILMS, FilmPart),
+}
 _THOUGHTS: Mapping[object, type[Part]] = dict.fromkeys(("reasoning_text", "summary_text", "text"), TextPart)
 
 
@@ -59,7 +82,7 @@ def _part(value: object, kinds: Mapping[object, type[Part]]) -> Part:
         raise problem(f"must be an object, not {json_type(value)}")
     kind = value.get("type")
     if kind in _LATER:
-        raise problem(f'"{kind}" is not supported yet; only parts of text are', at=".type", error=UnsupportedParameterError)
+        raise problem(f'"{kind}" is not supported yet; texts, pictures and films are', at=".type", error=UnsupportedParameterError)
     if not isinstance(kind, str) or kind not in kinds:
         raise problem(f"must be one of {', '.join(kinds)}, not {quoted(kind)}", at=".type")  # type: ignore[arg-type]
     return kinds[kind].model_validate(value)
@@ -78,10 +101,15 @@ def _listed(value: object) -> object:
 _AnyPart = Annotated[InstanceOf[Part], BeforeValidator(lambda value: _part(value, _ALL))]
 _Thought = Annotated[InstanceOf[Part], BeforeValidator(lambda value: _part(value, _THOUGHTS))]
 
-Content = Annotated[list[_AnyPart], Field(default_factory=list), BeforeValidator(_listed, json_schema_input_type=Any)]
+Parts = Annotated[list[_AnyPart], Field(default_factory=list), BeforeValidator(_listed, json_schema_input_type=Any)]
 Thoughts = Annotated[list[_Thought], Field(default_factory=list), BeforeValidator(_listed, json_schema_input_type=Any)]
 
 
 def content_text(parts: Sequence[Part]) -> str:
     """Returns the content of the parts, joined without a separator."""
     return "".join(part.content for part in parts)
+
+
+def shown_content(parts: Sequence[Part], place: str) -> Content:
+    """Returns the content of the parts, joined without a separator; ``place`` is where their list is in the request."""
+    return joined(part.shown(f"{place}[{number}]") for number, part in enumerate(parts))

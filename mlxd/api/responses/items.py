@@ -1,17 +1,18 @@
 """``input``: a text, or the items of the conversation so far."""
 
 from abc import abstractmethod
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, InstanceOf
+from pydantic import BeforeValidator, Field, InstanceOf, model_validator
 from typing_extensions import override
 
 from mlxd.api.fields.free_json import portable
 from mlxd.api.fields.json_text import json_text
 from mlxd.api.fields.opaque import opened
 from mlxd.api.fields.validation import at_most, problem, unknown_item
+from mlxd.api.media.content import Content
 from mlxd.api.responses.catalogue import Catalogue
-from mlxd.api.responses.content import Content, Thoughts, content_text
+from mlxd.api.responses.content import FilmPart, ImagePart, Parts, Thoughts, content_text, shown_content
 from mlxd.api.responses.past import Past
 from mlxd.api.responses.tools import Tools, catalogue_of
 from mlxd.api.responses.turns import Turns
@@ -50,15 +51,28 @@ class MessageItem(Item):
 
     type: Literal["message"] | None = None
     role: Literal["system", "developer", "user", "assistant"]
-    content: Content
+    content: Parts
+
+    @model_validator(mode="after")
+    def _only_users_show(self) -> Self:
+        for number, part in enumerate(self.content):
+            if self.role != "user" and isinstance(part, ImagePart | FilmPart):
+                raise problem(
+                    f'"{part.type}" is not supported in a message of the {self.role}; what users and tools show may be seen',
+                    at=f".content[{number}].type",
+                    error=UnsupportedParameterError,
+                )
+        return self
 
     @override
     def tell(self, turns: Turns, catalogue: Catalogue) -> None:
-        text = content_text(self.content)
-        if self.role == "assistant":
-            turns.said(text)
-        else:
-            turns.asked("user" if self.role == "user" else "system", text)
+        match self.role:
+            case "assistant":
+                turns.said(content_text(self.content))
+            case "user":
+                turns.asked(shown_content(self.content, f"{turns.place}.content"))
+            case _:
+                turns.instructed(content_text(self.content))
 
 
 class ReasoningItem(Item):
@@ -115,11 +129,11 @@ class ResultItem(Item):
     type: Literal["function_call_output", "custom_tool_call_output"]
     call_id: str | None = None
     name: str | None = None
-    output: Content
+    output: Parts
 
     @override
     def tell(self, turns: Turns, catalogue: Catalogue) -> None:
-        turns.result(self.call_id, self.name, content_text(self.output))
+        turns.result(self.call_id, self.name, shown_content(self.output, f"{turns.place}.output"))
 
 
 class ClientCallItem(Item):
@@ -150,7 +164,7 @@ class ClientResultItem(Item):
     def tell(self, turns: Turns, catalogue: Catalogue) -> None:
         given = self.status if self.output is None else self.output
         text = given if isinstance(given, str) else "" if given is None else json_text(given)
-        turns.result(self.call_id or self.id, self.type.removesuffix("_call_output"), text)
+        turns.result(self.call_id or self.id, self.type.removesuffix("_call_output"), Content(text))
 
 
 class SearchCallItem(Item):
@@ -179,9 +193,9 @@ class LoadedToolsItem(Item):
     def tell(self, turns: Turns, catalogue: Catalogue) -> None:
         told = "\n".join(catalogue.told(entry) for entry in catalogue_of(self.tools).entries)
         if self.type == "tool_search_output":
-            turns.result(self.call_id, "tool_search", told or "No function was found.")
+            turns.result(self.call_id, "tool_search", Content(told or "No function was found."))
         elif told:
-            turns.asked("system", told)
+            turns.instructed(told)
 
 
 class LeftOutItem(Item):

@@ -24,7 +24,7 @@ RESPONSES: Rules = {
     "context_management": hint(ARRAY, "Nothing is compacted; a conversation that does not fit is refused."),
     "client_metadata": hint(OBJECT, "It is about whose request it is."),
     "access_programs": hint(OBJECT, "It is about whose request it is."),
-    "image": hint(OBJECT, "There are no images."),
+    "image": hint(OBJECT, "No images are made."),
     "n": only(1),
     "logprobs": OFF,
 }

@@ -37,7 +37,7 @@ _MOST_WARNINGS = 20  # about items
 
 _LOGPROBS = "message.output_text.logprobs"
 _SEALED = "reasoning.encrypted_content"
-_INCLUDABLE = {  # what else may be asked for is about hosted tools and pictures, of which there are none
+_INCLUDABLE = {  # what else may be asked for is about hosted tools, of which there are none, and about what the client has itself
     *(_LOGPROBS, _SEALED, "file_search_call.results", "web_search_call.results", "web_search_call.action.sources"),
     *("message.input_image.image_url", "computer_call_output.output.image_url", "code_interpreter_call.outputs"),
 }
@@ -95,8 +95,9 @@ class ResponsesRequest(ConversationFields):
     def conversation(self) -> list[ChatMessage]:
         turns = Turns()
         if self.instructions:
-            turns.asked("system", self.instructions)
-        for item in self.input:
+            turns.instructed(self.instructions)
+        for index, item in enumerate(self.input):
+            turns.place = f"input[{index}]"
             item.tell(turns, self.catalogue)
         return turns.messages()
 

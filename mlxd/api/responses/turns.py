@@ -3,28 +3,34 @@ spoke is one turn of its.
 """
 
 from collections.abc import Sequence
-from typing import Literal
 
 from mlxd.api.fields.open_calls import OpenCalls
+from mlxd.api.media.content import Content
 from mlxd.types import ChatMessage, ToolCall
 
 _BETWEEN = "\n\n"  # of one turn's messages
 
 
 class Turns:
-    """A conversation under construction."""
+    """A conversation under construction. ``place`` is where the item that is told is in the request."""
 
     def __init__(self) -> None:
+        self.place = ""
         self._messages: list[ChatMessage] = []
         self._calls = OpenCalls()
         self._thought: list[str] = []
         self._said: list[str] = []
         self._called: list[ToolCall] = []
 
-    def asked(self, role: Literal["system", "user"], text: str) -> None:
-        """Adds what the user, or who instructs the model, says."""
+    def instructed(self, text: str) -> None:
+        """Adds what is said by who instructs the model."""
         self._end_turn()
-        self._messages.append(ChatMessage(role=role, content=text))
+        self._messages.append(ChatMessage(role="system", content=text))
+
+    def asked(self, content: Content) -> None:
+        """Adds what the user says and shows."""
+        self._end_turn()
+        self._messages.append(ChatMessage(role="user", content=content.text, media=list(content.media)))
 
     def thought(self, text: str) -> None:
         """Adds what the model thought."""
@@ -40,12 +46,20 @@ class Turns:
         """Adds a call that the model made."""
         self._called.append(call)
 
-    def result(self, call_id: str | None, name: str | None, text: str) -> None:
+    def result(self, call_id: str | None, name: str | None, given: Content) -> None:
         """Adds what a call gave."""
         self._end_turn()
         call = self._calls.answered(call_id, name)
         found_name, identity = (call.name, call.id) if call else (name, call_id)
-        self._messages.append(ChatMessage(role="tool", content=text, name=found_name or None, tool_call_id=identity or None))
+        self._messages.append(
+            ChatMessage(
+                role="tool",
+                content=given.text,
+                name=found_name or None,
+                tool_call_id=identity or None,
+                media=list(given.media),
+            )
+        )
 
     def messages(self) -> list[ChatMessage]:
         """Returns the conversation so far."""

@@ -180,10 +180,15 @@ class Spending:
             self.let_go()
         self._use.spend(more)
 
+    def expect_less(self, tokens: int) -> None:
+        """Holds so many fewer."""
+        fewer = min(tokens, self._held)
+        self._use.held_tokens -= fewer
+        self._held -= fewer
+
     def let_go(self) -> None:
         """Holds nothing any more."""
-        self._use.held_tokens -= self._held
-        self._held = 0
+        self.expect_less(self._held)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 
 from mlxd.api.app import ApiSources, build_app
+from mlxd.api.media.gallery import Gallery
 from mlxd.config.address import TcpAddress
 from mlxd.config.principal import principals
 from mlxd.config.schema import Config
@@ -30,6 +31,8 @@ class Server:
     requests: LiveRequests = field(default_factory=LiveRequests)
     config: Config = field(default_factory=Config)
     now: float = 1000.0  # by the clock of limits
+    names: dict[str, list[str]] = field(default_factory=dict)  # addresses of hosts that pictures are fetched from
+    looked_up: list[str] = field(default_factory=list)
     port: int = 0
     session: aiohttp.ClientSession | None = None
 
@@ -44,6 +47,20 @@ class Server:
     @cached_property
     def key_uses(self) -> KeyUses:
         return KeyUses(lambda: principals(self.config.server), lambda: self.now)
+
+    @cached_property
+    def gallery(self) -> Gallery:
+        return Gallery(self.lookup)
+
+    async def lookup(self, host: str, _port: int) -> list[str]:
+        self.looked_up.append(host)
+        found = self.names.get(host.removesuffix("."))
+        if found is None:
+            raise OSError(f"unknown: {host}")
+        return found
+
+    def set_media(self, **values) -> None:
+        self.set_server(media=self.config.server.media.model_copy(update=values))
 
     @property
     def url(self) -> str:
@@ -97,6 +114,7 @@ async def serve():
         requests=serving.requests,
         key_uses=serving.key_uses,
         config=lambda: serving.config,
+        gallery=serving.gallery,
     )
     listener = Listener(build_app(sources), [TcpAddress("127.0.0.1", 0)], shutdown_timeout=0.2)
     await listener.start()

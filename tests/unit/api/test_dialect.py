@@ -24,6 +24,7 @@ class Whisper:
 
     text: str
     streamed: bool
+    inline_media: int = 0
 
     def to_wire(self, identity, model):
         assert model.name == "tiny"

@@ -132,6 +132,17 @@ async def test_one_that_fails_is_over(limited):
     assert limited.key_uses.current()[0].use.running == 0
 
 
+async def test_the_bytes_of_a_picture_are_no_tokens_that_are_waited_for(limited):
+    limited.worker.script = None
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 40_000}}
+    limit(limited, tokens_per_minute=1000)
+    asking = asyncio.create_task(ask(limited, body=HELLO | {"messages": [{"role": "user", "content": [picture]}]}))
+    request = await limited.worker.next_request()
+    assert 0 < limited.key_uses.current()[0].use.held_tokens < 100
+    echo(request)
+    assert (await asking)[0] == 200
+
+
 @pytest.mark.parametrize(("path", "body"), [("/tokenize", {"prompt": "x"}), ("/detokenize", {"tokens": [65]})])
 async def test_what_generates_nothing_counts_as_a_request_only(limited, path, body):
     limit(limited, requests_per_minute=1, tokens_per_minute=1)

@@ -16,7 +16,7 @@ from tests.support.recorded_requests import recorded_requests
 
 REFERENCE = re.compile(r'"\$ref": "#/([^"]+)"')
 APP = build_app(ApiSources(models=None, telemetry=None, tracer=None, requests=None, key_uses=None, config=Config))
-REFUSED = {"anthropic-py-7"}  # it shows a picture
+REFUSED = {"anthropic-py-7"}  # it shows a picture whose base64 was replaced when it was recorded
 DESCRIPTION = json.loads(APP[DOCUMENT]())
 
 

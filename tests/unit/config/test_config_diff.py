@@ -13,6 +13,7 @@ from mlxd.config.schema import Config
 from tests.support.configurations import (
     DISKS,
     KEY_FIELDS,
+    MEDIA,
     MODEL_FIELDS,
     MODEL_TABLES,
     SECRET,
@@ -152,7 +153,8 @@ def _line(name, after):
 
 
 def test_the_strategies_know_every_field():
-    top = {(name, field) for name, fields in TOP_TABLES.items() for field in fields if field != "tls"}
+    top = {(name, field) for name, fields in TOP_TABLES.items() for field in fields if field not in ("tls", "media")}
+    top |= {("server", "media", field) for field in MEDIA}
     top |= {(name, "tls", field) for name, fields in TOP_TABLES.items() if "tls" in fields for field in ("certificate", "key")}
     top |= {("server", "listen"), ("admin", "listen"), ("admin", "token"), ("admin", "read_token"), ("metrics", "listen")}
     shared = {(name, field) for name, fields in MODEL_TABLES.items() for field in fields} | {("batching", "mode"), ("cache", "kind")}

@@ -32,10 +32,20 @@ async def test_it_is_answered_both_ways(server, client):
     assert by_sdk(events_of(streamed)).to_dict()["content"] == message(json.loads(whole)).to_dict()["content"]
 
 
-async def test_a_picture_is_refused_by_its_place(server):
-    status, told = await ask(server, WITH_A_PICTURE)
+async def test_a_picture_that_is_none_is_refused_by_its_place(server):
+    status, told = await ask(server, WITH_A_PICTURE)  # its base64 was replaced when it was recorded
     assert status == 400
-    assert "messages[0].content[0].type" in told
+    assert "messages[0].content[0].source.data is no valid base64" in told
+
+
+async def test_a_picture_is_shown_to_the_model(server):
+    server.worker.script = echo
+    sent = json.loads(json.dumps(MESSAGES[WITH_A_PICTURE]))
+    sent["messages"][0]["content"][0]["source"]["data"] = "AAEC"
+    async with server.post(sent | {"model": "tiny"}, "/v1/messages?beta=true") as response:
+        assert response.status == 200
+    [shown] = [one for message in server.worker.submitted[-1].generate.prompt.messages for one in message.media]
+    assert (shown.kind, shown.files, shown.param) == ("image", [b"\x00\x01\x02"], "messages[0].content[0].source.data")
 
 
 @pytest.mark.parametrize("client", COUNTS)

@@ -133,10 +133,10 @@ def test_what_a_provider_carried_out_is_a_call_and_its_result():
 @pytest.mark.parametrize(
     ("block", "field"),
     [
-        ({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "x"}}, "type"),
+        ({"type": "image", "source": {"type": "file", "file_id": "x"}}, "source.type"),
         ({"type": "container_upload", "file_id": "f"}, "type"),
         ({"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "x"}}, "source.type"),
-        (result([{"type": "image", "source": {}}]), "content[0].type"),
+        (result([{"type": "image", "source": {"type": "file", "file_id": "x"}}]), "content[0].source.type"),
     ],
 )
 def test_what_is_not_there_yet_is_refused_by_name(block, field):

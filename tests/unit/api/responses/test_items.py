@@ -191,7 +191,7 @@ async def test_items_of_no_known_type_are_unknown_fields(server):
         ([{"role": "user", "content": 7}], "input[0].content"),
         ([{"role": "user", "content": [{"type": "input_text"}]}], "input[0].content[0].text"),
         ([{"role": "user", "content": [{"type": "input_text", "text": None}]}], "input[0].content[0].text"),
-        ([{"role": "user", "content": [{"type": "input_image", "image_url": "data:"}]}], "input[0].content[0].type"),
+        ([{"role": "user", "content": [{"type": "input_image", "image_url": "data:"}]}], "input[0].content[0].image_url"),
         ([{"role": "user", "content": [{"type": "input_file", "file_id": "a"}]}], "input[0].content[0].type"),
         ([{"type": "function_call", "name": "", "arguments": "{}"}], "input[0].name"),
         ([{"type": "function_call", "arguments": "{}"}], "input[0].name"),
