@@ -84,6 +84,9 @@ def _progress(progress: Progress | None) -> answers.LoadProgress | None:
     return answers.LoadProgress(stage=progress.stage, done_bytes=progress.done, total_bytes=progress.total, fraction=share)
 
 
+_NOT_HERE = {"pins", "quotas", "media_bytes", "media_fraction"}  # the cache has what becomes of them
+
+
 def _limits(limits: ResolvedLimits | None) -> answers.WorkerLimits | None:
     if limits is None:
         return None
@@ -91,7 +94,7 @@ def _limits(limits: ResolvedLimits | None) -> answers.WorkerLimits | None:
         path=limits.disk.path, limit_bytes=limits.disk.limit, write_budget_bytes=limits.disk.write_budget
     )
     restraint = answers.Restraint(**msgspec.structs.asdict(limits.restraint))
-    told = {name: value for name, value in msgspec.structs.asdict(limits).items() if name not in {"pins", "quotas"}}  # see the cache
+    told = {name: value for name, value in msgspec.structs.asdict(limits).items() if name not in _NOT_HERE}
     return answers.WorkerLimits(**told | {"disk": disk, "restraint": restraint})
 
 

@@ -91,7 +91,7 @@ def daemon(tmp_path_factory, prometheus, small, doomed):
         prometheus.scrape(*(one.metrics_address for one in (started, small, doomed)))
         waiting.append(send(started, {"model": "stalled", "prompt": "queue"}))
         others = (lambda: ask(started, "homeless", "two words"), lambda: ask(started, "healthy", "two words"))
-        with Trouble(queue, crowd, pause=0.2), Trouble(*others, pause=0.5), Trouble(crash, pause=1.0):
+        with Trouble(queue, crowd, pause=0.4), Trouble(*others, pause=1.0), Trouble(crash, pause=1.0):
             yield started
         for connection in waiting:
             connection.close()
