@@ -20,6 +20,7 @@ from mlxd.worker.runtime.paged.compiled.trial import try_compiling
 from mlxd.worker.runtime.paged.disk import OpenTier
 from mlxd.worker.runtime.paged.key_value_choice import choose_key_values, refusal
 from mlxd.worker.runtime.paged.layer_cache import NotPageableError
+from mlxd.worker.runtime.vision.choice import BLIND, SightChoice, choose_sight
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class Choice:
     attention: AttentionFacts | None = None
     keys_and_values: KeyValueFacts | None = None
     kv_type: str = ""  # what keys and values are stored as; empty: as they are computed
+    sight: SightChoice = BLIND
 
 
 def choose_runner(
@@ -57,7 +59,8 @@ def choose_runner(
     if draft is not None and (order.mode == "simple" or order.cache_kind != "paged"):
         raise draft.refusal("only continuous batching over a paged cache has guesses verified")
     if order.mode == "simple":
-        return Choice(SimpleRunner(loaded, _prompt_cache(order, limits), limits), RunnerKind.SIMPLE, 'batching.mode = "simple"')
+        simple = SimpleRunner(loaded, _prompt_cache(order, limits), limits)
+        return Choice(simple, RunnerKind.SIMPLE, 'batching.mode = "simple"', sight=choose_sight(loaded))
     if order.cache_kind != "paged":
         return _contiguous(order, limits, loaded, f'cache.kind = "{order.cache_kind}"', is_fallback=False)
     try:
@@ -73,7 +76,8 @@ def choose_runner(
     attention = choose_attention(loaded, proved, order.attention, limits.max_sequences)
     drafting = None if draft is None else draft.prove(model, draft.load(loaded), limits.max_sequences)
     compilation = try_compiling(loaded, model, order.compile)
-    runner = paged_runner(loaded, model, limits, drafting, open_tier)
+    sight = choose_sight(loaded, model)
+    runner = paged_runner(loaded, model, limits, drafting, open_tier, encoder=sight.encoder)
     speculation = _RECURRENT if model.states.exist else _guessing(with_draft=drafting is not None)
     return Choice(
         runner,
@@ -85,6 +89,7 @@ def choose_runner(
         attention=attention,
         keys_and_values=stored.facts,
         kv_type=model.kv_type,
+        sight=sight,
     )
 
 
@@ -94,13 +99,14 @@ def _guessing(*, with_draft: bool) -> SpeculationFacts:
 
 
 def _contiguous(order: Load, limits: ResolvedLimits, loaded: LoadedModel, reason: str, *, is_fallback: bool) -> Choice:
-    cache = _prompt_cache(order, limits)
+    cache, sight = _prompt_cache(order, limits), choose_sight(loaded)
     try:
         prove_batching(loaded)
     except NotBatchableError as error:
-        choice = Choice(SimpleRunner(loaded, cache, limits), RunnerKind.SIMPLE, f"{reason}; not batched: {error}", is_fallback=True)
+        reason = f"{reason}; not batched: {error}"
+        choice = Choice(SimpleRunner(loaded, cache, limits), RunnerKind.SIMPLE, reason, is_fallback=True, sight=sight)
     else:
-        choice = Choice(ContiguousRunner(loaded, cache, limits), RunnerKind.CONTIGUOUS, reason, is_fallback=is_fallback)
+        choice = Choice(ContiguousRunner(loaded, cache, limits), RunnerKind.CONTIGUOUS, reason, is_fallback=is_fallback, sight=sight)
     if choice.is_fallback:
         _log.warning("%s runs on the %s runner: %s", order.model, choice.name, choice.reason)
     return choice

@@ -55,6 +55,7 @@ class LoadedModel:
     device: str  # "cpu" | "gpu"
     dtype: str  # of the first floating-point weight
     chat: ChatFormat | None = None  # None: without a chat template
+    directory: Path | None = None  # None: it was read from none
     facts: ModelFacts = field(default_factory=ModelFacts)
 
 
@@ -111,6 +112,7 @@ def read_weights(opened: OpenedModel) -> LoadedModel:
         device=opened.device,
         dtype=opened.dtype,
         chat=opened.tokenizer.chat,
+        directory=directory.directory,
         facts=ModelFacts(
             context_origin=opened.context.origin,
             vocabulary_origin="the width of the model's logits",

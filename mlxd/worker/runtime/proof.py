@@ -12,7 +12,7 @@ ATTEMPTS = 3  # rounding may send a token to another expert: then other tokens d
 # Differences are in standard deviations of the plain logits. Wrong attention is wrong by about one; rounding, in float32, by 1e-5. Two
 # right ways to compute the same differ by up to 0.03 in float16 and 0.2 in bfloat16, which has an eighth of its precision.
 ROUNDING = {"float32": 2e-3, "float16": 0.05, "bfloat16": 0.25}
-_MOST = 0.25
+ROUNDED = 0.25  # the most, with whatever is rounded
 _OF_NOISE = 8  # times
 
 
@@ -20,7 +20,7 @@ def tolerance(loaded: LoadedModel) -> float:
     """Returns the largest ``difference`` that counts as rounding: more where the plain model itself depends on how its prompt is cut."""
     tokens = random_tokens(loaded, 20, attempt=ATTEMPTS)
     noise = difference(_last_logits(loaded.model, tokens), _last_logits(loaded.model, tokens[:11], tokens[11:]))
-    return min(_MOST, max(ROUNDING.get(loaded.dtype, _MOST), _OF_NOISE * noise))
+    return min(ROUNDED, max(ROUNDING.get(loaded.dtype, ROUNDED), _OF_NOISE * noise))
 
 
 def _last_logits(model: Any, *chunks: list[int]) -> mx.array:

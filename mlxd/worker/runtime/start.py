@@ -28,7 +28,7 @@ from mlxd.wire.messages import Load, NeedsMemory, Ready  # noqa: E402
 from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt  # noqa: E402
 from mlxd.worker.engine.device_memory import DeviceMemory  # noqa: E402
 from mlxd.worker.engine.request import EngineRequest  # noqa: E402
-from mlxd.worker.engine.runner import Runner  # noqa: E402
+from mlxd.worker.engine.runner import ALL_OF_TEXT, Runner  # noqa: E402
 from mlxd.worker.runtime.choose import choose_runner  # noqa: E402
 from mlxd.worker.runtime.device import MlxMemory, working_set  # noqa: E402
 from mlxd.worker.runtime.draft.loading import Draft  # noqa: E402
@@ -91,7 +91,9 @@ def start_model(
     answers = AnswerReader(decoder(loaded.tokenizer), token_kinds(loaded.tokenizer), shapes)
     constraints = _constraints(order, vocabulary, shapes)
     lacking = set() if constraints else {Ability.CONSTRAINTS}
-    encoder = PromptEncoder(loaded.tokenizer, loaded.chat, vocab_size=loaded.vocab_size, context_length=loaded.context_length, root=root)
+    sight = choice.sight
+    sizes = {"vocab_size": loaded.vocab_size, "context_length": loaded.context_length}
+    encoder = PromptEncoder(loaded.tokenizer, loaded.chat, root=root, media=sight.processor, **sizes)
     ready = Ready(
         runner=choice.name,
         runner_reason=choice.reason,
@@ -104,16 +106,21 @@ def start_model(
         vocab_size=loaded.vocab_size,
         weight_bytes=loaded.weight_bytes,
         load_seconds=time.monotonic() - began,
-        abilities=sorted(choice.runner.abilities - lacking),
+        abilities=sorted((choice.runner.abilities & ALL_OF_TEXT | sight.abilities) - lacking),
         speculation=choice.speculation,
         compilation=choice.compilation,
         attention=choice.attention,
         keys_and_values=choice.keys_and_values,
-        facts=msgspec.structs.replace(loaded.facts, draft=draft.facts if draft else None),
-        versions={"mlx": version("mlx"), "mlx_lm": version("mlx-lm")} | ({"blas": "openblas"} if _HAS_OPENBLAS else {}),
+        facts=msgspec.structs.replace(loaded.facts, draft=draft.facts if draft else None, sight=sight.told),
+        versions=_versions(loaded),
     )
     memory.hold_to(limits)
     return ServableModel(choice.runner, memory, choice.block_size, encoder, answers, constraints, ready)
+
+
+def _versions(loaded: LoadedModel) -> dict[str, str]:
+    used = {"mlx": "mlx", "mlx_lm": "mlx-lm"} | ({"mlx_vlm": "mlx-vlm"} if loaded.facts.library == "mlx-vlm" else {})
+    return {name: version(package) for name, package in used.items()} | ({"blas": "openblas"} if _HAS_OPENBLAS else {})
 
 
 def _read(order: Load, opened: OpenedModel) -> LoadedModel:

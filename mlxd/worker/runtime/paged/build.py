@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from mlxd.types import ResolvedLimits
 from mlxd.worker.engine.paged_runner import PagedRunner
 from mlxd.worker.engine.scheduler import Scheduler
+from mlxd.worker.engine.seeing import MediaSeeing
 from mlxd.worker.engine.speculation.lookup_drafter import LookupDrafter
 from mlxd.worker.engine.speculation.model_drafter import ModelDrafter
 from mlxd.worker.engine.speculation.recycling_drafter import RecyclingDrafter
@@ -26,6 +27,7 @@ from mlxd.worker.runtime.paged.manner import Manner
 from mlxd.worker.runtime.paged.model import PagedModel
 from mlxd.worker.runtime.paged.probe import ProbeFailedError, Proof, probe
 from mlxd.worker.runtime.paged.slots import Geometry
+from mlxd.worker.runtime.vision.encoder import Encoder
 
 _log = logging.getLogger(__name__)
 
@@ -82,22 +84,26 @@ def _reason(error: Exception) -> str:
     return f"its layers cannot compute over a paged cache ({in_a_line(error)})"
 
 
-def paged_runner(
+def paged_runner(  # noqa: PLR0913 - what it is made of
     loaded: LoadedModel,
     model: PagedModel,
     limits: ResolvedLimits,
     draft: DraftModel | None = None,
     open_tier: OpenTier | None = None,
+    *,
+    encoder: Encoder | None = None,
 ) -> PagedRunner:
     """Returns the runner over ``model``, a proved one, whose cache takes what ``limits`` allow; a ``draft`` model has its own keys and
-    values in there, too. Blocks go to the disk that ``open_tier`` opens, if it is told.
+    values in there, too, and one that sees the embeddings that its ``encoder`` makes. Blocks go to the disk that ``open_tier`` opens, if it
+    is told.
 
     Raises ``ConfigError`` where that is next to nothing.
     """
     block_size = model.geometry.block_size
     sizing = cache_sizing(loaded, model, draft)
-    sizes = sizing.sizes(limits.cache_bytes, limits.max_sequences)
-    _warn(loaded, limits, sizes.sequences, sizing.longest(limits.cache_bytes, limits.max_sequences))
+    cache = (limits if encoder is None else limits.beside_media).cache_bytes
+    sizes = sizing.sizes(cache, limits.max_sequences)
+    _warn(loaded, limits, sizes.sequences, sizing.longest(cache, limits.max_sequences))
     disk = open_disk(model, limits.disk, open_tier, draft, [one.window for one in sizes.windows])
     geometry = Geometry(block_size, sizes.arena_blocks)
     model.resize(geometry, {one.window: Geometry(block_size, one.arena_blocks) for one in sizes.windows})
@@ -116,7 +122,7 @@ def paged_runner(
     )
     ahead = loaded.device == "gpu"
     launch = fastest_launch(model) if ahead else Launch.AT_ONCE
-    executor = PagedExecutor(loaded, model, ahead=ahead, draft=draft, launch=launch, transfers=disk.transfers)
+    executor = PagedExecutor(loaded, model, ahead=ahead, draft=draft, launch=launch, transfers=disk.transfers, encoder=encoder)
     budget = StepBudget(largest=_LARGEST_CHUNK[loaded.device])
     scheduler = Scheduler(
         manager,
@@ -126,6 +132,7 @@ def paged_runner(
         most_scored=executor.most_scored,
         speculation=_speculation(loaded, model, limits, draft),
         fetching=disk.fetching(manager, budget),
+        seeing=None if encoder is None else MediaSeeing(encoder.embedding_bytes),
     )
     return PagedRunner(scheduler, manager, executor, sizing, limits, disk.told, longest=loaded.context_length)
 

@@ -198,6 +198,7 @@ class PagedExecutor(Executor):
             kv=self._model.nbytes,
             states=self._model.states.nbytes,
             snapshots=self._model.states.snapshot_nbytes,
+            media=self._encoder.nbytes if self._encoder else 0,
             draft=draft.weight_bytes + draft.nbytes if draft else 0,
             mlx_active=mx.get_active_memory(),
             mlx_cache=mx.get_cache_memory(),

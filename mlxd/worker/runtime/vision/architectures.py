@@ -88,6 +88,10 @@ class Gemma3(Architecture):
     is_mutual = True
 
     @override
+    def prepare(self, model: Any) -> None:
+        model.config.hidden_size = model.config.text_config.hidden_size  # mlx-vlm scales by a default where only the text's is said
+
+    @override
     def encode(self, model: Any, tensors: Tensors, count: int) -> Features:
         hidden, *_ = model.vision_tower(tensors["pixel_values"].transpose(0, 2, 3, 1))
         projected: mx.array = model.multi_modal_projector(hidden)

@@ -54,6 +54,7 @@ class Encoder:
         self._architecture = model.architecture
         self._sight = sight
         self._outputs = BlockOutputs(self._architecture.blocks(self._model))
+        self.embedding_bytes = 0  # of one embedding, as of what was encoded last
         self._inputs: dict[bytes, MediaInput] = {}
         self._under_way: dict[bytes, _Encoding] = {}
 
@@ -88,6 +89,11 @@ class Encoder:
         self._forget([*self._inputs, *self._under_way])
         self._sight.clear()
 
+    def tensors(self, given: MediaInput) -> dict[str, mx.array]:
+        """Returns what the tower is given of a picture, on the device; pixels are of the type that it computes in."""
+        dtype = self._architecture.dtype(self._model)
+        return {name: _array(tensor, dtype) for name, tensor in given.tensors.items()}
+
     @property
     def nbytes(self) -> int:
         """Returns the bytes of what is encoded."""
@@ -105,10 +111,8 @@ class Encoder:
 
     def _begin(self, given: MediaInput) -> _Encoding:
         """Builds the graph of the whole tower."""
-        dtype = self._architecture.dtype(self._model)
-        tensors = {name: _array(tensor, dtype) for name, tensor in given.tensors.items()}
         with self._outputs.recording() as blocks:
-            features = self._architecture.encode(self._model, tensors, given.count)
+            features = self._architecture.encode(self._model, self.tensors(given), given.count)
         if features.embeddings.shape[0] != given.count:
             raise NotEncodedError(f"the model makes {features.embeddings.shape[0]} embeddings of a picture, not the {given.count} expected")
         return _Encoding(features, deque(blocks))
@@ -120,6 +124,7 @@ class Encoder:
             raise NotEncodedError("the model's embeddings of this picture are infinite, or not numbers")
         self._forget([content])
         self._sight.hold(content, features)
+        self.embedding_bytes = features.nbytes // features.embeddings.shape[0]
         return features.nbytes
 
     def _forget(self, contents: Iterable[bytes]) -> None:
@@ -129,6 +134,5 @@ class Encoder:
 
 
 def _array(tensor: Tensor, dtype: mx.Dtype) -> mx.array:
-    """Returns a tensor on the device; pixels are of the type that the tower computes in."""
     found = mx.array(np.frombuffer(tensor.data, tensor.dtype).reshape(tensor.shape))
     return found.astype(dtype) if mx.issubdtype(found.dtype, mx.floating) else found

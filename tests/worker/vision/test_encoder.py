@@ -1,0 +1,120 @@
+"""Pictures on their way through a vision tower: a block at a time, for as long as a plan says, and each with its own faults."""
+
+import msgspec
+import numpy as np
+import pytest
+
+from mlxd.worker.engine.plan import Encode
+from mlxd.worker.runtime.vision import encoder as module
+from mlxd.worker.runtime.vision.encoder import Encoder
+from mlxd.worker.runtime.vision.sight import Sight
+from tests.support.seen_prompts import loaded_model, seen_prompt
+from tests.support.vision_references import architectures, references
+
+ARCHITECTURE = "qwen3_vl"  # its tower has three blocks
+BLOCKS = 3
+RED, SMALL = seen_prompt(ARCHITECTURE, "two_pictures").inputs
+
+
+class Clock:
+    """Seconds that pass when something is evaluated: one for each."""
+
+    def __init__(self, monkeypatch):
+        self.now, self.evaluated = 0.0, []
+        evaluate = module.mx.eval
+
+        def counted(*arrays):
+            self.now += 1.0
+            self.evaluated.append(arrays)
+            evaluate(*arrays)
+
+        monkeypatch.setattr(module, "monotonic", lambda: self.now)
+        monkeypatch.setattr(module.mx, "eval", counted)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    return Clock(monkeypatch)
+
+
+@pytest.fixture
+def sight():
+    return Sight()
+
+
+@pytest.fixture
+def encoder(sight):
+    return Encoder(loaded_model(ARCHITECTURE).model, sight)
+
+
+def whole(one, seconds=100.0):
+    return Encode(one.content, one, seconds)
+
+
+def on(one, seconds):
+    return Encode(one.content, None, seconds)
+
+
+@pytest.mark.parametrize("architecture", architectures())
+def test_what_it_makes_is_what_transformers_makes(architecture):
+    sight = Sight()
+    encoder = Encoder(loaded_model(architecture).model, sight)
+    for name in ("picture", "sizes"):
+        prompt, known = seen_prompt(architecture, name), references(architecture)[name].arrays["features"]
+        encoded = encoder.run([whole(one) for one in prompt.inputs])
+        found = np.concatenate([np.array(sight._features[one.content].embeddings) for one in prompt.inputs])
+        if architecture == "gemma3":
+            found = found * 6  # it is scaled with all embeddings, by the root of 36
+        assert np.abs(found - known).max() < 1e-4 * known.std()
+        assert encoded.done == {one.content: sight._features[one.content].nbytes for one in prompt.inputs}
+
+
+def test_a_picture_takes_as_many_steps_as_its_blocks_need(encoder, clock):
+    done = [encoder.run([whole(RED, 1.0)]), *(encoder.run([on(RED, 1.0)]) for _ in range(BLOCKS))]
+    assert [list(one.done) for one in done] == [[], [], [], [RED.content]]
+    assert [one.seconds for one in done] == [1.0] * 4
+    assert encoder.embedding_bytes * RED.count == encoder.nbytes == 3 * 32 * 4 * RED.count  # and two that are added deeper
+
+
+def test_seconds_that_one_leaves_are_the_next_one_s(encoder, clock):
+    first = encoder.run([whole(RED, 2.0), whole(SMALL, 3.0)])
+    assert (list(first.done), first.seconds) == ([], 2.0 + 3.0)
+    second = encoder.run([on(RED, 4.0), on(SMALL, 0.0)])
+    assert (list(second.done), second.seconds) == ([RED.content, SMALL.content], 2.0 + 1.0)
+
+
+def test_one_without_seconds_begins_only_where_those_before_it_were_done_early(encoder, clock):
+    assert encoder.run([whole(RED, 1.0), whole(SMALL, 0.0)]).seconds == 1.0
+    assert list(encoder.run([on(RED, 100.0)]).done) == [RED.content]
+    assert list(encoder.run([on(SMALL, 100.0)]).done) == [SMALL.content]  # it was told before
+
+
+def test_the_first_is_gone_on_with_whatever_the_clock_says(encoder, clock):
+    assert encoder.run([whole(RED, 0.0)]).seconds == 1.0
+
+
+def test_a_picture_that_cannot_be_encoded_fails_alone(encoder):
+    broken = msgspec.structs.replace(RED, content=b"broken", tensors={})
+    encoded = encoder.run([whole(broken), whole(SMALL)])
+    assert (list(encoded.failed), list(encoded.done)) == ([b"broken"], [SMALL.content])
+    assert isinstance(encoded.failed[b"broken"], KeyError)
+
+
+def test_one_that_becomes_no_numbers_or_too_few_embeddings_fails(encoder, sight):
+    pixels = RED.tensors["pixel_values"]
+    nothing = np.full(pixels.shape, np.nan, pixels.dtype).tobytes()
+    blank = msgspec.structs.replace(RED, tensors=RED.tensors | {"pixel_values": msgspec.structs.replace(pixels, data=nothing)})
+    few = msgspec.structs.replace(SMALL, count=SMALL.count + 1)
+    encoded = encoder.run([whole(blank), whole(few)])
+    assert {error.code for error in encoded.failed.values()} == {"not_encoded"}
+    assert (encoded.done, sight.nbytes) == ({}, 0)
+
+
+def test_what_is_let_go_is_gone_and_told_anew(encoder, clock, sight):
+    encoder.run([whole(RED, 1.0), whole(SMALL, 100.0)])
+    encoder.let_go([RED.content, SMALL.content, b"unknown"])
+    assert sight.nbytes == 0
+    assert list(encoder.run([on(RED, 100.0)]).failed) == [RED.content]
+    assert list(encoder.run([whole(RED)]).done) == [RED.content]
+    encoder.clear()
+    assert encoder.nbytes == 0
