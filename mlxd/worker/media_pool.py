@@ -15,7 +15,7 @@ from mlxd.worker.text.media_processor import MediaProcessor, SeenMedia
 from mlxd.worker.text.seen import Seen, distinct
 
 _THREADS = 2
-_KEPT = 128 * 2**20  # bytes of what was made ready before, which the next turn of a conversation shows again
+_KEPT = 64 * 2**20  # bytes of what was made ready before, which the next turn of a conversation shows again
 
 
 class MediaPool:

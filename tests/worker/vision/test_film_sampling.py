@@ -4,7 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from mlxd.worker.runtime.vision.families.qwen import Qwen3Family
+from mlxd.worker.runtime.vision.families.film_settings import FilmSettings
+from mlxd.worker.runtime.vision.families.qwen import Qwen2Family, Qwen3Family
 from mlxd.worker.runtime.vision.film_sampling import FilmFacts, FrameWish, SizeRule, spread, stepped
 
 SAMPLED = {  # frames, rate, fps, most: how many are looked at, the first and the last of them, by Qwen2-VL and by Qwen3-VL
@@ -36,6 +37,15 @@ SHARED = {  # frames, height, width, factor, fewest, most
     (3, 20, 900, 32, 131_072, 786_432): (32, 1440),
     (2, 480, 640, 32, 131_072, 786_432): (480, 640),
 }
+CAPPED = {  # frames, height, width, fewest, most, tokens
+    (Qwen2Family, 4, 1080, 1920, 3136, 12_845_056, 128_000): (1092, 1932),
+    (Qwen2Family, 768, 720, 1280, 3136, 12_845_056, 128_000): (336, 644),
+    (Qwen2Family, 64, 480, 640, 3136, 12_845_056, 4000): (252, 336),
+    (Qwen3Family, 4, 1080, 1920, 4096, 25_165_824, 768): (640, 1152),
+    (Qwen3Family, 64, 1080, 1920, 4096, 25_165_824, 768): (448, 832),
+    (Qwen3Family, 768, 720, 1280, 4096, 25_165_824, 768): (128, 224),
+    (Qwen3Family, 6, 480, 640, 4096, 25_165_824, 64): (192, 288),
+}
 
 
 @pytest.mark.parametrize("case", SAMPLED, ids=str)
@@ -62,10 +72,25 @@ def test_pictures_are_as_large_as_transformers_makes_them(case):
 
 @pytest.mark.parametrize("case", SHARED, ids=str)
 def test_frames_that_share_pixels_are_too(case):
-    family = SimpleNamespace(_films=SimpleNamespace(group=2, rule=SizeRule(*case[3:])))
-    assert Qwen3Family.size(family, *case[:3]) == SHARED[case]
+    frames, height, width, factor, fewest, most = case
+    assert size_of(Qwen3Family, factor // 2, fewest, most)(frames, height, width) == SHARED[case]
+
+
+@pytest.mark.parametrize("case", CAPPED, ids=str)
+def test_and_those_that_are_capped(case):
+    family, frames, height, width, fewest, most, tokens = case
+    patch = 14 if family is Qwen2Family else 16
+    size = size_of(family, patch, fewest, most, cap_pixels_per_frame=True, max_video_tokens=tokens)
+    assert size(frames, height, width) == CAPPED[case]
+
+
+def size_of(family, patch, fewest, most, **settings):
+    films = settings | {"patch_size": patch, "size": {"shortest_edge": fewest, "longest_edge": most}}
+    made = family.__new__(family)
+    made._films = FilmSettings(SimpleNamespace(films=films), made.defaults)
+    return made.size
 
 
 def test_one_frame_has_the_pixels_of_two():
-    family = SimpleNamespace(_films=SimpleNamespace(group=2, rule=SizeRule(32, 4096, 786_432)))
-    assert Qwen3Family.size(family, 1, 480, 640) == Qwen3Family.size(family, 2, 480, 640)
+    size = size_of(Qwen3Family, 16, 4096, 786_432)
+    assert size(1, 480, 640) == size(2, 480, 640)

@@ -206,6 +206,29 @@ def test_a_film_beyond_the_context_is_refused_before_it_is_decoded():
         tokens.process(film(filmed(size=(48, 16)), param="part"))
 
 
+def test_so_is_one_of_too_many_pixels(tmp_path):
+    processor = with_settings(tmp_path, "qwen2_vl", max_pixels=10**9)
+    with pytest.raises(InvalidRequestError, match="60 frames of 1280 x 720 are more than the 50000000 pixels of a film"):
+        processor.process(film(filmed(frames=60, size=(1280, 720)), fps=10.0, max_pixels=10**7))
+
+
+@pytest.mark.parametrize("architecture", ["qwen3_vl", "pixtral", "gemma3", "smolvlm"])
+def test_settings_in_one_file_are_read_as_those_in_several(architecture, tmp_path):
+    """As transformers saves them since its version 5."""
+    source, told = checkpoint(architecture), {}
+    for name, place in (("preprocessor_config", "image_processor"), ("video_preprocessor_config", "video_processor")):
+        if (source / f"{name}.json").exists():
+            told[place] = json.loads((source / f"{name}.json").read_text())
+    if (source / "processor_config.json").exists():
+        told |= json.loads((source / "processor_config.json").read_text())
+    for name in ("config.json", "tokenizer_config.json"):
+        (tmp_path / name).write_bytes((source / name).read_bytes())
+    (tmp_path / "processor_config.json").write_text(json.dumps(told | {"processor_class": told["image_processor"]["processor_class"]}))
+    saved_anew = open_processor(tmp_path, vocabulary_of(architecture), 4096)
+    for media in (picture(), *([film(filmed(size=(48, 16)))] if architecture in FILMED else [])):
+        assert saved_anew.process(media).input.content == content(media, architecture)
+
+
 def vocabulary_of(architecture):
     return load_tokenizer(checkpoint(architecture)).get_vocab()
 

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from typing_extensions import override
 
-from mlxd.errors import ContextLengthError
+from mlxd.errors import ContextLengthError, InvalidRequestError
 from mlxd.media_terms import Media, MediaKind
 from mlxd.worker.encoded_prompt import Grid
 from mlxd.worker.runtime.vision.families.clip import Clip, open_clip
@@ -19,6 +19,9 @@ from mlxd.worker.runtime.vision.film_sampling import FilmFacts, FrameWish, sprea
 from mlxd.worker.text.media_processor import SeenMedia
 
 _PICTURE, _FILM = "<|image_pad|>", "<|video_pad|>"
+_MOST_PIXELS = 50_000_000  # of all frames that are looked at, as large as the model gets them: 600 MB
+_SHARE = 0.9  # of a context, for films
+_LEEWAY = 1.05  # above the fewest pixels of a frame
 _OPENS, _CLOSES = "<|vision_start|>", "<|vision_end|>"
 
 Sampling = Callable[[FilmFacts, FrameWish], list[int]]
@@ -78,8 +81,14 @@ class QwenFamily(Family):
         return made(text, runs, tensors, (media.fps, media.max_frames, clip.rate, *clip.numbers))
 
     def _check_tokens(self, frames: int, height: int, width: int, media: Media) -> None:
-        """Refuses what no context holds before anything is decoded. Raises ``ContextLengthError``."""
-        tokens = -(-frames // self._films.group) * (height // self._films.rule.factor) * (width // self._films.rule.factor)
+        """Refuses what no context holds, or takes too much memory, before anything is decoded. Raises ``InvalidRequestError``."""
+        if frames * height * width > _MOST_PIXELS:
+            raise InvalidRequestError(
+                f"{frames} frames of {width} x {height} are more than the {_MOST_PIXELS} pixels of a film that are looked at: "
+                "ask for fewer (fps, max_frames), or send it smaller",
+                param=media.param,
+            )
+        tokens = -(-frames // self._films.group) * (height // self._films.factor) * (width // self._films.factor)
         if tokens >= self._context_length:
             raise ContextLengthError(
                 f"{frames} frames of this film become {tokens} tokens, but the model's context holds {self._context_length}: "
@@ -96,7 +105,7 @@ class Qwen2Family(QwenFamily):
     @property
     @override
     def defaults(self) -> Mapping[str, Any]:
-        return {"patch_size": 14, "shortest_edge": 128 * 28 * 28, "longest_edge": 28 * 28 * 768}
+        return {"patch_size": 14, "shortest_edge": 128 * 28 * 28, "longest_edge": 28 * 28 * 768, "max_video_tokens": 128_000}
 
     @override
     def pace(self, clip: Clip) -> float:
@@ -108,7 +117,11 @@ class Qwen2Family(QwenFamily):
 
     @override
     def size(self, frames: int, height: int, width: int) -> tuple[int, int]:
-        return self._films.rule.fit(height, width)
+        films, most = self._films, self._films.most
+        if films.most_tokens is not None:  # all frames have an even share of what a context holds
+            share = int(films.most_tokens * films.factor**2 * _SHARE) * films.group // frames
+            most = max(min(most, share), int(films.fewest * _LEEWAY))
+        return films.rule(most).fit(height, width)
 
 
 class Qwen25Family(Qwen2Family):
@@ -137,7 +150,7 @@ class Qwen3Family(QwenFamily):
     @property
     @override
     def defaults(self) -> Mapping[str, Any]:
-        return {"patch_size": 16, "shortest_edge": 128 * 32 * 32, "longest_edge": 32 * 32 * 768}
+        return {"patch_size": 16, "shortest_edge": 128 * 32 * 32, "longest_edge": 32 * 32 * 768, "max_video_tokens": 768}
 
     @override
     def pace(self, clip: Clip) -> float:
@@ -151,11 +164,14 @@ class Qwen3Family(QwenFamily):
 
     @override
     def size(self, frames: int, height: int, width: int) -> tuple[int, int]:
-        group, factor = self._films.group, self._films.rule.factor
+        films, group, factor = self._films, self._films.group, self._films.factor
         if min(height, width) < factor:
             by = max(factor / height, factor / width)
             height, width = int(height * by), int(width * by)
-        return self._films.rule.fit_film(max(frames, group), height, width, group=group)
+        count, most = max(frames, group), films.most
+        if films.most_tokens is not None:  # of one frame
+            most = max(min(films.most_tokens * factor**2, most // count), int(films.fewest * _LEEWAY)) * count
+        return films.rule(most).fit_film(count, height, width, group=group)
 
 
 def _low(size: Any) -> dict[str, int]:
