@@ -218,7 +218,7 @@ class MemoryFigures(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def parts(self) -> dict[str, int]:
         """Returns the bytes of each part by its name, the transients and all the rest included: together what is ``held``."""
-        named = {name: getattr(self, name) for name in ("weights", "kv", "states", "snapshots", "draft", "grammars", "disk")}
+        named = {name: getattr(self, name) for name in ("weights", "kv", "states", "snapshots", "media", "draft", "grammars", "disk")}
         return named | {"transients": self.transients, "other": self.other}
 
     @property
@@ -368,9 +368,9 @@ class ResolvedLimits(Limits, frozen=True, kw_only=True):
 
     @property
     def beside_media(self) -> Self:
-        """Returns the limits of keys and values beside embeddings, of a model that sees: their part of the cache is taken off."""
+        """Returns the limits of keys and values beside embeddings, of a model that sees: their part of the cache, half at most, is off."""
         part = int(self.cache_bytes * self.media_fraction) if self.media_bytes is None else self.media_bytes
-        return msgspec.structs.replace(self, cache_bytes=max(0, self.cache_bytes - part), media_bytes=0)
+        return msgspec.structs.replace(self, cache_bytes=self.cache_bytes - min(part, self.cache_bytes // 2), media_bytes=0)
 
     @classmethod
     def of(cls, limits: Limits, cache_bytes: int) -> Self:

@@ -7,7 +7,7 @@ from pydantic import Strict
 from mlxd.config.fields import Reload, Table, setting, table, tables
 from mlxd.config.pin_table import PinTable
 from mlxd.config.source import Source
-from mlxd.config.units import Duration, MemoryShare, Share, Size
+from mlxd.config.units import Duration, MemoryShare, Quota, Share, Size
 from mlxd.config.values import (
     LEAST_REPETITION_PENALTY,
     MOST,
@@ -103,6 +103,13 @@ class CacheTable(Table):
         'For keys and values, of running and of past requests: "auto" (a share of 20 % of available RAM, the same for each model '
         'that says so, smaller and larger as others come and go), a share such as "10%", '
         'or a size such as "2GiB".',
+        reload=Reload.LIVE,
+    )
+    media: Quota = setting(
+        MemoryShare(fraction=0.1),
+        "For what pictures and films have become that a model has looked at, so that one shown again is not encoded again: a share of "
+        'memory such as "10%", or a size such as "200MiB", half of it at most. Only models that see take it, of kind = "paged". What '
+        "running requests need is kept beyond it, and while the machine is short of memory nothing else is.",
         reload=Reload.LIVE,
     )
     max_entries: int = setting(64, 'Most entries kept by kind = "entries".', reload=Reload.LIVE, ge=1, le=MOST)

@@ -1,16 +1,14 @@
 """What models keep on disk of their caches, as their workers' heartbeats tell it."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from mlxd.control.model.status import ModelStatus
+from mlxd.observability.lasting_counters import Labels, LastingCounters
 from mlxd.observability.model_gauges import has_worker
 from mlxd.types import DiskDrop, DiskError, DiskFigures, DiskState
-
-_Labels = tuple[str, ...]
 
 _COUNTERS = {
     "hit_tokens": "Prompt tokens that were read from disk instead of computed.",
@@ -32,15 +30,11 @@ _GAUGES = {
 
 
 class DiskMetrics(Collector):
-    """Counters that go on over workers, each of which counts from 0; gauges of the models whose worker has a cache on disk.
-
-    What a worker did after its last heartbeat is not counted.
-    """
+    """Counters that go on over workers; gauges of the models whose worker has a cache on disk."""
 
     def __init__(self, statuses: Callable[[], Iterable[ModelStatus]]) -> None:
         self._statuses = statuses
-        self._seen: dict[str, tuple[int | None, Counter[_Labels]]] = {}  # model -> the worker, and what it had counted
-        self._totals: dict[str, Counter[_Labels]] = {}
+        self._counters = LastingCounters()
 
     def describe(self) -> Iterable[Metric]:
         """Returns the families without samples, so that registering asks nobody."""
@@ -52,19 +46,11 @@ class DiskMetrics(Collector):
         for status in self._statuses():
             figures = status.heartbeat.cache.disk if status.heartbeat and has_worker(status) else None
             if figures is not None and figures.limit_bytes:  # else it is not configured, or not possible
-                self._count(status, figures)
+                self._counters.count(status, _counted(figures))
                 families.add_gauges(status.name, figures)
-        for model, totals in self._totals.items():
-            families.add_counters(model, totals)
+        for model, labels, total in self._counters.totals():
+            families.add_counter(model, labels, total)
         yield from families.all
-
-    def _count(self, status: ModelStatus, figures: DiskFigures) -> None:
-        worker, before = self._seen.get(status.name, (None, Counter()))
-        now = _counted(figures)
-        if worker != status.pid:
-            before = Counter()
-        self._totals.setdefault(status.name, Counter(dict.fromkeys(now, 0))).update(now - before)
-        self._seen[status.name] = (status.pid, now)
 
 
 class _Families:
@@ -82,9 +68,9 @@ class _Families:
         for name, family in self._gauges.items():
             family.add_metric([model], getattr(figures, name))
 
-    def add_counters(self, model: str, totals: Counter[_Labels]) -> None:
-        for (name, *labels), total in totals.items():
-            self._counters[name].add_metric([model, *labels], total)
+    def add_counter(self, model: str, labels: Labels, total: float) -> None:
+        name, *others = labels
+        self._counters[name].add_metric([model, *others], total)
 
     def _gauge(self, name: str, text: str, *labels: str) -> GaugeMetricFamily:
         family = GaugeMetricFamily(f"mlxd_cache_disk_{name}", text, labels=["model", *labels])
@@ -97,9 +83,8 @@ class _Families:
         return family
 
 
-def _counted(figures: DiskFigures) -> Counter[_Labels]:
-    """Returns every counter by its name and label, those that are 0 included: they start so."""
-    counted: Counter[_Labels] = Counter({(name,): getattr(figures, name) for name in _COUNTERS})
-    counted.update({("dropped_blocks", reason.value): figures.dropped_blocks.get(reason, 0) for reason in DiskDrop})
-    counted.update({("errors", kind.value): figures.errors.get(kind, 0) for kind in DiskError})
-    return counted
+def _counted(figures: DiskFigures) -> dict[Labels, float]:
+    """Returns every counter by its name and label."""
+    counted: dict[Labels, float] = {(name,): getattr(figures, name) for name in _COUNTERS}
+    counted |= {("dropped_blocks", reason.value): figures.dropped_blocks.get(reason, 0) for reason in DiskDrop}
+    return counted | {("errors", kind.value): figures.errors.get(kind, 0) for kind in DiskError}

@@ -26,6 +26,7 @@ from mlxd.observability.exchange_metrics import ExchangeMetrics
 from mlxd.observability.harmless import harmless
 from mlxd.observability.key_metrics import Holdings, KeyMetrics
 from mlxd.observability.log_counters import LogCounters
+from mlxd.observability.media_metrics import MediaMetrics
 from mlxd.observability.memory_gauges import MemoryGauges
 from mlxd.observability.model_gauges import ModelGauges
 from mlxd.observability.process_metrics import process_collector
@@ -85,6 +86,7 @@ class Metrics:
         self.exchange = ExchangeMetrics(self.registry, self._label)
         self.registry.register(ModelGauges(statuses))
         self.registry.register(DiskMetrics(statuses))
+        self.registry.register(MediaMetrics(statuses))
         self.registry.register(CacheShares(statuses, lambda: (one.holder.name for one in holdings())))
         self.registry.register(KeyMetrics(holdings))
         self.registry.register(CertificateGauges(certificates))

@@ -20,6 +20,7 @@ from mlxd.control.memory.pressure import PressureLevel
 from mlxd.control.model.status import ModelStatus
 from mlxd.control.quotas.key_uses import KeyUses
 from mlxd.control.telemetry import UNKNOWN_MODEL
+from mlxd.media_terms import MediaFigures
 from mlxd.observability.metrics import Metrics
 from mlxd.types import (
     AttentionState,
@@ -140,6 +141,7 @@ def _loaded_model() -> ModelStatus:
     cache = CacheFigures(
         kept=BlockFigures(used=0, shared=0, cached=0, free=0, bytes_saved=0),
         disk=DiskFigures(limit_bytes=1),
+        media=MediaFigures(),
         keys={ANONYMOUS.name: KeyCacheFigures(quota=0)},
     )
     heartbeat = Heartbeat(running=0, waiting=0, steps=0, busy_seconds=0.0, memory=MemoryFigures(), cache=cache)

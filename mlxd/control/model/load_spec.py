@@ -51,6 +51,8 @@ def limits(model: ModelTable) -> Limits:
         priority_ageing=batching.priority_ageing,
         cache_bytes=cache.memory.size,
         cache_fraction=cache.memory.fraction,
+        media_bytes=cache.media.size,
+        media_fraction=cache.media.fraction or 0.0,
         cache_entries=cache.max_entries,
         speculation=SpeculationKind(model.speculation.kind),
         draft_tokens=model.speculation.max_tokens,
