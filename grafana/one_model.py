@@ -3,14 +3,14 @@
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from grafana.dashboard import Row, assemble
-from grafana.panels import cache, disk, latency, memory, models, now, requests, throughput
+from grafana.panels import cache, disk, latency, media, memory, models, now, requests, throughput
 
 DESCRIPTION = "One model in depth: what is asked of it, how long each stage takes, what its engine and its cache do."
 
 
 def one_model() -> Dashboard:
     """For whoever knows which model it is."""
-    rows = [_now(), _requests(), _latency(), _stages(), _engine(), _cache(), _disk(), _worker()]
+    rows = [_now(), _requests(), _latency(), _stages(), _engine(), _cache(), _disk(), _media(), _worker()]
     return assemble("mlxd-models", "mlxd model", DESCRIPTION, rows, one_model=True)
 
 
@@ -56,6 +56,13 @@ def _cache() -> Row:
 def _disk() -> Row:
     return Row(
         "Cache on disk", [disk.states(), disk.size(), disk.held(), disk.blocks(), disk.traffic(), disk.hits(), disk.trouble().span(12)]
+    )
+
+
+def _media() -> Row:
+    return Row(
+        "Pictures and films",
+        [media.seen(), media.tokens(), media.encoding(), media.lookups(), media.kept(), media.evictions()],
     )
 
 

@@ -114,6 +114,7 @@ def _cache(status: ModelStatus, counters: CacheCounters) -> answers.Cache:
         pinned_bytes=figures.bytes_pinned if figures else None,
         pins=[answers.Pin(**msgspec.structs.asdict(pin)) for pin in figures.pins] if figures else [],
         keys={name: answers.KeyShare(held_bytes=one.held, quota_bytes=one.quota) for name, one in figures.keys.items()} if figures else {},
+        media=answers.SeenMedia(**msgspec.structs.asdict(figures.media)) if figures and figures.media else None,
         query_tokens=counters.query_tokens,
         hit_tokens=counters.hit_tokens,
         lookups=answers.Lookups(hit=counters.hits, prefix_hit=counters.prefix_hits, miss=counters.misses),

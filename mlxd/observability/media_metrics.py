@@ -45,13 +45,11 @@ class _Families:
             "lookups": _counter("media_cache_lookups", "Pictures and films of prompts that were not in the prefix cache.", "outcome"),
             "evictions": _counter("media_cache_evictions", "Pictures and films whose embeddings were let go."),
         }
-        self._entries = _gauge("entries", "Pictures and films whose embeddings are kept.")
-        self._bytes = _gauge("bytes", "What these take.")
+        self._bytes = _gauge("bytes", "What the embeddings take that are kept of pictures and films.")
         self._limit = _gauge("limit_bytes", "What those may take that no running request needs.")
-        self.all: list[Metric] = [*self.counters.values(), self._entries, self._bytes, self._limit]
+        self.all: list[Metric] = [*self.counters.values(), self._bytes, self._limit]
 
     def add_gauges(self, model: str, figures: MediaFigures) -> None:
-        self._entries.add_metric([model], figures.kept)
         self._bytes.add_metric([model], figures.bytes)
         self._limit.add_metric([model], figures.limit_bytes)
 

@@ -15,12 +15,13 @@ from mlxd.terminal.values import NOTHING, ago, counted, printable, span
 _PARTS = {  # titles of columns, and what they add up; together they are what a worker holds
     "WEIGHTS": ("weights_bytes",),
     "CACHE": ("kv_bytes", "states_bytes", "snapshots_bytes"),
+    "PICTURES": ("media_bytes",),
     "DRAFT": ("draft_bytes",),
     "COMPUTING": ("transients_bytes",),
     "TO DISK": ("disk_bytes",),
     "OTHER": ("grammars_bytes", "other_bytes"),
 }
-_OPTIONAL = {"AUTO CACHE", "DRAFT", "TO DISK"}
+_OPTIONAL = {"AUTO CACHE", "PICTURES", "DRAFT", "TO DISK"}
 _SHOWN = 5  # entries of the record
 
 

@@ -9,13 +9,14 @@ from rich.text import Text
 
 from mlxd.quantities import size
 from mlxd.terminal.status_table import below, model_name, model_state, notes_on
-from mlxd.terminal.values import counted, printable
+from mlxd.terminal.values import counted, latency, printable
 
 _MEMORY = {
     "weights": "weights",
     "kv": "keys and values",
     "states": "states",
     "snapshots": "snapshots",
+    "media": "pictures",
     "draft": "draft model",
     "grammars": "grammars",
     "disk": "on its way to disk",
@@ -72,11 +73,21 @@ def _parts(memory: Mapping[str, int]) -> str:
 
 
 def _shares(cache: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yields what stays in a cache, and what keys have of it."""
+    """Yields what stays in a cache, what is kept of pictures, and what keys have of it."""
     if cache["pins"]:
         yield "pins", "\n".join(map(_pin, cache["pins"]))
+    if (seen := cache["media"]) is not None:
+        yield "seen", _seen(seen)
     if cache["keys"]:
         yield "keys", "\n".join(f"{name}: {_share(share)}" for name, share in cache["keys"].items())
+
+
+def _seen(seen: Mapping[str, Any]) -> str:
+    each = f" in {latency(seen['encode_seconds'] / seen['encoded'])} each" if seen["encoded"] else ""
+    failed = f", {seen['failed']:,} failed" if seen["failed"] else ""
+    yet = f"{seen['encoded']:,} encoded{each}{failed}, {counted(seen['hits'], 'time')} found encoded"
+    kept = f"{size(seen['bytes'])} of {size(seen['limit_bytes'])} kept of {seen['kept']:,}"
+    return f"{counted(seen['images'], 'picture')}, {counted(seen['videos'], 'film')}: {yet}\n{kept}"
 
 
 def _pin(pin: Mapping[str, Any]) -> str:

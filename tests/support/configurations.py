@@ -114,6 +114,7 @@ MODEL_TABLES = {
         "max_entries": _counts,
         "block_size": _counts,
         "dtype": st.sampled_from(["auto", "model", "int8"]),
+        "media": st.sampled_from(["10%", "64MiB"]),
         "disk": st.sampled_from(DISKS),
         "pin": _pins,
     },

@@ -54,7 +54,7 @@ import sys
 from pathlib import Path
 
 from mlxd import __version__
-from mlxd.types import CacheFigures, CacheOutcome, EntryFigures, FinishReason, MemoryFigures, Timings, Usage
+from mlxd.types import CacheFigures, CacheOutcome, EntryFigures, FinishReason, MediaFigures, MemoryFigures, Timings, Usage
 from mlxd.wire.framing import worker_codec
 from mlxd.wire.messages import (
     Abort,
@@ -273,7 +273,7 @@ class FakeWorker:
                     steps=self.steps,
                     busy_seconds=self.busy,
                     memory=MemoryFigures(weights=1000, rss=2000),
-                    cache=CacheFigures(kept=EntryFigures(count=len(self.seen))),
+                    cache=CacheFigures(kept=EntryFigures(count=len(self.seen)), media=MediaFigures()),
                 )
             )
             await asyncio.sleep(interval)

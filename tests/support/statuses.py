@@ -14,6 +14,7 @@ from mlxd.control.quotas.key_uses import KeyUses
 from mlxd.control.reload import Outcome, Result
 from mlxd.control.telemetry import CacheCounters, HistogramCounts, TokenCounters
 from mlxd.errors import ConfigError, ModelLoadingError, ModelNotFoundError
+from mlxd.media_terms import MediaFigures
 from mlxd.types import (
     AttentionState,
     AttentionWay,
@@ -43,6 +44,7 @@ PAGED_CACHE = CacheFigures(
     limit_bytes=160,
     kept=BlockFigures(used=6, shared=2, cached=3, free=7, bytes_saved=40),
     disk=DiskFigures(limit_bytes=1),
+    media=MediaFigures(),
 )
 HEARTBEAT = Heartbeat(running=1, waiting=2, steps=9, busy_seconds=0.0, memory=MEMORY, cache=CACHE)
 READY = Ready(

@@ -26,7 +26,7 @@ ALLOWED = {
     "listener": {"config", "errors", "types"},
     "api": {"listener", "control", "client", "config", "wire", "media_terms", "errors", "types"},
     "admin": {"cache_terms", "disk_cache", "listener", "control", "config", "wire", "errors", "types"},
-    "observability": {"cache_terms", "control", "config", "wire", "errors", "types"},
+    "observability": {"cache_terms", "media_terms", "control", "config", "wire", "errors", "types"},
     "service": {"control", "client.hang_watch", "config", "wire", "observability.logging", "errors", "types"},
     "terminal": {"child_process", "config", "quantities", "errors", "types"},
     "worker.encoded_prompt": {"media_terms"},

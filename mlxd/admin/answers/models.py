@@ -45,6 +45,7 @@ class WorkerMemory(Document, frozen=True, kw_only=True):
     kv_bytes: Annotated[Bytes, Meta(description="Allocated for keys and values, of running requests and of the prefix cache.")]
     states_bytes: Annotated[Bytes, Meta(description="Recurrent states of running requests.")]
     snapshots_bytes: Annotated[Bytes, Meta(description="Snapshots of recurrent state, for later requests.")]
+    media_bytes: Annotated[Bytes, Meta(description="Embeddings of pictures and films.")]
     draft_bytes: Annotated[Bytes, Meta(description="A draft model: its weights, keys and values.")]
     grammars_bytes: Annotated[Bytes, Meta(description="Grammars, and the vocabulary they are compiled for: an estimate.")]
     disk_bytes: Annotated[Bytes, Meta(description="Copies of blocks that wait to be written to disk.")]
@@ -77,6 +78,23 @@ class Lookups(Document, frozen=True, kw_only=True):
     miss: Count
 
 
+class SeenMedia(Document, frozen=True, kw_only=True):
+    """What a model has looked at since its worker began, and the embeddings that are kept of it."""
+
+    images: Annotated[Count, Meta(description="Pictures of requests that have begun.")]
+    videos: Annotated[Count, Meta(description="Films of these.")]
+    tokens: Annotated[Count, Meta(description="Of their prompts, those that stand for pictures and films.")]
+    hits: Annotated[Count, Meta(description="Not in the prefix cache, but encoded already, or just then.")]
+    misses: Annotated[Count, Meta(description="Encoded for them.")]
+    encoded: Count
+    failed: Annotated[Count, Meta(description="To be encoded.")]
+    encode_seconds: Annotated[Seconds, Meta(description="Seconds that it took to encode them.")]
+    evicted: Annotated[Count, Meta(description="Pictures and films whose embeddings were let go.")]
+    kept: Annotated[Count, Meta(description="Pictures and films whose embeddings there are.")]
+    bytes: Annotated[Bytes, Meta(description="What these take.")]
+    limit_bytes: Annotated[Bytes, Meta(description="What those may take that no running request needs.")]
+
+
 class Cache(Document, frozen=True, kw_only=True):
     """What the prefix cache holds and has done."""
 
@@ -94,6 +112,7 @@ class Cache(Document, frozen=True, kw_only=True):
         Mapping[str, KeyShare],
         Meta(description="By the names of keys, those whose requests have anything of a paged cache, or a quota in it."),
     ]
+    media: Annotated[SeenMedia | None, Meta(description="Null: the model sees nothing.")]
     query_tokens: Annotated[Count, Meta(description="Prompt tokens that were looked up, since the daemon started.")]
     hit_tokens: Annotated[Count, Meta(description="Of these, found.")]
     lookups: Lookups
@@ -143,6 +162,8 @@ class WorkerLimits(Document, frozen=True, kw_only=True):
     priority_ageing: Annotated[Seconds, Meta(description="Seconds.")]
     cache_bytes: Bytes
     cache_fraction: Annotated[float | None, Meta(description="The share of the available RAM that was asked for, if it was a share.")]
+    media_bytes: Annotated[Bytes | None, Meta(description="Of these, for embeddings of pictures and films. Null: a share.")]
+    media_fraction: Annotated[float, Meta(description="That share.")]
     cache_entries: Count
     speculation: Annotated[SpeculationKind, Meta(description="What is asked for.")]
     draft_tokens: Annotated[Count, Meta(description="Guesses of one answer that a step verifies, at most.")]

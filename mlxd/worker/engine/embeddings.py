@@ -4,8 +4,8 @@ from collections.abc import Callable, Collection, Iterable
 
 
 class Embeddings:
-    """The embeddings that an executor holds, each of ``bytes_each`` bytes, or thereabouts. Those that nobody needs take no more than
-    ``limit`` bytes, together with the others.
+    """The embeddings that an executor holds, each of ``bytes_each`` bytes, or what is seen to be more. Those that nobody needs take no more
+    than ``limit`` bytes, together with the others.
     """
 
     def __init__(self, bytes_each: int) -> None:
@@ -13,7 +13,7 @@ class Embeddings:
         self.bytes = 0
         self.evicted = 0  # ever
         self._sizes: dict[bytes, int] = {}
-        self._bytes_each = bytes_each
+        self._bytes_each: float = bytes_each
 
     def __contains__(self, content: bytes) -> bool:
         return content in self._sizes
@@ -22,8 +22,9 @@ class Embeddings:
         """Returns of how many pictures and films there are any."""
         return len(self._sizes)
 
-    def add(self, content: bytes, size: int) -> None:
-        """Takes in that ``content`` was encoded: its embeddings take ``size`` bytes."""
+    def add(self, content: bytes, size: int, count: int) -> None:
+        """Takes in that ``content`` was encoded: its ``count`` embeddings take ``size`` bytes."""
+        self._bytes_each = max(self._bytes_each, size / count)
         self.bytes += size - self._sizes.pop(content, 0)
         self._sizes[content] = size
 
@@ -39,7 +40,7 @@ class Embeddings:
 
     def expected(self, count: int) -> int:
         """Returns what ``count`` embeddings will take."""
-        return count * self._bytes_each
+        return int(count * self._bytes_each)
 
     def make_room(self, coming: int, needed: Collection[bytes], waited_for: Callable[[bytes], bool]) -> list[bytes]:
         """Lets go of what is beyond the limit where ``coming`` bytes come in, but for what is ``needed``: first of what nobody waits for.

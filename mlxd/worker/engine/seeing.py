@@ -87,7 +87,7 @@ class MediaSeeing(Seeing):
     none waits much longer than twice what it takes itself, whatever film came before it. What running sequences need is kept; what comes
     next is encoded only where there is room for it beside that, but for the first of all, so that there is always somebody who goes on.
 
-    ``embedding_bytes`` are what one embedding takes.
+    ``embedding_bytes`` are what one embedding takes, as far as that is known before.
     """
 
     def __init__(self, embedding_bytes: int) -> None:
@@ -246,8 +246,7 @@ class MediaSeeing(Seeing):
         for content in encoded.failed:
             del self._begun[content]
         for content, size in encoded.done.items():
-            self._embeddings.add(content, size)
-            del self._begun[content]
+            self._embeddings.add(content, size, self._begun.pop(content))
         return {name: error for content, error in encoded.failed.items() for name in self._wanted.get(content, ())}
 
     @override

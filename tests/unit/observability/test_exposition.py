@@ -63,6 +63,14 @@ mlxd_kv_key_bytes gauge {key model}
 mlxd_kv_key_quota_bytes gauge {key model}
 mlxd_kv_pinned_bytes gauge {model}
 mlxd_log_lines_dropped_total counter {}
+mlxd_media_cache_bytes gauge {model}
+mlxd_media_cache_evictions_total counter {model}
+mlxd_media_cache_limit_bytes gauge {model}
+mlxd_media_cache_lookups_total counter {model outcome}
+mlxd_media_encode_seconds_total counter {model}
+mlxd_media_encodes_total counter {model outcome}
+mlxd_media_tokens_total counter {model}
+mlxd_media_total counter {kind model}
 mlxd_memory_limit_bytes gauge {}
 mlxd_memory_pressure_level gauge {}
 mlxd_memory_relief_measures gauge {}

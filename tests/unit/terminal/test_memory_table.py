@@ -13,6 +13,7 @@ PARTS = {
     "kv_bytes": 60 * MIB,
     "states_bytes": 30 * MIB,
     "snapshots_bytes": 10 * MIB,
+    "media_bytes": 0,
     "draft_bytes": 0,
     "transients_bytes": 70 * MIB,
     "grammars_bytes": 20 * MIB,

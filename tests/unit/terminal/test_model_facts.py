@@ -7,11 +7,12 @@ from rich.console import Console
 
 from mlxd.admin.models import describe_all
 from mlxd.control.telemetry import TokenCounters
+from mlxd.media_terms import MediaFigures
 from mlxd.terminal.model_facts import render_model
 from mlxd.types import AttentionState, AttentionWay, ModelState, StepCompilation
 from mlxd.wire.attention_facts import AttentionFacts, AttentionWayFacts
 from mlxd.wire.model_facts import DraftFacts
-from tests.support.statuses import READY, FakeDaemon, model_status, running_status
+from tests.support.statuses import HEARTBEAT, READY, FakeDaemon, model_status, running_status
 
 
 def drawn(status, tokens=None):
@@ -82,3 +83,11 @@ def test_what_is_doubtful_stands_below():
 
 def test_a_model_that_is_not_loaded_shows_what_there_is():
     assert drawn(model_status("tiny", ModelState.STOPPED)) == ["model   tiny", "state   stopped", "source  builtin:smollm2-135m"]
+
+
+def test_what_a_model_has_looked_at_is_shown_with_what_is_kept_of_it():
+    seen = MediaFigures(images=12, videos=1, hits=7, encoded=4, failed=1, encode_seconds=1.0, kept=3, bytes=2**20, limit_bytes=10 * 2**20)
+    cache = msgspec.structs.replace(HEARTBEAT.cache, media=seen)
+    lines = drawn(running_status("tiny", heartbeat=msgspec.structs.replace(HEARTBEAT, cache=cache)))
+    at = lines.index("seen        12 pictures, 1 film: 4 encoded in 250 ms each, 1 failed, 7 times found encoded")
+    assert lines[at + 1] == "            1.0 MiB of 10 MiB kept of 3"

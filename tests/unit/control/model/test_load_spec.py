@@ -26,7 +26,7 @@ def test_every_setting_reaches_the_worker():
             "priority_ageing": "3s",
             "attention": "gather",
         },
-        cache={"kind": "paged", "memory": "2MiB", "max_entries": 5, "block_size": 32, "dtype": "int8"},
+        cache={"kind": "paged", "memory": "2MiB", "media": "3MiB", "max_entries": 5, "block_size": 32, "dtype": "int8"},
         worker={"heartbeat_interval": "250ms"},
         speculation={"kind": "lookup", "draft": "org/small", "max_tokens": 7},
     )
@@ -42,6 +42,8 @@ def test_every_setting_reaches_the_worker():
         priority_ageing=3.0,
         cache_bytes=2 * 2**20,
         cache_fraction=None,
+        media_bytes=3 * 2**20,
+        media_fraction=0.0,
         cache_entries=5,
         speculation=SpeculationKind.LOOKUP,
         draft_tokens=7,
