@@ -50,3 +50,10 @@ def test_layers_in_an_order_that_cannot_be_told():
     config["text_config"]["layer_types"] = ["sliding_attention", "full_attention", "full_attention", "sliding_attention"]
     with pytest.raises(UnreadableSettingError, match="layer_types"):
         readable(config)
+
+
+@pytest.mark.parametrize("architecture", ["idefics3", "smolvlm", "llava"])
+def test_a_base_that_nobody_says_is_llamas(architecture):
+    config = configuration(architecture, "config.json")
+    del config["text_config"]["rope_theta"]
+    assert load_seeing_model(checkpoint(architecture), config).model.config.text_config.rope_theta == 10000.0
