@@ -12,7 +12,7 @@ from tests.e2e.conftest import CONTINUOUS
 pytestmark = pytest.mark.real_model
 
 SYSTEM = "You are a patient teacher of geography and of history. " + "Answer in one short sentence, and never guess. " * 20
-QUESTIONS = ["the capital of France", "the largest ocean", "a river in Egypt", "the highest mountain", "a desert", "the moon"]
+QUESTIONS = ["the capital of France", "the largest ocean", "the moon", "a river in Egypt and its sources"]
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_a_long_prompt_is_computed_beside_a_stream_that_goes_on(daemon, reloaded
         deltas = iter(running)
         for _ in range(3):
             next(deltas)
-        long = pool.submit(post, daemon, "/v1/completions", {"model": "smollm2", "prompt": "word " * 600, "max_tokens": 1})
+        long = pool.submit(post, daemon, "/v1/completions", {"model": "smollm2", "prompt": "word " * 400, "max_tokens": 1})
         beside = 0
         while not long.done():
             next(deltas)

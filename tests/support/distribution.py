@@ -33,6 +33,7 @@ FIRST = (
     "tests/worker/requests/test_answers.py",
     "tests/worker/test_architectures.py",
     "tests/worker/test_simple_runner.py",
+    "tests/worker/test_windows.py",
     "tests/unit/worker_engine/paged_runner/test_faults.py",
     "tests/unit/worker_engine/paged_runner/test_conversations.py",
     "tests/e2e/test_agent_conversation.py",
