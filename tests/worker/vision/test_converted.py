@@ -1,6 +1,7 @@
 """What mlx-vlm's converter makes of a model, which is how most of those for MLX are published, sees as the model does."""
 
 import json
+import shutil
 from contextlib import redirect_stdout
 from io import StringIO
 
@@ -50,3 +51,11 @@ def seen(directory):
 def test_what_it_is_shown_is_the_same(pair):
     before, after = (seen(directory) for directory in pair)
     assert after == before
+
+
+@pytest.mark.parametrize("architecture", architectures())
+def test_what_the_processors_file_leaves_out_is_the_models(architecture, tmp_path):
+    """Checkpoints of older releases have no such file, or say less in it."""
+    shutil.copytree(checkpoint(architecture), tmp_path / "model")
+    (tmp_path / "model" / "processor_config.json").unlink(missing_ok=True)
+    assert seen(tmp_path / "model") == seen(checkpoint(architecture))

@@ -68,6 +68,11 @@ class SightFiles:
             raise CannotSeeError(f'its vocabulary has no token "{spelling}"')
         return token
 
+    def sight(self, name: str, default: Any) -> Any:
+        """Returns what the model's configuration says of its vision tower."""
+        value = (self.config.get("vision_config") or {}).get(name)
+        return default if value is None else value
+
     def setting(self, name: str, default: Any) -> Any:
         """Returns what the processor's own file says, or how it is where that says nothing."""
         value = self.processor.get(name)

@@ -38,7 +38,8 @@ class IdeficsFamily(PictureFamily):
 
     def __init__(self, files: SightFiles) -> None:
         super().__init__(files)
-        self._count = int(files.setting("image_seq_len", 169))
+        side = files.sight("image_size", 364) // files.sight("patch_size", 14) // int(files.config.get("scale_factor", 2))
+        self._count = int(files.setting("image_seq_len", side * side))
 
     @override
     def picture(self, picture: Image.Image, detail: Detail) -> SeenMedia:
@@ -58,10 +59,10 @@ class LlavaFamily(PictureFamily):
     def __init__(self, files: SightFiles) -> None:
         self.placeholder = files.setting("image_token", "<image>")
         super().__init__(files)
-        seeing = files.config.get("vision_config") or {}
-        self._patch = int(files.setting("patch_size", seeing.get("patch_size", 14)))
+        self._patch = int(files.setting("patch_size", files.sight("patch_size", 14)))
         strategy = files.setting("vision_feature_select_strategy", files.config.get("vision_feature_select_strategy", "default"))
-        self._beside = int(files.setting("num_additional_image_tokens", 0)) - (strategy == "default")
+        beside = int(files.setting("num_additional_image_tokens", files.sight("model_type", "") == "clip_vision_model"))
+        self._beside = beside - (strategy == "default")
 
     @override
     def picture(self, picture: Image.Image, detail: Detail) -> SeenMedia:
@@ -81,7 +82,8 @@ class PixtralFamily(PictureFamily):
         self._end = files.setting("image_end_token", "[IMG_END]")
         for token in (self._row_end, self._end):
             files.token(token)
-        self._patch = int(files.setting("patch_size", 16)) * int(files.setting("spatial_merge_size", 1))
+        merged = int(files.setting("spatial_merge_size", files.config.get("spatial_merge_size", 1)))
+        self._patch = int(files.setting("patch_size", files.sight("patch_size", 16))) * merged
 
     @override
     def picture(self, picture: Image.Image, detail: Detail) -> SeenMedia:
@@ -116,7 +118,7 @@ class GemmaFamily(PictureFamily):
         self.fillers = {self.filler: files.token(self.filler)}
         self._closes = _named(files, "eoi_token", self._CLOSES)
         files.token(self._closes)
-        self._count = int(files.setting("image_seq_length", 256))
+        self._count = int(files.setting("image_seq_length", files.config.get("mm_tokens_per_image", 256)))
         said = files.pictures.get("do_pan_and_scan")
         self._crops = self._CROPS if said is None else {}
 
