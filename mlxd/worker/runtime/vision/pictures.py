@@ -80,7 +80,7 @@ def _upright(picture: Image.Image) -> Image.Image:
 def _opaque(picture: Image.Image) -> Image.Image:
     picture = _in_bytes(picture) if picture.mode.startswith("I") else picture
     if not {"A", "a"} & {*picture.getbands()} and picture.info.get("transparency") is None:
-        return picture.convert("RGB")
+        return picture if picture.mode == "RGB" else picture.convert("RGB")
     seen_through = picture.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", picture.size, (255, 255, 255, 255)), seen_through).convert("RGB")
 

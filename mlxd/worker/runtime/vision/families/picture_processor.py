@@ -31,7 +31,7 @@ class PictureProcessor:
 
     def process(self, picture: Image.Image, **settings: Any) -> dict[str, np.ndarray[Any, Any]]:
         """Returns the arrays that it makes of a picture in RGB, with one picture along their first axis."""
-        made = self._processor(images=[picture], return_tensors="np", **settings)
+        made = self._processor(images=[picture], return_tensors="np", do_convert_rgb=False, **settings)  # it is: no copy
         return {name: np.asarray(value) for name, value in made.items()}
 
 
