@@ -79,3 +79,11 @@ def _message(message: dict[str, Any]) -> ChatMessage:
         else:
             media.append(shown(part, len(text)))
     return ChatMessage(role=message["role"], content=text, media=media)
+
+
+def decoded(architecture: str, tokens: list[int]) -> str:
+    """Returns what an answer of such tokens says, up to one that ends it."""
+    tokenizer: Any = load_tokenizer(checkpoint(architecture))
+    ends = [at for at, token in enumerate(tokens) if token in tokenizer.eos_token_ids]
+    text: str = tokenizer.decode(tokens[: ends[0]] if ends else tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    return text
