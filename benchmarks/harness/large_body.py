@@ -23,6 +23,11 @@ def _messages(count: int, size: int) -> bytes:
     return _chat(b",".join([_said("x" * size)] * count))
 
 
+def _pictures(count: int, size: int) -> bytes:
+    shown = b'{"type":"image_url","image_url":{"url":"data:image/png;base64,' + b"QUJD" * (size // 4) + b'"}}'
+    return _chat(b'{"role":"user","content":[' + b",".join([shown] * count) + b"]}")
+
+
 def _biases(count: int) -> bytes:
     biases = b",".join(b'"%d":1' % token for token in range(count))
     return _chat(_said("hi"))[:-1] + b',"logit_bias":{' + biases + b"}}"
@@ -40,6 +45,8 @@ BODIES: Mapping[str, Callable[[], bytes]] = {
     "logit_bias, 16 MiB": lambda: _biases(1_500_000),
     "9,000 messages, 30 MiB": lambda: _messages(9_000, 3_400),
     "one text, 31 MiB": lambda: _chat(_said(_WORD * (31 * _MIB // len(_WORD)))),
+    "one picture, 30 MiB": lambda: _pictures(1, 30 * _MIB),
+    "60 pictures, 30 MiB": lambda: _pictures(60, _MIB // 2),
     "one text of line breaks, 30 MiB": lambda: _chat(_said("\n" * 15 * _MIB)),
     "one text of escaped emoji, 30 MiB": lambda: _chat(_said("\U0001f600" * (5 * _MIB // 2))),
     "1,000,000 token ids, 6 MiB": lambda: _token_ids(1_000_000),

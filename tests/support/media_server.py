@@ -12,7 +12,9 @@ HOST = "media.test"
 
 
 class MediaServer:
-    """``asked`` are the paths of all requests, ``gone`` those whose client went away before the end."""
+    """``asked`` are the paths of all requests, ``gone`` those whose client went away before the end. ``held`` are requests that are
+    answered once they are let go.
+    """
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -20,6 +22,8 @@ class MediaServer:
         self.gone: list[str] = []
         self.left = asyncio.Event()
         self.waiting = asyncio.Event()
+        self.held: asyncio.Queue[asyncio.Event] = asyncio.Queue()
+        self.at_once = self.most_at_once = 0
         self.port = 0
 
     def url(self, path: str, host: str = HOST) -> str:
@@ -64,6 +68,15 @@ class MediaServer:
         self.waiting.set()
         await asyncio.Event().wait()
         raise AssertionError(request.path)
+
+    async def _held(self, _request: web.Request) -> web.Response:
+        free = asyncio.Event()
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        self.held.put_nowait(free)
+        await free.wait()
+        self.at_once -= 1
+        return web.Response(body=PICTURE)
 
     async def _slow(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()

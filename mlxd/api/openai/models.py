@@ -62,4 +62,6 @@ def _capabilities(ready: Ready) -> dict[str, Any]:
         "structured_output": Ability.CONSTRAINTS in abilities,
         "logprobs": Ability.LOGPROBS in abilities,
         "prompt_logprobs": Ability.PROMPT_LOGPROBS in abilities,
+        "images": Ability.IMAGES in abilities,
+        "videos": Ability.VIDEOS in abilities,
     }

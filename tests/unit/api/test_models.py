@@ -14,6 +14,8 @@ CAPABILITIES = {
     "structured_output": True,
     "logprobs": True,
     "prompt_logprobs": True,
+    "images": True,
+    "videos": True,
 }
 
 
@@ -79,6 +81,8 @@ async def test_what_a_loaded_model_can_do(server):
         "reasoning": "think",
         "structured_output": False,
         "prompt_logprobs": False,
+        "images": False,
+        "videos": False,
     }
 
 

@@ -26,6 +26,16 @@ RICH = {
         {"role": "function", "name": "f", "content": None},
         {"role": "assistant", "function_call": {"name": "f", "arguments": "{}"}, "prefix": False},
         {"role": "user", "content": "j"},
+        {
+            "role": "user",
+            "content": [
+                {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA", "detail": "high"}},
+                {"type": "text", "text": "k"},
+                {"type": "input_image", "image_url": "https://cdn.example/a.png"},
+                {"type": "video_url", "video_url": {"url": "https://cdn.example/a.mp4", "fps": 2}, "max_frames": 8},
+                {"type": "video", "video": ["data:image/png;base64,AAAA", "http://cdn.example/a.png"]},
+            ],
+        },
     ],
     "tools": [{"type": "function", "strict": True, "function": {"name": "f", "parameters": {"type": "object"}, "strict": True}}],
     "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [{"type": "function", "function": {"name": "f"}}]}},

@@ -17,6 +17,10 @@ MESSAGES = [body for client, body in recorded("/v1/messages").items() if "claude
 TEXT = {"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}, "citations": []}
 SEARCH = {"type": "search_result", "source": "b", "title": "c", "content": [TEXT]}
 DOCUMENT = {"type": "document", "source": {"type": "content", "content": [TEXT]}, "title": "d", "context": "e"}
+IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}, "transformations": {}}
+LINKED = {"type": "image", "source": {"type": "url", "url": "https://cdn.example/a.png"}}
+FILM = {"type": "video", "source": {"type": "url", "url": "https://cdn.example/a.mp4"}, "fps": 2, "max_frames": 8}
+SEEN = {"type": "document", "source": {"type": "content", "content": [TEXT, IMAGE]}}
 RICH = {
     "model": "tiny",
     "max_tokens": 64000,
@@ -35,7 +39,8 @@ RICH = {
                 {"type": "compaction", "content": "o"},
             ],
         },
-        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "j", "content": [TEXT, SEARCH], "is_error": True}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "j", "content": [TEXT, SEARCH, IMAGE], "is_error": True}]},
+        {"role": "user", "content": [IMAGE, TEXT, LINKED, FILM, SEEN]},
         {"role": "system", "content": [TEXT]},
         {"role": "assistant", "content": "p"},
     ],

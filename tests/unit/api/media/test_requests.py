@@ -78,6 +78,16 @@ async def test_pictures_are_fetched_side_by_side_and_each_once(showing, pictures
     assert showing.gallery.held == 0
 
 
+async def test_so_many_are_fetched_at_a_time(showing, pictures):
+    showing.worker.script = echo
+    asking = asyncio.create_task(showing.answer(chat(*(seen(pictures.url(f"/held?{number}")) for number in range(20)))))
+    for batch in (8, 8, 4):
+        for free in [await pictures.held.get() for _ in range(batch)]:
+            free.set()
+    assert (await asking)[0] == 200
+    assert pictures.most_at_once == 8
+
+
 @pytest.mark.parametrize("path", ["/gzip", "/to?url=/picture", "/hops?n=4"])
 async def test_a_file_is_unpacked_and_redirects_are_followed(showing, pictures, path):
     [found] = await sent(showing, chat(seen(pictures.url(path))))

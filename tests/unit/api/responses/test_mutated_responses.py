@@ -24,7 +24,12 @@ RICH = {
         {"type": "reasoning", "id": "rs", "summary": [{"type": "summary_text", "text": "d"}], "encrypted_content": "mlxd1.ZA=="},
         {"type": "message", "id": "m", "role": "assistant", "status": "completed", "content": [{"type": "refusal", "refusal": "e"}]},
         {"type": "function_call", "id": "fc", "call_id": "c1", "name": "f", "namespace": "ns", "arguments": {"g": 1}},
-        {"type": "function_call_output", "call_id": "c1", "output": [{"type": "input_text", "text": "h"}]},
+        {
+            "type": "function_call_output",
+            "call_id": "c1",
+            "output": [{"type": "input_text", "text": "h"}, {"type": "input_image", "image_url": "https://cdn.example/a.png"}],
+        },
+        {"role": "user", "content": [{"type": "input_image", "image_url": "data:image/png;base64,AAAA", "detail": "original"}]},
         {"type": "custom_tool_call", "call_id": "c2", "name": "patch", "input": "i"},
         {"type": "custom_tool_call_output", "call_id": "c2", "output": "j"},
         {"type": "local_shell_call", "call_id": "c3", "action": {"command": ["ls"]}},
