@@ -16,9 +16,11 @@ SEEN_ID = VOCAB + 2
 VOCABULARY = VOCAB + 4
 
 
-def seeing_tokenizer(**settings) -> PromptTokenizer:
+def seeing_tokenizer(*, special: bool = True, **settings) -> PromptTokenizer:
+    """In some vocabularies these tokens are no ``special`` ones."""
     inner = make_tokenizer()
-    inner.add_special_tokens([AddedToken(text, special=True) for text in (PICTURE, FILM, SEEN, BREAK)])
+    added = [AddedToken(text, special=special, normalized=False) for text in (PICTURE, FILM, SEEN, BREAK)]
+    inner.add_special_tokens(added) if special else inner.add_tokens(added)
     return PromptTokenizer(inner, **settings)
 
 

@@ -4,7 +4,8 @@
 
     chat_template.jinja                        the file itself
     tokenizer_config.json "chat_template"      a string, or a list of {"name", "template"}: "default" of them
-    chat_template.json "chat_template"         the same
+    chat_template.json "chat_template"         the same; before the tokenizer's where the model sees, for it is the processor's
+    processor_config.json "chat_template"      likewise
     additional_chat_templates/NAME.jinja       others, of which none takes the place of those above
 
 A model that has no default but exactly one named template uses that one. One named "tool_use" is for conversations with tools.
@@ -20,6 +21,7 @@ from mlxd.worker.facts.sources import Sources
 _DEFAULT = "default"
 _FOR_TOOLS = "tool_use"
 _FILE = "chat_template.jinja"
+_OF_PROCESSORS = ("chat_template.json", "processor_config.json")
 _FOLDER = "additional_chat_templates"
 
 
@@ -65,8 +67,10 @@ def _all(sources: Sources) -> Iterator[tuple[str, TemplateSource]]:
     path = sources.directory / _FILE
     if is_there(path):
         yield _DEFAULT, TemplateSource(read_text(path), _FILE)
-    yield from _of_document(sources.tokenizer)
-    yield from _of_document(JsonDocument.read_if_there(sources.directory / "chat_template.json"))
+    processors = [JsonDocument.read_if_there(sources.directory / name) for name in _OF_PROCESSORS]
+    sees = isinstance(sources.config.get("vision_config"), dict)
+    for document in (*processors, sources.tokenizer) if sees else (sources.tokenizer, *processors):
+        yield from _of_document(document)
     for path in sorted((sources.directory / _FOLDER).glob("*.jinja")):
         yield path.stem, TemplateSource(read_text(path), f"{_FOLDER}/{path.name}")
 

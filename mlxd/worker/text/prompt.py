@@ -1,6 +1,6 @@
 """A request's prompt to token ids, checked against the model before anything is computed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mlxd.errors import InvalidRequestError
 from mlxd.media_terms import MediaKind
@@ -33,7 +33,8 @@ class PromptEncoder:
         media: MediaProcessor | None = None,
     ) -> None:
         self._bos = tokenizer.bos_token
-        self._tokenizer = FramedTokenizer(tokenizer, media.fillers if media else None)
+        vocabulary = tokenizer.get_vocab()
+        self._tokenizer = FramedTokenizer(tokenizer, _not_for_clients(media, vocabulary) if media else None)
         chat = chat.seeing(media.placeholders) if chat and media else chat
         text = MediaText(self._tokenizer, media, self._bos) if media else None
         self._chat = None if chat is None else ChatEncoder(self._tokenizer, chat, text)
@@ -42,7 +43,7 @@ class PromptEncoder:
         self.sees = frozenset[MediaKind]() if chat is None else chat.sees
         self.media = media if self.sees else None
         self.vocab_size = vocab_size
-        longest = max((len(token) for token in tokenizer.get_vocab()), default=1)
+        longest = max((len(token) for token in vocabulary), default=1)
         self.bounds = PromptBounds(context_length, longest * context_length)
 
     def encode(self, prompt: Prompt, max_tokens: int | None, seen: Seen = NOTHING) -> EncodedPrompt:
@@ -99,3 +100,8 @@ class PromptEncoder:
         raise InvalidRequestError(
             f"token {token} at position {index} is outside the vocabulary of {self.vocab_size}", param=field_of(prompt)
         )
+
+
+def _not_for_clients(media: MediaProcessor, vocabulary: Mapping[str, int]) -> dict[str, int]:
+    """Returns the tokens that stand for pictures, which are no control tokens in every vocabulary."""
+    return {**{text: vocabulary[text] for text in media.placeholders.values() if text in vocabulary}, **media.fillers}

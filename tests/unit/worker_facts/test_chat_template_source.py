@@ -40,6 +40,15 @@ def test_every_form_is_found_and_said(tmp_path, files, text, origin):
     assert (chosen.text, chosen.origin) == (text, origin)
 
 
+@pytest.mark.parametrize("name", ["chat_template.json", "processor_config.json"])
+def test_that_of_a_processor_counts_before_the_tokenizer_s_where_the_model_sees(tmp_path, name):
+    """The tokenizer's is often the one of the model of text that it was made of."""
+    write_json(tmp_path / name, {"chat_template": "with pictures"})
+    for config, text in (({"vision_config": {}}, "with pictures"), ({}, "text alone")):
+        made = sources(tmp_path, config={"model_type": "llava"} | config, tokenizer={"chat_template": "text alone"})
+        assert find_chat_template(made).chosen.text == text
+
+
 @pytest.mark.parametrize("files", [{}, {"config": ""}, {"file": " \n"}, {"config": []}, {"json_file": None}])
 def test_a_model_without_one(tmp_path, files):
     assert found(tmp_path, **files).chosen is None

@@ -117,9 +117,11 @@ def test_what_lasts_ends_before_the_opening_of_the_answer():
     assert shown(replace(prompt, tokens=prompt.tokens[prompt.lasting :], media=())) == "[assistant]"
 
 
+@pytest.mark.parametrize("special", [True, False])
 @pytest.mark.parametrize("written", [PICTURE, SEEN, FILM, PICTURE.upper(), "<pi", f"{PICTURE}{SEEN}"])
-def test_nobody_can_write_a_placeholder(written):
-    prompt = encoded(user(f"{written}!", picture(at=len(written))))
+def test_nobody_can_write_a_placeholder(written, special):
+    message = user(f"{written}!", picture(at=len(written)))
+    prompt = encoder(special=special).encode(ChatPrompt(messages=[message]), None, seen_of([message]))
     assert len(prompt.media) == 1
     assert prompt.tokens.count(SEEN_ID) == 3
     assert written in shown(prompt)
