@@ -1,7 +1,7 @@
 """The way from a model directory to a model in memory, on the device that is really there."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,7 @@ def open_model(path: Path, *, dtype: str, context_limit: int | None, wished: Wis
     check_flags(facts.config)
     library = ModelLibrary.of(facts.config)
     with model_view(facts) as view, _errors(facts, library, view):
-        model = _lazy(library, facts, view)
+        model, library = _lazy(library, facts, view)
         _cast(model, dtype if dtype != "auto" or device == "gpu" else "float32", dequantize=dtype == "auto" and device == "cpu")
         install_activations(model)
     tokenizer = open_tokenizer(facts, wished)
@@ -122,6 +122,7 @@ def read_weights(opened: OpenedModel) -> LoadedModel:
             weights_origin=directory.weights.origin,
             library=opened.library.name,
             library_origin=opened.library.origin,
+            sight=opened.library.warning or "",
             tools=shapes.tools,
             tools_origin=shapes.tools_origin,
             reasoning=shapes.reasoning,
@@ -154,13 +155,18 @@ def _causes(facts: DirectoryFacts, library: ModelLibrary) -> str:
     return "; ".join(filter(None, [configuration_causes(facts.config), library.warning]))
 
 
-def _lazy(library: ModelLibrary, facts: DirectoryFacts, view: Path) -> Any:
-    """Returns the model in a directory, its weights not read yet."""
+def _lazy(library: ModelLibrary, facts: DirectoryFacts, view: Path) -> tuple[Any, ModelLibrary]:
+    """Returns the model in a directory, its weights not read yet, and whose it is: mlx-lm's, too, where mlx-vlm cannot load it."""
     if library.name == "mlx-lm":
-        return load_text_model(view, lazy=True)[0]
+        return load_text_model(view, lazy=True)[0], library
     from mlxd.worker.runtime.vision.loading import load_seeing_model  # noqa: PLC0415 - nothing of mlx-vlm for models of text
 
-    return load_seeing_model(view, facts.config.values)
+    try:
+        return load_seeing_model(view, facts.config.values), library
+    except Exception as error:
+        with suppress(Exception):
+            return load_text_model(view, lazy=True)[0], library.instead(error)
+        raise
 
 
 def _cast(model: Any, dtype: str, *, dequantize: bool) -> None:

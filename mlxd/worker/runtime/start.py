@@ -111,7 +111,7 @@ def start_model(
         compilation=choice.compilation,
         attention=choice.attention,
         keys_and_values=choice.keys_and_values,
-        facts=msgspec.structs.replace(loaded.facts, draft=draft.facts if draft else None, sight=sight.told),
+        facts=msgspec.structs.replace(loaded.facts, draft=draft.facts if draft else None, sight=sight.told or loaded.facts.sight),
         versions=_versions(loaded),
     )
     memory.hold_to(limits)

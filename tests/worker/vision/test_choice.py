@@ -1,10 +1,12 @@
 """What is said of a model's pictures when it is loaded, and that it serves text whatever is wrong with them."""
 
+import json
 import shutil
 from dataclasses import replace
 
 import pytest
 
+from mlxd.errors import ModelSourceError
 from mlxd.types import Ability
 from mlxd.worker.runtime.choose import choose_runner
 from mlxd.worker.runtime.loading import load
@@ -102,6 +104,26 @@ def test_without_the_extra_a_model_that_mlx_lm_knows_too_is_one_of_text(monkeypa
     assert (loaded.facts.library, loaded.facts.library_origin) == ("mlx-lm", "mlx_vlm cannot be imported")
     assert loaded.facts.warnings == [f"it sees no pictures, for mlx_vlm cannot be imported: {library.INSTALL}"]
     assert choose_sight(loaded, model_of(loaded)) == choice.BLIND
+
+
+def test_a_model_that_mlx_vlm_cannot_load_and_mlx_lm_can_is_one_of_text(tmp_path):
+    directory = copied("mistral3", tmp_path)
+    config = json.loads((directory / "config.json").read_text())
+    config["vision_config"]["hidden_size"] = 24  # which its weights are not for
+    (directory / "config.json").write_text(json.dumps(config))
+    loaded = load(directory, dtype="auto", context_limit=None)
+    assert (loaded.facts.library, loaded.facts.library_origin) == ("mlx-lm", "mlx-vlm cannot load it")
+    assert loaded.facts.warnings == [loaded.facts.sight]
+    assert loaded.facts.sight.startswith("it sees no pictures, for mlx-vlm cannot load it (ValueError: ")
+
+
+def test_one_that_neither_can_load_is_refused_as_mlx_vlm_said(tmp_path):
+    directory = copied("idefics3", tmp_path)
+    config = json.loads((directory / "config.json").read_text())
+    config["vision_config"]["hidden_size"] = 24
+    (directory / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelSourceError, match=r"idefics3 cannot be loaded as an mlx-vlm model: ValueError: .*vision_model"):
+        load(directory, dtype="auto", context_limit=None)
 
 
 def copied(architecture, tmp_path):

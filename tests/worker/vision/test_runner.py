@@ -2,44 +2,10 @@
 
 import pytest
 
-from mlxd.types import SamplingParams
-from mlxd.worker.engine.request import EngineRequest
-from mlxd.worker.runtime.choose import choose_runner
-from tests.support.seen_prompts import case_names, loaded_model, seen_prompt
-from tests.support.vision_references import architectures, references
-from tests.support.wire_requests import resolved
-from tests.worker.runner_rig import RunnerRig
-from tests.worker.worker_link import load_message
-
-TOKENS = 8
-LIMITS = {"mode": "continuous", "cache_kind": "paged", "block_size": 8, "step_tokens": 24, "max_sequences": 8}
-
-
-class SeeingRig(RunnerRig):
-    """The runner of one architecture, as a worker chooses it."""
-
-    def __init__(self, architecture, **limits):
-        self.architecture = architecture
-        order = load_message("org/tiny", **(LIMITS | limits))
-        self.loaded = loaded_model(architecture)
-        choice = choose_runner(order, resolved(order.limits), self.loaded)
-        assert choice.name == "paged", choice.reason
-        super().__init__(choice.runner)
-
-    def see(self, case, name=None, prompt=None):
-        prompt = prompt or seen_prompt(self.architecture, case, TOKENS)
-        self.runner.add(EngineRequest(name or case, prompt, SamplingParams(temperature=0.0)))
-
-    def is_right(self, name, case):
-        """Whether it said what the reference says, up to a token that ends it."""
-        greedy = references(self.architecture)[case].greedy
-        ends = [at for at, token in enumerate(greedy) if token in self.loaded.end_tokens]
-        expected = greedy[: ends[0]] if ends else greedy
-        return [token for token in self.tokens.get(name, []) if token not in self.loaded.end_tokens] == expected
-
-    @property
-    def media(self):
-        return self.runner.cache().media
+from mlxd.errors import GenerationError
+from tests.support.seeing_rig import SeeingRig
+from tests.support.seen_prompts import case_names, seen_prompt
+from tests.support.vision_references import architectures
 
 
 @pytest.fixture(scope="module", params=architectures())
@@ -70,6 +36,32 @@ def test_and_again_from_the_cache_where_other_pictures_are_not_found(rig):
         assert rig.started[name].cached_tokens == max((alike(shown, other) for other in before), default=0) // 8 * 8, name
         before.append(shown)
     assert rig.media.encoded - encoded == 2  # of five requests there are two pictures
+
+
+def test_a_picture_that_cannot_be_encoded_fails_those_who_show_it_and_nobody_else(rig, monkeypatch):
+    rig.runner.evict_cached()
+    encode, seen = type(rig.loaded.model.architecture).encode, []
+
+    def falls(self, model, tensors, count):
+        seen.append(count)
+        if len(seen) == 1:
+            raise GenerationError("the tower fell")
+        return encode(self, model, tensors, count)
+
+    monkeypatch.setattr(type(rig.loaded.model.architecture), "encode", falls)
+    rig.see("picture", "falls")
+    rig.see("late_picture", "falls, too")
+    rig.see("late_other_picture", "other")
+    rig.see("words", "of words")
+    rig.run()
+    assert str(rig.failed["falls"]) == "the tower fell"
+    # One that came to need it later, for it waited for what both begin with, has it encoded anew.
+    assert str(rig.failed.get("falls, too")) == "the tower fell" or rig.is_right("falls, too", "late_picture")
+    assert rig.is_right("other", "late_other_picture")
+    assert rig.is_right("of words", "words")
+    rig.see("picture", "again")
+    rig.run()
+    assert rig.is_right("again", "picture")
 
 
 def what_is_shown(prompt):

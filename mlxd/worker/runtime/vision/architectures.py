@@ -82,6 +82,19 @@ class Pixtral(Architecture):
         return blocks
 
 
+class Mistral3(Pixtral):
+    """Mistral 3, whose words may be Ministral 3's: their queries grow beyond the length they were first trained with, each by its place."""
+
+    @override
+    def prepare(self, model: Any) -> None:
+        decoder = model.language_model.model
+        name = type(decoder).__name__
+        if name == "Ministral3":
+            decoder.__class__ = _scaling_by_row(type(decoder))
+        elif name != "Mistral":
+            raise NotImplementedError(f"rows at different places in one call of {name}")
+
+
 class Gemma3(Architecture):
     """Gemma 3: a picture's tokens attend to each other both ways, and embeddings are scaled once they are merged."""
 
@@ -149,7 +162,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {  # by the "model_type" of config.j
     "gemma3": Gemma3(),
     "idefics3": Idefics3(),
     "llava": Architecture(),
-    "mistral3": Pixtral(),
+    "mistral3": Mistral3(),
     "pixtral": Pixtral(),
     "qwen2_5_vl": Qwen2VL(),
     "qwen2_vl": Qwen2VL(),
@@ -177,10 +190,15 @@ def _pixels_and_grid(tensors: Tensors) -> tuple[mx.array, mx.array]:
 
 
 def _in_order(tokens: mx.array, cache: Any) -> mx.array:
-    """Returns the positions ``[3, B, n]`` of tokens of text, all three alike: they follow where the cache says that a row begins."""
+    """Returns the positions ``[3, B, n]`` of tokens of text, all three alike."""
+    return mx.broadcast_to(_places(tokens.shape[1], cache), (3, *tokens.shape))
+
+
+def _places(length: int, cache: Any) -> mx.array:
+    """Returns the places of tokens, ``[B, n]`` or ``[n]`` where all rows are alike: they follow where the cache says that a row begins."""
     offset = cache[0].offset if cache else 0
     start = offset[:, None] if isinstance(offset, mx.array) and offset.ndim else offset
-    return mx.broadcast_to(start + mx.arange(tokens.shape[1]), (3, *tokens.shape))
+    return start + mx.arange(length)
 
 
 def _adding_by_row(kind: type) -> type:
@@ -195,3 +213,21 @@ def _adding_by_row(kind: type) -> type:
         return flat.at[rows].add(embeddings.astype(flat.dtype)).reshape(hidden.shape)
 
     return type(f"Adding{kind.__name__}", (kind,), {"_deepstack_process": add})
+
+
+def _scaling_by_row(kind: type) -> type:
+    """Returns a subclass of the class of a decoder, which scales queries by the place of each; mlx-vlm's way goes by the first row's."""
+
+    def call(self: Any, inputs: mx.array, cache: Any = None, inputs_embeds: mx.array | None = None) -> Any:
+        hidden = self.embed_tokens(inputs) if inputs_embeds is None else inputs_embeds
+        length = hidden.shape[1]
+        settings = self.config.rope_parameters
+        times = mx.floor(_places(length, cache) / settings["original_max_position_embeddings"])
+        scale = (1 + settings["llama_4_scaling_beta"] * mx.log(1 + times)).astype(hidden.dtype)
+        scale = scale[..., None] if scale.ndim == 1 else scale[:, None, :, None]
+        for layer, own in zip(self.layers, cache, strict=True):
+            window = self.sliding_window if layer.use_sliding else None
+            hidden = layer(hidden, scale, own.make_mask(length, return_array=False, window_size=window), cache=own)
+        return self.norm(hidden)
+
+    return type(f"Scaling{kind.__name__}", (kind,), {"__call__": call})

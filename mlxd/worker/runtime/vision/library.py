@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from mlxd.worker.facts.json_document import JsonDocument
+from mlxd.worker.runtime.library_errors import in_a_line
 from mlxd.worker.runtime.vision.architectures import ARCHITECTURES
 
 INSTALL = 'pip install "mlxd[vision]" && pip install --no-deps mlx-vlm==0.7.10'
@@ -32,6 +33,11 @@ class ModelLibrary:
         if config.part("quantization") is None and config.part("quantization_config") is not None:
             return cls("mlx-lm", f'{config.path.name} "quantization_config"', _PACKED)
         return cls("mlx-vlm", f'{config.path.name} "vision_config"')
+
+    def instead(self, error: Exception) -> "ModelLibrary":
+        """Returns mlx-lm, in the place of this one, which raised ``error`` when it was to load the model."""
+        told = in_a_line(error)
+        return ModelLibrary("mlx-lm", f"{self.name} cannot load it", f"it sees no pictures, for {self.name} cannot load it ({told})")
 
 
 _PACKED = (
