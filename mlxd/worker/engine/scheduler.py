@@ -252,7 +252,7 @@ class Scheduler:
 
     def _admit(self, sequence: Sequence, decision: Schedule) -> None:
         """Lets a waiting sequence run, if there is a place and room, and nobody computes what it needs."""
-        if decision.preempted or len(decision.without_room) >= _LOOKUPS or sequence in decision.too_large:
+        if decision.preempted or len(decision.without_room) >= _LOOKUPS or sequence in (*decision.too_large, *decision.out_of_room):
             return
         if sequence.in_flight or self._waits_for_a_prefix(sequence):  # in flight: its last token is on its way
             return
@@ -268,7 +268,7 @@ class Scheduler:
                 return
             self._start(sequence, lookup, decision)
         elif self._room.can_never_hold(sequence):
-            decision.too_large.append(sequence)
+            (decision.out_of_room if sequence.generated else decision.too_large).append(sequence)
         else:
             decision.without_room.append(sequence)
 

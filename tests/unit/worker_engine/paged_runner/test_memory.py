@@ -202,3 +202,18 @@ def test_what_cannot_be_given_back_keeps_no_idle_engine_busy():
     rig.step()
     assert rig.manager.has_idle
     assert rig.runner.rest is None
+
+
+def test_one_that_waits_and_has_outgrown_a_cache_that_shrank_ends_with_what_it_has():
+    rig = Rig(blocks=8, arenas=2, max_sequences=2)
+    for name in ("first", "second"):
+        rig.add(name, range(1, 21), max_tokens=40)
+    while not rig.preemptions:
+        rig.step()
+    rig.runner.reconfigure(msgspec.structs.replace(rig.limits, cache_bytes=8 * BLOCK))
+    rig.run()
+    assert rig.failed == {}
+    for name in ("first", "second"):
+        assert rig.ended[name] is FinishReason.LENGTH
+        assert len(rig.tokens[name]) < 40
+        assert rig.tokens[name] == rig.expected(name)[: len(rig.tokens[name])]
