@@ -12,6 +12,7 @@ from mlxd.worker.runtime.paged import attention_choice, key_value_choice
 from mlxd.worker.runtime.paged.attention import timing
 from mlxd.worker.runtime.paged.attention.timing import Timing
 from tests.support.tiny_model import make_scripted_model, make_tiny_model
+from tests.worker import runner_rig
 
 SCRIPT = "ab☃é日cd"
 
@@ -55,6 +56,13 @@ def _untimed():
 def timed(monkeypatch):
     """Ways to attend are timed, as in a worker."""
     monkeypatch.setattr(attention_choice, "timed", timing.timed)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forgotten():
+    """Models that a file of tests has proved, and their arenas, take no memory after it."""
+    yield
+    runner_rig.known.clear()
 
 
 @pytest.fixture(scope="session")

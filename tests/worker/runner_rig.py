@@ -83,17 +83,14 @@ class RunnerRig:
         return [report.tokens - len(report.sampled) for report in self.reports if report.tokens > len(report.sampled)]
 
 
-_proved = {}  # by model, block size and type: proved once, for every rig of the same
-_MOST_PROVED = 32
+known = {}  # by model, block size and type: proved once, for every rig of the same in a file
 
 
 def proved(loaded, block_size, kv):
     key = id(loaded), block_size, kv
-    if key not in _proved:
-        if len(_proved) == _MOST_PROVED:
-            del _proved[next(iter(_proved))]
-        _proved[key] = loaded, choose_key_values(loaded, prove_model(loaded, block_size), kv).proved.model
-    return _proved[key][1]
+    if key not in known:
+        known[key] = loaded, choose_key_values(loaded, prove_model(loaded, block_size), kv).proved.model
+    return known[key][1]
 
 
 class PagedRig(RunnerRig):
