@@ -64,6 +64,16 @@ class Architecture:
         return found
 
 
+class Llava(Architecture):
+    """LLaVA, which sees by CLIP or by SigLIP: mlx-vlm gives both the activation of CLIP."""
+
+    @override
+    def prepare(self, model: Any) -> None:
+        if model.config.vision_config.model_type == "siglip_vision_model":
+            for block in self.blocks(model):
+                block.mlp.activation_fn = nn.GELU(approx="precise")
+
+
 class Idefics3(Architecture):
     """Idefics3 and SmolVLM: a picture is cut into crops, each of which has a span of its own."""
 
@@ -161,7 +171,7 @@ class Qwen3VL(Qwen2VL):
 ARCHITECTURES: Mapping[str, Architecture] = {  # by the "model_type" of config.json
     "gemma3": Gemma3(),
     "idefics3": Idefics3(),
-    "llava": Architecture(),
+    "llava": Llava(),
     "mistral3": Mistral3(),
     "pixtral": Pixtral(),
     "qwen2_5_vl": Qwen2VL(),

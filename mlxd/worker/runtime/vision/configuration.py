@@ -9,6 +9,7 @@ from typing import Any
 Settings = dict[str, Any]
 
 _LLAMA_BASE = 10000.0  # of transformers, where a configuration leaves it out; mlx-vlm's Idefics3 would take another
+_SIGLIP_EPSILON = 1e-6  # as well, where mlx-vlm's LLaVA would take that of CLIP
 _FLAT = ("qwen2_vl", "qwen2_5_vl")  # which have the settings of words at the top, where mlx-vlm looks for them
 
 
@@ -29,6 +30,8 @@ def readable(config: Mapping[str, Any]) -> Settings:
         _write_windows(words)
     if words.get("model_type") == "llama":
         words.setdefault("rope_theta", _LLAMA_BASE)
+    if sight.get("model_type") == "siglip_vision_model":
+        sight.setdefault("layer_norm_eps", _SIGLIP_EPSILON)
     if values["model_type"] == "llava" and sight.get("model_type") == "pixtral":
         values["model_type"] = "pixtral"  # whose tower mlx-vlm looks for under this name only
     if str(values["model_type"]).startswith("qwen"):

@@ -15,5 +15,6 @@ ARCHITECTURES: dict[str, Architecture] = {
         llava.LLAVA,
         llava.PIXTRAL,
         llava.MISTRAL3,
+        llava.INTERLEAVE,
     )
 }

@@ -1,9 +1,9 @@
-"""LLaVA 1.5, Pixtral and Mistral Small 3.1: a vision tower before a language model, joined by a small network."""
+"""LLaVA 1.5, LLaVA-Interleave, Pixtral and Mistral Small 3.1: a vision tower before a language model, joined by a small network."""
 
 from collections.abc import Callable
 
 from tests.vision.generate import templates
-from tests.vision.generate.families.architecture import CLIP_MEAN, CLIP_STD, ROPE_THETA, Architecture, Settings
+from tests.vision.generate.families.architecture import CLIP_MEAN, CLIP_STD, HALF, ROPE_THETA, Architecture, Settings
 from tests.vision.generate.vocabularies import Vocabulary
 
 PATCH = 4
@@ -28,14 +28,14 @@ def _text(model_type: str, size: int) -> Settings:
     }
 
 
-def _llava(token: Callable[[str], int], size: int) -> Settings:
+def _llava(token: Callable[[str], int], size: int, end: str = "</s>", padding: str = "<pad>") -> Settings:
     return {
         "architectures": ["LlavaForConditionalGeneration"],
         "model_type": "llava",
         "ignore_index": -100,
         "image_token_index": token("<image>"),
-        "eos_token_id": token("</s>"),
-        "pad_token_id": token("<pad>"),
+        "eos_token_id": token(end),
+        "pad_token_id": token(padding),
         "projector_hidden_act": "gelu",
         "text_config": _text("llama", size) | {"tie_word_embeddings": False},
         "tie_word_embeddings": False,
@@ -54,6 +54,21 @@ def _llava(token: Callable[[str], int], size: int) -> Settings:
         "vision_feature_layer": -2,
         "vision_feature_select_strategy": "default",
         "vocab_size": size,
+    }
+
+
+def _llava_interleave(token: Callable[[str], int], size: int) -> Settings:
+    """SigLIP, which has no token of its own before the patches, and Qwen2, whose embeddings are its head."""
+    settings = _llava(token, size, "<|im_end|>", "<|endoftext|>") | {
+        "vision_feature_layer": -1,
+        "vision_feature_select_strategy": "full",
+        "tie_word_embeddings": True,
+    }
+    words = _text("qwen2", size) | {"rms_norm_eps": 1e-06, "tie_word_embeddings": True, "use_sliding_window": False}
+    tower = settings["vision_config"] | {"model_type": "siglip_vision_model", "vision_use_head": False}
+    return settings | {
+        "text_config": words,
+        "vision_config": {name: value for name, value in tower.items() if name not in ("projection_dim", "vocab_size")},
     }
 
 
@@ -209,4 +224,42 @@ MISTRAL3 = Architecture(
     tokenizer=MISTRAL_TOKENIZER,
     config=_mistral3,
     files=_pixtral_files(MISTRAL_SIDE, 2),
+)
+INTERLEAVE = Architecture(
+    name="llava_interleave",
+    vocabulary=Vocabulary(specials=("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>")),
+    template=templates.CHATML_LLAVA,
+    tokenizer={
+        "tokenizer_class": "Qwen2Tokenizer",
+        "bos_token": None,
+        "eos_token": "<|im_end|>",
+        "pad_token": "<|endoftext|>",
+        "unk_token": None,
+        "add_prefix_space": False,
+        "clean_up_tokenization_spaces": False,
+        "model_max_length": 4096,
+        "processor_class": "LlavaProcessor",
+    },
+    config=_llava_interleave,
+    files={
+        "preprocessor_config.json": {
+            "do_normalize": True,
+            "do_rescale": True,
+            "do_resize": True,
+            "image_mean": HALF,
+            "image_std": HALF,
+            "image_processor_type": "SiglipImageProcessor",
+            "processor_class": "LlavaProcessor",
+            "resample": 3,
+            "rescale_factor": 1 / 255,
+            "size": {"height": CLIP_SIDE, "width": CLIP_SIDE},
+        },
+        "processor_config.json": {
+            "image_token": "<image>",
+            "num_additional_image_tokens": 0,
+            "patch_size": PATCH,
+            "processor_class": "LlavaProcessor",
+            "vision_feature_select_strategy": "full",
+        },
+    },
 )
