@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from mlxd.worker.facts.json_document import JsonDocument
 from mlxd.worker.runtime.library_errors import in_a_line
 from mlxd.worker.runtime.vision.architectures import ARCHITECTURES
+from mlxd.worker.runtime.vision.foreign_settings import foreign_setting
 
 INSTALL = 'pip install "mlxd[vision]" && pip install --no-deps mlx-vlm==0.7.10'
 _NEEDED = ("mlx_vlm", "PIL", "requests")
@@ -32,6 +33,8 @@ class ModelLibrary:
             return cls("mlx-lm", f"{' and '.join(missing)} cannot be imported", _missing(missing))
         if config.part("quantization") is None and config.part("quantization_config") is not None:
             return cls("mlx-lm", f'{config.path.name} "quantization_config"', _PACKED)
+        if (foreign := foreign_setting(config.values)) is not None:
+            return cls("mlx-lm", f"{config.path.name} {foreign}", f"it sees no pictures: {config.path.name} says {foreign}")
         return cls("mlx-vlm", f'{config.path.name} "vision_config"')
 
     def instead(self, error: Exception) -> "ModelLibrary":
