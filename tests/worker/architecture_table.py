@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from tests.support.architectures import ARCHITECTURES, BROKEN
+from tests.worker.vision.sight_table import sight_section, told
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "architectures.md"
 _ROW = re.compile(r"\| `(?P<name>[^`]+)` \| (?P<runner>\w+) \| (?P<reason>.*) \|")
@@ -35,8 +36,8 @@ def shown(choice):
     return choice.name, reason.replace("|", "/")
 
 
-def table(choices):
-    """The whole document. ``choices``: name -> ``shown``."""
+def table(choices, sights):
+    """The whole document. ``choices``: name -> ``shown``; ``sights``: name -> what a model sees."""
     counts = Counter(runner for runner, _ in choices.values())
     known = [name for name in choices if ARCHITECTURES[name].in_mlx_lm_test]
     paged = sum(choices[name][0] == "paged" for name in known)
@@ -47,14 +48,17 @@ def table(choices):
     lines += [f"| `{name}` | {runner} | {reason} |" for name, (runner, reason) in sorted(choices.items(), key=lambda item: item[0].lower())]
     lines += ["", "Not built here:", "", "| module | why |", "|---|---|"]
     lines += [f"| `{name}` | {reason} |" for name, reason in sorted(BROKEN.items())]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", sight_section(sights)]) + "\n"
 
 
 def main():
     from mlxd.worker.runtime import start  # noqa: F401, PLC0415  first of all: OpenBLAS has to be in the process before MLX
+    from tests.support.seeing_rig import SeeingRig  # noqa: PLC0415
+    from tests.support.vision_references import architectures  # noqa: PLC0415
     from tests.worker.test_architectures import choose  # noqa: PLC0415
 
-    sys.stdout.write(table({name: shown(choose(name)[1]) for name in ARCHITECTURES}))
+    sights = {name: told(SeeingRig(name).choice.sight.abilities) for name in architectures()}
+    sys.stdout.write(table({name: shown(choose(name)[1]) for name in ARCHITECTURES}, sights))
 
 
 if __name__ == "__main__":

@@ -159,9 +159,9 @@ def _lazy(library: ModelLibrary, facts: DirectoryFacts, view: Path) -> tuple[Any
     """Returns the model in a directory, its weights not read yet, and whose it is: mlx-lm's, too, where mlx-vlm cannot load it."""
     if library.name == "mlx-lm":
         return load_text_model(view, lazy=True)[0], library
-    from mlxd.worker.runtime.vision.loading import load_seeing_model  # noqa: PLC0415 - nothing of mlx-vlm for models of text
-
     try:
+        from mlxd.worker.runtime.vision.loading import load_seeing_model  # noqa: PLC0415 - nothing of mlx-vlm for models of text
+
         return load_seeing_model(view, facts.config.values), library
     except Exception as error:
         with suppress(Exception):

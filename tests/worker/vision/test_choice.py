@@ -16,10 +16,14 @@ from mlxd.worker.runtime.vision import choice, library
 from mlxd.worker.runtime.vision.choice import choose_sight
 from mlxd.worker.runtime.vision.sight import Sight
 from tests.support.seen_prompts import loaded_model
-from tests.support.vision_references import architectures, checkpoint
+from tests.support.vision_references import architectures, checkpoint, references
 from tests.support.wire_requests import resolved
+from tests.worker.architecture_table import DOCUMENT
+from tests.worker.runner_rig import RunnerRig
+from tests.worker.vision.sight_table import documented_sights, told
 from tests.worker.worker_link import load_message
 
+SIGHTS = documented_sights(DOCUMENT.read_text(encoding="utf-8"))
 FILMS = {"qwen2_vl", "qwen2_5_vl", "qwen3_vl"}
 
 
@@ -34,6 +38,7 @@ def test_pictures_of_every_architecture_are_proved(architecture):
     words = "pictures and films" if architecture in FILMS else "pictures"
     assert found.told == f"{words} are served: logits of one were proved"
     assert found.abilities == {Ability.IMAGES, *([Ability.VIDEOS] if architecture in FILMS else [])}
+    assert SIGHTS[architecture] == told(found.abilities)
     assert found.encoder.nbytes == 0
 
 
@@ -95,6 +100,12 @@ def test_other_runners_serve_its_text(limits, runner):
     order = load_message("org/tiny", **limits)
     found = choose_runner(order, resolved(order.limits), loaded_model("qwen2_vl"))
     assert found.name == runner
+    rig = RunnerRig(found.runner)
+    words = references("qwen2_vl")["words"]
+    for name in ("first", "second"):
+        rig.add(name, words.tokens, max_tokens=len(words.greedy), logit_bias={})
+    rig.run()
+    assert rig.tokens == {"first": words.greedy, "second": words.greedy}
     assert found.sight.told == "no pictures are served: they are over a paged cache only, which the model is not served from"
 
 
