@@ -128,3 +128,25 @@ def test_a_fixed_budget_is_bounded_in_time_too():
 @pytest.mark.parametrize("rows", [1, 16])
 def test_before_anything_is_known_the_first_chunks_are_small(rows):
     assert StepBudget(largest=2048).beside(Limits(target_itl=0.2), decode_rows=rows) <= 64
+
+
+@pytest.mark.parametrize("target", [0.05, 0.2, 2.0])
+@pytest.mark.parametrize("rows", [1, 8])
+def test_pictures_have_what_prompts_leave_and_half_of_it_at_least(target, rows):
+    device = SimulatedDevice(0.02, 0.004, 0.001, 0.001, noise=0.0)
+    budget, limits = known(device, rows=rows), Limits(target_itl=target)
+    for tokens in (16, 64, 256) * 8:
+        device.run(budget, StepShape(decode_rows=rows, prompts=1, prefill_tokens=tokens))
+    whole = max(min(target, 1.0), 1.15 * device.alone(rows))
+    assert budget.encoding(limits, StepShape(decode_rows=rows)) == pytest.approx(whole, rel=0.1)
+    few = budget.encoding(limits, StepShape(decode_rows=rows, prompts=1, prefill_tokens=16))
+    assert few == pytest.approx(max(whole / 2, whole - 0.017), rel=0.1)
+    assert budget.encoding(limits, StepShape(decode_rows=rows, prompts=1, prefill_tokens=4096)) == pytest.approx(whole / 2, rel=0.1)
+    assert budget.encoding(limits, StepShape()) == pytest.approx(1.0)
+
+
+def test_while_something_is_encoded_prompts_have_half_of_what_they_have():
+    budget = known(SimulatedDevice(0.02, 0.004, 0.001, 0.001, noise=0.0))
+    whole, half = (budget.beside(Limits(), decode_rows=4, share=share) for share in (1.0, 0.5))
+    assert half == pytest.approx(whole / 2, abs=16)
+    assert [budget.beside(Limits(step_tokens=100), decode_rows=4, share=share) for share in (1.0, 0.5)] == [96, 96]
