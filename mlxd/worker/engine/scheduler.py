@@ -5,16 +5,16 @@ that would go last gives its own back (its full blocks stay cached, so that it r
 """
 
 import heapq
-from collections.abc import Collection, Iterator
-from itertools import islice
+from collections.abc import Collection
 
 import msgspec
 
-from mlxd.types import CacheOutcome, FinishReason, Limits
+from mlxd.types import FinishReason, Limits
 from mlxd.worker.engine.chunks import Chunks
 from mlxd.worker.engine.compaction import Compaction
 from mlxd.worker.engine.executor import Encoded, StepResult
 from mlxd.worker.engine.fetching import Fetching
+from mlxd.worker.engine.outlook import LOOKUPS, NOTHING_FOUND, Outlook
 from mlxd.worker.engine.places import Places
 from mlxd.worker.engine.plan import Encode, StepPlan
 from mlxd.worker.engine.prompt_budget import PromptBudget, chunk_length
@@ -24,7 +24,7 @@ from mlxd.worker.engine.results import Results
 from mlxd.worker.engine.room import Room
 from mlxd.worker.engine.runner import StepReport
 from mlxd.worker.engine.schedule import Schedule
-from mlxd.worker.engine.seeing import AHEAD, Seeing
+from mlxd.worker.engine.seeing import Seeing
 from mlxd.worker.engine.sequence import Sequence
 from mlxd.worker.engine.sequences import Sequences
 from mlxd.worker.engine.speculation.drafter import Guesses
@@ -38,8 +38,6 @@ from mlxd.worker.kv.manager import Manager
 
 MOST_SCORED = 64  # targets of one step, where nobody knows how large a row of logits is
 NO_GUESSES = Guesses()
-NOTHING_FOUND = Lookup((), 0, CacheOutcome.MISS)
-_LOOKUPS = 16  # of those that wait, in one step: a long prompt's takes a millisecond
 
 
 class Scheduler:
@@ -71,7 +69,7 @@ class Scheduler:
         self._most_scored = most_scored
         self._places = Places((), limits.max_sequences)
         self._overtaking = Overtaking()
-        self._begun = 0  # sequences, ever
+        self._outlook = Outlook(manager, self.fetching)
 
     def add(self, request: EngineRequest) -> None:
         """Adds a new sequence, which waits. Raises ``CacheTooSmallError`` for what could never run, and ``UnsupportedParameterError`` for
@@ -167,17 +165,9 @@ class Scheduler:
             return ()
         seconds = self._budget.encoding(self._limits, decision.plan.shape)
         looking = sorted((one for one in self.running.values() if one.computed < one.media.stop), key=self.waiting.rank)
-        encodes = self.seeing.encodes(looking, self._next_to_see(), seconds)
+        encodes = self.seeing.encodes(looking, self._outlook.next_to_see(self.waiting), seconds)
         decision.encoding = self.seeing.lasting(seconds) if encodes else 0.0
         return encodes
-
-    def _next_to_see(self) -> Iterator[Sequence]:
-        """Yields those that wait for a place, and would have something to encode then."""
-        for sequence in islice((one for one in self.waiting if one.media.stop), AHEAD):
-            if sequence.in_flight or self._waits_for_a_prefix(sequence):
-                continue
-            if not sequence.is_unknown(self._begun) or self._look_up(sequence).computing is None:
-                yield sequence
 
     def _plan_stream(self, sequence: Sequence, guesses: Guesses, decision: Schedule) -> int:
         """Plans the newest token of a sequence, with as many guesses of what follows as there is room for that nobody else needs now."""
@@ -205,9 +195,7 @@ class Scheduler:
         prefilling = [one for one in self.running.values() if not one.decodes and self._left(one) and not one.in_flight]
         prefilling.sort(key=self.waiting.rank)
         waiting = [] if decision.preempted or self._places.free <= 0 else list(self.waiting)
-        unknown = (one for one in waiting if one.is_unknown(self._begun) and not self._waits_for_a_prefix(one))
-        for sequence in heapq.nsmallest(_LOOKUPS, unknown, key=lambda one: one.looked_up):
-            self._look_up(sequence)
+        self._outlook.renew(waiting)
         return list(heapq.merge(prefilling, waiting, key=self.waiting.rank))
 
     def _first(self, prompts: list[Sequence], decision: Schedule) -> Sequence | None:
@@ -240,29 +228,19 @@ class Scheduler:
         """Returns how many tokens of a sequence are to be computed that may be: not those of what has yet to be encoded, nor behind it."""
         return min(sequence.to_compute, self.seeing.reach(sequence) - sequence.computed)
 
-    def _waits_for_a_prefix(self, sequence: Sequence) -> bool:
-        """Tells whether what it would have to compute is on its way: another sequence computes it, or it is read."""
-        return self.fetching.awaits(sequence) or (sequence.awaited is not None and self._manager.is_computing(sequence.awaited))
-
-    def _look_up(self, sequence: Sequence) -> Lookup:
-        """Returns what the cache has of a sequence that waits."""
-        lookup = NOTHING_FOUND if sequence.lacks_scores else self._manager.lookup(sequence.chain, sequence.tokens)
-        sequence.findable, sequence.awaited, sequence.looked_up = lookup.cached_tokens, lookup.computing, self._begun
-        return lookup
-
     def _admit(self, sequence: Sequence, decision: Schedule) -> None:
         """Lets a waiting sequence run, if there is a place and room, and nobody computes what it needs."""
-        if decision.preempted or len(decision.without_room) >= _LOOKUPS or sequence in (*decision.too_large, *decision.out_of_room):
+        if decision.preempted or len(decision.without_room) >= LOOKUPS or sequence in (*decision.too_large, *decision.out_of_room):
             return
-        if sequence.in_flight or self._waits_for_a_prefix(sequence):  # in flight: its last token is on its way
+        if sequence.in_flight or self._outlook.awaits_prefix(sequence):  # in flight: its last token is on its way
             return
-        if not self._places.may_have(sequence, (one for one in self.waiting if not self._waits_for_a_prefix(one))):
+        if not self._places.may_have(sequence, (one for one in self.waiting if not self._outlook.awaits_prefix(one))):
             return
-        lookup = self._look_up(sequence)
+        lookup = self._outlook.look_up(sequence)
         if lookup.computing is not None:
             return
         if not decision.moves and self._room.makes(sequence, lookup, self.running.values()):
-            lookup = self._look_up(sequence)  # what was found may have been evicted
+            lookup = self._outlook.look_up(sequence)  # what was found may have been evicted
         if self._has_room(sequence, lookup, decision):
             if self.fetching.begins(sequence, lookup):
                 return
@@ -287,10 +265,10 @@ class Scheduler:
         if not self._places.are_uneven:
             return
         for sequence in self.waiting:
-            if sequence.in_flight or self._waits_for_a_prefix(sequence):
+            if sequence.in_flight or self._outlook.awaits_prefix(sequence):
                 continue
             giver = self._places.giver(sequence, self.waiting.rank)
-            lookup = NOTHING_FOUND if giver is None else self._look_up(sequence)
+            lookup = NOTHING_FOUND if giver is None else self._outlook.look_up(sequence)
             if giver and not lookup.computing and self._room.has(sequence, lookup, self.running.values()):
                 self._preempt(giver, decision)
                 return
@@ -308,7 +286,7 @@ class Scheduler:
         self.waiting.remove(sequence)
         self.running[sequence.id] = sequence
         self._places.take(sequence)
-        self._begun += 1
+        self._outlook.begun += 1
         if not sequence.to_compute:
             decision.nothing_to_do.append(sequence)
 
