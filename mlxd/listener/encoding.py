@@ -4,10 +4,9 @@ What is not understood is refused, never taken for plain text.
 """
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from aiohttp import web
-from multidict import MultiMapping
 
 from mlxd.errors import ContentEncodingError, InvalidRequestError, excerpt
 
@@ -20,22 +19,26 @@ TAKEN = "gzip, deflate"
 def check_encoding(request: web.Request) -> None:
     """Raises ``ContentEncodingError`` for a coding, or a chain of them, that is not understood here."""
     if request.body_exists:
-        _coding(request.headers)
+        _coding(_sent(request))
 
 
 def decoder_of(request: web.Request) -> "Decoder | None":
     """Returns what unpacks the request's body; None where it is plain. Raises as ``check_encoding`` does."""
-    return decoder_for(request.headers)
+    return decoder_for(_sent(request))
 
 
-def decoder_for(headers: MultiMapping[str]) -> "Decoder | None":
-    """Returns what unpacks a body with these headers. Raises as ``decoder_of`` does."""
-    coding = _coding(headers)
+def decoder_for(codings: Sequence[str]) -> "Decoder | None":
+    """Returns what unpacks a body whose headers have these codings. Raises as ``decoder_of`` does."""
+    coding = _coding(codings)
     return Decoder(_WINDOWS[coding], coding) if coding else None
 
 
-def _coding(headers: MultiMapping[str]) -> str:
-    listed = ",".join(headers.getall(_HEADER, []))
+def _sent(request: web.Request) -> Sequence[str]:
+    return request.headers.getall(_HEADER, [])
+
+
+def _coding(codings: Sequence[str]) -> str:
+    listed = ",".join(codings)
     names = [name for part in listed.split(",") if (name := part.strip().lower().removeprefix("x-")) not in ("", "identity")]
     if len(names) > 1 or any(name not in _WINDOWS for name in names):
         raise ContentEncodingError(f'the {_HEADER} "{excerpt(listed)}" is not understood here; send the body plain, or as one of: {TAKEN}')

@@ -9,10 +9,12 @@ from typing import Any
 
 import aiohttp
 import structlog
+from aiohttp import hdrs
 from yarl import URL
 
 from mlxd import __version__
 from mlxd.api.media.allowance import too_large
+from mlxd.api.media.authorities import trusted
 from mlxd.api.media.destination import Destination, destination
 from mlxd.api.media.resolver import CheckedResolver, Lookup
 from mlxd.config.schema import MediaTable
@@ -103,7 +105,11 @@ def _redirected(response: aiohttp.ClientResponse) -> URL:
 def _session(where: Destination, lookup: Lookup) -> AbstractAsyncContextManager[aiohttp.ClientSession]:
     """Returns a session for one exchange: with no connection, cookie or proxy of anybody else's."""
     connector = aiohttp.TCPConnector(
-        resolver=CheckedResolver(where, lookup), use_dns_cache=False, force_close=True, socket_factory=_socket_factory(where)
+        resolver=CheckedResolver(where, lookup),
+        use_dns_cache=False,
+        force_close=True,
+        socket_factory=_socket_factory(where),
+        ssl=trusted(),
     )
     return aiohttp.ClientSession(
         connector=connector,
@@ -130,7 +136,7 @@ def _socket_factory(where: Destination) -> Callable[[tuple[Any, ...]], socket.so
 async def _plain(response: aiohttp.ClientResponse, most: int) -> AsyncIterator[bytes]:
     """Yields the body, unpacked: of each piece a little more than ``most`` bytes at most."""
     try:
-        decoder = decoder_for(response.headers)
+        decoder = decoder_for(response.headers.getall(hdrs.CONTENT_ENCODING, []))
         async for chunk in response.content.iter_any():
             yield chunk if decoder is None else await asyncio.to_thread(decoder.feed, chunk, most)
         if decoder is not None:
