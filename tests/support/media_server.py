@@ -132,7 +132,7 @@ async def saying(data: bytes):
     """A port at which anybody is told ``data``, whatever they say; yields its number."""
 
     async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(1)
+        await reader.readuntil(b"\r\n\r\n")
         writer.write(data)
         writer.close()
 
