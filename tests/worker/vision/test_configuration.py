@@ -57,3 +57,9 @@ def test_a_base_that_nobody_says_is_llamas(architecture):
     config = configuration(architecture, "config.json")
     del config["text_config"]["rope_theta"]
     assert load_seeing_model(checkpoint(architecture), config).model.config.text_config.rope_theta == 10000.0
+
+
+def test_what_is_said_for_the_whole_model_is_said_to_its_words():
+    config = configuration("gemma3", "config.json")
+    tokens = config["text_config"].pop("mm_tokens_per_image")
+    assert load_seeing_model(checkpoint("gemma3"), config).model.config.text_config.mm_tokens_per_image == tokens

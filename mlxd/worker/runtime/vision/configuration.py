@@ -10,6 +10,7 @@ Settings = dict[str, Any]
 
 _LLAMA_BASE = 10000.0  # of transformers, where a configuration leaves it out; mlx-vlm's Idefics3 would take another
 _SIGLIP_EPSILON = 1e-6  # as well, where mlx-vlm's LLaVA would take that of CLIP
+_OF_WORDS = {"tie_word_embeddings", "mm_tokens_per_image"}  # which mlx-vlm looks for there, and configurations say for the whole model
 _FLAT = ("qwen2_vl", "qwen2_5_vl")  # which have the settings of words at the top, where mlx-vlm looks for them
 
 
@@ -36,8 +37,8 @@ def readable(config: Mapping[str, Any]) -> Settings:
         values["model_type"] = "pixtral"  # whose tower mlx-vlm looks for under this name only
     if str(values["model_type"]).startswith("qwen"):
         sight["model_type"] = values["model_type"]
-    if words and "tie_word_embeddings" in values:
-        words.setdefault("tie_word_embeddings", values["tie_word_embeddings"])
+    for name in _OF_WORDS & values.keys() if words else ():
+        words.setdefault(name, values[name])
     if values["model_type"] in _FLAT:
         values |= {name: value for name, value in words.items() if name not in values}
     return values

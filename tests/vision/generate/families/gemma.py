@@ -32,11 +32,11 @@ def _config(token: Callable[[str], int], size: int) -> Settings:
             "hidden_size": 36,  # its root, by which embeddings are multiplied, is the same in every type of numbers
             "intermediate_size": 64,
             "max_position_embeddings": 4096,
-            "mm_tokens_per_image": TOKENS,
+            "mm_tokens_per_image": TOKENS,  # where mlx-vlm looks for it; transformers reads that of the whole model
             "num_attention_heads": 4,
             "num_hidden_layers": 4,
             "num_key_value_heads": 2,
-            "query_pre_attn_scalar": 8,
+            "query_pre_attn_scalar": 12,  # not the size of a head, as in the largest
             "rope_local_base_freq": 10.0,
             "rope_theta": 30.0,
             "rope_scaling": {"factor": 8.0, "rope_type": "linear"},
