@@ -20,7 +20,7 @@ weights and 8-bit keys and values are tried with some of them (`test_variants.py
 |---|---|---|---|"""
 _ROW = re.compile(r"\| `(?P<name>[^`]+)` \| mlx-vlm \| (?P<sees>[^|]*) \| [^|]* \|")
 _WORDS = {Ability.IMAGES: "pictures", Ability.VIDEOS: "films"}
-_SPECIAL = {
+SPECIAL = {
     "gemma3": "a picture's tokens see each other, also in layers that see a window",
     "idefics3": "a picture is a span for each of its crops",
     "llava": "a picture is one span",
@@ -44,6 +44,6 @@ def documented_sights(text):
 
 
 def sight_section(sights):
-    assert sights.keys() == _SPECIAL.keys() == ARCHITECTURES.keys()
-    rows = [f"| `{name}` | mlx-vlm | {sees} | {_SPECIAL[name]} |" for name, sees in sorted(sights.items())]
+    assert sights.keys() == SPECIAL.keys() == ARCHITECTURES.keys()
+    rows = [f"| `{name}` | mlx-vlm | {sees} | {SPECIAL[name]} |" for name, sees in sorted(sights.items())]
     return "\n".join([_HEAD, *rows])

@@ -8,7 +8,7 @@ from mlxd.worker.engine.plan import Encode
 from mlxd.worker.runtime.vision import encoder as module
 from mlxd.worker.runtime.vision.encoder import Encoder
 from mlxd.worker.runtime.vision.sight import Sight
-from tests.support.seen_prompts import loaded_model, seen_prompt
+from tests.support.seen_prompts import case_names, loaded_model, seen_prompt
 from tests.support.vision_references import architectures, references
 
 ARCHITECTURE = "qwen3_vl"  # its tower has three blocks
@@ -56,10 +56,12 @@ def on(one, seconds):
 
 
 @pytest.mark.parametrize("architecture", architectures())
-def test_what_it_makes_is_what_transformers_makes(architecture):
+@pytest.mark.parametrize("at_once", [1, 40, 1000])
+def test_what_it_makes_is_what_transformers_makes_however_much_at_once(architecture, at_once, monkeypatch):
+    monkeypatch.setitem(module._AT_ONCE, module.mx.DeviceType.cpu, at_once)
     sight = Sight()
     encoder = Encoder(loaded_model(architecture).model, sight)
-    for name in ("picture", "sizes"):
+    for name in ("picture", "sizes", *(name for name in case_names(architecture) if "video" in name)):
         prompt, known = seen_prompt(architecture, name), references(architecture)[name].arrays["features"]
         encoded = encoder.run([whole(one) for one in prompt.inputs])
         found = np.concatenate([np.array(sight._features[one.content].embeddings) for one in prompt.inputs])
@@ -74,6 +76,17 @@ def test_a_picture_takes_as_many_steps_as_its_blocks_need(encoder, clock):
     assert [list(one.done) for one in done] == [[], [], [], [RED.content]]
     assert [one.seconds for one in done] == [1.0] * 4
     assert encoder.embedding_bytes * RED.count == encoder.nbytes == 3 * 32 * 4 * RED.count  # and two that are added deeper
+
+
+def test_parts_that_do_not_look_at_each_other_go_through_one_after_the_other(clock, sight, monkeypatch):
+    monkeypatch.setitem(module._AT_ONCE, module.mx.DeviceType.cpu, 1)
+    encoder = Encoder(loaded_model(ARCHITECTURE).model, sight)
+    (film,) = seen_prompt(ARCHITECTURE, "odd_video").inputs  # of three times
+    assert encoder.run([whole(film, 1.0)]).done == {}
+    steps = 1
+    while not encoder.run([on(film, 1.0)]).done:
+        steps += 1
+    assert steps + 1 == 3 * (BLOCKS + 1)
 
 
 def test_seconds_that_one_leaves_are_the_next_one_s(encoder, clock):

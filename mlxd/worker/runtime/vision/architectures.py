@@ -6,10 +6,12 @@ tower, the projector behind it, and the language model over embeddings. Whatever
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import mlx.core as mx
+import numpy as np
 from mlx import nn
 from mlx.utils import tree_flatten
 from typing_extensions import override
@@ -17,6 +19,20 @@ from typing_extensions import override
 from mlxd.worker.runtime.vision.features import Features, Shown
 
 Tensors = Mapping[str, mx.array]
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a processor made of a picture, or of a part of it, which becomes ``count`` embeddings."""
+
+    tensors: Tensors
+    count: int
+
+    def split(self, number: int, together: int, take: Callable[[slice], Tensors]) -> "Iterator[Part]":
+        """Yields its ``number`` equal parts, so many ``together``; ``take`` gives the tensors of some of them."""
+        for first in range(0, number, together):
+            some = slice(first, min(first + together, number))
+            yield Part(take(some), self.count // number * (some.stop - some.start))
 
 
 class Architecture:
@@ -33,8 +49,14 @@ class Architecture:
         blocks: Sequence[nn.Module] = model.vision_tower.vision_model.encoder.layers
         return blocks
 
+    def parts(self, model: Any, whole: Part, most: int) -> Iterator[Part]:  # noqa: ARG002
+        """Yields the parts of a picture or film that do not look at each other, several together as long as they have no more than
+        ``most`` patches: here, all of it is one.
+        """
+        yield whole
+
     def encode(self, model: Any, tensors: Tensors, count: int) -> Features:
-        """Returns the ``count`` embeddings of one picture, which nothing has computed yet, from what its processor made."""
+        """Returns the ``count`` embeddings of a part, which nothing has computed yet, from what the processor made."""
         token = self._placeholder(model)
         given = model.get_input_embeddings(mx.full((1, count), token, mx.int32), **tensors)  # all of it is placeholders
         return Features(given.inputs_embeds[0])
@@ -82,6 +104,12 @@ class Idefics3(Architecture):
         blocks: Sequence[nn.Module] = model.vision_model.encoder.layers
         return blocks
 
+    @override
+    def parts(self, model: Any, whole: Part, most: int) -> Iterator[Part]:
+        _, crops, _, height, width = whole.tensors["pixel_values"].shape
+        together = max(1, most // _patches(model, height, width))
+        return whole.split(crops, together, lambda some: {name: tensor[:, some] for name, tensor in whole.tensors.items()})
+
 
 class Pixtral(Architecture):
     """Pixtral and Mistral 3: a span for each row of a picture's patches."""
@@ -115,6 +143,12 @@ class Gemma3(Architecture):
         model.config.hidden_size = model.config.text_config.hidden_size  # mlx-vlm scales by a default where only the text's is said
 
     @override
+    def parts(self, model: Any, whole: Part, most: int) -> Iterator[Part]:
+        pixels = whole.tensors["pixel_values"]
+        crops, _, height, width = pixels.shape
+        return whole.split(crops, max(1, most // _patches(model, height, width)), lambda some: {"pixel_values": pixels[some]})
+
+    @override
     def encode(self, model: Any, tensors: Tensors, count: int) -> Features:
         hidden, *_ = model.vision_tower(tensors["pixel_values"].transpose(0, 2, 3, 1))
         projected: mx.array = model.multi_modal_projector(hidden)
@@ -131,6 +165,21 @@ class Qwen2VL(Architecture):
     def blocks(self, model: Any) -> Sequence[nn.Module]:
         blocks: Sequence[nn.Module] = model.vision_tower.blocks
         return blocks
+
+    @override
+    def parts(self, model: Any, whole: Part, most: int) -> Iterator[Part]:
+        """Yields the times of a film, which is two frames each."""
+        pixels, grid = _pixels_and_grid(whole.tensors)
+        times, rows, columns = map(int, np.asarray(grid[0]))
+        by_time = pixels.reshape(times, rows * columns, -1)
+
+        def taken(some: slice) -> Tensors:
+            return {
+                "pixel_values": by_time[some].reshape(-1, pixels.shape[-1]),
+                "image_grid_thw": mx.array([[some.stop - some.start, rows, columns]]),
+            }
+
+        return whole.split(times, max(1, most // (rows * columns)), taken)
 
     @override
     def encode(self, model: Any, tensors: Tensors, count: int) -> Features:
@@ -192,6 +241,11 @@ def merged(embeddings: mx.array, shown: Shown) -> mx.array:
     flat = embeddings.reshape(-1, embeddings.shape[-1])
     flat[shown.rows] = shown.features.embeddings.astype(flat.dtype)
     return flat.reshape(embeddings.shape)
+
+
+def _patches(model: Any, height: int, width: int) -> int:
+    size: int = model.config.vision_config.patch_size
+    return (height // size) * (width // size)
 
 
 def _pixels_and_grid(tensors: Tensors) -> tuple[mx.array, mx.array]:

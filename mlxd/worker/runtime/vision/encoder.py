@@ -1,11 +1,12 @@
 """Pictures and films on their way through a vision tower, a few blocks of it in each step.
 
-MLX is lazy: the graph of the whole tower is built at once, and evaluated block by block for as long as there is time. So a large picture
-delays streams by no more than what a plan gives it, and a block.
+MLX is lazy: the graph of the whole tower is built at once, and evaluated block by block for as long as there is time. Parts that do not
+look at each other, a picture's crops and a film's times, go through it one after the other. So a large picture delays streams by no more
+than what a plan gives it, and a block of one part.
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
@@ -16,10 +17,13 @@ from mlxd.errors import GenerationError
 from mlxd.worker.encoded_prompt import MediaInput, Tensor
 from mlxd.worker.engine.executor import Encoded
 from mlxd.worker.engine.plan import Encode
+from mlxd.worker.runtime.vision.architectures import Part
 from mlxd.worker.runtime.vision.block_outputs import BlockOutputs
 from mlxd.worker.runtime.vision.features import Features
 from mlxd.worker.runtime.vision.seeing_model import SeeingModel
 from mlxd.worker.runtime.vision.sight import Sight
+
+_AT_ONCE = {mx.DeviceType.cpu: 1024, mx.DeviceType.gpu: 8192}  # patches: so many keep a device busy, and more only take memory
 
 
 class NotEncodedError(GenerationError):
@@ -29,18 +33,38 @@ class NotEncodedError(GenerationError):
 
 
 @dataclass(frozen=True)
-class _Encoding:
-    """A picture under way: what is to be evaluated still, block by block, for its ``features``."""
+class _Begun:
+    """A part of a picture whose graph is built: the outputs of the tower's blocks, and what is behind them."""
 
+    blocks: list[mx.array]
     features: Features
+
+
+@dataclass
+class _Encoding:
+    """A picture under way: ``parts`` of it that are not begun yet, the blocks ``left`` of the one that is, and ``features`` of those begun,
+    the last of which is not computed yet.
+    """
+
+    parts: Iterator[_Begun]
     left: deque[mx.array]
+    features: list[Features]
 
     def go_on(self) -> bool:
-        """Evaluates one block more, or what is behind them. Tells whether that was all."""
+        """Evaluates one block more, or what is behind the blocks of a part. Tells whether that was all."""
         if self.left:
             mx.eval(self.left.popleft())
             return False
-        mx.eval(self.features.tensors)
+        mx.eval(self.features[-1].tensors)
+        return not self.begin_next()
+
+    def begin_next(self) -> bool:
+        """Begins with the next part, if there is one: so that no more graphs are built at once than are evaluated."""
+        begun = next(self.parts, None)
+        if begun is None:
+            return False
+        self.left = deque(begun.blocks)
+        self.features.append(begun.features)
         return True
 
 
@@ -110,16 +134,23 @@ class Encoder:
         return True
 
     def _begin(self, given: MediaInput) -> _Encoding:
-        """Builds the graph of the whole tower."""
+        """Builds the graph of the whole tower for the first part."""
+        whole = Part(self.tensors(given), given.count)
+        parts = self._architecture.parts(self._model, whole, _AT_ONCE[mx.default_device().type])
+        encoding = _Encoding(map(self._built, parts), deque(), [])
+        encoding.begin_next()
+        return encoding
+
+    def _built(self, part: Part) -> _Begun:
         with self._outputs.recording() as blocks:
-            features = self._architecture.encode(self._model, self.tensors(given), given.count)
-        if features.embeddings.shape[0] != given.count:
-            raise NotEncodedError(f"the model makes {features.embeddings.shape[0]} embeddings of a picture, not the {given.count} expected")
-        return _Encoding(features, deque(blocks))
+            features = self._architecture.encode(self._model, part.tensors, part.count)
+        if features.embeddings.shape[0] != part.count:
+            raise NotEncodedError(f"the model makes {features.embeddings.shape[0]} embeddings of a picture, not the {part.count} expected")
+        return _Begun(blocks, features)
 
     def _finish(self, content: bytes) -> int:
         """Returns the bytes of what was made of it."""
-        features = self._under_way[content].features
+        features = Features.joined(self._under_way[content].features)
         if not all(bool(mx.all(mx.isfinite(tensor))) for tensor in features.tensors):
             raise NotEncodedError("the model's embeddings of this picture are infinite, or not numbers")
         self._forget([content])
