@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import av
-import av.error
 import numpy as np
+from av.stream import Disposition
 
 from mlxd.errors import InvalidRequestError
 from mlxd.worker.runtime.vision.file_kinds import described, film_format
@@ -158,19 +158,22 @@ def open_film(data: bytes, max_pixels: int, param: str) -> Iterator[Film]:
 def _blamed(param: str) -> Iterator[None]:
     try:
         yield
-    except InvalidRequestError:
+    except (InvalidRequestError, _LostError):
         raise
-    except (av.error.FFmpegError, ValueError, OverflowError, EOFError) as error:
-        said = getattr(error, "strerror", None) or error
-        raise InvalidRequestError(f"this film is damaged, or in a form that is not known here: {said}", param=param) from error
     except MemoryError as error:
         raise InvalidRequestError("this film takes too much memory", param=param) from error
+    except Exception as error:  # FFmpeg's own, and what PyAV makes of tracks that come and go
+        said = getattr(error, "strerror", None) or error
+        raise InvalidRequestError(f"this film is damaged, or in a form that is not known here: {said}", param=param) from error
 
 
 def _track(container: Any, param: str) -> Any:
     for stream in container.streams.video:
-        if "ATTACHED_PIC" not in str(stream.disposition).upper():
-            return stream
+        if stream.disposition & Disposition.attached_pic:
+            continue  # the cover of a recording
+        if stream.codec_context is None or stream.time_base is None:
+            raise InvalidRequestError("the video track of this film is in a form that is not known here", param=param)
+        return stream
     raise InvalidRequestError("this file has no video track", param=param)
 
 

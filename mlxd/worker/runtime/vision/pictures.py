@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError, WebPImagePlugin
 
 from mlxd.errors import InvalidRequestError
 from mlxd.media_terms import Media
@@ -16,6 +16,7 @@ _NARROWEST = 200  # times as long as it is wide: what processors take; some woul
 _MOST_PIXELS = 100_000_000  # where nobody allows fewer
 _MOST_SCANS = 100  # of a progressive JPEG, each of which costs as much as a whole picture
 
+assert WebPImagePlugin.WebPImageFile.format in Image.OPEN  # noqa: S101 - it registers itself: else Pillow would import all of its formats
 Image.MAX_IMAGE_PIXELS = None  # whoever opens a picture checks its size by limits of its own
 warnings.filterwarnings("ignore", module=r"PIL\.")  # what it doubts of somebody's file is nobody's concern
 
