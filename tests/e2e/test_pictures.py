@@ -5,6 +5,7 @@ way a picture came; and with one that reads only.
 import base64
 import http.server
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import anthropic
@@ -12,6 +13,7 @@ import openai
 import pytest
 from mlx_lm.utils import load_tokenizer
 
+from benchmarks.harness.pictures import picture_url
 from tests.e2e.daemon_process import DaemonProcess
 from tests.support.patience import PATIENCE
 from tests.support.vision_references import PICTURES, checkpoint, references
@@ -172,3 +174,28 @@ def test_limits_count_from_the_reload_on(daemon, chats, greedy, served):
         said(chats, sent("red"), sent("blue"))
     assert daemon.reload(media(served) + BOTH)[0] == 200
     assert said(chats, sent("red"), text())[0] == greedy["picture"]
+
+
+def test_in_company_each_is_answered_as_alone(daemon, chats):
+    asked = [[text(), *(sent(name) for name in ("red", "blue", "small", "tall", "wide", "red"))]]
+    asked += [[sent(name), text("Which one?")] for name in ("red", "blue", "wide")]
+    asked += [[text(f"Number {number}.")] for number in range(4)]
+    alone = [said(chats, *parts) for parts in asked]
+    daemon.admin("/admin/v1/models/seer/evict", "POST")
+    with ThreadPoolExecutor(len(asked)) as pool:
+        together = list(pool.map(lambda parts: said(chats, *parts), asked))
+    assert [(answer, usage.prompt_tokens) for answer, usage in together] == [(answer, usage.prompt_tokens) for answer, usage in alone]
+
+
+def test_ten_who_show_one_picture_have_it_encoded_once(daemon, chats):
+    before = encoded(daemon)
+    url = picture_url("that nobody has shown yet")
+    with ThreadPoolExecutor(10) as pool:
+        list(pool.map(lambda number: said(chats, text(f"User {number}."), shown(url)), range(10)))
+    assert encoded(daemon) == before + 1
+
+
+def encoded(daemon):
+    """How many pictures and films the model has encoded: what it is asked to forget comes with its figures."""
+    assert daemon.admin("/admin/v1/models/seer/evict", "POST")[0] == 200
+    return daemon.admin("/admin/v1/models/seer")[1]["cache"]["media"]["encoded"]
