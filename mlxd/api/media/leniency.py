@@ -7,6 +7,7 @@ from mlxd.api.fields.hints import HINTS
 from mlxd.api.fields.tolerance import TEXT, Rules, hint, only
 
 _IT_SAYS_SO = "A file says itself what it is."
+_ALIKE = only("auto", why="All frames are looked at alike.")
 
 MEDIA_PART: Rules = {
     "cache_control": HINTS["cache_control"],
@@ -16,8 +17,12 @@ MEDIA_PART: Rules = {
     "file_id": only(why="No files are stored here; send it by a URL."),
 }
 
+FILM_PART: Rules = {**MEDIA_PART, "detail": _ALIKE}
+
 MEDIA_URL: Rules = {
     "format": hint(TEXT, _IT_SAYS_SO),
     "media_type": hint(TEXT, _IT_SAYS_SO),
     "uuid": MEDIA_PART["uuid"],
 }
+
+FILM_URL: Rules = {**MEDIA_URL, "detail": _ALIKE}

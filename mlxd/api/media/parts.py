@@ -1,18 +1,20 @@
 """Parts of messages that show a picture or a film, as OpenAI's APIs and their descendants write them."""
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, InstanceOf, model_validator
+from typing_extensions import override
 
 from mlxd.api.fields.sampling import Whole
 from mlxd.api.fields.tolerance import Rules
 from mlxd.api.fields.validation import Strict, problem
 from mlxd.api.media.asked import AskedMedia, Source
 from mlxd.api.media.content import Content
-from mlxd.api.media.leniency import MEDIA_PART, MEDIA_URL
+from mlxd.api.media.leniency import FILM_PART, FILM_URL, MEDIA_PART, MEDIA_URL
 from mlxd.api.media.sources import sources_of
 from mlxd.config.values import MOST
 from mlxd.listener.json_text import json_type
@@ -32,26 +34,31 @@ def _detail(value: object) -> object:
 _Detail = Annotated[Detail, BeforeValidator(_detail, json_schema_input_type=Literal["auto", "low", "high", "original"])]
 
 
-class _UrlObject(Strict):
-    """A URL, and how closely what it names is to be looked at."""
+class ImageUrl(Strict):
+    """Where a picture is, and how closely it is to be looked at."""
 
     tolerated: ClassVar[Rules] = MEDIA_URL
 
+    url: Annotated[Any, BeforeValidator(partial(sources_of, kind=MediaKind.IMAGE), json_schema_input_type=str)]
     detail: _Detail | None = None
+
+    def wishes(self) -> dict[str, Any]:
+        """Returns what is asked for beside it, as ``AskedMedia`` has it."""
+        return {"detail": self.detail}
+
+
+class FilmUrl(Strict):
+    """Where a film is, and how many of its frames are to be looked at."""
+
+    tolerated: ClassVar[Rules] = FILM_URL
+
+    url: Annotated[Any, BeforeValidator(partial(sources_of, kind=MediaKind.VIDEO), json_schema_input_type=str)]
     fps: Fps | None = None
     max_frames: Frames | None = None
 
-
-class ImageUrl(_UrlObject):
-    """Where a picture is."""
-
-    url: Annotated[Any, BeforeValidator(partial(sources_of, kind=MediaKind.IMAGE), json_schema_input_type=str)]
-
-
-class FilmUrl(_UrlObject):
-    """Where a film is."""
-
-    url: Annotated[Any, BeforeValidator(partial(sources_of, kind=MediaKind.VIDEO), json_schema_input_type=str)]
+    def wishes(self) -> dict[str, Any]:
+        """Returns what is asked for beside it, as ``AskedMedia`` has it."""
+        return {"fps": self.fps, "max_frames": self.max_frames}
 
 
 _URLS: Mapping[MediaKind, type[ImageUrl | FilmUrl]] = {MediaKind.IMAGE: ImageUrl, MediaKind.VIDEO: FilmUrl}
@@ -63,13 +70,13 @@ class Reference:
 
     sources: Sequence[Source]
     at: str = ""
-    about: _UrlObject | None = None
+    wishes: Mapping[str, Any] = field(default_factory=dict)  # what is said beside it
 
 
 def _reference(value: object, kind: MediaKind) -> Reference:
     if isinstance(value, dict):
         told = _URLS[kind].model_validate(value)
-        return Reference(told.url, ".url", told)
+        return Reference(told.url, ".url", told.wishes())
     if isinstance(value, list) and kind is MediaKind.VIDEO:
         return Reference(list(_frames(value)))
     if not isinstance(value, str):
@@ -100,10 +107,6 @@ class MediaFields(Strict):
     kind: ClassVar[MediaKind]
     naming: ClassVar[Sequence[str]]
 
-    detail: _Detail | None = None
-    fps: Fps | None = None
-    max_frames: Frames | None = None
-
     @model_validator(mode="after")
     def _one_is_named(self) -> Self:
         named = [name for name in self.naming if getattr(self, name) is not None]
@@ -113,20 +116,16 @@ class MediaFields(Strict):
             raise problem(f"and {named[0]} name what is to be shown; give one of them", at=f".{named[1]}")
         return self
 
+    @abstractmethod
+    def wishes(self) -> dict[str, Any]:
+        """Returns what is asked for in the part, as ``AskedMedia`` has it; None where nothing is."""
+
     def shown(self, place: str) -> Content:
         """Returns what is shown; ``place`` is where the part is in the request."""
         name, reference = next((name, found) for name in self.naming if (found := getattr(self, name)) is not None)
-        about = reference.about or _UrlObject()
-        media = AskedMedia(
-            kind=self.kind,
-            files=[],
-            param=f"{place}.{name}{reference.at}",
-            detail=self.detail or about.detail or "auto",
-            fps=self.fps or about.fps,
-            max_frames=self.max_frames or about.max_frames,
-            sources=reference.sources,
-        )
-        return Content(media=[media])
+        wishes = _given(reference.wishes) | _given(self.wishes())
+        param = f"{place}.{name}{reference.at}"
+        return Content(media=[AskedMedia(kind=self.kind, files=[], param=param, sources=reference.sources, **wishes)])
 
 
 class ImageFields(MediaFields):
@@ -137,22 +136,37 @@ class ImageFields(MediaFields):
     naming: ClassVar[Sequence[str]] = ("image_url", "image", "url")
 
     type: Literal["image_url", "input_image", "image"]
+    detail: _Detail | None = None
     image_url: _Image | None = None
     image: _Image | None = None
     url: _Image | None = None
+
+    @override
+    def wishes(self) -> dict[str, Any]:
+        return {"detail": self.detail}
 
 
 class FilmFields(MediaFields):
     """A film: a file, or a list of its frames, as vLLM's and Qwen's clients send it."""
 
-    tolerated: ClassVar[Rules] = MEDIA_PART
+    tolerated: ClassVar[Rules] = FILM_PART
     kind: ClassVar[MediaKind] = MediaKind.VIDEO
     naming: ClassVar[Sequence[str]] = ("video_url", "video", "url")
 
     type: Literal["video_url", "input_video", "video"]
+    fps: Fps | None = None
+    max_frames: Frames | None = None
     video_url: _Film | None = None
     video: _Film | None = None
     url: _Film | None = None
+
+    @override
+    def wishes(self) -> dict[str, Any]:
+        return {"fps": self.fps, "max_frames": self.max_frames}
+
+
+def _given(wishes: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: wish for name, wish in wishes.items() if wish is not None}
 
 
 IMAGES = ("image_url", "input_image", "image")
