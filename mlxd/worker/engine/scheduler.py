@@ -163,7 +163,11 @@ class Scheduler:
         """Returns what is encoded beside the chunks that are planned."""
         if self.seeing.is_blind:
             return ()
-        seconds = self._budget.encoding(self._limits, decision.plan.shape)
+        shape = decision.plan.shape
+        seconds = self._budget.encoding(self._limits, shape)
+        seconds = self.seeing.spared(seconds) if shape.decode_rows else seconds
+        if not seconds:
+            return ()
         looking = sorted((one for one in self.running.values() if one.computed < one.media.stop), key=self.waiting.rank)
         encodes = self.seeing.encodes(looking, self._outlook.next_to_see(self.waiting), seconds)
         decision.encoding = self.seeing.lasting(seconds) if encodes else 0.0

@@ -60,6 +60,10 @@ class Seeing:
         """Returns what is encoded in a step that has ``seconds`` for that: for those that run, in order, then for those that are next."""
         return ()
 
+    def spared(self, seconds: float) -> float:
+        """Returns what streams have to spare for encoding of ``seconds`` in a step: less what it took too long in those before."""
+        return seconds
+
     def lasting(self, seconds: float) -> float:
         """Returns how long encoding takes, from what it has taken, in a step that has ``seconds`` for that."""
         return seconds
@@ -100,6 +104,7 @@ class MediaSeeing(Seeing):
         self._dropped: list[bytes] = []  # that are to be let go with the next step
         self._planned = 0.0  # seconds
         self._overrun = 0.0  # beyond which encoding took, last
+        self._debt = 0.0  # of this, what streams were not given back yet
         self._images = self._videos = self._tokens = self._hits = self._misses = self._encoded = self._failed = 0
         self._seconds = 0.0
 
@@ -184,6 +189,11 @@ class MediaSeeing(Seeing):
         return (*dropped, *abandoned, *gone)
 
     @override
+    def spared(self, seconds: float) -> float:
+        left, self._debt = seconds - self._debt, max(0.0, self._debt - seconds)
+        return max(0.0, left)
+
+    @override
     def encodes(self, running: Iterable[Sequence], waiting: Iterable[Sequence], seconds: float) -> tuple[Encode, ...]:
         needed: set[bytes] = set()
         self._wanted = {}
@@ -240,7 +250,7 @@ class MediaSeeing(Seeing):
     @override
     def observe(self, encoded: Encoded) -> Mapping[str, Exception]:
         self._seconds += encoded.seconds
-        self._overrun = max(0.0, encoded.seconds - self._planned)
+        self._overrun = self._debt = max(0.0, encoded.seconds - self._planned)
         self._encoded += len(encoded.done)
         self._failed += len(encoded.failed)
         for content in encoded.failed:
@@ -263,7 +273,7 @@ class MediaSeeing(Seeing):
     @override
     def reset(self) -> None:
         self._embeddings.forget()
-        self._begun, self._wanted, self._dropped = {}, {}, []
+        self._begun, self._wanted, self._dropped, self._debt = {}, {}, [], 0.0
 
     def _lacking(self, sequence: Sequence, start: int) -> Iterator[bytes]:
         """Yields what a sequence needs behind its first ``start`` tokens that is not encoded."""

@@ -113,6 +113,27 @@ def test_streams_and_other_prompts_go_on_while_a_picture_is_encoded():
     assert rig.all_right(*rig.requests)
 
 
+def test_what_encoding_took_too_long_streams_get_back():
+    """A block takes five times what there is for it, so that one step in five has one."""
+    rig = rig_of(sight=Sight(each=10.0, block=1.0), step_tokens=None, blocks=128)
+    rig.add("stream", [1, 2, 3], max_tokens=300)
+    rig.step()
+    rig.show("a", [*WORDS, CAT, *QUESTION])
+    said, run = [], rig.executor.run
+
+    def watched(plan):
+        said.append(bool(plan.encodes))
+        return run(plan)
+
+    rig.executor.run = watched
+    while not rig.executor.encoded:
+        rig.step()
+    assert len(rig.executor.seconds) == 40
+    assert 4.5 < len(said) / sum(said) < 5.5
+    rig.run()
+    assert rig.all_right("stream", "a")
+
+
 def test_with_nobody_to_disturb_a_step_encodes_for_longer():
     rig = rig_of(sight=Sight(each=1.0))
     rig.show("a", [CAT, *QUESTION])
