@@ -141,6 +141,19 @@ def with_settings(directory, architecture, **settings):
     return open_processor(directory, vocabulary_of(architecture), 100_000)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (31, 77), (400, 300), (40, 8), (200, 1), (3, 590)])
+@pytest.mark.parametrize("architecture", [*FILMED, "llava", "gemma3"])
+def test_a_picture_is_made_smaller_as_its_processor_would(architecture, size):
+    """Its processor gets it as large as it wants it, and would have made the same of the whole."""
+    whole = waves(*size)
+    family = processor_of(architecture)._family
+    processor = family._pictures if architecture in FILMED else family.pictures
+    own = processor._processor(images=[whole], return_tensors="np")
+    made = processor_of(architecture).process(picture(saved(whole))).input.tensors
+    for name in made:
+        assert np.array_equal(array(made[name]), own[name])
+
+
 def test_gemma_looks_at_details_where_the_model_asks_for_it(tmp_path):
     asked = {
         "do_pan_and_scan": True,

@@ -29,6 +29,10 @@ class PictureProcessor:
         """Returns a setting of the processor's."""
         return getattr(self._processor, name)
 
+    def resized(self, picture: Image.Image, height: int, width: int) -> Image.Image:
+        """Returns a picture as large as the processor would make it, which then has nothing to do: it would copy a large one four times."""
+        return picture.resize((width, height), self.resample) if self.do_resize else picture
+
     def process(self, picture: Image.Image, **settings: Any) -> dict[str, np.ndarray[Any, Any]]:
         """Returns the arrays that it makes of a picture in RGB, with one picture along their first axis."""
         made = self._processor(images=[picture], return_tensors="np", do_convert_rgb=False, **settings)  # it is: no copy

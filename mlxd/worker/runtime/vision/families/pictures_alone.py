@@ -66,10 +66,17 @@ class LlavaFamily(PictureFamily):
 
     @override
     def picture(self, picture: Image.Image, detail: Detail) -> SeenMedia:
-        arrays = self.pictures.process(picture)
+        arrays = self.pictures.process(self._resized(picture))
         height, width = arrays["pixel_values"].shape[-2:]
         count = (height // self._patch) * (width // self._patch) + self._beside
         return made(self.filler, [Run(count)], {"pixel_values": arrays["pixel_values"]})
+
+    def _resized(self, picture: Image.Image) -> Image.Image:
+        short = self.pictures.size.shortest_edge
+        if not short or self.pictures.size.longest_edge or getattr(self.pictures, "do_pad", False):
+            return picture
+        height, width = (int(short * length / min(picture.size)) for length in (picture.height, picture.width))
+        return self.pictures.resized(picture, height, width)
 
 
 class PixtralFamily(PictureFamily):
@@ -124,6 +131,9 @@ class GemmaFamily(PictureFamily):
 
     @override
     def picture(self, picture: Image.Image, detail: Detail) -> SeenMedia:
+        size, has_crops = self.pictures.size, self._crops.get("do_pan_and_scan", self.pictures.do_pan_and_scan)
+        if size.height and size.width and not has_crops:
+            picture = self.pictures.resized(picture, size.height, size.width)
         arrays = self.pictures.process(picture, **self._crops)
         crops = int(arrays["num_crops"].flat[0])
         whole = f"\n\n{self.placeholder}{self.filler}{self._closes}\n\n"

@@ -15,7 +15,7 @@ from mlxd.worker.runtime.vision.families.clip import Clip, open_clip
 from mlxd.worker.runtime.vision.families.family import LOW_PIXELS, Detail, Family, Run, SightFiles, made
 from mlxd.worker.runtime.vision.families.film_settings import FilmSettings
 from mlxd.worker.runtime.vision.families.picture_processor import PictureProcessor
-from mlxd.worker.runtime.vision.film_sampling import FilmFacts, FrameWish, spread, stepped
+from mlxd.worker.runtime.vision.film_sampling import FilmFacts, FrameWish, SizeRule, spread, stepped
 from mlxd.worker.text.media_processor import SeenMedia
 
 _PICTURE, _FILM = "<|image_pad|>", "<|video_pad|>"
@@ -59,12 +59,19 @@ class QwenFamily(Family):
 
     @override
     def picture(self, picture: Image.Image, detail: Detail) -> SeenMedia:
-        size = {"size": _low(self._pictures.size)} if detail == "low" else {}
-        arrays = self._pictures.process(picture, **size)
+        size = _bounds(self._pictures.size, detail)
+        arrays = self._pictures.process(self._resized(picture, size), size=size)
         times, rows, columns = map(int, arrays["image_grid_thw"][0])
         grid = Grid(times, rows // self._merge, columns // self._merge)
         tensors = {name: arrays[name] for name in ("pixel_values", "image_grid_thw")}
         return made(_PICTURE, [Run(grid.times * grid.rows * grid.columns, grid)], tensors)
+
+    def _resized(self, picture: Image.Image, size: Mapping[str, int]) -> Image.Image:
+        factor = int(self._pictures.patch_size) * self._merge
+        rule = SizeRule(factor, size["shortest_edge"], size["longest_edge"])
+        height, width = rule.fit(picture.height, picture.width)
+        is_settled = rule.fit(height, width) == (height, width)  # where the shorter side is a single patch, it may not be
+        return self._pictures.resized(picture, height, width) if is_settled else picture
 
     @override
     def film(self, media: Media) -> SeenMedia:
@@ -174,7 +181,7 @@ class Qwen3Family(QwenFamily):
         return films.rule(most).fit_film(count, height, width, group=group)
 
 
-def _low(size: Any) -> dict[str, int]:
-    """Returns the bounds of a picture's pixels for little detail."""
-    most = min(int(size["longest_edge"]), LOW_PIXELS)
+def _bounds(size: Any, detail: Detail) -> dict[str, int]:
+    """Returns the bounds of a picture's pixels."""
+    most = min(int(size["longest_edge"]), LOW_PIXELS) if detail == "low" else int(size["longest_edge"])
     return {"shortest_edge": min(int(size["shortest_edge"]), most), "longest_edge": most}
