@@ -9,6 +9,8 @@ from mlxd.worker.encoded_prompt import CacheRoot
 from mlxd.worker.engine.pin_order import PinOrder
 from tests.support.memory_tier import MemoryTier
 from tests.unit.worker_engine.paged_runner.rig import BLOCK, Rig
+from tests.unit.worker_engine.pictures import Picture
+from tests.unit.worker_engine.seeing_executor import Sight
 from tests.unit.worker_engine.simulated_executor import ROOT
 
 SYSTEM = tuple(range(101, 101 + 5 * BLOCK + 2))  # five blocks and a half
@@ -17,6 +19,22 @@ KINDS = {"plain": {}, "windows": {"windows": (6,)}, "states": {"snapshots": 8}, 
 
 def order(tokens=SYSTEM, name="support", **changes):
     return PinOrder(name, ROOT, tuple(tokens), **changes)
+
+
+def test_a_picture_behind_a_pinned_beginning_is_found_with_it_and_let_go_without():
+    rig = Rig(blocks=32, sight=Sight(), embeddings=0)
+    rig.runner.pin([order()])
+    rig.run()
+    shown = [*SYSTEM[: 5 * BLOCK], Picture(), 1, 2, 3, 4, 5]
+    for name in ("first", "again"):
+        rig.show(name, shown, max_tokens=2)
+        rig.run()
+    flood(rig)
+    rig.show("later", shown, max_tokens=2)
+    rig.run()
+    assert [rig.started[name].cached_tokens // BLOCK for name in ("first", "again", "later")] == [5, 7, 5]
+    assert len(rig.executor.encoded) == 2
+    assert rig.all_right("first", "again", "later")
 
 
 def flood(rig, rounds=12, who=""):

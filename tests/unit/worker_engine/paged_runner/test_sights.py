@@ -5,6 +5,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from mlxd.cache_terms import CacheQuota
 from mlxd.errors import CacheTooSmallError, UnsupportedParameterError
 from mlxd.media_terms import MediaKind
 from mlxd.types import FinishReason, Restraint
@@ -56,12 +57,18 @@ class Sights(RuleBasedStateMachine):
         self.kept = options["embeddings"] * EMBEDDING_BYTES
         self.aborted, self.broken, self.names = set(), set(), 0
 
-    @rule(parts=PARTS, max_tokens=st.integers(0, 12), priority=st.integers(-2, 2), prompt_logprobs=st.booleans())
-    def arrive(self, parts, max_tokens, priority, prompt_logprobs):
+    @rule(
+        parts=PARTS,
+        max_tokens=st.integers(0, 12),
+        priority=st.integers(-2, 2),
+        prompt_logprobs=st.booleans(),
+        holder=st.sampled_from(["", "a", "b"]),
+    )
+    def arrive(self, parts, max_tokens, priority, **asks):
         self.names += 1
         name = str(self.names)
         try:
-            self.rig.show(name, parts, max_tokens, priority=priority, asks={"prompt_logprobs": prompt_logprobs})
+            self.rig.show(name, parts, max_tokens, priority=priority, asks=asks)
         except UnsupportedParameterError as error:
             assert any(isinstance(part, Picture) and part.is_mutual for part in parts)
             self.rig.failed[name] = error
@@ -96,11 +103,17 @@ class Sights(RuleBasedStateMachine):
         executor = self.rig.executor
         executor.fail_at = {executor.launches + chance}
 
-    @rule(embeddings=st.integers(0, 30), buffer_share=st.sampled_from([1.0, 0.25]), cache_share=st.sampled_from([1.0, 0.5]))
-    def restrain(self, embeddings, buffer_share, cache_share):
+    @rule(
+        embeddings=st.integers(0, 30),
+        buffer_share=st.sampled_from([1.0, 0.25]),
+        cache_share=st.sampled_from([1.0, 0.5]),
+        quota=st.sampled_from([0.0, 0.3]),
+    )
+    def restrain(self, embeddings, buffer_share, cache_share, quota):
         beside = msgspec.structs.replace(self.rig.limits, cache_bytes=self.rig.limits.beside_media.cache_bytes)
         restraint = Restraint(buffer_share=buffer_share, cache_share=cache_share)
-        limits = msgspec.structs.replace(beside, restraint=restraint, **embeddings_of(beside, embeddings))
+        quotas = (CacheQuota(holder="a", fraction=quota),) if quota else ()
+        limits = msgspec.structs.replace(beside, restraint=restraint, quotas=quotas, **embeddings_of(beside, embeddings))
         self.kept = embeddings * EMBEDDING_BYTES if buffer_share == 1.0 else 0
         self.rig.runner.reconfigure(limits)
 
