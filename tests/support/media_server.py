@@ -40,7 +40,7 @@ class MediaServer:
             raise
 
     async def _picture(self, request: web.Request) -> web.Response:
-        return web.Response(body=PICTURE + request.query_string.encode(), content_type="text/html")
+        return web.Response(body=PICTURE + request.rel_url.raw_query_string.encode(), content_type="text/html")
 
     async def _empty(self, _request: web.Request) -> web.Response:
         return web.Response(body=b"")

@@ -36,7 +36,7 @@ class Allowance:
         many, and ``QueueFullError`` where all together have.
         """
         if self._taken + count > MOST_MEDIA:
-            raise InvalidRequestError(f"is too much: all pictures and films of a request may have {format_size(MOST_MEDIA)} together")
+            raise too_much()
         if self._held.bytes + count > _MOST_HELD:
             raise QueueFullError("pictures and films of other requests take all the memory there is for them; try again", retry_after=1.0)
         self._taken += count
@@ -46,3 +46,8 @@ class Allowance:
 def too_large(most: int) -> InvalidRequestError:
     """Returns the error of a file that has more than ``most`` bytes."""
     return InvalidRequestError(f"has more than {format_size(most)} (server.media.max_bytes)")
+
+
+def too_much() -> InvalidRequestError:
+    """Returns the error of the file by which a request has too many bytes."""
+    return InvalidRequestError(f"is too much: all pictures and films of a request may have {format_size(MOST_MEDIA)} together")

@@ -42,7 +42,7 @@ def destination(url: URL, settings: MediaTable) -> Destination:
         raise InvalidRequestError("leads to what is neither https:// nor http://")
     if url.user is not None or url.password is not None:
         raise InvalidRequestError("has a user or a password in it; nothing is fetched with one")
-    host = one_spelling((url.host or "").removesuffix("."))
+    host = one_spelling((url.raw_host or "").removesuffix("."))
     _check_host(host)
     found = Destination(url.with_fragment(None), host, is_trusted=_is_trusted(host, url.port or 0, settings))
     if _is_address(host) and not found.admits(host):

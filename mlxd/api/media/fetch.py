@@ -1,6 +1,7 @@
 """One file, fetched: from a public place, within bounds of bytes and time, whatever its server does."""
 
 import asyncio
+import re
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
@@ -27,6 +28,7 @@ log = structlog.get_logger(__name__)
 MOST_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _FOUND = 200
+_QUOTED = re.compile(r"[!-~]+")  # nothing in it could end a line of HTTP
 _HEADERS = {
     "User-Agent": f"mlxd/{__version__}",
     "Accept": "image/*, video/*;q=0.9, */*;q=0.1",
@@ -89,10 +91,13 @@ class Fetch:
 
 
 def _parsed(text: str) -> URL:
+    """Returns the URL as it is written, letter for letter, for it may be signed; quoted where it is not yet."""
     try:
-        return URL(text)
+        url = URL(text, encoded=_QUOTED.fullmatch(text) is not None)
+        _ = url.port  # of one that is written as it is, the host and port are looked at then only
     except ValueError:
         raise InvalidRequestError("is, or is redirected to, no valid URL") from None
+    return url
 
 
 def _redirected(response: aiohttp.ClientResponse) -> URL:

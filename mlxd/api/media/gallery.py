@@ -5,18 +5,19 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
+from itertools import accumulate
 from typing import TypeVar
 
 import msgspec
 from aiohttp import web
 
-from mlxd.api.media.allowance import Allowance, Held, too_large
+from mlxd.api.media.allowance import Allowance, Held, too_large, too_much
 from mlxd.api.media.asked import AskedMedia, Inline, Source, asked_of
 from mlxd.api.media.base64_text import decoded
 from mlxd.api.media.fetch import Fetch
 from mlxd.api.media.prompts import media_of
 from mlxd.api.media.resolver import Lookup, system_lookup
-from mlxd.config.schema import MediaTable
+from mlxd.config.schema import MOST_MEDIA, MediaTable
 from mlxd.errors import InvalidRequestError, MlxdError
 from mlxd.types import ChatMessage
 from mlxd.wire.prompts import ChatPrompt, Prompt
@@ -54,6 +55,7 @@ class Gallery:
         check_counts(asked, settings)
         with Allowance(self._held) as allowance:
             files = await self._files(asked, settings, allowance.take)
+            check_total(asked, files)
             yield _filled(prompt, files, settings)
 
     async def _files(self, asked: Sequence[AskedMedia], settings: MediaTable, take: Callable[[int], None]) -> Mapping[Source, bytes]:
@@ -93,6 +95,14 @@ def check_counts(asked: Sequence[AskedMedia], settings: MediaTable) -> None:
         if len(media.sources) > settings.max_frames:
             message = f"{media.param} has {len(media.sources)} frames; there may be {settings.max_frames} (server.media.max_frames)"
             raise InvalidRequestError(message, param=media.param)
+
+
+def check_total(asked: Sequence[AskedMedia], files: Mapping[Source, bytes]) -> None:
+    """Raises ``InvalidRequestError`` for more than a worker is sent at once: there, a picture that is shown twice comes twice."""
+    sizes = accumulate(sum(len(files[source]) for source in media.sources) for media in asked)
+    beyond = next((media for media, size in zip(asked, sizes, strict=True) if size > MOST_MEDIA), None)
+    if beyond is not None:
+        raise InvalidRequestError(f"{beyond.param} {too_much().message}", param=beyond.param)
 
 
 async def _of_base64(source: Inline, settings: MediaTable, take: Callable[[int], None]) -> bytes:

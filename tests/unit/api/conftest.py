@@ -54,7 +54,7 @@ class Server:
 
     async def lookup(self, host: str, _port: int) -> list[str]:
         self.looked_up.append(host)
-        found = self.names.get(host.removesuffix("."))
+        found = self.names.get(host.lower().removesuffix("."))
         if found is None:
             raise OSError(f"unknown: {host}")
         return found

@@ -229,6 +229,29 @@ async def test_all_of_a_request_may_have_so_many_bytes(showing, monkeypatch):
     assert (error["param"], "100B together" in error["message"]) == ("messages[0].content[2].image_url.url", True)
 
 
+async def test_what_is_shown_twice_is_sent_twice(showing, monkeypatch):
+    monkeypatch.setattr(gallery, "MOST_MEDIA", 200)
+    assert len(await sent(showing, chat(seen(PNG), seen(PNG)))) == 2
+    showing.worker.submitted.clear()
+    error = await refused(showing, chat(*[seen(PNG)] * 3))
+    assert (error["param"], "is too much" in error["message"]) == ("messages[0].content[2].image_url.url", True)
+
+
+async def test_a_signed_url_is_asked_for_as_it_is_written(showing, pictures):
+    query = "sig=a%2Bb%3D%7E%2f%C3%A9&X=%20+;,:@!$'()*~"
+    [found] = await sent(showing, chat(seen(pictures.url(f"/picture?{query}"))))
+    assert found.files == [PICTURE + query.encode()]
+    [found] = await sent(showing, chat(seen(pictures.url("/picture?q=é b"))))
+    assert found.files == [PICTURE + b"q=%C3%A9+b"]
+
+
+@pytest.mark.parametrize("host", ["müller.test", "xn--mller-kva.test", "MÜLLER.test", "Xn--mller-kva.TEST"])
+async def test_a_host_may_be_of_any_script(showing, pictures, host):
+    showing.names["xn--mller-kva.test"] = ["127.0.0.1"]
+    showing.set_media(allowed_hosts=(f"xn--mller-kva.test:{pictures.port}",))
+    assert await sent(showing, chat(seen(pictures.url("/picture", host))))
+
+
 async def test_all_requests_may_have_so_many_bytes(showing, monkeypatch):
     monkeypatch.setattr("mlxd.api.media.allowance._MOST_HELD", 100)
     first = asyncio.create_task(showing.answer(chat(seen(PNG))))
