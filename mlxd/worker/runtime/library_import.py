@@ -30,14 +30,15 @@ def import_library() -> None:
     """Imports mlx_lm, and leaves the limit of open files as it is."""
     sys.meta_path.insert(0, finder := _Finder())
     try:
-        with _replaced(resource, "setrlimit", _ignored), _replaced(functools, "lru_cache", _roomy_cache):
+        with replaced(resource, "setrlimit", _ignored), replaced(functools, "lru_cache", _roomy_cache):
             import mlx_lm.utils  # noqa: F401, PLC0415 - this is what sets it
     finally:
         sys.meta_path.remove(finder)
 
 
 @contextmanager
-def _replaced(module: ModuleType, name: str, value: object) -> Iterator[None]:
+def replaced(module: ModuleType, name: str, value: object) -> Iterator[None]:
+    """Puts something else in the place of what a module calls so, within."""
     before = getattr(module, name)
     setattr(module, name, value)
     try:

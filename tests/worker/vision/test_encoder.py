@@ -6,6 +6,7 @@ import pytest
 
 from mlxd.worker.engine.plan import Encode
 from mlxd.worker.runtime.vision import encoder as module
+from mlxd.worker.runtime.vision import tower_attention
 from mlxd.worker.runtime.vision.encoder import Encoder
 from mlxd.worker.runtime.vision.sight import Sight
 from tests.support.seen_prompts import case_names, loaded_model, seen_prompt
@@ -76,6 +77,36 @@ def test_a_picture_takes_as_many_steps_as_its_blocks_need(encoder, clock):
     assert [list(one.done) for one in done] == [[], [], [], [RED.content]]
     assert [one.seconds for one in done] == [1.0] * 4
     assert encoder.embedding_bytes * RED.count == encoder.nbytes == 3 * 32 * 4 * RED.count  # and two that are added deeper
+
+
+@pytest.mark.parametrize("architecture", architectures())
+def test_attention_of_a_few_queries_at_a_time_is_the_same(architecture, monkeypatch):
+    monkeypatch.setattr(tower_attention, "MANY", 1)
+    whole_features = features(architecture)
+    monkeypatch.setattr(tower_attention, "_SCORES", 1)
+    monkeypatch.setattr(tower_attention, "_FEWEST", 3)
+    attended = []
+    monkeypatch.setattr(tower_attention, "_attended", lambda *given, slice_=tower_attention._attended: attended.append(1) or slice_(*given))
+    assert np.abs(features(architecture) - whole_features).max() < 1e-5 * whole_features.std()
+    assert len(attended) > 2 * len(loaded_model(architecture).model.architecture.blocks(loaded_model(architecture).model.model))
+
+
+def features(architecture):
+    sight = Sight()
+    inputs = seen_prompt(architecture, "sizes").inputs
+    Encoder(loaded_model(architecture).model, sight).run([whole(one) for one in inputs])
+    return np.concatenate([np.array(sight._features[one.content].embeddings) for one in inputs])
+
+
+def test_slices_of_a_block_can_be_interrupted(encoder, clock, monkeypatch):
+    monkeypatch.setattr(tower_attention, "MANY", 1)
+    monkeypatch.setattr(tower_attention, "_SCORES", 1)
+    patches = 4 * RED.count
+    steps = 1
+    encoder.run([whole(RED, 1.0)])
+    while not encoder.run([on(RED, 1.0)]).done:
+        steps += 1
+    assert steps + 1 == BLOCKS * (1 + patches // tower_attention._FEWEST) + 1
 
 
 def test_parts_that_do_not_look_at_each_other_go_through_one_after_the_other(clock, sight, monkeypatch):

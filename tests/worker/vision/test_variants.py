@@ -45,6 +45,14 @@ def test_by_gathering(architecture):
     assert answered(rig)
 
 
+@pytest.mark.parametrize("architecture", ["gemma3", "qwen3_vl", "smolvlm"])
+def test_as_on_a_gpu_one_step_ahead_by_its_kernels(architecture):
+    """By the CPU's own of these functions."""
+    rig = SeeingRig(architecture, replace(loaded_model(architecture), device="gpu"))
+    assert rig.choice.runner._executor._ahead
+    assert answered(rig)
+
+
 @pytest.mark.usefixtures("compiled")
 def test_by_compiled_steps():
     rig = SeeingRig(ROTATING, attention="gather", compile="on", max_sequences=1)

@@ -31,7 +31,7 @@ from mlxd.worker.runtime.paged.sparse_attention import narrowed
 from mlxd.worker.runtime.paged.state_cache import SequenceStates, StateLayerCache
 from mlxd.worker.runtime.vision.features import Shown
 from mlxd.worker.runtime.vision.seeing_model import SeeingModel
-from mlxd.worker.runtime.vision.sight import Sight
+from mlxd.worker.runtime.vision.sight import Sight, shows
 
 NO_WINDOWS: Mapping[int, Geometry] = {}
 
@@ -327,7 +327,7 @@ class PagedModel:
 
 def _is_newest(chunk: Chunk) -> bool:
     """Tells whether the chunk is the newest token of a sequence that has others, and guesses of what follows it, all of it text."""
-    return decodes(chunk) and chunk.start > 0 and not chunk.targets and all(span.stop <= chunk.start for span in chunk.media)
+    return decodes(chunk) and chunk.start > 0 and not chunk.targets and not shows(chunk)
 
 
 def _concatenated(parts: list[mx.array]) -> mx.array:

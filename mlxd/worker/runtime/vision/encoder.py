@@ -17,11 +17,12 @@ from mlxd.errors import GenerationError
 from mlxd.worker.encoded_prompt import MediaInput, Tensor
 from mlxd.worker.engine.executor import Encoded
 from mlxd.worker.engine.plan import Encode
-from mlxd.worker.runtime.vision.architectures import Part
+from mlxd.worker.runtime.vision.architectures import Part, vision_tower
 from mlxd.worker.runtime.vision.block_outputs import BlockOutputs
 from mlxd.worker.runtime.vision.features import Features
 from mlxd.worker.runtime.vision.seeing_model import SeeingModel
 from mlxd.worker.runtime.vision.sight import Sight
+from mlxd.worker.runtime.vision.tower_attention import TowerAttention
 
 _AT_ONCE = {mx.DeviceType.cpu: 1024, mx.DeviceType.gpu: 8192}  # patches: so many keep a device busy, and more only take memory
 
@@ -78,6 +79,7 @@ class Encoder:
         self._architecture = model.architecture
         self._sight = sight
         self._outputs = BlockOutputs(self._architecture.blocks(self._model))
+        self._attention = TowerAttention(vision_tower(self._model), self._outputs.take)
         self.embedding_bytes = 0  # of one embedding, as of what was encoded last
         self._inputs: dict[bytes, MediaInput] = {}
         self._under_way: dict[bytes, _Encoding] = {}
@@ -142,7 +144,7 @@ class Encoder:
         return encoding
 
     def _built(self, part: Part) -> _Begun:
-        with self._outputs.recording() as blocks:
+        with self._outputs.recording() as blocks, self._attention.sliced():
             features = self._architecture.encode(self._model, part.tensors, part.count)
         if features.embeddings.shape[0] != part.count:
             raise NotEncodedError(f"the model makes {features.embeddings.shape[0]} embeddings of a picture, not the {part.count} expected")

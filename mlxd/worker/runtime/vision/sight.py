@@ -58,10 +58,15 @@ class Sight:
         return Shown(mx.array(rows), Features.joined(parts), positions)
 
 
+def shows(chunk: Chunk) -> bool:
+    """Tells whether any of a chunk's tokens shows a picture, by the last of its spans: where many are passed, that is soon known."""
+    return bool(chunk.media) and chunk.media[-1].stop > chunk.start
+
+
 def _pieces(chunks: Iterable[Chunk]) -> Iterator[_Piece]:
     row = 0
     for chunk in chunks:
-        for span in chunk.media:
+        for span in chunk.media if shows(chunk) else ():
             begin, stop = max(span.start, chunk.start), min(span.stop, chunk.start + chunk.count)
             if begin < stop:
                 rows = range(row + begin - chunk.start, row + stop - chunk.start)
