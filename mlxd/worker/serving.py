@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 from typing_extensions import override
 
-from mlxd.types import MemoryFigures, ResolvedLimits
+from mlxd.types import CacheFigures, MemoryFigures, ResolvedLimits
 from mlxd.wire.messages import (
     Abort,
     CacheEvicted,
@@ -111,10 +111,15 @@ class Serving(Stage):
         self._answer(Reconfigured(limits=limits))
 
     def _evict(self) -> None:
-        before = self._engine.cache.bytes_cached
+        before = _kept(self._engine.cache)
         entries = self._engine.evict_cached()
-        self._answer(CacheEvicted(entries=entries, bytes=before - self._engine.cache.bytes_cached))
+        self._answer(CacheEvicted(entries=entries, bytes=before - _kept(self._engine.cache)))
 
     def _answer(self, message: Reconfigured | CacheEvicted) -> None:
         self._outbox.on_io_thread(self._tell_figures)
         self._outbox.send_from_any_thread(message)
+
+
+def _kept(cache: CacheFigures) -> int:
+    """Returns the bytes that are kept for later requests, with what running ones need of pictures."""
+    return cache.bytes_cached + (cache.media.bytes if cache.media else 0)

@@ -140,6 +140,8 @@ class PagedRunner(Runner):
         now = monotonic()
         self._is_waiting = result is None and not schedule.plan.chunks and self._scheduler.fetching.is_reading
         self._distrust(result)
+        for error in result.encoded.failed.values() if result is not None and result.encoded is not None else ():
+            _log.error("what a prompt shows could not be encoded", exc_info=error)
         self._scheduler.update(schedule, result, now - (self._collected or began), report)
         since = now if result is not None else self._collected or now
         self._collected = since if self._executor.is_pending else None

@@ -57,7 +57,7 @@ class StepBudget:
             return self._fixed(limits.step_tokens, decode_rows)
         chunk = self._chunk(share * LONGEST)
         if chunk > self._paced > 0:  # of which nothing is known for sure
-            chunk = min(chunk, max(LEAST, self._paced, int(LONGEST / self._pace)))
+            chunk = min(chunk, max(LEAST, self._paced, int(share * LONGEST / self._pace)))
         return chunk
 
     def beside(self, limits: Limits, *, decode_rows: int, guesses: int = 0, share: float = 1.0) -> int:

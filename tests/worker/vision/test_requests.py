@@ -5,13 +5,24 @@ from msgspec.structs import replace
 
 from mlxd.media_terms import Media, MediaKind
 from mlxd.types import Ability, CacheOutcome, ChatMessage
-from mlxd.wire.messages import Failed, Finished, Started, Tokenize, Tokenized
+from mlxd.wire.messages import (
+    CacheEvicted,
+    EvictCache,
+    Failed,
+    Finished,
+    Heartbeat,
+    Reconfigure,
+    Reconfigured,
+    Started,
+    Tokenize,
+    Tokenized,
+)
 from mlxd.wire.prompts import ChatPrompt
 from tests.support.film_files import filmed
 from tests.support.picture_files import saved, waves
 from tests.support.vision_conversations import decoded, prompt_of
 from tests.support.vision_references import checkpoint, references
-from tests.worker.worker_link import generate, in_thread
+from tests.worker.worker_link import generate, in_thread, load_message
 
 ARCHITECTURE = "qwen2_5_vl"
 BLOCK = 4
@@ -91,3 +102,21 @@ async def test_tokens_of_a_conversation_with_pictures_are_told(link):
     link.send(Tokenize(id="q", prompt=prompt_of(reference), with_pieces=True))
     await link.until(lambda: link.of(Tokenized))
     assert link.of(Tokenized)[0].tokens == reference.tokens
+
+
+async def test_what_is_evicted_are_blocks_and_pictures_and_the_limit_of_these_is_live(link):
+    def figures():
+        return link.of(Heartbeat)[-1].cache
+
+    await cached(link, "first", asks(picture(saved(waves(64, 48)))))
+    await link.until(lambda: figures().media.kept == 1 and figures().bytes_used == 0)
+    kept = figures().bytes_cached + figures().media.bytes
+    link.send(EvictCache())
+    await link.until(lambda: link.of(CacheEvicted))
+    assert link.of(CacheEvicted)[-1].bytes == kept
+    assert (figures().media.kept, figures().media.bytes) == (0, 0)
+    asked = replace(load_message("tiny").limits, media_bytes=2**20)
+    link.send(Reconfigure(limits=asked))
+    await link.until(lambda: link.of(Reconfigured))
+    assert figures().media.limit_bytes == 2**20
+    assert figures().limit_bytes <= asked.cache_bytes - 2**20
