@@ -9,7 +9,7 @@ from typing_extensions import override
 from mlxd.api.fields.tolerance import Rules
 from mlxd.api.fields.validation import Strict, problem
 from mlxd.api.media.content import Content, joined
-from mlxd.api.media.parts import FILMS, IMAGES, FilmFields, ImageFields
+from mlxd.api.media.parts import FILMS, IMAGES, FilmFields, ImageFields, MediaFields
 from mlxd.api.openai.leniency import REASONING_PART, TEXT_PART
 from mlxd.errors import UnsupportedParameterError
 from mlxd.listener.json_text import json_type
@@ -147,6 +147,8 @@ def content_text(parts: Sequence[ContentPart]) -> str:
 
 def shown_content(parts: Sequence[ContentPart], place: str) -> Content:
     """Returns the content of the parts, joined without a separator; ``place`` is where their list is in the request."""
+    if not any(isinstance(part, MediaFields) for part in parts):  # of texts there may be tens of thousands
+        return Content(content_text(parts))
     return joined(part.shown(f"{place}[{number}]") for number, part in enumerate(parts))
 
 
