@@ -7,6 +7,7 @@ import pytest
 
 from mlxd.errors import ModelSourceError
 from mlxd.worker.runtime.loading import load
+from mlxd.worker.text.chat_template import Conversation
 from tests.support.tiny_model import VOCAB, make_tiny_model
 
 
@@ -90,12 +91,20 @@ _PARTS = (
 )
 
 
-@pytest.mark.parametrize("template", ["<|im_start|>assistant\n", _PARTS])
-def test_a_template_that_passes_over_what_users_say_is_a_warning(model, template):
-    """The second one wants a list of parts, as many templates of models that see do."""
+def test_a_template_that_passes_over_what_users_say_is_a_warning(model):
     path = model / "tokenizer_config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"chat_template": template}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"chat_template": "<|im_start|>assistant\n"}))
     assert [warning for warning in opened(model).facts.warnings if "does not show what a user's message says" in warning]
+
+
+def test_a_template_that_wants_messages_in_parts_gets_them_so(model):
+    """As many templates of models that see do."""
+    path = model / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"chat_template": _PARTS}))
+    loaded = opened(model)
+    assert loaded.facts.warnings == []
+    conversation = Conversation([{"role": "system", "content": "brief"}, {"role": "user", "content": "hello"}])
+    assert loaded.chat.renderer.render(conversation) == "<|im_start|>brief<|im_start|>hello"
 
 
 @pytest.mark.parametrize("shown", ["message.content | upper", "message.content | trim"])
