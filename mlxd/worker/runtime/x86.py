@@ -6,6 +6,7 @@ product 0.2 ns. On a prompt that is a third of all the time. Other processors, a
 
 import math
 import platform
+import sys
 
 import mlx.core as mx
 from mlx import nn
@@ -46,5 +47,7 @@ def swiglu(gate: mx.array, x: mx.array) -> mx.array:
 
 
 def install_activations(model: nn.Module) -> None:
-    """Replaces mlx-lm's ``swiglu`` in the model by the one above, which is right on every device."""
+    """Replaces ``swiglu``, mlx-lm's or mlx-vlm's, in the model by the one above, which is right on every device."""
     replace_function(model, "swiglu", _original, swiglu)
+    if (seeing := sys.modules.get("mlx_vlm.models.activations")) is not None:
+        replace_function(model, "swiglu", seeing.swiglu, swiglu)

@@ -22,6 +22,8 @@ def test_all_at_once_each_says_what_the_reference_says(rig):
     rig.run()
     assert rig.failed == {}
     assert {case: rig.is_right(case, case) for case in cases} == dict.fromkeys(cases, True)
+    words = rig.loaded.model.language_model
+    assert {getattr(words, name, None) for name in ("_rope_deltas", "_position_ids")} == {None}  # nothing is left for the next one
 
 
 def test_and_again_from_the_cache_where_other_pictures_are_not_found(rig):

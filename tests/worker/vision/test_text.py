@@ -1,10 +1,13 @@
 """Models that see, asked without pictures: their logits are transformers', over the paged cache as ever."""
 
+import sys
+
 import mlx.core as mx
 import numpy as np
 import pytest
 from mlx_lm.models.cache import make_prompt_cache
 
+from mlxd.worker.runtime import x86
 from mlxd.worker.runtime.loading import load
 from mlxd.worker.runtime.paged.build import prove_model
 from mlxd.worker.runtime.paged.manner import Manner
@@ -32,3 +35,10 @@ def test_it_is_proved_over_the_paged_cache_in_place(seeing):
     prove_model(loaded, 8, [Manner.IN_PLACE])
     assert loaded.facts.library == "mlx-vlm"
     assert loaded.facts.warnings == []
+
+
+def test_its_activations_are_those_that_are_fast_on_this_machine(seeing):
+    _, loaded = seeing
+    modules = {sys.modules[type(module).__module__] for module in loaded.model.language_model.modules()}
+    found = [module.swiglu for module in modules if hasattr(module, "swiglu")]
+    assert set(found) <= {x86.swiglu}
