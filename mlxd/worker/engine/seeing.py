@@ -167,11 +167,11 @@ class MediaSeeing(Seeing):
 
     @override
     def reach(self, sequence: Sequence) -> int:
-        if sequence.computed >= sequence.media.stop:
+        lacking = set(self._lacking(sequence, sequence.computed))
+        if not lacking:
             return sequence.length
-        lacking = (span for span in sequence.media.behind(sequence.computed) if span.content not in self._embeddings)
-        first = next(lacking, None)
-        return sequence.length if first is None else max(first.start, sequence.computed)
+        first = next(span for span in sequence.media.behind(sequence.computed) if span.content in lacking)
+        return max(first.start, sequence.computed)
 
     @override
     def is_wanted(self, running: Iterable[Sequence]) -> bool:

@@ -17,7 +17,8 @@ class SeenSpans:
         self._starts = [span.start for span in spans]
         self._stops = [span.stop for span in spans]
         self.inputs: dict[bytes, MediaInput] = {one.content: one for one in prompt.inputs}
-        self.stop = max((span.stop for span in spans if span.content in self.inputs), default=0)  # behind it there is text only
+        self._ends = {span.content: span.stop for span in spans if span.content in self.inputs}  # where each was shown last, in order
+        self.stop = max(self._ends.values(), default=0)  # behind it there is text only
         self.longest_mutual = max((len(span) for span in spans if span.mutual), default=0)
         self.placeholders = frozenset[int]().union(*(tokens[span.start : span.stop] for span in spans))
 
@@ -36,9 +37,9 @@ class SeenSpans:
         """Yields those of which a part is behind the first ``start`` tokens, and that have to be encoded."""
         return (span for span in self._all[bisect_right(self._stops, start) :] if span.content in self.inputs)
 
-    def contents(self, start: int) -> dict[bytes, None]:
-        """Returns what these show, each once, in order."""
-        return dict.fromkeys(span.content for span in self.behind(start)) if start < self.stop else {}
+    def contents(self, start: int) -> list[bytes]:
+        """Returns what these show, each once, in the order in which the prompt does first."""
+        return [content for content, stop in self._ends.items() if stop > start] if start < self.stop else []
 
     def cuts(self, at: int) -> MediaSpan | None:
         """Returns the mutual span inside which a step would end that ends at ``at``; None where it may."""
