@@ -15,7 +15,9 @@ from mlx_lm.utils import load_tokenizer
 
 from benchmarks.harness.pictures import picture_url
 from tests.e2e.daemon_process import DaemonProcess
+from tests.support.film_files import filmed
 from tests.support.patience import PATIENCE
+from tests.support.vision_conversations import shown as shown_media
 from tests.support.vision_references import PICTURES, checkpoint, references
 
 ARCHITECTURE = "qwen2_vl"
@@ -129,6 +131,34 @@ def test_other_apis_say_the_same(chats, messages, greedy):
     assert answer.content[0].text == greedy["picture"]
     counted = messages.messages.count_tokens(model="seer", messages=[turn]).input_tokens
     assert counted == answer.usage.input_tokens + answer.usage.cache_read_input_tokens == len(CASES["picture"].tokens)
+
+
+def frames(count):
+    media = shown_media({"type": "video", "picture": "clip", "frames": count, "fps": 2.0})
+    return [f"data:image/png;base64,{base64.b64encode(frame).decode()}" for frame in media.files]
+
+
+@pytest.mark.parametrize(("case", "count", "fps"), [("video", 4, 2), ("slow_video", 4, 1), ("odd_video", 5, 2)])
+def test_frames_of_a_film_in_a_list_and_in_one_url(chats, greedy, case, count, fps):
+    answer, usage = said(chats, {"type": "video", "video": frames(count), "fps": fps}, text())
+    assert (answer, usage.prompt_tokens) == (greedy[case], len(CASES[case].tokens))
+    several = "data:video/jpeg;base64," + ",".join(url.partition(",")[2] for url in frames(count))
+    assert said(chats, {"type": "video_url", "video_url": {"url": several, "fps": fps}}, text())[0] == answer
+
+
+def test_a_film_is_looked_at_as_it_is_asked(chats, messages):
+    film = base64.b64encode(filmed(frames=30, rate=10)).decode()  # of three seconds
+
+    def asked(**fields):
+        part = {"type": "video_url", "video_url": {"url": f"data:video/mp4;base64,{film}"}} | fields
+        return said(chats, part, text())[1]
+
+    usual, slow, few = asked(fps=2), asked(fps=1), asked(fps=2, max_frames=2)
+    assert usual.prompt_tokens > slow.prompt_tokens >= few.prompt_tokens
+    assert asked(fps=2).prompt_tokens_details.cached_tokens > slow.prompt_tokens_details.cached_tokens
+    block = {"type": "video", "source": {"type": "base64", "media_type": "video/mp4", "data": film}, "fps": 2}
+    counted = messages.messages.count_tokens(model="seer", messages=[{"role": "user", "content": [block, text()]}])
+    assert counted.input_tokens == usual.prompt_tokens
 
 
 HOSTILE = [
