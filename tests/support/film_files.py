@@ -65,6 +65,7 @@ def hostile_films() -> Iterator[tuple[str, bytes, str]]:
             file[:64] + np.random.default_rng(3).bytes(4000),
             "is damaged|no video track|no frame|begins with",
         )
+    yield "a film in a codec for archives", filmed("avi", "ffv1", frames=2), "in the codec ffv1, which is not looked at here"
     yield "MP4 without its index", whole["MP4"][: len(whole["MP4"]) // 2], "is damaged"
     yield "a large film", filmed(frames=1, size=(4096, 2160)), "4096 x 2160 is more than the 4000000 pixels"
     yield "a film as narrow as a line", filmed("matroska", "mpeg4", frames=1, size=(4000, 8)), "more than 200 times as long"

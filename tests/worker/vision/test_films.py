@@ -19,6 +19,8 @@ FILMS = {
     "AVI whose frames are in another order": ("avi", "libx264"),
     "MPEG-TS": ("mpegts", "libx264"),  # which cannot be sought in memory
     "FLV": ("flv", "libx264"),
+    "OGG": ("ogg", "libvpx"),
+    "MPEG-2": ("mpegts", "mpeg2video"),
 }
 PIXELS = 10**6
 
