@@ -26,6 +26,7 @@ P = TypeVar("P", bound=Prompt)
 
 _AT_ONCE = 64  # fetches of all requests
 _OF_A_REQUEST = 8
+_MOST_FILES = 512  # of a request, so that none has a daemon ask others thousands of times
 _SMALL = 64 * 1024  # characters of base64, decoded in a tenth of a millisecond
 _DECODING = ThreadPoolExecutor(max_workers=1, thread_name_prefix="media-base64")
 
@@ -95,14 +96,21 @@ def check_counts(asked: Sequence[AskedMedia], settings: MediaTable) -> None:
         if len(media.sources) > settings.max_frames:
             message = f"{media.param} has {len(media.sources)} frames; there may be {settings.max_frames} (server.media.max_frames)"
             raise InvalidRequestError(message, param=media.param)
+    beyond = _first_beyond(_MOST_FILES, asked, [len(media.sources) for media in asked])
+    if beyond is not None:
+        raise InvalidRequestError(f"{beyond.param} is too much: a request may name {_MOST_FILES} files, frames too", param=beyond.param)
 
 
 def check_total(asked: Sequence[AskedMedia], files: Mapping[Source, bytes]) -> None:
     """Raises ``InvalidRequestError`` for more than a worker is sent at once: there, a picture that is shown twice comes twice."""
-    sizes = accumulate(sum(len(files[source]) for source in media.sources) for media in asked)
-    beyond = next((media for media, size in zip(asked, sizes, strict=True) if size > MOST_MEDIA), None)
+    beyond = _first_beyond(MOST_MEDIA, asked, [sum(len(files[source]) for source in media.sources) for media in asked])
     if beyond is not None:
         raise InvalidRequestError(f"{beyond.param} {too_much().message}", param=beyond.param)
+
+
+def _first_beyond(most: int, asked: Sequence[AskedMedia], counts: Sequence[int]) -> AskedMedia | None:
+    """Returns the one with which the sum of the counts becomes more than ``most``; None where it does not."""
+    return next((media for media, total in zip(asked, accumulate(counts), strict=True) if total > most), None)
 
 
 async def _of_base64(source: Inline, settings: MediaTable, take: Callable[[int], None]) -> bytes:

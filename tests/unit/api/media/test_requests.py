@@ -185,6 +185,9 @@ async def test_too_many_are_refused_before_any_is_fetched(showing, pictures):
     assert (error["param"], "server.media.max_images" in error["message"]) == ("messages[0].content[2].image_url.url", True)
     error = await refused(showing, chat({"type": "video", "video": [url] * 3}))
     assert (error["param"], "server.media.max_frames" in error["message"]) == ("messages[0].content[0].video", True)
+    showing.set_media(max_images=10, max_frames=128)
+    error = await refused(showing, chat(*[{"type": "video", "video": [url] * 128}] * 5))
+    assert (error["param"], "512 files" in error["message"]) == ("messages[0].content[4].video", True)
     showing.set_media(max_images=0)
     assert "may show 0" in (await refused(showing, chat(seen(PNG))))["message"]
     assert pictures.asked == []
