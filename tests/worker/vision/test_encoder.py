@@ -1,4 +1,4 @@
-"""Pictures on their way through a vision tower: a block at a time, for as long as a plan says, and each with its own faults."""
+"""Pictures on their way through a vision tower: a piece at a time, for as long as a plan says, and each with its own faults."""
 
 import msgspec
 import numpy as np
@@ -18,14 +18,14 @@ RED, SMALL = seen_prompt(ARCHITECTURE, "two_pictures").inputs
 
 
 class Clock:
-    """Seconds that pass when something is evaluated: one for each."""
+    """Seconds that pass when something is evaluated: one for each piece."""
 
     def __init__(self, monkeypatch):
         self.now, self.evaluated = 0.0, []
         evaluate = module.mx.eval
 
         def counted(*arrays):
-            self.now += 1.0
+            self.now += len(arrays)
             self.evaluated.append(arrays)
             evaluate(*arrays)
 
@@ -72,10 +72,10 @@ def test_what_it_makes_is_what_transformers_makes_however_much_at_once(architect
         assert encoded.done == {one.content: sight._features[one.content].nbytes for one in prompt.inputs}
 
 
-def test_a_picture_takes_as_many_steps_as_its_blocks_need(encoder, clock):
-    done = [encoder.run([whole(RED, 1.0)]), *(encoder.run([on(RED, 1.0)]) for _ in range(BLOCKS))]
-    assert [list(one.done) for one in done] == [[], [], [], [RED.content]]
-    assert [one.seconds for one in done] == [1.0] * 4
+def test_a_picture_takes_as_many_steps_as_its_pieces_need(encoder, clock):
+    done = steps(encoder, RED, 1.0)
+    assert len(done) >= 5 * BLOCKS  # in each four layers, and what attends
+    assert {one.seconds for one in done} == {1.0}
     assert encoder.embedding_bytes * RED.count == encoder.nbytes == 3 * 32 * 4 * RED.count  # and two that are added deeper
 
 
@@ -88,7 +88,7 @@ def test_attention_of_a_few_queries_at_a_time_is_the_same(architecture, monkeypa
     attended = []
     monkeypatch.setattr(tower_attention, "_attended", lambda *given, slice_=tower_attention._attended: attended.append(1) or slice_(*given))
     assert np.abs(features(architecture) - whole_features).max() < 1e-5 * whole_features.std()
-    assert len(attended) > 2 * len(loaded_model(architecture).model.architecture.blocks(loaded_model(architecture).model.model))
+    assert len(attended) > 4
 
 
 def features(architecture):
@@ -98,33 +98,56 @@ def features(architecture):
     return np.concatenate([np.array(sight._features[one.content].embeddings) for one in inputs])
 
 
-def test_slices_of_a_block_can_be_interrupted(encoder, clock, monkeypatch):
+def test_slices_of_what_attends_can_be_interrupted(encoder, clock, monkeypatch):
+    pieces = len(steps(encoder, RED, 1.0))
     monkeypatch.setattr(tower_attention, "MANY", 1)
     monkeypatch.setattr(tower_attention, "_SCORES", 1)
-    patches = 4 * RED.count
-    steps = 1
-    encoder.run([whole(RED, 1.0)])
-    while not encoder.run([on(RED, 1.0)]).done:
-        steps += 1
-    assert steps + 1 == BLOCKS * (1 + patches // tower_attention._FEWEST) + 1
+    slices = 4 * RED.count // tower_attention._FEWEST
+    assert len(steps(encoder, RED, 1.0)) == pieces + BLOCKS * slices
+
+
+def test_as_many_pieces_go_at_once_as_there_is_time_for(encoder, clock):
+    pieces = len(steps(encoder, RED, 1.0))
+    clock.evaluated.clear()
+    assert {one.seconds for one in steps(encoder, SMALL, 7.0)[:-1]} == {7.0}
+    assert [len(arrays) for arrays in clock.evaluated][:4] == [1, 2, 4, 4]  # twice as many each time, within the seconds
+    assert sum(len(arrays) for arrays in clock.evaluated) == pieces
+
+
+def test_what_would_take_long_is_cut(encoder, sight, monkeypatch):
+    steps(encoder, RED, 1000.0)
+    whole_ones = np.array(sight._features[RED.content].embeddings)
+    encoder.let_go([RED.content])
+    monkeypatch.setattr(encoder._pieces, "_most", 5000)
+    encoder.run([whole(RED, 0.0)])
+    assert len(encoder._under_way[RED.content].left) > 30 * BLOCKS
+    steps(encoder, RED, 1000.0)
+    assert np.abs(np.array(sight._features[RED.content].embeddings) - whole_ones).max() < 1e-5
+
+
+def steps(encoder, one, seconds):
+    """Goes on with it until it is done; what each step said."""
+    said = [encoder.run([whole(one, seconds)])]
+    while one.content not in said[-1].done:
+        said.append(encoder.run([on(one, seconds)]))
+    return said
 
 
 def test_parts_that_do_not_look_at_each_other_go_through_one_after_the_other(clock, sight, monkeypatch):
+    pieces = len(steps(Encoder(loaded_model(ARCHITECTURE).model, sight), RED, 1.0))
     monkeypatch.setitem(module._AT_ONCE, module.mx.DeviceType.cpu, 1)
     encoder = Encoder(loaded_model(ARCHITECTURE).model, sight)
     (film,) = seen_prompt(ARCHITECTURE, "odd_video").inputs  # of three times
-    assert encoder.run([whole(film, 1.0)]).done == {}
-    steps = 1
-    while not encoder.run([on(film, 1.0)]).done:
-        steps += 1
-    assert steps + 1 == 3 * (BLOCKS + 1)
+    assert len(steps(encoder, film, 1.0)) == 3 * pieces
 
 
 def test_seconds_that_one_leaves_are_the_next_one_s(encoder, clock):
+    pieces = len(steps(encoder, RED, 1.0))
+    encoder.let_go([RED.content])
     first = encoder.run([whole(RED, 2.0), whole(SMALL, 3.0)])
     assert (list(first.done), first.seconds) == ([], 2.0 + 3.0)
-    second = encoder.run([on(RED, 4.0), on(SMALL, 0.0)])
-    assert (list(second.done), second.seconds) == ([RED.content, SMALL.content], 2.0 + 1.0)
+    second = encoder.run([on(RED, 2.0 * pieces), on(SMALL, 0.0)])
+    assert (list(second.done), second.seconds) == ([RED.content, SMALL.content], (pieces - 2.0) + (pieces - 3.0))
 
 
 def test_one_without_seconds_begins_only_where_those_before_it_were_done_early(encoder, clock):

@@ -6,7 +6,7 @@ tower, the projector behind it, and the language model over embeddings. Whatever
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,11 +43,6 @@ class Architecture:
 
     def prepare(self, model: Any) -> None:
         """Changes what has to be another way in the model: here, nothing."""
-
-    def blocks(self, model: Any) -> Sequence[nn.Module]:
-        """Returns the blocks of the vision tower, in order: their outputs are where encoding can be interrupted."""
-        blocks: Sequence[nn.Module] = model.vision_tower.vision_model.encoder.layers
-        return blocks
 
     def parts(self, model: Any, whole: Part, most: int) -> Iterator[Part]:  # noqa: ARG002
         """Yields the parts of a picture or film that do not look at each other, several together as long as they have no more than
@@ -92,17 +87,12 @@ class Llava(Architecture):
     @override
     def prepare(self, model: Any) -> None:
         if model.config.vision_config.model_type == "siglip_vision_model":
-            for block in self.blocks(model):
+            for block in model.vision_tower.vision_model.encoder.layers:
                 block.mlp.activation_fn = nn.GELU(approx="precise")
 
 
 class Idefics3(Architecture):
     """Idefics3 and SmolVLM: a picture is cut into crops, each of which has a span of its own."""
-
-    @override
-    def blocks(self, model: Any) -> Sequence[nn.Module]:
-        blocks: Sequence[nn.Module] = model.vision_model.encoder.layers
-        return blocks
 
     @override
     def parts(self, model: Any, whole: Part, most: int) -> Iterator[Part]:
@@ -113,11 +103,6 @@ class Idefics3(Architecture):
 
 class Pixtral(Architecture):
     """Pixtral and Mistral 3: a span for each row of a picture's patches."""
-
-    @override
-    def blocks(self, model: Any) -> Sequence[nn.Module]:
-        blocks: Sequence[nn.Module] = model.vision_tower.vision_model.transformer.layers
-        return blocks
 
 
 class Mistral3(Pixtral):
@@ -160,11 +145,6 @@ class Qwen2VL(Architecture):
     """Qwen2-VL and Qwen2.5-VL: rotation by time, height and width."""
 
     rotates_by_axes = True
-
-    @override
-    def blocks(self, model: Any) -> Sequence[nn.Module]:
-        blocks: Sequence[nn.Module] = model.vision_tower.blocks
-        return blocks
 
     @override
     def parts(self, model: Any, whole: Part, most: int) -> Iterator[Part]:
@@ -228,6 +208,11 @@ ARCHITECTURES: Mapping[str, Architecture] = {  # by the "model_type" of config.j
     "qwen3_vl": Qwen3VL(),
     "smolvlm": Idefics3(),
 }
+
+
+def seeing_modules(model: Any) -> list[nn.Module]:
+    """Returns all modules but those of the language model: the tower's, and those of what is between the two."""
+    return [module for name, module in model.named_modules() if not name.startswith("language_model")]
 
 
 def vision_tower(model: Any) -> nn.Module:

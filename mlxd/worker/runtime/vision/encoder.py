@@ -1,8 +1,8 @@
-"""Pictures and films on their way through a vision tower, a few blocks of it in each step.
+"""Pictures and films on their way through a vision tower, a piece of it in each step.
 
-MLX is lazy: the graph of the whole tower is built at once, and evaluated block by block for as long as there is time. Parts that do not
+MLX is lazy: the graph of the whole tower is built at once, and evaluated piece by piece for as long as there is time. Parts that do not
 look at each other, a picture's crops and a film's times, go through it one after the other. So a large picture delays streams by no more
-than what a plan gives it, and a block of one part.
+than what a plan gives it.
 """
 
 from collections import deque
@@ -17,9 +17,9 @@ from mlxd.errors import GenerationError
 from mlxd.worker.encoded_prompt import MediaInput, Tensor
 from mlxd.worker.engine.executor import Encoded
 from mlxd.worker.engine.plan import Encode
-from mlxd.worker.runtime.vision.architectures import Part, vision_tower
-from mlxd.worker.runtime.vision.block_outputs import BlockOutputs
+from mlxd.worker.runtime.vision.architectures import Part, seeing_modules, vision_tower
 from mlxd.worker.runtime.vision.features import Features
+from mlxd.worker.runtime.vision.pieces import Pieces
 from mlxd.worker.runtime.vision.seeing_model import SeeingModel
 from mlxd.worker.runtime.vision.sight import Sight
 from mlxd.worker.runtime.vision.tower_attention import TowerAttention
@@ -35,26 +35,42 @@ class NotEncodedError(GenerationError):
 
 @dataclass(frozen=True)
 class _Begun:
-    """A part of a picture whose graph is built: the outputs of the tower's blocks, and what is behind them."""
+    """A part of a picture whose graph is built: its pieces, and what is behind them."""
 
-    blocks: list[mx.array]
+    pieces: list[mx.array]
     features: Features
 
 
 @dataclass
 class _Encoding:
-    """A picture under way: ``parts`` of it that are not begun yet, the blocks ``left`` of the one that is, and ``features`` of those begun,
-    the last of which is not computed yet.
+    """A picture under way: ``parts`` of it that are not begun yet, the pieces ``left`` of the one that is, and ``features`` of those begun,
+    the last of which is not computed yet. ``slowest`` are the seconds that a piece has taken at most.
+
+    It takes more pieces at once where they are quick: to wait for each has its price on a GPU.
     """
 
     parts: Iterator[_Begun]
     left: deque[mx.array]
     features: list[Features]
+    slowest: float = 0.0
+    together: int = 1
 
-    def go_on(self) -> bool:
-        """Evaluates one block more, or what is behind the blocks of a part. Tells whether that was all."""
+    def go_on(self, until: float) -> bool:
+        """Evaluates one piece at least, and more as long as there is time for them. Tells whether that was all."""
+        began = monotonic()
+        while not self._evaluate():
+            now = monotonic()
+            self.slowest = max(self.slowest, (now - began) / self.together)
+            if now + self.slowest > until:
+                return False
+            fitting = int((until - now) / self.slowest) if self.slowest else self.together + 1
+            self.together, began = max(1, min(2 * self.together, fitting)), now
+        return True
+
+    def _evaluate(self) -> bool:
+        """Evaluates the next pieces, or what is behind those of a part. Tells whether that was all."""
         if self.left:
-            mx.eval(self.left.popleft())
+            mx.eval(*(self.left.popleft() for _ in range(min(self.together, len(self.left)))))
             return False
         mx.eval(self.features[-1].tensors)
         return not self.begin_next()
@@ -64,7 +80,7 @@ class _Encoding:
         begun = next(self.parts, None)
         if begun is None:
             return False
-        self.left = deque(begun.blocks)
+        self.left = deque(begun.pieces)
         self.features.append(begun.features)
         return True
 
@@ -78,14 +94,14 @@ class Encoder:
         self._model = model.model
         self._architecture = model.architecture
         self._sight = sight
-        self._outputs = BlockOutputs(self._architecture.blocks(self._model))
-        self._attention = TowerAttention(vision_tower(self._model), self._outputs.take)
+        self._pieces = Pieces(seeing_modules(self._model))
+        self._attention = TowerAttention(vision_tower(self._model), self._pieces.take)
         self.embedding_bytes = 0  # of one embedding, as of what was encoded last
         self._inputs: dict[bytes, MediaInput] = {}
         self._under_way: dict[bytes, _Encoding] = {}
 
     def run(self, encodes: Sequence[Encode]) -> Encoded:
-        """Goes on with each of ``encodes`` for its seconds, and what those before it have left of theirs; with the first one by a block
+        """Goes on with each of ``encodes`` for its seconds, and what those before it have left of theirs; with the first one by a piece
         at least. A fault is that picture's alone.
         """
         self._inputs |= {one.content: one.input for one in encodes if one.input is not None}
@@ -129,11 +145,7 @@ class Encoder:
         """Tells whether all of it is computed."""
         if content not in self._under_way:
             self._under_way[content] = self._begin(self._inputs[content])
-        encoding = self._under_way[content]
-        while not encoding.go_on():
-            if monotonic() >= until:
-                return False
-        return True
+        return self._under_way[content].go_on(until)
 
     def _begin(self, given: MediaInput) -> _Encoding:
         """Builds the graph of the whole tower for the first part."""
@@ -144,11 +156,11 @@ class Encoder:
         return encoding
 
     def _built(self, part: Part) -> _Begun:
-        with self._outputs.recording() as blocks, self._attention.sliced():
+        with self._pieces.recording() as pieces, self._attention.sliced():
             features = self._architecture.encode(self._model, part.tensors, part.count)
         if features.embeddings.shape[0] != part.count:
             raise NotEncodedError(f"the model makes {features.embeddings.shape[0]} embeddings of a picture, not the {part.count} expected")
-        return _Begun(blocks, features)
+        return _Begun(pieces, features)
 
     def _finish(self, content: bytes) -> int:
         """Returns the bytes of what was made of it."""
