@@ -73,23 +73,28 @@ def test_in_half_precision_pictures_are_proved(architecture, dtype):
 
 
 def is_packed(path, module):
-    return path.startswith("language_model.model.layers") and hasattr(module, "to_quantized")
+    return path.startswith("language_model") and hasattr(module, "to_quantized") and module.weight.shape[-1] % 32 == 0
 
 
-def test_a_checkpoint_whose_words_are_quantized(tmp_path):
-    """As mlx-vlm converts them: what is not divided by the group stays as it is."""
-    plain = load(checkpoint("llava"), dtype="auto", context_limit=None)
+@pytest.mark.parametrize("architecture", architectures())
+@pytest.mark.parametrize("is_quantized", [False, True], ids=["plain", "quantized"])
+def test_a_checkpoint_as_mlx_vlm_s_converter_writes_it(architecture, is_quantized, tmp_path):
+    """By its own names of weights. What does not divide by the group stays as it is."""
+    plain = load(checkpoint(architecture), dtype="auto", context_limit=None)
     inner = plain.model.model
-    nn.quantize(inner, group_size=32, bits=8, class_predicate=is_packed)
-    directory = shutil.copytree(checkpoint("llava"), tmp_path / "model")
+    directory = shutil.copytree(checkpoint(architecture), tmp_path / "model")
+    if is_quantized:
+        nn.quantize(inner, group_size=32, bits=8, class_predicate=is_packed)
+        packing = {"group_size": 32, "bits": 8}
+        config = json.loads((directory / "config.json").read_text()) | {"quantization": packing, "quantization_config": packing}
+        (directory / "config.json").write_text(json.dumps(config))
     mx.save_safetensors(str(directory / "model.safetensors"), dict(tree_flatten(inner.parameters())), {"format": "mlx"})
-    config = json.loads((directory / "config.json").read_text())
-    (directory / "config.json").write_text(json.dumps(config | {"quantization": {"group_size": 32, "bits": 8}}))
     loaded = load(directory, dtype="auto", context_limit=None)
-    tokens = mx.array([seen_prompt("llava", "words").tokens])
+    assert (loaded.facts.library, loaded.facts.warnings) == ("mlx-vlm", [])
+    tokens = mx.array([seen_prompt(architecture, "words").tokens])
     expected, found = (model(tokens, cache=make_prompt_cache(model)) for model in (plain.model, loaded.model))
     assert mx.allclose(expected, found, atol=1e-4)
-    assert choose_sight(loaded, prove_model(loaded, 8).model).abilities == {Ability.IMAGES}
+    assert Ability.IMAGES in choose_sight(loaded, prove_model(loaded, 8).model).abilities
 
 
 @pytest.mark.usefixtures("any_loss")
