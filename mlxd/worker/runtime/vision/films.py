@@ -207,8 +207,8 @@ def _rate(stream: Any, timeline: _Timeline) -> float:
     lasts = 0.0 if timeline.counted else (timeline.shown[-1] - timeline.shown[0]) * float(stream.time_base)
     found = (len(timeline.shown) - 1) / lasts if lasts > 0 else 0.0
     if found and not 0.95 < said / found < 1.05:
-        return found
-    return said if _LIKELY[0] <= said <= _LIKELY[1] or found else _RATE
+        return round(found, 6)
+    return round(said, 6) if _LIKELY[0] <= said <= _LIKELY[1] or found else _RATE
 
 
 def _time(frame: Any) -> int:
