@@ -36,6 +36,7 @@ from mlxd.worker.runtime.library_errors import configuration_causes  # noqa: E40
 from mlxd.worker.runtime.loading import LoadedModel, OpenedModel, open_model, read_weights  # noqa: E402
 from mlxd.worker.runtime.source import fetch_model  # noqa: E402
 from mlxd.worker.runtime.tokenizing import decoder  # noqa: E402
+from mlxd.worker.runtime.vision.seeing_model import SeeingModel  # noqa: E402
 from mlxd.worker.text.answers import AnswerReader  # noqa: E402
 from mlxd.worker.text.constraints.answer import AnswerConstraints  # noqa: E402
 from mlxd.worker.text.constraints.vocabulary import UnknownVocabularyError, Vocabulary, open_vocabulary  # noqa: E402
@@ -47,6 +48,7 @@ _log = logging.getLogger(__name__)
 
 _DISK_QUEUE = 128 * 2**20  # bytes of blocks that wait to be written
 _TRANSIENTS = 128 * 2**20  # bytes: activations, logits and what MLX keeps to use again, beside a tenth of the weights
+_TOWER = 128 * 2**20  # bytes: what a vision tower computes with, of as many patches as go through it at once
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,7 @@ def _granted(order: Load, limits: ResolvedLimits, cache: int) -> ResolvedLimits:
 def _needs(order: Load, limits: ResolvedLimits, opened: OpenedModel, draft: Draft | None) -> NeedsMemory:
     cache = 0 if order.cache_kind == "none" else limits.cache_bytes
     weights = opened.weight_bytes + (draft.weight_bytes if draft else 0)
-    transients = _TRANSIENTS + weights // 10
+    transients = _TRANSIENTS + weights // 10 + (_TOWER if isinstance(opened.model, SeeingModel) else 0)
     disk = 0 if limits.disk is None else _DISK_QUEUE
     process, device = footprint(os.getpid()), working_set(opened.device)
     return NeedsMemory(weights=weights, cache=cache, transients=transients, disk=disk, process=process, device=device)

@@ -12,8 +12,9 @@ from mlxd.worker.runtime.choose import choose_runner
 from mlxd.worker.runtime.loading import load
 from mlxd.worker.runtime.paged.build import prove_model
 from mlxd.worker.runtime.paged.manner import Manner
-from mlxd.worker.runtime.vision import choice, library
+from mlxd.worker.runtime.vision import choice, library, processing
 from mlxd.worker.runtime.vision.choice import choose_sight
+from mlxd.worker.runtime.vision.processing import ModelProcessor
 from mlxd.worker.runtime.vision.sight import Sight
 from tests.support.seen_prompts import loaded_model
 from tests.support.vision_references import architectures, checkpoint, references
@@ -91,6 +92,14 @@ def test_a_processor_that_does_not_work_is_named(tmp_path):
     (directory / "preprocessor_config.json").unlink()
     loaded = load(directory, dtype="auto", context_limit=None)
     assert refusal(loaded, model_of(loaded)).startswith("its processor of pictures cannot be used: ")
+
+
+def test_a_processor_that_falls_over_its_files_is_told(monkeypatch):
+    loaded = loaded_model("llava")
+    monkeypatch.setattr(ModelProcessor, "process", lambda *_: 1 / 0)
+    assert refusal(loaded, model_of(loaded)) == "a made-up one could not be shown (ZeroDivisionError: division by zero)"
+    monkeypatch.setattr(processing, "open_processor", lambda *_: {}["size"])
+    assert refusal(loaded, model_of(loaded)) == "KeyError: 'size'"
 
 
 @pytest.mark.parametrize(

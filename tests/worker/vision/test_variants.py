@@ -13,6 +13,7 @@ from mlx_vlm.models import llava as package
 from mlx_vlm.utils import update_module_configs
 
 from mlxd.types import Ability, ChatMessage
+from mlxd.wire.messages import NeedsMemory
 from mlxd.wire.prompts import ChatPrompt
 from mlxd.worker.runtime.loading import load
 from mlxd.worker.runtime.paged.build import prove_model
@@ -144,3 +145,11 @@ async def test_a_worker_without_sight_refuses_pictures_by_name():
         assert "picture" in failed.error.message
         said = ChatPrompt(messages=[ChatMessage(role="user", content="What is this?")])
         assert (await link.ask("words", said)).usage.completion_tokens > 0
+
+
+async def test_memory_is_asked_for_the_tower_s_weights_and_what_it_computes_with():
+    async with in_thread() as link:
+        ready = await link.load(checkpoint("llava"), **LIMITS)
+        (asked,) = link.of(NeedsMemory)
+    assert asked.weights == ready.weight_bytes == sum(value.nbytes for _, value in tree_flatten(loaded_model("llava").model.parameters()))
+    assert asked.transients > 2 * 128 * 2**20

@@ -88,8 +88,8 @@ def _processor(loaded: LoadedModel) -> MediaProcessor:
         return open_processor(loaded.directory, loaded.tokenizer.get_vocab(), loaded.context_length)
     except CannotSeeError as error:
         raise _NotSeeingError(str(error)) from error
-    except MlxdError as error:
-        raise _NotSeeingError(error.message) from error
+    except Exception as error:
+        raise _NotSeeingError(_told(error)) from error
 
 
 def _prompt(prompts: PromptEncoder, processor: MediaProcessor) -> EncodedPrompt:
@@ -97,8 +97,8 @@ def _prompt(prompts: PromptEncoder, processor: MediaProcessor) -> EncodedPrompt:
 
     try:
         return seen_prompt(prompts, processor)
-    except MlxdError as error:
-        raise _NotSeeingError(f"a made-up one could not be shown ({error.message})") from error
+    except Exception as error:
+        raise _NotSeeingError(f"a made-up one could not be shown ({_told(error)})") from error
 
 
 def _prove(loaded: LoadedModel, model: PagedModel, encoder: Encoder, prompt: EncodedPrompt) -> None:
@@ -113,3 +113,8 @@ def _prove(loaded: LoadedModel, model: PagedModel, encoder: Encoder, prompt: Enc
         raise _NotSeeingError(f"the logits of one could not be computed ({in_a_line(error)})") from error
     if found > (ROUNDED if model.kv_type else tolerance(loaded)):
         raise _NotSeeingError(f"the logits of one differ from mlx-vlm's own by {found:.2g} standard deviations")
+
+
+def _told(error: Exception) -> str:
+    """Says what was raised, be it by a library whose own fault it is."""
+    return error.message if isinstance(error, MlxdError) else in_a_line(error)
