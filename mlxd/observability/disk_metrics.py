@@ -1,14 +1,11 @@
 """What models keep on disk of their caches, as their workers' heartbeats tell it."""
 
-from collections.abc import Callable, Iterable, Iterator
-
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
+from typing_extensions import override
 
-from mlxd.control.model.status import ModelStatus
-from mlxd.observability.lasting_counters import Labels, LastingCounters
-from mlxd.observability.model_gauges import has_worker
-from mlxd.types import DiskDrop, DiskError, DiskFigures, DiskState
+from mlxd.observability.heartbeat_metrics import Families, HeartbeatMetrics
+from mlxd.observability.lasting_counters import Labels
+from mlxd.types import CacheFigures, DiskDrop, DiskError, DiskFigures, DiskState
 
 _COUNTERS = {
     "hit_tokens": "Prompt tokens that were read from disk instead of computed.",
@@ -29,31 +26,25 @@ _GAUGES = {
 }
 
 
-class DiskMetrics(Collector):
-    """Counters that go on over workers; gauges of the models whose worker has a cache on disk."""
+class DiskMetrics(HeartbeatMetrics[DiskFigures]):
+    """Metrics of the models whose worker has a cache on disk."""
 
-    def __init__(self, statuses: Callable[[], Iterable[ModelStatus]]) -> None:
-        self._statuses = statuses
-        self._counters = LastingCounters()
+    @override
+    def _families(self) -> "_Families":
+        return _Families()
 
-    def describe(self) -> Iterable[Metric]:
-        """Returns the families without samples, so that registering asks nobody."""
-        return _Families().all
+    @override
+    def _figures(self, cache: CacheFigures) -> DiskFigures | None:
+        return cache.disk if cache.disk and cache.disk.limit_bytes else None  # else it is not configured, or not possible
 
-    def collect(self) -> Iterator[Metric]:
-        """Yields the families of one pass over the models."""
-        families = _Families()
-        for status in self._statuses():
-            figures = status.heartbeat.cache.disk if status.heartbeat and has_worker(status) else None
-            if figures is not None and figures.limit_bytes:  # else it is not configured, or not possible
-                self._counters.count(status, _counted(figures))
-                families.add_gauges(status.name, figures)
-        for model, labels, total in self._counters.totals():
-            families.add_counter(model, labels, total)
-        yield from families.all
+    @override
+    def _counted(self, figures: DiskFigures) -> dict[Labels, float]:
+        counted: dict[Labels, float] = {(name,): getattr(figures, name) for name in _COUNTERS}
+        counted |= {("dropped_blocks", reason.value): figures.dropped_blocks.get(reason, 0) for reason in DiskDrop}
+        return counted | {("errors", kind.value): figures.errors.get(kind, 0) for kind in DiskError}
 
 
-class _Families:
+class _Families(Families[DiskFigures]):
     def __init__(self) -> None:
         self.all: list[Metric] = []
         self._state = self._gauge("state", "1 for the state of a model's cache on disk, 0 for the others.", "state")
@@ -62,12 +53,14 @@ class _Families:
         self._counters["dropped_blocks"] = self._counter("dropped_blocks", "Blocks that were not written to disk, by cause.", "reason")
         self._counters["errors"] = self._counter("errors", "What went wrong with a cache on disk.", "kind")
 
+    @override
     def add_gauges(self, model: str, figures: DiskFigures) -> None:
         for state in DiskState:
             self._state.add_metric([model, state.value], state is figures.state)
         for name, family in self._gauges.items():
             family.add_metric([model], getattr(figures, name))
 
+    @override
     def add_counter(self, model: str, labels: Labels, total: float) -> None:
         name, *others = labels
         self._counters[name].add_metric([model, *others], total)
@@ -81,10 +74,3 @@ class _Families:
         family = CounterMetricFamily(f"mlxd_cache_disk_{name}", text, labels=["model", *labels])
         self.all.append(family)
         return family
-
-
-def _counted(figures: DiskFigures) -> dict[Labels, float]:
-    """Returns every counter by its name and label."""
-    counted: dict[Labels, float] = {(name,): getattr(figures, name) for name in _COUNTERS}
-    counted |= {("dropped_blocks", reason.value): figures.dropped_blocks.get(reason, 0) for reason in DiskDrop}
-    return counted | {("errors", kind.value): figures.errors.get(kind, 0) for kind in DiskError}

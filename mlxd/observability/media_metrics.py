@@ -1,43 +1,43 @@
 """What models have looked at, and the embeddings that they keep of it, as their workers' heartbeats tell it."""
 
-from collections.abc import Callable, Iterable, Iterator
-
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
+from typing_extensions import override
 
-from mlxd.control.model.status import ModelStatus
 from mlxd.media_terms import MediaFigures, MediaKind
-from mlxd.observability.lasting_counters import Labels, LastingCounters
-from mlxd.observability.model_gauges import has_worker
+from mlxd.observability.heartbeat_metrics import Families, HeartbeatMetrics
+from mlxd.observability.lasting_counters import Labels
+from mlxd.types import CacheFigures
 
 
-class MediaMetrics(Collector):
-    """Counters that go on over workers, and gauges, of the models that see."""
+class MediaMetrics(HeartbeatMetrics[MediaFigures]):
+    """Metrics of the models that see."""
 
-    def __init__(self, statuses: Callable[[], Iterable[ModelStatus]]) -> None:
-        self._statuses = statuses
-        self._counters = LastingCounters()
+    @override
+    def _families(self) -> "_Families":
+        return _Families()
 
-    def describe(self) -> Iterable[Metric]:
-        """Returns the families without samples, so that registering asks nobody."""
-        return _Families().all
+    @override
+    def _figures(self, cache: CacheFigures) -> MediaFigures | None:
+        return cache.media
 
-    def collect(self) -> Iterator[Metric]:
-        """Yields the families of one pass over the models."""
-        families = _Families()
-        for status in self._statuses():
-            figures = status.heartbeat.cache.media if status.heartbeat and has_worker(status) else None
-            if figures is not None:
-                self._counters.count(status, _counted(figures))
-                families.add_gauges(status.name, figures)
-        for model, (name, *labels), total in self._counters.totals():
-            families.counters[name].add_metric([model, *labels], total)
-        yield from families.all
+    @override
+    def _counted(self, figures: MediaFigures) -> dict[Labels, float]:
+        return {
+            ("media", MediaKind.IMAGE.value): figures.images,
+            ("media", MediaKind.VIDEO.value): figures.videos,
+            ("tokens",): figures.tokens,
+            ("encodes", "done"): figures.encoded,
+            ("encodes", "failed"): figures.failed,
+            ("seconds",): figures.encode_seconds,
+            ("lookups", "hit"): figures.hits,
+            ("lookups", "miss"): figures.misses,
+            ("evictions",): figures.evicted,
+        }
 
 
-class _Families:
+class _Families(Families[MediaFigures]):
     def __init__(self) -> None:
-        self.counters = {
+        self._counters = {
             "media": _counter("media", "Pictures and films of prompts that have begun.", "kind"),
             "tokens": _counter("media_tokens", "Tokens of prompts that stand for pictures and films."),
             "encodes": _counter("media_encodes", "Pictures and films that were encoded, or could not be.", "outcome"),
@@ -47,11 +47,17 @@ class _Families:
         }
         self._bytes = _gauge("bytes", "What the embeddings take that are kept of pictures and films.")
         self._limit = _gauge("limit_bytes", "What those may take that no running request needs.")
-        self.all: list[Metric] = [*self.counters.values(), self._bytes, self._limit]
+        self.all: list[Metric] = [*self._counters.values(), self._bytes, self._limit]
 
+    @override
     def add_gauges(self, model: str, figures: MediaFigures) -> None:
         self._bytes.add_metric([model], figures.bytes)
         self._limit.add_metric([model], figures.limit_bytes)
+
+    @override
+    def add_counter(self, model: str, labels: Labels, total: float) -> None:
+        name, *others = labels
+        self._counters[name].add_metric([model, *others], total)
 
 
 def _counter(name: str, text: str, *labels: str) -> CounterMetricFamily:
@@ -60,18 +66,3 @@ def _counter(name: str, text: str, *labels: str) -> CounterMetricFamily:
 
 def _gauge(name: str, text: str) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"mlxd_media_cache_{name}", text, labels=["model"])
-
-
-def _counted(figures: MediaFigures) -> dict[Labels, float]:
-    """Returns every counter by its name and label."""
-    return {
-        ("media", MediaKind.IMAGE.value): figures.images,
-        ("media", MediaKind.VIDEO.value): figures.videos,
-        ("tokens",): figures.tokens,
-        ("encodes", "done"): figures.encoded,
-        ("encodes", "failed"): figures.failed,
-        ("seconds",): figures.encode_seconds,
-        ("lookups", "hit"): figures.hits,
-        ("lookups", "miss"): figures.misses,
-        ("evictions",): figures.evicted,
-    }
