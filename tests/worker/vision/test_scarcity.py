@@ -1,5 +1,6 @@
 """Pictures and films where room, time or luck is short: who gets an answer gets what transformers generates."""
 
+import msgspec
 import pytest
 
 from mlxd.types import ResolvedLimits, SamplingParams, Stopping
@@ -37,10 +38,11 @@ class Rig(RunnerRig):
         assert figures.bytes == self.runner.memory().media
 
     def show(self, name, request=None, max_tokens=8):
-        prompt = seen_prompt(self.architecture, name, max_tokens)
-        chain = BlockChain.of(prompt, BLOCK)
-        asks = {"chain": chain, "stopping": Stopping(ignore_end=True)}
-        self.runner.add(EngineRequest(request or name, prompt, SamplingParams(temperature=0.0), **asks))
+        self.ask_for(request or name, seen_prompt(self.architecture, name, max_tokens))
+
+    def ask_for(self, request, prompt):
+        asks = {"chain": BlockChain.of(prompt, BLOCK), "stopping": Stopping(ignore_end=True)}
+        self.runner.add(EngineRequest(request, prompt, SamplingParams(temperature=0.0), **asks))
 
     def show_all(self, **options):
         for name in self.names:
@@ -127,3 +129,39 @@ def test_a_picture_that_cannot_be_encoded_ends_those_who_show_it_alone(architect
     rig.show("picture", "again")
     rig.run()
     assert rig.all_right({"again": "picture"})
+
+
+def joined(architecture, *names):
+    """One prompt of several cases, one behind the other."""
+    parts = [seen_prompt(architecture, name) for name in names]
+    tokens, media = [], []
+    for part in parts:
+        media += [msgspec.structs.replace(span, start=span.start + len(tokens), stop=span.stop + len(tokens)) for span in part.media]
+        tokens += part.tokens
+    inputs = {one.content: one for part in parts for one in part.inputs}
+    return msgspec.structs.replace(parts[0], tokens=tokens, media=tuple(media), inputs=tuple(inputs.values()), max_tokens=12)
+
+
+def test_one_with_six_pictures_three_with_one_and_four_of_text_come_and_go(architecture):
+    prompts = {"six": joined(architecture, "picture", "two_pictures", "other_picture", "swapped")}
+    prompts |= {f"one {case}": joined(architecture, case) for case in ("picture", "other_picture", "late_picture")}
+    words = references(architecture)["words"].tokens
+    for number in range(4):
+        text = joined(architecture, "words")
+        prompts[f"text {number}"] = msgspec.structs.replace(text, tokens=[*words, *words[number:]])
+    alone = {}
+    for name, prompt in prompts.items():
+        rig = Rig(architecture)
+        rig.ask_for(name, prompt)
+        rig.run()
+        alone[name] = rig.tokens[name]
+    company = Rig(architecture, step_tokens=13, media_bytes=0)
+    for number, (name, prompt) in enumerate(prompts.items()):
+        company.ask_for(f"{name} that leaves", prompt)
+        company.ask_for(name, prompt)
+        company.step()
+        company.step()
+        if number % 2:
+            company.runner.abort(f"{name} that leaves")
+    company.run()
+    assert {name: company.tokens[name] for name in prompts} == alone
