@@ -6,8 +6,14 @@ import signal
 
 import pytest
 from _pytest.runner import runtestprotocol
+from hypothesis import HealthCheck, settings
 
 from tests.support import distribution
+from tests.support.examples import examples
+
+# Other work on the machine must not fail a property. A property that wants more examples, or fewer, says so.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=examples(25))
+settings.load_profile("patient")
 
 # Every core has a process of tests: more threads for a product of matrices would only wait for each other.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

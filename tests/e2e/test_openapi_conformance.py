@@ -1,10 +1,8 @@
 """The inference listener of a real daemon, called in ways that its served description allows, and in ways that it does not.
 
 Whatever is sent is answered, or refused in the shape of its API; nothing is a fault of the daemon's, and its worker lives.
-``MLXD_EXAMPLES=2000 python -m pytest tests/e2e/test_openapi_conformance.py`` makes so many requests for each call and way.
+``MLXD_EXAMPLES=500 python -m pytest tests/e2e/test_openapi_conformance.py`` makes two thousand requests for each call and way.
 """
-
-import os
 
 import pytest
 import requests
@@ -15,11 +13,11 @@ from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
 
 from tests.support.error_shapes import check_error
+from tests.support.examples import examples
 from tests.support.patience import PATIENCE
 from tests.support.scripted.script import Rule, call
 
 CHECKS = [status_code_conformance, content_type_conformance, response_schema_conformance]
-EXAMPLES = int(os.environ.get("MLXD_EXAMPLES", "6"))
 MODELS = st.one_of(st.just("scripted"), st.just("scripted"), st.just("scripted"), st.text(max_size=9))
 
 
@@ -51,7 +49,7 @@ def check(operation, mode, url, session):
     """Calls one operation; of what has a body, some must be understood."""
     seen = set()
 
-    @settings(max_examples=EXAMPLES, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples(4), derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
     @given(case=operation.as_strategy(generation_mode=mode), model=MODELS)
     def send(case, model):
         if isinstance(case.body, dict) and case.body.get("model") is not None:

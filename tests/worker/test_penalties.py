@@ -19,6 +19,7 @@ from mlxd.worker.runtime.sampling.penalties import Penalties
 from mlxd.worker.runtime.sampling.processors import processors_of
 from mlxd.worker.runtime.sampling.row_sampler import RowSampler
 from mlxd.worker.runtime.sampling.token_counts import Beginning
+from tests.support.examples import examples
 
 VOCAB = 32
 ENDS = {3, 5}
@@ -71,7 +72,7 @@ penalties = st.fixed_dictionaries(
 tokens = st.lists(st.integers(0, 9), max_size=4).map(tuple)  # few different ones, so that some come often
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=examples(32))
 @given(data=st.data())
 def test_rows_that_join_guess_accept_and_leave_are_changed_as_each_would_be_alone(data):
     asked, outputs = {}, {}

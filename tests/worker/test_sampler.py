@@ -10,6 +10,7 @@ from mlxd.types import SamplingParams
 from mlxd.worker.runtime.sampling import filters, order
 from mlxd.worker.runtime.sampling.remaining import drawn
 from mlxd.worker.runtime.sampling.sampler import row_key, sample
+from tests.support.examples import examples
 
 VOCAB = 32
 LOGITS = mx.array(np.random.default_rng(1).standard_normal((8, VOCAB)).astype(np.float32) * 2)
@@ -81,7 +82,7 @@ params = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(24))
 @given(st.lists(params, min_size=1, max_size=8), st.integers(0, 1000))
 def test_a_row_is_drawn_as_it_is_alone_whoever_shares_the_batch(rows, position):
     """Settings do not leak from row to row, and a seed does not depend on company."""
@@ -110,7 +111,7 @@ def test_what_top_p_wants_is_there_also_where_the_most_likely_are_not_enough(mon
     assert drawn == set(range(VOCAB - len(drawn), VOCAB))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(24))
 @given(st.lists(params, min_size=1, max_size=8), st.integers(0, 1000))
 def test_a_row_is_drawn_as_by_mlx_whatever_remains_of_its_company(rows, position):
     """Every way draws the token that MLX draws from all logits, with minus infinity for what is filtered out."""

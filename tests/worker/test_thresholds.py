@@ -11,6 +11,7 @@ from mlxd.worker.runtime.sampling import filters, order
 from mlxd.worker.runtime.sampling.filters import filtered
 from mlxd.worker.runtime.sampling.order import by_order
 from mlxd.worker.runtime.sampling.thresholds import _ordered, filtered_by_threshold, most_likely_by_threshold
+from tests.support.examples import examples
 
 ROUNDING = 1e-5  # of a sum of float32 probabilities, beside what each may lose
 FINITE_HALF = float(np.finfo(np.float16).max)
@@ -85,7 +86,7 @@ params = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(60))
 @given(
     kind=st.sampled_from(KINDS),
     vocab=st.sampled_from([1, 2, 5, 33, 259]),
@@ -135,7 +136,7 @@ def test_a_row_that_is_no_number_touches_no_other():
     assert np.array_equal(found[[0, 2]], expected[[0, 2]])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(24))
 @given(kind=st.sampled_from(KINDS), count=st.integers(1, 20), seed=st.integers(0, 99))
 def test_the_most_likely_are_in_falling_order_and_none_is_there_twice(kind, count, seed):
     logits = kind(np.random.default_rng(seed), 3, 33).astype(np.float32)

@@ -16,6 +16,7 @@ from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.sampled import SampledRow
 from mlxd.worker.runtime.sampling import filters, row_sampler
 from mlxd.worker.runtime.sampling.row_sampler import RowSampler
+from tests.support.examples import examples
 from tests.support.tiny_model import EOS, VOCAB
 from tests.worker.broken_processor import Broken, BrokenWhenTold
 from tests.worker.token_rules import Breaks, Digits
@@ -117,7 +118,7 @@ def same(tokens, others):
 
 
 @pytest.mark.usefixtures("_way")
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(16))
 @given(fields=st.lists(asked, min_size=1, max_size=4), data=st.data())
 def test_whatever_is_guessed_the_answer_is_the_one_without_guesses(fields, data):
     names = [str(at) for at in range(len(fields))]

@@ -33,6 +33,7 @@ from mlxd.listener.server import Listener
 from mlxd.observability.metrics import Metrics
 from mlxd.types import ModelState
 from mlxd.wire.messages import Progress
+from tests.support.examples import examples
 from tests.support.patience import PATIENCE
 from tests.support.statuses import SHA256, FakeDaemon, model_status, running_status
 from tests.unit.admin.conftest import GUARDED
@@ -151,7 +152,7 @@ deterministic = settings(derandomize=True, database=None, deadline=None, suppres
 def test_what_the_description_allows_is_answered_as_it_says(url, session, name):
     operation, seen = OPERATIONS[name], set()
 
-    @settings(deterministic, max_examples=30)
+    @settings(deterministic, max_examples=examples(15))
     @given(case=cases(operation, GenerationMode.POSITIVE))
     def check(case):
         response = sent(case, url, session, TOKENS["full"])
@@ -166,7 +167,7 @@ def test_what_the_description_allows_is_answered_as_it_says(url, session, name):
 def test_what_it_does_not_allow_is_refused_as_it_says(url, session, name):
     operation, seen = OPERATIONS[name], set()
 
-    @settings(deterministic, max_examples=30)
+    @settings(deterministic, max_examples=examples(15))
     @given(case=cases(operation, GenerationMode.NEGATIVE))
     def check(case):
         seen.add(sent(case, url, session, TOKENS["full"]).status_code)
@@ -180,7 +181,7 @@ def test_who_may_not_is_refused_whatever_is_sent(url, session, name):
     operation = OPERATIONS[name]
     role = operation.definition.raw[openapi.ROLE]
 
-    @settings(deterministic, max_examples=10)
+    @settings(deterministic, max_examples=examples(5))
     @given(case=cases(operation, GenerationMode.POSITIVE), who=st.sampled_from(["read", "wrong", "none"]))
     def check(case, who):
         status = sent(case, url, session, TOKENS[who]).status_code

@@ -11,6 +11,7 @@ from mlxd.api.rate_headers import anthropic_rate_headers
 from mlxd.config.key_table import KeyTable
 from mlxd.control.quotas.key_use import Allowance, Allowances
 from mlxd.errors import GenerationError
+from tests.support.examples import examples
 from tests.support.fake_registry import echo
 from tests.support.patience import PATIENCE
 from tests.unit.api.conftest import HELLO, serve
@@ -294,7 +295,7 @@ class Client:
 names = count()
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(12))
 @given(st.lists(actions, min_size=5, max_size=40))
 def test_never_over_a_limit_but_by_what_is_under_way_and_never_refused_below_it(steps):
     async def run():

@@ -23,8 +23,10 @@ from tests.support.configurations import (
     pairs,
     text_of,
 )
+from tests.support.examples import examples
 
-FEWER = settings(max_examples=60)  # a pair of configurations takes tens of milliseconds to draw: all that holds of one is looked at at once
+# A pair of configurations takes tens of milliseconds to draw: all that holds of one is looked at at once.
+FEWER = settings(max_examples=examples(24))
 
 MODEL = {"source": "org/name"}
 KEYS = ("server", "keys")

@@ -11,6 +11,7 @@ from mlxd.config.catalogue import ANY_NAME, entries, leaves
 from mlxd.config.loader import LoadedConfig, parse_config
 from mlxd.config.schema import Config
 from mlxd.errors import ConfigError
+from tests.support.examples import examples
 
 SECRET = "sesame-open"
 
@@ -47,7 +48,7 @@ paths = st.one_of(
 base = st.sampled_from(["", 'models.m.source = "org/name"', 'models.a.source = "org/a"\nmodels.b.source = "org/b"'])
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(120))
 @given(base, st.dictionaries(paths, values, max_size=5))
 def test_it_loads_or_says_why_not(start, fields):
     fields = {path: value for path, value in fields.items() if not any(other.startswith(path + ".") for other in fields)}

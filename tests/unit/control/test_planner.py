@@ -10,8 +10,10 @@ from mlxd.config.fields import Reload, reload_class
 from mlxd.config.schema import Config
 from mlxd.control.planner import Action, ListenerPlan, Room, listen_addresses, plan
 from tests.support.configurations import load, pairs
+from tests.support.examples import examples
 
-FEWER = settings(max_examples=60)  # a pair of configurations takes tens of milliseconds to draw: all that holds of one is looked at at once
+# A pair of configurations takes tens of milliseconds to draw: all that holds of one is looked at at once.
+FEWER = settings(max_examples=examples(24))
 
 MODEL = {"source": "org/name"}
 PLENTY = Room(limit=2**40, reserved={})

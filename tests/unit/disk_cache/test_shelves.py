@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from mlxd.disk_cache.directory import Terms, TooLargeError, UnusableDirectoryError
+from tests.support.examples import examples
 from tests.support.faulty_files import FaultyFiles, KilledError, disk_usage
 from tests.unit.disk_cache.blocks import MIB, block, names, read, same, shelf
 
@@ -167,4 +168,4 @@ class Shelves(RuleBasedStateMachine):
 
 
 TestShelves = Shelves.TestCase
-TestShelves.settings = settings(max_examples=30, stateful_step_count=25, deadline=None)
+TestShelves.settings = settings(max_examples=examples(15), stateful_step_count=25, deadline=None)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from mlxd.errors import InvalidRequestError
 from mlxd.listener.body import BodyLimits
 from mlxd.listener.json_text import json_type, parse_json_object
+from tests.support.examples import examples
 from tests.unit.listener.conftest import post_bytes, read_answer
 
 
@@ -80,7 +81,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(st.dictionaries(st.text(), json_values, max_size=3))
 def test_what_is_valid_comes_back_unchanged(document):
     import json  # noqa: PLC0415

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from mlxd.types import Limits
 from mlxd.worker.encoded_prompt import EncodedPrompt
+from tests.support.examples import examples
 from tests.unit.worker_engine.serving import ROOT, Serving
 from tests.unit.worker_engine.simulated_device import SimulatedDevice
 
@@ -42,7 +43,7 @@ class Waits:
 
 @example(arrivals=[(0, 391), (0, 318), (0, 238), (4, 153), (1, 163), (3, 280), (5, 89), (4, 153), (2, 145), (6, 238)], step_tokens=4)
 @given(arrivals=ARRIVALS, step_tokens=st.integers(4, 120))
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=examples(32))
 def test_nobody_waits_longer_than_twice_by_arrival_nor_twice_by_equal_shares(arrivals, step_tokens):
     serving = Serving(FAST, limits=Limits(step_tokens=step_tokens))
     waits = Waits(serving, arrivals)

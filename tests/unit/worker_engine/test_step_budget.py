@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from mlxd.types import Limits
 from mlxd.worker.engine.step_budget import LEAST, LONGEST, StepBudget
 from mlxd.worker.engine.step_cost import StepShape
+from tests.support.examples import examples
 from tests.unit.worker_engine.simulated_device import SimulatedDevice, known, longest, serve, share
 
 TARGET = 0.2
@@ -81,7 +82,7 @@ def test_one_step_that_something_else_held_up_changes_little():
     rows=st.integers(1, 32),
     largest=st.integers(64, 2048),
 )
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(24))
 def test_whatever_the_device_prompts_add_what_they_may_and_go_on(device, target, rows, largest):
     served = serve(device, known(device, largest=largest, rows=rows), rows=rows, steps=80, target=target)
     assert all(step.tokens <= largest for step in served)

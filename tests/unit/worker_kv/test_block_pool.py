@@ -7,6 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from mlxd.worker.kv.block_pool import BlockPool
 from mlxd.worker.kv.free_extents import GAP
+from tests.support.examples import examples
 
 ARENA = 8
 
@@ -296,7 +297,7 @@ class Pool(RuleBasedStateMachine):
 
 
 TestPool = Pool.TestCase
-TestPool.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestPool.settings = settings(max_examples=examples(24), stateful_step_count=30, deadline=None)
 
 
 def test_newcomers_leave_room_for_those_before_them_to_grow():

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from mlxd.worker.kv.block_pool import BlockPool
+from tests.support.examples import examples
 
 ARENA = 8
 WHO = ("", "agents", "chat", "nobody's")
@@ -325,4 +326,4 @@ class Shares(RuleBasedStateMachine):
 
 
 TestShares = Shares.TestCase
-TestShares.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+TestShares.settings = settings(max_examples=examples(16), stateful_step_count=30, deadline=None)

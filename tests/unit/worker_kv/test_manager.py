@@ -11,6 +11,7 @@ from mlxd.worker.kv import free_extents
 from mlxd.worker.kv.block_chain import BlockChain
 from mlxd.worker.kv.manager import Manager
 from mlxd.worker.kv.state_snapshots import StateSnapshots
+from tests.support.examples import examples
 
 ROOT = CacheRoot(model="model")
 BLOCK = 4
@@ -376,4 +377,4 @@ class Cache(RuleBasedStateMachine):
 
 
 TestCache = Cache.TestCase
-TestCache.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestCache.settings = settings(max_examples=examples(24), stateful_step_count=30, deadline=None)

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from mlxd.worker.kv.state_snapshots import StateSnapshots
+from tests.support.examples import examples
 from tests.unit.worker_kv.test_manager import BLOCK, Cache, chain_of
 from tests.unit.worker_kv.windowed import manager
 
@@ -89,4 +90,4 @@ class WindowCache(Cache):
 
 
 TestWindowCache = WindowCache.TestCase
-TestWindowCache.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+TestWindowCache.settings = settings(max_examples=examples(32), stateful_step_count=30, deadline=None)

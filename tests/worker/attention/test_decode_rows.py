@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from mlxd.worker.runtime.paged.attention.decode_rows import DecodeRows, Padding
 from mlxd.worker.runtime.paged.slots import Geometry
+from tests.support.examples import examples
 from tests.worker.attention.steps import GEOMETRIES, chunk, chunks, seen
 
 BUCKETS = Padding(rows=(1, 2, 4, 8, 16), blocks=(4, 16))
@@ -21,7 +22,7 @@ def named(rows, row):
     return found
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(24))
 @given(st.data(), GEOMETRIES, st.none() | st.integers(1, 60), st.sampled_from([Padding(), BUCKETS]))
 def test_each_row_sees_its_tokens(data, geometry, window, padding):
     step = data.draw(chunks(geometry))
@@ -31,7 +32,7 @@ def test_each_row_sees_its_tokens(data, geometry, window, padding):
     assert [named(rows, row) for row in range(rows.count)] == [sorted(one, key=lambda place: place[0]) for one in wanted]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(24))
 @given(st.data(), GEOMETRIES)
 def test_sizes_repeat_and_rows_beyond_those_that_are_real_see_one_slot(data, geometry):
     rows = DecodeRows.of(data.draw(chunks(geometry)), geometry, padding=BUCKETS)

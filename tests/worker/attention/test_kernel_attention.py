@@ -12,6 +12,7 @@ from mlxd.worker.runtime.paged.attention.kernel.tiling import Tiling
 from mlxd.worker.runtime.paged.attention.plan import plan_attention
 from mlxd.worker.runtime.paged.attention.rows import grouped_attention
 from mlxd.worker.runtime.paged.slots import Geometry
+from tests.support.examples import examples
 from tests.support.lanes.custom_kernel import METAL
 from tests.worker.attention.layers import RandomLayer
 from tests.worker.attention.steps import MOST_BLOCKS, chunk, chunks
@@ -22,7 +23,7 @@ def by_kernel(block_size, splits=2):
     return KernelAttention(grouped_attention, kernel)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(16))
 @given(st.data(), st.sampled_from([4, 16]), st.booleans(), st.none() | st.integers(1, 80), st.integers(0, 1000))
 def test_it_is_exact(data, block_size, sinks, window, seed):
     """Rows that decode, prompts, shared beginnings, several arenas; and nothing that a row does not see touches it."""

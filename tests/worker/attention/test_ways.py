@@ -11,6 +11,7 @@ from mlxd.worker.runtime.paged.attention.gather import Gather
 from mlxd.worker.runtime.paged.attention.plan import plan_attention
 from mlxd.worker.runtime.paged.attention.rows import fused_attention, grouped_attention
 from mlxd.worker.runtime.paged.slots import Geometry
+from tests.support.examples import examples
 from tests.worker.attention.layers import RandomLayer
 from tests.worker.attention.steps import GEOMETRIES, chunk, chunks
 
@@ -40,7 +41,7 @@ def _exponentials(request, monkeypatch):
 
 
 @ways
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(24))
 @given(st.data(), GEOMETRIES, SHAPES, st.sampled_from([mx.float32, mx.float16, mx.bfloat16]))
 def test_it_is_exact(way, data, geometry, shape, dtype):
     """Rows that decode, prompts, shared beginnings, several runs and arenas; and nothing that a row does not see touches it."""
@@ -60,7 +61,7 @@ def test_it_is_exact_with_many_scores(way, window):
     np.testing.assert_allclose(layer.attended(WAYS[way], plan_attention(step, geometry)), layer.expected(), atol=1e-5, rtol=0)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(24))
 @given(st.data(), GEOMETRIES, SHAPES)
 def test_a_long_chunk_attends_in_blocks(data, geometry, shape):
     """Each block's rows see what they would see in the whole chunk, windows and sinks included."""

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from mlxd.worker.engine.plan import Chunk, StepPlan
 from mlxd.worker.kv.block_table import Run
 from mlxd.worker.runtime.paged.slots import Geometry
+from tests.support.examples import examples
 from tests.worker.attention import steps as random_steps
 from tests.worker.compiled.steps import BLOCK, Steps
 from tests.worker.runner_rig import architecture
@@ -33,7 +34,10 @@ def decode_steps(draw):
     return [Chunk(c.sequence, c.start, c.count, None, c.runs, samples=True, drafts=c.count - 1) for c in chunks if c.start]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.function_scoped_fixture])
+UNFILTERED = [HealthCheck.filter_too_much, HealthCheck.function_scoped_fixture]
+
+
+@settings(max_examples=examples(24), deadline=None, suppress_health_check=UNFILTERED)
 @given(chunks=decode_steps().filter(bool))
 def test_logits_are_those_of_the_plain_step(steps, chunks):
     assert steps.difference([_guessed(chunk) for chunk in chunks]) < CLOSE

@@ -11,6 +11,7 @@ from mlxd.errors import ContextLengthError, QueueFullError, WorkerLostError
 from mlxd.types import FinishReason, Timings, Usage
 from mlxd.wire.messages import Delta, Finished, Started
 from mlxd.wire.parts import Reasoning, Text, ToolCallArguments, ToolCallBegun, joined
+from tests.support.examples import examples
 from tests.support.response_streams import check_life, events, text_of
 from tests.support.scripted_answers import CALL_F, script, token
 from tests.unit.api.responses.asking import PATH, answer, ask, custom, function, model, read, stream
@@ -210,7 +211,7 @@ TOOLS_OF_ALL_KINDS = [*TOOLS, custom("patch"), {"type": "namespace", "name": "ns
 
 
 @given(answers(), st.sampled_from([{}, {"reasoning": {"summary": "auto"}, "include": ["reasoning.encrypted_content"]}]))
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=examples(32))
 def test_every_stream_is_well_formed_and_says_what_the_whole_answer_says(scripted, fields):
     (steps, reason), request = scripted, read(tools=TOOLS_OF_ALL_KINDS, **fields)
     shape, building = ResponseShape("resp_1", model(), request), AnswerBuilder()

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlxd.control.memory.exchange import Claim, Place, Tenure, decide
+from tests.support.examples import examples
 
 NOW = 1000.0
 
@@ -254,7 +255,7 @@ def longest(world):
     return len(world.models) * (max(max(one.residence, one.turn) for one in world.models) + REQUEST + LOAD + 2)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(24), deadline=None)
 @given(crowds)
 def test_where_all_are_asked_for_all_the_time_each_has_its_turn(crowd):
     world = day(crowd, lambda _: {f"m{number}" for number in range(len(crowd))})
@@ -264,7 +265,7 @@ def test_where_all_are_asked_for_all_the_time_each_has_its_turn(crowd):
         assert one.wanted is None or 400 - one.wanted <= bound
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(24), deadline=None)
 @given(crowds, st.lists(st.sets(st.integers(0, 4)), min_size=30, max_size=30))
 def test_however_they_are_asked_for_nobody_waits_for_ever_and_nobody_goes_before_its_time(crowd, pattern):
     """For half of the time: afterwards everybody who waited has been served."""

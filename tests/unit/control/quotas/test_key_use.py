@@ -13,6 +13,7 @@ from mlxd.control.quotas.key_use import Allowance, KeyUse, Right, Spending
 from mlxd.control.quotas.key_uses import KeyUses
 from mlxd.errors import RateLimitError
 from mlxd.types import Usage
+from tests.support.examples import examples
 
 
 class Clock:
@@ -242,4 +243,4 @@ class Requests(RuleBasedStateMachine):
 
 
 TestRequests = Requests.TestCase
-TestRequests.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
+TestRequests.settings = settings(max_examples=examples(24), stateful_step_count=40, deadline=None)

@@ -9,6 +9,7 @@ from mlxd.cache_terms import CacheQuota
 from mlxd.errors import CacheTooSmallError, UnsupportedParameterError
 from mlxd.media_terms import MediaKind
 from mlxd.types import FinishReason, Restraint
+from tests.support.examples import examples
 from tests.support.memory_tier import MemoryTier
 from tests.unit.worker_engine.paged_runner.rig import BLOCK, Rig, embeddings_of
 from tests.unit.worker_engine.pictures import Picture
@@ -158,4 +159,4 @@ class Sights(RuleBasedStateMachine):
 
 
 TestSights = Sights.TestCase
-TestSights.settings = settings(max_examples=120, stateful_step_count=25, deadline=None)
+TestSights.settings = settings(max_examples=examples(48), stateful_step_count=25, deadline=None)

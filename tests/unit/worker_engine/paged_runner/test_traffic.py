@@ -7,6 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from mlxd.errors import CacheTooSmallError
 from mlxd.types import FinishReason, Stopping
+from tests.support.examples import examples
 from tests.support.memory_tier import MemoryTier
 from tests.unit.worker_engine.paged_runner.rig import BLOCK, Rig
 from tests.unit.worker_engine.simulated_executor import prompt_score
@@ -137,4 +138,4 @@ class Traffic(RuleBasedStateMachine):
 
 
 TestTraffic = Traffic.TestCase
-TestTraffic.settings = settings(max_examples=120, stateful_step_count=25, deadline=None)
+TestTraffic.settings = settings(max_examples=examples(48), stateful_step_count=25, deadline=None)

@@ -15,6 +15,7 @@ from mlxd.errors import InvalidRequestError
 from mlxd.wire.output_spec import JsonSchema, OutputSpec
 from mlxd.worker.text.constraints.compiler import GrammarCompiler
 from mlxd.worker.text.constraints.contents import Contents
+from tests.support.examples import examples
 from tests.unit.worker_text.constraints.walk import EndlessError, constraint_of, tiny_vocabulary, walked
 
 VOCABULARY = tiny_vocabulary()
@@ -55,7 +56,7 @@ def texts(bound):
         yield from (plain, longer + "1")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(16), deadline=None)
 @given(st.dictionaries(st.sampled_from(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")), BOUNDS, min_size=1, max_size=2))
 def test_what_is_written_near_a_bound_is_valid(bounds):
     schema = {"type": "number", **bounds}
@@ -68,7 +69,7 @@ def test_what_is_written_near_a_bound_is_valid(bounds):
         assert not is_written(schema, text) or valid.is_valid(float(text)), (schema, text)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(24), deadline=None)
 @given(DIVISORS, st.integers(1, 10**22), st.sampled_from(("number", "integer")))
 def test_a_multiple_is_one_as_a_double(divisor, times, kind):
     schema = {"type": kind, "multipleOf": divisor}

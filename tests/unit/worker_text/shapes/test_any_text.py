@@ -12,6 +12,7 @@ from mlxd.worker.encoded_prompt import Opening
 from mlxd.worker.text.parsers.harmony import HarmonyParser
 from mlxd.worker.text.parsers.registry import TOOLS, parser_for
 from mlxd.worker.text.shapes import Shapes
+from tests.support.examples import examples
 from tests.unit.worker_text.shapes.case import RULES, read
 from tests.unit.worker_text.shapes.harmony import CONTROLS
 from tests.unit.worker_text.shapes.test_calls import CORPORA
@@ -58,7 +59,7 @@ def split(data, text):
 
 
 @pytest.mark.parametrize("shape", CORPORA)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(24), deadline=None)
 @given(data=st.data())
 def test_answers_of_any_form(shape, data):
     shapes = Shapes(tools=shape, reasoning=REASONING.get(shape, ReasoningShape.THINK))
@@ -75,7 +76,7 @@ def test_answers_of_any_form(shape, data):
 
 
 @pytest.mark.parametrize("shape", CORPORA)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(16), deadline=None)
 @given(data=st.data())
 def test_text_without_calls_is_whole(shape, data):
     written = "".join(data.draw(st.lists(st.sampled_from(fragments(shape)), max_size=8)))
@@ -84,7 +85,7 @@ def test_text_without_calls_is_whole(shape, data):
         assert found.content == written
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(words=st.lists(st.sampled_from([*sorted(CONTROLS), "assistant", "final", "analysis", " to=functions.now", *WORDS]), max_size=12))
 def test_gpt_oss_s_answers_of_any_form(words):
     whole = read(HarmonyParser(RULES), words, CONTROLS)

@@ -13,6 +13,7 @@ from mlxd.control.memory.model_memory import ModelMemory
 from mlxd.control.model.supervisor import ModelSupervisor
 from mlxd.types import ModelState
 from mlxd.wire.messages import NeedsMemory
+from tests.support.examples import examples
 from tests.support.scripted_client import CountingTelemetry, Factory, ScriptedClient, reach
 
 MIB = 2**20
@@ -134,7 +135,7 @@ class World:
     ]
 )
 @example([("apply", "one", 2, "700MiB"), ("limit", 800 * MIB), ("turns", 4), ("limit", 2000 * MIB)])  # wanted again while it is refused
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(steps)
 def test_whatever_comes_the_last_wish_holds_and_the_ledger_is_right(steps):
     async def live():
