@@ -1,10 +1,14 @@
 """A prompt as the engine computes it: what text and media become, and what the cache may find again."""
 
 from enum import StrEnum
+from hashlib import blake2b
+from typing import Self
 
 import msgspec
 
 from mlxd.media_terms import MediaKind
+
+_DIGEST = 32  # bytes
 
 
 class Opening(StrEnum):
@@ -102,3 +106,19 @@ class EncodedPrompt(msgspec.Struct, frozen=True):
             if not end <= span.start < span.stop <= len(self.tokens):
                 raise ValueError(f"media at {span.start} to {span.stop} overlaps others, or lies outside the {len(self.tokens)} tokens")
             end = span.stop
+
+    def salted(self, salt: str) -> Self:
+        """Returns the prompt as those of the same salt share it alone: by its root, and by the names of its media, for embeddings are kept
+        by these. Without a salt it is the same.
+        """
+        if not salt:
+            return self
+        contents = {span.content for span in self.media} | {one.content for one in self.inputs}
+        names = {content: blake2b(salt.encode() + content, digest_size=_DIGEST).digest() for content in contents}
+        replace = msgspec.structs.replace
+        return replace(
+            self,
+            root=replace(self.root, salt=salt),
+            media=tuple(replace(span, content=names[span.content]) for span in self.media),
+            inputs=tuple(replace(one, content=names[one.content]) for one in self.inputs),
+        )

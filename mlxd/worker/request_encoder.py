@@ -54,7 +54,7 @@ class RequestEncoder:
         self._check(generate.sampling.logit_bias, "logit_bias")
         self._check(generate.stopping.token_ids, "stop_token_ids")
         encoded, looked_up = self._encoded(generate, seen)
-        prompt = _salted(encoded, generate.salt)
+        prompt = encoded.salted(generate.salt)
         output = generate.output
         return EngineRequest(
             generate.id,
@@ -135,8 +135,3 @@ class RequestEncoder:
         for token in tokens:
             if not 0 <= token < size:
                 raise InvalidRequestError(f"token {token} of {field} is outside the vocabulary of {size}", param=field)
-
-
-def _salted(prompt: EncodedPrompt, salt: str) -> EncodedPrompt:
-    """Returns the prompt with a root that only those of the same salt have."""
-    return msgspec.structs.replace(prompt, root=msgspec.structs.replace(prompt.root, salt=salt)) if salt else prompt

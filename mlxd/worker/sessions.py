@@ -126,7 +126,7 @@ class Sessions:
 
     async def _tokenize(self, generate: Generate, arrived: float) -> None:
         run = asyncio.get_running_loop().run_in_executor
-        seen = await self._media.see(generate.prompt)
+        seen = await self._media.see(generate.prompt, generate.salt)
         request = await run(self.tokenizing, self._encoder.encode, generate, arrived, seen)
         if self._encoder.is_constrained(generate.output):
             await run(self._compiling, self._encoder.constrain, request, generate.output)

@@ -54,12 +54,29 @@ async def test_a_film_at_another_rate_is_another(pool, processor):
 
 
 async def test_what_was_made_ready_is_kept_up_to_a_limit(pool, processor, monkeypatch):
-    monkeypatch.setattr(media_pool, "_KEPT", 10)
+    monkeypatch.setattr(media_pool, "KEPT", 10)
     for content in (b"aaaa", b"bbbb", b"aaaa", b"cccc", b"aaaa", b"bbbb"):
         await pool.see(shows(picture(content)))
     assert [media.files[0][:1] for media in processor.processed] == [b"a", b"b", b"c", b"b"]  # the longest unused goes first
     await pool.see(shows(picture(b"x" * 11)))
     assert (pool._bytes, len(pool._kept)) == (0, 0)  # one that is larger than all of it is not kept
+
+
+async def test_those_who_show_it_at_once_have_it_made_ready_once(pool, processor):
+    """Several answers to one prompt come as so many requests at the same moment."""
+    asked = [shows(picture(b"abc"), picture(b"other", param=f"messages[{number}]")) for number in range(8)]
+    found = await asyncio.gather(*map(pool.see, asked))
+    assert [one.input.count for seen, prompt in zip(found, asked, strict=True) for one in seen.of(prompt.messages[0].media)] == [3, 5] * 8
+    assert len(processor.processed) == 2
+    bad = [picture(b"damaged", param=f"messages[{number}]") for number in range(3)]
+    failed = await asyncio.gather(*(pool.see(shows(one)) for one in bad), return_exceptions=True)
+    assert [error.param for error in failed] == [one.param for one in bad]
+
+
+async def test_nobody_learns_by_time_what_those_of_another_salt_have_shown(pool, processor):
+    for salt in ("key:a", "key:a", "key:b", "", ""):
+        await pool.see(shows(picture()), salt)
+    assert len(processor.processed) == 3
 
 
 async def test_a_bad_one_is_refused_with_its_part_and_is_tried_again(pool, processor):

@@ -47,9 +47,9 @@ class Worker:
     def _take(self, events):
         self.said += events.events
 
-    async def requests(self, **prompts):
+    async def requests(self, salt="", **prompts):
         for name, prompt in prompts.items():
-            self.sessions.open(Generate(id=name, prompt=prompt, sampling=SamplingParams(), max_tokens=4))
+            self.sessions.open(Generate(id=name, prompt=prompt, sampling=SamplingParams(), max_tokens=4, salt=salt))
         await asyncio.gather(*self.sessions._tasks)
         return {request.id: request for request in self.queue.arrivals()}
 
@@ -65,6 +65,20 @@ async def test_a_request_comes_with_what_it_shows_and_its_blocks_are_named_by_th
     assert [len(arrived["a"].prompt.media[0]), arrived["a"].prompt.inputs[0].count] == [6, 6]
     names = {name: request.chain.digests for name, request in arrived.items()}
     assert names["a"] == names["c"] != names["b"]
+    worker.sessions.close()
+
+
+async def test_embeddings_are_shared_as_the_prefix_cache_is():
+    """They are kept by what names them: one who has a salt of its own neither finds those of others nor is found."""
+    worker = Worker()
+    prompt = chat("ab", picture(b"123456"))
+    arrived = (
+        await worker.requests(a=prompt) | await worker.requests("key:x", b=prompt, c=prompt) | await worker.requests("key:y", d=prompt)
+    )
+    names = {name: request.prompt.inputs[0].content for name, request in arrived.items()}
+    assert names == {name: request.prompt.media[0].content for name, request in arrived.items()}
+    assert names["b"] == names["c"]
+    assert len({*names.values()}) == len({*(request.chain.digests[-1] for request in arrived.values())}) == 3
     worker.sessions.close()
 
 

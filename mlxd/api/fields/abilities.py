@@ -13,6 +13,7 @@ _WORDS = {
     Ability.PROMPT_LOGPROBS: "log-probabilities of prompts",
 }
 _SEEN = {Ability.IMAGES: "pictures", Ability.VIDEOS: "films"}
+_INSTEAD = "leave out those of the whole conversation, or ask a model that sees them"
 
 
 @dataclass(frozen=True)
@@ -37,5 +38,11 @@ def check_abilities(needs: Iterable[Need], model: ReadyModel) -> None:
 
 def _reason(need: Need, model: ReadyModel) -> str:
     if need.ability in _SEEN:
-        return f"{model.name!r} sees no {_SEEN[need.ability]}; leave out those of the whole conversation, or ask a model that sees them"
+        return f"{model.name!r} sees no {_SEEN[need.ability]}{_could_see(need, model)}; {_INSTEAD}"
     return f"the model {model.name!r} runs on the {model.ready.runner} runner, which has no {_WORDS[need.ability]}"
+
+
+def _could_see(need: Need, model: ReadyModel) -> str:
+    """Says where it is told why nothing is seen by a model that could. What that is may name files, and is not for clients."""
+    could = model.ready.facts.sight and need.ability is Ability.IMAGES
+    return f", though it could (mlxd status {model.name} says why)" if could else ""

@@ -40,6 +40,7 @@ from mlxd.worker.runtime.vision.seeing_model import SeeingModel  # noqa: E402
 from mlxd.worker.text.answers import AnswerReader  # noqa: E402
 from mlxd.worker.text.constraints.answer import AnswerConstraints  # noqa: E402
 from mlxd.worker.text.constraints.vocabulary import UnknownVocabularyError, Vocabulary, open_vocabulary  # noqa: E402
+from mlxd.worker.text.media_processor import KEPT  # noqa: E402
 from mlxd.worker.text.prompt import PromptEncoder  # noqa: E402
 from mlxd.worker.text.shapes import Shapes, WishedShapes  # noqa: E402
 from mlxd.worker.text.token_kinds import token_kinds  # noqa: E402
@@ -82,7 +83,7 @@ def start_model(
     draft = Draft.open(order, opened, progress)
     needs = _needs(order, limits, opened, draft)
     limits = _granted(order, limits, permit(needs))
-    memory = MlxMemory(needs.transients)
+    memory = MlxMemory(needs.transients - _kept_media(opened))
     loaded = _read(order, opened)
     progress(LoadStage.WARMING, 0, 0)
     vocabulary = _begin_vocabulary(loaded)
@@ -165,10 +166,16 @@ def _granted(order: Load, limits: ResolvedLimits, cache: int) -> ResolvedLimits:
 def _needs(order: Load, limits: ResolvedLimits, opened: OpenedModel, draft: Draft | None) -> NeedsMemory:
     cache = 0 if order.cache_kind == "none" else limits.cache_bytes
     weights = opened.weight_bytes + (draft.weight_bytes if draft else 0)
-    transients = _TRANSIENTS + weights // 10 + (_TOWER if isinstance(opened.model, SeeingModel) else 0)
+    tower = _TOWER if isinstance(opened.model, SeeingModel) else 0
+    transients = _TRANSIENTS + weights // 10 + tower + _kept_media(opened)
     disk = 0 if limits.disk is None else _DISK_QUEUE
     process, device = footprint(os.getpid()), working_set(opened.device)
     return NeedsMemory(weights=weights, cache=cache, transients=transients, disk=disk, process=process, device=device)
+
+
+def _kept_media(opened: OpenedModel) -> int:
+    """Returns the bytes of pictures and films that are kept ready for a tower: no memory of MLX's."""
+    return KEPT if isinstance(opened.model, SeeingModel) else 0
 
 
 def _warm(runner: Runner, root: CacheRoot, opened: OpenedModel, loaded: LoadedModel) -> None:

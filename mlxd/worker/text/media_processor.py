@@ -7,6 +7,8 @@ from typing import Protocol
 from mlxd.media_terms import Media, MediaKind
 from mlxd.worker.encoded_prompt import MediaInput, MediaSpan
 
+KEPT = 64 * 2**20  # bytes of what was made ready before, which the next turn of a conversation shows again
+
 
 @dataclass(frozen=True)
 class SeenMedia:

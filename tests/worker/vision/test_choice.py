@@ -115,7 +115,7 @@ def test_other_runners_serve_its_text(limits, runner):
         rig.add(name, words.tokens, max_tokens=len(words.greedy), logit_bias={})
     rig.run()
     assert rig.tokens == {"first": words.greedy, "second": words.greedy}
-    assert found.sight.told == "no pictures are served: they are over a paged cache only, which the model is not served from"
+    assert 'are over a paged cache only (batching.mode = "continuous")' in found.sight.told
 
 
 def test_without_the_extra_a_model_that_mlx_lm_knows_too_is_one_of_text(monkeypatch, tmp_path):

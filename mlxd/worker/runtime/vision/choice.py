@@ -60,7 +60,7 @@ def choose_sight(loaded: LoadedModel, model: PagedModel | None = None) -> SightC
 
 def _proved(loaded: LoadedModel, model: PagedModel | None) -> SightChoice:
     if model is None or model.sight is None:
-        raise _NotSeeingError("they are over a paged cache only, which the model is not served from")
+        raise _NotSeeingError('they are over a paged cache only (batching.mode = "continuous"), which the model is not served from')
     if model.manner is not Manner.IN_PLACE:
         raise _NotSeeingError(f"over the paged cache {model.manner.told}")
     processor = _processor(loaded)

@@ -152,6 +152,13 @@ async def test_every_api_shows_pictures_and_refuses_them_by_their_place(showing,
     assert error["message"].startswith(f"{param} is not supported with this model: 'tiny' sees no pictures")
 
 
+async def test_who_serves_a_model_that_could_see_is_told_where_the_reason_is(showing):
+    body = chat(seen(PNG))
+    facts = msgspec.structs.replace(READY.facts, sight="no pictures are served: /models/x is damaged")
+    showing.model.ready = msgspec.structs.replace(READY, abilities=[], facts=facts)
+    assert "sees no pictures, though it could (mlxd status tiny says why); leave out" in (await refused(showing, body))["message"]
+
+
 COUNTING = [("/v1/messages/count_tokens", 2), ("/v1/responses/input_tokens", 0), ("/tokenize", 5)]
 
 
