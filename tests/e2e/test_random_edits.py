@@ -1,4 +1,4 @@
-"""Two hundred edits, a third of them wrong, while somebody uses model A: everything is real but the workers."""
+"""A hundred edits, a third of them wrong, while somebody uses model A: everything is real but the workers."""
 
 import http.client
 import json
@@ -8,16 +8,17 @@ import tomli_w
 
 from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.load import ConstantLoad
+from tests.support.examples import examples
 from tests.support.patience import PATIENCE
 from tests.support.random_edits import BAD_SOURCES, GOOD_SOURCES, RandomEdits
 
-EDITS = 200
+EDITS = examples(100)
 SEED = 20261124
 KEY = "the-load's"
 STATUSES = {"good": (200,), "broken": (422,), "failing": (500,)}
 
 
-def test_two_hundred_edits_do_not_disturb_model_a(tmp_path):
+def test_a_hundred_edits_do_not_disturb_model_a(tmp_path):
     daemon = DaemonProcess(tmp_path, "", module="tests.support.fake_daemon")
     for word in GOOD_SOURCES + BAD_SOURCES:
         (tmp_path / word).mkdir()

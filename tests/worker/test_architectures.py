@@ -17,7 +17,7 @@ from tests.worker.vision.sight_table import documented_sights
 from tests.worker.worker_link import load_message
 
 BLOCK = 8
-TOKENS = 9  # of each answer: it goes on in another block
+TOKENS = 6  # of each answer: it goes on in another block
 LIMITS = {"mode": "continuous", "cache_kind": "paged", "block_size": BLOCK, "step_tokens": 24, "max_sequences": 8}
 RUNNERS = documented(DOCUMENT.read_text(encoding="utf-8"))
 _TIE = 2e-3  # standard deviations of the logits: two tokens closer than this are equally likely
@@ -58,15 +58,15 @@ def check(name):
     loaded, choice = choose(name)
     assert shown(choice) == RUNNERS[name]
     rig = RunnerRig(choice.runner)
-    long = words(1, 41)
-    prompts = {"long": long, "longer": [*long[:32], *words(2, 9)], "short": words(3, 5), "again": long}
+    long = words(1, 45)
+    prompts = {"long": long, "longer": [*long[:32], *words(2, 13)], "short": words(3, 5), "again": long}
     for step, prompt in enumerate(("long", "short", "longer")):
         rig.add(prompt, prompts[prompt], max_tokens=TOKENS)
         for _ in range(step + 1):
             rig.step()
     rig.run()
     rig.ask(long, "again", max_tokens=TOKENS)
-    assert rig.started["again"].cached_tokens == 40
+    assert rig.started["again"].cached_tokens == (40 if choice.name == "paged" else len(long) - 1)
     assert {name: is_right(loaded, prompt, rig.tokens[name]) for name, prompt in prompts.items()} == dict.fromkeys(prompts, True)
 
 

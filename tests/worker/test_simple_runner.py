@@ -55,7 +55,7 @@ def uncached(model):
     return RunnerRig(SimpleRunner(model, None, ResolvedLimits(cache_bytes=2**30)))
 
 
-@pytest.mark.parametrize("length", [1, 2, 30, 127, 128, 129, 130, 256, 257, 300])
+@pytest.mark.parametrize("length", [1, 2, 128, 129, 130, 257, 300])
 def test_greedy_is_what_mlx_lm_says_cold_and_on_a_hit(model, length):
     runner, prompt = cached(model), words(length, length)
     for turn in range(3):

@@ -13,7 +13,7 @@ BLOCK = 4
 WINDOW = 8  # of all of these
 MODELS = ["gemma3_text", "gpt_oss", "exaone4", "gemma4_text", "recurrent_gemma", "baichuan_m1"]
 SYSTEM = words(9, 70)
-COUNT = 30
+COUNT = 20
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_in_company_and_again_they_say_what_they_say_alone(made, name, ahead):
     assert rig.started["long again"].cached_tokens == 128
     rig.ask(turn, "turn", max_tokens=COUNT)
     assert rig.tokens["turn"] == plain(loaded, turn, rig.tokens["turn"])
-    assert rig.started["turn"].cached_tokens >= 152
+    assert rig.started["turn"].cached_tokens >= 142
     assert all(group.pool.counts().used == 0 for group in rig.manager.groups)
 
 
@@ -82,7 +82,7 @@ def test_a_window_s_blocks_are_few(made):
         rig.step()
         used.append(rig.manager.counts().used)
         windowed.append(rig.manager.windows[0].pool.counts().used)
-    assert max(used) >= 40
+    assert max(used) >= (130 + COUNT) // BLOCK
     assert max(windowed) <= (WINDOW + 24) // BLOCK + 2
     assert max(windowed[8:]) <= WINDOW // BLOCK + 4
 
