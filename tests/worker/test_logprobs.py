@@ -39,7 +39,10 @@ def llama():
     return architecture("llama")
 
 
-@pytest.fixture(scope="module", params=["llama", "gemma3_text", "qwen3_next", "gemma4_text"])
+MODELS = ["llama", "gemma3_text", "qwen3_next", "gemma4_text"]
+
+
+@pytest.fixture(scope="module", params=MODELS)
 def loaded(request):
     return architecture(request.param)
 
@@ -77,7 +80,10 @@ def test_of_generated_tokens_whatever_changes_how_they_are_drawn(llama, kind):
     assert {(token.logprob, token.top) for token in rig.sampled["plain"]} == {(None, ())}
 
 
-@pytest.mark.parametrize("kind", ["paged", "ahead", "simple"])
+BOTH_WAYS = [(name, kind) for name in ("llama", "qwen3_next") for kind in ("ahead", "simple")]  # what can be cut, and what cannot
+
+
+@pytest.mark.parametrize(("loaded", "kind"), [*((name, "paged") for name in MODELS), *BOTH_WAYS], indirect=["loaded"])
 def test_of_prompts_cold_and_where_the_cache_has_them_alone_and_in_company(loaded, kind):
     rig = RIGS[kind](loaded)
     prompt = [*SYSTEM, *words(3, 30)]
