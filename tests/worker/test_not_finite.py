@@ -84,8 +84,7 @@ def poison(loaded, value=NAN, token=POISON):
     return lambda: setattr(layer, "__class__", kind)
 
 
-@pytest.mark.parametrize("make", RUNNERS)
-@pytest.mark.parametrize("value", [NAN, INFINITE], ids=["NaN", "infinite"])
+@pytest.mark.parametrize(("make", "value"), [*((make, NAN) for make in RUNNERS), (paged, INFINITE), (simple, INFINITE)])
 def test_a_row_that_is_no_number_ends_alone(loaded, make, value):
     rig = make(loaded)
     prompts = {"a": words(3, 30), "b": [*SYSTEM, 7, 8], "bad": [*SYSTEM, 9, POISON, 4, 5, 6], "c": [*SYSTEM, 1]}
