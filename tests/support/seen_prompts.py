@@ -1,5 +1,7 @@
 """The cases of tiny vision models as prompts of the worker: conversations, through the model's own processor."""
 
+from mlxd.worker.runtime import start  # noqa: F401, I001 - first of all: OpenBLAS has to be in the process before MLX
+
 from functools import cache
 
 from mlxd.worker.encoded_prompt import CacheRoot
