@@ -11,7 +11,6 @@ from contextlib import contextmanager
 import anthropic
 import openai
 import pytest
-from mlx_lm.utils import load_tokenizer
 
 from benchmarks.harness.pictures import picture_url
 from tests.e2e.daemon_process import DaemonProcess
@@ -81,6 +80,8 @@ def messages(daemon):
 @pytest.fixture(scope="module")
 def greedy():
     """What transformers says, by the case."""
+    from mlx_lm.utils import load_tokenizer  # noqa: PLC0415  it imports MLX, and OpenBLAS has to be in the process before
+
     tokenizer = load_tokenizer(checkpoint(ARCHITECTURE))
     return {name: tokenizer.decode(case.greedy) for name, case in CASES.items()}
 
