@@ -13,6 +13,7 @@ import openai
 import pytest
 
 from benchmarks.harness.pictures import picture_url
+from mlxd.worker.runtime import start  # noqa: F401 - first of all: OpenBLAS has to be in the process before MLX
 from tests.e2e.daemon_process import DaemonProcess
 from tests.support.film_files import filmed
 from tests.support.patience import PATIENCE
