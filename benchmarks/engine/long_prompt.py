@@ -76,11 +76,16 @@ async def until_pieces(stream: Answer, running: "asyncio.Task[Answer]", count: i
         running.result()
 
 
+def gaps_around(stream: Answer, sent: float, first: float) -> tuple[list[float], list[float]]:
+    """Returns the stream's gaps, in seconds, before something was ``sent``, and from then to its ``first`` token, edges included."""
+    gaps = stream.gaps()
+    return [gap.seconds for gap in gaps if gap.ended <= sent], [gap.seconds for gap in gaps if gap.ended > sent and gap.began < first]
+
+
 def record(bench: Bench, server: str, stream: Answer, sent: float, long: Answer) -> None:
     """One server's numbers of one round."""
     first = long.began + long.ttft
-    alone = [gap.seconds for gap in stream.gaps() if gap.ended <= sent]
-    beside_it = [gap.seconds for gap in stream.gaps() if gap.ended > sent and gap.began < first]  # also those at the edges
+    alone, beside_it = gaps_around(stream, sent, first)
     if not beside_it:
         raise BenchmarkError(f"{server}: the stream had ended when the long prompt came; raise --stream-tokens")
     add = bench.measured.add

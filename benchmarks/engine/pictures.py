@@ -14,7 +14,7 @@ import tempfile
 import time
 from contextlib import suppress
 
-from benchmarks.engine.long_prompt import until_pieces
+from benchmarks.engine.long_prompt import gaps_around, until_pieces
 from benchmarks.harness.admin import Admin
 from benchmarks.harness.bench import Bench, options, run
 from benchmarks.harness.client import Answer, Ask, Client
@@ -67,9 +67,7 @@ async def beside(bench: Bench, client: Client, number: int) -> None:
         running.cancel()
         with suppress(asyncio.CancelledError):
             await running
-    first = answer.began + answer.ttft
-    alone = [gap.seconds for gap in stream.gaps() if gap.ended <= sent]
-    during = [gap.seconds for gap in stream.gaps() if gap.ended > sent and gap.began < first]
+    alone, during = gaps_around(stream, sent, answer.began + answer.ttft)
     if not during:
         raise BenchmarkError("the stream had ended when the picture came")
     for name, gaps in (("alone", alone), ("beside", during)):

@@ -28,8 +28,8 @@ from mlxd.wire.messages import Load, NeedsMemory, Ready  # noqa: E402
 from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt  # noqa: E402
 from mlxd.worker.engine.device_memory import DeviceMemory  # noqa: E402
 from mlxd.worker.engine.request import EngineRequest  # noqa: E402
-from mlxd.worker.engine.runner import ALL_OF_TEXT, Runner  # noqa: E402
-from mlxd.worker.runtime.choose import choose_runner  # noqa: E402
+from mlxd.worker.engine.runner import Runner  # noqa: E402
+from mlxd.worker.runtime.choose import Choice, choose_runner  # noqa: E402
 from mlxd.worker.runtime.device import MlxMemory, working_set  # noqa: E402
 from mlxd.worker.runtime.draft.loading import Draft  # noqa: E402
 from mlxd.worker.runtime.library_errors import configuration_causes  # noqa: E402
@@ -93,10 +93,7 @@ def start_model(
     shapes = loaded.chat.shapes if loaded.chat else None
     answers = AnswerReader(decoder(loaded.tokenizer), token_kinds(loaded.tokenizer), shapes)
     constraints = _constraints(order, vocabulary, shapes)
-    lacking = set() if constraints else {Ability.CONSTRAINTS}
-    sight = choice.sight
-    sizes = {"vocab_size": loaded.vocab_size, "context_length": loaded.context_length}
-    encoder = PromptEncoder(loaded.tokenizer, loaded.chat, root=root, media=sight.processor, **sizes)
+    encoder = _encoder(loaded, root, choice)
     ready = Ready(
         runner=choice.name,
         runner_reason=choice.reason,
@@ -109,16 +106,27 @@ def start_model(
         vocab_size=loaded.vocab_size,
         weight_bytes=loaded.weight_bytes,
         load_seconds=time.monotonic() - began,
-        abilities=sorted((choice.runner.abilities & ALL_OF_TEXT | sight.abilities) - lacking),
+        abilities=_abilities(choice, constraints),
         speculation=choice.speculation,
         compilation=choice.compilation,
         attention=choice.attention,
         keys_and_values=choice.keys_and_values,
-        facts=msgspec.structs.replace(loaded.facts, draft=draft.facts if draft else None, sight=sight.told or loaded.facts.sight),
+        facts=msgspec.structs.replace(loaded.facts, draft=draft.facts if draft else None, sight=choice.sight.told or loaded.facts.sight),
         versions=_versions(loaded),
     )
     memory.hold_to(limits)
     return ServableModel(choice.runner, memory, choice.block_size, encoder, answers, constraints, ready)
+
+
+def _encoder(loaded: LoadedModel, root: CacheRoot, choice: Choice) -> PromptEncoder:
+    sizes = {"vocab_size": loaded.vocab_size, "context_length": loaded.context_length}
+    return PromptEncoder(loaded.tokenizer, loaded.chat, root=root, media=choice.sight.processor, **sizes)
+
+
+def _abilities(choice: Choice, constraints: AnswerConstraints | None) -> list[Ability]:
+    """Returns what the model's runner can do, and what is proved of its sight."""
+    lacking = set() if constraints else {Ability.CONSTRAINTS}
+    return sorted((choice.runner.abilities | choice.sight.abilities) - lacking)
 
 
 def _versions(loaded: LoadedModel) -> dict[str, str]:

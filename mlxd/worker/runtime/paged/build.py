@@ -109,13 +109,12 @@ def paged_runner(  # noqa: PLR0913 - what it is made of
     model.resize(geometry, {one.window: Geometry(block_size, one.arena_blocks) for one in sizes.windows})
     if draft is not None:
         draft.resize(geometry)
-    snapshots = StateSnapshots(sizes.snapshots) if model.states.exist else None
     manager = Manager(
         block_size=block_size,
         arena_blocks=sizes.arena_blocks,
         capacity=sizes.capacity,
         spare=sizes.spare,
-        snapshots=snapshots,
+        snapshots=StateSnapshots(sizes.snapshots) if model.states.exist else None,
         disk=disk.side,
         windows=sizes.windows,
         block_bytes=sizing.block_bytes,
