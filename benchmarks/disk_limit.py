@@ -24,7 +24,7 @@ from benchmarks.harness.disk_usage import taken
 from mlxd.disk_cache.disk_cache import DiskCache
 from mlxd.disk_cache.identity import DigestMemory, Identity
 from mlxd.disk_cache.tier import Spilled
-from mlxd.types import DiskSettings
+from mlxd.disk_terms import DiskSettings
 
 _SIZES = (50_000, 200_000, 700_000)  # bytes of a block
 _CHAIN = 12  # blocks that leave memory together

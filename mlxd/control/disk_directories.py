@@ -10,7 +10,7 @@ from typing import TypeVar
 from mlxd.control.model.load_spec import limits
 from mlxd.control.model.status import ModelStatus
 from mlxd.disk_cache.survey import Removal, Survey, remove, survey
-from mlxd.types import DiskSettings
+from mlxd.disk_terms import DiskSettings
 
 T = TypeVar("T")
 

@@ -3,7 +3,7 @@
 import threading
 from collections import Counter
 
-from mlxd.types import DiskDrop, DiskError
+from mlxd.disk_terms import DiskDrop, DiskError
 
 
 class Counts:

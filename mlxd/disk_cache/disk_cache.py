@@ -16,7 +16,7 @@ from mlxd.disk_cache.identity import Identity
 from mlxd.disk_cache.reading import Found
 from mlxd.disk_cache.session import Means, Pauses, Place, Session
 from mlxd.disk_cache.tier import DiskTier, Spilled
-from mlxd.types import DiskDrop, DiskFigures, DiskSettings, DiskState
+from mlxd.disk_terms import DiskDrop, DiskFigures, DiskSettings, DiskState
 
 _NOT_WANTED = "it is not configured"
 _HUNG = "the disk does not answer"

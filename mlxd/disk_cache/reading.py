@@ -11,7 +11,7 @@ from mlxd.disk_cache.directory import CacheDirectory
 from mlxd.disk_cache.extent import CorruptExtentError, ExtentReader
 from mlxd.disk_cache.pulse import Pulse
 from mlxd.disk_cache.tier import Spilled
-from mlxd.types import DiskError
+from mlxd.disk_terms import DiskError
 
 Found = tuple[Spilled, ...]
 

@@ -20,7 +20,7 @@ from mlxd.disk_cache.shelf import Shelf, most_bytes
 from mlxd.disk_cache.tier import Spilled
 from mlxd.disk_cache.trouble import DISK_ERRORS, Trouble, told, trouble
 from mlxd.disk_cache.write_queue import WriteQueue
-from mlxd.types import DiskDrop, DiskError, DiskState
+from mlxd.disk_terms import DiskDrop, DiskError, DiskState
 
 
 class ClosedError(Exception):

@@ -5,7 +5,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
-from mlxd.types import DiskFigures, DiskSettings
+from mlxd.disk_terms import DiskFigures, DiskSettings
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,9 +3,10 @@
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from typing_extensions import override
 
+from mlxd.disk_terms import DiskDrop, DiskError, DiskFigures, DiskState
 from mlxd.observability.heartbeat_metrics import Families, HeartbeatMetrics
 from mlxd.observability.lasting_counters import Labels
-from mlxd.types import CacheFigures, DiskDrop, DiskError, DiskFigures, DiskState
+from mlxd.types import CacheFigures
 
 _COUNTERS = {
     "hit_tokens": "Prompt tokens that were read from disk instead of computed.",

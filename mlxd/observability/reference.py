@@ -20,19 +20,10 @@ from mlxd.control.memory.pressure import PressureLevel
 from mlxd.control.model.status import ModelStatus
 from mlxd.control.quotas.key_uses import KeyUses
 from mlxd.control.telemetry import UNKNOWN_MODEL
+from mlxd.disk_terms import DiskFigures
 from mlxd.media_terms import MediaFigures
 from mlxd.observability.metrics import Metrics
-from mlxd.types import (
-    AttentionState,
-    AttentionWay,
-    BlockFigures,
-    CacheFigures,
-    DiskFigures,
-    MemoryFigures,
-    ModelState,
-    ResolvedLimits,
-    RunnerKind,
-)
+from mlxd.types import AttentionState, AttentionWay, BlockFigures, CacheFigures, MemoryFigures, ModelState, ResolvedLimits, RunnerKind
 from mlxd.wire.attention_facts import AttentionFacts, AttentionWayFacts
 from mlxd.wire.key_value_facts import KeyValueFacts
 from mlxd.wire.messages import Heartbeat, Ready

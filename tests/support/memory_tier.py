@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from typing_extensions import override
 
 from mlxd.disk_cache.tier import DiskTier, Spilled
-from mlxd.types import DiskDrop, DiskFigures, DiskState
+from mlxd.disk_terms import DiskDrop, DiskFigures, DiskState
 
 
 class MemoryTier(DiskTier):

@@ -13,6 +13,7 @@ from mlxd.control.operations import Operations
 from mlxd.control.quotas.key_uses import KeyUses
 from mlxd.control.reload import Outcome, Result
 from mlxd.control.telemetry import CacheCounters, HistogramCounts, TokenCounters
+from mlxd.disk_terms import DiskFigures
 from mlxd.errors import ConfigError, ModelLoadingError, ModelNotFoundError
 from mlxd.media_terms import MediaFigures
 from mlxd.types import (
@@ -20,7 +21,6 @@ from mlxd.types import (
     AttentionWay,
     BlockFigures,
     CacheFigures,
-    DiskFigures,
     EntryFigures,
     KeyValueType,
     MemoryFigures,

@@ -6,7 +6,8 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from mlxd.types import DiskSettings, DiskState, ResolvedLimits, SpeculationKind
+from mlxd.disk_terms import DiskSettings, DiskState
+from mlxd.types import ResolvedLimits, SpeculationKind
 from mlxd.worker.runtime.draft.draft_model import DraftModel
 from mlxd.worker.runtime.paged.arenas import Arenas
 from mlxd.worker.runtime.paged.block_payloads import BlockPayloads

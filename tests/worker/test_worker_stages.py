@@ -2,7 +2,8 @@
 
 import pytest
 
-from mlxd.types import DiskSettings, Limits
+from mlxd.disk_terms import DiskSettings
+from mlxd.types import Limits
 from mlxd.wire.messages import (
     Abort,
     CacheEvicted,

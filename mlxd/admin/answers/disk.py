@@ -6,7 +6,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from mlxd.admin.answers.document import Bytes, Count, Document, Time
-from mlxd.types import DiskState
+from mlxd.disk_terms import DiskState
 
 
 class DiskCache(Document, frozen=True, kw_only=True):

@@ -8,7 +8,8 @@ from mlxd.cache_terms import PinnedPrompt
 from mlxd.config.disk_checks import is_paged
 from mlxd.config.model_sources import used_draft
 from mlxd.config.schema import ModelTable
-from mlxd.types import DiskSettings, Limits, ReasoningShape, SpeculationKind, ToolShape
+from mlxd.disk_terms import DiskSettings
+from mlxd.types import Limits, ReasoningShape, SpeculationKind, ToolShape
 from mlxd.wire.messages import Load
 
 

@@ -6,7 +6,7 @@ from time import monotonic
 import msgspec
 
 from mlxd.disk_cache.tier import DiskTier
-from mlxd.types import DiskFigures, DiskSettings
+from mlxd.disk_terms import DiskFigures, DiskSettings
 from mlxd.worker.kv.block_chain import BlockChain
 from mlxd.worker.kv.block_pool import BlockPool
 from mlxd.worker.kv.prefix_index import PrefixIndex

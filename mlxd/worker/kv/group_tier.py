@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing_extensions import override
 
 from mlxd.disk_cache.tier import DiskTier, Spilled
-from mlxd.types import DiskFigures, DiskSettings
+from mlxd.disk_terms import DiskFigures, DiskSettings
 from mlxd.worker.kv.block_chain import DIGEST_BYTES
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from mlxd.config.schema import ModelTable
 from mlxd.control.disk_directories import DiskDirectories
-from mlxd.types import DiskFigures, DiskState
+from mlxd.disk_terms import DiskFigures, DiskState
 from tests.support.statuses import CACHE, HEARTBEAT, running_status
 from tests.unit.admin.conftest import bearer, call
 from tests.unit.disk_cache.blocks import TERMS, block, shelf

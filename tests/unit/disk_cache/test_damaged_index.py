@@ -8,7 +8,7 @@ import pytest
 
 from mlxd.disk_cache.disk_cache import DiskCache
 from mlxd.disk_cache.session import Pauses
-from mlxd.types import DiskSettings, DiskState
+from mlxd.disk_terms import DiskSettings, DiskState
 from tests.support.faulty_files import FaultyFiles
 from tests.support.patience import PATIENCE
 from tests.unit.disk_cache.blocks import MIB, TERMS, block, names, same, shelf

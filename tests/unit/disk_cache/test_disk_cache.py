@@ -10,7 +10,7 @@ import pytest
 from mlxd.disk_cache.disk_cache import DiskCache
 from mlxd.disk_cache.identity import Identity
 from mlxd.disk_cache.session import Pauses, Session
-from mlxd.types import DiskDrop, DiskError, DiskSettings, DiskState
+from mlxd.disk_terms import DiskDrop, DiskError, DiskSettings, DiskState
 from tests.support.faulty_files import FaultyFiles, sqlite_error
 from tests.support.patience import PATIENCE
 from tests.unit.disk_cache.blocks import MIB, block, names, same

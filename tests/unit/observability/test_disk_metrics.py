@@ -4,8 +4,9 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
+from mlxd.disk_terms import DiskDrop, DiskError, DiskFigures, DiskState
 from mlxd.observability.disk_metrics import DiskMetrics
-from mlxd.types import DiskDrop, DiskError, DiskFigures, DiskState, ModelState
+from mlxd.types import ModelState
 from tests.support.statuses import CACHE, HEARTBEAT, model_status, running_status
 
 FIGURES = DiskFigures(

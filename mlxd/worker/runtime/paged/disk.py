@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 
 from mlxd.disk_cache.tier import DiskTier
-from mlxd.types import DiskSettings
+from mlxd.disk_terms import DiskSettings
 from mlxd.worker.engine.fetching import DiskFetching, Fetching
 from mlxd.worker.engine.step_budget import StepBudget
 from mlxd.worker.kv.disk_side import DiskSide, NoDisk

@@ -4,7 +4,8 @@ from mlxd.config.catalogue import leaves
 from mlxd.config.fields import Reload, reload_class
 from mlxd.config.schema import ModelTable
 from mlxd.control.model.load_spec import load_spec, worker_spec
-from mlxd.types import DiskSettings, Limits, SpeculationKind
+from mlxd.disk_terms import DiskSettings
+from mlxd.types import Limits, SpeculationKind
 from mlxd.wire.framing import worker_codec
 
 

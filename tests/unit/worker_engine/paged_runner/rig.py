@@ -4,8 +4,9 @@ import random
 
 import msgspec
 
+from mlxd.disk_terms import DiskSettings
 from mlxd.errors import CacheTooSmallError
-from mlxd.types import DiskSettings, Limits, ResolvedLimits, SamplingParams
+from mlxd.types import Limits, ResolvedLimits, SamplingParams
 from mlxd.worker.encoded_prompt import EncodedPrompt
 from mlxd.worker.engine.fetching import DiskFetching
 from mlxd.worker.engine.paged_runner import PagedRunner

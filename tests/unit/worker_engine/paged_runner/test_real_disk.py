@@ -14,7 +14,7 @@ import pytest
 from mlxd.disk_cache.disk_cache import DiskCache
 from mlxd.disk_cache.identity import Identity
 from mlxd.disk_cache.session import Pauses
-from mlxd.types import DiskSettings, DiskState
+from mlxd.disk_terms import DiskSettings, DiskState
 from tests.support.faulty_files import FaultyFiles
 from tests.support.patience import PATIENCE
 from tests.unit.worker_engine.paged_runner.rig import Rig
