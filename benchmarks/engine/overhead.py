@@ -29,7 +29,8 @@ from benchmarks.harness.tables import print_rows, say
 from benchmarks.harness.trial import Trial
 from mlxd.types import Limits, MemoryFigures, ResolvedLimits, SamplingParams
 from mlxd.wire.framing import worker_codec
-from mlxd.wire.messages import Events, Generate
+from mlxd.wire.jobs import Generate
+from mlxd.wire.messages import Events
 from mlxd.wire.output_spec import OutputSpec
 from mlxd.wire.prompts import TokenPrompt
 from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt

@@ -10,7 +10,7 @@ from mlxd.api.keys import ReadyModel
 from mlxd.config.principal import Principal
 from mlxd.errors import InvalidRequestError, MlxdError
 from mlxd.types import RunnerKind, SamplingParams
-from mlxd.wire.messages import Generate
+from mlxd.wire.jobs import Generate
 from mlxd.wire.prompts import Prompt
 
 _SEED_BYTES = 8

@@ -16,6 +16,7 @@ from mlxd.client.worker_client import RequestStream
 from mlxd.errors import BodyTooLargeError, InvalidRequestError, MlxdError, QueueFullError, VersionMismatchError, WorkerLostError, from_code
 from mlxd.types import Limits, ResolvedLimits
 from mlxd.wire.framing import FramingError, daemon_codec
+from mlxd.wire.jobs import Generate
 from mlxd.wire.messages import (
     Abort,
     CacheEvicted,
@@ -25,7 +26,6 @@ from mlxd.wire.messages import (
     EvictCache,
     FromDaemon,
     FromWorker,
-    Generate,
     Heartbeat,
     Hello,
     Load,

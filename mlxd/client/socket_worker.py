@@ -13,7 +13,8 @@ from mlxd.client.worker_client import LoadWatcher, RequestStream, WorkerExit, Wo
 from mlxd.errors import MlxdError, ModelLoadingError, ShuttingDownError, VersionMismatchError, WorkerLostError
 from mlxd.types import Limits, ResolvedLimits
 from mlxd.wire.framing import FramingError
-from mlxd.wire.messages import CacheEvicted, Generate, Heartbeat, Load, LogRecord, NeedsMemory, Proceed, Ready, Stop, Tokenized
+from mlxd.wire.jobs import Generate
+from mlxd.wire.messages import CacheEvicted, Heartbeat, Load, LogRecord, NeedsMemory, Proceed, Ready, Stop, Tokenized
 from mlxd.wire.prompts import Prompt
 
 # Seconds allowed for ...

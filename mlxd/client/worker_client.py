@@ -12,11 +12,11 @@ from typing import Protocol, Self
 
 from mlxd.errors import MlxdError, SlowClientError, from_code
 from mlxd.types import Limits, ResolvedLimits
+from mlxd.wire.jobs import Generate
 from mlxd.wire.messages import (
     CacheEvicted,
     Failed,
     Finished,
-    Generate,
     Heartbeat,
     Load,
     LogRecord,

@@ -32,19 +32,17 @@ from mlxd.types import (
     ReasoningShape,
     ResolvedLimits,
     RunnerKind,
-    SamplingParams,
     SpeculationKind,
     StepCompilation,
-    Stopping,
     Timings,
     ToolShape,
     Usage,
 )
 from mlxd.wire.attention_facts import AttentionFacts
+from mlxd.wire.jobs import Generate
 from mlxd.wire.key_value_facts import KeyValueFacts
 from mlxd.wire.logprobs import TokenLogprobs
 from mlxd.wire.model_facts import ModelFacts
-from mlxd.wire.output_spec import OutputSpec
 from mlxd.wire.parts import Part, content_of
 from mlxd.wire.prompt_bounds import PromptBounds
 from mlxd.wire.prompts import Prompt
@@ -97,22 +95,6 @@ class Proceed(_Message, frozen=True, kw_only=True):
     """
 
     cache_bytes: int | None = None
-
-
-class Generate(_Message, frozen=True, kw_only=True):
-    """One request. ``id`` is unique among the requests of this worker."""
-
-    id: str
-    prompt: Prompt
-    sampling: SamplingParams
-    max_tokens: int | None  # None: up to the end of the context; 0: the prompt is computed, and nothing said but its echo
-    stopping: Stopping = Stopping()
-    output: OutputSpec = OutputSpec()
-    priority: int | None = None  # lower goes first; None: nobody asked, and it is 0
-    salt: str = ""  # of those with whom it shares what the prefix cache has; empty: with all who have none
-    holder: str = ""  # the name of the key by which it is asked, if that has one: its share of the cache is what the request takes
-    parent: str | None = None  # names the HTTP request where it asks for several jobs: these take the device's time as one
-    behind: int = 0  # jobs of the same HTTP request that come right behind this one: it is refused unless there is room for them, too
 
 
 class Abort(_Message, frozen=True, kw_only=True):

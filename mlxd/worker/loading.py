@@ -8,6 +8,7 @@ from typing_extensions import override
 from mlxd.errors import MlxdError, ModelLoadingError, ModelSourceError, ModelUnreachableError
 from mlxd.lasting_imports import lasting_imports
 from mlxd.types import LoadStage, MemoryFigures, SpeculationKind
+from mlxd.wire.jobs import Generate
 from mlxd.wire.messages import (
     Abort,
     CacheEvicted,
@@ -16,7 +17,6 @@ from mlxd.wire.messages import (
     Events,
     EvictCache,
     Failed,
-    Generate,
     Heartbeat,
     Load,
     LoadFailed,

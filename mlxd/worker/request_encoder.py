@@ -8,7 +8,7 @@ import msgspec
 
 from mlxd.errors import InvalidRequestError, MlxdError, UnsupportedParameterError
 from mlxd.types import Limits, SpeculationKind
-from mlxd.wire.messages import Generate
+from mlxd.wire.jobs import Generate
 from mlxd.wire.output_spec import OutputSpec
 from mlxd.wire.prompts import Prompt, TextPrompt
 from mlxd.worker.encoded_prompt import EncodedPrompt

@@ -6,18 +6,8 @@ import msgspec
 from typing_extensions import override
 
 from mlxd.types import CacheFigures, MemoryFigures, ResolvedLimits
-from mlxd.wire.messages import (
-    Abort,
-    CacheEvicted,
-    Detokenize,
-    EvictCache,
-    Generate,
-    Heartbeat,
-    Proceed,
-    Reconfigure,
-    Reconfigured,
-    Tokenize,
-)
+from mlxd.wire.jobs import Generate
+from mlxd.wire.messages import Abort, CacheEvicted, Detokenize, EvictCache, Heartbeat, Proceed, Reconfigure, Reconfigured, Tokenize
 from mlxd.worker.cache_limit import CacheLimit
 from mlxd.worker.engine.engine import Engine
 from mlxd.worker.engine.pin_order import PinOrder

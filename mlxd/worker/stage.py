@@ -3,7 +3,8 @@
 from typing import Protocol
 
 from mlxd.types import MemoryFigures
-from mlxd.wire.messages import Abort, Detokenize, EvictCache, Generate, Heartbeat, Proceed, Reconfigure, Tokenize
+from mlxd.wire.jobs import Generate
+from mlxd.wire.messages import Abort, Detokenize, EvictCache, Heartbeat, Proceed, Reconfigure, Tokenize
 
 StageMessage = Proceed | Generate | Abort | Tokenize | Detokenize | Reconfigure | EvictCache
 

@@ -12,8 +12,9 @@ from mlxd.control.model_names import ModelNames
 from mlxd.control.telemetry import RequestRecord
 from mlxd.errors import MlxdError, ModelNotFoundError
 from mlxd.types import Ability, CacheOutcome, FinishReason, ModelState, ResolvedLimits, Timings, Usage
+from mlxd.wire.jobs import Generate
 from mlxd.wire.logprobs import TokenLogprobs
-from mlxd.wire.messages import Delta, Echo, ErrorInfo, Failed, Finished, Generate, Ready, Started, Tokenized
+from mlxd.wire.messages import Delta, Echo, ErrorInfo, Failed, Finished, Ready, Started, Tokenized
 from mlxd.wire.parts import text_parts
 from mlxd.wire.prompts import ChatPrompt, Prompt, TextPrompt
 from tests.support.patience import PATIENCE

@@ -56,6 +56,7 @@ from pathlib import Path
 from mlxd import __version__
 from mlxd.types import CacheFigures, CacheOutcome, EntryFigures, FinishReason, MediaFigures, MemoryFigures, Timings, Usage
 from mlxd.wire.framing import worker_codec
+from mlxd.wire.jobs import Generate
 from mlxd.wire.messages import (
     Abort,
     CacheEvicted,
@@ -67,7 +68,6 @@ from mlxd.wire.messages import (
     EvictCache,
     Failed,
     Finished,
-    Generate,
     Heartbeat,
     Hello,
     Load,

@@ -1,7 +1,8 @@
 """Messages for a worker, short to write."""
 
 from mlxd.types import Limits, ResolvedLimits, SamplingParams
-from mlxd.wire.messages import Generate, Load
+from mlxd.wire.jobs import Generate
+from mlxd.wire.messages import Load
 from mlxd.wire.prompts import ChatPrompt, Prompt, TextPrompt
 
 

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from mlxd.errors import InvalidRequestError
 from mlxd.types import Limits, SamplingParams, SpeculationKind, Stopping
-from mlxd.wire.messages import Generate
+from mlxd.wire.jobs import Generate
 from mlxd.wire.output_spec import OutputSpec
 from mlxd.wire.prompt_bounds import PromptBounds
 from mlxd.wire.prompts import TokenPrompt

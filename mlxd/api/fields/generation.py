@@ -14,7 +14,7 @@ from mlxd.api.jobs import Jobs, fanned_out
 from mlxd.api.keys import ReadyModel
 from mlxd.config.values import MOST_PRIORITY, UnknownFields
 from mlxd.types import Ability, Stopping
-from mlxd.wire.messages import Generate
+from mlxd.wire.jobs import Generate
 from mlxd.wire.output_spec import Constraint, OutputSpec
 from mlxd.wire.prompts import Prompt
 

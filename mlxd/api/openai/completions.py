@@ -25,7 +25,7 @@ from mlxd.config.values import UnknownFields
 from mlxd.errors import InvalidRequestError
 from mlxd.listener.errors import openai_error_body
 from mlxd.types import Ability
-from mlxd.wire.messages import Generate
+from mlxd.wire.jobs import Generate
 from mlxd.wire.output_spec import OutputSpec
 from mlxd.wire.prompts import TextPrompt, TokenPrompt
 

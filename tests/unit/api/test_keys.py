@@ -4,7 +4,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from mlxd.config.key_table import KeyTable
-from mlxd.wire.messages import Generate
+from mlxd.wire.jobs import Generate
 from tests.support.fake_registry import echo
 from tests.unit.api.conftest import HELLO
 

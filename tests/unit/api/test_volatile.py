@@ -5,7 +5,7 @@ import pytest
 from mlxd.api.jobs import fanned_out
 from mlxd.api.volatile import steady, without_volatile
 from mlxd.types import ChatMessage, SamplingParams
-from mlxd.wire.messages import Generate
+from mlxd.wire.jobs import Generate
 from mlxd.wire.prompts import ChatPrompt, TextPrompt
 from tests.support.fake_registry import echo
 from tests.unit.api.conftest import HELLO

@@ -1,0 +1,27 @@
+"""What a worker is asked to do for a request: its jobs."""
+
+import msgspec
+
+from mlxd.types import SamplingParams, Stopping
+from mlxd.wire.output_spec import OutputSpec
+from mlxd.wire.prompts import Prompt
+
+
+class _Job(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A job, tagged by its class name: it is a message of its own."""
+
+
+class Generate(_Job, frozen=True, kw_only=True):
+    """An answer to a prompt. ``id`` is unique among the requests of this worker."""
+
+    id: str
+    prompt: Prompt
+    sampling: SamplingParams
+    max_tokens: int | None  # None: up to the end of the context; 0: the prompt is computed, and nothing said but its echo
+    stopping: Stopping = Stopping()
+    output: OutputSpec = OutputSpec()
+    priority: int | None = None  # lower goes first; None: nobody asked, and it is 0
+    salt: str = ""  # of those with whom it shares what the prefix cache has; empty: with all who have none
+    holder: str = ""  # the name of the key by which it is asked, if that has one: its share of the cache is what the request takes
+    parent: str | None = None  # names the HTTP request where it asks for several jobs: these take the device's time as one
+    behind: int = 0  # jobs of the same HTTP request that come right behind this one: it is refused unless there is room for them, too
