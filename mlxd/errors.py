@@ -147,6 +147,12 @@ class UnsupportedParameterError(InvalidRequestError):
     code = "unsupported_parameter"
 
 
+class UnsupportedTaskError(InvalidRequestError):
+    """The model does not do what is asked of it: it generates text, or makes vectors of texts, or scores them."""
+
+    code = "unsupported_task"
+
+
 class ContextLengthError(InvalidRequestError):
     """The prompt does not fit the model's context."""
 

@@ -8,6 +8,7 @@ from typing import Literal, Self
 
 import msgspec
 
+from mlxd.adapter_terms import AdapterSpec
 from mlxd.cache_terms import CacheQuota, KeyCacheFigures, PinFigures, PinnedPrompt
 from mlxd.disk_terms import DiskFigures, DiskSettings
 from mlxd.media_terms import Media, MediaFigures
@@ -54,6 +55,15 @@ class RunnerKind(StrEnum):
     PAGED = "paged"  # a batch over one paged cache
     CONTIGUOUS = "contiguous"  # a batch with a cache of its own for each sequence
     SIMPLE = "simple"  # one request at a time
+    ENCODER = "encoder"  # whole texts, batched by their lengths; it generates nothing
+
+
+class Task(StrEnum):
+    """What a model can be asked to do."""
+
+    GENERATE = "generate"  # answers
+    EMBED = "embed"  # vectors of texts
+    RERANK = "rerank"  # scores of how well texts answer a query
 
 
 class AttentionWay(StrEnum):
@@ -294,6 +304,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     restraint: Restraint = Restraint()
     pins: tuple[PinnedPrompt, ...] = ()  # prompts whose beginnings stay in the cache
     quotas: tuple[CacheQuota, ...] = ()  # what of the cache belongs to the holders of keys
+    adapters: tuple[AdapterSpec, ...] = ()  # that requests may name
+    adapter_bytes: int = 0  # that loaded adapters may take together, beside the cache
 
 
 class ResolvedLimits(Limits, frozen=True, kw_only=True):

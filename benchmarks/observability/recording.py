@@ -29,8 +29,9 @@ from mlxd.observability.logging import configure_logging
 from mlxd.observability.metrics import Metrics
 from mlxd.observability.otlp import OtlpSpans
 from mlxd.types import CacheOutcome, FinishReason, SamplingParams, Timings, Usage
+from mlxd.wire.events import Delta, Finished, Started
 from mlxd.wire.jobs import Generate
-from mlxd.wire.messages import Delta, Finished, Started, StepStats
+from mlxd.wire.messages import StepStats
 from mlxd.wire.parts import Text
 from mlxd.wire.prompts import TextPrompt
 

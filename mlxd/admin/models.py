@@ -84,7 +84,7 @@ def _progress(progress: Progress | None) -> answers.LoadProgress | None:
     return answers.LoadProgress(stage=progress.stage, done_bytes=progress.done, total_bytes=progress.total, fraction=share)
 
 
-_NOT_HERE = {"pins", "quotas"}  # the cache has what becomes of them
+_NOT_HERE = {"pins", "quotas", "adapters"}  # others tell what becomes of them
 
 
 def _limits(limits: ResolvedLimits | None) -> answers.WorkerLimits | None:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlxd.errors import GenerationError
+from mlxd.wire.events import Delta, Echo, Finished, RequestEvent
 from mlxd.wire.logprobs import TokenLogprobs
-from mlxd.wire.messages import Delta, Echo, Finished, RequestEvent
 from mlxd.wire.parts import Part, joined
 
 

@@ -12,7 +12,7 @@ from typing import Self
 from mlxd.api.jobs import Jobs
 from mlxd.client.worker_client import RequestStream, WorkerClient
 from mlxd.errors import MlxdError
-from mlxd.wire.messages import Finished, RequestEvent
+from mlxd.wire.events import Finished, RequestEvent
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from mlxd.client.worker_client import WorkerClient
 from mlxd.errors import MlxdError, SlowClientError
 from mlxd.listener.errors import internal_error
 from mlxd.types import Usage
-from mlxd.wire.messages import Started
+from mlxd.wire.events import Started
 
 log = structlog.get_logger(__name__)
 

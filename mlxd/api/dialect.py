@@ -17,7 +17,7 @@ from mlxd.config.values import UnknownFields
 from mlxd.errors import MlxdError
 from mlxd.listener.errors import ErrorBody
 from mlxd.types import Usage
-from mlxd.wire.messages import RequestEvent
+from mlxd.wire.events import RequestEvent
 
 
 def error_event(body: ErrorBody, error: MlxdError, name: str | None = None) -> SseEvent:

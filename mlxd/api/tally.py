@@ -4,7 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from mlxd.types import FinishReason, Timings, Usage
-from mlxd.wire.messages import Delta, Finished, RequestEvent, Started
+from mlxd.wire.events import Delta, Finished, RequestEvent, Started
 
 _NOTHING = Usage(prompt_tokens=0, completion_tokens=0)
 

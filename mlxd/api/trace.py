@@ -15,7 +15,7 @@ from mlxd.control.live_requests import LiveRequest, Stage
 from mlxd.control.telemetry import UNKNOWN_MODEL, Caller, Outcome, Phase, RequestRecord, Telemetry, Tracer
 from mlxd.errors import MlxdError, RequestError, SlowClientError
 from mlxd.types import CacheOutcome, Usage
-from mlxd.wire.messages import Delta, Finished, RequestEvent, Started
+from mlxd.wire.events import Delta, Finished, RequestEvent, Started
 
 log = structlog.get_logger(__name__)
 

@@ -10,15 +10,18 @@ from typing import Any, Self, TypeVar
 import msgspec
 
 from mlxd import __version__
-from mlxd.client.question_table import QuestionTable
+from mlxd.adapter_terms import AdapterFigures
+from mlxd.client.question_table import Answer, QuestionTable
 from mlxd.client.stream_table import StreamTable
 from mlxd.client.worker_client import RequestStream
 from mlxd.errors import BodyTooLargeError, InvalidRequestError, MlxdError, QueueFullError, VersionMismatchError, WorkerLostError, from_code
 from mlxd.types import Limits, ResolvedLimits
 from mlxd.wire.framing import FramingError, daemon_codec
-from mlxd.wire.jobs import Generate
+from mlxd.wire.jobs import Job
 from mlxd.wire.messages import (
     Abort,
+    AdapterChanged,
+    AdapterRefused,
     CacheEvicted,
     Detokenize,
     Detokenized,
@@ -29,6 +32,7 @@ from mlxd.wire.messages import (
     Heartbeat,
     Hello,
     Load,
+    LoadAdapter,
     LoadFailed,
     LogRecord,
     NeedsMemory,
@@ -37,9 +41,9 @@ from mlxd.wire.messages import (
     Reconfigure,
     Reconfigured,
     StepStats,
-    TokenAnswer,
     Tokenize,
     Tokenized,
+    UnloadAdapter,
     Unreadable,
 )
 from mlxd.wire.prompts import Prompt
@@ -99,7 +103,7 @@ class Connection:
         """Sends ``message`` without blocking; after the end of the connection it does nothing."""
         self._write(self._codec.encode(message))
 
-    def submit(self, request: Generate) -> RequestStream:
+    def submit(self, request: Job) -> RequestStream:
         """Sends a request. What is wrong with it comes out of the stream."""
         try:
             self._check_id(request.id)
@@ -120,19 +124,33 @@ class Connection:
 
     async def tokenize(self, prompt: Prompt, *, with_pieces: bool) -> Tokenized:
         """Returns the tokens of a prompt. Raises what is wrong with it, and ``WorkerLostError`` when the connection ends first."""
-        answer = await self._ask_of_tokens(Tokenize(id=self._questions.new_id(), prompt=prompt, with_pieces=with_pieces))
+        answer = await self._ask_by_id(Tokenize(id=self._questions.new_id(), prompt=prompt, with_pieces=with_pieces))
         if not isinstance(answer, Tokenized):
             raise FramingError(f"{type(answer).__name__} came in answer to Tokenize")
         return answer
 
     async def detokenize(self, token_ids: Sequence[int]) -> str:
         """Returns the text of tokens. Raises as ``tokenize``."""
-        answer = await self._ask_of_tokens(Detokenize(id=self._questions.new_id(), token_ids=list(token_ids)))
+        answer = await self._ask_by_id(Detokenize(id=self._questions.new_id(), token_ids=list(token_ids)))
         if not isinstance(answer, Detokenized):
             raise FramingError(f"{type(answer).__name__} came in answer to Detokenize")
         return answer.text
 
-    async def _ask_of_tokens(self, question: Tokenize | Detokenize) -> TokenAnswer:
+    async def load_adapter(self, name: str) -> AdapterFigures:
+        """Returns what has become of an adapter. Raises what is wrong with it, and ``WorkerLostError`` when the connection ends first."""
+        return await self._ask_of_adapters(LoadAdapter(id=self._questions.new_id(), name=name))
+
+    async def unload_adapter(self, name: str) -> AdapterFigures:
+        """Returns what has become of an adapter. Raises as ``load_adapter``."""
+        return await self._ask_of_adapters(UnloadAdapter(id=self._questions.new_id(), name=name))
+
+    async def _ask_of_adapters(self, question: LoadAdapter | UnloadAdapter) -> AdapterFigures:
+        answer = await self._ask_by_id(question)
+        if not isinstance(answer, AdapterChanged):
+            raise FramingError(f"{type(answer).__name__} came in answer to {type(question).__name__}")
+        return answer.figures
+
+    async def _ask_by_id(self, question: Tokenize | Detokenize | LoadAdapter | UnloadAdapter) -> Answer:
         frame = self._encode(question)
         answer = self._questions.open(question.id)
         self._write(frame)
@@ -172,7 +190,7 @@ class Connection:
         if request_id in self.streams:
             raise InvalidRequestError(f'a request with the id "{request_id}" is running already; choose another')
 
-    def _encode(self, request: Generate | Tokenize | Detokenize) -> memoryview:
+    def _encode(self, request: Job | Tokenize | Detokenize | LoadAdapter | UnloadAdapter) -> memoryview:
         if self.unread > UNREAD_LIMIT:
             raise QueueFullError("the worker is behind with reading requests; try again", retry_after=1.0)
         try:
@@ -208,7 +226,7 @@ class Connection:
                 _answer(self._reconfigurations, limits)
             case CacheEvicted():
                 _answer(self._evictions, message)
-            case Tokenized() | Detokenized() | Unreadable():
+            case Tokenized() | Detokenized() | Unreadable() | AdapterChanged() | AdapterRefused():
                 self._questions.settle(message)
             case _:
                 self._dispatch_loading(message)

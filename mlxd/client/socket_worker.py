@@ -7,13 +7,14 @@ from typing import Any, Protocol
 
 import structlog
 
+from mlxd.adapter_terms import AdapterFigures
 from mlxd.client.connection import Connection, Sinks, failed_stream
 from mlxd.client.hang_watch import HangWatch
 from mlxd.client.worker_client import LoadWatcher, RequestStream, WorkerExit, WorkerLog
 from mlxd.errors import MlxdError, ModelLoadingError, ShuttingDownError, VersionMismatchError, WorkerLostError
 from mlxd.types import Limits, ResolvedLimits
 from mlxd.wire.framing import FramingError
-from mlxd.wire.jobs import Generate
+from mlxd.wire.jobs import Job
 from mlxd.wire.messages import CacheEvicted, Heartbeat, Load, LogRecord, NeedsMemory, Proceed, Ready, Stop, Tokenized
 from mlxd.wire.prompts import Prompt
 
@@ -85,7 +86,7 @@ class SocketWorker:
         self._load_seconds = ready.load_seconds
         return ready
 
-    def submit(self, request: Generate) -> RequestStream:
+    def submit(self, request: Job) -> RequestStream:
         if self._stopping is not None:
             return failed_stream(request.id, self._shutting_down())
         if self._connection is None or self._lost.is_set():
@@ -106,6 +107,12 @@ class SocketWorker:
 
     async def detokenize(self, token_ids: Sequence[int]) -> str:
         return await self._connected().detokenize(token_ids)
+
+    async def load_adapter(self, name: str) -> AdapterFigures:
+        return await self._connected().load_adapter(name)
+
+    async def unload_adapter(self, name: str) -> AdapterFigures:
+        return await self._connected().unload_adapter(name)
 
     def watch(self, *, hang_timeout: float, load_timeout: float) -> None:
         self._watch.hang_timeout, self._watch.load_timeout = hang_timeout, load_timeout

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from mlxd.client.worker_client import RequestStream
 from mlxd.errors import MlxdError
-from mlxd.wire.messages import RequestEvent
+from mlxd.wire.events import RequestEvent
 
 
 class StreamTable:

@@ -10,24 +10,12 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
+from mlxd.adapter_terms import AdapterFigures
 from mlxd.errors import MlxdError, SlowClientError, from_code
 from mlxd.types import Limits, ResolvedLimits
-from mlxd.wire.jobs import Generate
-from mlxd.wire.messages import (
-    CacheEvicted,
-    Failed,
-    Finished,
-    Heartbeat,
-    Load,
-    LogRecord,
-    NeedsMemory,
-    Progress,
-    Ready,
-    RequestEvent,
-    Started,
-    StepStats,
-    Tokenized,
-)
+from mlxd.wire.events import Failed, Finished, RequestEvent, Started
+from mlxd.wire.jobs import Job
+from mlxd.wire.messages import CacheEvicted, Heartbeat, Load, LogRecord, NeedsMemory, Progress, Ready, StepStats, Tokenized
 from mlxd.wire.prompts import Prompt
 
 STREAM_EVENTS = 4096  # undelivered events of one request before its client counts as stalled
@@ -151,7 +139,7 @@ class WorkerClient(Protocol):
         stops the worker.
         """
 
-    def submit(self, request: Generate) -> RequestStream:
+    def submit(self, request: Job) -> RequestStream:
         """Sends a request. After the worker is gone the stream raises ``WorkerLostError`` at once; a request that cannot be sent (an id in
         use, text that is no Unicode) raises ``InvalidRequestError`` there.
         """
@@ -173,6 +161,14 @@ class WorkerClient(Protocol):
         """Returns the text of tokens, with the spelling of control tokens. Raises ``InvalidRequestError`` for ids that are no tokens, and
         otherwise as ``reconfigure``.
         """
+
+    async def load_adapter(self, name: str) -> AdapterFigures:
+        """Loads an adapter, which may have to be fetched, and returns its figures. Raises ``ModelSourceError`` and others for what is wrong
+        with it, and otherwise as ``reconfigure``.
+        """
+
+    async def unload_adapter(self, name: str) -> AdapterFigures:
+        """Gives back an adapter's memory, once no request has it any more. Raises as ``load_adapter``."""
 
     def watch(self, *, hang_timeout: float, load_timeout: float) -> None:
         """Sets other times, in seconds, after which the worker counts as hung."""

@@ -1,30 +1,29 @@
 """Messages between the daemon and a worker, declared once.
 
-Daemon to worker: ``Load`` (first, once), ``Proceed``, ``Generate``, ``Abort``, ``Tokenize``, ``Detokenize``, ``Reconfigure``,
-``EvictCache``, ``Stop``.
+Daemon to worker: ``Load`` (first, once), ``Proceed``, the jobs of ``wire.jobs``, ``Abort``, ``Tokenize``, ``Detokenize``,
+``Reconfigure``, ``EvictCache``, ``LoadAdapter``, ``UnloadAdapter``, ``Stop``.
 Worker to daemon: ``Hello`` (first), ``Progress`` while loading, ``NeedsMemory`` (once, then it waits for ``Proceed``), ``Ready`` or
-``LoadFailed``, then ``Events`` (one frame per engine step, for all rows), ``Reconfigured``, ``CacheEvicted``, ``Heartbeat`` and
-``LogRecord`` at any time.
+``LoadFailed``, then ``Events`` (one frame per engine step, for all rows), ``Reconfigured``, ``CacheEvicted``,
+``Heartbeat`` and ``LogRecord`` at any time.
 
-Every ``Generate`` is answered by exactly one of ``Finished`` or ``Failed``, unless it is aborted: an
+Every job is answered by exactly one of ``Finished`` or ``Failed``, unless it is aborted: an
 aborted request is answered by nothing more. ``Started`` comes at most once, before its first ``Delta``; ``Echo``, where it is asked for,
 between them.
 
-Every ``Tokenize`` and ``Detokenize`` is answered by exactly one of ``Tokenized``, ``Detokenized`` or ``Unreadable``, in any order.
+Every ``Tokenize`` and ``Detokenize`` is answered by exactly one of ``Tokenized``, ``Detokenized`` or ``Unreadable``, in any order; every
+``LoadAdapter`` and ``UnloadAdapter`` by one of ``AdapterChanged`` and ``AdapterRefused``, likewise.
 """
 
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import msgspec
 
-from mlxd.errors import MlxdError
+from mlxd.adapter_terms import AdapterFigures
 from mlxd.types import (
     Ability,
     AttentionWish,
     CacheFigures,
-    CacheOutcome,
     CompileWish,
-    FinishReason,
     KeyValueWish,
     Limits,
     LoadStage,
@@ -34,36 +33,22 @@ from mlxd.types import (
     RunnerKind,
     SpeculationKind,
     StepCompilation,
-    Timings,
+    Task,
     ToolShape,
-    Usage,
 )
 from mlxd.wire.attention_facts import AttentionFacts
-from mlxd.wire.jobs import Generate
+from mlxd.wire.encoding_facts import EncodingFacts
+from mlxd.wire.error_info import ErrorInfo
+from mlxd.wire.events import RequestEvent
+from mlxd.wire.jobs import Job
 from mlxd.wire.key_value_facts import KeyValueFacts
-from mlxd.wire.logprobs import TokenLogprobs
 from mlxd.wire.model_facts import ModelFacts
-from mlxd.wire.parts import Part, content_of
 from mlxd.wire.prompt_bounds import PromptBounds
 from mlxd.wire.prompts import Prompt
 
 
 class _Message(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """A message, tagged by its class name."""
-
-
-class ErrorInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An ``MlxdError`` as it crosses the wire; ``errors.from_code`` makes it one again."""
-
-    code: str
-    message: str
-    param: str | None = None
-    retry_after: float | None = None  # seconds
-
-    @classmethod
-    def of(cls, error: MlxdError) -> Self:
-        """Returns what of ``error`` crosses the wire."""
-        return cls(code=error.code, message=error.message, param=error.param, retry_after=error.retry_after)
 
 
 # ---- daemon to worker ----
@@ -87,6 +72,7 @@ class Load(_Message, frozen=True, kw_only=True):
     attention: AttentionWish = "auto"  # how rows attend that decode, over a paged cache
     draft: str | None = None  # the source of a smaller model that drafts for it
     kv_wish: KeyValueWish = "auto"  # what keys and values of a paged cache are stored as
+    task: Task | None = None  # what it is to do; None: what its files show
 
 
 class Proceed(_Message, frozen=True, kw_only=True):
@@ -128,11 +114,25 @@ class EvictCache(_Message, frozen=True, kw_only=True):
     """What is kept for later requests only is to be dropped. It is answered by ``CacheEvicted``."""
 
 
+class LoadAdapter(_Message, frozen=True, kw_only=True):
+    """An adapter is to be loaded before anybody asks for it. ``id`` is unique among the questions of this kind."""
+
+    id: str
+    name: str
+
+
+class UnloadAdapter(_Message, frozen=True, kw_only=True):
+    """An adapter is to give back its memory, once no request has it any more; the next one that names it loads it again."""
+
+    id: str
+    name: str
+
+
 class Stop(_Message, frozen=True, kw_only=True):
     """The process is to end; requests that still run are forgotten."""
 
 
-FromDaemon = Load | Proceed | Generate | Abort | Tokenize | Detokenize | Reconfigure | EvictCache | Stop
+FromDaemon = Load | Proceed | Job | Abort | Tokenize | Detokenize | Reconfigure | EvictCache | LoadAdapter | UnloadAdapter | Stop
 
 
 # ---- worker to daemon ----
@@ -202,6 +202,8 @@ class Ready(_Message, frozen=True, kw_only=True):
     speculation: SpeculationFacts = SpeculationFacts()
     attention: AttentionFacts | None = None  # None: its cache is not paged
     keys_and_values: KeyValueFacts | None = None  # likewise
+    tasks: tuple[Task, ...] = (Task.GENERATE,)
+    encoding: EncodingFacts | None = None  # None: it encodes nothing
 
 
 class Reconfigured(_Message, frozen=True, kw_only=True):
@@ -215,6 +217,20 @@ class CacheEvicted(_Message, frozen=True, kw_only=True):
 
     entries: int
     bytes: int
+
+
+class AdapterChanged(_Message, frozen=True, kw_only=True):
+    """What became of an adapter, in answer to ``LoadAdapter`` and ``UnloadAdapter``."""
+
+    id: str
+    figures: AdapterFigures
+
+
+class AdapterRefused(_Message, frozen=True, kw_only=True):
+    """An adapter that cannot be loaded, or is not known; the code says which."""
+
+    id: str
+    error: ErrorInfo
 
 
 class Tokenized(_Message, frozen=True, kw_only=True):
@@ -243,69 +259,6 @@ class LoadFailed(_Message, frozen=True, kw_only=True):
     """The model cannot be loaded; the worker exits after this."""
 
     error: ErrorInfo
-
-
-class Started(_Message, frozen=True, kw_only=True):
-    """The request left the queue; the prefix cache was asked."""
-
-    id: str
-    prompt_tokens: int
-    cached_tokens: int
-    disk_tokens: int = 0  # of these, read from disk for it
-    cache: CacheOutcome | None  # None: this model has no prefix cache
-
-
-class Echo(_Message, frozen=True, kw_only=True):
-    """The prompt itself, for an answer that begins with it. ``tokens`` are empty unless log-probabilities are wanted."""
-
-    id: str
-    text: str
-    tokens: list[TokenLogprobs] = []
-
-
-class Delta(_Message, frozen=True, kw_only=True, omit_defaults=True):
-    """What ``tokens`` more tokens say. It may be nothing while a character or a stop string is undecided."""
-
-    id: str
-    parts: list[Part]
-    tokens: int
-    logprobs: list[TokenLogprobs] = []  # where they are wanted: of tokens that no stop string can cut off any more
-
-    @property
-    def text(self) -> str:
-        """Returns the content of the parts."""
-        return content_of(self.parts)
-
-
-class Finished(_Message, frozen=True, kw_only=True, omit_defaults=True):
-    """The end of a request; ``parts`` are what no ``Delta`` carried yet, ``tokens`` how many tokens they stand for."""
-
-    id: str
-    parts: list[Part]
-    tokens: int
-    reason: FinishReason
-    usage: Usage
-    timings: Timings
-    matched_stop: str | None = None  # the stop string that ended it
-    matched_token: int | None = None  # of ``Stopping.token_ids``, the one that ended it
-    logprobs: list[TokenLogprobs] = []  # those that no ``Delta`` carried: together, of all tokens whose text is shown
-    cumulative_logprob: float | None = None  # the sum over all generated tokens, where they are wanted
-    warnings: list[str] = []  # what a client should know of the answer, such as a call that could not be read
-
-    @property
-    def text(self) -> str:
-        """Returns the content of the parts."""
-        return content_of(self.parts)
-
-
-class Failed(_Message, frozen=True, kw_only=True):
-    """The request was refused (queue full, prompt too long, …) or failed in computation; the code says which."""
-
-    id: str
-    error: ErrorInfo
-
-
-RequestEvent = Started | Echo | Delta | Finished | Failed
 
 
 class StepStats(msgspec.Struct, frozen=True, kw_only=True):
@@ -341,6 +294,7 @@ class Heartbeat(_Message, frozen=True, kw_only=True):
     planned_seconds: float = 0.0  # how long that step was expected to take; 0 where nobody knows
     memory: MemoryFigures
     cache: CacheFigures = CacheFigures()
+    adapters: tuple[AdapterFigures, ...] = ()  # all that are configured
 
 
 class LogRecord(_Message, frozen=True, kw_only=True):
@@ -352,6 +306,18 @@ class LogRecord(_Message, frozen=True, kw_only=True):
 
 
 TokenAnswer = Tokenized | Detokenized | Unreadable
+AdapterAnswer = AdapterChanged | AdapterRefused
 FromWorker = (
-    Hello | Progress | NeedsMemory | Ready | Reconfigured | CacheEvicted | LoadFailed | Events | TokenAnswer | Heartbeat | LogRecord
+    Hello
+    | Progress
+    | NeedsMemory
+    | Ready
+    | Reconfigured
+    | CacheEvicted
+    | AdapterAnswer
+    | LoadFailed
+    | Events
+    | TokenAnswer
+    | Heartbeat
+    | LogRecord
 )

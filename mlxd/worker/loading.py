@@ -8,17 +8,19 @@ from typing_extensions import override
 from mlxd.errors import MlxdError, ModelLoadingError, ModelSourceError, ModelUnreachableError
 from mlxd.lasting_imports import lasting_imports
 from mlxd.types import LoadStage, MemoryFigures, SpeculationKind
-from mlxd.wire.jobs import Generate
+from mlxd.wire.error_info import ErrorInfo
+from mlxd.wire.events import Failed
+from mlxd.wire.jobs import Embed, Generate, Score
 from mlxd.wire.messages import (
     Abort,
+    AdapterRefused,
     CacheEvicted,
     Detokenize,
-    ErrorInfo,
     Events,
     EvictCache,
-    Failed,
     Heartbeat,
     Load,
+    LoadAdapter,
     LoadFailed,
     LogRecord,
     NeedsMemory,
@@ -27,6 +29,7 @@ from mlxd.wire.messages import (
     Ready,
     Reconfigure,
     Tokenize,
+    UnloadAdapter,
     Unreadable,
 )
 from mlxd.worker.cache_limit import CacheLimit
@@ -95,10 +98,12 @@ class Loading(Stage):
             case Proceed(cache_bytes=granted):
                 self._granted = granted
                 self._may_load.set()
-            case Generate(id=request_id):
+            case Generate(id=request_id) | Embed(id=request_id) | Score(id=request_id):
                 self._outbox.send(Events(events=[Failed(id=request_id, error=_still_loading())]))
             case Tokenize(id=question_id) | Detokenize(id=question_id):
                 self._outbox.send(Unreadable(id=question_id, error=_still_loading()))
+            case LoadAdapter(id=question_id) | UnloadAdapter(id=question_id):
+                self._outbox.send(AdapterRefused(id=question_id, error=_still_loading()))
             case Abort():
                 pass  # what it was about has been refused
             case Reconfigure():

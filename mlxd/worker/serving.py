@@ -5,9 +5,26 @@ from collections.abc import Callable, Sequence
 import msgspec
 from typing_extensions import override
 
+from mlxd.errors import UnsupportedParameterError, UnsupportedTaskError
 from mlxd.types import CacheFigures, MemoryFigures, ResolvedLimits
-from mlxd.wire.jobs import Generate
-from mlxd.wire.messages import Abort, CacheEvicted, Detokenize, EvictCache, Heartbeat, Proceed, Reconfigure, Reconfigured, Tokenize
+from mlxd.wire.error_info import ErrorInfo
+from mlxd.wire.events import Failed
+from mlxd.wire.jobs import Embed, Generate, Score
+from mlxd.wire.messages import (
+    Abort,
+    AdapterRefused,
+    CacheEvicted,
+    Detokenize,
+    Events,
+    EvictCache,
+    Heartbeat,
+    LoadAdapter,
+    Proceed,
+    Reconfigure,
+    Reconfigured,
+    Tokenize,
+    UnloadAdapter,
+)
 from mlxd.worker.cache_limit import CacheLimit
 from mlxd.worker.engine.engine import Engine
 from mlxd.worker.engine.pin_order import PinOrder
@@ -50,6 +67,10 @@ class Serving(Stage):
         match message:
             case Generate():
                 self._sessions.open(message)
+            case Embed(id=request_id) | Score(id=request_id):
+                self._outbox.send(Events(events=[Failed(id=request_id, error=ErrorInfo.of(_other_task()))]))
+            case LoadAdapter(id=question_id) | UnloadAdapter(id=question_id):
+                self._outbox.send(AdapterRefused(id=question_id, error=ErrorInfo.of(_no_adapters())))
             case Abort(id=request_id):
                 self._sessions.abort(request_id)
             case Tokenize() | Detokenize():
@@ -108,6 +129,14 @@ class Serving(Stage):
     def _answer(self, message: Reconfigured | CacheEvicted) -> None:
         self._outbox.on_io_thread(self._tell_figures)
         self._outbox.send_from_any_thread(message)
+
+
+def _other_task() -> UnsupportedTaskError:
+    return UnsupportedTaskError("this model generates text; it makes no vectors, and no scores of texts", param="model")
+
+
+def _no_adapters() -> UnsupportedParameterError:
+    return UnsupportedParameterError("this model has no adapters", param="model")
 
 
 def _kept(cache: CacheFigures) -> int:

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 from mlxd.errors import GenerationError, MlxdError
 from mlxd.types import FinishReason, Limits, Timings, Usage
+from mlxd.wire.error_info import ErrorInfo
+from mlxd.wire.events import Delta, Echo, Failed, Finished, RequestEvent, Started
 from mlxd.wire.jobs import Generate
 from mlxd.wire.logprobs import TokenLogprobs
-from mlxd.wire.messages import Delta, Echo, ErrorInfo, Events, Failed, Finished, Load, RequestEvent, Started
+from mlxd.wire.messages import Events, Load
 from mlxd.wire.output_spec import OutputSpec
 from mlxd.wire.prompts import TextPrompt
 from mlxd.worker.engine.events import Ended, EngineEvent, PromptScored, StepOutput

@@ -3,10 +3,10 @@
 from typing import Protocol
 
 from mlxd.types import MemoryFigures
-from mlxd.wire.jobs import Generate
-from mlxd.wire.messages import Abort, Detokenize, EvictCache, Heartbeat, Proceed, Reconfigure, Tokenize
+from mlxd.wire.jobs import Job
+from mlxd.wire.messages import Abort, Detokenize, EvictCache, Heartbeat, LoadAdapter, Proceed, Reconfigure, Tokenize, UnloadAdapter
 
-StageMessage = Proceed | Generate | Abort | Tokenize | Detokenize | Reconfigure | EvictCache
+StageMessage = Proceed | Job | Abort | Tokenize | Detokenize | Reconfigure | EvictCache | LoadAdapter | UnloadAdapter
 
 
 class Stage(Protocol):

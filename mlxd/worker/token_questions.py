@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 
 from mlxd.errors import GenerationError, InvalidRequestError, MlxdError
-from mlxd.wire.messages import Detokenize, Detokenized, ErrorInfo, TokenAnswer, Tokenize, Tokenized, Unreadable
+from mlxd.wire.error_info import ErrorInfo
+from mlxd.wire.messages import Detokenize, Detokenized, TokenAnswer, Tokenize, Tokenized, Unreadable
 from mlxd.worker.media_pool import MediaPool
 from mlxd.worker.text.logprobs import TokenTexts
 from mlxd.worker.text.prompt import PromptEncoder

@@ -3,7 +3,7 @@
 from collections import defaultdict
 
 from mlxd.types import SamplingParams
-from mlxd.wire.messages import Failed
+from mlxd.wire.events import Failed
 from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt
 from mlxd.worker.engine.engine import Engine
 from mlxd.worker.engine.events import Ended

@@ -12,9 +12,11 @@ from mlxd.control.model_names import ModelNames
 from mlxd.control.telemetry import RequestRecord
 from mlxd.errors import MlxdError, ModelNotFoundError
 from mlxd.types import Ability, CacheOutcome, FinishReason, ModelState, ResolvedLimits, Timings, Usage
+from mlxd.wire.error_info import ErrorInfo
+from mlxd.wire.events import Delta, Echo, Failed, Finished, Started
 from mlxd.wire.jobs import Generate
 from mlxd.wire.logprobs import TokenLogprobs
-from mlxd.wire.messages import Delta, Echo, ErrorInfo, Failed, Finished, Ready, Started, Tokenized
+from mlxd.wire.messages import Ready, Tokenized
 from mlxd.wire.parts import text_parts
 from mlxd.wire.prompts import ChatPrompt, Prompt, TextPrompt
 from tests.support.patience import PATIENCE

@@ -55,19 +55,17 @@ from pathlib import Path
 
 from mlxd import __version__
 from mlxd.types import CacheFigures, CacheOutcome, EntryFigures, FinishReason, MediaFigures, MemoryFigures, Timings, Usage
+from mlxd.wire.error_info import ErrorInfo
+from mlxd.wire.events import Delta, Failed, Finished, Started
 from mlxd.wire.framing import worker_codec
 from mlxd.wire.jobs import Generate
 from mlxd.wire.messages import (
     Abort,
     CacheEvicted,
-    Delta,
     Detokenize,
     Detokenized,
-    ErrorInfo,
     Events,
     EvictCache,
-    Failed,
-    Finished,
     Heartbeat,
     Hello,
     Load,
@@ -79,7 +77,6 @@ from mlxd.wire.messages import (
     Ready,
     Reconfigure,
     Reconfigured,
-    Started,
     StepStats,
     Stop,
     Tokenize,

@@ -1,8 +1,8 @@
 """Answers that a worker gives by the script of a test: the parts of each of its events."""
 
 from mlxd.types import FinishReason, Timings, Usage
+from mlxd.wire.events import Delta, Finished
 from mlxd.wire.logprobs import Candidate, TokenLogprobs
-from mlxd.wire.messages import Delta, Finished
 from mlxd.wire.parts import ToolCallArguments, ToolCallBegun
 
 CALL_F = [ToolCallBegun(index=0, id="call_a", name="f"), ToolCallArguments(index=0, text='{"a":'), ToolCallArguments(index=0, text=" 1}")]

@@ -6,7 +6,8 @@ from mlxd.client.stream_table import StreamTable
 from mlxd.client.worker_client import WorkerExit
 from mlxd.errors import MlxdError
 from mlxd.types import FinishReason, MemoryFigures, ResolvedLimits, Timings, Usage
-from mlxd.wire.messages import CacheEvicted, Finished, Heartbeat, NeedsMemory, Ready, Tokenized
+from mlxd.wire.events import Finished
+from mlxd.wire.messages import CacheEvicted, Heartbeat, NeedsMemory, Ready, Tokenized
 from tests.support.patience import PATIENCE
 from tests.support.wire_requests import prompt_text, resolved
 

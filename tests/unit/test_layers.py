@@ -10,10 +10,11 @@ ROOT = Path(mlxd.__file__).parent
 # What each part may import of ours; the longest matching name decides.
 ALLOWED = {
     "errors": set(),
+    "adapter_terms": set(),
     "cache_terms": set(),
     "disk_terms": set(),
     "media_terms": set(),
-    "types": {"cache_terms", "disk_terms", "media_terms"},
+    "types": {"adapter_terms", "cache_terms", "disk_terms", "media_terms"},
     "child_process": set(),
     "lasting_imports": set(),
     "scratch": set(),
@@ -21,8 +22,8 @@ ALLOWED = {
     "disk_cache": {"disk_terms", "errors"},
     "footprint": set(),
     "config": {"cache_terms", "errors", "types"},
-    "wire": {"errors", "types"},
-    "client": {"child_process", "scratch", "wire", "errors", "types"},
+    "wire": {"adapter_terms", "errors", "types"},
+    "client": {"adapter_terms", "child_process", "scratch", "wire", "errors", "types"},
     "control": {"cache_terms", "disk_cache", "disk_terms", "config", "wire", "client.worker_client", "quantities", "errors", "types"},
     "listener": {"config", "errors", "types"},
     "api": {"listener", "control", "client", "config", "wire", "media_terms", "errors", "types"},

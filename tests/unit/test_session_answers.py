@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from mlxd.types import FinishReason, Limits, ReasoningShape, SamplingParams, Timings, ToolShape
+from mlxd.wire.events import Delta, Finished, Started
 from mlxd.wire.jobs import Generate
-from mlxd.wire.messages import Delta, Finished, Started
 from mlxd.wire.output_spec import OutputSpec
 from mlxd.wire.prompts import TokenPrompt
 from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt

@@ -4,8 +4,9 @@ import asyncio
 from types import SimpleNamespace
 
 from mlxd.types import ChatMessage, Limits, SamplingParams
+from mlxd.wire.events import Failed
 from mlxd.wire.jobs import Generate
-from mlxd.wire.messages import Failed, Tokenize, Tokenized, Unreadable
+from mlxd.wire.messages import Tokenize, Tokenized, Unreadable
 from mlxd.wire.prompts import ChatPrompt
 from mlxd.worker.encoded_prompt import CacheRoot
 from mlxd.worker.engine.request_queue import RequestQueue

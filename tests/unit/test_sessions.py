@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from mlxd.types import FinishReason, Limits, SamplingParams, Timings
+from mlxd.wire.events import Failed, Finished, Started
 from mlxd.wire.jobs import Generate
-from mlxd.wire.messages import Failed, Finished, Started
 from mlxd.wire.output_spec import OutputSpec
 from mlxd.wire.prompts import TokenPrompt
 from mlxd.worker import sessions as module

@@ -5,7 +5,8 @@ import pytest
 import pytest_asyncio
 
 from mlxd.types import Ability, FinishReason, Stopping
-from mlxd.wire.messages import Delta, Echo, Failed, Finished, Ready, Started
+from mlxd.wire.events import Delta, Echo, Failed, Finished, Started
+from mlxd.wire.messages import Ready
 from mlxd.wire.output_spec import OutputSpec
 from tests.support.tiny_model import EOS
 from tests.worker.conftest import SCRIPT

@@ -8,7 +8,8 @@ import pytest
 import pytest_asyncio
 
 from mlxd.types import Ability, FinishReason, Stopping
-from mlxd.wire.messages import Failed, Ready
+from mlxd.wire.events import Failed
+from mlxd.wire.messages import Ready
 from mlxd.wire.output_spec import Choice, Grammar, JsonSchema, OutputSpec, Regex, Tool, ToolRules
 from mlxd.wire.parts import ToolCallArguments, ToolCallBegun
 from tests.worker.worker_link import MODES, generate, in_thread

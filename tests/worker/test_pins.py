@@ -4,7 +4,8 @@ import msgspec
 
 from mlxd.cache_terms import CacheQuota, PinnedPrompt, PinState
 from mlxd.types import ChatMessage, Limits
-from mlxd.wire.messages import CacheEvicted, EvictCache, Finished, Heartbeat, Ready, Reconfigure, Reconfigured
+from mlxd.wire.events import Finished
+from mlxd.wire.messages import CacheEvicted, EvictCache, Heartbeat, Ready, Reconfigure, Reconfigured
 from mlxd.wire.prompts import ChatPrompt
 from tests.worker.worker_link import LIMITS, generate, in_thread
 

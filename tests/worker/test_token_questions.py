@@ -3,7 +3,8 @@
 import pytest
 
 from mlxd.types import ChatMessage
-from mlxd.wire.messages import Detokenize, Detokenized, Finished, Tokenize, Tokenized, Unreadable
+from mlxd.wire.events import Finished
+from mlxd.wire.messages import Detokenize, Detokenized, Tokenize, Tokenized, Unreadable
 from mlxd.wire.prompts import ChatPrompt, TextPrompt, TokenPrompt
 from tests.support.tiny_model import BOS, EOS, IM_START, VOCAB
 from tests.worker.worker_link import in_thread

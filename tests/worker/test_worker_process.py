@@ -10,20 +10,8 @@ import pytest
 
 from mlxd import __version__
 from mlxd.types import MemoryFigures
-from mlxd.wire.messages import (
-    CacheEvicted,
-    EvictCache,
-    Finished,
-    Heartbeat,
-    Hello,
-    LoadFailed,
-    NeedsMemory,
-    Proceed,
-    Progress,
-    Ready,
-    Started,
-    Stop,
-)
+from mlxd.wire.events import Finished, Started
+from mlxd.wire.messages import CacheEvicted, EvictCache, Heartbeat, Hello, LoadFailed, NeedsMemory, Proceed, Progress, Ready, Stop
 from tests.support.tiny_model import make_tiny_model
 from tests.worker.worker_link import PATIENCE, generate, in_new_process, in_process, in_thread, load_message, text
 

@@ -4,13 +4,12 @@ import pytest
 
 from mlxd.disk_terms import DiskSettings
 from mlxd.types import Limits
+from mlxd.wire.events import Failed, Finished
 from mlxd.wire.messages import (
     Abort,
     CacheEvicted,
     Detokenize,
     EvictCache,
-    Failed,
-    Finished,
     Heartbeat,
     NeedsMemory,
     Proceed,

@@ -10,9 +10,10 @@ import threading
 from collections import defaultdict
 
 from mlxd.types import ChatMessage, Limits, SamplingParams
+from mlxd.wire.events import Delta, Failed, Finished, Started
 from mlxd.wire.framing import daemon_codec
 from mlxd.wire.jobs import Generate
-from mlxd.wire.messages import Delta, Events, Failed, Finished, Heartbeat, Load, LoadFailed, NeedsMemory, Proceed, Ready, Started
+from mlxd.wire.messages import Events, Heartbeat, Load, LoadFailed, NeedsMemory, Proceed, Ready
 from mlxd.wire.output_spec import OutputSpec
 from mlxd.wire.prompts import ChatPrompt, TextPrompt, TokenPrompt
 from mlxd.worker.main import run_worker

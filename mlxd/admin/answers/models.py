@@ -164,6 +164,7 @@ class WorkerLimits(Document, frozen=True, kw_only=True):
     cache_fraction: Annotated[float | None, Meta(description="The share of the available RAM that was asked for, if it was a share.")]
     media_bytes: Annotated[Bytes | None, Meta(description="Of these, for embeddings of pictures and films. Null: a share.")]
     media_fraction: Annotated[float, Meta(description="That share.")]
+    adapter_bytes: Annotated[Bytes, Meta(description="That loaded adapters may take together, beside the cache.")]
     cache_entries: Count
     speculation: Annotated[SpeculationKind, Meta(description="What is asked for.")]
     draft_tokens: Annotated[Count, Meta(description="Guesses of one answer that a step verifies, at most.")]

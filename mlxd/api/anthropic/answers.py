@@ -16,7 +16,7 @@ from mlxd.api.keys import ReadyModel
 from mlxd.api.sse import SseEvent
 from mlxd.errors import MlxdError
 from mlxd.types import FinishReason, Usage
-from mlxd.wire.messages import Delta, Finished, RequestEvent, Started
+from mlxd.wire.events import Delta, Finished, RequestEvent, Started
 
 _PATIENCE = 120.0  # seconds in which pings are enough
 

@@ -20,7 +20,7 @@ from mlxd.api.tally import Tally
 from mlxd.errors import MlxdError
 from mlxd.listener.errors import openai_error_body
 from mlxd.types import Usage
-from mlxd.wire.messages import Finished, RequestEvent
+from mlxd.wire.events import Finished, RequestEvent
 
 _DONE = SseEvent(b"[DONE]")  # the end mark of every stream that did not fail
 

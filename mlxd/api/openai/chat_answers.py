@@ -12,7 +12,7 @@ from mlxd.api.keys import ReadyModel
 from mlxd.api.openai.answers import Documents, StreamUsage, stop_reason
 from mlxd.api.openai.chat_logprobs import chat_logprobs
 from mlxd.types import FinishReason, Usage
-from mlxd.wire.messages import Delta, Finished, RequestEvent
+from mlxd.wire.events import Delta, Finished, RequestEvent
 from mlxd.wire.parts import Part, Reasoning, Text, ToolCallArguments, ToolCallBegun, content_of
 
 

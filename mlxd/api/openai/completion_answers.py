@@ -13,7 +13,7 @@ from mlxd.api.openai.answers import Documents, StreamUsage, stop_reason
 from mlxd.api.openai.best_of import best
 from mlxd.api.openai.text_logprobs import TextLogprobs
 from mlxd.types import Usage
-from mlxd.wire.messages import Delta, Echo, Finished, RequestEvent
+from mlxd.wire.events import Delta, Echo, Finished, RequestEvent
 from mlxd.wire.parts import Part, Reasoning, Text
 
 

@@ -20,7 +20,7 @@ from mlxd.api.responses.tools import sent_back
 from mlxd.api.sse import SseEvent
 from mlxd.errors import ContextLengthError, MlxdError, QueueFullError, RequestError
 from mlxd.types import FinishReason, Usage
-from mlxd.wire.messages import Delta, Finished, RequestEvent, Started
+from mlxd.wire.events import Delta, Finished, RequestEvent, Started
 
 
 class ResponseShape(AnswerShape):

@@ -8,8 +8,8 @@ from mlxd.api.responses.catalogue import Catalogue, Kind
 from mlxd.api.responses.output_calls import Call, CustomCall, FunctionCall, SearchCall
 from mlxd.api.responses.output_items import Event, Message, OutputItem, Reasoning, Summary
 from mlxd.types import FinishReason
+from mlxd.wire.events import Delta, Finished
 from mlxd.wire.logprobs import TokenLogprobs
-from mlxd.wire.messages import Delta, Finished
 from mlxd.wire.parts import Part, Text, ToolCallArguments, ToolCallBegun
 from mlxd.wire.parts import Reasoning as Thought
 

@@ -17,8 +17,9 @@ from mlxd.control.model.load_spec import limits, load_spec, worker_spec
 from mlxd.control.telemetry import Telemetry
 from mlxd.errors import GenerationError
 from mlxd.types import Limits, ResolvedLimits, SamplingParams
+from mlxd.wire.events import Finished
 from mlxd.wire.jobs import Generate
-from mlxd.wire.messages import Finished, NeedsMemory, Progress, Ready, StepStats
+from mlxd.wire.messages import NeedsMemory, Progress, Ready, StepStats
 from mlxd.wire.prompts import TokenPrompt
 
 _PROBE_TOKENS = 4

@@ -11,7 +11,9 @@ import msgspec
 from mlxd.cache_terms import PinFigures
 from mlxd.errors import MlxdError, NotFiniteError
 from mlxd.types import CacheFigures, MemoryFigures, ResolvedLimits, Timings
-from mlxd.wire.messages import ErrorInfo, Failed, StepStats
+from mlxd.wire.error_info import ErrorInfo
+from mlxd.wire.events import Failed
+from mlxd.wire.messages import StepStats
 from mlxd.worker.engine.admission import Admission
 from mlxd.worker.engine.device_memory import DeviceMemory
 from mlxd.worker.engine.events import Ended, EngineEvent, StepOutput

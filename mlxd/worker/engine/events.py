@@ -7,7 +7,8 @@ How a request begins and fails is said in the words of the wire. Its end is told
 from dataclasses import dataclass, field
 
 from mlxd.types import FinishReason, Timings
-from mlxd.wire.messages import Failed, Started, StepStats
+from mlxd.wire.events import Failed, Started
+from mlxd.wire.messages import StepStats
 from mlxd.worker.engine.sampled import Sampled, SampledToken
 
 

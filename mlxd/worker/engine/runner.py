@@ -11,7 +11,7 @@ from typing import Protocol
 from mlxd.cache_terms import PinFigures, PinState
 from mlxd.errors import GenerationError, MlxdError
 from mlxd.types import Ability, CacheFigures, FinishReason, MemoryFigures, ResolvedLimits
-from mlxd.wire.messages import Started
+from mlxd.wire.events import Started
 from mlxd.worker.engine.events import PromptScored
 from mlxd.worker.engine.pin_order import PinOrder
 from mlxd.worker.engine.request import EngineRequest

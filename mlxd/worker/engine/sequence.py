@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from mlxd.types import CacheOutcome
-from mlxd.wire.messages import Started
+from mlxd.wire.events import Started
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.sampled import SampledToken
 from mlxd.worker.engine.seen_spans import NOTHING_SEEN, SeenSpans

@@ -3,7 +3,7 @@
 from mlxd.api.answer import Answer
 from mlxd.api.openai.best_of import best
 from mlxd.types import FinishReason, Timings, Usage
-from mlxd.wire.messages import Finished
+from mlxd.wire.events import Finished
 
 
 def answer(name, logprob, tokens):

@@ -11,8 +11,8 @@ from mlxd.api.jobs import fanned_out
 from mlxd.client.worker_client import STREAM_EVENTS
 from mlxd.errors import QueueFullError, SlowClientError
 from mlxd.types import SamplingParams
+from mlxd.wire.events import Finished
 from mlxd.wire.jobs import Generate
-from mlxd.wire.messages import Finished
 from mlxd.wire.prompts import TextPrompt
 from tests.support.fake_registry import FakeWorker
 from tests.support.patience import PATIENCE

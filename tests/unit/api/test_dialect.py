@@ -10,8 +10,8 @@ from mlxd.api.jobs import fanned_out
 from mlxd.api.sse import SseEvent
 from mlxd.errors import InvalidRequestError, QueueFullError
 from mlxd.types import ChatMessage, SamplingParams
+from mlxd.wire.events import Delta, Finished, Started
 from mlxd.wire.jobs import Generate
-from mlxd.wire.messages import Delta, Finished, Started
 from mlxd.wire.parts import Reasoning, ToolCallArguments, ToolCallBegun, content_of
 from mlxd.wire.prompts import ChatPrompt
 from tests.support.fake_registry import echo

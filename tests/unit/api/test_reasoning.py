@@ -1,6 +1,6 @@
 """What a model thought is apart from what it answered."""
 
-from mlxd.wire.messages import Delta
+from mlxd.wire.events import Delta
 from mlxd.wire.parts import Reasoning, Text
 from tests.unit.api.conftest import HELLO, sse_data
 

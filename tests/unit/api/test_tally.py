@@ -2,7 +2,7 @@
 
 from mlxd.api.tally import Tally
 from mlxd.types import CacheOutcome, FinishReason, Timings, Usage
-from mlxd.wire.messages import Delta, Finished, Started
+from mlxd.wire.events import Delta, Finished, Started
 
 
 def started(prompt=10, cached=0):

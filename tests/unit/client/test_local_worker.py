@@ -5,7 +5,7 @@ import pytest
 from mlxd.client import socket_worker
 from mlxd.client.local import LocalWorker
 from mlxd.errors import ShuttingDownError, WorkerLostError
-from mlxd.wire.messages import Finished
+from mlxd.wire.events import Finished
 from tests.support import fake_worker
 from tests.support.wire_requests import Watcher, generate, load
 

@@ -8,7 +8,7 @@ import pytest
 from mlxd.client.process import ProcessWorker
 from mlxd.errors import ModelLoadingError, WorkerLostError
 from mlxd.types import Limits
-from mlxd.wire.messages import Finished
+from mlxd.wire.events import Finished
 from tests.support import fake_worker
 from tests.support.patience import PATIENCE
 from tests.support.wire_requests import Watcher, generate, load, resolved

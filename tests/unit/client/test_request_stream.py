@@ -6,7 +6,8 @@ from mlxd.client import worker_client
 from mlxd.client.stream_table import StreamTable
 from mlxd.errors import QueueFullError, SlowClientError, WorkerLostError
 from mlxd.types import CacheOutcome, FinishReason, Timings, Usage
-from mlxd.wire.messages import Delta, ErrorInfo, Failed, Finished, Started
+from mlxd.wire.error_info import ErrorInfo
+from mlxd.wire.events import Delta, Failed, Finished, Started
 from mlxd.wire.parts import text_parts
 
 

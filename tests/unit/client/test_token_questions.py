@@ -6,7 +6,7 @@ import pytest
 
 from mlxd.errors import InvalidRequestError, RequestError, WorkerLostError
 from mlxd.types import ChatMessage
-from mlxd.wire.messages import Finished
+from mlxd.wire.events import Finished
 from mlxd.wire.prompts import ChatPrompt, TextPrompt
 from tests.support.patience import PATIENCE
 from tests.support.wire_requests import generate

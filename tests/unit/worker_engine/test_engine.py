@@ -6,7 +6,7 @@ import pytest
 
 from mlxd.errors import CacheTooSmallError, GenerationError
 from mlxd.types import CacheFigures, CacheOutcome, EntryFigures, FinishReason, Limits, MemoryFigures, SamplingParams
-from mlxd.wire.messages import Failed, Started
+from mlxd.wire.events import Failed, Started
 from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt
 from mlxd.worker.engine import engine as engine_module
 from mlxd.worker.engine.engine import Engine

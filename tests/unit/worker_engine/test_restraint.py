@@ -2,7 +2,8 @@
 
 from mlxd.errors import MemoryPressureError
 from mlxd.types import FinishReason, ResolvedLimits, Restraint
-from mlxd.wire.messages import ErrorInfo, Failed, Started
+from mlxd.wire.error_info import ErrorInfo
+from mlxd.wire.events import Failed, Started
 from mlxd.worker.engine import engine as engines
 from mlxd.worker.engine.engine import Engine
 from mlxd.worker.engine.events import Ended

@@ -5,7 +5,8 @@ import shutil
 import pytest
 
 from mlxd.types import SpeculationKind
-from mlxd.wire.messages import Finished, Ready
+from mlxd.wire.events import Finished
+from mlxd.wire.messages import Ready
 from mlxd.worker.runtime.choose import choose_runner
 from tests.support.wire_requests import resolved
 from tests.worker.runner_rig import RunnerRig, alone, architecture, words

@@ -3,7 +3,8 @@
 import pytest
 
 from mlxd.types import CacheOutcome, ChatMessage, FinishReason
-from mlxd.wire.messages import Delta, Events, Failed, Finished, Started
+from mlxd.wire.events import Delta, Failed, Finished, Started
+from mlxd.wire.messages import Events
 from mlxd.wire.prompts import ChatPrompt
 from tests.support.tiny_model import EOS, VOCAB
 from tests.worker.conftest import SCRIPT

@@ -2,7 +2,8 @@
 
 import pytest
 
-from mlxd.wire.messages import Abort, Delta, Finished, Heartbeat
+from mlxd.wire.events import Delta, Finished
+from mlxd.wire.messages import Abort, Heartbeat
 from tests.support.tiny_model import EOS
 from tests.support.wire_requests import resolved
 from tests.worker.requests.shared_worker import limits, reconfigure

@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from mlxd.types import BlockFigures, EntryFigures
-from mlxd.wire.messages import Abort, Events, Failed, Finished, Heartbeat, Started
+from mlxd.wire.events import Failed, Finished, Started
+from mlxd.wire.messages import Abort, Events, Heartbeat
 from tests.support.tiny_model import EOS
 from tests.worker.requests.shared_worker import idle, reconfigure
 from tests.worker.worker_link import MODES, generate, in_thread

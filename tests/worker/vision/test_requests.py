@@ -5,18 +5,8 @@ from msgspec.structs import replace
 
 from mlxd.media_terms import Media, MediaKind
 from mlxd.types import Ability, CacheOutcome, ChatMessage
-from mlxd.wire.messages import (
-    CacheEvicted,
-    EvictCache,
-    Failed,
-    Finished,
-    Heartbeat,
-    Reconfigure,
-    Reconfigured,
-    Started,
-    Tokenize,
-    Tokenized,
-)
+from mlxd.wire.events import Failed, Finished, Started
+from mlxd.wire.messages import CacheEvicted, EvictCache, Heartbeat, Reconfigure, Reconfigured, Tokenize, Tokenized
 from mlxd.wire.prompts import ChatPrompt
 from tests.support.film_files import filmed
 from tests.support.picture_files import saved, waves

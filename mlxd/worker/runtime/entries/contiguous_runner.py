@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from mlxd.errors import UnsupportedParameterError
 from mlxd.types import Ability, FinishReason, ResolvedLimits
-from mlxd.wire.messages import Started
+from mlxd.wire.events import Started
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.runner import StepReport, as_failure
 from mlxd.worker.engine.sampled import Sampled

@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from mlxd.errors import NotFiniteError
 from mlxd.types import Ability, FinishReason, Limits, ResolvedLimits
-from mlxd.wire.messages import Started
+from mlxd.wire.events import Started
 from mlxd.worker.engine.events import PromptScored
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.runner import ALL_OF_TEXT, StepReport

@@ -16,7 +16,7 @@ from mlxd.api.anthropic.inputs import call_input
 from mlxd.config.schema import ModelTable
 from mlxd.errors import WorkerLostError
 from mlxd.types import CacheOutcome, FinishReason, Usage
-from mlxd.wire.messages import Delta, Finished, Started
+from mlxd.wire.events import Delta, Finished, Started
 from mlxd.wire.parts import Reasoning, Text, ToolCallArguments, ToolCallBegun
 from tests.support.fake_registry import FakeModel
 from tests.support.message_streams import by_hand, by_sdk, checked, message

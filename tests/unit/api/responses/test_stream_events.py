@@ -9,7 +9,7 @@ from mlxd.api.answer import AnswerBuilder
 from mlxd.api.responses.answers import ResponseShape, early_failure
 from mlxd.errors import ContextLengthError, QueueFullError, WorkerLostError
 from mlxd.types import FinishReason, Timings, Usage
-from mlxd.wire.messages import Delta, Finished, Started
+from mlxd.wire.events import Delta, Finished, Started
 from mlxd.wire.parts import Reasoning, Text, ToolCallArguments, ToolCallBegun, joined
 from tests.support.examples import examples
 from tests.support.response_streams import check_life, events, text_of

@@ -8,7 +8,7 @@ import pytest
 
 from mlxd.client import connection, socket_worker
 from mlxd.errors import QueueFullError, WorkerLostError
-from mlxd.wire.messages import Delta, Finished, Started
+from mlxd.wire.events import Delta, Finished, Started
 from tests.support import fake_worker
 from tests.support.wire_requests import generate
 from tests.unit.client.process_worker.rig import PATIENCE, ended, is_gone, read, read_until_lost, ready_worker

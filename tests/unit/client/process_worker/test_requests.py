@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from mlxd.errors import InvalidRequestError, MlxdError, QueueFullError
-from mlxd.wire.messages import Finished, Started
+from mlxd.wire.events import Finished, Started
 from tests.support.wire_requests import Watcher, generate, load
 from tests.unit.client.process_worker.rig import PATIENCE, Log, ended, is_gone, make, read, ready_worker
 

@@ -10,7 +10,7 @@ import pytest
 from mlxd.client.process import ProcessWorker
 from mlxd.errors import WorkerLostError
 from mlxd.types import ModelState
-from mlxd.wire.messages import Finished, Started
+from mlxd.wire.events import Finished, Started
 from tests.support import fake_worker
 from tests.support.patience import PATIENCE
 from tests.support.scripted_client import reach

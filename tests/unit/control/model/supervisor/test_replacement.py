@@ -6,7 +6,8 @@ from structlog.testing import capture_logs
 
 from mlxd.errors import ModelSourceError, WorkerLostError
 from mlxd.types import ModelState
-from mlxd.wire.messages import ErrorInfo, Failed
+from mlxd.wire.error_info import ErrorInfo
+from mlxd.wire.events import Failed
 from tests.support.patience import PATIENCE
 from tests.support.scripted_client import reach
 from tests.support.wire_requests import generate
