@@ -9,13 +9,15 @@
     │   ├── InvalidRequestError        400 invalid_request (``param`` names the field)
     │   │   ├── UnknownParameterError  400 unknown_parameter: no such field
     │   │   ├── UnsupportedParameterError  400 unsupported_parameter: a field, or a value of it, that is not supported yet
+    │   │   ├── UnsupportedTaskError       400 unsupported_task
     │   │   ├── ContextLengthError     400 context_length_exceeded
     │   │   └── CacheTooSmallError     400 cache_too_small: the prompt does not fit cache.memory
     │   ├── UnauthorizedError          401 invalid_api_key
     │   ├── ForbiddenError             403 forbidden (Host, Origin, role)
     │   │   └── ModelNotAllowedError   403 model_not_allowed: the key may not ask for this model
     │   ├── NotFoundError              404 not_found
-    │   │   └── ModelNotFoundError     404 model_not_found
+    │   │   ├── ModelNotFoundError     404 model_not_found
+    │   │   └── AdapterNotFoundError   404 adapter_not_found
     │   ├── MethodNotAllowedError      405 method_not_allowed
     │   ├── RequestTimeoutError        408 request_body_timeout
     │   ├── BodyTooLargeError          413 body_too_large
@@ -30,6 +32,7 @@
     ├── UnavailableError               503 (``retry_after``): try again
     │   ├── ModelLoadingError          503 model_loading
     │   ├── ModelFailedError           503 model_failed: an operator must act
+    │   ├── AdapterFailedError         503 adapter_failed: likewise, of an adapter
     │   ├── ModelDrainedError          503 model_drained: an operator took it out of service
     │   ├── InsufficientMemoryError    503 insufficient_memory: all of memory.limit is reserved
     │   ├── WorkerLostError            503 worker_lost: crashed or hung under this request
@@ -42,7 +45,8 @@
     ├── VersionMismatchError           daemon and worker are of different versions of mlxd
     ├── ModelSourceError               a model cannot be fetched or its directory is damaged
     │   ├── ModelUnreachableError      the network or a disk is in the way: it is tried again
-    │   └── DraftModelError            a draft model and the model it is to draft for do not go together
+    │   ├── DraftModelError            a draft model and the model it is to draft for do not go together
+    │   └── AdapterSourceError         an adapter's files are damaged, of another model, or ask for what is not done
     └── DaemonUnreachableError         a command found no daemon at the admin address: exit code 69
 
 An error carries its HTTP status, its stable ``code`` and OpenAI's ``type`` here and nowhere else. The
@@ -123,6 +127,12 @@ class DraftModelError(ModelSourceError):
     code = "draft_model"
 
 
+class AdapterSourceError(ModelSourceError):
+    """An adapter's files cannot be read, or used with its model; the message names the file, and the tensor or key in it."""
+
+    code = "adapter_source"
+
+
 class RequestError(MlxdError):
     """The base of the client's mistakes."""
 
@@ -198,6 +208,12 @@ class ModelNotFoundError(NotFoundError):
     """The name is no configured model and no alias of one."""
 
     code = "model_not_found"
+
+
+class AdapterNotFoundError(NotFoundError):
+    """The model has no adapter of that name."""
+
+    code = "adapter_not_found"
 
 
 class MethodNotAllowedError(RequestError):
@@ -325,6 +341,12 @@ class ModelFailedError(UnavailableError):
     code = "model_failed"
 
 
+class AdapterFailedError(UnavailableError):
+    """The adapter cannot be used; the model itself can. It stays so until an operator acts."""
+
+    code = "adapter_failed"
+
+
 class ModelDrainedError(UnavailableError):
     """An operator took the model out of service, for a while."""
 
@@ -364,15 +386,10 @@ class DaemonUnreachableError(MlxdError):
 
 
 def _tree(root: type[MlxdError]) -> dict[str, type[MlxdError]]:
-    found: dict[str, type[MlxdError]] = {}
-    for child in root.__subclasses__():
-        found |= _tree(child)
-    return found | {root.code: root}
+    return {code: kind for child in root.__subclasses__() for code, kind in _tree(child).items()} | {root.code: root}
 
 
 _BY_CODE = _tree(MlxdError)
-
-
 CODES = frozenset(_BY_CODE)  # every code a client can meet: a bounded set, fit for a metric label
 
 

@@ -146,6 +146,7 @@ class Ability(StrEnum):
     PROMPT_LOGPROBS = "prompt_logprobs"
     IMAGES = "images"
     VIDEOS = "videos"
+    ADAPTERS = "adapters"
 
 
 class SpeculationKind(StrEnum):
@@ -207,6 +208,7 @@ class MemoryFigures(msgspec.Struct, frozen=True, kw_only=True):
     snapshots: int = 0  # of recurrent state, for later requests
     media: int = 0  # embeddings of pictures and films
     draft: int = 0  # a draft model: its weights, keys and values
+    adapters: int = 0  # that are loaded
     grammars: int = 0  # an estimate
     disk: int = 0  # copies of blocks that wait to be written
     mlx_active: int = 0
@@ -218,7 +220,7 @@ class MemoryFigures(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def transients(self) -> int:
         """Returns what MLX holds beside the parts: what steps compute with, and what it keeps to use again."""
-        known = self.weights + self.kv + self.states + self.snapshots + self.media + self.draft
+        known = self.weights + self.kv + self.states + self.snapshots + self.media + self.draft + self.adapters
         return max(0, self.mlx_active + self.mlx_cache - known)
 
     @property
@@ -229,8 +231,8 @@ class MemoryFigures(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def parts(self) -> dict[str, int]:
         """Returns the bytes of each part by its name, the transients and all the rest included: together what is ``held``."""
-        named = {name: getattr(self, name) for name in ("weights", "kv", "states", "snapshots", "media", "draft", "grammars", "disk")}
-        return named | {"transients": self.transients, "other": self.other}
+        names = ("weights", "kv", "states", "snapshots", "media", "draft", "adapters", "grammars", "disk")
+        return {name: getattr(self, name) for name in names} | {"transients": self.transients, "other": self.other}
 
     @property
     def kinds(self) -> dict[str, int]:

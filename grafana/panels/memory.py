@@ -8,7 +8,7 @@ from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
 from grafana.promql import daemon, increase, model, total
 from grafana.style import BAD, GOOD, NEUTRAL, WARNING, Query, about, areas, lines, texts, timeline
 
-PARTS = "weights|kv|states|snapshots|media|draft|grammars|disk|transients|other"
+PARTS = "weights|kv|states|snapshots|media|draft|adapters|grammars|disk|transients|other"
 PRESSURE = texts((0, "NORMAL", GOOD), (1, "WARNING", WARNING), (2, "CRITICAL", BAD))
 
 

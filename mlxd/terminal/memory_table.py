@@ -17,11 +17,12 @@ _PARTS = {  # titles of columns, and what they add up; together they are what a 
     "CACHE": ("kv_bytes", "states_bytes", "snapshots_bytes"),
     "PICTURES": ("media_bytes",),
     "DRAFT": ("draft_bytes",),
+    "ADAPTERS": ("adapters_bytes",),
     "COMPUTING": ("transients_bytes",),
     "TO DISK": ("disk_bytes",),
     "OTHER": ("grammars_bytes", "other_bytes"),
 }
-_OPTIONAL = {"AUTO CACHE", "PICTURES", "DRAFT", "TO DISK"}
+_OPTIONAL = {"AUTO CACHE", "PICTURES", "DRAFT", "ADAPTERS", "TO DISK"}
 _SHOWN = 5  # entries of the record
 
 

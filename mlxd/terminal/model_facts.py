@@ -18,6 +18,7 @@ _MEMORY = {
     "snapshots": "snapshots",
     "media": "pictures",
     "draft": "draft model",
+    "adapters": "adapters",
     "grammars": "grammars",
     "disk": "on its way to disk",
     "transients": "computing",

@@ -160,6 +160,7 @@ class NeedsMemory(_Message, frozen=True, kw_only=True):
     cache: int  # the limit of its cache
     transients: int  # what computing takes beside: an estimate
     disk: int = 0  # blocks on their way to disk, at most
+    adapters: int = 0  # that are loaded at once, at most
     process: int = 0  # what the process takes already, without anything of the model
     device: int | None = None  # what the device holds without loss of speed, whoever wants it, where MLX knows that
 
@@ -171,7 +172,7 @@ class NeedsMemory(_Message, frozen=True, kw_only=True):
     @property
     def beside_cache(self) -> int:
         """Returns what it takes whatever becomes of its cache."""
-        return self.weights + self.transients + self.disk + self.process
+        return self.weights + self.transients + self.disk + self.adapters + self.process
 
 
 class SpeculationFacts(msgspec.Struct, frozen=True, kw_only=True):

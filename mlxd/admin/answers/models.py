@@ -47,6 +47,7 @@ class WorkerMemory(Document, frozen=True, kw_only=True):
     snapshots_bytes: Annotated[Bytes, Meta(description="Snapshots of recurrent state, for later requests.")]
     media_bytes: Annotated[Bytes, Meta(description="Embeddings of pictures and films.")]
     draft_bytes: Annotated[Bytes, Meta(description="A draft model: its weights, keys and values.")]
+    adapters_bytes: Annotated[Bytes, Meta(description="Adapters that are loaded.")]
     grammars_bytes: Annotated[Bytes, Meta(description="Grammars, and the vocabulary they are compiled for: an estimate.")]
     disk_bytes: Annotated[Bytes, Meta(description="Copies of blocks that wait to be written to disk.")]
     transients_bytes: Annotated[Bytes, Meta(description="What MLX holds beside these: activations, logits, freed buffers.")]

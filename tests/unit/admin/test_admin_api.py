@@ -54,6 +54,7 @@ async def test_a_ready_model_in_full(daemon, admin):
                 "snapshots_bytes": 0,
                 "media_bytes": 0,
                 "draft_bytes": 0,
+                "adapters_bytes": 0,
                 "grammars_bytes": 3,
                 "disk_bytes": 0,
                 "transients_bytes": 17,

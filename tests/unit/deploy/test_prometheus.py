@@ -29,7 +29,7 @@ SOMEBODY_KNOWS = {
     "memory_pressure": "MlxdGivingWay",
 }
 NEVER_A_REFUSAL = {
-    *("invalid_config", "cannot_listen", "version_mismatch", "model_source", "model_unreachable", "draft_model"),
+    *("invalid_config", "cannot_listen", "version_mismatch", "model_source", "model_unreachable", "draft_model", "adapter_source"),
     *("daemon_unreachable", "unavailable"),
     *("reload_refused", "reload_failed", "stale_config"),  # of the admin listener, which counts none
 }

@@ -211,7 +211,7 @@ def test_gauges_of_a_model_with_a_worker(statuses, value):
     assert value("requests_running", model="tiny") == 1
     assert value("requests_waiting", model="tiny") == 2
     for kind in (
-        *("weights", "kv", "states", "snapshots", "draft", "grammars", "disk", "transients", "other"),
+        *("weights", "kv", "states", "snapshots", "draft", "adapters", "grammars", "disk", "transients", "other"),
         *("held", "footprint", "rss", "mlx_active", "mlx_cache", "mlx_peak"),
     ):
         assert value("worker_memory_bytes", model="tiny", kind=kind) == getattr(MEMORY, kind)

@@ -15,6 +15,7 @@ PARTS = {
     "snapshots_bytes": 10 * MIB,
     "media_bytes": 0,
     "draft_bytes": 0,
+    "adapters_bytes": 0,
     "transients_bytes": 70 * MIB,
     "grammars_bytes": 20 * MIB,
     "disk_bytes": 0,
