@@ -43,4 +43,6 @@ class AdapterFigures(msgspec.Struct, frozen=True, kw_only=True):
     layers: int = 0  # that it changes
     bytes: int = 0  # that it takes while it is loaded
     requests: int = 0  # that run or wait with it
+    loads: int = 0  # since the worker began
+    evictions: int = 0  # of these, how many were undone to make room for others
     pinned: bool = False

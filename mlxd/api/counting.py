@@ -33,8 +33,9 @@ async def count_input(request: web.Request, endpoint: str, prompt_of: PromptOf) 
             body = await read_json_body(request)
             trace.requested_model = model_name(body.document)
             models = models_of(request)
-            request[MODEL] = trace.model = models.resolve(trace.requested_model)
-            async with models.hold(trace.model) as model:
+            asked_for = models.resolve(trace.requested_model)
+            request[MODEL] = trace.model = asked_for.model
+            async with models.hold(asked_for) as model:
                 asked = await aside(body.size, _asked, prompt_of, body.document, model, server)
                 async with request.app[GALLERY].shown(asked, server.media) as prompt:
                     found = await model.client.tokenize(prompt)

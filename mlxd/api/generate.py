@@ -50,7 +50,8 @@ async def generate(request: web.Request, dialect: Dialect[Any]) -> web.StreamRes
         async with deadline.guard():
             body = await read_json_body(request)
             name, models = model_name(body.document), models_of(request)
-            request[MODEL] = trace.model = models.resolve(name)
+            asked_for = models.resolve(name)
+            request[MODEL] = trace.model = asked_for.model
             trace.requested_model = name
             accepted = await aside(body.size, dialect.read, body.document, config.server.unknown_fields)
             trace.streamed = accepted.streamed
@@ -58,7 +59,7 @@ async def generate(request: web.Request, dialect: Dialect[Any]) -> web.StreamRes
         live, held = trace.live(f"{dialect.answer_prefix}{uuid.uuid4().hex}", deadline.stop), AsyncExitStack()
 
         async def assign() -> Assignment:
-            model = await held.enter_async_context(models.hold(trace.model))
+            model = await held.enter_async_context(models.hold(asked_for))
             asked = await aside(body.size, _to_wire, accepted, live.id, model, config.server.volatile_prefixes)
             prompt = await held.enter_async_context(request.app[GALLERY].shown(asked.prompts[0], config.server.media))
             if prompt is not asked.prompts[0]:

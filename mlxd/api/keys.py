@@ -10,6 +10,7 @@ from mlxd.client.worker_client import WorkerClient
 from mlxd.config.schema import Config, ModelTable
 from mlxd.control.live_requests import LiveRequests
 from mlxd.control.model.status import ModelStatus
+from mlxd.control.model_names import Asked
 from mlxd.control.quotas.key_use import KeyUse, Spending
 from mlxd.control.quotas.key_uses import KeyUses
 from mlxd.control.telemetry import Telemetry, Tracer
@@ -22,6 +23,10 @@ class ReadyModel(Protocol):
     @property
     def name(self) -> str:
         """Returns the model's configured id."""
+
+    @property
+    def adapter(self) -> str:
+        """Returns the name of the adapter it is to answer with; empty for the model as it is."""
 
     @property
     def config(self) -> ModelTable:
@@ -38,15 +43,15 @@ class ReadyModel(Protocol):
 class Models(Protocol):
     """What is asked of ``control.registry.Registry``."""
 
-    def resolve(self, name: str) -> str:
-        """Returns the id of a name, an alias or a name that matches a pattern. Raises ``ModelNotFoundError``."""
+    def resolve(self, name: str) -> Asked:
+        """Returns what a name, an alias or a name that matches a pattern is for. Raises ``ModelNotFoundError``."""
 
     def statuses(self) -> Iterable[ModelStatus]:
         """Returns the status of all configured models, in the file's order."""
 
     def status(self, name: str) -> ModelStatus: ...
 
-    def hold(self, name: str) -> AbstractAsyncContextManager[ReadyModel]:
+    def hold(self, asked: Asked) -> AbstractAsyncContextManager[ReadyModel]:
         """Waits until the model is ready, has it loaded where it is not, and keeps it so for as long as the block lasts. Raises
         ``UnavailableError`` of every kind.
         """

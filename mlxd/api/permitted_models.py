@@ -11,6 +11,7 @@ from mlxd.api.keys import KEY_USE, MODELS, Models, ReadyModel
 from mlxd.config.names import is_pattern
 from mlxd.config.principal import Principal, means
 from mlxd.control.model.status import ModelStatus
+from mlxd.control.model_names import Asked
 from mlxd.control.quotas.key_use import KeyUse, Right
 from mlxd.errors import ModelNotAllowedError, ModelNotFoundError, excerpt
 from mlxd.listener.security import PRINCIPAL
@@ -31,15 +32,15 @@ class PermittedModels(Models):
     use: KeyUse
 
     @override
-    def resolve(self, name: str) -> str:
-        """Returns the id of a name or alias. Raises ``ModelNotAllowedError`` and ``ModelNotFoundError``, which name the permitted ones."""
+    def resolve(self, name: str) -> Asked:
+        """Returns what a name is for. Raises ``ModelNotAllowedError`` and ``ModelNotFoundError``, which name the permitted ones."""
         allowed = [status.name for status in self.statuses()]
         there_are = f"there are: {', '.join(allowed) or 'none'}"
         try:
             found = self.models.resolve(name)
         except ModelNotFoundError:
             raise ModelNotFoundError(f'no model "{excerpt(name)}" is configured here; {there_are}', param="model") from None
-        if found not in allowed:
+        if found.model not in allowed:
             self.use.refuse(Right.MODELS)
             raise ModelNotAllowedError(f'this key may not ask for the model "{excerpt(name)}"; {there_are}', param="model")
         return found
@@ -57,14 +58,14 @@ class PermittedModels(Models):
     def _named(self, item: str) -> str | None:
         """Returns the model that a name leads to, which is one, though several may have an alias that it fits."""
         try:
-            return self.models.resolve(item)
+            return self.models.resolve(item).model
         except ModelNotFoundError:
             return None
 
     @override
     def status(self, name: str) -> ModelStatus:
-        return self.models.status(self.resolve(name))
+        return self.models.status(self.resolve(name).model)
 
     @override
-    def hold(self, name: str) -> AbstractAsyncContextManager[ReadyModel]:
-        return self.models.hold(self.resolve(name))
+    def hold(self, asked: Asked) -> AbstractAsyncContextManager[ReadyModel]:
+        return self.models.hold(self.resolve(asked.name))

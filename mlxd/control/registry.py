@@ -17,7 +17,7 @@ from mlxd.control.memory.model_memory import ModelMemory
 from mlxd.control.model.status import ModelStatus
 from mlxd.control.model.supervisor import ModelSupervisor
 from mlxd.control.model.workers import WorkerFactory
-from mlxd.control.model_names import ModelNames
+from mlxd.control.model_names import Asked, ModelNames
 from mlxd.control.reload import Standing
 from mlxd.control.telemetry import Telemetry
 from mlxd.errors import ModelNotFoundError, ShuttingDownError, UnavailableError, excerpt
@@ -29,6 +29,7 @@ class ReadyModel:
     """A model that can be asked now."""
 
     name: str  # the configured id
+    adapter: str  # the name of the one it is to answer with; empty: the model as it is
     config: ModelTable
     ready: Ready
     client: WorkerClient
@@ -141,8 +142,8 @@ class Registry:
 
     # ---- what is asked ----
 
-    def resolve(self, name: str) -> str:
-        """Returns the id of the model that a client means: by a name, an alias, or a name that matches a pattern. Raises
+    def resolve(self, name: str) -> Asked:
+        """Returns the model that a client means, and its adapter: by a name, an alias, or a name that matches a pattern. Raises
         ``ModelNotFoundError``.
         """
         return self._known(self._names.asked(name), name)
@@ -151,13 +152,13 @@ class Registry:
         """Returns the id of the model that an operator means, by its name or an alias of its own: a slip must not stop the model that
         answers for every name. Raises ``ModelNotFoundError``.
         """
-        return self._known(self._names.exact.get(name), name)
+        return self._known(self._names.exact.get(name), name).model
 
-    def _known(self, model: str | None, name: str) -> str:
-        if model is None:
+    def _known(self, asked: Asked | None, name: str) -> Asked:
+        if asked is None:
             known = ", ".join(self._supervisors) or "none"
             raise ModelNotFoundError(f'no model "{excerpt(name)}" is configured here; there are: {known}', param="model")
-        return model
+        return asked
 
     def statuses(self) -> list[ModelStatus]:
         """Returns the status of all models, in the file's order; then of those that are being removed."""
@@ -172,21 +173,21 @@ class Registry:
         return self._supervisors[self.identify(name)]
 
     @contextlib.asynccontextmanager
-    async def hold(self, name: str) -> AsyncIterator[ReadyModel]:
+    async def hold(self, asked: Asked) -> AsyncIterator[ReadyModel]:
         """Has a model that can be asked, for as long as the block lasts: it is loaded for the asking if it is not, and stays. Raises
         ``ModelNotFoundError``, ``ModelLoadingError``, ``ModelFailedError``, ``InsufficientMemoryError`` or ``ShuttingDownError``.
         """
-        supervisor = self.supervisor(name)
+        supervisor = self.supervisor(asked.model)
         if self._draining:
             raise ShuttingDownError("the daemon is stopping; try again when it is back", retry_after=5.0)
         async with contextlib.AsyncExitStack() as held:
             try:
                 run = await held.enter_async_context(supervisor.hold())
             except UnavailableError:
-                self.identify(name)  # it may have been removed meanwhile
+                self.identify(asked.model)  # it may have been removed meanwhile
                 raise
             assert run.ready is not None  # noqa: S101 - it serves
-            yield ReadyModel(supervisor.name, supervisor.config, run.ready, run.client)
+            yield ReadyModel(supervisor.name, asked.adapter, supervisor.config, run.ready, run.client)
 
     async def evict_cache(self, name: str) -> CacheEvicted:
         """Drops what the model's cache keeps for later requests. Raises as ``ModelSupervisor.require_ready``."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from mlxd.client.worker_client import RequestStream, WorkerExit
 from mlxd.config.schema import ModelTable
 from mlxd.control.model.status import ModelStatus
-from mlxd.control.model_names import ModelNames
+from mlxd.control.model_names import Asked, ModelNames
 from mlxd.control.telemetry import RequestRecord
 from mlxd.errors import MlxdError, ModelNotFoundError
 from mlxd.types import Ability, CacheOutcome, FinishReason, ModelState, ResolvedLimits, Timings, Usage
@@ -153,6 +153,7 @@ class FakeModel:
 
     name: str
     config: ModelTable
+    adapter: str = ""
     ready: Ready = READY
     client: FakeWorker = field(default_factory=FakeWorker)
     state: ModelState = ModelState.READY
@@ -170,7 +171,7 @@ class FakeRegistry:
         self.models[name] = FakeModel(name, ModelTable.model_validate({"source": "org/tiny"} | settings))
         return self.models[name]
 
-    def resolve(self, name: str) -> str:
+    def resolve(self, name: str) -> Asked:
         found = ModelNames.of({model.name: model.config for model in self.models.values()}).asked(name)
         if found is None:
             raise ModelNotFoundError(f"the model {name!r} does not exist", param="model")
@@ -187,8 +188,8 @@ class FakeRegistry:
         return [self.status(name) for name in self.models]
 
     @contextlib.asynccontextmanager
-    async def hold(self, name: str) -> AsyncIterator[FakeModel]:
-        yield await self.ensure_ready(name)
+    async def hold(self, asked: Asked) -> AsyncIterator[FakeModel]:
+        yield replace(await self.ensure_ready(asked.model), adapter=asked.adapter)
 
     async def ensure_ready(self, name: str) -> FakeModel:
         model = self.models[name]

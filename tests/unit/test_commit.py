@@ -136,7 +136,7 @@ class World:
         statuses = self.registry.statuses()
         return {
             "snapshot": self.takeover.running.sha256,
-            "names": {name: self.registry.resolve(name) for name in ("stays", "default")},
+            "names": {name: self.registry.resolve(name).model for name in ("stays", "default")},
             "models": {one.name: (one.config.source, one.config.batching.max_queue, one.desired) for one in statuses},
             "states": {one.name: one.state for one in statuses if one.name in ("stays", "lazy")},
             "limit": self.registry.memory.ledger.limit,

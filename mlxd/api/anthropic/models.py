@@ -28,7 +28,7 @@ async def list_models(request: web.Request) -> web.Response:
 async def show_model(request: web.Request) -> web.Response:
     """Answers with one model by its id or an alias. Raises ``ModelNotFoundError`` or ``ModelNotAllowedError``."""
     models = models_of(request)
-    request[MODEL] = found = models.resolve(request.match_info["id"])
+    request[MODEL] = found = models.resolve(request.match_info["id"]).model
     return web.json_response(_body(models.status(found), request.match_info["id"]))
 
 

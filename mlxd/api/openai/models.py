@@ -29,7 +29,7 @@ async def show_model(request: web.Request) -> web.Response:
     ``ModelNotAllowedError``.
     """
     models = models_of(request)
-    request[MODEL] = name = models.resolve(request.match_info["id"])
+    request[MODEL] = name = models.resolve(request.match_info["id"]).model
     return web.json_response(_body(models.status(name), name))
 
 

@@ -165,5 +165,6 @@ def _model(request: web.Request, body: Mapping[str, Any]) -> AbstractAsyncContex
         name = configured[0]
     if not isinstance(name, str):
         raise InvalidRequestError("model is required, and a string; GET /v1/models lists the names", param="model")
-    request[MODEL] = models.resolve(name)
-    return models.hold(request[MODEL])
+    asked = models.resolve(name)
+    request[MODEL] = asked.model
+    return models.hold(asked)

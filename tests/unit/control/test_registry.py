@@ -4,6 +4,7 @@ import pytest
 
 from mlxd.config.schema import ModelTable
 from mlxd.control.memory.ledger import Ledger
+from mlxd.control.model_names import Asked
 from mlxd.control.registry import Registry
 from mlxd.errors import ModelDrainedError, ModelLoadingError, ModelNotFoundError, ShuttingDownError
 from mlxd.types import ModelState
@@ -42,7 +43,7 @@ async def all_ready(registry, factory, count=2):
 
 async def held(registry, name):
     """Ask for a model that is ready, and let it go again."""
-    async with registry.hold(name) as model:
+    async with registry.hold(Asked(name)) as model:
         return model
 
 
@@ -52,7 +53,7 @@ def states(registry):
 
 @pytest.mark.parametrize(("name", "found"), [("qwen", "qwen"), ("default", "qwen"), ("gpt-4", "qwen"), ("org/llama", "org/llama")])
 async def test_names_and_aliases(registry, name, found):
-    assert registry.resolve(name) == found
+    assert registry.resolve(name).model == found
     assert registry.status(name).name == found
 
 
@@ -75,7 +76,7 @@ PATTERNS = {"qwen": table("claude-*", "claude-haiku*[1m]", "gpt-4"), "other": ta
 )
 async def test_the_most_specific_pattern_is_taken(empty, name, found):
     empty.apply(PATTERNS)
-    assert empty.resolve(name) == found
+    assert empty.resolve(name).model == found
 
 
 async def test_an_operator_s_slip_is_no_name_of_the_model_that_takes_all(empty):
@@ -90,9 +91,9 @@ async def test_patterns_are_live_and_put_back(empty):
     empty.apply({"qwen": table(), "other": table("claude-*")})
     restore = empty.restorer()
     empty.apply({"qwen": table("claude-*"), "other": table()})
-    assert empty.resolve("claude-x") == "qwen"
+    assert empty.resolve("claude-x").model == "qwen"
     restore()
-    assert empty.resolve("claude-x") == "other"
+    assert empty.resolve("claude-x").model == "other"
     empty.apply({"qwen": table(), "other": table()})
     with pytest.raises(ModelNotFoundError, match="qwen, other"):
         empty.resolve("claude-x")
@@ -200,7 +201,7 @@ async def test_an_untouched_model_does_not_notice(registry, factory):
 async def test_an_alias_moves_at_once(registry, factory):
     await all_ready(registry, factory)
     registry.apply({"qwen": table("gpt-4"), "org/llama": table("default")})
-    assert (registry.resolve("default"), registry.resolve("gpt-4")) == ("org/llama", "qwen")
+    assert (registry.resolve("default").model, registry.resolve("gpt-4").model) == ("org/llama", "qwen")
     assert (await held(registry, "default")).name == "org/llama"
     assert len(factory.made) == 2
 
