@@ -2,22 +2,21 @@
 
 import importlib.metadata
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import psutil
 
+from mlxd.config.adapter_checks import check_adapters
 from mlxd.config.address import Address, TcpAddress
 from mlxd.config.disk_checks import check_disks, is_paged
 from mlxd.config.document import Document
 from mlxd.config.key_checks import check_keys
 from mlxd.config.keys import Key, dotted
-from mlxd.config.names import common_name, is_pattern, specificity
+from mlxd.config.name_checks import check_names
 from mlxd.config.pin_checks import check_pins
 from mlxd.config.problems import Problem, shown
 from mlxd.config.schema import Config, ModelTable, TlsTable
 from mlxd.config.units import format_duration, format_size
 
-_MOST_PATTERNS = 1000  # of all models: each is compared with each
 _LISTENERS = ("server", "admin", "metrics")
 _KEYS: tuple[Key, ...] = (("server", "api_keys"), ("server", "keys"))
 _PAGED_ONLY = {("batching", "attention"): ("auto",), ("batching", "compile"): ("auto", "off"), ("cache", "dtype"): ("auto", "model")}
@@ -27,7 +26,7 @@ _TOKEN: tuple[Key, ...] = (("admin", "token"),)
 def check(config: Config, document: Document) -> Iterator[Problem]:
     """Yields every contradiction of ``config``, which is valid field by field."""
     yield from _models_exist(document)
-    yield from _names_are_unique(config, document)
+    yield from check_names(config, document)
     for name, model in config.models.items():
         yield from _cache_fits_mode(name, model, document)
         yield from _guesses_are_verified(name, model, document)
@@ -35,6 +34,7 @@ def check(config: Config, document: Document) -> Iterator[Problem]:
         yield from _worker_times_agree(name, model, document)
     yield from check_disks(config, document)
     yield from check_pins(config, document)
+    yield from check_adapters(config, document)
     yield from _sizes_are_of_this_machine(config, document)
     yield from _addresses_are_unique(config, document)
     yield from _open_listeners_are_guarded(config, document)
@@ -48,51 +48,6 @@ def check(config: Config, document: Document) -> Iterator[Problem]:
 def _models_exist(document: Document) -> Iterator[Problem]:
     if document.values.get("models", {}) == {}:
         yield Problem(("models",), 'no model is configured; add one, for example [models.smollm2] with source = "builtin:smollm2-135m"')
-
-
-def _names_are_unique(config: Config, document: Document) -> Iterator[Problem]:
-    names = [_Name(name, name, ("models", name)) for name in config.models]
-    names += [
-        _Name(alias, name, ("models", name, "aliases", position))
-        for name, model in config.models.items()
-        for position, alias in enumerate(model.aliases)
-    ]
-    owners: dict[str, _Name] = {}
-    for name in names:
-        if name.text in owners:
-            text = f"found {shown(name.text)}, which is {owners[name.text].told(document)} already; every name must be given once"
-            yield Problem(name.key, text, (name.key,))
-        owners.setdefault(name.text, name)
-    patterns = [name for name in owners.values() if is_pattern(name.text)]
-    for name in patterns[_MOST_PATTERNS : _MOST_PATTERNS + 1]:
-        yield Problem(name.key, f"found more than {_MOST_PATTERNS} patterns in all; must be fewer", (name.key,))
-    yield from _patterns_are_told_apart(patterns[:_MOST_PATTERNS], document)
-
-
-def _patterns_are_told_apart(patterns: list["_Name"], document: Document) -> Iterator[Problem]:
-    """Reports pairs of patterns, of two models, of which neither is the more specific although a name may match both."""
-    for position, later in enumerate(patterns):
-        for earlier in patterns[:position]:
-            is_decided = earlier.model == later.model or specificity(earlier.text) != specificity(later.text)
-            both = None if is_decided else common_name(earlier.text, later.text)
-            if both is not None:
-                found = f"found {shown(later.text)}, as specific as {shown(earlier.text)}, {earlier.told(document)}"
-                text = f"{found}: {shown(both)} matches both; make one of the patterns longer, or give that name to one of the models"
-                yield Problem(later.key, text, (later.key, earlier.key))
-                break
-
-
-@dataclass(frozen=True)
-class _Name:
-    """A name or an alias of a model, with where it stands."""
-
-    text: str
-    model: str
-    key: Key
-
-    def told(self, document: Document) -> str:
-        kind = "the name" if self.key == ("models", self.model) else "an alias"
-        return f"{kind} of models.{dotted((self.model,))} (line {document.line_of(self.key)})"
 
 
 def _cache_fits_mode(name: str, model: ModelTable, document: Document) -> Iterator[Problem]:

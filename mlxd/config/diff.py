@@ -3,7 +3,7 @@
 ``[defaults]`` has no effect of its own: what it changes is seen in the models that inherit it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Literal
@@ -20,8 +20,8 @@ Kind = Literal["changed", "added", "removed"]
 
 @dataclass(frozen=True)
 class Change:
-    """A field that changes, or a table of an array that comes or goes. ``before`` and ``after`` are as written in a file, secrets redacted;
-    ``line`` is that of the new file, if the field stands there.
+    """A field that changes, or one of several tables that comes or goes. ``before`` and ``after`` are as written in a file, secrets
+    redacted; ``line`` is that of the new file, if the field stands there.
     """
 
     key: Key
@@ -88,8 +88,8 @@ def _changes(old: Table, new: Table, at: Key, source: LoadedConfig) -> Iterator[
         reload = reload_class(entry.info)
         if isinstance(before, Table) and isinstance(after, Table):
             yield from _changes(before, after, entry.key, source)
-        elif entry.is_array:
-            yield from _array_changes(before, after, entry.key, source)
+        elif entry.is_several:
+            yield from _changes_of_several(_by_name(before), _by_name(after), entry.key, source)
         elif reload is not None:
             secret = is_secret(entry.info)
             was, is_now = (hidden(value) if secret else value for value in (shown_old[name], shown_new[name]))
@@ -98,10 +98,13 @@ def _changes(old: Table, new: Table, at: Key, source: LoadedConfig) -> Iterator[
             yield Change(entry.key, was, is_now, reload, source.provenance.get(dotted(entry.key)))
 
 
-def _array_changes(before: Iterable[NamedTable], after: Iterable[NamedTable], at: Key, source: LoadedConfig) -> Iterator[Change]:
-    """Yields the changes between arrays of tables, which are known by their names: their order is no change."""
-    old, new = ({table.name: table for table in tables} for tables in (before, after))
-    for name in old | new:
+def _by_name(several: Iterable[NamedTable] | Mapping[str, Table]) -> Mapping[str, Table]:
+    return several if isinstance(several, Mapping) else {table.name: table for table in several}
+
+
+def _changes_of_several(old: Mapping[str, Table], new: Mapping[str, Table], at: Key, source: LoadedConfig) -> Iterator[Change]:
+    """Yields the changes between tables that are known by their names: their order is no change."""
+    for name in dict.fromkeys((*old, *new)):
         key = (*at, name)
         if name in old and name in new:
             yield from _changes(old[name], new[name], key, source)

@@ -107,6 +107,9 @@ def _paths(values: dict[str, Any]) -> Iterator[tuple[Key, Any]]:
     models = values.get("models")
     for name, model in models.items() if isinstance(models, dict) else ():
         yield ("models", name, "source"), model
+        adapters = _below(model, "adapters")
+        for adapter, table in adapters.items() if isinstance(adapters, dict) else ():
+            yield ("models", name, "adapters", adapter, "source"), table
         yield from _inheritable_paths(("models", name), model)
     yield from _inheritable_paths(("defaults",), values.get("defaults"))
     yield ("log", "file"), values.get("log")

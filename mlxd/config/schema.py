@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, Strict
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from mlxd.config.adapter_table import AdapterTable
 from mlxd.config.address import DEFAULT_ADMIN, default_admin_address, parse_address
 from mlxd.config.fields import Reload, Table, setting, table, tables
 from mlxd.config.key_table import KeyTable
@@ -27,6 +28,7 @@ from mlxd.config.units import Duration, MemoryShare, Share, Size
 from mlxd.config.values import (
     MOST,
     MOST_TOKENS,
+    AdapterName,
     Addresses,
     Aliases,
     Endpoint,
@@ -292,6 +294,16 @@ class ModelTable(DefaultsTable):
         example=4096,
         ge=16,
         le=MOST_TOKENS,
+    )
+    adapter_memory: Size = setting(
+        256 * 2**20,
+        "What its adapters that are loaded may take together, of a model that has any: reserved beside its cache. One that is asked for "
+        "takes the place of those nobody has asked for the longest.",
+        reload=Reload.LIVE,
+        gt=0,
+    )
+    adapters: dict[AdapterName, AdapterTable] = Field(
+        default_factory=dict, description="Fine-tunes of it that requests may name, by their names."
     )
 
 

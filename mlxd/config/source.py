@@ -25,4 +25,11 @@ def _check_source(value: str) -> str:
     raise ValueError('must be "org/name[@revision]", a path beginning with "/", "./", "../" or "~", or "builtin:smollm2-135m"')
 
 
+def _check_adapter_source(value: str) -> str:
+    if is_local(value) or (_HUB.fullmatch(value) and ".." not in value):
+        return value
+    raise ValueError('must be "org/name[@revision]", or a path beginning with "/", "./", "../" or "~"')
+
+
+AdapterSource = Annotated[str, AfterValidator(_check_adapter_source)]
 Source = Annotated[str, AfterValidator(_check_source)]

@@ -71,9 +71,15 @@ def _check_key_name(value: str) -> str:
     return value
 
 
+def _check_adapter_name(value: str) -> str:
+    if not re.fullmatch(KEY_NAME_PATTERN, value):
+        raise ValueError('must be the name of an adapter: letters, digits and ". _ -", at most 64, with a letter or digit at the beginning')
+    return value
+
+
 def _check_model_pattern(value: str) -> str:
     if len(value) > 128 or not re.fullmatch(ALIAS_PATTERN, value):
-        raise ValueError('must be a model\'s id or alias, or a pattern in which "*" stands for any text, such as "qwen*"')
+        raise ValueError('must be a name or alias of a model or an adapter, or a pattern in which "*" stands for any text, such as "qwen*"')
     return value
 
 
@@ -103,6 +109,7 @@ Alias = Annotated[str, AfterValidator(_check_alias), WithJsonSchema({"type": "st
 Aliases = Annotated[tuple[Alias, ...], _Array]
 LinePrefixes = Annotated[tuple[Annotated[str, AfterValidator(_check_line_prefix)], ...], _Array]
 KeyName = Annotated[str, AfterValidator(_check_key_name), WithJsonSchema({"type": "string", "pattern": f"^{KEY_NAME_PATTERN}$"})]
+AdapterName = Annotated[str, AfterValidator(_check_adapter_name), WithJsonSchema({"type": "string", "pattern": f"^{KEY_NAME_PATTERN}$"})]
 ModelPatterns = Annotated[tuple[Annotated[str, AfterValidator(_check_model_pattern)], ...], _Array]
 Endpoint = Annotated[str, AfterValidator(_check_endpoint)]
 ServiceName = Annotated[str, AfterValidator(_check_service_name)]

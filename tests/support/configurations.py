@@ -159,6 +159,13 @@ MODEL_TABLES = {
 MODEL_FIELDS = {
     "dtype": st.sampled_from(["auto", "float32", "bfloat16"]),
     "context_length": st.sampled_from([2048, 4096]),
+    "adapter_memory": _sizes,
+}
+ADAPTER_FIELDS = {
+    "source": st.sampled_from(["org/lora", "org/lora@main", "./lora", "/etc/mlxd/lora"]),
+    "aliases": st.just([]) | st.sampled_from([["small"], ["gpt-4"]]),
+    "load": st.sampled_from(["eager", "lazy"]),
+    "pin": st.booleans(),
 }
 
 _TCP = ["127.0.0.1:7001", "127.0.0.1:7002", "[::1]:7001", "localhost:7003", "127.0.0.1:0"]
@@ -226,7 +233,15 @@ def _named_key(draw):
 @st.composite
 def _model(draw):
     model = draw(_some_of(MODEL_FIELDS | {"aliases": st.lists(st.sampled_from(["default", "gpt-4", "small"]), max_size=2)}))
+    if draw(st.booleans()):
+        model["adapters"] = draw(st.dictionaries(st.sampled_from(["sql", "b.c"]), _adapter(), max_size=2))
     return {"source": draw(_sources)} | model | draw(_model_tables())
+
+
+@st.composite
+def _adapter(draw):
+    others = {name: strategy for name, strategy in ADAPTER_FIELDS.items() if name != "source"}
+    return {"source": draw(ADAPTER_FIELDS["source"])} | draw(_some_of(others))
 
 
 @st.composite
@@ -272,8 +287,18 @@ def _consistent(document):
             model.get("cache", {}).pop("disk", None)
             model.get("cache", {}).pop("dtype", None)
             model.get("cache", {}).pop("pin", None)
+            model.pop("adapters", None)
+    _drop_known_aliases(document, names)
     _drop_vain_quotas(document)
     return document
+
+
+def _drop_known_aliases(document, names):
+    """Takes from adapters what is the name of something else already."""
+    for adapter in [adapter for model in document["models"].values() for adapter in model.get("adapters", {}).values()]:
+        if "aliases" in adapter:
+            adapter["aliases"] = [alias for alias in adapter["aliases"] if alias not in names]
+            names |= set(adapter["aliases"])
 
 
 def _drop_vain_quotas(document):

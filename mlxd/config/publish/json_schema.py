@@ -6,8 +6,8 @@ from typing import Any
 
 from mlxd.config.catalogue import ANY_NAME, defaults_as_written, entries
 from mlxd.config.fields import Table, example, reload_class
-from mlxd.config.schema import Config
-from mlxd.config.values import NAME_PATTERN
+from mlxd.config.schema import Config, ModelTable
+from mlxd.config.values import KEY_NAME_PATTERN, NAME_PATTERN
 
 # What pydantic writes and we say otherwise, and our own marks of a field.
 _REPLACED = (
@@ -35,9 +35,11 @@ def json_schema() -> dict[str, Any]:
         described = tables[kind.__name__]
         described.pop("title")
         described["properties"] = _properties(kind, described["properties"])
+    tables[ModelTable.__name__]["properties"]["adapters"] |= {"propertyNames": {"pattern": f"^{KEY_NAME_PATTERN}$"}}
     root = {name: _without(field, "title", "default") for name, field in schema["properties"].items()}
     root["models"] |= {"propertyNames": {"pattern": f"^{NAME_PATTERN}$", "maxLength": 128}, "minProperties": 1}
-    root["models"]["additionalProperties"] = root["models"].pop("patternProperties").popitem()[1]
+    for several in (root["models"], tables[ModelTable.__name__]["properties"]["adapters"]):
+        several["additionalProperties"] = several.pop("patternProperties").popitem()[1]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "mlxd.toml",

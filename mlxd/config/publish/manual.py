@@ -79,6 +79,10 @@ alias it names exactly; else to the pattern that matches and has the most charac
 `"claude-*"`, and `"*"` comes last; of patterns with as many, to the one with more of them before its first star, so that `"gpt-4*"` goes
 before `"*-mini"`. Patterns of two models that neither rule tells apart, and that match one and the same name, are refused with both lines.
 
+An adapter of a model is named by any of the model's names, a colon, and its own: `"qwen3:sql"`, or `"default:sql"` where `default` is an
+alias of `qwen3`; or by an alias of the adapter, which may be a pattern. Where a model has adapters, what begins with its name and a colon
+is one of them or nothing, so that a slip is an error and never an answer without the adapter.
+
 A pattern is for names of at most 256 characters. `GET /v1/models` lists names, not patterns. Operators name models by their names and exact
 aliases: to `mlxd unload`, a name that only a pattern matches is unknown.
 
@@ -96,6 +100,7 @@ _COSTS = {
     Reload.DAEMON: "Refused: it needs a restart of the daemon.",
 }
 _NAME = "NAME"  # stands for a model's
+_OF_MODEL = "ADAPTER"
 _PATTERNS = {
     DURATION_PATTERN: "[duration](#durations)",
     DURATION_PATTERN.replace("^", "^(never|", 1).replace("$", ")$"): '[duration](#durations) or `"never"`',
@@ -119,11 +124,13 @@ def _tables(found: Iterable[Entry]) -> Iterable[str]:
     for entry in found:
         if entry.kind is None:
             continue
-        key = (*entry.key, _NAME) if entry.is_map else entry.key
+        key = (*entry.key, _OF_MODEL if _NAME in entry.key else _NAME) if entry.is_map else entry.key
         if any(below.kind is None for below in entries(entry.kind)):
             yield _section(entry.kind, key, f"[[{dotted(key)}]]" if entry.is_array else f"[{dotted(key)}]")
         if not entry.is_several:
             yield from _tables(entries(entry.kind, key))
+        if entry.is_map:  # what its tables have beside those of [defaults]
+            yield from _tables(below for below in entries(entry.kind, key) if below.is_map)
 
 
 def _section(kind: type[Table], key: Key, heading: str) -> str:
@@ -133,8 +140,10 @@ def _section(kind: type[Table], key: Key, heading: str) -> str:
         text += f"For one model: `{heading.replace(dotted(key), own)}`.\n"
     if heading.startswith("[["):
         text += "There may be any number of them, each under a heading of its own.\n"
-    if key[0] == "models":
-        inherited = ", ".join(f"[`{below.key[-1]}`](#defaults{below.key[-1]})" for below in entries(kind) if below.kind)
+    if key == ("models", _NAME):
+        inherited = ", ".join(
+            f"[`{below.key[-1]}`](#defaults{below.key[-1]})" for below in entries(kind) if below.kind and not below.is_map
+        )
         text += f"Each of its tables {inherited} overrides that of `[defaults]`, key by key.\n"
     rows = "".join(_row(entry.info, str(entry.key[-1]), kind) for entry in entries(kind) if entry.kind is None)
     return f"{text}\n| Key | Value | Default | Change | |\n| --- | --- | --- | --- | --- |\n{rows}"

@@ -12,6 +12,7 @@ from mlxd.config.schema import Config
 
 _WIDTH = 120
 _MODEL = "smollm2"
+_OF_MODEL = "sql"  # one of what a model has several of, by names
 _HEAD = """\
 #:schema ./mlxd.schema.json
 
@@ -40,20 +41,26 @@ def _table(entry: Entry) -> str:
     text = f"\n{_comment(_summary(entry.kind))}[{dotted(key)}]\n"
     text += "".join(_field(field, entry.kind) for field in fields)
     if entry.is_map:
-        names = ", ".join(str(below.key[-1]) for below in tables)
-        return (
-            text
-            + "\n"
-            + _comment(f"Every table of [defaults] ({names}) may follow, for this model only, such as [{dotted(key)}.sampling].")
-        )
+        names = ", ".join(str(below.key[-1]) for below in tables if not below.is_several)
+        told = _comment(f"Every table of [defaults] ({names}) may follow, for this model only, such as [{dotted(key)}.sampling].")
+        several = "".join(_several(below.kind, below.key) for below in tables if below.is_map and below.kind)
+        return f"{text}\n{told}{several}"
     return text + "".join(_table(below) for below in tables)
 
 
 def _array(kind: type[Table], key: Key) -> str:
     """Returns one table of an array, all of it commented out: by default there is none."""
+    return f"\n{_comment(_summary(kind) + ' There may be any number.')}# [[{dotted(key)}]]\n{_commented(kind, key)}"
+
+
+def _several(kind: type[Table], key: Key) -> str:
+    """Returns one of the tables that a model has by names of its own, all of it commented out: by default there is none."""
+    return f"\n{_comment(_summary(kind) + ' There may be any number.')}# [{dotted((*key, _OF_MODEL))}]\n{_commented(kind, key)}"
+
+
+def _commented(kind: type[Table], key: Key) -> str:
     fields = "".join(_field(field, kind) for field in entries(kind, key))
-    commented = "".join(line if line.startswith("#") else f"# {line}" for line in fields.splitlines(keepends=True))
-    return f"\n{_comment(_summary(kind) + ' There may be any number.')}# [[{dotted(key)}]]\n{commented}"
+    return "".join(line if line.startswith("#") else f"# {line}" for line in fields.splitlines(keepends=True))
 
 
 def _summary(kind: type[Table]) -> str:

@@ -11,6 +11,7 @@ from mlxd.config.fields import Reload, is_secret, reload_class
 from mlxd.config.redact import REDACTED
 from mlxd.config.schema import Config
 from tests.support.configurations import (
+    ADAPTER_FIELDS,
     DISKS,
     KEY_FIELDS,
     MEDIA,
@@ -41,6 +42,10 @@ def model(**fields):
     return {"models": {"m": MODEL | fields}}
 
 
+def paged(**fields):
+    return model(batching={"mode": "continuous"}, **fields)
+
+
 def changes(before, after):
     """By name: from what, to what, at what price, in which line."""
     found = diff(load(before), load(after))
@@ -48,8 +53,8 @@ def changes(before, after):
 
 
 def is_array(key):
-    """An array of tables, which are known by their names."""
-    return key == KEYS or key[-2:] == ("cache", "pin")
+    """Of several tables, which are known by their names."""
+    return key == KEYS or key[-2:] == ("cache", "pin") or (key[0], key[-1]) == ("models", "adapters")
 
 
 def table_of(key):
@@ -147,6 +152,24 @@ def test_keys_are_known_by_their_names_whatever_their_order():
     }
 
 
+def test_adapters_come_go_and_change_each_by_itself():
+    sql, old = {"source": "org/sql", "aliases": ["coder"]}, {"source": "org/old"}
+    before = paged(adapters={"sql": sql, "old": old})
+    after = paged(adapters={"new": {"source": "./new", "load": "eager"}, "sql": sql | {"source": "org/sql@main"}}, adapter_memory="1GiB")
+    found = {name: change[:3] for name, change in changes(before, after).items()}
+    assert found == {
+        "models.m.adapter_memory": ("256MiB", "1GiB", Reload.LIVE),
+        "models.m.adapters.sql.source": ("org/sql", "org/sql@main", Reload.LIVE),
+        "models.m.adapters.old": (old, None, Reload.LIVE),
+        "models.m.adapters.new": (None, {"source": "/etc/mlxd/new", "load": "eager"}, Reload.LIVE),
+    }
+
+
+def test_the_order_of_adapters_is_no_change():
+    both = {"a": {"source": "org/a"}, "b": {"source": "org/b"}}
+    assert changes(paged(adapters=both), paged(adapters=dict(reversed(both.items())))) == {}
+
+
 def _line(name, after):
     return next(number for number, line in enumerate(text_of(after).splitlines(), 1) if line.startswith(name))
 
@@ -162,7 +185,7 @@ def test_the_strategies_know_every_field():
     shared = {(name, field) for name, fields in MODEL_TABLES.items() for field in fields} | {("batching", "mode"), ("cache", "kind")}
     shared = shared - {("cache", "disk")} | {("cache", "disk", field) for disk in DISKS for field in disk}
     shared = shared - {("cache", "pin")} | {("cache", "pin", ANY_NAME, field) for field in PIN}
-    own = {(field,) for field in MODEL_FIELDS} | {("source",), ("aliases",)}
+    own = {(field,) for field in MODEL_FIELDS} | {("source",), ("aliases",)} | {("adapters", ANY_NAME, field) for field in ADAPTER_FIELDS}
     top |= {("server", "keys", ANY_NAME, field) for field in ["name", "key", *KEY_FIELDS]}
     known = top | {("defaults", *key) for key in shared} | {("models", ANY_NAME, *key) for key in shared | own}
     assert known == {leaf.key for leaf in leaves(Config)}

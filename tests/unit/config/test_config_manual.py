@@ -19,8 +19,8 @@ LEAVES = [leaf for leaf in leaves(Config) if not (leaf.key[0] == "models" and le
 
 
 def section(key):
-    name = ".".join("NAME" if part == ANY_NAME else str(part) for part in key)
-    is_array = len(key) > 2 and key[-1] == ANY_NAME
+    name = ".".join("NAME" if part == ANY_NAME else str(part) for part in key).replace("adapters.NAME", "adapters.ADAPTER")
+    is_array = len(key) > 2 and key[-1] == ANY_NAME and "adapters" not in key
     heading = f"### [[{name.removesuffix('.NAME')}]]\n" if is_array else f"### [{name}]\n"
     return re.split(r"^### ", TEXT.split(heading)[1], flags=re.MULTILINE)[0]
 

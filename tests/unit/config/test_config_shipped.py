@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mlxd.config.adapter_table import AdapterTable
 from mlxd.config.catalogue import ANY_NAME, leaves, table_at
 from mlxd.config.fields import Reload, is_secret, reload_class
 from mlxd.config.key_table import KeyTable
@@ -43,9 +44,10 @@ def test_every_field_has_a_description_and_a_reload_class(key):
 def test_no_field_was_overlooked():
     server = ServerTable(keys=(KeyTable(name="n", key="k"),))
     cache = CacheTable(pin=(PinTable(name="n", prompt_file="f"),))
-    model = ModelTable(source="org/name", cache=cache)
+    model = ModelTable(source="org/name", cache=cache, adapters={"a": AdapterTable(source="org/lora")})
     dumped = Config(server=server, defaults=DefaultsTable(cache=cache), models={"m": model}).model_dump(mode="json")
-    assert {dotted(key).replace("models.m.", f'models."{ANY_NAME}".') for key in leaf_keys(dumped)} == set(LEAVES)
+    found = {dotted(key).replace("models.m.", f'models."{ANY_NAME}".') for key in leaf_keys(dumped)}
+    assert {key.replace("adapters.a.", f'adapters."{ANY_NAME}".') for key in found} == set(LEAVES)
 
 
 def test_whatever_is_called_a_key_or_a_token_is_a_secret():
@@ -81,15 +83,16 @@ def test_the_full_file_loads_to_the_defaults():
 
 
 def uncommented():
-    """The full file with all that it comments out: single fields, and tables of arrays, which end at an empty line."""
+    """The full file with all that it comments out: single fields, and tables that there may be several of, which end at an empty line."""
     text = re.sub(r"^# (\w+ = .*  # not .*)$", r"\1", (CONFIG / "mlxd.full.toml").read_text(), flags=re.MULTILINE)
-    return re.sub(r"^# \[\[.*?\n\n", lambda block: re.sub(r"(?m)^# (\[\[|\w+ = )", r"\1", block[0]), text, flags=re.MULTILINE | re.DOTALL)
+    table = r"^# \[[\[a-z0-9.]+\]+\n.*?(\n\n|\Z)"
+    return re.sub(table, lambda block: re.sub(r"(?m)^# (\[[\[m]|\w+ = )", r"\1", block[0]), text, flags=re.MULTILINE | re.DOTALL)
 
 
 def test_the_full_file_has_every_field_once():
     written = [dotted(key) for key in leaf_keys(tomllib.loads(uncommented()))]
     inherited = "models.smollm2.(batching|cache|lifecycle|worker|sampling|input|output|speculation)."
-    expected = [key.replace(f'models."{ANY_NAME}"', "models.smollm2") for key in LEAVES]
+    expected = [key.replace(f'models."{ANY_NAME}"', "models.smollm2").replace(f'adapters."{ANY_NAME}"', "adapters.sql") for key in LEAVES]
     assert sorted(written) == sorted(key for key in expected if not re.match(inherited, key))
 
 
