@@ -34,7 +34,7 @@ ALLOWED = {
     "worker.encoded_prompt": {"media_terms"},
     "worker.text": {"media_terms", "worker.encoded_prompt", "wire", "errors", "types"},
     "worker.text.constraints": {"worker.encoded_prompt", "worker.engine.constraint", "worker.text", "wire", "errors", "types"},
-    "worker.facts": {"scratch", "wire", "errors", "types"},
+    "worker.facts": {"adapter_terms", "scratch", "wire", "errors", "types"},
     "worker.fetch": {"worker.facts", "quantities", "errors", "types"},
     "worker.engine": {"cache_terms", "media_terms", "quantities", "worker.encoded_prompt", "worker.kv", "wire", "errors", "types"},
     "worker.kv": {"disk_cache.tier", "disk_terms", "worker.encoded_prompt", "quantities", "errors", "types"},

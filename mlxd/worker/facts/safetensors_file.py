@@ -3,6 +3,7 @@
 import json
 import math
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +22,44 @@ _BYTES = {  # of one element, for every type that MLX reads
 }
 
 
+@dataclass(frozen=True)
+class StoredTensor:
+    """A tensor in a file: its bytes, little endian and in C order, are those from ``start`` on."""
+
+    name: str
+    dtype: str  # as the format names it
+    shape: tuple[int, ...]
+    start: int
+    size: int  # bytes
+
+
 def read_tensor_names(path: Path) -> frozenset[str]:
     """Returns the names of the tensors in the file, which is exactly as long as its header says.
 
     Raises ``ModelSourceError`` for a damaged file, and ``OSError`` where it cannot be read at all.
     """
+    return frozenset(read_tensors(path))
+
+
+def read_tensors(path: Path) -> dict[str, StoredTensor]:
+    """Returns the tensors in the file by their names, and where they are; their values are not read. Raises as ``read_tensor_names``."""
     check_is_file(path)
     size = path.stat().st_size
     text = _header_text(path, size)
     header = _parsed(path, text)
     tensors = {name: entry for name, entry in header.items() if name != _NOT_A_TENSOR}
-    expected = _LENGTH.size + len(text) + max((_end(path, name, entry) for name, entry in tensors.items()), default=0)
+    begin = _LENGTH.size + len(text)
+    expected = begin + max((_end(path, name, entry) for name, entry in tensors.items()), default=0)
     if size < expected:
         raise ModelSourceError(f"{path} is cut short: it has {size} bytes and its header promises {expected}; {AGAIN}")
     if size > expected:
         raise ModelSourceError(f"{path} is damaged: it has {size} bytes and its header promises only {expected}; {AGAIN}")
-    return frozenset(tensors)
+    return {name: _stored(name, entry, begin) for name, entry in tensors.items()}
+
+
+def _stored(name: str, entry: dict[str, Any], begin: int) -> StoredTensor:
+    first, last = entry["data_offsets"]
+    return StoredTensor(name, entry["dtype"], tuple(entry["shape"]), begin + first, last - first)
 
 
 def _header_text(path: Path, size: int) -> bytes:
