@@ -2,48 +2,51 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from mlxd.errors import MemoryPressureError
 from mlxd.types import Restraint
-from mlxd.worker.engine.request import EngineRequest
+from mlxd.worker.engine.queued import QueuedRequest
+
+R = TypeVar("R", bound=QueuedRequest)
 
 _RETRY_AFTER = 30.0  # seconds
 
 
 @dataclass(frozen=True)
-class _Held:
+class _Held(Generic[R]):
     """A request that waits since a moment, in monotonic seconds, with so many tokens to compute."""
 
-    request: EngineRequest
+    request: R
     tokens: int
     since: float
 
 
-class Admission:
+class Admission(Generic[R]):
     """The door before a runner. Times are in monotonic seconds."""
 
     def __init__(self) -> None:
         self._restraint = Restraint()
-        self._held: dict[str, _Held] = {}
+        self._held: dict[str, _Held[R]] = {}
 
     def hold_to(self, restraint: Restraint) -> None:
         """Makes another restraint hold, for those that wait already, too."""
         self._restraint = restraint
 
-    def admits(self, request: EngineRequest, uncached: Callable[[EngineRequest], int], now: float) -> bool:
+    def admits(self, request: R, uncached: Callable[[R], int], now: float) -> bool:
         """Tells whether a request may go on; it waits here where it may not. ``uncached`` gives the tokens of its prompt that have to be
         computed, and is asked only where that matters.
         """
-        if self._fits(len(request.tokens)) or self._fits(tokens := uncached(request)):
+        if self._fits(request.size) or self._fits(tokens := uncached(request)):
             return True
         self._held[request.id] = _Held(request, tokens, now)
         return False
 
-    def forget_aborted(self) -> list[EngineRequest]:
+    def forget_aborted(self) -> list[R]:
         """Returns those whose clients are gone; they are forgotten."""
         return self._take([held for held in self._held.values() if held.request.aborted])
 
-    def released(self) -> list[EngineRequest]:
+    def released(self) -> list[R]:
         """Returns those that may go on now, in order of arrival; they wait no more."""
         return self._take([held for held in self._held.values() if self._fits(held.tokens)])
 
@@ -61,7 +64,7 @@ class Admission:
     def _fits(self, tokens: int) -> bool:
         return self._restraint.largest_prompt is None or tokens <= self._restraint.largest_prompt
 
-    def _take(self, found: list[_Held]) -> list[EngineRequest]:
+    def _take(self, found: list[_Held[R]]) -> list[R]:
         for held in found:
             del self._held[held.request.id]
         return [held.request for held in found]

@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -19,7 +20,7 @@ from mlxd.worker.engine.device_memory import DeviceMemory
 from mlxd.worker.engine.events import Ended, EngineEvent, StepOutput
 from mlxd.worker.engine.idling import Idling
 from mlxd.worker.engine.pin_order import PinOrder
-from mlxd.worker.engine.request import EngineRequest
+from mlxd.worker.engine.queued import QueuedRequest
 from mlxd.worker.engine.request_queue import RequestQueue
 from mlxd.worker.engine.runner import Runner, StepReport, as_failure
 
@@ -27,14 +28,16 @@ from mlxd.worker.engine.runner import Runner, StepReport, as_failure
 _TIDY_IDLE, _TIDY_BUSY = 20.0, 30.0
 _IDLE = 20.0  # seconds without anything to compute, after which memory that lies idle is given back
 
+R = TypeVar("R", bound=QueuedRequest)
+
 _log = logging.getLogger(__name__)
 
 
 @dataclass
-class _Clock:
+class _Clock(Generic[R]):
     """Where one request's time goes, in monotonic seconds."""
 
-    request: EngineRequest
+    request: R
     began: float | None = None
     first_token: float | None = None
     last_token: float | None = None
@@ -53,22 +56,24 @@ class _Clock:
         return Timings(queue=began - self.request.arrived, prefill=first - began, decode=now - first)
 
 
-class Engine:
+class Engine(Generic[R]):
     """Lets a runner compute what the queue holds. ``run`` blocks until the queue is closed. ``emit`` is called on the engine thread, at
     most once per step. An engine is made on the thread that runs it.
 
     Every request that was not aborted ends in exactly one ``Ended`` or ``Failed``.
     """
 
-    def __init__(self, runner: Runner, queue: RequestQueue, emit: Callable[[StepOutput], None], device: DeviceMemory | None = None) -> None:
+    def __init__(
+        self, runner: Runner[R], queue: RequestQueue[R], emit: Callable[[StepOutput], None], device: DeviceMemory | None = None
+    ) -> None:
         self.steps = 0
         self._runner = runner
         self._queue = queue
         self._emit = emit
         self._device = device
-        self._admission = Admission()
-        self._clocks: dict[str, _Clock] = {}  # of requests the runner has
-        self._arrived: deque[EngineRequest] = deque()  # taken from the queue, and the runner may not have them yet
+        self._admission = Admission[R]()
+        self._clocks: dict[str, _Clock[R]] = {}  # of requests the runner has
+        self._arrived: deque[R] = deque()  # taken from the queue, and the runner may not have them yet
         self._step_began: float | None = None
         self._idling = Idling(_IDLE, time.monotonic())
         self._unpinned: tuple[PinFigures, ...] = ()
@@ -249,7 +254,7 @@ class Engine:
             evicted_blocks=report.evicted_blocks,
         )
 
-    def _forget(self, clock: _Clock, seconds: float | None) -> None:
+    def _forget(self, clock: _Clock[R], seconds: float | None) -> None:
         self._queue.finish(clock.request.id, seconds)
         del self._clocks[clock.request.id]
 

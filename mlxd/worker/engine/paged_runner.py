@@ -31,7 +31,7 @@ _READING = 0.002  # seconds between two looks at what is being read, with nothin
 _log = logging.getLogger(__name__)
 
 
-class PagedRunner(Runner):
+class PagedRunner(Runner[EngineRequest]):
     """A batch over one paged cache, with a disk behind it or without. Under restraint it keeps room for one sequence of ``longest`` tokens,
     as far as there is: none is refused, or ends early, that would not be otherwise.
     """

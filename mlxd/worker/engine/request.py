@@ -5,9 +5,12 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
+from typing_extensions import override
+
 from mlxd.types import SamplingParams, Stopping
 from mlxd.worker.encoded_prompt import EncodedPrompt
 from mlxd.worker.engine.constraint import TokenConstraint
+from mlxd.worker.engine.queued import QueuedRequest
 from mlxd.worker.engine.speculation.indexed_text import IndexedText
 from mlxd.worker.kv.block_chain import BlockChain
 
@@ -15,7 +18,7 @@ _numbers = itertools.count()
 
 
 @dataclass
-class EngineRequest:
+class EngineRequest(QueuedRequest):
     """The request is made when its prompt is encoded. ``aborted`` may be set by any thread; the engine looks at every step.
 
     Where a paged cache is asked for the prompt, ``chain`` names its blocks: hashed where it was encoded, for the engine thread has
@@ -46,6 +49,11 @@ class EngineRequest:
         """Returns the tokens of which each ends it; ``end_tokens`` are the model's own."""
         own = () if self.stopping.ignore_end else end_tokens
         return frozenset([*own, *self.stopping.token_ids]) if self.stopping.token_ids else own
+
+    @property
+    @override
+    def size(self) -> int:
+        return len(self.prompt.tokens)
 
     @property
     def tokens(self) -> list[int]:

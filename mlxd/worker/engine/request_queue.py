@@ -11,24 +11,27 @@ one that is not running yet. Refusing one costs nothing: it happens before its p
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
 from mlxd.errors import QueueFullError
-from mlxd.worker.engine.request import EngineRequest
+from mlxd.worker.engine.queued import QueuedRequest
+
+R = TypeVar("R", bound=QueuedRequest)
 
 _SMOOTHING = 0.3  # weight of the newest duration in the moving average
 _FIRST_GUESS = 5.0  # seconds, before any request has finished
 
 
-class RequestQueue:
+class RequestQueue(Generic[R]):
     """A thread-safe queue. ``max_queue`` requests may wait beside the ``capacity`` that may run; both may be changed at any time."""
 
     def __init__(self, max_queue: int, capacity: int = 1) -> None:
         self.max_queue = max_queue
         self.capacity = capacity
         self._condition = threading.Condition()
-        self._waiting: OrderedDict[str, EngineRequest | None] = OrderedDict()  # None: being tokenized
-        self._arrived: dict[str, EngineRequest] = {}  # waiting, and the engine does not know them yet
-        self._running: dict[str, EngineRequest] = {}
+        self._waiting: OrderedDict[str, R | None] = OrderedDict()  # None: being tokenized
+        self._arrived: dict[str, R] = {}  # waiting, and the engine does not know them yet
+        self._running: dict[str, R] = {}
         self._commands: list[Callable[[], None]] = []
         self._average = _FIRST_GUESS
         self._closed = False
@@ -59,7 +62,7 @@ class RequestQueue:
                 )
             self._waiting[request_id] = None
 
-    def put(self, request: EngineRequest) -> bool:
+    def put(self, request: R) -> bool:
         """Hands over an announced request, whose tokens are known. Returns False for one withdrawn meanwhile: it is forgotten."""
         with self._condition:
             if request.id not in self._waiting:
@@ -108,7 +111,7 @@ class RequestQueue:
             commands, self._commands = self._commands, []
             return commands
 
-    def arrivals(self) -> list[EngineRequest]:
+    def arrivals(self) -> list[R]:
         """Returns those whose tokens are known and that were not handed over before. They go on waiting until ``started``."""
         with self._condition:
             arrived, self._arrived = list(self._arrived.values()), {}

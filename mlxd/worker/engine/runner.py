@@ -6,7 +6,7 @@ each sequence, ``engine.paged_runner`` a batch over one paged cache.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from mlxd.cache_terms import PinFigures, PinState
 from mlxd.errors import GenerationError, MlxdError
@@ -14,8 +14,10 @@ from mlxd.types import Ability, CacheFigures, FinishReason, MemoryFigures, Resol
 from mlxd.wire.events import Started
 from mlxd.worker.engine.events import PromptScored
 from mlxd.worker.engine.pin_order import PinOrder
-from mlxd.worker.engine.request import EngineRequest
+from mlxd.worker.engine.queued import QueuedRequest
 from mlxd.worker.engine.sampled import Sampled
+
+R_contra = TypeVar("R_contra", bound=QueuedRequest, contravariant=True)
 
 ALL_OF_TEXT = frozenset({Ability.CONSTRAINTS, Ability.LOGPROBS, Ability.PROMPT_LOGPROBS})  # that a runner may be able to do
 
@@ -43,13 +45,13 @@ class StepReport:
                 self.failed.setdefault(request_id, as_failure(error))
 
 
-class Runner(Protocol):
-    """What computes requests. All calls come from the engine thread."""
+class Runner(Protocol[R_contra]):
+    """What computes requests of one task. All calls come from the engine thread."""
 
-    def add(self, request: EngineRequest) -> None:
+    def add(self, request: R_contra) -> None:
         """Lets a request wait for its turn. Raises a ``MlxdError`` for one that can never run here."""
 
-    def uncached(self, request: EngineRequest) -> int:
+    def uncached(self, request: R_contra) -> int:
         """Returns how many tokens of its prompt would have to be computed as things are; it changes nothing."""
 
     def abort(self, request_id: str) -> None:

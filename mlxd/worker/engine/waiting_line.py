@@ -4,14 +4,14 @@ from bisect import insort
 from collections.abc import Iterator
 from typing import Generic, Protocol, TypeVar
 
-from mlxd.worker.engine.request import EngineRequest
+from mlxd.worker.engine.queued import QueuedRequest
 
 
 class Ranked(Protocol):
     """Something that stands for a request."""
 
     @property
-    def request(self) -> EngineRequest:
+    def request(self) -> QueuedRequest:
         """Returns the request whose priority and arrival count."""
 
 
@@ -19,7 +19,7 @@ T = TypeVar("T", bound=Ranked)
 Rank = tuple[float, int]
 
 
-def rank(request: EngineRequest, ageing: float) -> Rank:
+def rank(request: QueuedRequest, ageing: float) -> Rank:
     """Returns a request's place, which no other one has: lower goes first. One level of priority is worth ``ageing`` seconds of waiting.
 
     All requests age alike, so the order between two never changes with time: a priority is a head start, in seconds of arrival.

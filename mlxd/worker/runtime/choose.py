@@ -7,6 +7,7 @@ from mlxd.types import ResolvedLimits, RunnerKind, SpeculationKind, StepCompilat
 from mlxd.wire.attention_facts import AttentionFacts
 from mlxd.wire.key_value_facts import KeyValueFacts
 from mlxd.wire.messages import Load, SpeculationFacts
+from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.runner import Runner
 from mlxd.worker.runtime.draft.loading import Draft
 from mlxd.worker.runtime.entries.contiguous_probe import NotBatchableError, prove_batching
@@ -35,7 +36,7 @@ class Choice:
     ``block_size`` is that of a paged cache, and ``compilation`` says what became of its steps; both are None without one.
     """
 
-    runner: Runner
+    runner: Runner[EngineRequest]
     name: RunnerKind
     reason: str
     is_fallback: bool = False

@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T", bound=Ranked)
 
 
-class EntryRunner(Runner, Generic[T]):
+class EntryRunner(Runner[EngineRequest], Generic[T]):
     """A runner whose prefix cache keeps whole prompts; without a ``cache`` nothing is reused. ``T`` stands for one request, and
     ``largest_chunk`` is of prompt tokens in a step.
     """
