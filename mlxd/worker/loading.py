@@ -2,12 +2,13 @@
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 from typing_extensions import override
 
 from mlxd.errors import MlxdError, ModelLoadingError, ModelSourceError, ModelUnreachableError
 from mlxd.lasting_imports import lasting_imports
-from mlxd.types import LoadStage, MemoryFigures, SpeculationKind
+from mlxd.types import LoadStage, MemoryFigures
 from mlxd.wire.error_info import ErrorInfo
 from mlxd.wire.events import Failed
 from mlxd.wire.jobs import Embed, Generate, Score
@@ -37,15 +38,10 @@ from mlxd.worker.engine.engine import Engine
 from mlxd.worker.engine.events import StepOutput
 from mlxd.worker.engine.request_queue import RequestQueue
 from mlxd.worker.engine.runner import Runner
-from mlxd.worker.media_pool import MediaPool
 from mlxd.worker.outbox import Outbox
-from mlxd.worker.pin_encoder import PinEncoder
-from mlxd.worker.pins import Pins
-from mlxd.worker.request_encoder import RequestEncoder
+from mlxd.worker.served import serve_generation
 from mlxd.worker.serving import Serving
-from mlxd.worker.sessions import Sessions
 from mlxd.worker.stage import Stage, StageMessage
-from mlxd.worker.token_questions import TokenQuestions
 
 _ENDING = 4.5  # seconds
 EX_LOAD_FAILED = 1
@@ -68,12 +64,12 @@ class Loading(Stage):
         self._tell_figures = tell_figures
         self._begun = False
         self._cache_limit = CacheLimit()
-        self._queue = RequestQueue(max_queue=0)
+        self._queue: RequestQueue[Any] = RequestQueue(max_queue=0)  # of requests of the model's task, whichever that is
         self._may_load = threading.Event()
         self._granted: int | None = None  # bytes for its cache; set before it may load
         self._kept: list[Reconfigure] = []
         self._thread: threading.Thread | None = None
-        self._runner: Runner | None = None
+        self._runner: Runner[Any] | None = None
 
     def begin(self, order: Load) -> bool:
         """Begins to load, and returns True; False where it has begun before."""
@@ -140,21 +136,14 @@ class Loading(Stage):
             return False
         self._queue.capacity = model.runner.capacity
         self._runner = model.runner
-        encoder = RequestEncoder(
-            model.encoder, model.block_size, model.constraints, looks_up=SpeculationKind.LOOKUP in model.ready.speculation.kinds
-        )
-        encoder.reconfigure(order.limits)
-        media = MediaPool(model.encoder.media)
-        sessions = Sessions(order, encoder, model.answers, self._queue, self._outbox.send, media)
+        served = serve_generation(order, model, self._queue, self._outbox)
 
         def emit(output: StepOutput) -> None:
-            self._outbox.on_io_thread(lambda: sessions.deliver(output))
+            self._outbox.on_io_thread(lambda: served.sessions.deliver(output))
 
         engine = Engine(model.runner, self._queue, emit, model.memory)
-        questions = TokenQuestions(model.encoder, sessions.texts, sessions.tokenizing, self._outbox.send, media)
-        pins = Pins(PinEncoder(model.encoder), sessions.tokenizing)
-        engine.pin(pins.begin(order.limits.pins))
-        serving = Serving(engine, self._queue, sessions, questions, self._cache_limit, self._outbox, self._tell_figures, pins)
+        engine.pin(served.pins.begin(order.limits.pins))
+        serving = Serving(engine, self._queue, served, self._cache_limit, self._outbox, self._tell_figures)
         self._outbox.on_io_thread(lambda: self._ready(serving, model.ready))
         engine.run()
         return True

@@ -6,16 +6,16 @@ from concurrent.futures import Executor, Future
 
 from mlxd.cache_terms import PinnedPrompt
 from mlxd.worker.engine.pin_order import PinOrder
-from mlxd.worker.pin_encoder import PinEncoder
 
+Orders = Callable[[Sequence[PinnedPrompt]], tuple[PinOrder, ...]]
 Then = Callable[[Sequence[PinOrder]], None]
 
 
 class Pins:
-    """What is to stay in the cache, encoded in ``thread``, which does one thing after the other."""
+    """What is to stay in the cache: ``orders`` encodes it, in ``thread``, which does one thing after the other."""
 
-    def __init__(self, encoder: PinEncoder, thread: Executor) -> None:
-        self._encoder = encoder
+    def __init__(self, orders: Orders, thread: Executor) -> None:
+        self._encode = orders
         self._thread = thread
         self._known: tuple[PinnedPrompt, ...] = ()
         self._orders: tuple[PinOrder, ...] = ()
@@ -23,7 +23,7 @@ class Pins:
 
     def begin(self, pins: tuple[PinnedPrompt, ...]) -> Sequence[PinOrder]:
         """Returns what is to stay from the beginning; nobody asks for anything yet."""
-        self._known, self._orders = pins, self._encoder.orders(pins)
+        self._known, self._orders = pins, self._encode(pins)
         return self._orders
 
     def encode(self, pins: tuple[PinnedPrompt, ...], then: Then) -> None:
@@ -33,7 +33,7 @@ class Pins:
             return
         self._under_way += 1
         loop = asyncio.get_running_loop()
-        encoding = self._thread.submit(self._encoder.orders, pins)
+        encoding = self._thread.submit(self._encode, pins)
         encoding.add_done_callback(lambda done: None if done.cancelled() else loop.call_soon_threadsafe(self._take, pins, done, then))
 
     def _take(self, pins: tuple[PinnedPrompt, ...], done: Future[tuple[PinOrder, ...]], then: Then) -> None:

@@ -1,21 +1,20 @@
 """The worker whose model is ready."""
 
 from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
 
 import msgspec
 from typing_extensions import override
 
-from mlxd.errors import UnsupportedParameterError, UnsupportedTaskError
+from mlxd.errors import UnsupportedParameterError
 from mlxd.types import CacheFigures, MemoryFigures, ResolvedLimits
 from mlxd.wire.error_info import ErrorInfo
-from mlxd.wire.events import Failed
 from mlxd.wire.jobs import Embed, Generate, Score
 from mlxd.wire.messages import (
     Abort,
     AdapterRefused,
     CacheEvicted,
     Detokenize,
-    Events,
     EvictCache,
     Heartbeat,
     LoadAdapter,
@@ -28,15 +27,16 @@ from mlxd.wire.messages import (
 from mlxd.worker.cache_limit import CacheLimit
 from mlxd.worker.engine.engine import Engine
 from mlxd.worker.engine.pin_order import PinOrder
+from mlxd.worker.engine.queued import QueuedRequest
 from mlxd.worker.engine.request_queue import RequestQueue
 from mlxd.worker.outbox import Outbox
-from mlxd.worker.pins import Pins
-from mlxd.worker.sessions import Sessions
+from mlxd.worker.served import Served
 from mlxd.worker.stage import Stage, StageMessage
-from mlxd.worker.token_questions import TokenQuestions
+
+R = TypeVar("R", bound=QueuedRequest)
 
 
-class Serving(Stage):
+class Serving(Stage, Generic[R]):
     """A stage that passes requests on to its sessions, and what concerns the engine to the engine's thread, between two steps.
 
     ``tell_figures`` sends a heartbeat: what is answered of a change to the cache comes behind the figures that the change made.
@@ -44,31 +44,27 @@ class Serving(Stage):
 
     def __init__(  # noqa: PLR0913, PLR0917  # the parts of a worker, put together once
         self,
-        engine: Engine,
-        queue: RequestQueue,
-        sessions: Sessions,
-        questions: TokenQuestions,
+        engine: Engine[R],
+        queue: RequestQueue[R],
+        served: Served,
         cache_limit: CacheLimit,
         outbox: Outbox,
         tell_figures: Callable[[], None],
-        pins: Pins,
     ) -> None:
         self._engine = engine
         self._queue = queue
-        self._sessions = sessions
-        self._questions = questions
+        self._sessions = served.sessions
+        self._questions = served.questions
+        self._pins = served.pins
         self._cache_limit = cache_limit
         self._outbox = outbox
         self._tell_figures = tell_figures
-        self._pins = pins
 
     @override
     def take(self, message: StageMessage) -> None:
         match message:
-            case Generate():
+            case Generate() | Embed() | Score():
                 self._sessions.open(message)
-            case Embed(id=request_id) | Score(id=request_id):
-                self._outbox.send(Events(events=[Failed(id=request_id, error=ErrorInfo.of(_other_task()))]))
             case LoadAdapter(id=question_id) | UnloadAdapter(id=question_id):
                 self._outbox.send(AdapterRefused(id=question_id, error=ErrorInfo.of(_no_adapters())))
             case Abort(id=request_id):
@@ -129,10 +125,6 @@ class Serving(Stage):
     def _answer(self, message: Reconfigured | CacheEvicted) -> None:
         self._outbox.on_io_thread(self._tell_figures)
         self._outbox.send_from_any_thread(message)
-
-
-def _other_task() -> UnsupportedTaskError:
-    return UnsupportedTaskError("this model generates text; it makes no vectors, and no scores of texts", param="model")
 
 
 def _no_adapters() -> UnsupportedParameterError:

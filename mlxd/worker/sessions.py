@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from mlxd.errors import GenerationError, MlxdError
+from typing_extensions import override
+
+from mlxd.errors import GenerationError, MlxdError, UnsupportedTaskError
 from mlxd.types import FinishReason, Limits, Timings, Usage
 from mlxd.wire.error_info import ErrorInfo
 from mlxd.wire.events import Delta, Echo, Failed, Finished, RequestEvent, Started
-from mlxd.wire.jobs import Generate
+from mlxd.wire.jobs import Generate, Job
 from mlxd.wire.logprobs import TokenLogprobs
 from mlxd.wire.messages import Events, Load
 from mlxd.wire.output_spec import OutputSpec
@@ -20,6 +22,7 @@ from mlxd.worker.engine.events import Ended, EngineEvent, PromptScored, StepOutp
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.request_queue import RequestQueue
 from mlxd.worker.engine.sampled import Sampled, SampledToken
+from mlxd.worker.job_sessions import JobSessions
 from mlxd.worker.media_pool import MediaPool
 from mlxd.worker.request_encoder import RequestEncoder
 from mlxd.worker.text.answers import AnswerReader
@@ -48,17 +51,15 @@ class _Session:
         return [] if self.logprobs is None else self.logprobs.take()
 
 
-class Sessions:
-    """The requests of one worker. ``send`` is called on the I/O thread. Each request ends in one ``Finished`` or ``Failed``; an aborted one
-    in silence.
-    """
+class Sessions(JobSessions):
+    """The requests of a worker whose model generates. ``send`` is called on the I/O thread."""
 
     def __init__(  # noqa: PLR0913, PLR0917 - the parts of a worker, put together once
         self,
         load: Load,
         encoder: RequestEncoder,
         answers: AnswerReader,
-        queue: RequestQueue,
+        queue: RequestQueue[EngineRequest],
         send: Callable[[Events], None],
         media: MediaPool | None = None,
     ) -> None:
@@ -75,35 +76,34 @@ class Sessions:
         self.tokenizing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tokenize")
         self._compiling = ThreadPoolExecutor(max_workers=2, thread_name_prefix="grammar")  # nobody else waits for a large one
 
-    def open(self, generate: Generate) -> None:
-        """Queues a request. What is wrong with it is answered by ``Failed``.
-
-        It has its place when this returns, so an ``Abort`` that comes right behind finds it.
-        """
+    @override
+    def open(self, job: Job) -> None:
         arrived = time.monotonic()
         try:
-            self._queue.announce(generate.id, generate.behind)
+            if not isinstance(job, Generate):
+                raise UnsupportedTaskError("this model generates text; it makes no vectors, and no scores of texts", param="model")
+            self._queue.announce(job.id, job.behind)
         except MlxdError as error:
-            self._fail(generate.id, error)
+            self._fail(job.id, error)
             return
-        task = asyncio.get_running_loop().create_task(self._enter(generate, arrived))
+        task = asyncio.get_running_loop().create_task(self._enter(job, arrived))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    @override
     def reconfigure(self, limits: Limits) -> None:
-        """Takes over the interval, at which requests that run deliver from now on, too."""
         self._interval = limits.stream_interval
         self._encoder.reconfigure(limits)
         for session in self._open.values():
             session.output.interval = limits.stream_interval
 
     @property
+    @override
     def grammar_bytes(self) -> int:
-        """Returns about how much memory grammars take, in bytes."""
         return self._encoder.grammar_bytes
 
+    @override
     def close(self) -> None:
-        """Forgets all requests."""
         for task in self._tasks:
             task.cancel()
         self._media.close()
@@ -148,13 +148,13 @@ class Sessions:
         first, *others = request.tokens
         return b"".join([self.texts.first(first), *map(self.texts.raw, others)]).decode(errors="replace")
 
+    @override
     def abort(self, request_id: str) -> None:
-        """Ends a request of which nothing more is said; the engine stops within one step or prefill chunk."""
         self._open.pop(request_id, None)
         self._queue.withdraw(request_id)
 
+    @override
     def deliver(self, output: StepOutput) -> None:
-        """Sends one step of the engine as one frame."""
         events = [told for event in output.events for told in self._try(event, output.timings)]
         if events or output.stats is not None:
             self._send(Events(events=events, step=output.stats))

@@ -32,6 +32,7 @@ ALLOWED = {
     "service": {"control", "client.hang_watch", "config", "wire", "observability.logging", "errors", "types"},
     "terminal": {"child_process", "config", "quantities", "errors", "types"},
     "worker.encoded_prompt": {"media_terms"},
+    "worker.servable": {"worker.engine", "worker.text", "wire"},
     "worker.text": {"media_terms", "worker.encoded_prompt", "wire", "errors", "types"},
     "worker.text.constraints": {"worker.encoded_prompt", "worker.engine.constraint", "worker.text", "wire", "errors", "types"},
     "worker.facts": {"adapter_terms", "scratch", "wire", "errors", "types"},
@@ -39,7 +40,7 @@ ALLOWED = {
     "worker.engine": {"cache_terms", "media_terms", "quantities", "worker.encoded_prompt", "worker.kv", "wire", "errors", "types"},
     "worker.kv": {"disk_cache.tier", "disk_terms", "worker.encoded_prompt", "quantities", "errors", "types"},
     "worker.runtime": {
-        *("worker.encoded_prompt", "worker.kv", "worker.engine", "worker.facts", "worker.fetch", "worker.text"),
+        *("worker.encoded_prompt", "worker.kv", "worker.engine", "worker.facts", "worker.fetch", "worker.servable", "worker.text"),
         *("disk_cache", "disk_terms", "footprint", "media_terms", "wire", "errors", "types"),
     },
     "worker": {"cache_terms", "media_terms", "lasting_imports", "footprint", "scratch", "wire", "errors", "types"},

@@ -67,7 +67,7 @@ def test_a_tokenizer_that_fails_costs_only_this_one(caplog):
 
 async def test_sets_of_pins_come_in_the_order_in_which_they_were_asked_for():
     with ThreadPoolExecutor(max_workers=1) as thread:
-        pins, told = Pins(PinEncoder(encoder()), thread), []
+        pins, told = Pins(PinEncoder(encoder()).orders, thread), []
         first, second = ((PinnedPrompt(name=name, text=TEXT, form="text"),) for name in ("first", "second"))
         pins.begin(first)
         pins.encode(first, lambda orders: told.append([one.name for one in orders]))

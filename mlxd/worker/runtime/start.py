@@ -5,7 +5,6 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -26,7 +25,6 @@ from mlxd.footprint import footprint  # noqa: E402
 from mlxd.types import Ability, LoadStage, ResolvedLimits, SamplingParams  # noqa: E402
 from mlxd.wire.messages import Load, NeedsMemory, Ready  # noqa: E402
 from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt  # noqa: E402
-from mlxd.worker.engine.device_memory import DeviceMemory  # noqa: E402
 from mlxd.worker.engine.request import EngineRequest  # noqa: E402
 from mlxd.worker.engine.runner import Runner  # noqa: E402
 from mlxd.worker.runtime.choose import Choice, choose_runner  # noqa: E402
@@ -37,6 +35,7 @@ from mlxd.worker.runtime.loading import LoadedModel, OpenedModel, open_model, re
 from mlxd.worker.runtime.source import fetch_model  # noqa: E402
 from mlxd.worker.runtime.tokenizing import decoder  # noqa: E402
 from mlxd.worker.runtime.vision.seeing_model import SeeingModel  # noqa: E402
+from mlxd.worker.servable import ServableModel  # noqa: E402
 from mlxd.worker.text.answers import AnswerReader  # noqa: E402
 from mlxd.worker.text.constraints.answer import AnswerConstraints  # noqa: E402
 from mlxd.worker.text.constraints.vocabulary import UnknownVocabularyError, Vocabulary, open_vocabulary  # noqa: E402
@@ -50,21 +49,6 @@ _log = logging.getLogger(__name__)
 _DISK_QUEUE = 128 * 2**20  # bytes of blocks that wait to be written
 _TRANSIENTS = 128 * 2**20  # bytes: activations, logits and what MLX keeps to use again, beside a tenth of the weights
 _TOWER = 128 * 2**20  # bytes: what a vision tower computes with, of as many patches as go through it at once
-
-
-@dataclass(frozen=True)
-class ServableModel:
-    """A loaded model with everything a worker needs to serve it. ``block_size`` is that of a paged cache, if it has one; ``constraints``
-    None means that nothing can be enforced of its answers.
-    """
-
-    runner: Runner
-    memory: DeviceMemory
-    block_size: int | None
-    encoder: PromptEncoder
-    answers: AnswerReader
-    constraints: AnswerConstraints | None
-    ready: Ready
 
 
 def start_model(
@@ -186,7 +170,7 @@ def _kept_media(opened: OpenedModel) -> int:
     return KEPT if isinstance(opened.model, SeeingModel) else 0
 
 
-def _warm(runner: Runner, root: CacheRoot, opened: OpenedModel, loaded: LoadedModel) -> None:
+def _warm(runner: Runner[EngineRequest], root: CacheRoot, opened: OpenedModel, loaded: LoadedModel) -> None:
     """Generates real tokens, by every way of sampling: what cannot compute must not become ready. Nothing of them stays in the cache."""
     of_prompt = Ability.PROMPT_LOGPROBS in runner.abilities
     for sampling, logprobs in ((SamplingParams(temperature=0), None), (_everything(loaded.vocab_size), 2)):
