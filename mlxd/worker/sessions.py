@@ -18,7 +18,7 @@ from mlxd.wire.logprobs import TokenLogprobs
 from mlxd.wire.messages import Events, Load
 from mlxd.wire.output_spec import OutputSpec
 from mlxd.wire.prompts import TextPrompt
-from mlxd.worker.engine.events import Ended, EngineEvent, PromptScored, StepOutput
+from mlxd.worker.engine.events import Encoded, Ended, EngineEvent, PromptScored, StepOutput
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.request_queue import RequestQueue
 from mlxd.worker.engine.sampled import Sampled, SampledToken
@@ -172,7 +172,7 @@ class Sessions(JobSessions):
 
     def _tell(self, event: EngineEvent, timings: Mapping[str, Timings]) -> list[RequestEvent]:
         session = self._open.get(event.id)
-        if session is None:  # aborted, or ended by a stop string
+        if session is None or isinstance(event, Encoded):  # aborted, or ended by a stop string; the other is of models that encode
             return []
         match event:
             case Started():

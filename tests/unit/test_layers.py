@@ -31,13 +31,17 @@ ALLOWED = {
     "observability": {"cache_terms", "disk_terms", "media_terms", "control", "config", "wire", "errors", "types"},
     "service": {"control", "client.hang_watch", "config", "wire", "observability.logging", "errors", "types"},
     "terminal": {"child_process", "config", "quantities", "errors", "types"},
+    "worker.encoded_input": set(),
     "worker.encoded_prompt": {"media_terms"},
     "worker.servable": {"worker.engine", "worker.text", "wire"},
     "worker.text": {"media_terms", "worker.encoded_prompt", "wire", "errors", "types"},
     "worker.text.constraints": {"worker.encoded_prompt", "worker.engine.constraint", "worker.text", "wire", "errors", "types"},
     "worker.facts": {"adapter_terms", "scratch", "wire", "errors", "types"},
     "worker.fetch": {"worker.facts", "quantities", "errors", "types"},
-    "worker.engine": {"cache_terms", "media_terms", "quantities", "worker.encoded_prompt", "worker.kv", "wire", "errors", "types"},
+    "worker.engine": {
+        *("worker.encoded_input", "worker.encoded_prompt", "worker.kv"),
+        *("cache_terms", "media_terms", "quantities", "wire", "errors", "types"),
+    },
     "worker.kv": {"disk_cache.tier", "disk_terms", "worker.encoded_prompt", "quantities", "errors", "types"},
     "worker.runtime": {
         *("worker.encoded_prompt", "worker.kv", "worker.engine", "worker.facts", "worker.fetch", "worker.servable", "worker.text"),

@@ -219,7 +219,7 @@ class Engine(Generic[R]):
         request at once.
         """
         now = time.monotonic()
-        events += [*report.started, *report.scored, *report.sampled]
+        events += [*report.started, *report.scored, *report.sampled, *report.encoded]
         for request_id, reason in report.ended.items():
             clock = self._clocks[request_id]
             events.append(Ended(request_id, reason))

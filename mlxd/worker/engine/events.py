@@ -28,7 +28,18 @@ class PromptScored:
     tokens: tuple[SampledToken, ...]
 
 
-EngineEvent = Started | PromptScored | Sampled | Ended | Failed
+@dataclass(frozen=True)
+class Encoded:
+    """What became of some texts of a request, which ``places`` tell: their vectors, or scores, one after the other (float32,
+    little-endian).
+    """
+
+    id: str
+    places: tuple[int, ...]
+    values: bytes
+
+
+EngineEvent = Started | PromptScored | Sampled | Encoded | Ended | Failed
 
 
 @dataclass

@@ -1,7 +1,7 @@
-"""What the engine asks of whoever computes: one interface, three implementations.
+"""What the engine asks of whoever computes: one interface, four implementations.
 
 ``runtime.entries.simple_runner`` computes one request at a time, ``runtime.entries.contiguous_runner`` a batch with a cache of its own for
-each sequence, ``engine.paged_runner`` a batch over one paged cache.
+each sequence, ``engine.paged_runner`` a batch over one paged cache; ``engine.encoding.runner`` makes vectors and scores of texts.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ from mlxd.cache_terms import PinFigures, PinState
 from mlxd.errors import GenerationError, MlxdError
 from mlxd.types import Ability, CacheFigures, FinishReason, MemoryFigures, ResolvedLimits
 from mlxd.wire.events import Started
-from mlxd.worker.engine.events import PromptScored
+from mlxd.worker.engine.events import Encoded, PromptScored
 from mlxd.worker.engine.pin_order import PinOrder
 from mlxd.worker.engine.queued import QueuedRequest
 from mlxd.worker.engine.sampled import Sampled
@@ -29,6 +29,7 @@ class StepReport:
     started: list[Started] = field(default_factory=list)
     scored: list[PromptScored] = field(default_factory=list)
     sampled: list[Sampled] = field(default_factory=list)
+    encoded: list[Encoded] = field(default_factory=list)
     ended: dict[str, FinishReason] = field(default_factory=dict)
     failed: dict[str, MlxdError] = field(default_factory=dict)
     seconds: float = 0.0  # it took; of steps that follow each other, from result to result

@@ -1,0 +1,1 @@
+"""The part of the engine that makes vectors and scores of texts."""
