@@ -35,6 +35,7 @@ async def count_input(request: web.Request, endpoint: str, prompt_of: PromptOf) 
             models = models_of(request)
             asked_for = models.resolve(trace.requested_model)
             request[MODEL] = trace.model = asked_for.model
+            trace.adapter = asked_for.adapter
             async with models.hold(asked_for) as model:
                 asked = await aside(body.size, _asked, prompt_of, body.document, model, server)
                 async with request.app[GALLERY].shown(asked, server.media) as prompt:

@@ -19,7 +19,8 @@ from mlxd.api.caller import caller
 from mlxd.api.deadline import Deadline
 from mlxd.api.delivery import Assignment, Delivery
 from mlxd.api.dialect import Dialect, GenerationRequest
-from mlxd.api.jobs import Jobs, check_bounds, check_room, check_size, held_by
+from mlxd.api.fields.abilities import check_adapter
+from mlxd.api.jobs import Jobs, answered_with, check_bounds, check_room, check_size, held_by
 from mlxd.api.key_limits import tokens_of
 from mlxd.api.keys import CONFIG, MODEL, REQUESTS, SPENDING, TELEMETRY, TRACER, ReadyModel
 from mlxd.api.media.gallery import GALLERY
@@ -52,7 +53,7 @@ async def generate(request: web.Request, dialect: Dialect[Any]) -> web.StreamRes
             name, models = model_name(body.document), models_of(request)
             asked_for = models.resolve(name)
             request[MODEL] = trace.model = asked_for.model
-            trace.requested_model = name
+            trace.requested_model, trace.adapter = name, asked_for.adapter
             accepted = await aside(body.size, dialect.read, body.document, config.server.unknown_fields)
             trace.streamed = accepted.streamed
             request[SPENDING].expect_less(tokens_of(accepted.inline_media))
@@ -86,7 +87,8 @@ async def generate(request: web.Request, dialect: Dialect[Any]) -> web.StreamRes
 
 
 def _to_wire(accepted: GenerationRequest, identity: str, model: ReadyModel, volatile: Sequence[str]) -> Jobs:
-    jobs = steady(accepted.to_wire(identity, model), volatile)
+    check_adapter(model)
+    jobs = answered_with(steady(accepted.to_wire(identity, model), volatile), model.adapter)
     check_bounds(jobs, model)
     # A text's UTF-8 form is kept with it; to make it when a job is sent would hold up the loop.
     predictions = (job.output.predicted for job in jobs.all[:: jobs.per_prompt])

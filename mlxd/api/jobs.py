@@ -63,6 +63,11 @@ def fanned_out(job: Generate, prompts: Sequence[Prompt], per_prompt: int) -> Job
     return Jobs(all=made, per_prompt=per_prompt)
 
 
+def answered_with(jobs: Jobs, adapter: str) -> Jobs:
+    """Returns the jobs as those of an adapter; of the model as it is, where that is empty."""
+    return Jobs(all=[msgspec.structs.replace(job, adapter=adapter) for job in jobs.all], per_prompt=jobs.per_prompt) if adapter else jobs
+
+
 def held_by(jobs: Jobs, holder: Principal) -> Jobs:
     """Returns the jobs as those of the holder of a key: none has a better priority than it may ask for, and they share what is cached with
     whom it shares.

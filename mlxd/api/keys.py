@@ -57,6 +57,11 @@ class Models(Protocol):
         """
 
 
+def name_of(model: ReadyModel) -> str:
+    """Returns the name that an answer has for what gave it: the configured one, of the adapter where it has one."""
+    return Asked(model.name, model.adapter).name
+
+
 MODELS = web.AppKey("models", Models)
 TELEMETRY = web.AppKey("telemetry", Telemetry)
 TRACER = web.AppKey("tracer", Tracer)

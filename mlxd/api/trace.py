@@ -32,6 +32,7 @@ class RequestTrace:
         self.request_id = request_id
         self.endpoint = endpoint
         self.model = UNKNOWN_MODEL
+        self.adapter = ""  # the name of the one that is asked for
         self.requested_model: str | None = None
         self.streamed = False
         self.prompt: Any = None  # set only where log.content allows it to be logged
@@ -68,6 +69,7 @@ class RequestTrace:
             request_id=self.request_id,
             endpoint=self.endpoint,
             model=self.model,
+            adapter=self.adapter,
             key=self._caller.key,
             streamed=self.streamed,
             stop=stop,
@@ -138,6 +140,7 @@ class RequestTrace:
         return RequestRecord(
             request_id=self.request_id,
             model=self.model,
+            adapter=self.adapter,
             endpoint=self.endpoint,
             outcome=self._outcome,
             duration=duration,
@@ -169,6 +172,7 @@ class RequestTrace:
 
     def _log(self, record: RequestRecord, trace_id: str | None) -> None:
         fields: dict[str, Any] = {
+            "adapter": record.adapter or None,
             "endpoint": record.endpoint,
             "outcome": record.outcome,
             "error": record.error,

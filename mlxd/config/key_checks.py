@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from mlxd.config.disk_checks import is_paged
 from mlxd.config.document import Document
+from mlxd.config.given_names import given_names
 from mlxd.config.keys import Key, dotted
 from mlxd.config.names import is_pattern
 from mlxd.config.principal import RESERVED, means
@@ -56,20 +57,25 @@ def _keys_are_unique(config: Config, document: Document) -> Iterator[Problem]:
 
 
 def _models_are_known(config: Config) -> Iterator[Problem]:
-    """Reports names that no model has. A pattern may be there for models to come."""
+    """Reports names that no model has, and no adapter. A pattern may be there for models to come."""
+    given = [one.text for one in given_names(config.models)]
     for position, holder in enumerate(config.server.keys):
         for place, name in enumerate(holder.models):
-            if not is_pattern(name) and not any(means(name, model, table.aliases) for model, table in config.models.items()):
+            if not is_pattern(name) and not means(name, given):
                 key: Key = (*_KEYS, position, "models", place)
-                known = ", ".join(map(shown, config.models))
+                known = ", ".join(map(shown, [*config.models, *_adapters(config)]))
                 yield Problem(key, f"found {shown(name)}, which is no model's name or alias; there are: {known}", (key, ("models",)))
+
+
+def _adapters(config: Config) -> list[str]:
+    return list(dict.fromkeys(one.asked.name for one in given_names(config.models) if one.asked.adapter))
 
 
 def _quotas_are_of_caches(config: Config) -> Iterator[Problem]:
     """Reports quotas that no cache would ever heed."""
     for position, holder in enumerate(config.server.keys):
         key: Key = (*_KEYS, position, "cache_quota")
-        models = [table for name, table in config.models.items() if may_use(holder, name, table.aliases)]
+        models = [table for name, table in config.models.items() if may_use(holder, name, table)]
         if holder.cache_quota is not None and models and not any(map(is_paged, models)):
             found = f"found {shown(str(holder.cache_quota))}, and none of the models that it may ask for has a paged cache"
             yield Problem(key, f'{found} (batching.mode = "continuous", cache.kind = "paged"); remove it', (key, ("models",)))
@@ -81,7 +87,7 @@ def _quotas_fit(config: Config) -> Iterator[Problem]:
         total = 0.0
         for position, holder in enumerate(config.server.keys if is_paged(table) else ()):
             quota, key = holder.cache_quota, (*_KEYS, position, "cache_quota")
-            if quota is None or not may_use(holder, name, table.aliases):
+            if quota is None or not may_use(holder, name, table):
                 continue
             total += share_of(quota, table.cache.memory.size)
             if total > 1 + _ROUNDING:

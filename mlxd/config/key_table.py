@@ -20,7 +20,8 @@ class KeyTable(NamedTable):
     )
     models: ModelPatterns = setting(
         (),
-        'Models that it may ask for and see: ids, aliases, or patterns such as "qwen*", of either. Empty: all.',
+        'Models that it may ask for and see, with their adapters, and single adapters as "qwen3:sql": names, aliases, or patterns such as '
+        '"qwen*", of either. Empty: all.',
         reload=Reload.LIVE,
     )
     max_concurrent: int | None = setting(

@@ -60,8 +60,8 @@ def principals(server: ServerTable) -> tuple[Principal, ...]:
     return (*named, API_KEYS) if server.api_keys else named or (ANONYMOUS,)
 
 
-def means(item: str, model: str, aliases: Iterable[str]) -> bool:
-    """Tells whether an item of a list of models means this one: its id, an alias, a pattern of either, or a name that an alias fits which
-    is a pattern itself.
+def means(item: str, names: Iterable[str]) -> bool:
+    """Tells whether an item of a list of models means the one with these names: one of them, a pattern of one, or a name that one of them
+    fits which is a pattern itself.
     """
-    return any(matches(item, name) or matches(name, item) for name in (model, *aliases))
+    return any(matches(item, name) or matches(name, item) for name in names)

@@ -1,12 +1,11 @@
 """What of a model's cache belongs to the holders of keys."""
 
-from collections.abc import Iterable
-
 from mlxd.cache_terms import CacheQuota
 from mlxd.config.disk_checks import is_paged
+from mlxd.config.given_names import given_names
 from mlxd.config.key_table import KeyTable
 from mlxd.config.principal import means
-from mlxd.config.schema import Config
+from mlxd.config.schema import Config, ModelTable
 from mlxd.config.units import MemoryShare
 
 
@@ -16,17 +15,17 @@ def cache_quotas(config: Config) -> dict[str, tuple[CacheQuota, ...]]:
         name: tuple(
             CacheQuota(holder=holder.name, size=holder.cache_quota.size, fraction=holder.cache_quota.fraction)
             for holder in config.server.keys
-            if holder.cache_quota is not None and may_use(holder, name, model.aliases)
+            if holder.cache_quota is not None and may_use(holder, name, model)
         )
         for name, model in config.models.items()
         if is_paged(model)
     }
 
 
-def may_use(holder: KeyTable, model: str, aliases: Iterable[str]) -> bool:
-    """Tells whether the holder of a key may ask for a model."""
-    names = tuple(aliases)
-    return not holder.models or any(means(item, model, names) for item in holder.models)
+def may_use(holder: KeyTable, name: str, model: ModelTable) -> bool:
+    """Tells whether the holder of a key may ask for a model, or for an adapter of it."""
+    names = [one.text for one in given_names({name: model})]
+    return not holder.models or any(means(item, names) for item in holder.models)
 
 
 def share_of(quota: MemoryShare, limit: int | None) -> float:

@@ -28,6 +28,7 @@ class LiveRequest:
     model: str
     streamed: bool
     stop: Callable[[MlxdError], None]
+    adapter: str = ""  # the name of the one it is answered with
     key: str = "anonymous"  # the name of the key it was asked by
     arrived: float = field(default_factory=time.time)  # Unix time
     stage: Stage = Stage.LOADING

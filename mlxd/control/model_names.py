@@ -31,6 +31,11 @@ class ModelNames:
             reserved=tuple(f"{own}:" for name, table in models.items() if table.adapters for own in own_names(name, table)),
         )
 
+    @property
+    def all(self) -> list[str]:
+        """Returns the name of each model and each adapter."""
+        return list(dict.fromkeys(asked.name for asked in self.exact.values()))
+
     def asked(self, name: str) -> Asked | None:
         """Returns what a client's request for ``name`` goes to: an exact name before every pattern."""
         exact = self.exact.get(name)

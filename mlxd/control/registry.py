@@ -152,11 +152,15 @@ class Registry:
         """Returns the id of the model that an operator means, by its name or an alias of its own: a slip must not stop the model that
         answers for every name. Raises ``ModelNotFoundError``.
         """
-        return self._known(self._names.exact.get(name), name).model
+        asked = self._known(self._names.exact.get(name), name)
+        if asked.adapter:
+            message = f'"{excerpt(name)}" is an adapter: name its model, "{asked.model}", and the adapter beside it'
+            raise ModelNotFoundError(message, param="model")
+        return asked.model
 
     def _known(self, asked: Asked | None, name: str) -> Asked:
         if asked is None:
-            known = ", ".join(self._supervisors) or "none"
+            known = ", ".join(self._names.all) or "none"
             raise ModelNotFoundError(f'no model "{excerpt(name)}" is configured here; there are: {known}', param="model")
         return asked
 

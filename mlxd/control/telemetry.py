@@ -44,6 +44,7 @@ class RequestRecord:
     endpoint: str  # "chat_completions" | "completions" | "messages" | "count_tokens" | "responses"
     outcome: Outcome
     duration: float
+    adapter: str = ""  # the configured name of the one it asked for; empty: the model as it is
     streamed: bool = False
     error: str | None = None  # an MlxdError's code
     finish_reasons: tuple[FinishReason, ...] = ()  # of its choices, once all are over

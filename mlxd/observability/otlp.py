@@ -128,6 +128,7 @@ def _response_attributes(record: RequestRecord) -> Iterator[tuple[str, Attribute
         "gen_ai.response.finish_reasons": tuple(reason.value for reason in record.finish_reasons) or None,
         "gen_ai.response.time_to_first_chunk": record.time_to_first_token if record.streamed else None,
         "mlxd.cache": record.cache and record.cache.value,
+        "mlxd.adapter": record.adapter or None,
     }
     if record.requested_model is not None:
         optional["gen_ai.response.model"] = record.model

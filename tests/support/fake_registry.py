@@ -16,7 +16,7 @@ from mlxd.wire.error_info import ErrorInfo
 from mlxd.wire.events import Delta, Echo, Failed, Finished, Started
 from mlxd.wire.jobs import Generate
 from mlxd.wire.logprobs import TokenLogprobs
-from mlxd.wire.messages import Ready, Tokenized
+from mlxd.wire.messages import Heartbeat, Ready, Tokenized
 from mlxd.wire.parts import text_parts
 from mlxd.wire.prompts import ChatPrompt, Prompt, TextPrompt
 from tests.support.patience import PATIENCE
@@ -158,6 +158,7 @@ class FakeModel:
     client: FakeWorker = field(default_factory=FakeWorker)
     state: ModelState = ModelState.READY
     on_demand: bool = False
+    heartbeat: Heartbeat | None = None
     error: MlxdError | None = None
 
 
@@ -181,7 +182,14 @@ class FakeRegistry:
         model = self.models[name]
         ready = model.ready if model.state is ModelState.READY else None
         return ModelStatus(
-            name=name, config=model.config, state=model.state, on_demand=model.on_demand, since=CREATED, created=CREATED, ready=ready
+            name=name,
+            config=model.config,
+            state=model.state,
+            on_demand=model.on_demand,
+            since=CREATED,
+            created=CREATED,
+            ready=ready,
+            heartbeat=model.heartbeat,
         )
 
     def statuses(self) -> list[ModelStatus]:

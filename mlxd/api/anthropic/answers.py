@@ -12,7 +12,7 @@ from mlxd.api.answer import Answer
 from mlxd.api.anthropic.errors import anthropic_error_body
 from mlxd.api.anthropic.events import BlockEvents, Event, whole_blocks
 from mlxd.api.dialect import AnswerShape, error_event
-from mlxd.api.keys import ReadyModel
+from mlxd.api.keys import ReadyModel, name_of
 from mlxd.api.sse import SseEvent
 from mlxd.errors import MlxdError
 from mlxd.types import FinishReason, Usage
@@ -38,7 +38,7 @@ class MessageShape(AnswerShape):
 
     def __init__(self, identity: str, model: ReadyModel, style: MessageStyle, warnings: Sequence[str] = ()) -> None:
         self._id = identity
-        self._model = model.name
+        self._model = name_of(model)
         self._style = style
         self._warnings = warnings
         self._blocks = BlockEvents(shows_thinking=style.shows_thinking, expected="thinking" if style.asks_for_thinking else "text")

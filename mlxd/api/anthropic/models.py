@@ -8,7 +8,6 @@ from aiohttp import web
 
 from mlxd.api.keys import MODEL
 from mlxd.api.permitted_models import models_of
-from mlxd.config.names import without_patterns
 from mlxd.control.model.status import ModelStatus
 from mlxd.errors import InvalidRequestError, excerpt
 
@@ -16,10 +15,10 @@ _MOST = 1000  # of a page
 
 
 async def list_models(request: web.Request) -> web.Response:
-    """Answers with the models that the key may ask for and the names of each, in the file's order: with all of them, or with the page that
-    ``limit``, ``after_id`` and ``before_id`` ask for. Raises ``InvalidRequestError`` for a limit that is none.
+    """Answers with the models and adapters that the key may ask for and the names of each, in the file's order: with all of them, or with
+    the page that ``limit``, ``after_id`` and ``before_id`` ask for. Raises ``InvalidRequestError`` for a limit that is none.
     """
-    entries = [_body(status, name) for status in models_of(request).statuses() for name in _names(status)]
+    entries = [_body(offer.status, name) for offer in models_of(request).offers() for name in offer.names]
     page, has_more = _page(entries, request.query)
     bounds = {"first_id": page[0]["id"] if page else None, "last_id": page[-1]["id"] if page else None}
     return web.json_response({"data": page, "has_more": has_more, **bounds})
@@ -27,13 +26,9 @@ async def list_models(request: web.Request) -> web.Response:
 
 async def show_model(request: web.Request) -> web.Response:
     """Answers with one model by its id or an alias. Raises ``ModelNotFoundError`` or ``ModelNotAllowedError``."""
-    models = models_of(request)
-    request[MODEL] = found = models.resolve(request.match_info["id"]).model
-    return web.json_response(_body(models.status(found), request.match_info["id"]))
-
-
-def _names(status: ModelStatus) -> list[str]:
-    return [status.name, *without_patterns(status.config.aliases)]
+    offer = models_of(request).offer(request.match_info["id"])
+    request[MODEL] = offer.status.name
+    return web.json_response(_body(offer.status, request.match_info["id"]))
 
 
 def _body(status: ModelStatus, name: str) -> dict[str, Any]:

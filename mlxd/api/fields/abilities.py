@@ -36,6 +36,16 @@ def check_abilities(needs: Iterable[Need], model: ReadyModel) -> None:
             raise UnsupportedParameterError(f"{need.field} is not supported with this model: {_reason(need, model)}", param=need.field)
 
 
+def check_adapter(model: ReadyModel) -> None:
+    """Raises ``UnsupportedParameterError`` for an adapter of a model whose runner has none."""
+    if model.adapter and not can(model, Ability.ADAPTERS):
+        raise UnsupportedParameterError(
+            f"the model {model.name!r} cannot answer with the adapter {model.adapter!r}: it runs on the {model.ready.runner} runner, "
+            "which has no adapters",
+            param="model",
+        )
+
+
 def _reason(need: Need, model: ReadyModel) -> str:
     if need.ability in _SEEN:
         return f"{model.name!r} sees no {_SEEN[need.ability]}{_could_see(need, model)}; {_INSTEAD}"

@@ -14,7 +14,7 @@ from typing_extensions import override
 import mlxd
 from mlxd.api.answer import Answer
 from mlxd.api.dialect import AnswerShape, error_event
-from mlxd.api.keys import ReadyModel
+from mlxd.api.keys import ReadyModel, name_of
 from mlxd.api.sse import SseEvent
 from mlxd.api.tally import Tally
 from mlxd.errors import MlxdError
@@ -59,7 +59,7 @@ class Documents(AnswerShape):
     def __init__(self, identity: str, model: ReadyModel, stream_usage: StreamUsage, warnings: Sequence[str] = ()) -> None:
         self.id = identity
         self._created = int(time.time())
-        self._model = model.name
+        self._model = name_of(model)
         self._fingerprint = fingerprint(model)
         self._stream_usage = stream_usage
         self._used: defaultdict[int, Tally] = defaultdict(Tally)  # by choice, so far
@@ -140,9 +140,11 @@ def usage_body(usage: Usage) -> dict[str, Any]:
 
 
 def fingerprint(model: ReadyModel) -> str:
-    """Returns what changes when the same seed may give other tokens: with the model, its numbers, its runner or our version."""
+    """Returns what changes when the same seed may give other tokens: with the model, an adapter, its numbers, its runner or our version."""
     ready = model.ready
     parts = [mlxd.__version__, model.config.source, ready.runner, ready.device, ready.dtype, *sorted(ready.versions.items())]
+    if adapter := model.config.adapters.get(model.adapter):
+        parts.append(adapter.source)
     return f"fp_{hashlib.sha256(repr(parts).encode()).hexdigest()[:12]}"
 
 

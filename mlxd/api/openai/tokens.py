@@ -160,9 +160,8 @@ async def _first_token(model: ReadyModel) -> str | None:
 def _model(request: web.Request, body: Mapping[str, Any]) -> AbstractAsyncContextManager[ReadyModel]:
     """Holds the model that is named; where none is, the only one there is, for llama.cpp's clients name none."""
     models, name = models_of(request), body.get("model")
-    configured = [status.name for status in models.statuses()]
-    if name is None and len(configured) == 1:
-        name = configured[0]
+    if name is None:
+        name = models.only_one()
     if not isinstance(name, str):
         raise InvalidRequestError("model is required, and a string; GET /v1/models lists the names", param="model")
     asked = models.resolve(name)

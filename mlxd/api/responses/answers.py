@@ -12,7 +12,7 @@ from typing_extensions import override
 from mlxd.api.answer import Answer
 from mlxd.api.dialect import AnswerShape
 from mlxd.api.fields.json_text import json_text
-from mlxd.api.keys import ReadyModel
+from mlxd.api.keys import ReadyModel, name_of
 from mlxd.api.responses.output import Output, OutputStyle, untold
 from mlxd.api.responses.output_items import Event
 from mlxd.api.responses.request import ResponsesRequest
@@ -120,7 +120,7 @@ def _asked(request: ResponsesRequest, model: ReadyModel | None) -> dict[str, Any
         "max_output_tokens": request.token_limit,
         "max_tool_calls": request.max_tool_calls,
         "metadata": {name: value if isinstance(value, str) else json_text(value) for name, value in (request.metadata or {}).items()},
-        "model": request.model if model is None else model.name,
+        "model": request.model if model is None else name_of(model),
         "parallel_tool_calls": request.parallel_tool_calls is not False,
         "previous_response_id": None,
         "prompt_cache_key": request.prompt_cache_key,

@@ -4,7 +4,9 @@ from typing import Literal
 
 import msgspec
 
+from mlxd.adapter_terms import AdapterSpec
 from mlxd.cache_terms import PinnedPrompt
+from mlxd.config.adapter_table import AdapterTable
 from mlxd.config.disk_checks import is_paged
 from mlxd.config.model_sources import used_draft
 from mlxd.config.schema import ModelTable
@@ -59,6 +61,8 @@ def limits(model: ModelTable) -> Limits:
         draft_tokens=model.speculation.max_tokens,
         disk=_disk(model),
         pins=_pins(model),
+        adapters=tuple(_adapter(name, table) for name, table in model.adapters.items()),
+        adapter_bytes=model.adapter_memory if model.adapters else 0,
     )
 
 
@@ -67,6 +71,10 @@ def _disk(model: ModelTable) -> DiskSettings | None:
     if not disk.path or not is_paged(model):
         return None
     return DiskSettings(path=disk.path, limit=disk.limit, write_budget=disk.write_budget)
+
+
+def _adapter(name: str, table: AdapterTable) -> AdapterSpec:
+    return AdapterSpec(name=name, source=table.source, load=table.load, pin=table.pin)
 
 
 def _pins(model: ModelTable) -> tuple[PinnedPrompt, ...]:

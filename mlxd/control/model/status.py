@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from mlxd.adapter_terms import AdapterFigures
 from mlxd.config.schema import ModelTable
 from mlxd.types import ModelState, ResolvedLimits
 from mlxd.wire.messages import Heartbeat, Progress, Ready
@@ -32,3 +33,9 @@ class ModelStatus:
     restarts: int = 0  # since the daemon started
     restart_in: float | None = None  # seconds until the next attempt, during back-off
     last_error: str | None = None
+
+    @property
+    def adapters(self) -> tuple[AdapterFigures, ...]:
+        """Returns the adapters that are configured, in the file's order, as the worker that serves has them."""
+        told = {one.name: one for one in self.heartbeat.adapters} if self.heartbeat and self.ready else {}
+        return tuple(told.get(name, AdapterFigures(name=name, pinned=table.pin)) for name, table in self.config.adapters.items())

@@ -16,6 +16,7 @@ CAPABILITIES = {
     "prompt_logprobs": True,
     "images": True,
     "videos": True,
+    "adapters": True,
 }
 
 
@@ -37,6 +38,7 @@ async def test_list(server):
                 "created": CREATED,
                 "owned_by": "mlxd",
                 "root": "tiny",
+                "parent": None,
                 "state": "ready",
                 "aliases": ["small"],
                 "context_length": 2048,
@@ -49,6 +51,7 @@ async def test_list(server):
                 "created": CREATED,
                 "owned_by": "mlxd",
                 "root": "tiny",
+                "parent": None,
                 "state": "ready",
                 "aliases": ["small"],
                 "context_length": 2048,
@@ -61,6 +64,7 @@ async def test_list(server):
                 "created": CREATED,
                 "owned_by": "mlxd",
                 "root": "org/big",
+                "parent": None,
                 "state": "loading",
                 "aliases": [],
                 "context_length": 512,
@@ -83,6 +87,7 @@ async def test_what_a_loaded_model_can_do(server):
         "prompt_logprobs": False,
         "images": False,
         "videos": False,
+        "adapters": False,
     }
 
 

@@ -66,7 +66,7 @@ def test_those_without_names_may_do_everything(holder):
     ],
 )
 def test_models_are_named_by_id_alias_or_pattern(items, qwen3, coder):
-    found = [any(means(item, *model) for item in items) for model in (("qwen3", ()), ("coder", ("claude-sonnet",)))]
+    found = [any(means(item, (model, *aliases)) for item in items) for model, aliases in (("qwen3", ()), ("coder", ("claude-sonnet",)))]
     assert found == [qwen3, coder]
 
 

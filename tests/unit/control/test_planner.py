@@ -190,7 +190,8 @@ def leaves(table, at):
 def classes(before, after, name):
     """Of the fields of a model that differ, by a comparison of its own."""
     old, new = (dict(leaves(loaded.config.models[name].model_dump(), ("models", name))) for loaded in (before, after))
-    return {reload_class(field_at(Config, key)) or Reload.LIVE for key in old if old[key] != new[key]}  # all there is in arrays is live
+    # All there is in arrays is live.
+    return {reload_class(field_at(Config, key)) or Reload.LIVE for key in old | new if old.get(key) != new.get(key)}
 
 
 @FEWER
