@@ -50,8 +50,8 @@ ALLOWED = {
     "worker.facts": {"adapter_terms", "scratch", "wire", "errors", "types"},
     "worker.fetch": {"worker.facts", "quantities", "errors", "types"},
     "worker.engine": {
-        *("worker.encoded_input", "worker.encoded_prompt", "worker.kv"),
-        *("cache_terms", "media_terms", "quantities", "wire", "errors", "types"),
+        *("worker.encoded_input", "worker.encoded_prompt", "worker.facts.adapters", "worker.kv"),
+        *("adapter_terms", "cache_terms", "media_terms", "quantities", "wire", "errors", "types"),
     },
     "worker.kv": {"disk_cache.tier", "disk_terms", "worker.encoded_prompt", "quantities", "errors", "types"},
     "worker.runtime": {

@@ -1,5 +1,6 @@
 """The part of a sequence that a step computes, as chunks one after the other: each ends where others may begin."""
 
+from mlxd.worker.engine.adapters.adapters import Adapters
 from mlxd.worker.engine.fetching import Fetching
 from mlxd.worker.engine.plan import Chunk
 from mlxd.worker.engine.sequence import Sequence
@@ -15,10 +16,11 @@ class Chunks:
     use its blocks already. If the step fails, everything that is cached is dropped.
     """
 
-    def __init__(self, sequences: Sequences, manager: Manager, fetching: Fetching) -> None:
+    def __init__(self, sequences: Sequences, manager: Manager, fetching: Fetching, adapters: Adapters) -> None:
         self._sequences = sequences
         self._manager = manager
         self._fetching = fetching
+        self._adapters = adapters
 
     def of(self, sequence: Sequence, stop: int, guesses: Guesses) -> list[Chunk]:
         """Returns what computes a sequence up to ``stop``, for which there is room; the last tokens are ``guesses``. It counts as computed
@@ -54,6 +56,7 @@ class Chunks:
             drafts=guesses.count,
             windows=self._manager.window_runs(sequence.id),
             media=sequence.media.before(stop),
+            adapter=self._adapters.slot(sequence.id),
         )
         self._manager.commit(sequence.id, sequence.tokens, min(stop, sequence.verified))
         self._fetching.planned(sequence.chain.digests[start // self._manager.block_size : stop // self._manager.block_size])

@@ -11,6 +11,7 @@ from typing_extensions import override
 from mlxd.cache_terms import KeyCacheFigures, PinFigures
 from mlxd.errors import NotFiniteError
 from mlxd.types import Ability, BlockFigures, CacheFigures, MemoryFigures, ResolvedLimits
+from mlxd.worker.engine.adapters.adapters import Adapters
 from mlxd.worker.engine.executor import Executor, StepResult
 from mlxd.worker.engine.pin_order import PinOrder
 from mlxd.worker.engine.pinning import Pinning
@@ -91,6 +92,11 @@ class PagedRunner(Runner[EngineRequest]):
             self._executor.close(request_id)
 
     @property
+    def adapters(self) -> Adapters:
+        """Returns those that its requests may have."""
+        return self._scheduler.adapters
+
+    @property
     @override
     def abilities(self) -> frozenset[Ability]:
         return ALL_OF_TEXT
@@ -108,7 +114,7 @@ class PagedRunner(Runner[EngineRequest]):
     @property
     @override
     def is_idle(self) -> bool:
-        return self._scheduler.is_idle and not self._executor.is_pending and not self._owed.failed
+        return self._scheduler.is_idle and not self._executor.is_pending and not self._owed.failed and not self.adapters.is_busy
 
     @property
     @override
@@ -133,12 +139,14 @@ class PagedRunner(Runner[EngineRequest]):
         began = monotonic()
         if self._executor.is_pending and self._scheduler.awaits_tokens:
             self._take_pending(report)
+        self._scheduler.load_adapters(report)
         schedule = self._scheduler.schedule(self._executor.settle())
         pending = self._launched_seconds if self._executor.is_pending else 0.0  # the step before is waited for, too
         self._planned_seconds, self._launched_seconds = schedule.seconds + schedule.encoding + pending, schedule.seconds
         result = self._executor.run(schedule.plan)
         now = monotonic()
-        self._is_waiting = result is None and not schedule.plan.chunks and self._scheduler.fetching.is_reading
+        is_reading = self._scheduler.fetching.is_reading or self._scheduler.adapters.is_reading
+        self._is_waiting = result is None and not schedule.plan.chunks and is_reading
         self._distrust(result)
         for error in result.encoded.failed.values() if result is not None and result.encoded is not None else ():
             _log.error("what a prompt shows could not be encoded", exc_info=error)
@@ -254,7 +262,7 @@ class PagedRunner(Runner[EngineRequest]):
 
     @override
     def memory(self) -> MemoryFigures:
-        return self._executor.memory()
+        return msgspec.structs.replace(self._executor.memory(), adapters=self.adapters.nbytes)
 
     @override
     def cache(self) -> CacheFigures:

@@ -29,6 +29,8 @@ class Chunk(msgspec.Struct, frozen=True):
 
     ``resume`` and ``keep`` are snapshots of recurrent state: the one to begin with (None: what the sequence's last chunk left, or
     nothing at its start), and the one to take at the end of the chunk.
+
+    ``adapter`` is the slot of the adapter that it is computed with; 0: none.
     """
 
     sequence: str
@@ -43,6 +45,7 @@ class Chunk(msgspec.Struct, frozen=True):
     drafts: int = 0
     windows: tuple[WindowRuns, ...] = ()  # what it has of them in each group of layers that see a window
     media: tuple[MediaSpan, ...] = ()
+    adapter: int = 0
 
     @property
     def open(self) -> int:

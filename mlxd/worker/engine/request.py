@@ -12,6 +12,7 @@ from mlxd.worker.encoded_prompt import EncodedPrompt
 from mlxd.worker.engine.constraint import TokenConstraint
 from mlxd.worker.engine.queued import QueuedRequest
 from mlxd.worker.engine.speculation.indexed_text import IndexedText
+from mlxd.worker.facts.adapters.fit import FittedAdapter
 from mlxd.worker.kv.block_chain import BlockChain
 
 _numbers = itertools.count()
@@ -38,6 +39,7 @@ class EngineRequest(QueuedRequest):
     constraint: TokenConstraint | None = None
     looked_up: IndexedText | None = None  # the prompt, for guesses of what its answer repeats
     predicted: IndexedText | None = None  # what the client thinks the answer will be
+    adapter: FittedAdapter | None = None  # with which it is computed; its identity is in the prompt's root
     priority: int = 0  # lower goes first, as ``WaitingLine`` ranks
     holder: str = ""  # the name of the key by which it is asked: what it uses of the cache is charged to that
     parent: str | None = None  # what it is a part of, with others: one of several answers, or to one of several prompts

@@ -10,6 +10,7 @@ from collections.abc import Collection
 import msgspec
 
 from mlxd.types import FinishReason, Limits
+from mlxd.worker.engine.adapters.adapters import Adapters
 from mlxd.worker.engine.chunks import Chunks
 from mlxd.worker.engine.compaction import Compaction
 from mlxd.worker.engine.executor import Encoded, StepResult
@@ -54,17 +55,19 @@ class Scheduler:
         speculation: Speculation | None = None,
         fetching: Fetching | None = None,
         seeing: Seeing | None = None,
+        adapters: Adapters | None = None,
     ) -> None:
         self._speculation = speculation or Speculation(limits)
         self.fetching = fetching or Fetching()
         self.seeing = seeing or Seeing()
+        self.adapters = adapters or Adapters()
         self._sequences = Sequences(manager, limits.priority_ageing, self._forgotten)
         self._results = Results(self._sequences, manager, end_tokens)
         self._limits = limits
         self._manager = manager
         self._room = Room(manager)
         self._compaction = Compaction(manager)
-        self._chunks = Chunks(self._sequences, manager, self.fetching)
+        self._chunks = Chunks(self._sequences, manager, self.fetching, self.adapters)
         self._budget = budget
         self._most_scored = most_scored
         self._places = Places((), limits.max_sequences)
@@ -80,6 +83,7 @@ class Scheduler:
         if self._room.can_never_hold(sequence):
             raise self._room.too_large(sequence)
         sequence.media.check(request)
+        self.adapters.add(request)
         self._sequences.add(sequence)
         self.seeing.add(sequence)
 
@@ -116,6 +120,7 @@ class Scheduler:
         self._speculation.close(request_id)
         self.fetching.forget(request_id)
         self.seeing.forget(request_id)
+        self.adapters.forget(request_id)
 
     @property
     def awaits_tokens(self) -> bool:
@@ -237,6 +242,8 @@ class Scheduler:
         if decision.preempted or len(decision.without_room) >= LOOKUPS or sequence in (*decision.too_large, *decision.out_of_room):
             return
         if sequence.in_flight or self._outlook.awaits_prefix(sequence):  # in flight: its last token is on its way
+            return
+        if not self.adapters.has(sequence.id):
             return
         if not self._places.may_have(sequence, (one for one in self.waiting if not self._outlook.awaits_prefix(one))):
             return
@@ -367,6 +374,12 @@ class Scheduler:
             if sequence.id in self._sequences.known:
                 self._results.end(sequence, FinishReason.LENGTH, report)
         return report
+
+    def load_adapters(self, report: StepReport) -> None:
+        """Goes on with loading adapters, before a step is planned. Those that wait for one that fails end."""
+        for name, error in self.adapters.advance(self.running).items():
+            report.fail([name], error)
+            self.forget(name)
 
     def _take_encoded(self, encoded: Encoded, report: StepReport) -> None:
         for name, error in self.seeing.observe(encoded).items():

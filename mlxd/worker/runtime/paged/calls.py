@@ -42,6 +42,11 @@ class Call:
         """Returns whose chunks they are."""
         return tuple(chunk.sequence for chunk in self.chunks)
 
+    @property
+    def slots(self) -> list[int]:
+        """Returns the slot of each row's adapter."""
+        return [chunk.adapter for chunk in self.chunks for _ in range(chunk.count)]
+
     def split(self, groups: Sequence[tuple[str, ...]]) -> "list[Call]":
         """Returns a call for each of the groups of its sequences, each of which has one token in it."""
         return [self] if len(groups) == 1 else [self._part([self.sequences.index(name) for name in group]) for group in groups]

@@ -13,6 +13,7 @@ from mlxd.worker.engine.sampled import SampledRow
 from mlxd.worker.kv.arena_sizes import Arena
 from mlxd.worker.kv.lookup import CachedBlock
 from mlxd.worker.kv.move import Move
+from mlxd.worker.runtime.adapters.present_slots import PresentSlots
 from mlxd.worker.runtime.paged.attention.placement import Placement
 from mlxd.worker.runtime.paged.attention.plan import plan_groups
 from mlxd.worker.runtime.paged.attention.row_split import decodes
@@ -77,6 +78,7 @@ class PagedModel:
         self._selection = RowSelection(model)
         self._rotations = None if fused else SharedRotations(model, self._step)
         self.compiled: CompiledSteps | None = None  # None: every step is computed as it is
+        self.slots = PresentSlots()
         self.sight = Sight() if isinstance(model, SeeingModel) else None  # None: it shows no pictures
 
     def resize(self, geometry: Geometry, windows: Mapping[int, Geometry] = NO_WINDOWS) -> None:
@@ -170,6 +172,16 @@ class PagedModel:
             self.compiled.distrust()
         self.clear()
 
+    def adapters_changed(self) -> None:
+        """Takes in that a slot has another adapter now, or none: what was compiled with them has what they were."""
+        if self.compiled is not None:
+            self.compiled.forget_adapted()
+
+    @property
+    def language_model(self) -> Any:
+        """Returns the part that is a model of text."""
+        return self._model.language_model if isinstance(self._model, SeeingModel) else self._model
+
     @property
     def ways(self) -> Ways:
         """Returns the ways it has to attend."""
@@ -233,7 +245,7 @@ class PagedModel:
         """
         if self.layout is not Layout.TOKENS:
             raise ValueError("only steps whose rows are tokens are compiled")
-        self.compiled = CompiledSteps(self._computed, self._step, self.layers)
+        self.compiled = CompiledSteps(self._computed, self._step, self.layers, self.slots)
         return self.compiled
 
     def _call(self, call: Call, tokens: mx.array) -> Logits:
@@ -246,7 +258,7 @@ class PagedModel:
         inputs = tokens if everything else tokens[mx.array(call.rows)]
         rows = WantedRows.of(call.chunks)
         shown = self.sight.shown(call.placed, one_row=call.one_row) if self.sight else None
-        logits = self._select(self._model_call(inputs[None] if call.one_row else inputs[:, None], rows, shown), rows)
+        logits = self._select(self._model_call(inputs[None] if call.one_row else inputs[:, None], rows, call.slots, shown), rows)
         self._end_states(call)
         if not rows.targets:
             return Logits(call.sampled, logits)
@@ -258,12 +270,14 @@ class PagedModel:
         logits: mx.array = self._model(tokens, cache=self._caches, **({} if shown is None else {"shown": shown}))
         return logits.reshape(-1, logits.shape[-1])
 
-    def _model_call(self, inputs: mx.array, rows: WantedRows, shown: Shown | None) -> mx.array:
+    def _model_call(self, inputs: mx.array, rows: WantedRows, slots: Sequence[int], shown: Shown | None) -> mx.array:
         self._selection.rows = None if len(rows.selected) == rows.count else mx.array(rows.selected or [0])
+        self.slots.begin(slots, None if self._selection.rows is None else rows.selected or [0])
         try:
             return self._computed(inputs, shown)
         finally:
             self._selection.rows = None  # whoever calls the model next has other rows
+            self.slots.end()
             for layer in self.layers:
                 layer.release()
 
@@ -277,7 +291,7 @@ class PagedModel:
         """Returns the logits of a step that is a compiled function; None where it is none."""
         if self.compiled is None or not all(map(_is_newest, call.chunks)):
             return None
-        logits = self.compiled.logits(self._placed(call.chunks), tokens, self._kept or ())
+        logits = self.compiled.logits(self._placed(call.chunks), tokens, self._kept or (), call.slots)
         if logits is None:
             return None
         return Logits(call.sampled, _taken(logits, WantedRows.of(call.chunks).selected))

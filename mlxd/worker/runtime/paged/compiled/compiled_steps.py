@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import mlx.core as mx
 
 from mlxd.worker.kv.arena_sizes import Arena
+from mlxd.worker.runtime.adapters.present_slots import PresentSlots
 from mlxd.worker.runtime.library_errors import in_a_line
 from mlxd.worker.runtime.paged.attention.attention import Attention
 from mlxd.worker.runtime.paged.attention.placement import Placement
@@ -69,25 +70,30 @@ class CompiledSteps:
     A model that cannot be compiled loses nothing: the plain step computes what this one did not, and ``trouble`` says why.
     """
 
-    def __init__(self, call: Callable[[mx.array], mx.array], step: Step, layers: Sequence[PagedLayerCache]) -> None:
+    def __init__(self, call: Callable[[mx.array], mx.array], step: Step, layers: Sequence[PagedLayerCache], slots: PresentSlots) -> None:
         self.trouble: str | None = None
         self.traced = 0  # functions, ever
         self._call = call
         self._step = step
         self._layers = layers
+        self._slots = slots
         self._views = [_EVERYTHING]
         self._functions: OrderedDict[_Key, Function] = OrderedDict()
         self._plain: set[_Key] = set()
         self._present: _Present | None = None
         self._is_new = False  # the function called last, which was never called before
 
-    def logits(self, placements: Sequence[Placement], tokens: mx.array, arenas: Sequence[Sequence[Arena]]) -> mx.array | None:
+    def logits(
+        self, placements: Sequence[Placement], tokens: mx.array, arenas: Sequence[Sequence[Arena]], slots: Sequence[int] = ()
+    ) -> mx.array | None:
         """Returns the logits ``[T, vocab]`` of ``tokens`` ``[T]``, the newest ones of their sequences; None where the step is to be
-        computed as it is, and nothing has happened. ``arenas`` are, of each group of layers, those that may not have all their blocks.
+        computed as it is, and nothing has happened. ``arenas`` are, of each group of layers, those that may not have all their blocks;
+        ``slots`` those of the tokens' adapters.
         """
+        slots = slots if any(slots) else ()
         while self.trouble is None:
             try:
-                return self._logits(placements, tokens, arenas)
+                return self._logits(placements, tokens, arenas, slots)
             except UnknownViewError as error:
                 self._views.append(error.view)
             except Exception as error:  # noqa: BLE001 - whatever a model raises when it is traced
@@ -101,6 +107,11 @@ class CompiledSteps:
         self._plain.clear()
         self._is_new = False
 
+    def forget_adapted(self) -> None:
+        """Forgets the functions of steps with adapters, which are constants of theirs: others are loaded now."""
+        for key in [key for key in self._functions if key.bucket.has_adapters]:
+            del self._functions[key]
+
     def give_up(self, trouble: str) -> None:
         """Compiles nothing any more, for this reason."""
         self.trouble = trouble
@@ -112,8 +123,10 @@ class CompiledSteps:
         if self._is_new:
             self.give_up("the first step of a shape could not be computed")
 
-    def _logits(self, placements: Sequence[Placement], tokens: mx.array, arenas: Sequence[Sequence[Arena]]) -> mx.array | None:
-        step = StepArrays.of(placements, tokens, self._views, arenas)
+    def _logits(
+        self, placements: Sequence[Placement], tokens: mx.array, arenas: Sequence[Sequence[Arena]], slots: Sequence[int]
+    ) -> mx.array | None:
+        step = StepArrays.of(placements, tokens, self._views, arenas, slots)
         key = _Key(step.bucket, tuple(self._way(placements[view.group], view.window) for view in self._views))
         if key in self._plain:
             return None
@@ -161,11 +174,15 @@ class CompiledSteps:
             inputs = StepInputs.of(arrays, bucket, present.arenas, present.placements[0].geometry.block_size)
             self._step.begin(*(TracedPlan(one, inputs, View(group, None)) for group, one in enumerate(present.placements)))
             present.give_back(tensors)
+            if inputs.slots is not None:
+                self._slots.begin_traced(inputs.slots)
             try:
                 return self._call(inputs.tokens[:, None]), present.lend()
             except BaseException:
                 present.lend()
                 raise
+            finally:
+                self._slots.end()
 
         compiled: Function = mx.compile(function)
         return compiled

@@ -61,6 +61,7 @@ class Bucket:
     rows: int
     groups: tuple[Lying, ...]
     seen: tuple[Seen, ...]
+    has_adapters: bool = False  # of any row
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,16 @@ class StepArrays:
     arrays: list[mx.array]
 
     @classmethod
-    def of(cls, placements: Sequence[Placement], tokens: mx.array, views: Iterable[View], existing: Sequence[Sequence[Arena]]) -> Self:
+    def of(
+        cls,
+        placements: Sequence[Placement],
+        tokens: mx.array,
+        views: Iterable[View],
+        existing: Sequence[Sequence[Arena]],
+        adapters: Sequence[int] = (),
+    ) -> Self:
         """Returns the arrays of a step of newest tokens only, ``tokens`` ``[T]``, which lie as ``placements`` say. ``existing`` are, of
-        each group of layers, arenas that may not have all their blocks.
+        each group of layers, arenas that may not have all their blocks; ``adapters`` the slots of the tokens' adapters, where any has one.
         """
         rows = next((size for size in BUCKETS.rows if size >= tokens.shape[0]), tokens.shape[0])
         found = {view: _seen(placements[view.group], view.window) for view in views}
@@ -90,7 +98,9 @@ class StepArrays:
         tables = [array for segments in found.values() for one in segments for array in (one.table, one.first, one.stop)]
         slots = [mx.array(slots) for group in written for slots in group.values()]
         arrays = [_padded(tokens, rows), _positions(placements[0].chunks, rows), *slots, *tables]
-        return cls(tokens.shape[0], arenas, Bucket(rows, lying, seen), arrays)
+        if adapters:
+            arrays.append(mx.array([*adapters, *[0] * (rows - len(adapters))], dtype=mx.int32))
+        return cls(tokens.shape[0], arenas, Bucket(rows, lying, seen, has_adapters=bool(adapters)), arrays)
 
 
 def _seen(placement: Placement, window: int | None) -> tuple[Segment, ...]:

@@ -43,6 +43,7 @@ class StepInputs:
     positions: Positions
     writes: tuple[tuple[Scatter, ...], ...]
     views: dict[View, DecodeRows] = field(default_factory=dict)
+    slots: mx.array | None = None  # of the tokens' adapters, ``[rows]``; None: none has one
 
     @classmethod
     def of(cls, arrays: Sequence[mx.array], bucket: Bucket, arenas: Sequence[Sequence[int]], block_size: int) -> "StepInputs":
@@ -56,7 +57,7 @@ class StepInputs:
             mine = arenas[seen.view.group]
             segments = tuple(Segment(mine[place], next(left), next(left), next(left)) for place, _ in seen.blocks)
             views[seen.view] = DecodeRows(bucket.rows, block_size, segments)
-        return cls(tokens, positions, writes, views)
+        return cls(tokens, positions, writes, views, next(left) if bucket.has_adapters else None)
 
 
 class TracedPlan(AttentionPlan):

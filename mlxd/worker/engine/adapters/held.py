@@ -1,0 +1,48 @@
+"""An adapter on the engine thread, from when somebody wants it until it has given back its memory."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from mlxd.errors import MlxdError
+from mlxd.worker.facts.adapters.fit import FittedAdapter
+from mlxd.worker.facts.adapters.tensor_values import LayerValues
+
+Then = Callable[[MlxdError | None], None]  # told when it is loaded, or why it is not
+
+
+class Stage(Enum):
+    """How far it is."""
+
+    WAITING = auto()  # for room, or its turn
+    READING = auto()  # it has a slot, and its values are on their way
+    WRITING = auto()
+    LOADED = auto()
+
+
+@dataclass(eq=False)
+class Held:
+    """An adapter, its ``slot``, 0 while it has none, and its ``users``: requests that run or wait with it. Where it is ``closed``, others
+    wait for its room: those of its users that do not run yet wait, too, until it is loaded anew.
+    """
+
+    adapter: FittedAdapter
+    stage: Stage = Stage.WAITING
+    slot: int = 0
+    users: set[str] = field(default_factory=set)
+    used: int = 0  # when it was used last, in requests
+    closed: bool = False
+    is_leaving: bool = False  # it goes once nobody has it
+    thens: list[Then] = field(default_factory=list)
+    values: Sequence[LayerValues] | None = None
+    writing: Iterator[None] | None = None
+
+    def settle(self, error: MlxdError | None) -> None:
+        """Tells whoever has asked what has become of it."""
+        thens, self.thens = self.thens, []
+        for then in thens:
+            then(error)
+
+    def wait(self) -> None:
+        """Begins anew: it has no slot any more."""
+        self.stage, self.slot, self.closed, self.values, self.writing = Stage.WAITING, 0, False, None, None

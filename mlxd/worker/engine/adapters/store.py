@@ -1,0 +1,290 @@
+"""Which adapters are loaded, and which of them goes when there is no room for another.
+
+Adapters are read elsewhere; here they are written into the stacks of the model's layers, one after the other and a few milliseconds a step,
+so that streams go on. The one used least recently goes first, and none that is pinned, or that a running request has. Where all have
+requests, it is closed instead: those of its requests that wait let the others go first, so that everybody has a turn.
+"""
+
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from time import monotonic
+
+from typing_extensions import override
+
+from mlxd.adapter_terms import AdapterState
+from mlxd.errors import AdapterFailedError, MlxdError
+from mlxd.quantities import size
+from mlxd.worker.engine.adapters.adapters import NO_FAILURES, Adapters
+from mlxd.worker.engine.adapters.held import Held, Stage, Then
+from mlxd.worker.engine.adapters.stacks import AdapterStacks, stacked_bytes
+from mlxd.worker.engine.request import EngineRequest
+from mlxd.worker.facts.adapters.fit import FittedAdapter, ModelPlaces
+from mlxd.worker.facts.adapters.tensor_values import LayerValues
+
+_WRITING = 0.005  # seconds of a step
+
+_log = logging.getLogger(__name__)
+
+Arrive = Callable[[Sequence[LayerValues] | MlxdError], None]
+Read = Callable[[FittedAdapter, Arrive], None]
+
+
+@dataclass(frozen=True)
+class AdapterOrders:
+    """What is to hold of a model's adapters: so many ``bytes`` for all that are loaded, which of them stay, and which are still wanted by
+    anybody, by their identities.
+    """
+
+    bytes: int = 0
+    pinned: frozenset[str] = frozenset()
+    known: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class HeldFigures:
+    """What is told of an adapter: ``requests`` run or wait with it."""
+
+    state: AdapterState
+    requests: int
+
+
+class AdapterStore(Adapters):
+    """The adapters of a model. ``read`` begins to read one on another thread; the engine's thread calls what ``read`` is given, with the
+    values.
+    """
+
+    def __init__(self, stacks: AdapterStacks, read: Read) -> None:
+        self._stacks = stacks
+        self._read = read
+        self._orders = AdapterOrders()
+        self._held: dict[str, Held] = {}  # those that wait in the order of their coming
+        self._of_request: dict[str, Held] = {}
+        self._current: Held | None = None  # the one that is being read or written
+        self._clock = count(1)
+        self._failed: dict[str, MlxdError] = {}
+        self._is_over = False  # something is to be let go, perhaps
+
+    @property
+    def places(self) -> ModelPlaces:
+        """Returns the layers of the model that adapters may change. It may be called on any thread."""
+        return self._stacks.places
+
+    def follow(self, orders: AdapterOrders) -> None:
+        """Makes orders hold, from the next step on."""
+        self._orders, self._is_over = orders, True
+        for held in self._held.values():
+            held.is_leaving = held.adapter.identity not in orders.known
+
+    def load(self, adapter: FittedAdapter, then: Then) -> None:
+        """Loads an adapter before anybody asks for it; ``then`` is told what has become of it."""
+        try:
+            self._check_room(adapter)
+        except AdapterFailedError as error:
+            then(error)
+            return
+        held = self._hold(adapter)
+        held.thens.append(then)
+        if held.stage is Stage.LOADED:
+            held.settle(None)
+
+    def unload(self, identity: str) -> None:
+        """Lets an adapter go, once no request has it any more."""
+        held = self._held.get(identity)
+        if held is not None:
+            held.is_leaving = self._is_over = True
+
+    def figures(self) -> dict[str, HeldFigures]:
+        """Returns what is to be told of those that are held, by their identities."""
+        loaded = {Stage.LOADED: AdapterState.LOADED}
+        return {
+            identity: HeldFigures(loaded.get(held.stage, AdapterState.LOADING), len(held.users)) for identity, held in self._held.items()
+        }
+
+    # ---- for the scheduler ----
+
+    @override
+    def add(self, request: EngineRequest) -> None:
+        if request.adapter is None:
+            return
+        self._check_room(request.adapter)
+        held = self._hold(request.adapter)
+        held.users.add(request.id)
+        held.used = next(self._clock)
+        self._of_request[request.id] = held
+
+    @override
+    def forget(self, request_id: str) -> None:
+        held = self._of_request.pop(request_id, None)
+        if held is None:
+            return
+        held.users.discard(request_id)
+        held.used = next(self._clock)
+        self._is_over = True
+        if held.stage is Stage.WAITING and not held.users and not held.thens:
+            self._held.pop(held.adapter.identity, None)
+
+    @override
+    def has(self, request_id: str) -> bool:
+        held = self._of_request.get(request_id)
+        return held is None or (held.stage is Stage.LOADED and not held.closed)
+
+    @override
+    def slot(self, request_id: str) -> int:
+        held = self._of_request.get(request_id)
+        return 0 if held is None else held.slot
+
+    @override
+    def advance(self, running: Collection[str]) -> Mapping[str, MlxdError]:
+        if not self._held:
+            return NO_FAILURES
+        if self._is_over:
+            self._shrink(running)
+        if self._current is None:
+            self._place(running)
+        if self._current is not None and self._current.stage is Stage.WRITING:
+            self._write(self._current)
+        failed, self._failed = self._failed, {}
+        return failed
+
+    @property
+    @override
+    def is_busy(self) -> bool:
+        return self._current is not None or any(held.stage is Stage.WAITING for held in self._held.values()) or bool(self._failed)
+
+    @property
+    @override
+    def is_reading(self) -> bool:
+        return self._current is not None and self._current.stage is Stage.READING
+
+    @property
+    @override
+    def nbytes(self) -> int:
+        return self._stacks.nbytes
+
+    # ---- who is held ----
+
+    def _hold(self, adapter: FittedAdapter) -> Held:
+        held = self._held.get(adapter.identity)
+        if held is None:
+            held = self._held[adapter.identity] = Held(adapter)
+            held.is_leaving = adapter.identity not in self._orders.known
+        return held
+
+    def _check_room(self, adapter: FittedAdapter) -> None:
+        """Raises ``AdapterFailedError`` for one that there will never be room for."""
+        limit, file = self._orders.bytes, adapter.examined.facts.file
+        needed = self._bytes([adapter])
+        if needed > limit:
+            raise AdapterFailedError(f"{file} takes {size(needed)} when it is loaded, and adapter_memory is {size(limit)}")
+        pinned = [held.adapter for held in self._held.values() if self._is_pinned(held) and held.slot]
+        if self._bytes([adapter, *(one for one in pinned if one.identity != adapter.identity)]) > limit:
+            raise AdapterFailedError(f"{file} takes {size(needed)} when it is loaded: adapter_memory has no room for it beside pinned ones")
+
+    def _is_pinned(self, held: Held) -> bool:
+        return held.adapter.identity in self._orders.pinned and not held.is_leaving
+
+    def _bytes(self, adapters: Sequence[FittedAdapter]) -> int:
+        return stacked_bytes([adapter.layers for adapter in adapters], self._stacks.item_bytes)
+
+    # ---- room ----
+
+    def _place(self, running: Collection[str]) -> None:
+        """Begins to load the first of those that wait, if there is room or can be made."""
+        held = next((one for one in self._held.values() if one.stage is Stage.WAITING), None)
+        for one in self._held.values():
+            one.closed = False  # whoever waited for its room may be gone
+        if held is None:
+            return
+        try:
+            self._check_room(held.adapter)
+        except AdapterFailedError as error:  # what holds is not what held when it came
+            self._fail(held, error)
+            return
+        if not self._make_room(held, running):
+            return
+        taken = {one.slot for one in self._held.values()}
+        held.slot = next(slot for slot in count(1) if slot not in taken)
+        held.stage, self._current = Stage.READING, held
+        self._read(held.adapter, lambda found: self._arrived(held, found))
+
+    def _make_room(self, held: Held, running: Collection[str]) -> bool:
+        while self._bytes([held.adapter, *self._loaded()]) > self._orders.bytes:
+            if not self._removable(running):
+                self._close_for(held)
+            victim = min(self._removable(running), key=lambda one: one.used, default=None)
+            if victim is None:
+                return False
+            self._drop(victim)
+        return True
+
+    def _loaded(self) -> list[FittedAdapter]:
+        return [one.adapter for one in self._held.values() if one.slot]
+
+    def _removable(self, running: Collection[str]) -> list[Held]:
+        candidates = [one for one in self._held.values() if one.stage is Stage.LOADED and not self._is_pinned(one)]
+        return [one for one in candidates if not one.users or (one.closed and one.users.isdisjoint(running))]
+
+    def _close_for(self, held: Held) -> None:
+        """Closes those used least recently, as many as have to go."""
+        others = [one for one in self._held.values() if one.slot]
+        for one in sorted(others, key=lambda one: one.used):
+            if self._bytes([held.adapter, *(other.adapter for other in others if not other.closed)]) <= self._orders.bytes:
+                return
+            one.closed = not self._is_pinned(one)
+
+    def _shrink(self, running: Collection[str]) -> None:
+        """Lets go of those that nobody wants any more, and of as many others as are too many now."""
+        self._is_over = False
+        for held in list(self._held.values()):
+            if held.stage is Stage.LOADED and held.is_leaving and not held.users:
+                self._drop(held)
+        while self._bytes(self._loaded()) > self._orders.bytes:
+            victim = min(self._removable(running), key=lambda one: one.used, default=None)
+            if victim is None:
+                return
+            self._drop(victim)
+
+    def _drop(self, held: Held) -> None:
+        """Gives back an adapter's memory; where requests wait for it, it waits for its turn again."""
+        self._stacks.drop(held.slot)
+        held.wait()
+        del self._held[held.adapter.identity]
+        if held.users:
+            self._held[held.adapter.identity] = held
+
+    # ---- loading ----
+
+    def _arrived(self, held: Held, found: Sequence[LayerValues] | MlxdError) -> None:
+        if isinstance(found, MlxdError):
+            self._fail(held, AdapterFailedError(found.message))
+            return
+        held.stage = Stage.WRITING
+        held.writing = self._stacks.write(held.slot, held.adapter.layers, found)
+
+    def _write(self, held: Held) -> None:
+        until = monotonic() + _WRITING
+        try:
+            while held.writing is not None and monotonic() < until:
+                next(held.writing)
+        except StopIteration:
+            held.stage, held.writing, self._current = Stage.LOADED, None, None
+            held.settle(None)
+            self._is_over = True
+        except Exception as error:  # noqa: BLE001 - whatever a device says concerns this adapter
+            _log.exception("%s could not be loaded", held.adapter.examined.facts.file)
+            self._fail(held, AdapterFailedError(f"{held.adapter.examined.facts.file} could not be loaded: {error}"))
+
+    def _fail(self, held: Held, error: MlxdError) -> None:
+        """Lets go of an adapter that cannot be loaded, and of all that wait for it."""
+        if held.stage is Stage.WRITING:
+            self._stacks.drop(held.slot)
+        if self._current is held:
+            self._current = None
+        held.wait()
+        self._held.pop(held.adapter.identity, None)
+        self._failed |= dict.fromkeys(held.users, error)
+        for request_id in held.users:
+            self._of_request.pop(request_id, None)
+        held.settle(error)

@@ -1,0 +1,244 @@
+"""What the loaded adapters add to one layer, stacked: place 0 adds nothing."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import mlx.core as mx
+
+from mlxd.errors import MlxdError
+from mlxd.worker.facts.adapters.tensor_values import LayerValues
+from mlxd.worker.runtime.adapters.present_slots import Index, PresentSlots, Rows, Segment
+
+
+class UnknownRowsError(MlxdError):
+    """A layer is given something else than the call's rows, so that nobody knows which adapter is whose."""
+
+    code = "unknown_rows"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What one adapter adds to a layer: A ``[..., inputs, rank]`` and B ``[..., rank, outputs]``, with the scale in it, float32. ``gain``
+    ``[outputs]`` is by how much of itself the layer's own output grows (DoRA); B has been multiplied by the whole of it.
+    """
+
+    a: mx.array
+    b: mx.array
+    gain: mx.array | None
+
+    @classmethod
+    def of(cls, values: LayerValues, weight: mx.array | None) -> "Entry":
+        """Returns what is to be stacked; of DoRA it needs the layer's own ``weight`` ``[outputs, inputs]``, float32.
+
+        The output of the layer is ``m / |W + BA| (W + BA) x``: Liu et al. 2024, as mlx-lm's ``DoRALinear`` and PEFT compute it.
+        """
+        a, b = mx.array(values.a), mx.array(values.b)
+        if values.magnitude is None or weight is None:
+            return cls(a, b, None)
+        gain = mx.array(values.magnitude) / mx.linalg.norm(weight + (a @ b).T, axis=1)
+        return cls(a, b * gain, gain - 1)
+
+
+class LayerStack(Protocol):
+    """The stacks of one layer. ``index`` says by slot where in them an adapter is."""
+
+    index: Index
+
+    def put(self, slot: int, entry: Entry) -> None:
+        """Adds an adapter, and evaluates the stacks."""
+
+    def take_out(self, slot: int) -> None:
+        """Removes an adapter, and what others need no longer because of it. One that it does not have is ignored."""
+
+    @property
+    def nbytes(self) -> int:
+        """Returns the bytes of the stacks."""
+
+
+class LinearStack(LayerStack):
+    """The stacks of a linear layer: A ``[places, inputs, rank]``, B ``[places, rank, outputs]``, ranks padded to the largest, and gains
+    ``[places, outputs]`` where an adapter has one.
+    """
+
+    def __init__(self, present: PresentSlots, dtype: mx.Dtype, *, is_head: bool) -> None:
+        self.index: Index = ()
+        self._present = present
+        self._dtype = dtype
+        self._is_head = is_head
+        self._ranks: list[int] = []  # by place, from 1 on
+        self._gains: list[bool] = []
+        self._a = self._b = self._gain = mx.zeros((0,))
+
+    def put(self, slot: int, entry: Entry) -> None:
+        """Adds an adapter behind the others."""
+        a, b = entry.a.astype(self._dtype)[None], entry.b.astype(self._dtype)[None]
+        if not self._ranks:
+            self._a, self._b = mx.zeros_like(a), mx.zeros_like(b)
+            self._gain = mx.zeros((1, b.shape[-1]), self._dtype)
+        rank = max(a.shape[-1], self._a.shape[-1])
+        self._a = mx.concatenate([_wide(self._a, -1, rank), _wide(a, -1, rank)])
+        self._b = mx.concatenate([_wide(self._b, -2, rank), _wide(b, -2, rank)])
+        gain = mx.zeros((1, b.shape[-1])) if entry.gain is None else entry.gain[None]
+        if any(self._gains) or entry.gain is not None:
+            before = self._gain if any(self._gains) else mx.zeros((len(self._ranks) + 1, b.shape[-1]), self._dtype)
+            self._gain = mx.concatenate([before, gain.astype(self._dtype)])
+        self._ranks.append(entry.a.shape[-1])
+        self._gains.append(entry.gain is not None)
+        self.index = _placed(self.index, slot, len(self._ranks))
+        mx.eval(self._a, self._b, self._gain)
+
+    def take_out(self, slot: int) -> None:
+        place = self.index[slot] if slot < len(self.index) else 0
+        if not place:
+            return
+        del self._ranks[place - 1], self._gains[place - 1]
+        self.index = _without(self.index, slot, place)
+        if not self._ranks:
+            self._a = self._b = self._gain = mx.zeros((0,))
+            return
+        rank = max(self._ranks)
+        self._a = _copied(_less(self._a, place)[..., :rank])
+        self._b = _copied(_less(self._b, place)[:, :rank])
+        self._gain = _copied(_less(self._gain, place)) if any(self._gains) else mx.zeros((1, self._b.shape[-1]), self._dtype)
+        mx.eval(self._a, self._b, self._gain)
+
+    @property
+    def nbytes(self) -> int:
+        gains = self._gain.nbytes if any(self._gains) else 0
+        return self._a.nbytes + self._b.nbytes + gains if self._ranks else 0
+
+    def add(self, x: mx.array, y: mx.array, bias: mx.array | None) -> mx.array:
+        """Returns ``y``, the layer's own output for ``x`` ``[..., inputs]``, with what adapters add to it. Raises ``UnknownRowsError``."""
+        rows = self._present.rows(self.index, is_head=self._is_head)
+        if rows is None:
+            return y
+        if rows.only is not None:
+            added = (x @ self._a[rows.only]) @ self._b[rows.only]
+            gain = self._gain[rows.only] if any(self._gains) else None
+        else:
+            leading = x.shape[:-1]
+            rows = _matching(rows, x)
+            added = self._product(x.reshape(-1, x.shape[-1]), rows).reshape(*leading, -1)
+            gain = self._gain[rows.places].reshape(*leading, -1) if any(self._gains) else None
+        if gain is not None:
+            added += gain * (y if bias is None else y - bias)
+        return y + added.astype(y.dtype)
+
+    def _product(self, x: mx.array, rows: Rows) -> mx.array:
+        parts = [self._part(x[one.start : one.stop], rows, one) for one in rows.segments]
+        return parts[0] if len(parts) == 1 else mx.concatenate(parts)
+
+    def _part(self, x: mx.array, rows: Rows, segment: Segment) -> mx.array:
+        if segment.place is None:
+            places = rows.places[segment.start : segment.stop]
+            narrow = mx.gather_mm(x[:, None], self._a, rhs_indices=places)
+            return mx.gather_mm(narrow, self._b, rhs_indices=places)[:, 0]
+        if segment.place == 0:
+            return mx.zeros((x.shape[0], self._b.shape[-1]), self._b.dtype)
+        return (x @ self._a[segment.place]) @ self._b[segment.place]
+
+
+class ExpertStack(LayerStack):
+    """The stacks of a layer of experts: A ``[adapters * experts, inputs, rank]``, B ``[adapters * experts, rank, outputs]``. There is no
+    place 0: what rows without an adapter are given is not added.
+    """
+
+    def __init__(self, present: PresentSlots, dtype: mx.Dtype, experts: int) -> None:
+        self.index: Index = ()
+        self._present = present
+        self._dtype = dtype
+        self._experts = experts
+        self._ranks: list[int] = []
+        self._a = self._b = mx.zeros((0,))
+
+    def put(self, slot: int, entry: Entry) -> None:
+        """Adds an adapter behind the others."""
+        a, b = entry.a.astype(self._dtype), entry.b.astype(self._dtype)
+        rank = max([a.shape[-1], *self._ranks])
+        before = [(self._a, self._b)] if self._ranks else []
+        self._a = mx.concatenate([_wide(one, -1, rank) for one in (*(pair[0] for pair in before), a)])
+        self._b = mx.concatenate([_wide(one, -2, rank) for one in (*(pair[1] for pair in before), b)])
+        self._ranks.append(entry.a.shape[-1])
+        self.index = _placed(self.index, slot, len(self._ranks))
+        mx.eval(self._a, self._b)
+
+    def take_out(self, slot: int) -> None:
+        place = self.index[slot] if slot < len(self.index) else 0
+        if not place:
+            return
+        del self._ranks[place - 1]
+        self.index = _without(self.index, slot, place)
+        if not self._ranks:
+            self._a = self._b = mx.zeros((0,))
+            return
+        rank, first = max(self._ranks), (place - 1) * self._experts
+        self._a = _copied(_less(self._a, first, self._experts)[..., :rank])
+        self._b = _copied(_less(self._b, first, self._experts)[:, :rank])
+        mx.eval(self._a, self._b)
+
+    @property
+    def nbytes(self) -> int:
+        return self._a.nbytes + self._b.nbytes if self._ranks else 0
+
+    def add(self, x: mx.array, y: mx.array, experts: mx.array, *, are_sorted: bool) -> mx.array:
+        """Returns ``y``, the layer's own output, with what adapters add to it. ``experts`` say which one each input of ``x`` is given to:
+        ``[..., k]`` for rows as they are, ``[rows * k]`` where they are sorted. Raises ``UnknownRowsError``.
+        """
+        rows = self._present.rows(self.index)
+        if rows is None:
+            return y
+        places = _of_inputs(rows, experts, self._present.sorted_rows if are_sorted else None)
+        at = mx.maximum(places - 1, 0) * self._experts + experts.astype(mx.int32)
+        added = mx.gather_mm(mx.gather_mm(x, self._a, rhs_indices=at), self._b, rhs_indices=at)
+        if rows.some_without:
+            added = mx.where((places > 0)[..., None, None], added, 0)
+        return y + added.astype(y.dtype)
+
+
+def _of_inputs(rows: Rows, experts: mx.array, sorted_rows: mx.array | None) -> mx.array:
+    """Returns the places of the rows that experts are given, in the shape of ``experts``."""
+    if sorted_rows is not None:
+        return rows.places[sorted_rows]
+    if experts.size != rows.count * experts.shape[-1]:
+        raise UnknownRowsError(f"experts are given {experts.size // experts.shape[-1]} rows, and the call has {rows.count}")
+    return mx.broadcast_to(rows.places.reshape(*experts.shape[:-1], 1), experts.shape)
+
+
+def _matching(rows: Rows, x: mx.array) -> Rows:
+    """Returns the rows that ``x`` has: those of the call, or each of them several times, as heads for example."""
+    found = x.size // x.shape[-1]
+    if found != rows.count and (found % rows.count or x.shape[0] != rows.count):
+        raise UnknownRowsError(f"a layer is given {list(x.shape[:-1])} rows, and the call has {rows.count}")
+    return rows.repeated(found // rows.count)
+
+
+def _wide(array: mx.array, axis: int, size: int) -> mx.array:
+    """Returns an array with zeros at the end of an axis."""
+    missing = size - array.shape[axis]
+    if not missing:
+        return array
+    widths = [(0, 0)] * array.ndim
+    widths[axis] = (0, missing)
+    return mx.pad(array, widths)
+
+
+def _less(array: mx.array, first: int, count: int = 1) -> mx.array:
+    """Returns an array without ``count`` entries of its first axis."""
+    return mx.concatenate([array[:first], array[first + count :]])
+
+
+def _copied(array: mx.array) -> mx.array:
+    return mx.contiguous(array)
+
+
+def _placed(index: Index, slot: int, place: int) -> Index:
+    longer = [*index, *[0] * (slot + 1 - len(index))]
+    longer[slot] = place
+    return tuple(longer)
+
+
+def _without(index: Index, slot: int, place: int) -> Index:
+    kept = [0 if at == slot else one - (one > place) for at, one in enumerate(index)]
+    while kept and not kept[-1]:
+        kept.pop()
+    return tuple(kept)

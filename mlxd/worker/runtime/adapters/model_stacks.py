@@ -1,0 +1,104 @@
+"""The stacks of all layers of a model, and which of its layers adapters may change."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import mlx.core as mx
+from mlx import nn
+from typing_extensions import override
+
+from mlxd.worker.engine.adapters.stacks import AdapterStacks
+from mlxd.worker.facts.adapters.fit import LayerPlace, ModelPlaces, PlacedLayer
+from mlxd.worker.facts.adapters.tensor_values import LayerValues
+from mlxd.worker.runtime.adapters.adapted_layers import EXPERTS, GIVERS, LINEAR, adapt, restore, tell_routes, weight_of
+from mlxd.worker.runtime.adapters.layer_stack import Entry, ExpertStack, LinearStack
+from mlxd.worker.runtime.adapters.present_slots import PresentSlots
+from mlxd.worker.runtime.paged.model import PagedModel
+
+_HEADS = ("lm_head", "output", "embed_out")
+
+
+class ModelStacks(AdapterStacks):
+    """The adapters in the layers of a paged model. ``dtype`` is the one in which they are computed."""
+
+    def __init__(self, model: PagedModel, dtype: mx.Dtype) -> None:
+        self._model = model
+        self._present: PresentSlots = model.slots
+        self._dtype = dtype
+        self._layers = dict(_layers(model.language_model))
+        self._places = ModelPlaces([_place(path, layer, self._giver(path)) for path, layer in self._layers.items()])
+        self._stacks: dict[str, LinearStack | ExpertStack] = {}
+
+    @property
+    @override
+    def places(self) -> ModelPlaces:
+        return self._places
+
+    @property
+    @override
+    def item_bytes(self) -> int:
+        return self._dtype.size
+
+    @property
+    @override
+    def nbytes(self) -> int:
+        return sum(stack.nbytes for stack in self._stacks.values())
+
+    @override
+    def write(self, slot: int, layers: Sequence[PlacedLayer], values: Iterable[LayerValues]) -> Iterator[None]:
+        for placed, added in zip(layers, values, strict=True):
+            layer = self._layers[placed.path]
+            weight = None if added.magnitude is None else weight_of(layer)
+            self._stack(placed.path).put(slot, Entry.of(added, weight))
+            yield
+        self._model.adapters_changed()
+
+    @override
+    def drop(self, slot: int) -> None:
+        for path, stack in list(self._stacks.items()):
+            stack.take_out(slot)
+            if not any(stack.index):
+                del self._stacks[path]
+                restore(self._layers[path])
+        self._model.adapters_changed()
+
+    def _stack(self, path: str) -> LinearStack | ExpertStack:
+        if path not in self._stacks:
+            layer = self._layers[path]
+            if isinstance(layer, LINEAR):
+                stack: LinearStack | ExpertStack = LinearStack(self._present, self._dtype, is_head=path.rpartition(".")[2] in _HEADS)
+            else:
+                stack = ExpertStack(self._present, self._dtype, layer.num_experts)
+                giver = self._giver(path)
+                if giver is not None:
+                    tell_routes(giver, self._present)
+            self._stacks[path] = stack
+            adapt(layer, stack, self._present)
+        return self._stacks[path]
+
+    def _giver(self, path: str) -> nn.Module | None:
+        return self._layers.get(path.rpartition(".")[0])
+
+
+def _layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Yields the modules by the paths that they have without what mlxd has put around them."""
+    for path, module in model.named_modules():
+        if path:
+            yield path.removesuffix(".inner"), module
+
+
+def _place(path: str, layer: nn.Module, giver: nn.Module | None) -> LayerPlace:
+    kind = type(layer)
+    if kind in LINEAR:
+        outputs, inputs = layer.weight.shape
+        if isinstance(layer, nn.QuantizedLinear):
+            inputs = inputs * 32 // layer.bits
+        return LayerPlace(path, inputs, outputs)
+    if kind in EXPERTS:
+        refusal = "" if _gives(giver) else f"whose rows are given to its experts by {type(giver).__name__}, of which adapters know nothing"
+        return LayerPlace(path, layer.input_dims, layer.output_dims, layer.num_experts, refusal)
+    return LayerPlace(path, 0, 0, refusal=f"a layer of class {kind.__name__}, which adapters do not change per request")
+
+
+def _gives(giver: nn.Module | None) -> bool:
+    """Tells whether it gives rows to experts as mlx-lm's classes do."""
+    return any(isinstance(giver, kind) and type(giver).__call__ is kind.__call__ for kind in GIVERS)

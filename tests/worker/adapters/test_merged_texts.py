@@ -1,0 +1,38 @@
+"""Rows of three adapters and of none in one batch: each says what the model says that has its adapter in the weights."""
+
+import pytest
+
+from tests.worker.adapters.adapted_rig import AdaptedRig, merged, three, tiny
+from tests.worker.runner_rig import plain, words
+
+MODELS = {
+    "llama": {},
+    "quantized": {"name": "llama", "bits": 8, "hidden_size": 64, "intermediate_size": 64},
+    "biased": {"name": "qwen2"},
+    "experts": {"name": "qwen3_moe"},
+    "recurrent": {"name": "falcon_h1"},
+}
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def case(request, tmp_path_factory):
+    fields = {"name": request.param} | MODELS[request.param]
+    loaded = tiny(**fields)
+    experts = ("up_proj", "down_proj") if request.param == "experts" else ()
+    rig = AdaptedRig(loaded, step_tokens=120)  # so many that rows are sorted by their experts
+    adapters = [rig.fit(one) for one in three(tmp_path_factory.mktemp("adapters"), tiny(**fields).model, experts=experts)]
+    return rig, adapters, fields
+
+
+def test_each_says_what_its_merged_model_says(case):
+    rig, adapters, fields = case
+    prompt = words(3, 30)
+    asked = dict(zip(("plain", "peft", "dora", "base"), [*adapters, None], strict=True))
+    for name, adapter in asked.items():
+        rig.add(name, prompt, adapter=adapter)
+    rig.run()
+    assert rig.failed == {}
+    expected = {name: plain(merged(tiny(**fields), adapter) if adapter else tiny(**fields), prompt) for name, adapter in asked.items()}
+    assert {name: rig.tokens[name] for name in asked} == expected
+    assert len(set(map(tuple, expected.values()))) == 4
+    assert max(report.rows for report in rig.reports) == 4
