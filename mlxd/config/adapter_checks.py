@@ -19,7 +19,7 @@ def check_adapters(config: Config, document: Document) -> Iterator[Problem]:
     """
     for name, model in config.models.items():
         at: Key = ("models", name, "adapters")
-        if not model.adapters:
+        if not model.adapters or model.encodes:
             continue
         if not is_paged(model):
             rests_on = (at, document.origin(name, "batching", "mode"), document.origin(name, "cache", "kind"))

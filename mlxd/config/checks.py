@@ -15,6 +15,7 @@ from mlxd.config.name_checks import check_names
 from mlxd.config.pin_checks import check_pins
 from mlxd.config.problems import Problem, shown
 from mlxd.config.schema import Config, ModelTable, TlsTable
+from mlxd.config.task_checks import check_tasks
 from mlxd.config.units import format_duration, format_size
 
 _LISTENERS = ("server", "admin", "metrics")
@@ -28,10 +29,12 @@ def check(config: Config, document: Document) -> Iterator[Problem]:
     yield from _models_exist(document)
     yield from check_names(config, document)
     for name, model in config.models.items():
-        yield from _cache_fits_mode(name, model, document)
-        yield from _guesses_are_verified(name, model, document)
-        yield from _steps_are_paged(name, model, document)
         yield from _worker_times_agree(name, model, document)
+        if not model.encodes:
+            yield from _cache_fits_mode(name, model, document)
+            yield from _guesses_are_verified(name, model, document)
+            yield from _steps_are_paged(name, model, document)
+    yield from check_tasks(config, document)
     yield from check_disks(config, document)
     yield from check_pins(config, document)
     yield from check_adapters(config, document)

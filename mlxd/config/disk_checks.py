@@ -35,7 +35,7 @@ def check_disks(config: Config, document: Document) -> Iterator[Problem]:
     disks = []
     for name, model in config.models.items():
         key: Key = ("models", name, *_DISK, "path")
-        if not model.cache.disk.path:
+        if not model.cache.disk.path or model.encodes:
             continue
         if is_paged(model):
             disks.append(_Disk(name, model.cache.disk))
@@ -48,7 +48,7 @@ def check_disks(config: Config, document: Document) -> Iterator[Problem]:
 
 def is_paged(model: ModelTable) -> bool:
     """Tells whether a model's cache is one of blocks."""
-    return model.batching.mode == "continuous" and model.cache.kind in {"auto", "paged"}
+    return not model.encodes and model.batching.mode == "continuous" and model.cache.kind in {"auto", "paged"}
 
 
 def _differences(disk: _Disk, others: list[_Disk], document: Document) -> Iterator[Problem]:

@@ -25,6 +25,6 @@ def used_draft(model: ModelTable) -> str | None:
     """Returns the source of a model's draft model; None where there is none, or one that all models inherit and this one has no use for:
     guesses are verified over a paged cache only, and its own guesses would take a model as long as its tokens.
     """
-    is_paged = model.batching.mode == "continuous" and model.cache.kind in {"auto", "paged"}
+    is_paged = not model.encodes and model.batching.mode == "continuous" and model.cache.kind in {"auto", "paged"}
     draft = model.speculation.draft
     return draft if is_paged and draft != model.source else None

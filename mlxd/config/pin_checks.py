@@ -17,6 +17,8 @@ def check_pins(config: Config, document: Document) -> Iterator[Problem]:
     models are passed over by those that have no use for them.
     """
     for name, model in config.models.items():
+        if model.encodes:
+            continue
         own: Key = ("models", name, "cache", "pin")
         if model.cache.pin and own in document.lines and not is_paged(model):
             text = 'set, which needs batching.mode = "continuous" and cache.kind = "paged"; elsewhere remove it'

@@ -284,6 +284,12 @@ class ModelTable(DefaultsTable):
         "goes to the pattern with the most characters beside its stars. Upper and lower case differ.",
         reload=Reload.LIVE,
     )
+    task: Literal["auto", "generate", "embed", "rerank"] = setting(
+        "auto",
+        'What it is to do: "generate" text, "embed" texts as vectors, or "rerank" texts by scores. "auto": what its files show; '
+        '"mlxd status MODEL" says what that is. Whatever cache, speculation, sampling, input and output say is of models that generate.',
+        reload=Reload.MODEL,
+    )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = setting(
         "auto", '"auto": as stored on a GPU; dequantized to float32 on a CPU, where anything else is unusably slow.', reload=Reload.MODEL
     )
@@ -305,6 +311,11 @@ class ModelTable(DefaultsTable):
     adapters: dict[AdapterName, AdapterTable] = Field(
         default_factory=dict, description="Fine-tunes of it that requests may name, by their names."
     )
+
+    @property
+    def encodes(self) -> bool:
+        """Tells whether it is told to do something else than generate."""
+        return self.task in {"embed", "rerank"}
 
 
 class Config(BaseSettings, Table):

@@ -158,6 +158,7 @@ MODEL_TABLES = {
 }
 MODEL_FIELDS = {
     "dtype": st.sampled_from(["auto", "float32", "bfloat16"]),
+    "task": st.sampled_from(["auto", "generate"]),  # what encodes has no use for most other fields, and refuses its own
     "context_length": st.sampled_from([2048, 4096]),
     "adapter_memory": _sizes,
 }

@@ -11,7 +11,7 @@ from mlxd.config.disk_checks import is_paged
 from mlxd.config.model_sources import used_draft
 from mlxd.config.schema import ModelTable
 from mlxd.disk_terms import DiskSettings
-from mlxd.types import Limits, ReasoningShape, SpeculationKind, ToolShape
+from mlxd.types import Limits, ReasoningShape, SpeculationKind, Task, ToolShape
 from mlxd.wire.messages import Load
 
 
@@ -33,6 +33,7 @@ def load_spec(name: str, model: ModelTable) -> Load:
         draft=used_draft(model),
         attention=model.batching.attention,
         kv_wish=model.cache.dtype if cache_kind == "paged" else "auto",
+        task=None if model.task == "auto" else Task(model.task),
         reasoning=None if model.output.reasoning == "auto" else ReasoningShape(model.output.reasoning),
     )
 
@@ -85,6 +86,8 @@ def _pins(model: ModelTable) -> tuple[PinnedPrompt, ...]:
 
 
 def _cache_kind(model: ModelTable) -> Literal["paged", "entries", "none"]:
+    if model.encodes:
+        return "none"
     if model.cache.kind != "auto":
         return model.cache.kind
     return "paged" if model.batching.mode == "continuous" else "entries"

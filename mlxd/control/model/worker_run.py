@@ -14,15 +14,12 @@ from mlxd.control.model.demand import HeldTo
 from mlxd.control.model.leases import Leases
 from mlxd.control.model.load_progress import LoadProgress
 from mlxd.control.model.load_spec import limits, load_spec, worker_spec
+from mlxd.control.model.probe import probe_of
 from mlxd.control.telemetry import Telemetry
 from mlxd.errors import GenerationError
-from mlxd.types import Limits, ResolvedLimits, SamplingParams
+from mlxd.types import Limits, ResolvedLimits
 from mlxd.wire.events import Finished
-from mlxd.wire.jobs import Generate
 from mlxd.wire.messages import NeedsMemory, Progress, Ready, StepStats
-from mlxd.wire.prompts import TokenPrompt
-
-_PROBE_TOKENS = 4
 
 MakeRoom = Callable[["WorkerRun", NeedsMemory], Awaitable[int | None]]  # bytes for its cache
 
@@ -75,14 +72,12 @@ class WorkerRun:
         return self.ready
 
     async def probe(self) -> None:
-        """Generates a few tokens for real, by the way every request goes. Raises what is wrong with it."""
-        prompt = TokenPrompt(token_ids=[0, 0])
-        request = Generate(id="probe", prompt=prompt, sampling=SamplingParams(temperature=0), max_tokens=_PROBE_TOKENS)
-        with self.client.submit(request) as events:
+        """Does a small job of the model's task for real, by the way every request goes. Raises what is wrong with it."""
+        with self.client.submit(probe_of(self.ready.tasks if self.ready else ())) as events:
             async for event in events:
                 if isinstance(event, Finished):
                     return
-        raise GenerationError("the new worker ended its first generation without an answer")
+        raise GenerationError("the new worker ended its first job without an answer")
 
     async def drain(self, timeout: float) -> None:  # noqa: ASYNC109 - running out of time is no error here
         """Waits until the worker's requests are done, it is lost, or ``timeout`` seconds have passed."""

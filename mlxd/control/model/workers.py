@@ -57,7 +57,7 @@ class Owner(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
-    """The way a worker is loaded. With ``probe`` it has to generate something before it takes over. For its memory, ``others_give_way``
+    """The way a worker is loaded. With ``probe`` it has to do a job before it takes over. For its memory, ``others_give_way``
     (other models), and it ``may_displace`` the worker it replaces.
     """
 
@@ -191,7 +191,7 @@ class Workers:
         except (MlxdError, TimeoutError) as error:
             await self._end(run)
             self.loading = self._load_task = None
-            self._owner.load_failed(run, error if isinstance(error, MlxdError) else MlxdError("its first generation took too long"))
+            self._owner.load_failed(run, error if isinstance(error, MlxdError) else MlxdError("its first job took too long"))
         except asyncio.CancelledError:
             await self._end(run)
             raise
