@@ -80,6 +80,7 @@ class Takeover:
         """Prepares as ``Host`` says. Raises ``ModelSourceError``, ``ConfigError`` or ``ListenError``."""
         changed = [model.name for model in plan.models if model.action in _NEW_WORKER]
         await asyncio.to_thread(_check_sources, new.config, changed)
+        await asyncio.to_thread(_check_adapters, self.running.config, new.config)
         certificates = await asyncio.to_thread(self._certificates.prepare, certificate_files(new.config))
         with contextlib.ExitStack() as on_failure:
             logs = self._prepare_logging(new)
@@ -167,3 +168,12 @@ def _check_sources(config: Config, models: list[str]) -> None:
         for one in model_sources(config.models[name]):
             if is_local(one.source) and not Path(one.source).exists():
                 raise ModelSourceError(f"models.{name}.{one.field}: there is nothing at {one.source}")
+
+
+def _check_adapters(before: Config, after: Config) -> None:
+    """Checks the directories of adapters that come or change, likewise. Raises ``ModelSourceError``."""
+    known = {one.source for model in before.models.values() for one in model.adapters.values()}
+    for name, model in after.models.items():
+        for adapter, one in model.adapters.items():
+            if is_local(one.source) and one.source not in known and not Path(one.source).exists():
+                raise ModelSourceError(f"models.{name}.adapters.{adapter}.source: there is nothing at {one.source}")

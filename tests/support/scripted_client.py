@@ -2,6 +2,7 @@
 
 import asyncio
 
+from mlxd.adapter_terms import AdapterFigures, AdapterState
 from mlxd.client.stream_table import StreamTable
 from mlxd.client.worker_client import WorkerExit
 from mlxd.errors import MlxdError
@@ -34,6 +35,11 @@ class ScriptedClient:
         self.reconfigured = []
         self.asked_to_reconfigure = asyncio.Event()
         self.watched = None
+        self.asked_of_adapters = []
+        self.asked_to_change_adapters = asyncio.Event()
+        self.broken_adapters = {}
+        self.may_load_adapters = asyncio.Event()
+        self.may_load_adapters.set()
         self.streams = StreamTable(lambda _: None)
         self._submitted = asyncio.Queue()
         self._needing = None
@@ -88,6 +94,21 @@ class ScriptedClient:
 
     async def evict_cache(self):
         return CacheEvicted(entries=3, bytes=300)
+
+    async def load_adapter(self, name):
+        return await self._changed("load", name, AdapterState.LOADED)
+
+    async def unload_adapter(self, name):
+        return await self._changed("unload", name, AdapterState.UNLOADED)
+
+    async def _changed(self, verb, name, state):
+        """It can be done, unless the test has put an error there, as soon as the test allows it."""
+        self.asked_of_adapters.append((verb, name))
+        self.asked_to_change_adapters.set()
+        await self.may_load_adapters.wait()
+        if name in self.broken_adapters:
+            raise self.broken_adapters[name]
+        return AdapterFigures(name=name, state=state)
 
     async def tokenize(self, prompt, *, with_pieces=False):
         """A token is a Unicode character of the last message, or of the text."""

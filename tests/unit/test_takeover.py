@@ -207,6 +207,18 @@ async def test_a_draft_model_that_is_not_there_is_refused(rig):
     assert rig.steps == []
 
 
+async def test_an_adapter_that_is_not_there_is_refused_unless_it_was_not_there_before(rig):
+    paged = '[models.tiny.batching]\nmode = "continuous"\n'
+    text = f'{MODEL}{paged}[models.tiny.adapters.sql]\nsource = "./nowhere"\n'
+    with pytest.raises(ModelSourceError, match=rf"models\.tiny\.adapters\.sql\.source: there is nothing at {rig.path.parent}/nowhere"):
+        await rig.prepare(text)
+    assert rig.steps == []
+    (rig.path.parent / "nowhere").mkdir()
+    await rig.take_over(text)
+    (rig.path.parent / "nowhere").rmdir()
+    await rig.take_over(f"{text}pin = true\n")
+
+
 async def test_a_source_that_is_there_is_not(rig):
     (rig.path.parent / "here").mkdir()
     await rig.take_over('[models.tiny]\nsource = "./here"\n')

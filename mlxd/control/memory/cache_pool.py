@@ -42,11 +42,15 @@ class CachePool:
         return max((one.member.pool for one in self._shares.values()), default=int(AUTO_FRACTION * self._available()))
 
     def join(self, holder: str, fixed: int, take: TakeShare) -> None:
-        """Lets ``holder``, which needs ``fixed`` bytes beside its cache, share the pool from now on. ``take`` is told its share, now and
-        whenever it changes.
+        """Lets ``holder`` share the pool from now on; if it does already, with the ``fixed`` bytes that it needs beside its cache now.
+        ``take`` is told its share, now and whenever it changes.
         """
-        if holder not in self._shares:
+        known = self._shares.get(holder)
+        if known is None:
             self._shares[holder] = _Share(self.member(fixed), take)
+            self.rebalance()
+        elif known.member.fixed != fixed:
+            known.member = Member(fixed, known.member.pool)
             self.rebalance()
 
     def member(self, fixed: int) -> Member:

@@ -92,7 +92,8 @@ class Goal:
             return run is not None or not self.has_fallback
         if run is None or run.spec != self.spec() or run.stale:
             return False
-        return run.limits_refused is not None or run.has_limits_of(self.table)
+        has_limits = run.limits_refused is not None or run.has_limits_of(self.table)
+        return has_limits and run.adapters.is_settled(run.acknowledged.adapters)
 
     @property
     def differs(self) -> str | None:
@@ -102,7 +103,7 @@ class Goal:
         if self.spec() in self._recovery.barred:
             return self._recovery.last_error or "it failed"
         serving = self._workers.serving
-        return None if serving is None else serving.limits_refused or serving.pins_refused
+        return None if serving is None else serving.limits_refused or serving.adapters_refused or serving.pins_refused
 
     @property
     def trouble(self) -> str | None:

@@ -11,6 +11,7 @@ from mlxd.cache_terms import PinState
 from mlxd.client.worker_client import WorkerClient
 from mlxd.config.schema import ModelTable
 from mlxd.control.model.demand import HeldTo
+from mlxd.control.model.eager_adapters import EagerAdapters
 from mlxd.control.model.leases import Leases
 from mlxd.control.model.load_progress import LoadProgress
 from mlxd.control.model.load_spec import limits, load_spec, worker_spec
@@ -28,7 +29,8 @@ _log = structlog.get_logger(__name__)
 
 class WorkerRun:
     """One worker's life, which implements ``client.worker_client.LoadWatcher``. ``holder`` names it in the memory ledger; ``make_room``
-    returns when its memory is reserved, or raises; ``released`` is called when a request is over that was given the worker.
+    returns when its memory is reserved, or raises; ``released`` is called when a request is over that was given the worker, ``changed``
+    when it is known what became of an adapter.
     """
 
     def __init__(  # noqa: PLR0913 - it is put together in one place
@@ -41,6 +43,7 @@ class WorkerRun:
         make_room: MakeRoom,
         telemetry: Telemetry,
         released: Callable[[], None],
+        changed: Callable[[], None],
     ) -> None:
         self.name = name
         self.table = table
@@ -48,6 +51,7 @@ class WorkerRun:
         self.holder = holder
         self.progress = LoadProgress(name)
         self.leases = Leases(released)
+        self.adapters = EagerAdapters(name, client, changed)
         self.ready: Ready | None = None
         self.needs: NeedsMemory | None = None
         self.stale = False  # to be replaced, whatever the configuration says
@@ -98,7 +102,7 @@ class WorkerRun:
         if self.needs is None:
             return 0
         cache = limits.cache_bytes if self.needs.cache else 0
-        return self.needs.beside_cache + cache
+        return self.needs.beside_cache - self.needs.adapters + limits.adapter_bytes + cache
 
     def limits_of(self, table: ModelTable) -> Limits:
         """Returns what the worker is to have by ``table``, with its share where the cache is of the common pool."""
@@ -121,6 +125,11 @@ class WorkerRun:
         if self.shares_cache(table):
             wanted = msgspec.structs.replace(wanted, cache_bytes=self.acknowledged.cache_bytes)
         return self.acknowledged == wanted
+
+    @property
+    def adapters_refused(self) -> str | None:
+        """Says which of the adapters that are to be loaded cannot be, and why; None where all are, or will be."""
+        return self.adapters.refused(() if self.client.heartbeat is None else self.client.heartbeat.adapters)
 
     @property
     def pins_refused(self) -> str | None:

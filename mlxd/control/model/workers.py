@@ -17,10 +17,11 @@ from mlxd.client.worker_client import WorkerClient, WorkerExit
 from mlxd.config.schema import ModelTable
 from mlxd.control.memory.exchange import Claim
 from mlxd.control.model.demand import Demand, Memory
+from mlxd.control.model.load_spec import limits
+from mlxd.control.model.telling import Telling
 from mlxd.control.model.worker_run import WorkerRun
 from mlxd.control.telemetry import Telemetry
 from mlxd.errors import InsufficientMemoryError, MlxdError
-from mlxd.types import Limits, ResolvedLimits
 from mlxd.wire.messages import NeedsMemory
 
 _LOAD = 5.0  # seconds: what a load is taken to last until one has been seen
@@ -93,6 +94,7 @@ class Workers:
         self.load_seconds = _LOAD  # of the last load
         self._started = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._telling = Telling(name, memory, is_there=lambda run: run in self.all, changed=owner.workers_changed)
 
     @property
     def all(self) -> list[WorkerRun]:
@@ -129,6 +131,7 @@ class Workers:
             make_room=lambda run, needs: self._make_room(run, needs, terms),
             telemetry=self._telemetry,
             released=self._memory.note,
+            changed=self._owner.workers_changed,
         )
         self.loading = run
         self._load_task = asyncio.create_task(self._load(run, terms), name=f"load {self._name}")
@@ -158,7 +161,9 @@ class Workers:
         if run is None:
             return
         run.client.watch(hang_timeout=table.worker.hang_timeout, load_timeout=table.worker.load_timeout)
+        run.adapters.want(run.acknowledged.adapters)
         if run.needs is not None:
+            run.needs = msgspec.structs.replace(run.needs, adapters=limits(table).adapter_bytes)
             self._memory.share(run.holder, run.needs, self._take_share(run) if run.shares_cache(table) else None)
         run.held_to = self._memory.held_to(run.holder)
         wanted = run.limits_of(table)
@@ -166,7 +171,7 @@ class Workers:
             run.asked, run.limits_refused, run.waits_to_grow = wanted, None, False
             if not run.is_reconfigured:
                 run.is_reconfigured = True
-                self._spawn(self._reconfigure(run))
+                self._spawn(self._telling.tell(run))
 
     async def stop(self) -> None:
         """Ends all workers now; running requests get ``ShuttingDownError``."""
@@ -174,6 +179,8 @@ class Workers:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for run in runs:
+            run.adapters.stop()
         await asyncio.gather(*(run.client.stop() for run in runs))
         self.serving = self.loading = self._lost = self._load_task = None
         self._leaving = {}
@@ -304,57 +311,6 @@ class Workers:
 
     # ---- serving ----
 
-    async def _reconfigure(self, run: WorkerRun) -> None:
-        """Makes one change after the other, until the worker has been asked for what is wanted last: again for the same, where that was
-        refused and is wanted anew.
-        """
-        told = None
-        while told is not run.asked:
-            told = run.asked
-            try:
-                await self._tell(run, told)
-            except MlxdError:  # it is lost; the next one starts with them
-                break
-        run.is_reconfigured = False
-        self._owner.workers_changed()
-
-    async def _tell(self, run: WorkerRun, asked: Limits) -> None:
-        """Tells the worker its limits. What it grows by is reserved before, where that is known before; what it shrinks by is given back
-        after.
-        """
-        before = run.client.limits
-        if (
-            before is not None
-            and asked.cache_bytes is not None
-            and not self._reserve(run, max(run.memory_with(before), run.memory_with(ResolvedLimits.of(asked, asked.cache_bytes))))
-        ):
-            self._refuse(run, asked)
-            kept = msgspec.structs.replace(asked, cache_bytes=before.cache_bytes)
-            await run.client.reconfigure(kept)
-            run.acknowledged = kept
-            return
-        now = await run.client.reconfigure(asked)
-        if self._reserve(run, run.memory_with(now)):
-            run.acknowledged = asked
-            _log.info("model_reconfigured", model=self._name)
-        elif before is not None:
-            await run.client.reconfigure(msgspec.structs.replace(now, cache_bytes=before.cache_bytes, cache_fraction=None))
-            self._refuse(run, asked)
-
-    def _reserve(self, run: WorkerRun, amount: int) -> bool:
-        """Reserves so much for a worker; for one that has ended meanwhile nothing is left to reserve."""
-        return run not in self.all or self._memory.reserve(run.holder, amount)
-
-    def _refuse(self, run: WorkerRun, asked: Limits) -> None:
-        """Refuses the limits, where they are a size that somebody wrote; a share of the pool waits until others have shrunk."""
-        if run.asked is not asked:
-            return
-        if asked.cache_bytes is not None and asked.cache_bytes == run.share:
-            run.waits_to_grow = True
-        else:
-            run.limits_refused = f"cache.memory: {self._memory.describe()}"
-            _log.error("model_limits_refused", model=self._name, reason=run.limits_refused)
-
     async def _watch(self, run: WorkerRun) -> None:
         """Watches a worker that serves until it is lost."""
         await run.client.wait_lost()
@@ -383,6 +339,7 @@ class Workers:
             self._owner.workers_changed()
 
     async def _end(self, run: WorkerRun) -> None:
+        run.adapters.stop()
         await run.client.stop()
         self._memory.release(run.holder)
 

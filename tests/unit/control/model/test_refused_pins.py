@@ -15,7 +15,7 @@ def run(*pins):
     cache = CacheFigures(pins=pins)
     beat = Heartbeat(running=0, waiting=0, steps=0, busy_seconds=0.0, memory=MemoryFigures(), cache=cache)
     table = ModelTable(source="org/name")
-    return WorkerRun("m", table, SimpleNamespace(heartbeat=beat), holder="m#1", make_room=None, telemetry=None, released=None)
+    return WorkerRun("m", table, SimpleNamespace(heartbeat=beat), holder="m#1", make_room=None, telemetry=None, released=None, changed=None)
 
 
 def test_each_pin_that_is_refused_is_named_by_its_field_with_the_reason():

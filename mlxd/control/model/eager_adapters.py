@@ -1,0 +1,66 @@
+"""The adapters of one worker that are to be loaded before anybody asks for them: which are, and why others cannot be."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from mlxd.adapter_terms import AdapterFigures, AdapterSpec, AdapterState
+from mlxd.client.worker_client import WorkerClient
+from mlxd.errors import MlxdError, WorkerLostError
+
+_log = structlog.get_logger(__name__)
+
+
+class EagerAdapters:
+    """What became of each, asked of the ``client`` once. ``changed`` is called when that is known."""
+
+    def __init__(self, model: str, client: WorkerClient, changed: Callable[[], None]) -> None:
+        self._model = model
+        self._client = client
+        self._changed = changed
+        self._known: dict[AdapterSpec, str | None] = {}  # why it cannot be loaded; None: it is
+        self._tasks: dict[AdapterSpec, asyncio.Task[None]] = {}
+
+    def want(self, specs: Iterable[AdapterSpec]) -> None:
+        """Has those of ``specs`` loaded that are eager, and forgets all others. What was wrong with one is found out anew when it is
+        configured again.
+        """
+        wanted = _eager(specs)
+        self._known = {spec: trouble for spec, trouble in self._known.items() if spec in wanted}
+        for spec in self._tasks.keys() - wanted:
+            self._tasks.pop(spec).cancel()
+        for spec in wanted - self._known.keys() - self._tasks.keys():
+            self._tasks[spec] = asyncio.create_task(self._load(spec), name=f"load {self._model}:{spec.name}")
+
+    def is_settled(self, specs: Iterable[AdapterSpec]) -> bool:
+        """Tells whether it is known of each of ``specs`` that is eager what became of it."""
+        return _eager(specs) <= self._known.keys()
+
+    def refused(self, figures: Iterable[AdapterFigures]) -> str | None:
+        """Says which cannot be loaded, and why; None where all are. By its ``figures`` one may have been loaded since."""
+        loaded = {one.name for one in figures if one.state is AdapterState.LOADED}
+        troubles = {spec.name: trouble for spec, trouble in self._known.items() if trouble is not None and spec.name not in loaded}
+        return "; ".join(f"adapters.{name}: {trouble}" for name, trouble in sorted(troubles.items())) or None
+
+    def stop(self) -> None:
+        """Waits for none any more."""
+        for task in self._tasks.values():
+            task.cancel()
+
+    async def _load(self, spec: AdapterSpec) -> None:
+        try:
+            await self._client.load_adapter(spec.name)
+        except WorkerLostError:  # the next worker is asked for it
+            return
+        except MlxdError as error:
+            _log.error("adapter_load_failed", model=self._model, adapter=spec.name, reason=error.message)
+            self._known[spec] = error.message
+        else:
+            self._known[spec] = None
+        self._tasks.pop(spec, None)
+        self._changed()
+
+
+def _eager(specs: Iterable[AdapterSpec]) -> set[AdapterSpec]:
+    return {spec for spec in specs if spec.load == "eager"}
