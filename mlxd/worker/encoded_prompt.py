@@ -107,6 +107,10 @@ class EncodedPrompt(msgspec.Struct, frozen=True):
                 raise ValueError(f"media at {span.start} to {span.stop} overlaps others, or lies outside the {len(self.tokens)} tokens")
             end = span.stop
 
+    def adapted(self, adapter: str) -> Self:
+        """Returns the prompt as it is computed with an adapter, by its identity. What it shows is the same for all."""
+        return msgspec.structs.replace(self, root=msgspec.structs.replace(self.root, adapter=adapter))
+
     def salted(self, salt: str) -> Self:
         """Returns the prompt as those of the same salt share it alone: by its root, and by the names of its media, for embeddings are kept
         by these. Without a salt it is the same.

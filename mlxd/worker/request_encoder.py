@@ -14,6 +14,7 @@ from mlxd.wire.prompts import Prompt, TextPrompt
 from mlxd.worker.encoded_prompt import EncodedPrompt
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.speculation.indexed_text import IndexedText
+from mlxd.worker.facts.adapters.fit import FittedAdapter
 from mlxd.worker.kv.block_chain import BlockChain
 from mlxd.worker.text.constraints.answer import AnswerConstraints
 from mlxd.worker.text.prompt import PromptEncoder
@@ -46,8 +47,9 @@ class RequestEncoder:
         self._constraints = constraints
         self._last: _Encoded | None = None
 
-    def encode(self, generate: Generate, arrived: float, seen: Seen = NOTHING) -> EngineRequest:
-        """Returns the request with its prompt's tokens, and the names of their blocks; ``seen`` is what was made of its media.
+    def encode(self, generate: Generate, arrived: float, seen: Seen = NOTHING, adapter: FittedAdapter | None = None) -> EngineRequest:
+        """Returns the request with its prompt's tokens, and the names of their blocks; ``seen`` is what was made of its media. What is
+        computed with an ``adapter`` shares nothing with what is computed with others.
 
         Raises a ``MlxdError`` for everything that can be wrong with it before it is queued.
         """
@@ -55,6 +57,8 @@ class RequestEncoder:
         self._check(generate.stopping.token_ids, "stop_token_ids")
         encoded, looked_up = self._encoded(generate, seen)
         prompt = encoded.salted(generate.salt)
+        if adapter is not None:
+            prompt = prompt.adapted(adapter.identity)
         output = generate.output
         return EngineRequest(
             generate.id,
@@ -66,6 +70,7 @@ class RequestEncoder:
             prompt_logprobs=output.echo and output.logprobs is not None,
             looked_up=looked_up,
             predicted=self._predicted(output),
+            adapter=adapter,
             priority=generate.priority or 0,
             holder=generate.holder,
             parent=generate.parent,

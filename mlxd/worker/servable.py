@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from mlxd.wire.messages import Ready
+from mlxd.worker.engine.adapters.store import AdapterStore
 from mlxd.worker.engine.device_memory import DeviceMemory
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.runner import Runner
@@ -24,3 +25,4 @@ class ServableModel:
     answers: AnswerReader
     constraints: AnswerConstraints | None
     ready: Ready
+    adapters: AdapterStore | None = None  # None: its runner computes with none

@@ -1,11 +1,19 @@
 """A model that is served: whom its worker asks for what."""
 
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 
 from mlxd.types import SpeculationKind
 from mlxd.wire.messages import Load
+from mlxd.worker.adapters.adapter_names import AdapterNames, RefusedAdapters
+from mlxd.worker.adapters.catalogue import AdapterCatalogue
+from mlxd.worker.adapters.engine_adapters import EngineAdapters
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.request_queue import RequestQueue
+from mlxd.worker.facts.adapters.directory import read_adapter
+from mlxd.worker.facts.adapters.fit import FittedAdapter
+from mlxd.worker.facts.adapters.tensor_values import ExaminedAdapter
+from mlxd.worker.fetch.adapter import fetch_adapter
 from mlxd.worker.job_sessions import JobSessions
 from mlxd.worker.media_pool import MediaPool
 from mlxd.worker.outbox import Outbox
@@ -16,6 +24,9 @@ from mlxd.worker.servable import ServableModel
 from mlxd.worker.sessions import Sessions
 from mlxd.worker.token_questions import TokenQuestions
 
+_OTHER_TASK = "this model does not generate: it has no adapters"
+_THREADS = 4  # that fetch and read adapters, which may take minutes
+
 
 @dataclass(frozen=True)
 class Served:
@@ -24,6 +35,7 @@ class Served:
     sessions: JobSessions
     questions: TokenQuestions
     pins: Pins
+    adapters: AdapterNames = field(default_factory=lambda: RefusedAdapters(_OTHER_TASK))
 
 
 def serve_generation(order: Load, model: ServableModel, queue: RequestQueue[EngineRequest], outbox: Outbox) -> Served:
@@ -32,6 +44,24 @@ def serve_generation(order: Load, model: ServableModel, queue: RequestQueue[Engi
     encoder = RequestEncoder(model.encoder, model.block_size, model.constraints, looks_up=looks_up)
     encoder.reconfigure(order.limits)
     media = MediaPool(model.encoder.media)
-    sessions = Sessions(order, encoder, model.answers, queue, outbox.send, media)
+    adapters = _adapters(order, model, queue, outbox)
+    sessions = Sessions(order, encoder, model.answers, queue, outbox.send, media, adapters)
     questions = TokenQuestions(model.encoder, sessions.texts, sessions.tokenizing, outbox.send, media)
-    return Served(sessions, questions, Pins(PinEncoder(model.encoder).orders, sessions.tokenizing))
+    return Served(sessions, questions, Pins(PinEncoder(model.encoder).orders, sessions.tokenizing), adapters)
+
+
+def _adapters(order: Load, model: ServableModel, queue: RequestQueue[EngineRequest], outbox: Outbox) -> AdapterNames:
+    adapters = _names(order, model, queue, outbox)
+    adapters.reconfigure(order.limits)
+    return adapters
+
+
+def _names(order: Load, model: ServableModel, queue: RequestQueue[EngineRequest], outbox: Outbox) -> AdapterNames:
+    if (store := model.adapters) is None:
+        return RefusedAdapters(f"adapters are computed over a paged cache only, and the model is on the {model.ready.runner} runner")
+
+    def look(source: str, anew: bool) -> FittedAdapter:  # noqa: FBT001 - of a thread's call
+        return FittedAdapter.of(ExaminedAdapter.of(read_adapter(fetch_adapter(source, anew=anew))), store.places)
+
+    threads = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="adapter")
+    return AdapterCatalogue(order.model, look, threads, EngineAdapters(store, queue, outbox, threads))

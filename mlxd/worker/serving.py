@@ -6,13 +6,10 @@ from typing import Generic, TypeVar
 import msgspec
 from typing_extensions import override
 
-from mlxd.errors import UnsupportedParameterError
 from mlxd.types import CacheFigures, MemoryFigures, ResolvedLimits
-from mlxd.wire.error_info import ErrorInfo
 from mlxd.wire.jobs import Embed, Generate, Score
 from mlxd.wire.messages import (
     Abort,
-    AdapterRefused,
     CacheEvicted,
     Detokenize,
     EvictCache,
@@ -24,6 +21,7 @@ from mlxd.wire.messages import (
     Tokenize,
     UnloadAdapter,
 )
+from mlxd.worker.adapters.adapter_questions import AdapterQuestions
 from mlxd.worker.cache_limit import CacheLimit
 from mlxd.worker.engine.engine import Engine
 from mlxd.worker.engine.pin_order import PinOrder
@@ -56,6 +54,8 @@ class Serving(Stage, Generic[R]):
         self._sessions = served.sessions
         self._questions = served.questions
         self._pins = served.pins
+        self._adapters = served.adapters
+        self._adapter_questions = AdapterQuestions(served.adapters, outbox.send, tell_figures)
         self._cache_limit = cache_limit
         self._outbox = outbox
         self._tell_figures = tell_figures
@@ -65,8 +65,8 @@ class Serving(Stage, Generic[R]):
         match message:
             case Generate() | Embed() | Score():
                 self._sessions.open(message)
-            case LoadAdapter(id=question_id) | UnloadAdapter(id=question_id):
-                self._outbox.send(AdapterRefused(id=question_id, error=ErrorInfo.of(_no_adapters())))
+            case LoadAdapter() | UnloadAdapter():
+                self._adapter_questions.ask(message)
             case Abort(id=request_id):
                 self._sessions.abort(request_id)
             case Tokenize() | Detokenize():
@@ -96,17 +96,21 @@ class Serving(Stage, Generic[R]):
             planned_seconds=self._engine.planned_seconds,
             memory=memory,
             cache=self._engine.cache,
+            adapters=self._adapters.figures(),
         )
 
     @override
     def close(self) -> None:
         self._queue.close()
         self._questions.close()
+        self._adapter_questions.close()
+        self._adapters.close()
         self._sessions.close()
 
     def _reconfigure(self, limits: ResolvedLimits) -> None:
         self._queue.max_queue = limits.max_queue
         self._sessions.reconfigure(limits)
+        self._adapters.reconfigure(limits)
         self._pins.encode(limits.pins, lambda orders: self._queue.call(lambda: self._apply(limits, orders)))
 
     # ---- on the engine thread ----
@@ -125,10 +129,6 @@ class Serving(Stage, Generic[R]):
     def _answer(self, message: Reconfigured | CacheEvicted) -> None:
         self._outbox.on_io_thread(self._tell_figures)
         self._outbox.send_from_any_thread(message)
-
-
-def _no_adapters() -> UnsupportedParameterError:
-    return UnsupportedParameterError("this model has no adapters", param="model")
 
 
 def _kept(cache: CacheFigures) -> int:

@@ -18,6 +18,7 @@ from mlxd.wire.logprobs import TokenLogprobs
 from mlxd.wire.messages import Events, Load
 from mlxd.wire.output_spec import OutputSpec
 from mlxd.wire.prompts import TextPrompt
+from mlxd.worker.adapters.adapter_names import AdapterNames, RefusedAdapters
 from mlxd.worker.engine.events import Encoded, Ended, EngineEvent, PromptScored, StepOutput
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.request_queue import RequestQueue
@@ -62,6 +63,7 @@ class Sessions(JobSessions):
         queue: RequestQueue[EngineRequest],
         send: Callable[[Events], None],
         media: MediaPool | None = None,
+        adapters: AdapterNames | None = None,
     ) -> None:
         self._interval = load.limits.stream_interval
         self._encoder = encoder
@@ -70,6 +72,7 @@ class Sessions(JobSessions):
         self._queue = queue
         self._send = send
         self._media = media or MediaPool(None)
+        self._adapters = adapters or RefusedAdapters("this model has no adapters")
         self._open: dict[str, _Session] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         # Our own, and never waited for: a loop's default pool would hold up the end of the process.
@@ -129,8 +132,9 @@ class Sessions(JobSessions):
 
     async def _tokenize(self, generate: Generate, arrived: float) -> None:
         run = asyncio.get_running_loop().run_in_executor
+        adapter = await self._adapters.find(generate.adapter)
         seen = await self._media.see(generate.prompt, generate.salt)
-        request = await run(self.tokenizing, self._encoder.encode, generate, arrived, seen)
+        request = await run(self.tokenizing, self._encoder.encode, generate, arrived, seen, adapter)
         if self._encoder.is_constrained(generate.output):
             await run(self._compiling, self._encoder.constrain, request, generate.output)
         output = self._answers.output(request.prompt, generate.output, self._interval)

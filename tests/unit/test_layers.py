@@ -58,7 +58,7 @@ ALLOWED = {
         *("worker.encoded_prompt", "worker.kv", "worker.engine", "worker.facts", "worker.fetch", "worker.servable", "worker.text"),
         *("disk_cache", "disk_terms", "footprint", "media_terms", "wire", "errors", "types"),
     },
-    "worker": {"cache_terms", "media_terms", "lasting_imports", "footprint", "scratch", "wire", "errors", "types"},
+    "worker": {"adapter_terms", "cache_terms", "media_terms", "lasting_imports", "footprint", "scratch", "wire", "errors", "types"},
 }
 EVERYTHING_BUT_THE_WORKER = {"daemon", "takeover", "cli", "__main__", "__init__"}
 

@@ -29,7 +29,7 @@ WRITTEN = f"<think>\nhm\n</think>\n\nI look.\n{CALL}"
 
 
 class Encoder:
-    def encode(self, generate, arrived, seen):
+    def encode(self, generate, arrived, seen, adapter=None):
         return EngineRequest(generate.id, EncodedPrompt([1], 1000, CacheRoot(model="m")), generate.sampling, arrived=arrived)
 
     def is_constrained(self, spec):

@@ -26,7 +26,7 @@ TIMINGS = Timings(queue=0.0, prefill=0.0, decode=0.0)
 
 
 class Encoder:
-    def encode(self, generate, arrived, seen):
+    def encode(self, generate, arrived, seen, adapter=None):
         return EngineRequest(generate.id, EncodedPrompt([1], 4, CacheRoot(model="m")), generate.sampling, arrived=arrived)
 
     def is_constrained(self, spec):

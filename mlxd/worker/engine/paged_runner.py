@@ -99,7 +99,7 @@ class PagedRunner(Runner[EngineRequest]):
     @property
     @override
     def abilities(self) -> frozenset[Ability]:
-        return ALL_OF_TEXT
+        return ALL_OF_TEXT | {Ability.ADAPTERS} if self.adapters.can_load else ALL_OF_TEXT
 
     @property
     @override

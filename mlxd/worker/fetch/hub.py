@@ -5,6 +5,7 @@ The hub's environment variables hold: ``HF_HOME``, ``HF_ENDPOINT``, ``HF_TOKEN``
 
 import errno
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -38,6 +39,17 @@ PATTERNS = [
     "*.jinja",
 ]
 
+
+@dataclass(frozen=True)
+class SnapshotKind:
+    """What of a repository is fetched, and what raises ``ModelSourceError`` where it is not whole."""
+
+    patterns: tuple[str, ...]
+    check: Callable[[Path], object]
+
+
+MODEL = SnapshotKind(tuple(PATTERNS), check_model_directory)
+
 _REPOSITORY = re.compile(r"(?P<name>[\w-][\w.-]*/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 
 
@@ -63,22 +75,22 @@ class HubModel:
         return f"{self.name}@{self.revision}" if self.revision else self.name
 
 
-def obtain_snapshot(model: HubModel, progress: Progress) -> Path:
+def obtain_snapshot(model: HubModel, progress: Progress, kind: SnapshotKind = MODEL) -> Path:
     """Returns the directory of a snapshot: the cached one without asking the network, else a downloaded one."""
-    return cached_snapshot(model) or download_snapshot(model, progress)
+    return cached_snapshot(model, kind) or download_snapshot(model, progress, kind)
 
 
-def cached_snapshot(model: HubModel) -> Path | None:
+def cached_snapshot(model: HubModel, kind: SnapshotKind = MODEL) -> Path | None:
     """Returns the newest snapshot in the cache, if it is whole, else None. No network is used."""
     try:
-        path = Path(snapshot_download(model.name, revision=model.revision, allow_patterns=PATTERNS, local_files_only=True))
-        check_model_directory(path)
+        path = Path(snapshot_download(model.name, revision=model.revision, allow_patterns=[*kind.patterns], local_files_only=True))
+        kind.check(path)
     except (LocalEntryNotFoundError, HFValidationError, ModelSourceError):
         return None
     return path
 
 
-def download_snapshot(model: HubModel, progress: Progress) -> Path:
+def download_snapshot(model: HubModel, progress: Progress, kind: SnapshotKind = MODEL) -> Path:
     """Asks the hub for the revision and downloads what the cache lacks; interrupted downloads are resumed.
 
     Where the hub cannot be reached, a whole snapshot in the cache is used. Raises ``ModelSourceError``: no such repository or revision, no
@@ -86,11 +98,12 @@ def download_snapshot(model: HubModel, progress: Progress) -> Path:
     """
     progress(LoadStage.FETCHING, 0, 0)
     try:
-        path = snapshot_download(model.name, revision=model.revision, allow_patterns=PATTERNS, tqdm_class=_reporting(Throttled(progress)))
+        bar = _reporting(Throttled(progress))
+        path = snapshot_download(model.name, revision=model.revision, allow_patterns=[*kind.patterns], tqdm_class=bar)
     except Exception as error:
         # The HTTP library beneath changes between releases of the hub's, so its errors have no stable type.
         raise _diagnosis(model, error) from error
-    check_model_directory(Path(path))
+    kind.check(Path(path))
     return Path(path)
 
 

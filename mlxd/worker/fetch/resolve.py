@@ -14,7 +14,7 @@ from mlxd.worker.fetch.progress import Progress, Throttled
 from mlxd.worker.fetch.store import ModelStore
 
 _BUILTIN = "builtin:"
-_LOCAL = ("/", "./", "../", "~")
+LOCAL = ("/", "./", "../", "~")
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def refresh(source: str, progress: Progress, converter: Converter) -> Path:
 
 
 def _resolve(source: str, progress: Progress, converter: Converter, hub: Callable[[HubModel, Progress], Path]) -> Path:
-    if source.startswith(_LOCAL):
+    if source.startswith(LOCAL):
         return _local(source)
     if source.startswith(_BUILTIN):
         return _builtin(source.removeprefix(_BUILTIN), Throttled(progress), converter)

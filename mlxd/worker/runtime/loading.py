@@ -25,7 +25,7 @@ from mlxd.worker.runtime.x86 import install_activations
 from mlxd.worker.text.conversation import ChatFormat
 from mlxd.worker.text.shapes import AS_SHOWN, Shapes, WishedShapes
 
-_DTYPES = {"float32": mx.float32, "bfloat16": mx.bfloat16, "float16": mx.float16}
+DTYPES = {"float32": mx.float32, "bfloat16": mx.bfloat16, "float16": mx.float16}
 
 
 @dataclass(frozen=True)
@@ -171,11 +171,11 @@ def _lazy(library: ModelLibrary, facts: DirectoryFacts, view: Path) -> tuple[Any
 
 def _cast(model: Any, dtype: str, *, dequantize: bool) -> None:
     """Casts, then dequantizes: scales are cast before they are used, so that nothing is rounded to the type they were stored in."""
-    if dtype in _DTYPES:
+    if dtype in DTYPES:
         wanted = getattr(model, "cast_predicate", lambda _: True)  # some models keep parameters in float32
 
         def cast(name: str, value: mx.array) -> mx.array:
-            return value.astype(_DTYPES[dtype]) if mx.issubdtype(value.dtype, mx.floating) and wanted(name) else value
+            return value.astype(DTYPES[dtype]) if mx.issubdtype(value.dtype, mx.floating) and wanted(name) else value
 
         model.update(tree_map_with_path(cast, model.parameters()))
     if dequantize:

@@ -25,6 +25,8 @@ from mlxd.footprint import footprint  # noqa: E402
 from mlxd.types import Ability, LoadStage, ResolvedLimits, SamplingParams  # noqa: E402
 from mlxd.wire.messages import Load, NeedsMemory, Ready  # noqa: E402
 from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt  # noqa: E402
+from mlxd.worker.engine.adapters.store import AdapterStore  # noqa: E402
+from mlxd.worker.engine.paged_runner import PagedRunner  # noqa: E402
 from mlxd.worker.engine.request import EngineRequest  # noqa: E402
 from mlxd.worker.engine.runner import Runner  # noqa: E402
 from mlxd.worker.runtime.choose import Choice, choose_runner  # noqa: E402
@@ -99,7 +101,12 @@ def start_model(
         versions=_versions(loaded),
     )
     memory.hold_to(limits)
-    return ServableModel(choice.runner, memory, choice.block_size, encoder, answers, constraints, ready)
+    return ServableModel(choice.runner, memory, choice.block_size, encoder, answers, constraints, ready, _adapters(choice.runner))
+
+
+def _adapters(runner: Runner[EngineRequest]) -> AdapterStore | None:
+    store = runner.adapters if isinstance(runner, PagedRunner) else None
+    return store if isinstance(store, AdapterStore) else None
 
 
 def _encoder(loaded: LoadedModel, root: CacheRoot, choice: Choice) -> PromptEncoder:
@@ -161,8 +168,15 @@ def _needs(order: Load, limits: ResolvedLimits, opened: OpenedModel, draft: Draf
     tower = _TOWER if isinstance(opened.model, SeeingModel) else 0
     transients = _TRANSIENTS + weights // 10 + tower + _kept_media(opened)
     disk = 0 if limits.disk is None else _DISK_QUEUE
-    process, device = footprint(os.getpid()), working_set(opened.device)
-    return NeedsMemory(weights=weights, cache=cache, transients=transients, disk=disk, process=process, device=device)
+    return NeedsMemory(
+        weights=weights,
+        cache=cache,
+        transients=transients,
+        disk=disk,
+        adapters=limits.adapter_bytes,
+        process=footprint(os.getpid()),
+        device=working_set(opened.device),
+    )
 
 
 def _kept_media(opened: OpenedModel) -> int:

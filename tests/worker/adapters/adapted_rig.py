@@ -41,7 +41,8 @@ class AdaptedRig(PagedRig):
     def __init__(self, loaded, *, limit=PLENTY, read=None, pinned=(), **options):
         super().__init__(loaded, **options)
         self.stacks = ModelStacks(self.model, mx.float32)
-        self.store = AdapterStore(self.stacks, read or at_once)
+        self.store = AdapterStore(self.stacks)
+        self.store.read = read or at_once
         self.order(limit, pinned)
         scheduler = Scheduler(
             self.manager,

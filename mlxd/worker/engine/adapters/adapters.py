@@ -11,6 +11,11 @@ NO_FAILURES: Mapping[str, MlxdError] = {}
 class Adapters:
     """What there is to decide about a model without adapters: no request has one, and nobody waits."""
 
+    @property
+    def can_load(self) -> bool:
+        """Tells whether requests may have adapters."""
+        return False
+
     def add(self, request: EngineRequest) -> None:
         """Takes in a new request. Raises a ``MlxdError`` where it can never have the adapter that it asks for."""
         if request.adapter is not None:

@@ -52,12 +52,12 @@ class HeldFigures:
 
 class AdapterStore(Adapters):
     """The adapters of a model. ``read`` begins to read one on another thread; the engine's thread calls what ``read`` is given, with the
-    values.
+    values. It is there before the first request that has one.
     """
 
-    def __init__(self, stacks: AdapterStacks, read: Read) -> None:
+    def __init__(self, stacks: AdapterStacks) -> None:
+        self.read: Read = _read_by_nobody
         self._stacks = stacks
-        self._read = read
         self._orders = AdapterOrders()
         self._held: dict[str, Held] = {}  # those that wait in the order of their coming
         self._of_request: dict[str, Held] = {}
@@ -73,9 +73,10 @@ class AdapterStore(Adapters):
 
     def follow(self, orders: AdapterOrders) -> None:
         """Makes orders hold, from the next step on."""
-        self._orders, self._is_over = orders, True
+        self._orders = orders
         for held in self._held.values():
             held.is_leaving = held.adapter.identity not in orders.known
+        self._shrink(self._of_request)
 
     def load(self, adapter: FittedAdapter, then: Then) -> None:
         """Loads an adapter before anybody asks for it; ``then`` is told what has become of it."""
@@ -93,16 +94,27 @@ class AdapterStore(Adapters):
         """Lets an adapter go, once no request has it any more."""
         held = self._held.get(identity)
         if held is not None:
-            held.is_leaving = self._is_over = True
+            held.is_leaving = True
+            self._shrink(self._of_request)
 
     def figures(self) -> dict[str, HeldFigures]:
-        """Returns what is to be told of those that are held, by their identities."""
+        """Returns what is to be told of those that are held, by their identities. It may be called on any thread."""
         loaded = {Stage.LOADED: AdapterState.LOADED}
         return {
-            identity: HeldFigures(loaded.get(held.stage, AdapterState.LOADING), len(held.users)) for identity, held in self._held.items()
+            identity: HeldFigures(loaded.get(held.stage, AdapterState.LOADING), len(held.users))
+            for identity, held in list(self._held.items())
         }
 
+    def bytes_of(self, adapter: FittedAdapter) -> int:
+        """Returns the bytes that an adapter takes where no other is loaded. It may be called on any thread."""
+        return self._bytes([adapter])
+
     # ---- for the scheduler ----
+
+    @property
+    @override
+    def can_load(self) -> bool:
+        return True
 
     @override
     def add(self, request: EngineRequest) -> None:
@@ -121,7 +133,7 @@ class AdapterStore(Adapters):
             return
         held.users.discard(request_id)
         held.used = next(self._clock)
-        self._is_over = True
+        self._is_over |= held.is_leaving and not held.users
         if held.stage is Stage.WAITING and not held.users and not held.thens:
             self._held.pop(held.adapter.identity, None)
 
@@ -137,7 +149,7 @@ class AdapterStore(Adapters):
 
     @override
     def advance(self, running: Collection[str]) -> Mapping[str, MlxdError]:
-        if not self._held:
+        if not self._held and not self._failed:
             return NO_FAILURES
         if self._is_over:
             self._shrink(running)
@@ -151,7 +163,9 @@ class AdapterStore(Adapters):
     @property
     @override
     def is_busy(self) -> bool:
-        return self._current is not None or any(held.stage is Stage.WAITING for held in self._held.values()) or bool(self._failed)
+        if not self._held:
+            return bool(self._failed)
+        return self._is_over or self._current is not None or any(held.stage is Stage.WAITING for held in self._held.values())
 
     @property
     @override
@@ -207,7 +221,7 @@ class AdapterStore(Adapters):
         taken = {one.slot for one in self._held.values()}
         held.slot = next(slot for slot in count(1) if slot not in taken)
         held.stage, self._current = Stage.READING, held
-        self._read(held.adapter, lambda found: self._arrived(held, found))
+        self.read(held.adapter, lambda found: self._arrived(held, found))
 
     def _make_room(self, held: Held, running: Collection[str]) -> bool:
         while self._bytes([held.adapter, *self._loaded()]) > self._orders.bytes:
@@ -288,3 +302,7 @@ class AdapterStore(Adapters):
         for request_id in held.users:
             self._of_request.pop(request_id, None)
         held.settle(error)
+
+
+def _read_by_nobody(adapter: FittedAdapter, _: Arrive) -> None:
+    raise RuntimeError(f"nobody reads {adapter.examined.facts.file}")

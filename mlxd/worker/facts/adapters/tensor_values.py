@@ -63,6 +63,14 @@ class ExaminedAdapter:
             raise AdapterSourceError(f"{facts.file}: all that it adds is zero, so that it would change no layer")
         return cls(facts, tuple(changed), digest.hexdigest(), stamp)
 
+    @property
+    def is_stale(self) -> bool:
+        """Tells whether the file is another one than was looked at, or is gone."""
+        try:
+            return _stamp(self.facts.file) != self.stamp
+        except OSError:
+            return True
+
     def values(self) -> Iterator[LayerValues]:
         """Yields what is added to each of its layers. Raises ``AdapterSourceError`` where the file is another one now, or is gone."""
         with adapter_errors(self.facts.file):

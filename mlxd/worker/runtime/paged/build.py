@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlxd.types import ResolvedLimits
+from mlxd.worker.engine.adapters.store import AdapterStore
 from mlxd.worker.engine.paged_runner import PagedRunner
 from mlxd.worker.engine.scheduler import Scheduler
 from mlxd.worker.engine.seeing import MediaSeeing
@@ -16,9 +17,10 @@ from mlxd.worker.engine.step_budget import StepBudget
 from mlxd.worker.kv.manager import Manager
 from mlxd.worker.kv.sizing import CacheSizing, WindowBytes
 from mlxd.worker.kv.state_snapshots import StateSnapshots
+from mlxd.worker.runtime.adapters.model_stacks import ModelStacks
 from mlxd.worker.runtime.draft.draft_model import DraftModel
 from mlxd.worker.runtime.library_errors import in_a_line
-from mlxd.worker.runtime.loading import LoadedModel
+from mlxd.worker.runtime.loading import DTYPES, LoadedModel
 from mlxd.worker.runtime.paged.disk import OpenTier, open_disk
 from mlxd.worker.runtime.paged.executor import PagedExecutor
 from mlxd.worker.runtime.paged.launch import Launch, fastest_launch
@@ -132,6 +134,7 @@ def paged_runner(  # noqa: PLR0913 - what it is made of
         speculation=_speculation(loaded, model, limits, draft),
         fetching=disk.fetching(manager, budget),
         seeing=None if encoder is None else MediaSeeing(encoder.embedding_bytes),
+        adapters=AdapterStore(ModelStacks(model, DTYPES[loaded.dtype])),
     )
     return PagedRunner(scheduler, manager, executor, sizing, limits, disk.told, longest=loaded.context_length)
 
