@@ -47,6 +47,12 @@ class Models(Protocol):
     async def wait_model_settled(self, name: str) -> str | None:
         """Waits until the model is what is wanted of it, and returns why not where it cannot be."""
 
+    async def load_adapter(self, name: str, adapter: str) -> None:
+        """Loads an adapter of a model. Raises ``UnavailableError`` too, and what is wrong with the adapter."""
+
+    async def unload_adapter(self, name: str, adapter: str) -> None:
+        """Unloads an adapter of a model. Raises as ``load_adapter``."""
+
     async def evict_cache(self, name: str) -> CacheEvicted:
         """Drops what the model's cache keeps for later requests. Raises ``UnavailableError`` too."""
 

@@ -5,7 +5,7 @@ from dataclasses import asdict
 import msgspec
 from aiohttp import web
 
-from mlxd.admin import answers
+from mlxd.admin import adapters, answers
 from mlxd.admin.exchange import reply
 from mlxd.admin.keys import SOURCES, AdminSources
 from mlxd.control.model.status import ModelStatus
@@ -61,6 +61,7 @@ def describe(status: ModelStatus, sources: AdminSources) -> answers.Model:
         speculation=_speculation(ready),
         attention=_attention(ready.attention) if ready and ready.attention else None,
         keys_and_values=_keys_and_values(ready.keys_and_values) if ready and ready.keys_and_values else None,
+        adapters=[adapters.describe(status, figures) for figures in status.adapters],
         runner=_runner(ready),
         device=ready.device if ready else None,
         dtype=ready.dtype if ready else None,

@@ -21,6 +21,7 @@ _REFUSAL = "#/components/responses/Refusal{status}"
 
 _PATH_PARAMETERS = {
     "id": ('A model\'s id or one of its aliases, patterns aside; "/" in it as it is or as "%2F".', "smollm2"),
+    "adapter": ("An adapter's own name.", "sql"),
     "operation": ("An operation's id.", "op-1"),
     "request": ("A request's id, as its answer and the list of requests have it.", "chatcmpl-1"),
 }

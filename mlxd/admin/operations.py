@@ -48,6 +48,7 @@ def describe(operation: Operation) -> answers.Operation:
         id=operation.id,
         kind=operation.kind,
         model=operation.model,
+        adapter=operation.adapter or None,
         state=operation.state,
         error=None if operation.error is None else error_body(operation.error),
         started=answers.timestamp(operation.started),
@@ -56,11 +57,15 @@ def describe(operation: Operation) -> answers.Operation:
 
 
 async def _begin(request: web.Request, kind: OperationKind, act: Callable[[Models, str], None]) -> web.Response:
-    """Begins an operation. Answers 202 with it or, with ``?wait=1``, 200 when it has succeeded, else its error."""
+    """Begins an operation of a model, and answers with it."""
     sources = request.app[SOURCES]
     wait, model = flag(request, "wait"), sources.models.identify(request.match_info["id"])
     act(sources.models, model)
-    operation = sources.operations.begin(kind, model, _finish(sources.models, model))
+    return await answer(sources.operations.begin(kind, model, _finish(sources.models, model)), wait=wait)
+
+
+async def answer(operation: Operation, *, wait: bool) -> web.Response:
+    """Answers 202 with what has begun or, where its end is waited for, 200 when it has succeeded, else its error."""
     if wait:
         await operation.wait()
         if operation.error is not None:

@@ -28,6 +28,7 @@ def _describe(live: LiveRequest) -> answers.Request:
         id=live.id,
         request_id=live.request_id,
         endpoint=live.endpoint,
+        adapter=live.adapter or None,
         key=live.key,
         streamed=live.streamed,
         stage=live.stage,

@@ -1,17 +1,34 @@
 """Every call of the admin API, declared once: for the router and for its OpenAPI description."""
 
 from http import HTTPStatus
+from typing import Literal
 
 import msgspec
 from aiohttp import hdrs
 from aiohttp.typedefs import Handler
 
-from mlxd.admin import answers, cache, config, disk, health, holders, log_level, memory, metrics, models, operations, requests, status
+from mlxd.admin import (
+    adapters,
+    answers,
+    cache,
+    config,
+    disk,
+    health,
+    holders,
+    log_level,
+    memory,
+    metrics,
+    models,
+    operations,
+    requests,
+    status,
+)
 from mlxd.admin.route import JSON, TOML, Route
 from mlxd.listener import openapi
 
 _V1 = "/admin/v1"
 _MODEL = f"{_V1}/models/{{id:.+}}"
+_ADAPTER = f"{_MODEL}/adapters/{{adapter}}"
 _BODY_REFUSALS = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)  # beside those that hold for every call
 
 
@@ -22,11 +39,11 @@ def _get(path: str, name: str, handler: Handler, answer: type[msgspec.Struct], *
     )
 
 
-def _operation(verb: str, handler: Handler) -> Route:
+def _operation(verb: str, handler: Handler, of: Literal["Model", "Adapter"] = "Model") -> Route:
     return Route(
         method=hdrs.METH_POST,
-        path=f"{_MODEL}/{verb}",
-        name=f"{verb}Model",
+        path=f"{_ADAPTER if of == 'Adapter' else _MODEL}/{verb}",
+        name=f"{verb}{of}",
         handler=handler,
         answers={HTTPStatus.OK: answers.Operation, HTTPStatus.ACCEPTED: answers.Operation},
         meanings={HTTPStatus.OK: "With `wait`: it is over, and has succeeded."},
@@ -129,6 +146,8 @@ ROUTES: tuple[Route, ...] = (
         sends=("ETag", "Retry-After"),
     ),
     _get(f"{_V1}/models", "listModels", models.list_all, answers.ModelList),
+    _operation("load", adapters.load, of="Adapter"),
+    _operation("unload", adapters.unload, of="Adapter"),
     _operation("load", operations.load),
     _operation("unload", operations.unload),
     _operation("drain", operations.drain),
@@ -150,6 +169,8 @@ ROUTES: tuple[Route, ...] = (
         answers={HTTPStatus.OK: answers.DiskRemovalList},
         refusals=(HTTPStatus.NOT_FOUND,),
     ),
+    _get(f"{_MODEL}/adapters", "listAdapters", adapters.list_all, answers.AdapterList, missing=True),
+    _get(_ADAPTER, "showAdapter", adapters.show, answers.Adapter, missing=True),
     _get(f"{_MODEL}/requests", "listRequests", requests.list_all, answers.RequestList, missing=True),
     Route(
         method=hdrs.METH_DELETE,

@@ -13,6 +13,8 @@ _SUMMARIES = {
     "restart": "give a model a new worker; the old one serves until then, where memory allows both",
 }
 _DONE = {
+    "load_adapter": "is loaded",
+    "unload_adapter": "is unloaded; the next request that names it loads it again",
     "load": "is loaded",
     "unload": "is unloaded; the next request loads it again",
     "drain": "is out of service until `mlxd load`",
@@ -26,6 +28,8 @@ def add_commands(commands: Commands) -> None:
         parser.set_defaults(verb=verb)
         target.add_options(parser)
         parser.add_argument("model", metavar="MODEL", help="its name or an alias")
+        if verb in ("load", "unload"):
+            parser.add_argument("--adapter", metavar="NAME", help=f"{verb} this adapter of the model instead, by its own name")
         parser.add_argument("--no-wait", dest="wait", action="store_false", help="return when it has begun, not when it is done")
 
     parser = commands.add("evict", _evict, "drop what prefix caches keep for later requests; running requests keep theirs")
@@ -43,7 +47,8 @@ def _operate(args: argparse.Namespace) -> int:
     from mlxd.terminal.admin_client import model_path
     from mlxd.terminal.load_progress import shown_progress
 
-    client, path = target.operator(args), model_path(args.model, args.verb)
+    adapter = getattr(args, "adapter", None)
+    client, path = target.operator(args), model_path(args.model, *(("adapters", adapter) if adapter else ()), args.verb)
     if args.wait:
         with shown_progress(client, console.errors(), only=args.model):
             operation = client.post(f"{path}?wait=1", timeout=None)
@@ -59,7 +64,8 @@ def _operate(args: argparse.Namespace) -> int:
 def _describe(operation: dict[str, Any]) -> str:
     from mlxd.terminal.values import printable, time_of
 
-    model, kind = printable(operation["model"]), printable(operation["kind"])
+    kind, adapter = printable(operation["kind"]), operation["adapter"]
+    model = printable(f"{operation['model']}:{adapter}" if adapter else operation["model"])
     if operation["finished"] is None:
         return f"{model}: {kind} has begun, as operation {printable(operation['id'])}; `mlxd status` shows how far it is"
     seconds = (time_of(operation["finished"]) - time_of(operation["started"])).total_seconds()

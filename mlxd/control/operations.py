@@ -19,12 +19,14 @@ _log = structlog.get_logger(__name__)
 
 
 class OperationKind(StrEnum):
-    """The things that can be asked of a model."""
+    """The things that can be asked of a model, or of an adapter of one."""
 
     LOAD = "load"
     UNLOAD = "unload"
     DRAIN = "drain"
     RESTART = "restart"
+    LOAD_ADAPTER = "load_adapter"
+    UNLOAD_ADAPTER = "unload_adapter"
 
 
 class OperationState(StrEnum):
@@ -42,6 +44,7 @@ class Operation:
     id: str
     kind: OperationKind
     model: str
+    adapter: str = ""  # empty: it is of the model itself
     state: OperationState = OperationState.RUNNING
     error: MlxdError | None = None
     started: float = field(default_factory=time.time)
@@ -67,9 +70,9 @@ class Operations:
         self._finished: deque[str] = deque()  # ids, as they ended
         self._numbers = itertools.count(1)
 
-    def begin(self, kind: OperationKind, model: str, work: Coroutine[Any, Any, None]) -> Operation:
+    def begin(self, kind: OperationKind, model: str, work: Coroutine[Any, Any, None], *, adapter: str = "") -> Operation:
         """Runs ``work`` as an operation, which fails by raising ``MlxdError``."""
-        operation = Operation(f"op-{next(self._numbers)}", kind, model)
+        operation = Operation(f"op-{next(self._numbers)}", kind, model, adapter)
         self._operations[operation.id] = operation
         operation.task = asyncio.create_task(_run(operation, work), name=f"{kind} {model}")
         operation.task.add_done_callback(lambda _: self._over(operation, work))

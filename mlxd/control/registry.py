@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapp
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
+
 from mlxd.client.worker_client import WorkerClient
 from mlxd.config.schema import ModelTable
 from mlxd.control.memory.giving_way import ExchangeTelemetry
@@ -22,6 +24,8 @@ from mlxd.control.reload import Standing
 from mlxd.control.telemetry import Telemetry
 from mlxd.errors import ModelNotFoundError, ShuttingDownError, UnavailableError, excerpt
 from mlxd.wire.messages import CacheEvicted, Ready
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -199,6 +203,16 @@ class Registry:
         evicted = await supervisor.require_ready().client.evict_cache()
         self._telemetry.cache_evicted(supervisor.name, evicted.entries)
         return evicted
+
+    async def load_adapter(self, name: str, adapter: str) -> None:
+        """Loads an adapter of a model. Raises as ``ModelSupervisor.require_ready`` and ``WorkerClient.load_adapter``."""
+        await self.supervisor(name).require_ready().client.load_adapter(adapter)
+        _log.info("adapter_loaded", model=self.identify(name), adapter=adapter)
+
+    async def unload_adapter(self, name: str, adapter: str) -> None:
+        """Unloads an adapter of a model, once no request has it any more. Raises as ``load_adapter``."""
+        await self.supervisor(name).require_ready().client.unload_adapter(adapter)
+        _log.info("adapter_unloaded", model=self.identify(name), adapter=adapter)
 
     def load(self, name: str) -> None:
         """Makes the model ready, and keeps it so."""

@@ -1,6 +1,6 @@
 """``mlxd status MODEL``: one model, and where what is known of it was read."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -50,6 +50,7 @@ def _rows(model: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:
     if (stored := model["keys_and_values"]) is not None:
         yield "cache", "\n".join(_stored(stored))
     yield from _shares(model["cache"])
+    yield from _adapters(model["adapters"])
     if (memory := model["memory"]) is not None:
         yield "memory", f"{size(memory['held_bytes'])} held: {_parts(memory)}"
     if (speculation := model["speculation"]) is not None:
@@ -98,6 +99,24 @@ def _pin(pin: Mapping[str, Any]) -> str:
 def _share(share: Mapping[str, Any]) -> str:
     own = "" if share["quota_bytes"] is None else f", {size(share['quota_bytes'])} its own"
     return f"{size(share['held_bytes'])} of the cache{own}"
+
+
+def _adapters(adapters: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    if adapters:
+        yield "adapters", "\n".join(map(_adapter, adapters))
+
+
+def _adapter(adapter: Mapping[str, Any]) -> str:
+    """Returns an adapter's state, and what is known of it: first how many layers it changes."""
+    how = [adapter["load"], *(["pinned"] if adapter["pinned"] else [])]
+    text = f"{adapter['name']} {adapter['state']} ({', '.join(how)}): "
+    if adapter["reason"]:
+        return f"{text}{adapter['reason']}"
+    if adapter["layers"] is None:
+        return f"{text}{adapter['source']}"
+    changes = f"changes {counted(adapter['layers'], 'layer')}, rank {adapter['rank']}, scale {adapter['scale']:g}, {adapter['format']}"
+    running = f", {counted(adapter['requests'], 'request')}" if adapter["requests"] else ""
+    return f"{text}{changes}, {size(adapter['bytes'])}{running}"
 
 
 def _stored(stored: Mapping[str, Any]) -> Iterator[str]:

@@ -102,6 +102,9 @@ def notes_on(model: Mapping[str, Any]) -> Iterator[Note]:
     for one in model["attention"]["ways"] if model["attention"] else ():
         if one["state"] == AttentionState.REFUSED:
             yield Note(name, f"attention by {one['way']} is refused: {one['reason']}")
+    for adapter in model["adapters"]:
+        if adapter["reason"] and adapter["reason"] not in (differs or ""):
+            yield Note(adapter["id"], adapter["reason"])
     if model["facts"]:
         yield from (Note(name, warning) for warning in model["facts"]["warnings"])
     if model["leaving_pids"]:

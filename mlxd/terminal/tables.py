@@ -11,7 +11,7 @@ from rich.text import Text
 from mlxd.quantities import size
 from mlxd.terminal.values import NOTHING, ago, counted, printable
 
-_TEXTS = ("MODEL", "REQUEST", "KEY", "STAGE")  # columns of words; the others are of numbers
+_TEXTS = ("MODEL", "REQUEST", "KEY", "ADAPTER", "STAGE")  # columns of words; the others are of numbers
 
 
 def render_requests(answer: Mapping[str, Any]) -> RenderableType:
@@ -20,10 +20,12 @@ def render_requests(answer: Mapping[str, Any]) -> RenderableType:
     if not requests:
         return Text(f"{printable(answer['model'])} has no requests")
     keys = ["KEY"] if has_keys(requests) else []
-    table, now = plain_table("REQUEST", *keys, "STAGE", "AGE", "IN", "CACHED", "OUT"), datetime.now(UTC)
+    adapters = ["ADAPTER"] if any(one["adapter"] for one in requests) else []
+    table, now = plain_table("REQUEST", *keys, *adapters, "STAGE", "AGE", "IN", "CACHED", "OUT"), datetime.now(UTC)
     for one in requests:
         counts = (NOTHING if one[key] is None else str(one[key]) for key in ("prompt_tokens", "cached_tokens", "completion_tokens"))
-        table.add_row(_text(one["id"]), *(_text(one["key"]) for _ in keys), _text(one["stage"]), ago(one["arrived"], now), *counts)
+        texts = [one["id"], *(one["key"] for _ in keys), *(one["adapter"] or NOTHING for _ in adapters), one["stage"]]
+        table.add_row(*map(_text, texts), ago(one["arrived"], now), *counts)
     return table
 
 

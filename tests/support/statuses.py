@@ -93,8 +93,8 @@ READY = Ready(
 )
 
 
-def model_status(name="tiny", state=ModelState.READY, *, aliases=(), **fields):
-    table = ModelTable(source="builtin:smollm2-135m", aliases=aliases)
+def model_status(name="tiny", state=ModelState.READY, *, aliases=(), adapters=None, **fields):
+    table = ModelTable(source="builtin:smollm2-135m", aliases=aliases, adapters=adapters or {})
     return ModelStatus(name=name, config=table, state=state, since=SINCE, created=int(SINCE), **fields)
 
 
@@ -124,6 +124,7 @@ class FakeModels:
         self.may_settle = asyncio.Event()
         self.may_settle.set()
         self.differs = None
+        self.broken_adapters = {}
 
     def statuses(self):
         return list(self.all)
@@ -153,6 +154,21 @@ class FakeModels:
         self.settling.set()
         await self.may_settle.wait()
         return self.differs
+
+    async def load_adapter(self, name, adapter):
+        await self._change_adapter("load", name, adapter)
+
+    async def unload_adapter(self, name, adapter):
+        await self._change_adapter("unload", name, adapter)
+
+    async def _change_adapter(self, verb, name, adapter):
+        if self.status(name).ready is None:
+            raise ModelLoadingError(f"{name} is loading", retry_after=1.0)
+        self.asked.append((verb, name, adapter))
+        self.settling.set()
+        await self.may_settle.wait()
+        if adapter in self.broken_adapters:
+            raise self.broken_adapters[adapter]
 
     async def evict_cache(self, name):
         status = self.status(name)

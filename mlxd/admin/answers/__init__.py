@@ -3,6 +3,7 @@
 Times are RFC 3339 in UTC; sizes are bytes, spans seconds; what is unknown is null.
 """
 
+from mlxd.admin.answers.adapters import Adapter, AdapterList
 from mlxd.admin.answers.cache import KeyShare, Pin
 from mlxd.admin.answers.config import (
     CacheShareChange,
@@ -64,6 +65,8 @@ from mlxd.admin.answers.operations import Eviction, EvictionList, Operation, Ope
 from mlxd.admin.answers.requests import Cancelled, Request, RequestList
 
 __all__ = [
+    "Adapter",
+    "AdapterList",
     "ApiKey",
     "ApiKeyList",
     "Attention",

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from mlxd.admin.answers.adapters import Adapter
 from mlxd.admin.answers.cache import KeyShare, Pin
 from mlxd.admin.answers.document import Bytes, Count, Document, Seconds, Time
 from mlxd.types import (
@@ -320,6 +321,7 @@ class Model(Document, frozen=True, kw_only=True):
     speculation: Annotated[Speculation | None, Meta(description="Null while no worker is ready.")]
     attention: Annotated[Attention | None, Meta(description="Null while no worker is ready, and where its cache is not paged.")]
     keys_and_values: Annotated[KeysAndValues | None, Meta(description="Null while no worker is ready, and where its cache is not paged.")]
+    adapters: Annotated[Sequence[Adapter], Meta(description="Those that are configured, in the file's order.")]
     runner: Runner | None
     device: Annotated[str | None, Meta(description="`gpu` or `cpu`.")]
     dtype: str | None

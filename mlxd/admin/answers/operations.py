@@ -10,11 +10,12 @@ from mlxd.control.operations import OperationKind, OperationState
 
 
 class Operation(Document, frozen=True, kw_only=True):
-    """Something that was asked of a model and takes its time."""
+    """Something that was asked of a model, or of an adapter of one, and takes its time."""
 
     id: str
     kind: OperationKind
     model: Annotated[str, Meta(description="Its id.")]
+    adapter: Annotated[str | None, Meta(description="The name of the one that it is of; null: it is of the model.")]
     state: OperationState
     error: Annotated[ErrorBody | None, Meta(description="Why it failed.")]
     started: Time

@@ -15,6 +15,7 @@ class Request(Document, frozen=True, kw_only=True):
     id: Annotated[str, Meta(description="The one its answer has, such as `chatcmpl-…`.")]
     request_id: Annotated[str, Meta(description="Of the HTTP request: its `x-request-id`.")]
     endpoint: str
+    adapter: Annotated[str | None, Meta(description="The name of the one it is answered with.")]
     key: Annotated[str, Meta(description="The name of the key it was asked by.")]
     streamed: bool
     stage: Annotated[Stage, Meta(description="`loading`: its model is being loaded, or waits for its turn; `waiting`: in the queue.")]

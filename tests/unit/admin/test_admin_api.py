@@ -124,6 +124,7 @@ async def test_a_ready_model_in_full(daemon, admin):
                 "plain_token_bytes": 46080,
                 "quality": {"tokens": 383, "perplexity": 18.14, "plain_perplexity": 18.1, "agreement": 0.995},
             },
+            "adapters": [],
             "runner": {"name": "simple", "reason": 'batching.mode = "simple"', "fallback": False, "compiled": None},
             "device": "cpu",
             "dtype": "float32",

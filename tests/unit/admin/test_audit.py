@@ -8,11 +8,12 @@ import pytest
 import structlog
 
 from mlxd.admin.app import build_admin_app, rules_of
+from mlxd.config.adapter_table import AdapterTable
 from mlxd.config.address import parse_address
 from mlxd.control.reload import Outcome, Result
 from mlxd.listener.server import Listener
 from tests.support.patience import PATIENCE
-from tests.support.statuses import SHA256
+from tests.support.statuses import SHA256, running_status
 from tests.unit.admin.conftest import OPEN, TOML, bearer, call
 
 TEXT = '[models.tiny]\nsource = "builtin:smollm2-135m"\n'
@@ -23,6 +24,11 @@ def audit():
     """What was told."""
     with structlog.testing.capture_logs() as logs:
         yield Events(logs)
+
+
+@pytest.fixture(autouse=True)
+def _adapter(daemon):
+    daemon.models.all[0] = running_status("tiny", aliases=("default",), adapters={"sql": AdapterTable(source="org/sql")})
 
 
 class Events:
@@ -45,6 +51,10 @@ class Events:
     [
         ("POST", "models/tiny/load", {"action": "POST /admin/v1/models/{id}/load", "on_id": "tiny", "status": 202}),
         ("POST", "models/default/drain?wait=1", {"action": "POST /admin/v1/models/{id}/drain", "on_id": "default", "on_wait": "1"}),
+        (
+            *("POST", "models/tiny/adapters/sql/load?wait=1"),
+            {"action": "POST /admin/v1/models/{id}/adapters/{adapter}/load", "on_id": "tiny", "on_adapter": "sql", "on_wait": "1"},
+        ),
         ("POST", "models/tiny/evict", {"action": "POST /admin/v1/models/{id}/evict", "on_id": "tiny"}),
         ("POST", "evict", {"action": "POST /admin/v1/evict"}),
         ("POST", "reload", {"action": "POST /admin/v1/reload"}),

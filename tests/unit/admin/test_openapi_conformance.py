@@ -24,6 +24,7 @@ from schemathesis.specs.openapi.checks import (
 from mlxd.admin import openapi
 from mlxd.admin.app import build_admin_app, rules_of
 from mlxd.admin.routes import ROUTES
+from mlxd.config.adapter_table import AdapterTable
 from mlxd.config.address import parse_address
 from mlxd.control.live_requests import LiveRequest
 from mlxd.control.operations import OperationKind
@@ -40,7 +41,8 @@ from tests.unit.admin.conftest import GUARDED
 from tests.unit.admin.test_config_api import PLAN, TEXT
 
 CHECKS = [status_code_conformance, content_type_conformance, response_schema_conformance, response_headers_conformance]
-KNOWN = {"id": "smollm2", "operation": "op-1", "request": "chatcmpl-1"}  # what there is
+KNOWN = {"id": "smollm2", "adapter": "sql", "operation": "op-1", "request": "chatcmpl-1"}  # what there is
+ADAPTERS = {"sql": AdapterTable(source="org/sql", aliases=("coder",))}
 TOKENS = {"full": "full-token", "read": "read-token", "wrong": "wrong", "none": None}
 EVERY_METHOD = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 
@@ -70,9 +72,9 @@ class Moody(FakeDaemon):
 
     def __init__(self):
         super().__init__(
-            running_status("smollm2", aliases=("default",)),
+            running_status("smollm2", aliases=("default",), adapters=ADAPTERS),
             model_status("org/name", ModelState.LOADING, progress=Progress(stage="fetching", done=1, total=2)),
-            model_status("broken", ModelState.FAILED, restarts=5, restart_in=1.5, last_error="killed by SIGKILL"),
+            model_status("broken", ModelState.FAILED, adapters=ADAPTERS, restarts=5, restart_in=1.5, last_error="killed by SIGKILL"),
         )
         metrics = Metrics(self.models.statuses, self.ledger)
         self.registry, self.vllm_registry = metrics.registry, metrics.vllm.registry

@@ -27,7 +27,7 @@ async def test_an_operation_is_begun_and_its_place_named(daemon, admin, verb, as
     assert (begun.status, begun.headers["Location"]) == (202, "/admin/v1/operations/op-1")
     assert daemon.models.asked == [(asked, "tiny")]
     assert begun.body.pop("started").endswith("Z")
-    assert begun.body == {"id": "op-1", "kind": verb, "model": "tiny", "state": "running", "error": None, "finished": None}
+    assert begun.body == {"id": "op-1", "kind": verb, "model": "tiny", "adapter": None, "state": "running", "error": None, "finished": None}
 
     daemon.models.may_settle.set()
     await daemon.operations.get("op-1").wait()

@@ -43,6 +43,7 @@ async def test_the_list_says_how_far_each_is(live, admin):
         "id": "chatcmpl-1",
         "request_id": "req-chatcmpl-1",
         "endpoint": "chat",
+        "adapter": None,
         "key": "anonymous",
         "streamed": True,
         "stage": "loading",

@@ -26,7 +26,9 @@ def by_name(routes):
 
 
 def path_of(route):
-    return route.path.replace("{id:.+}", "tiny").replace("{operation}", "op-1").replace("{request}", "chatcmpl-1")
+    return (
+        route.path.replace("{id:.+}", "tiny").replace("{adapter}", "sql").replace("{operation}", "op-1").replace("{request}", "chatcmpl-1")
+    )
 
 
 async def ask(session, route, headers=()):
@@ -42,11 +44,10 @@ def _metrics(daemon):
 
 @pytest.fixture(autouse=True)
 def _disk(daemon, tmp_path):
-    """The first model keeps blocks on disk, so that there is something to remove."""
+    """The first model keeps blocks on disk, so that there is something to remove, and has an adapter."""
     disk = {"path": str(tmp_path / "cache")}
-    table = ModelTable.model_validate(
-        {"source": "org/tiny", "aliases": ["default"], "batching": {"mode": "continuous"}, "cache": {"disk": disk}}
-    )
+    table = {"source": "org/tiny", "aliases": ["default"], "batching": {"mode": "continuous"}, "cache": {"disk": disk}}
+    table = ModelTable.model_validate(table | {"adapters": {"sql": {"source": "org/sql"}}})
     daemon.models.all[0] = replace(daemon.models.all[0], config=table)
 
 

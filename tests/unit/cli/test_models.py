@@ -7,10 +7,11 @@ from contextlib import ExitStack
 
 import pytest
 
+from mlxd.config.adapter_table import AdapterTable
 from mlxd.control.live_requests import LiveRequest
 from mlxd.types import ModelState
 from mlxd.wire.messages import Progress
-from tests.support.statuses import model_status
+from tests.support.statuses import model_status, running_status
 
 
 @pytest.mark.parametrize(
@@ -102,3 +103,16 @@ async def test_cancel_of_a_request_that_is_gone(mlxd):
     ran = await mlxd("cancel", "tiny", "chatcmpl-9")
     assert (ran.code, ran.out) == (1, "")
     assert "chatcmpl-9" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("verb", "said"), [("load", "tiny:sql is loaded"), ("unload", "tiny:sql is unloaded; the next request that names it loads it again")]
+)
+async def test_an_adapter_by_its_own_name(mlxd, daemon, verb, said):
+    daemon.models.all[0] = running_status("tiny", adapters={"sql": AdapterTable(source="org/sql")})
+    ran = await mlxd(verb, "tiny", "--adapter", "sql")
+    assert (ran.code, ran.err) == (0, "")
+    assert re.fullmatch(re.escape(said) + r" \(\d+\.\d s\)\n", ran.out)
+    assert daemon.models.asked == [(verb, "tiny", "sql")]
+    ran = await mlxd(verb, "tiny", "--adapter", "sq/l")
+    assert (ran.code, ran.err) == (1, 'mlxd: the model "tiny" has no adapter "sq/l"; there are: sql\n')

@@ -315,3 +315,35 @@ async def test_stop_ends_every_worker_whatever_its_state(registry, factory):
     await registry.stop()
     assert loading.stopped.is_set()
     assert ready.stopped.is_set()
+
+
+async def test_an_adapter_is_no_model_to_an_operator(empty):
+    """Who unloads "qwen:sql" must not unload qwen."""
+    empty.apply({"qwen": adapted("sql"), "org/llama": table()})
+    assert empty.resolve("qwen:sql") == empty.resolve("coder") == Asked("qwen", "sql")
+    for name in ("qwen:sql", "coder"):
+        with pytest.raises(ModelNotFoundError, match=f'"{name}" is an adapter: name its model, "qwen"'):
+            empty.unload(name)
+    with pytest.raises(ModelNotFoundError, match="there are: qwen, org/llama, qwen:sql"):
+        empty.resolve("qwen:typo")
+
+
+async def test_an_adapter_is_loaded_and_unloaded_by_its_model_s_worker(empty, factory):
+    empty.apply({"qwen": adapted("sql"), "org/llama": table()})
+    clients = await all_ready(empty, factory)
+    await empty.load_adapter("qwen", "sql")
+    await empty.unload_adapter("qwen", "sql")
+    assert clients["qwen"].asked_of_adapters == [("load", "sql"), ("unload", "sql")]
+
+
+async def test_who_asks_by_an_adapter_has_the_model_and_the_adapter_s_name(empty, factory):
+    empty.apply({"qwen": adapted("sql"), "org/llama": table()})
+    clients = await all_ready(empty, factory)
+    async with empty.hold(empty.resolve("coder")) as model:
+        assert (model.name, model.adapter, model.client) == ("qwen", "sql", clients["qwen"])
+
+
+def adapted(name):
+    return ModelTable.model_validate(
+        {"source": "org/tiny", "batching": {"mode": "continuous"}, "adapters": {name: {"source": "org/sql", "aliases": ["coder"]}}}
+    )

@@ -5,7 +5,9 @@ import io
 import msgspec
 from rich.console import Console
 
+from mlxd.adapter_terms import AdapterFigures, AdapterFormat, AdapterState
 from mlxd.admin.models import describe_all
+from mlxd.config.adapter_table import AdapterTable
 from mlxd.control.telemetry import TokenCounters
 from mlxd.media_terms import MediaFigures
 from mlxd.terminal.model_facts import render_model
@@ -54,6 +56,26 @@ def test_a_draft_model_is_shown_with_what_its_weights_take():
     facts = msgspec.structs.replace(READY.facts, draft=draft)
     lines = drawn(running_status("tiny", ready=msgspec.structs.replace(READY, facts=facts)))
     assert lines[-1] == "draft model  org/small: 300 MiB bfloat16"
+
+
+def test_an_adapter_says_how_many_layers_it_changes_or_why_it_does_not():
+    adapters = {name: AdapterTable(source=f"org/{name}", load="eager" if name == "sql" else "lazy") for name in ("sql", "law", "new")}
+    figures = (
+        AdapterFigures(
+            name="sql", state=AdapterState.LOADED, format=AdapterFormat.MLX_LM, rank=8, scale=20.0, layers=28, bytes=3 * 2**20, requests=2
+        ),
+        AdapterFigures(name="law", state=AdapterState.FAILED, reason="/srv/law has no adapter_config.json"),
+    )
+    beat = msgspec.structs.replace(HEARTBEAT, adapters=figures)
+    lines = drawn(running_status("tiny", adapters=adapters, heartbeat=beat))
+    at = next(number for number, line in enumerate(lines) if line.startswith("adapters"))
+    assert lines[at : at + 4] == [
+        "adapters    sql loaded (eager): changes 28 layers, rank 8, scale 20, mlx-lm, 3.0 MiB, 2 requests",
+        "            law failed (lazy): /srv/law has no adapter_config.json",
+        "            new unloaded (lazy): org/new",
+        lines[at + 3],
+    ]
+    assert lines[-1] == "  tiny:law: /srv/law has no adapter_config.json"
 
 
 def test_how_many_guesses_were_right_stands_beside_what_can_guess():
