@@ -1,4 +1,6 @@
+import ctypes
 import hashlib
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,8 @@ from tests.support.tiny_model import make_scripted_model, make_tiny_model
 from tests.worker import runner_rig
 
 SCRIPT = "ab☃é日cd"
+_SET_MODE = "_ZN3mlx4core16set_compile_modeENS0_11CompileModeE"  # mlx::core::set_compile_mode
+_DISABLED, _NO_FUSE = 0, 2
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -40,6 +44,17 @@ def compiled():
     device.mx.enable_compile()
     yield
     device.mx.disable_compile()
+
+
+@pytest.fixture
+def traced():
+    """MLX compiles functions, but fuses nothing: on a CPU that takes a C++ compiler a second for each kernel."""
+    (library,) = Path(device.mx.__file__).parent.glob("lib/libmlx.*")
+    set_mode = ctypes.CDLL(str(library))[_SET_MODE]
+    set_mode.argtypes, set_mode.restype = [ctypes.c_int], None
+    set_mode(_NO_FUSE)
+    yield
+    set_mode(_DISABLED)
 
 
 @pytest.fixture(scope="session", autouse=True)

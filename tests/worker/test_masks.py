@@ -73,8 +73,7 @@ def test_what_a_constraint_raises_ends_its_row_only(llama, rig, do, at):
     assert rig.tokens["free"] == plain(llama, b"free", said=rig.tokens["free"])
 
 
-@pytest.mark.parametrize("ahead", [False, True])
-@pytest.mark.parametrize("name", ["llama", "qwen3_next"])
+@pytest.mark.parametrize(("name", "ahead"), [("llama", False), ("llama", True), ("qwen3_next", True)])
 def test_preempted_ones_go_on_where_their_constraint_is(name, ahead):
     loaded = architecture(name)
     rules = {str(number): Digits() for number in range(4)}

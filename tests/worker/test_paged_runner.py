@@ -19,7 +19,8 @@ from tests.worker.broken_processor import Broken, BrokenWhenTold
 from tests.worker.runner_rig import PagedRig, RunnerRig, architecture, words
 
 BLOCK = 4
-MODELS = ["llama", "qwen3", "gemma3_text", "gpt_oss", "gemma4_text", "qwen3_next", "jamba", "mamba2", "falcon_h1"]
+# Growing, windows, sinks, layers that share keys and values, recurrent states beside, alone and in parallel.
+MODELS = ["llama", "gemma3_text", "gpt_oss", "gemma4_text", "qwen3_next", "mamba2", "falcon_h1"]
 KINDS = ("llama", "gpt_oss", "qwen3_next")  # of cache: growing, windows, and recurrent states beside
 SYSTEM = list(b"You are a helpful assistant, and you answer at length, whatever you are asked, by day and by night.")
 
@@ -220,8 +221,13 @@ def test_a_fault_of_one_row_s_processor_ends_that_row_only(llama, monkeypatch, b
     assert {name: rig.tokens[name] for name in "ac"} == {name: expected[name] for name in "ac"}
 
 
-@pytest.mark.parametrize(("when", "ahead"), [(1, True), (2, False), (2, True), (7, True)])
-@pytest.mark.parametrize("kind", ["llama", "gpt_oss", "qwen3_next", "mamba2"])  # every kind of cache, and a mixture
+@pytest.mark.parametrize(
+    ("kind", "when", "ahead"),
+    [
+        *(("llama", when, ahead) for when, ahead in ((1, True), (2, False), (2, True), (7, True))),
+        *((kind, when, True) for kind in ("gpt_oss", "qwen3_next", "mamba2") for when in (2, 7)),  # every kind of cache, and a mixture
+    ],
+)
 def test_a_fault_of_a_step_ends_its_requests_and_leaves_nothing_wrong_behind(made, monkeypatch, kind, when, ahead):
     loaded = made(kind)
     rig = PagedRig(loaded, ahead=ahead)

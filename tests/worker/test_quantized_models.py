@@ -133,8 +133,7 @@ def test_a_draft_model_keeps_its_own_type():
     assert rig.tokens == {request: alone("llama", prompt, 24) for request, prompt in prompts.items()}
 
 
-@pytest.mark.parametrize("kind", ["llama", "gemma3_text"])
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize(("kind", "dtype"), [("llama", "float16"), ("gemma3_text", "bfloat16")])
 def test_models_in_half_precision(kind, dtype):
     """Rounding differs by the shape of a product: the first tokens are those alone, and blocks that are found are as good as computed."""
     prompts = {request: bytes([*SYSTEM, *words(ord(request), 5)]) for request in "abc"}

@@ -15,7 +15,7 @@ from tests.worker.runner_rig import RunnerRig
 
 BLOCK = 8
 ROOM = 2**24  # bytes
-LONG = 60  # tokens of an answer
+LONG = 32  # tokens of an answer
 
 
 class Rig(RunnerRig):

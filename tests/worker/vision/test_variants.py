@@ -54,7 +54,7 @@ def test_as_on_a_gpu_one_step_ahead_by_its_kernels(architecture):
     assert answered(rig, ["two_pictures", "late_picture", "words", "swapped"])
 
 
-@pytest.mark.usefixtures("compiled")
+@pytest.mark.usefixtures("traced")
 def test_by_compiled_steps():
     rig = SeeingRig(ROTATING, attention="gather", compile="on", max_sequences=1)
     assert rig.choice.compilation.is_used, rig.choice.compilation.reason
@@ -77,8 +77,10 @@ def is_packed(path, module):
     return path.startswith("language_model") and hasattr(module, "to_quantized") and module.weight.shape[-1] % 32 == 0
 
 
-@pytest.mark.parametrize("architecture", architectures())
-@pytest.mark.parametrize("is_quantized", [False, True], ids=["plain", "quantized"])
+CONVERTED = [*((name, True) for name in architectures()), *((name, False) for name in ("gemma3", "qwen3_vl", "smolvlm"))]
+
+
+@pytest.mark.parametrize(("architecture", "is_quantized"), CONVERTED)
 def test_a_checkpoint_as_mlx_vlm_s_converter_writes_it(architecture, is_quantized, tmp_path):
     """By its own names of weights. What does not divide by the group stays as it is."""
     plain = load(checkpoint(architecture), dtype="auto", context_limit=None)
