@@ -1,6 +1,7 @@
 """mlxd with workers that have no MLX; all else is real. ``python -m tests.support.fake_daemon --config FILE``.
 
-A model whose source is a directory with a script says what that has it say (see ``scripted``); any other one has a ``fake_worker``.
+A model whose source is a directory with a script says what that has it say (see ``scripted``); "fake/embeds" and "fake/reranks" encode
+(see ``encoding_worker``); any other one has a ``fake_worker``.
 
 The machine's memory pressure is what the file ``pressure`` beside FILE says (0, 1 or 2); without one it is normal. What is done about it
 is done twenty times as fast. With ``MLXD_TEST_PRESSURE=real`` the pressure is the machine's own.
@@ -15,9 +16,15 @@ from mlxd.client.process import ProcessWorker
 from mlxd.control.memory import governor, relief
 from mlxd.control.memory.pressure import PressureLevel
 from mlxd.observability.logging import log_worker_record
-from tests.support import fake_worker
+from tests.support import encoding_worker, fake_worker
 from tests.support.scripted import worker
 from tests.support.scripted.script import FILE
+
+
+def command(source):
+    if source in encoding_worker.SOURCES:
+        return encoding_worker.COMMAND
+    return worker.COMMAND if (Path(source) / FILE).is_file() else fake_worker.COMMAND
 
 
 def make_worker(name, model):
@@ -28,7 +35,7 @@ def make_worker(name, model):
         hang_timeout=watch.hang_timeout,
         load_timeout=watch.load_timeout,
         log=log_worker_record,
-        command=worker.COMMAND if (Path(model.source) / FILE).is_file() else fake_worker.COMMAND,
+        command=command(model.source),
     )
 
 

@@ -240,19 +240,20 @@ class FakeWorker:
                 self.refuse(ErrorInfo(code="internal_error", message="out of memory"))
                 return
         self.send(Progress(stage="loading"))
-        self.send(
-            Ready(
-                runner="contiguous" if load.mode == "continuous" else "simple",
-                runner_reason=f"a fake of {load.source}",
-                device="cpu",
-                dtype="float32",
-                context_length=load.context_length or 2048,
-                vocab_size=1000,
-                weight_bytes=1000,
-                limits=resolved(load.limits),
-                load_seconds=0.01,
-                versions={"mlx": "0", "mlx_lm": "0"},
-            )
+        self.send(self.ready(load))
+
+    def ready(self, load):
+        return Ready(
+            runner="contiguous" if load.mode == "continuous" else "simple",
+            runner_reason=f"a fake of {load.source}",
+            device="cpu",
+            dtype="float32",
+            context_length=load.context_length or 2048,
+            vocab_size=1000,
+            weight_bytes=1000,
+            limits=resolved(load.limits),
+            load_seconds=0.01,
+            versions={"mlx": "0", "mlx_lm": "0"},
         )
 
     def refuse(self, error):
