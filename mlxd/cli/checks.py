@@ -13,11 +13,13 @@ from pathlib import Path
 
 import psutil
 
+from mlxd.config.keys import dotted
 from mlxd.config.model_sources import model_sources
 from mlxd.config.schema import Config
 from mlxd.config.source import is_local
 from mlxd.control.memory.ledger import memory_limit
 from mlxd.quantities import size
+from mlxd.terminal.adapter_files import examine_adapters
 
 _PACKAGES = ("mlx", "mlx-lm")
 _OPENBLAS = "libopenblas.so.0"  # what workers load before MLX
@@ -121,6 +123,16 @@ def sources(config: Config) -> Iterator[Check]:
             if is_local(one.source):
                 title = f"model {name}" if one.field == "source" else f"model {name} {one.field}"
                 yield _directory(title, Path(one.source), f"models.{name}.{one.field}")
+
+
+def adapters(config: Config) -> Iterator[Check]:
+    """Checks the files of adapters that are directories here."""
+    for one in examine_adapters(config):
+        name = f"adapter {one.asked.name}"
+        if one.error is None:
+            yield ok(name, one.said)
+        else:
+            yield Check(name, State.FAILED, one.error, f"make {dotted(one.asked.key)}.source the directory of an adapter")
 
 
 def _directory(title: str, path: Path, key: str) -> Check:

@@ -53,6 +53,7 @@ def _checks(args: argparse.Namespace) -> "Iterator[Check]":
         return
     yield checks.ok("configuration", f"{args.config} is valid, {len(config.models)} model(s)")
     yield from checks.sources(config)
+    yield from checks.adapters(config)
     yield checks.memory(config)
     daemon = _daemon(args)
     yield daemon.check

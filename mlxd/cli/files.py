@@ -3,10 +3,14 @@
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlxd.cli import exits
 from mlxd.cli.parser import DEFAULT_CONFIG, Commands
 from mlxd.lasting_imports import lasting_imports
+
+if TYPE_CHECKING:
+    from mlxd.config.loader import LoadedConfig
 
 
 def add_commands(commands: Commands) -> None:
@@ -52,8 +56,24 @@ def _validate(args: argparse.Namespace) -> int:
 
     loaded = load_config(args.config)
     check_certificates(loaded)
+    _check_adapters(loaded, args.config)
     print(f"{args.config}: valid, {len(loaded.config.models)} model(s): {', '.join(loaded.config.models)}")
     return exits.OK
+
+
+def _check_adapters(loaded: "LoadedConfig", file: Path) -> None:
+    """Raises ``ConfigError`` for files of adapters that no model could use."""
+    from mlxd.config.keys import dotted
+    from mlxd.errors import ConfigError
+    from mlxd.terminal.adapter_files import examine_adapters
+
+    problems = []
+    for one in examine_adapters(loaded.config):
+        key = dotted((*one.asked.key, "source"))
+        if one.error is not None:
+            problems.append(f"{file}:{loaded.provenance[key]}: {key}: {one.error}")
+    if problems:
+        raise ConfigError(problems)
 
 
 def _schema(_: argparse.Namespace) -> int:

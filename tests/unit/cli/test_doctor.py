@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from mlxd.cli import checks
+from tests.support.adapter_files import write_mlx_lm
 from tests.support.certificates import Authority
 
 GIB = 2**30
@@ -171,6 +172,16 @@ async def test_draft_models_that_are_directories(run, configure, port, tmp_path)
     found = await looked(run)
     assert found["model good"]["state"] == "ok"
     assert found["model good speculation.draft"]["found"] == f"there is nothing at {tmp_path}/gone"
+
+
+async def test_adapters_that_are_directories(run, configure, port, tmp_path):
+    write_mlx_lm(tmp_path / "good", {"model.layers.0.self_attn.q_proj": (8, 8)})
+    adapters = "".join(f'[models.a.adapters.{name}]\nsource = "./{name}"\n' for name in ("good", "gone"))
+    configure(port, f'[models.a]\nsource = "org/a"\nbatching.mode = "continuous"\n{adapters}')
+    found = await looked(run)
+    assert (found["adapter a:good"]["state"], found["adapter a:gone"]["state"]) == ("ok", "failed")
+    assert found["adapter a:good"]["found"] == "mlx-lm, 1 layers of rank 4 at most, scale 2"
+    assert found["adapter a:gone"]["found"].startswith(f"{tmp_path}/gone does not exist")
 
 
 @pytest.mark.parametrize(("limit", "state"), [("12GiB", "ok"), ("15GiB", "warning"), ("16GiB", "warning")])

@@ -9,6 +9,7 @@ import mlxd
 from mlxd.cli import exits, files
 from mlxd.cli.program import build_parser
 from mlxd.errors import ListenError
+from tests.support.adapter_files import write_mlx_lm, write_peft
 
 COMMANDS = [
     *("serve", "validate", "schema", "pull"),
@@ -102,6 +103,27 @@ async def test_validate_says_everything_that_is_wrong(run, tmp_path):
     ran = await run("validate", "bad.toml")
     assert (ran.code, ran.out) == (78, "")
     assert 'bad.toml:2: server.lisen: unknown key; did you mean "listen"?' in ran.err.splitlines()
+
+
+async def test_validate_looks_at_the_files_of_adapters_that_are_here(run, tmp_path):
+    layers = {"model.layers.0.self_attn.q_proj": (8, 8)}
+    write_mlx_lm(tmp_path / "good", layers)
+    write_peft(tmp_path / "rank", layers, rank=4, r=8)
+    (tmp_path / "npz").mkdir()
+    (tmp_path / "npz" / "adapter_config.json").write_text('{"fine_tune_type": "lora"}')
+    (tmp_path / "npz" / "adapters.npz").touch()
+    tables = "".join(f'[models.a.adapters.{name}]\nsource = "./{name}"\n' for name in ("good", "rank", "npz", "gone"))
+    remote = '[models.a.adapters.remote]\nsource = "org/lora"\n'
+    (tmp_path / "mlxd.toml").write_text(f'[models.a]\nsource = "org/a"\nbatching.mode = "continuous"\n{tables}{remote}')
+    ran = await run("validate")
+    assert (ran.code, ran.out) == (78, "")
+    rank, npz, gone = ran.err.splitlines()
+    assert rank.startswith("mlxd.toml:7: models.a.adapters.rank.source: ")
+    assert "rank" in rank.partition("source: ")[2]
+    assert npz.startswith(f"mlxd.toml:9: models.a.adapters.npz.source: {tmp_path}/npz/adapters.npz is no safetensors file")
+    assert gone.startswith(f"mlxd.toml:11: models.a.adapters.gone.source: {tmp_path}/gone does not exist")
+    (tmp_path / "mlxd.toml").write_text(f'[models.a]\nsource = "org/a"\nbatching.mode = "continuous"\n{tables[: len(tables) // 4]}')
+    assert (await run("validate")).code == 0
 
 
 def test_the_parser_is_built_without_anything_heavy():
