@@ -78,7 +78,7 @@ def open_model(path: Path, *, dtype: str, context_limit: int | None, wished: Wis
     library = ModelLibrary.of(facts.config)
     with model_view(facts) as view, _errors(facts, library, view):
         model, library = _lazy(library, facts, view)
-        _cast(model, dtype if dtype != "auto" or device == "gpu" else "float32", dequantize=dtype == "auto" and device == "cpu")
+        cast_weights(model, dtype if dtype != "auto" or device == "gpu" else "float32", dequantize=dtype == "auto" and device == "cpu")
         install_activations(model)
     tokenizer = open_tokenizer(facts, wished)
     weights = [value for _, value in tree_flatten(model.parameters())]
@@ -169,8 +169,10 @@ def _lazy(library: ModelLibrary, facts: DirectoryFacts, view: Path) -> tuple[Any
         raise
 
 
-def _cast(model: Any, dtype: str, *, dequantize: bool) -> None:
-    """Casts, then dequantizes: scales are cast before they are used, so that nothing is rounded to the type they were stored in."""
+def cast_weights(model: Any, dtype: str, *, dequantize: bool) -> None:
+    """Casts a model's weights, but for those of ``dtype`` "auto", then dequantizes: scales are cast before they are used, so that nothing
+    is rounded to the type they were stored in.
+    """
     if dtype in DTYPES:
         wanted = getattr(model, "cast_predicate", lambda _: True)  # some models keep parameters in float32
 

@@ -1,0 +1,44 @@
+"""The tokenizer of a model that encodes, as its inputs are made with it."""
+
+from typing import Any
+
+from tokenizers.normalizers import Lowercase, Sequence
+
+from mlxd.errors import ModelSourceError
+from mlxd.worker.facts.encoding.description import EncodingDescription
+from mlxd.worker.facts.encoding.scoring import ScoreKind
+from mlxd.worker.runtime.tokenizing import OpenTokenizer
+from mlxd.worker.text.encoding_input import InputEncoder
+from mlxd.worker.text.judge_prompt import JudgePrompt
+
+_JUDGES = "qwen3"  # the type of models that Qwen3-Reranker's prompt is for
+
+
+def input_encoder(opened: OpenTokenizer, description: EncodingDescription, *, most_tokens: int, vocab_size: int) -> InputEncoder:
+    """Returns what makes inputs of texts. Raises ``ModelSourceError`` for a tokenizer that the ``tokenizers`` library does not have."""
+    inner = getattr(opened.tokenizer, "backend_tokenizer", None)
+    if inner is None:
+        raise ModelSourceError(f"{description.directory.directory} has no tokenizer.json, which is needed to encode texts")
+    inner.no_truncation()
+    inner.no_padding()
+    if description.lower_case:
+        inner.normalizer = Lowercase() if inner.normalizer is None else Sequence([Lowercase(), inner.normalizer])
+    judge = JudgePrompt.of(opened.tokenizer) if _judges(description) else None
+    return InputEncoder(inner, most_tokens=most_tokens, vocab_size=vocab_size, prompts=description.prompts, judge=judge)
+
+
+def token_id(opened: OpenTokenizer, description: EncodingDescription, token: int | str) -> int:
+    """Returns the id of a token. Raises ``ModelSourceError`` where the vocabulary has none that is spelled so."""
+    if isinstance(token, int):
+        return token
+    vocabulary: Any = opened.vocabulary
+    if token not in vocabulary:
+        raise ModelSourceError(f'{description.directory.directory}: the tokenizer has no token "{token}", by which pairs are scored')
+    return int(vocabulary[token])
+
+
+def _judges(description: EncodingDescription) -> bool:
+    scoring = description.scoring
+    if scoring is None:
+        return False
+    return scoring.kind is ScoreKind.TOKENS or description.directory.config.get("model_type") == _JUDGES

@@ -1,0 +1,147 @@
+"""Texts, tokens and pairs of texts to what a model that encodes takes, checked against the model before anything is computed."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from mlxd.errors import ContextLengthError, InvalidRequestError, UnsupportedParameterError
+from mlxd.wire.prompts import TextPrompt, TokenPrompt
+from mlxd.worker.encoded_input import EncodedInput
+from mlxd.worker.text.judge_prompt import JudgePrompt
+
+
+class Encoding(Protocol):
+    """What is used of the ``Encoding`` of the ``tokenizers`` library."""
+
+    ids: list[int]
+    type_ids: list[int]
+    special_tokens_mask: list[int]
+
+    def truncate(self, max_length: int) -> None:
+        """Cuts it at its end."""
+
+
+class PairTokenizer(Protocol):
+    """What is used of a ``Tokenizer`` of the ``tokenizers`` library, which neither truncates nor fills up. Threads may share it."""
+
+    def encode(self, sequence: str, *, add_special_tokens: bool) -> Encoding:
+        """Returns the tokens of a text."""
+
+    def post_process(self, encoding: Encoding, pair: Encoding | None = None, *, add_special_tokens: bool = True) -> Encoding:
+        """Returns a text, or a pair, with the tokens that mark their ends."""
+
+    def num_special_tokens_to_add(self, is_pair: bool) -> int:  # noqa: FBT001 - the library's
+        """Returns how many tokens that is."""
+
+
+class InputEncoder:
+    """An encoder of the inputs of one model, for any thread. A text has at most ``most_tokens``, with those that the tokenizer adds, and a
+    token is below ``vocab_size``. ``prompts`` are the model's own; ``judge`` is there where it answers whether a document fits a query.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PairTokenizer,
+        *,
+        most_tokens: int,
+        vocab_size: int,
+        prompts: Mapping[str, str],
+        judge: JudgePrompt | None = None,
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._most = most_tokens
+        self._vocab_size = vocab_size
+        self._prompts = prompts
+        self._judge = judge
+        self._added = {is_pair: tokenizer.num_special_tokens_to_add(is_pair) for is_pair in (False, True)}
+
+    def embed(self, prompt: TextPrompt | TokenPrompt, *, truncate: bool, param: str, prompt_name: str | None = None) -> EncodedInput:
+        """Returns the tokens of a text, behind the prompt of that name. Tokens are taken as they are. Raises ``ContextLengthError`` where
+        there are too many and they may not be cut, and ``InvalidRequestError`` where there are none, or one that the model has not.
+        """
+        before = self._prompt(prompt_name)
+        if isinstance(prompt, TokenPrompt):
+            if before:
+                raise InvalidRequestError(f'the prompt "{prompt_name}" cannot go before tokens: send texts', param=param)
+            return self._checked(EncodedInput(self._cut(list(prompt.token_ids), truncate, param)), param)
+        encoding = self._tokenizer.encode(before + prompt.text, add_special_tokens=False)
+        room = self._most - (self._added[False] if prompt.add_special_tokens else 0)
+        self._fit(encoding, room, truncate=truncate, param=param)
+        whole = self._tokenizer.post_process(encoding, add_special_tokens=prompt.add_special_tokens)
+        return self._checked(EncodedInput(whole.ids, prompt=self._prompt_tokens(before, prompt)), param)
+
+    def pair(self, query: str, document: str, *, instruction: str | None, truncate: bool, param: str) -> EncodedInput:
+        """Returns the tokens of two texts. Where they may be cut, the document is; and a query that leaves no room for it, to half of that.
+
+        Raises ``ContextLengthError`` where they are too long and may not be cut, and ``UnsupportedParameterError`` for an instruction
+        where the model takes none.
+        """
+        if self._judge is not None:
+            return self._checked(EncodedInput(self._judged(self._judge, (query, document), instruction, truncate, param)), param)
+        if instruction is not None:
+            raise UnsupportedParameterError("this model takes no instruction", param="instruction")
+        first, second = (self._tokenizer.encode(text, add_special_tokens=False) for text in (query, document))
+        room = self._most - self._added[True]
+        sizes = len(first.ids), len(second.ids)
+        if sum(sizes) > room:
+            if not truncate:
+                raise self._too_long(sum(sizes) + self._added[True], param)
+            first.truncate(sizes[0] if sizes[0] < room else room // 2)
+            second.truncate(room - len(first.ids))
+        whole = self._tokenizer.post_process(first, second)
+        begins = whole.type_ids.index(1) if 1 in whole.type_ids else 0
+        return self._checked(EncodedInput(whole.ids, second=begins), param)
+
+    def _judged(
+        self,
+        judge: JudgePrompt,
+        pair: tuple[str, str],
+        instruction: str | None,
+        truncate: bool,  # noqa: FBT001
+        param: str,
+    ) -> list[int]:
+        body = judge.body(*pair, instruction)
+        room = self._most - len(judge.before) - len(judge.after)
+        if len(body) > room and not truncate:
+            raise self._too_long(len(body) + self._most - room, param)
+        return [*judge.before, *body[: max(room, 0)], *judge.after]
+
+    def _prompt(self, name: str | None) -> str:
+        if name is None:
+            return ""
+        if name not in self._prompts:
+            known = ", ".join(sorted(self._prompts)) or "none"
+            raise InvalidRequestError(f'this model has no prompt "{name}"; it has {known}', param="prompt_name")
+        return self._prompts[name]
+
+    def _prompt_tokens(self, before: str, prompt: TextPrompt) -> int:
+        """Returns how many tokens a prompt takes, with what the tokenizer puts before it, as sentence-transformers counts them."""
+        if not before:
+            return 0
+        alone = self._tokenizer.encode(before, add_special_tokens=prompt.add_special_tokens)
+        return len(alone.ids) - (1 if alone.special_tokens_mask[-1:] == [1] else 0)
+
+    def _fit(self, encoding: Encoding, room: int, *, truncate: bool, param: str) -> None:
+        if len(encoding.ids) <= room:
+            return
+        if not truncate:
+            raise self._too_long(len(encoding.ids) + self._most - room, param)
+        encoding.truncate(room)
+
+    def _cut(self, tokens: list[int], truncate: bool, param: str) -> list[int]:  # noqa: FBT001
+        if len(tokens) > self._most and not truncate:
+            raise self._too_long(len(tokens), param)
+        return tokens[: self._most]
+
+    def _too_long(self, found: int, param: str) -> ContextLengthError:
+        return ContextLengthError(
+            f"{param} has {found} tokens, but the model takes {self._most}; shorten it, or ask for it to be truncated", param=param
+        )
+
+    def _checked(self, found: EncodedInput, param: str) -> EncodedInput:
+        """Refuses tokens that the model does not know: nobody checks the index, so it would read past the end of a matrix."""
+        if not found.tokens:
+            raise InvalidRequestError(f"{param} has no tokens", param=param)
+        if min(found.tokens) < 0 or max(found.tokens) >= self._vocab_size:
+            at, token = next((at, token) for at, token in enumerate(found.tokens) if not 0 <= token < self._vocab_size)
+            raise InvalidRequestError(f"token {token} at position {at} is outside the vocabulary of {self._vocab_size}", param=param)
+        return found
