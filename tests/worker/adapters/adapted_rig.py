@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import mlx.core as mx
-import msgspec
 import numpy as np
 from mlx import nn
 from mlx.utils import tree_unflatten
@@ -35,7 +34,16 @@ def tiny(name, *, bits=None, **fields):
     return loaded
 
 
-class AdaptedRig(PagedRig):
+class Asking:
+    """A rig whose requests may have adapters."""
+
+    def add(self, name, prompt, *, adapter=None, max_tokens=12, priority=0, asks=None, **sampling):
+        options = {"temperature": 0.0, "logit_bias": NEVER_ENDS} | sampling
+        encoded = EncodedPrompt(list(prompt), max_tokens, ROOT).adapted(adapter.identity if adapter else "")
+        self.runner.add(EngineRequest(name, encoded, SamplingParams(**options), priority=priority, adapter=adapter, **(asks or {})))
+
+
+class AdaptedRig(Asking, PagedRig):
     """``read`` begins to read an adapter; by default its values are there at once."""
 
     def __init__(self, loaded, *, limit=PLENTY, read=None, pinned=(), **options):
@@ -59,13 +67,11 @@ class AdaptedRig(PagedRig):
         self.store.follow(AdapterOrders(limit, frozenset(one.identity for one in pinned), every))
 
     def fit(self, directory):
-        return FittedAdapter.of(ExaminedAdapter.of(read_adapter(directory)), self.store.places)
+        return fitted(directory, self.store)
 
-    def add(self, name, prompt, *, adapter=None, max_tokens=12, priority=0, asks=None, **sampling):
-        options = {"temperature": 0.0, "logit_bias": NEVER_ENDS} | sampling
-        root = msgspec.structs.replace(ROOT, adapter=adapter.identity if adapter else "")
-        encoded = EncodedPrompt(list(prompt), max_tokens, root)
-        self.runner.add(EngineRequest(name, encoded, SamplingParams(**options), priority=priority, adapter=adapter, **(asks or {})))
+
+def fitted(directory, store):
+    return FittedAdapter.of(ExaminedAdapter.of(read_adapter(directory)), store.places)
 
 
 def at_once(adapter, arrive):
@@ -80,8 +86,9 @@ class _Everything(frozenset):
 def linear_shapes(model, *ends):
     """The shapes of the layers whose names end so, by their paths: inputs and outputs, and experts before them where there are any."""
     found = {}
-    for path, layer in model.named_modules():
-        if path.rpartition(".")[2] in ends:
+    for full, layer in model.named_modules():
+        path = full.removesuffix(".inner")
+        if path.rpartition(".")[2] in ends and hasattr(layer, "weight"):
             *experts, outputs, inputs = layer.weight.shape
             width = layer.bits if hasattr(layer, "bits") else 32
             found[path] = (*experts, inputs * 32 // width, outputs)

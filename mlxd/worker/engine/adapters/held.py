@@ -1,12 +1,11 @@
 """An adapter on the engine thread, from when somebody wants it until it has given back its memory."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from mlxd.errors import MlxdError
 from mlxd.worker.facts.adapters.fit import FittedAdapter
-from mlxd.worker.facts.adapters.tensor_values import LayerValues
 
 Then = Callable[[MlxdError | None], None]  # told when it is loaded, or why it is not
 
@@ -31,10 +30,10 @@ class Held:
     slot: int = 0
     users: set[str] = field(default_factory=set)
     used: int = 0  # when it was used last, in requests
+    has_served: bool = False  # since it was loaded
     closed: bool = False
     is_leaving: bool = False  # it goes once nobody has it
     thens: list[Then] = field(default_factory=list)
-    values: Sequence[LayerValues] | None = None
     writing: Iterator[None] | None = None
 
     def settle(self, error: MlxdError | None) -> None:
@@ -45,4 +44,5 @@ class Held:
 
     def wait(self) -> None:
         """Begins anew: it has no slot any more."""
-        self.stage, self.slot, self.closed, self.values, self.writing = Stage.WAITING, 0, False, None, None
+        self.stage, self.slot, self.writing = Stage.WAITING, 0, None
+        self.closed = self.has_served = False

@@ -62,6 +62,7 @@ class AdapterStore(Adapters):
         self._held: dict[str, Held] = {}  # those that wait in the order of their coming
         self._of_request: dict[str, Held] = {}
         self._current: Held | None = None  # the one that is being read or written
+        self._closed_for: Held | None = None
         self._clock = count(1)
         self._failed: dict[str, MlxdError] = {}
         self._is_over = False  # something is to be let go, perhaps
@@ -76,6 +77,7 @@ class AdapterStore(Adapters):
         self._orders = orders
         for held in self._held.values():
             held.is_leaving = held.adapter.identity not in orders.known
+        self._open_all()
         self._shrink(self._of_request)
 
     def load(self, adapter: FittedAdapter, then: Then) -> None:
@@ -133,9 +135,9 @@ class AdapterStore(Adapters):
             return
         held.users.discard(request_id)
         held.used = next(self._clock)
-        self._is_over |= held.is_leaving and not held.users
-        if held.stage is Stage.WAITING and not held.users and not held.thens:
-            self._held.pop(held.adapter.identity, None)
+        self._is_over |= not held.users
+        if held.stage is Stage.WAITING and not held.users and not held.thens and self._held.get(held.adapter.identity) is held:
+            del self._held[held.adapter.identity]
 
     @override
     def has(self, request_id: str) -> bool:
@@ -207,10 +209,12 @@ class AdapterStore(Adapters):
     def _place(self, running: Collection[str]) -> None:
         """Begins to load the first of those that wait, if there is room or can be made."""
         held = next((one for one in self._held.values() if one.stage is Stage.WAITING), None)
-        for one in self._held.values():
-            one.closed = False  # whoever waited for its room may be gone
+        if held is not self._closed_for:  # whoever waited for room may be gone
+            self._open_all()
         if held is None:
             return
+        for one in self._held.values():
+            one.has_served |= not one.users.isdisjoint(running)
         try:
             self._check_room(held.adapter)
         except AdapterFailedError as error:  # what holds is not what held when it came
@@ -241,12 +245,24 @@ class AdapterStore(Adapters):
         return [one for one in candidates if not one.users or (one.closed and one.users.isdisjoint(running))]
 
     def _close_for(self, held: Held) -> None:
-        """Closes those used least recently, as many as have to go."""
+        """Closes those used least recently, as many as have to go, for as long as this one waits; but none that was loaded for others who
+        waited, and has not served anybody yet.
+        """
+        if self._closed_for is held:
+            return
         others = [one for one in self._held.values() if one.slot]
+        if not all(one.has_served or not one.users for one in others):
+            return
+        self._closed_for = held
         for one in sorted(others, key=lambda one: one.used):
             if self._bytes([held.adapter, *(other.adapter for other in others if not other.closed)]) <= self._orders.bytes:
                 return
             one.closed = not self._is_pinned(one)
+
+    def _open_all(self) -> None:
+        self._closed_for = None
+        for one in self._held.values():
+            one.closed = False
 
     def _shrink(self, running: Collection[str]) -> None:
         """Lets go of those that nobody wants any more, and of as many others as are too many now."""
@@ -299,8 +315,6 @@ class AdapterStore(Adapters):
         held.wait()
         self._held.pop(held.adapter.identity, None)
         self._failed |= dict.fromkeys(held.users, error)
-        for request_id in held.users:
-            self._of_request.pop(request_id, None)
         held.settle(error)
 
 

@@ -1,6 +1,7 @@
 """The stacks of all layers of a model, and which of its layers adapters may change."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import mlx.core as mx
 from mlx import nn
@@ -11,10 +12,10 @@ from mlxd.worker.facts.adapters.fit import LayerPlace, ModelPlaces, PlacedLayer
 from mlxd.worker.facts.adapters.tensor_values import LayerValues
 from mlxd.worker.runtime.adapters.adapted_layers import EXPERTS, GIVERS, LINEAR, adapt, restore, tell_routes, weight_of
 from mlxd.worker.runtime.adapters.layer_stack import Entry, ExpertStack, LinearStack
+from mlxd.worker.runtime.adapters.observed_calls import refusals
 from mlxd.worker.runtime.adapters.present_slots import PresentSlots
+from mlxd.worker.runtime.paged.install import SelectedHead
 from mlxd.worker.runtime.paged.model import PagedModel
-
-_HEADS = ("lm_head", "output", "embed_out")
 
 
 class ModelStacks(AdapterStacks):
@@ -24,8 +25,10 @@ class ModelStacks(AdapterStacks):
         self._model = model
         self._present: PresentSlots = model.slots
         self._dtype = dtype
-        self._layers = dict(_layers(model.language_model))
-        self._places = ModelPlaces([_place(path, layer, self._giver(path)) for path, layer in self._layers.items()])
+        found = dict(_layers(model.language_model))
+        self._layers = {path: one.layer for path, one in found.items()}
+        self._heads = {path for path, one in found.items() if one.is_head}
+        self._places = ModelPlaces(self._seen_places())
         self._stacks: dict[str, LinearStack | ExpertStack] = {}
 
     @property
@@ -61,11 +64,19 @@ class ModelStacks(AdapterStacks):
                 restore(self._layers[path])
         self._model.adapters_changed()
 
+    def _seen_places(self) -> Iterator[LayerPlace]:
+        """Yields what adapters may change, and of everything else why they may not."""
+        known = {path: layer for path, layer in self._layers.items() if type(layer) in (*LINEAR, *EXPERTS)}
+        unknown = refusals(self._model.callable_model, known)
+        for path, layer in self._layers.items():
+            place = _place(path, layer, self._giver(path))
+            yield replace(place, refusal=place.refusal or unknown.get(path, ""))
+
     def _stack(self, path: str) -> LinearStack | ExpertStack:
         if path not in self._stacks:
             layer = self._layers[path]
             if isinstance(layer, LINEAR):
-                stack: LinearStack | ExpertStack = LinearStack(self._present, self._dtype, is_head=path.rpartition(".")[2] in _HEADS)
+                stack: LinearStack | ExpertStack = LinearStack(self._present, self._dtype, is_head=path in self._heads)
             else:
                 stack = ExpertStack(self._present, self._dtype, layer.num_experts)
                 giver = self._giver(path)
@@ -79,11 +90,21 @@ class ModelStacks(AdapterStacks):
         return self._layers.get(path.rpartition(".")[0])
 
 
-def _layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+@dataclass(frozen=True)
+class _Found:
+    """A module of a model; a ``head`` is given the rows alone that are sampled."""
+
+    layer: nn.Module
+    is_head: bool
+
+
+def _layers(model: nn.Module) -> Iterator[tuple[str, _Found]]:
     """Yields the modules by the paths that they have without what mlxd has put around them."""
+    heads = [path for path, module in model.named_modules() if isinstance(module, SelectedHead)]
     for path, module in model.named_modules():
-        if path:
-            yield path.removesuffix(".inner"), module
+        head = next((one for one in heads if path.startswith(f"{one}.inner")), None)
+        if path and path not in heads:
+            yield path if head is None else head + path.removeprefix(f"{head}.inner"), _Found(module, head is not None)
 
 
 def _place(path: str, layer: nn.Module, giver: nn.Module | None) -> LayerPlace:

@@ -67,7 +67,7 @@ class RowSelection:
         for owner, name in itertools.product(owners, _HEADS):
             head = owner.get(name)
             if isinstance(head, nn.Module):
-                setattr(owner, name, _SelectedHead(head, self))
+                setattr(owner, name, SelectedHead(head, self))
                 return lambda: setattr(owner, name, head)
         for owner in owners:
             embedding = getattr(getattr(owner, "model", None), "embed_tokens", None)
@@ -78,7 +78,9 @@ class RowSelection:
         return None
 
 
-class _SelectedHead(nn.Module):  # type: ignore[misc]  # mlx ships no types
+class SelectedHead(nn.Module):  # type: ignore[misc]  # mlx ships no types
+    """An output projection that is given the selected rows alone."""
+
     def __init__(self, inner: nn.Module, selection: RowSelection) -> None:
         super().__init__()
         self.inner = inner

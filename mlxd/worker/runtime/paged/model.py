@@ -178,6 +178,11 @@ class PagedModel:
             self.compiled.forget_adapted()
 
     @property
+    def callable_model(self) -> Any:
+        """Returns the whole, which is called with tokens ``[B, n]`` and mlx-lm's caches."""
+        return self._model
+
+    @property
     def language_model(self) -> Any:
         """Returns the part that is a model of text."""
         return self._model.language_model if isinstance(self._model, SeeingModel) else self._model

@@ -1,0 +1,295 @@
+"""Which adapters are loaded, which goes when there is no room, and who waits: without a model, adapters read when the test says so."""
+
+from pathlib import Path
+
+import pytest
+
+from mlxd.adapter_terms import AdapterFormat, AdapterState
+from mlxd.errors import AdapterFailedError, AdapterSourceError
+from mlxd.types import SamplingParams
+from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt
+from mlxd.worker.engine.adapters.stacks import AdapterStacks, stacked_bytes
+from mlxd.worker.engine.adapters.store import AdapterOrders, AdapterStore
+from mlxd.worker.engine.request import EngineRequest
+from mlxd.worker.facts.adapters.adapter_facts import AdapterFacts, AdapterLayer
+from mlxd.worker.facts.adapters.fit import FittedAdapter, ModelPlaces, PlacedLayer
+from mlxd.worker.facts.adapters.tensor_values import ExaminedAdapter
+from mlxd.worker.facts.safetensors_file import StoredTensor
+
+PATHS = ("one", "two")
+ONE = 2 * 2 * 4 * (8 + 8) * 4  # bytes of an adapter alone: layers, places, rank, numbers, their size
+MORE = ONE // 2  # of each that is beside it
+
+
+def adapter(name, rank=4):
+    layers = []
+    for path in PATHS:
+        a, b = StoredTensor(f"{path}.a", "F32", (8, rank), 0, 0), StoredTensor(f"{path}.b", "F32", (rank, 8), 0, 0)
+        layers.append(AdapterLayer(path, 1.0, a, b, None, transposed=False))
+    facts = AdapterFacts(AdapterFormat.MLX_LM, Path(name), tuple(layers))
+    return FittedAdapter(ExaminedAdapter(facts, facts.layers, name, (0, 0, 0)), tuple(PlacedLayer(one.path, one) for one in layers))
+
+
+class Slots(AdapterStacks):
+    """What is in the slots, and when anything is wrong with them."""
+
+    def __init__(self):
+        self.held = {}
+        self.trouble = None
+
+    places = ModelPlaces(())
+    item_bytes = 4
+
+    @property
+    def nbytes(self):
+        return stacked_bytes(list(self.held.values()), self.item_bytes)
+
+    def write(self, slot, layers, values):
+        assert slot not in self.held, "the slot is taken"
+        for _ in values:
+            if self.trouble is not None:
+                raise self.trouble
+            yield
+        self.held[slot] = layers
+
+    def drop(self, slot):
+        self.held.pop(slot, None)
+
+
+class Stage:
+    """A store, and what happens to its requests. What is read arrives at once, unless it is ``held_back``."""
+
+    def __init__(self, limit=ONE + MORE, pinned=()):
+        self.slots = Slots()
+        self.store = AdapterStore(self.slots)
+        self.store.read = self._read
+        self.held_back = False
+        self.reading = []
+        self.running = set()
+        self.failed = {}
+        self.order(limit, pinned)
+
+    def order(self, limit, pinned=(), known="abcdefgh"):
+        self.limit = limit
+        self.store.follow(AdapterOrders(limit, frozenset(pinned), frozenset(known)))
+
+    def _read(self, wanted, arrive):
+        if self.held_back:
+            self.reading.append(arrive)
+        else:
+            arrive([object()] * len(wanted.layers))
+
+    def ask(self, name, wanted):
+        prompt = EncodedPrompt([1], 1, CacheRoot(model="tiny"))
+        self.store.add(EngineRequest(name, prompt, SamplingParams(), adapter=wanted))
+
+    def advance(self):
+        """Until nothing changes any more; whoever may begin runs then."""
+        for _ in range(9):
+            for name, error in self.store.advance(self.running).items():
+                self.failed[name] = error
+                self.store.forget(name)
+        assert self.slots.nbytes <= self.limit or self.running
+
+    def starts(self, *names):
+        self.advance()
+        found = [name for name in names if self.store.has(name) and name not in self.failed]
+        self.running.update(found)
+        return found
+
+    def ends(self, *names):
+        for name in names:
+            self.running.discard(name)
+            self.store.forget(name)
+
+    @property
+    def loaded(self):
+        self.advance()
+        return {name for name, one in self.store.figures().items() if one.state is AdapterState.LOADED}
+
+
+def test_rows_of_one_adapter_share_its_slot_and_others_have_others():
+    stage = Stage()
+    a, b = adapter("a"), adapter("b")
+    for name, wanted in (("1", a), ("2", a), ("3", b), ("4", None)):
+        stage.ask(name, wanted)
+    assert stage.starts("1", "2", "3", "4") == ["1", "2", "3", "4"]
+    slots = [stage.store.slot(name) for name in "1234"]
+    assert slots[0] == slots[1]
+    assert len({*slots}) == 3
+    assert slots[3] == 0
+    assert stage.store.nbytes == ONE + MORE
+    assert {name: one.requests for name, one in stage.store.figures().items()} == {"a": 2, "b": 1}
+
+
+def test_the_one_used_least_recently_goes():
+    stage = Stage()
+    for name in ("a", "b", "a"):
+        stage.ask(name, adapter(name))
+        assert stage.starts(name) == [name]
+        stage.ends(name)
+    stage.ask("c", adapter("c"))
+    assert stage.starts("c") == ["c"]
+    assert stage.loaded == {"a", "c"}
+
+
+def test_none_goes_that_is_pinned_or_that_runs():
+    stage = Stage(pinned="a")
+    for name in "ab":
+        stage.ask(name, adapter(name))
+    assert stage.starts("a", "b") == ["a", "b"]
+    stage.ends("a")
+    stage.ask("c", adapter("c"))
+    assert stage.starts("c") == []
+    assert stage.loaded == {"a", "b"}
+    stage.ends("b")
+    assert stage.starts("c") == ["c"]
+    assert stage.loaded == {"a", "c"}
+
+
+def test_everybody_has_a_turn_however_many_ask_for_what_is_there():
+    """Requests for ``a`` and ``b`` never end, until one for ``c`` waits: those that come behind it wait for theirs."""
+    stage = Stage()
+    for name in ("a1", "b1"):
+        stage.ask(name, adapter(name[0]))
+    assert stage.starts("a1", "b1") == ["a1", "b1"]
+    stage.ask("c", adapter("c"))
+    assert stage.starts("c") == []
+    stage.ask("a2", adapter("a"))
+    stage.ask("b2", adapter("b"))
+    assert stage.starts("c", "a2", "b2") == ["b2"], "the one that was used least recently is to go"
+    stage.ends("a1")
+    assert stage.starts("c", "a2") == ["c"]
+    stage.ends("b1", "b2")
+    assert stage.starts("a2") == ["a2"]
+    assert stage.loaded == {"a", "c"}
+
+
+def test_who_waits_for_room_and_goes_leaves_others_as_they_were():
+    stage = Stage()
+    for name in "ab":
+        stage.ask(name, adapter(name))
+    stage.starts("a", "b")
+    stage.ask("c", adapter("c"))
+    assert stage.starts("c") == []
+    stage.ask("a2", adapter("a"))
+    assert stage.starts("a2") == []
+    stage.ends("c")
+    assert stage.starts("a2") == ["a2"]
+
+
+@pytest.mark.parametrize(("limit", "pinned"), [(ONE - 1, ()), (ONE + MORE - 1, "a")])
+def test_one_that_there_will_never_be_room_for_is_refused_at_once(limit, pinned):
+    stage = Stage(limit=max(limit, ONE) if pinned else limit, pinned=pinned)
+    if pinned:
+        stage.ask("a", adapter("a"))
+        stage.starts("a")
+    with pytest.raises(AdapterFailedError, match="adapter_memory"):
+        stage.ask("b", adapter("b"))
+    stage.advance()
+    assert stage.store.slot("b") == 0
+    assert not stage.store.is_busy
+
+
+def test_ranks_are_padded_and_so_is_what_they_take():
+    stage = Stage(limit=2 * ONE + 2 * MORE)
+    for name, rank in (("a", 4), ("b", 8)):
+        stage.ask(name, adapter(name, rank))
+    assert stage.starts("a", "b") == ["a", "b"]
+    assert stage.store.nbytes == 2 * (ONE + MORE)
+    stage.ask("c", adapter("c"))
+    assert stage.starts("c") == [], "beside ranks of 8 it takes twice as much"
+
+
+def test_a_smaller_limit_lets_go_of_what_nobody_has_and_then_of_the_rest():
+    stage = Stage()
+    for name in "ab":
+        stage.ask(name, adapter(name))
+    stage.starts("a", "b")
+    stage.ends("a")
+    stage.order(ONE)
+    assert stage.loaded == {"b"}
+    stage.order(0)
+    assert stage.loaded == {"b"}
+    stage.ask("base", None)
+    with pytest.raises(AdapterFailedError):
+        stage.ask("b2", adapter("b"))
+    stage.ends("b")
+    stage.order(0)
+    assert stage.loaded == set()
+    assert stage.store.nbytes == 0
+
+
+def test_what_waits_when_the_limit_becomes_too_small_fails():
+    stage = Stage(limit=ONE)
+    stage.ask("a", adapter("a"))
+    stage.starts("a")
+    stage.ask("b", adapter("b"))
+    stage.order(ONE // 2)
+    stage.ends("a")
+    stage.advance()
+    assert isinstance(stage.failed["b"], AdapterFailedError)
+    assert not stage.store.is_busy
+
+
+def test_one_that_is_configured_no_more_stays_for_those_that_have_it():
+    stage = Stage()
+    stage.ask("a", adapter("a"))
+    stage.starts("a")
+    stage.order(ONE, known="b")
+    assert stage.loaded == {"a"}
+    stage.ends("a")
+    assert stage.store.is_busy
+    assert stage.loaded == set()
+
+
+def test_what_cannot_be_read_fails_those_that_wait_for_it():
+    stage = Stage()
+    stage.held_back = True
+    told = []
+    stage.store.load(adapter("a"), told.append)
+    stage.ask("a", adapter("a"))
+    stage.ask("base", None)
+    assert stage.starts("a", "base") == ["base"]
+    assert stage.store.is_reading
+    stage.reading.pop()(AdapterSourceError("it was changed"))
+    stage.advance()
+    assert stage.failed["a"].message == told[0].message == "it was changed"
+    assert not stage.store.is_busy
+    stage.held_back = False
+    stage.ask("again", adapter("a"))
+    assert stage.starts("again") == ["again"]
+
+
+def test_what_a_device_says_while_one_is_written_concerns_that_one():
+    stage = Stage()
+    stage.ask("a", adapter("a"))
+    stage.starts("a")
+    stage.slots.trouble = RuntimeError("out of memory")
+    stage.ask("b", adapter("b"))
+    assert stage.starts("a", "b") == ["a"]
+    assert "out of memory" in stage.failed["b"].message
+    assert stage.loaded == {"a"}
+
+
+def test_what_is_loaded_for_nobody_yet_is_told_when_it_is():
+    stage = Stage()
+    told = []
+    stage.store.load(adapter("a"), told.append)
+    stage.advance()
+    assert told == [None]
+    stage.store.load(adapter("a"), told.append)
+    assert told == [None, None]
+    stage.store.unload("a")
+    assert stage.loaded == set()
+    assert stage.slots.held == {}
+
+
+def test_one_whose_requests_all_left_while_it_was_read_is_there_for_the_next():
+    stage = Stage()
+    stage.held_back = True
+    stage.ask("a", adapter("a"))
+    stage.advance()
+    stage.ends("a")
+    stage.reading.pop()([object()] * 2)
+    assert stage.loaded == {"a"}
