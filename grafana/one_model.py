@@ -3,14 +3,14 @@
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from grafana.dashboard import Row, assemble
-from grafana.panels import cache, disk, latency, media, memory, models, now, requests, throughput
+from grafana.panels import adapters, cache, disk, latency, media, memory, models, now, requests, throughput
 
 DESCRIPTION = "One model in depth: what is asked of it, how long each stage takes, what its engine and its cache do."
 
 
 def one_model() -> Dashboard:
     """For whoever knows which model it is."""
-    rows = [_now(), _requests(), _latency(), _stages(), _engine(), _cache(), _disk(), _media(), _worker()]
+    rows = [_now(), _requests(), _latency(), _stages(), _engine(), _cache(), _disk(), _media(), _adapters(), _worker()]
     return assemble("mlxd-models", "mlxd model", DESCRIPTION, rows, one_model=True)
 
 
@@ -63,6 +63,13 @@ def _media() -> Row:
     return Row(
         "Pictures and films",
         [media.seen(), media.tokens(), media.encoding(), media.lookups(), media.kept(), media.evictions()],
+    )
+
+
+def _adapters() -> Row:
+    return Row(
+        "Adapters",
+        [adapters.tokens(), adapters.requests(), adapters.running(), adapters.memory(), adapters.changes(), adapters.failed()],
     )
 
 

@@ -3,14 +3,27 @@
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from grafana.dashboard import Row, assemble
-from grafana.panels import cache, disk, keys, latency, media, memory, models, now, process, requests, throughput
+from grafana.panels import adapters, cache, disk, keys, latency, media, memory, models, now, process, requests, throughput
 
 DESCRIPTION = "All models of one or several mlxd. The first row says whether it is fine; each panel's description, what to do if not."
 
 
 def overview() -> Dashboard:
     """For whoever is called at night."""
-    rows = [_now(), _service_level(), _latency(), _throughput(), _cache(), _disk(), _media(), _keys(), _memory(), _models(), _process()]
+    rows = [
+        _now(),
+        _service_level(),
+        _latency(),
+        _throughput(),
+        _cache(),
+        _disk(),
+        _media(),
+        _adapters(),
+        _keys(),
+        _memory(),
+        _models(),
+        _process(),
+    ]
     return assemble("mlxd-overview", "mlxd overview", DESCRIPTION, rows, one_model=False)
 
 
@@ -56,6 +69,13 @@ def _media() -> Row:
     return Row(
         "Pictures and films",
         [media.seen(), media.tokens(), media.encoding(), media.lookups(), media.kept(), media.evictions()],
+    )
+
+
+def _adapters() -> Row:
+    return Row(
+        "Adapters",
+        [adapters.tokens(), adapters.requests(), adapters.running(), adapters.memory(), adapters.changes(), adapters.failed()],
     )
 
 

@@ -19,6 +19,7 @@ from mlxd.control.model.status import ModelStatus
 from mlxd.control.reload import Result, Trigger
 from mlxd.control.telemetry import UNKNOWN_MODEL, CacheCounters, HistogramCounts, RequestRecord, TokenCounters
 from mlxd.errors import CODES, MlxdError
+from mlxd.observability.adapter_metrics import AdapterMetrics
 from mlxd.observability.cache_shares import CacheShares
 from mlxd.observability.certificate_gauges import CertificateGauges
 from mlxd.observability.disk_metrics import DiskMetrics
@@ -87,6 +88,8 @@ class Metrics:
         self.registry.register(ModelGauges(statuses))
         self.registry.register(DiskMetrics(statuses))
         self.registry.register(MediaMetrics(statuses))
+        self.adapters = AdapterMetrics(statuses)
+        self.registry.register(self.adapters)
         self.registry.register(CacheShares(statuses, lambda: (one.holder.name for one in holdings())))
         self.registry.register(KeyMetrics(holdings))
         self.registry.register(CertificateGauges(certificates))
@@ -199,6 +202,7 @@ class Metrics:
         """Counts a request that is over, however it ended."""
         model = self._label(record.model)
         self.requests.labels(model, record.endpoint, record.outcome).inc()
+        self.adapters.request_finished(record)
         if record.prompt_tokens is not None:  # it left the queue: what follows was measured, not refused
             self._count_tokens(model, record, record.prompt_tokens)
             self.vllm.request_finished(model, record)

@@ -11,6 +11,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 
+from mlxd.adapter_terms import AdapterFigures
 from mlxd.cache_terms import KeyCacheFigures
 from mlxd.config.certificates import CertificateFacts, CertificateFiles, CertificateState
 from mlxd.config.principal import ANONYMOUS
@@ -43,9 +44,10 @@ $ curl --unix-socket ~/.mlxd/admin.sock http://mlxd/metrics
 
 `model` is always a configured id, never an alias; what cannot be counted for one (a wrong path, a model that nobody configured) counts for
 `_unknown`. `key` is the name of one of `server.keys`, `api_keys` for those without names, or `anonymous` where there are none, and never a
-key. No label ever has a user, a prompt, a request's id or an address. The series of a configured model or key are there, at 0, from the
-start, so that the first event is an increase. When a worker is restarted the counters go on. When a model is unloaded or removed its
-gauges go, and its counters stay; the series of a key go with it.
+key. `adapter` is the own name of a configured adapter of the model. No label ever has a user, a prompt, a request's id or an address. The
+series of a configured model, adapter or key are there, at 0, from the start, so that the first event is an increase. When a worker is
+restarted the counters go on. When a model is unloaded or removed its gauges go, and its counters stay; the series of a key, or of an
+adapter, go with it.
 
 Nothing is a ratio: divide. What they are made for:
 
@@ -71,7 +73,7 @@ is, and gateways that route by load; in Prometheus' text format only. `engine` i
 whether or not they were found in the cache, as in vLLM. `vllm:time_per_output_token_seconds` and `vllm:gpu_cache_usage_perc` are older
 names of `vllm:inter_token_latency_seconds` and `vllm:kv_cache_usage_perc`, for dashboards that still use them.
 """
-_FREE = {"hash", "version", "mlx", "mlx_lm", "runner", "fallback", "engine", "key"}  # labels whose values are no closed set
+_FREE = {"hash", "version", "mlx", "mlx_lm", "runner", "fallback", "engine", "key", "adapter"}  # labels whose values are no closed set
 
 
 def reference() -> str:
@@ -135,8 +137,9 @@ def _loaded_model() -> ModelStatus:
         media=MediaFigures(),
         keys={ANONYMOUS.name: KeyCacheFigures(quota=0)},
     )
-    heartbeat = Heartbeat(running=0, waiting=0, steps=0, busy_seconds=0.0, memory=MemoryFigures(), cache=cache)
-    table = ModelTable.model_validate({"source": "builtin:smollm2-135m"})
+    adapter = AdapterFigures(name="ADAPTER")
+    heartbeat = Heartbeat(running=0, waiting=0, steps=0, busy_seconds=0.0, memory=MemoryFigures(), cache=cache, adapters=(adapter,))
+    table = ModelTable.model_validate({"source": "builtin:smollm2-135m", "adapters": {adapter.name: {"source": "./adapter"}}})
     return ModelStatus(name="NAME", config=table, state=ModelState.READY, since=0.0, created=0, ready=ready, heartbeat=heartbeat)
 
 

@@ -14,6 +14,7 @@ from tests.e2e import traffic
 from tests.e2e.daemon_process import DaemonProcess
 from tests.e2e.load import ConstantLoad
 from tests.e2e.trouble import held_back
+from tests.support.adapter_files import write_mlx_lm
 from tests.support.certificates import Authority
 from tests.support.dashboards import annotations, expressions
 from tests.support.prometheus import ROOT, RULE_FILES, Prometheus, names, selectors
@@ -42,6 +43,7 @@ def authority():
 def real(tmp_path_factory, tiny_model, authority):
     directory = tmp_path_factory.mktemp("real")
     (directory / "model").symlink_to(tiny_model)
+    write_mlx_lm(directory / "adapter", {"model.layers.0.self_attn.q_proj": (64, 64)})
     authority.issue(directory)
     with DaemonProcess(directory, traffic.REAL) as started:
         yield started

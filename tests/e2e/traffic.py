@@ -18,6 +18,8 @@ restart_backoff = "50ms"
 source = "{dir}/model"
 batching = {mode = "continuous", max_sequences = 3}
 cache = {memory = "512KiB", disk = {path = "{dir}/blocks", limit = "64MiB"}}
+[models.tiny.adapters.sql]
+source = "{dir}/adapter"
 [models.second]
 source = "{dir}/model"
 lifecycle = {load = "lazy"}
@@ -52,6 +54,7 @@ def together(call, arguments):
 def ordinary(daemon):
     """Answers, streamed and whole, with what the cache has: nothing, a beginning, everything."""
     assert [chat(daemon, question) for question in ("And you?", "And I?", "And you?")] == [200] * 3
+    assert complete(daemon, "And with it?", model="tiny:sql") == 200
     with stream(daemon, {"model": "tiny", "prompt": "Once upon", "max_tokens": 8}) as running:
         assert list(running)[-1] == "[DONE]"
 

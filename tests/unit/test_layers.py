@@ -39,7 +39,7 @@ ALLOWED = {
     "listener": {"config", "errors", "types"},
     "api": {"adapter_terms", "listener", "control", "client", "config", "wire", "media_terms", "errors", "types"},
     "admin": {"adapter_terms", "cache_terms", "disk_cache", "disk_terms", "listener", "control", "config", "wire", "errors", "types"},
-    "observability": {"cache_terms", "disk_terms", "media_terms", "control", "config", "wire", "errors", "types"},
+    "observability": {"adapter_terms", "cache_terms", "disk_terms", "media_terms", "control", "config", "wire", "errors", "types"},
     "service": {"control", "client.hang_watch", "config", "wire", "observability.logging", "errors", "types"},
     "terminal": {"child_process", "config", "quantities", "errors", "types"},
     "worker.encoded_input": set(),

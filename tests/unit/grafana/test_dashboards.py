@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from grafana.generate import DIRECTORY, rendered
+from mlxd.config.adapter_table import AdapterTable
 from mlxd.config.principal import ANONYMOUS
 from mlxd.control.memory.ledger import Ledger
 from mlxd.control.quotas.key_uses import KeyUses
@@ -17,6 +18,8 @@ from tests.support.cases import over
 from tests.support.dashboards import annotations, dashboards, expressions, panels
 from tests.support.prometheus import names, program
 from tests.support.statuses import HEARTBEAT, PAGED_CACHE, READY, running_status
+
+ADAPTERS = {"sql": AdapterTable(source="org/sql")}
 
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 OF_PROMETHEUS = {"up": {}, "ALERTS": {"alertstate": {"firing"}}}
@@ -39,7 +42,7 @@ over_expressions = over(ALL)
 def exported():
     """{metric: {label: values}}, as Prometheus gets it."""
     paged = msgspec.structs.replace(READY, runner="paged")
-    status = running_status(ready=paged, heartbeat=msgspec.structs.replace(HEARTBEAT, cache=PAGED_CACHE))
+    status = running_status(ready=paged, heartbeat=msgspec.structs.replace(HEARTBEAT, cache=PAGED_CACHE), adapters=ADAPTERS)
     metrics = Metrics(lambda: [status], Ledger(1000), holdings=KeyUses(lambda: [ANONYMOUS]).current)
     metrics.add_models(["tiny"])
     metrics.config_loaded("abc")

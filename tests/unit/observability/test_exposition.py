@@ -11,6 +11,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
 from mlxd.cache_terms import KeyCacheFigures
+from mlxd.config.adapter_table import AdapterTable
 from mlxd.config.certificates import CertificateFacts, CertificateFiles, CertificateState
 from mlxd.config.principal import ANONYMOUS
 from mlxd.control.memory.ledger import Ledger
@@ -24,6 +25,13 @@ from tests.support.statuses import HEARTBEAT, PAGED_CACHE, READY, running_status
 
 # name, type, labels, upper bounds of buckets: what dashboards and alerts build upon
 SNAPSHOT = """
+mlxd_adapter_bytes gauge {adapter model}
+mlxd_adapter_evictions_total counter {adapter model}
+mlxd_adapter_generation_tokens_total counter {adapter model}
+mlxd_adapter_loads_total counter {adapter model}
+mlxd_adapter_requests_running gauge {adapter model}
+mlxd_adapter_requests_total counter {adapter model outcome}
+mlxd_adapter_state gauge {adapter model state}
 mlxd_batch_size histogram {model} [1 2 3 4 6 8 12 16 24 32 48 64 96 128]
 mlxd_build_info gauge {mlx mlx_lm version}
 mlxd_cache_disk_blocks gauge {model}
@@ -115,7 +123,8 @@ PROCESS = {"cpu_seconds", "max_fds", "open_fds", "resident_memory_bytes", "start
 def registry():
     paged = msgspec.structs.replace(READY, runner="paged")
     cache = msgspec.structs.replace(PAGED_CACHE, keys={ANONYMOUS.name: KeyCacheFigures(held=1, quota=2)})
-    status = running_status(ready=paged, heartbeat=msgspec.structs.replace(HEARTBEAT, cache=cache))
+    heartbeat = msgspec.structs.replace(HEARTBEAT, cache=cache)
+    status = running_status(ready=paged, heartbeat=heartbeat, adapters={"sql": AdapterTable(source="org/sql")})
     holdings = KeyUses(lambda: [ANONYMOUS]).current
     files = CertificateFiles("server.tls", Path("/tls.pem"), Path("/tls.key"))
     facts = CertificateFacts(("mlx.example",), 0.0, 2e9, ("", ""), key_is_exposed=False)
