@@ -71,7 +71,7 @@ class EncodingSessions(JobSessions):
 
     @override
     def deliver(self, output: StepOutput) -> None:
-        events = [told for event in output.events for told in self._tell(event, output.timings)]
+        events = [told for event in output.events for told in self._try(event, output.timings)]
         if events or output.stats is not None:
             self._send(Events(events=events, step=output.stats))
 
@@ -116,6 +116,17 @@ class EncodingSessions(JobSessions):
         self._open[job.id] = _Session(job, request.tokens)
         if not self._queue.put(request):
             del self._open[job.id]  # aborted meanwhile
+
+    def _try(self, event: EngineEvent, timings: Mapping[str, Timings]) -> list[RequestEvent]:
+        """Returns what is told of an event. A fault ends the request that it is about, and costs the others of its step nothing."""
+        is_open = event.id in self._open
+        try:
+            return self._tell(event, timings)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong, it is told to one client
+            _log.exception("what became of request %s could not be told", event.id)
+            self.abort(event.id)
+            failure = GenerationError(f"what became of this request could not be told: {type(error).__name__}: {error}")
+            return [Failed(id=event.id, error=ErrorInfo.of(failure))] if is_open else []
 
     def _tell(self, event: EngineEvent, timings: Mapping[str, Timings]) -> list[RequestEvent]:
         session = self._open.get(event.id)
