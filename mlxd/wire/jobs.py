@@ -2,7 +2,7 @@
 
 import msgspec
 
-from mlxd.types import SamplingParams, Stopping
+from mlxd.types import SamplingParams, Stopping, Task
 from mlxd.wire.output_spec import OutputSpec
 from mlxd.wire.prompts import Prompt, TextPrompt, TokenPrompt
 
@@ -59,3 +59,4 @@ class Score(_Job, frozen=True, kw_only=True):
 
 
 Job = Generate | Embed | Score
+TEXT_FIELDS = {Task.EMBED: "input", Task.RERANK: "documents"}  # in which clients send the texts

@@ -2,28 +2,16 @@
 
 from collections.abc import Collection, Sequence
 from itertools import count
-from typing import Protocol
 
 from mlxd.errors import InvalidRequestError, UnsupportedParameterError, UnsupportedTaskError
 from mlxd.types import Task
 from mlxd.wire.encoding_facts import EncodingFacts
-from mlxd.wire.jobs import Embed, Generate, Job, Score
-from mlxd.wire.prompts import TextPrompt, TokenPrompt
+from mlxd.wire.jobs import TEXT_FIELDS, Embed, Generate, Job, Score
 from mlxd.worker.encoded_input import EncodedInput
 from mlxd.worker.engine.encoding.request import EncodingRequest
+from mlxd.worker.text.encoding_input import InputEncoder
 
-PARAMS = {Task.EMBED: "input", Task.RERANK: "documents"}  # the fields in which clients send the texts
 _MAKES = {Task.EMBED: "vectors of texts", Task.RERANK: "scores of texts", Task.GENERATE: "text"}
-
-
-class InputEncoder(Protocol):
-    """What makes tokens of texts."""
-
-    def embed(self, prompt: TextPrompt | TokenPrompt, *, truncate: bool, param: str, prompt_name: str | None = None) -> EncodedInput:
-        """Returns the tokens of a text. Raises ``InvalidRequestError`` with this ``param`` for what is no text of the model's."""
-
-    def pair(self, query: str, document: str, *, instruction: str | None, truncate: bool, param: str) -> EncodedInput:
-        """Returns the tokens of two texts. Raises ``InvalidRequestError`` with this ``param`` for what is no pair of the model's."""
 
 
 class EncodingRequests:
@@ -41,7 +29,7 @@ class EncodingRequests:
             does = " and ".join(_MAKES[one] for one in self._tasks)
             raise UnsupportedTaskError(f"this model makes {does}; it makes no {_MAKES[task]}", param="model")
         if not texts_of(job):
-            raise InvalidRequestError("there is nothing to encode", param=PARAMS[task])
+            raise InvalidRequestError("there is nothing to encode", param=TEXT_FIELDS[task])
         if isinstance(job, Embed):
             self._check_dimensions(job.dimensions)
         return job

@@ -39,7 +39,7 @@ from mlxd.worker.engine.events import StepOutput
 from mlxd.worker.engine.request_queue import RequestQueue
 from mlxd.worker.engine.runner import Runner
 from mlxd.worker.outbox import Outbox
-from mlxd.worker.served import serve_generation
+from mlxd.worker.served import serve
 from mlxd.worker.serving import Serving
 from mlxd.worker.stage import Stage, StageMessage
 
@@ -136,7 +136,7 @@ class Loading(Stage):
             return False
         self._queue.capacity = model.runner.capacity
         self._runner = model.runner
-        served = serve_generation(order, model, self._queue, self._outbox)
+        served = serve(order, model, self._queue, self._outbox)
 
         def emit(output: StepOutput) -> None:
             self._outbox.on_io_thread(lambda: served.sessions.deliver(output))

@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from mlxd.wire.messages import Ready
 from mlxd.worker.engine.adapters.store import AdapterStore
 from mlxd.worker.engine.device_memory import DeviceMemory
+from mlxd.worker.engine.encoding.request import EncodingRequest
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.runner import Runner
 from mlxd.worker.text.answers import AnswerReader
 from mlxd.worker.text.constraints.answer import AnswerConstraints
+from mlxd.worker.text.encoding_input import InputEncoder
+from mlxd.worker.text.logprobs import TokenTexts
 from mlxd.worker.text.prompt import PromptEncoder
 
 
@@ -26,3 +29,17 @@ class ServableModel:
     constraints: AnswerConstraints | None
     ready: Ready
     adapters: AdapterStore | None = None  # None: its runner computes with none
+
+
+@dataclass(frozen=True)
+class ServableEncoder:
+    """A loaded model with everything a worker needs to have it make vectors or scores: ``inputs`` makes tokens of texts, ``prompts`` and
+    ``texts`` answer questions about tokens.
+    """
+
+    runner: Runner[EncodingRequest]
+    memory: DeviceMemory
+    inputs: InputEncoder
+    prompts: PromptEncoder
+    texts: TokenTexts
+    ready: Ready

@@ -1,13 +1,21 @@
 """A model that is served: whom its worker asks for what."""
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
+from mlxd.cache_terms import PinnedPrompt
 from mlxd.types import SpeculationKind
 from mlxd.wire.messages import Load
 from mlxd.worker.adapters.adapter_names import AdapterNames, RefusedAdapters
 from mlxd.worker.adapters.catalogue import AdapterCatalogue
 from mlxd.worker.adapters.engine_adapters import EngineAdapters
+from mlxd.worker.encoded_prompt import CacheRoot
+from mlxd.worker.encoding_requests import EncodingRequests
+from mlxd.worker.encoding_sessions import EncodingSessions
+from mlxd.worker.engine.encoding.request import EncodingRequest
+from mlxd.worker.engine.pin_order import PinOrder
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.request_queue import RequestQueue
 from mlxd.worker.facts.adapters.directory import read_adapter
@@ -20,7 +28,7 @@ from mlxd.worker.outbox import Outbox
 from mlxd.worker.pin_encoder import PinEncoder
 from mlxd.worker.pins import Pins
 from mlxd.worker.request_encoder import RequestEncoder
-from mlxd.worker.servable import ServableModel
+from mlxd.worker.servable import ServableEncoder, ServableModel
 from mlxd.worker.sessions import Sessions
 from mlxd.worker.token_questions import TokenQuestions
 
@@ -38,8 +46,12 @@ class Served:
     adapters: AdapterNames = field(default_factory=lambda: RefusedAdapters(_OTHER_TASK))
 
 
-def serve_generation(order: Load, model: ServableModel, queue: RequestQueue[EngineRequest], outbox: Outbox) -> Served:
-    """Returns what serves a model that generates."""
+def serve(order: Load, model: ServableModel | ServableEncoder, queue: RequestQueue[Any], outbox: Outbox) -> Served:
+    """Returns what serves a model, whose requests go through ``queue``."""
+    return _encoding(order, model, queue, outbox) if isinstance(model, ServableEncoder) else _generation(order, model, queue, outbox)
+
+
+def _generation(order: Load, model: ServableModel, queue: RequestQueue[EngineRequest], outbox: Outbox) -> Served:
     looks_up = SpeculationKind.LOOKUP in model.ready.speculation.kinds
     encoder = RequestEncoder(model.encoder, model.block_size, model.constraints, looks_up=looks_up)
     encoder.reconfigure(order.limits)
@@ -65,3 +77,19 @@ def _names(order: Load, model: ServableModel, queue: RequestQueue[EngineRequest]
 
     threads = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="adapter")
     return AdapterCatalogue(order.model, look, threads, EngineAdapters(store, queue, outbox, threads))
+
+
+def _encoding(order: Load, model: ServableEncoder, queue: RequestQueue[EncodingRequest], outbox: Outbox) -> Served:
+    facts, tasks = model.ready.encoding, model.ready.tasks
+    if facts is None:
+        raise ValueError("a model that encodes has facts of it")
+    sessions = EncodingSessions(EncodingRequests(model.inputs, facts, tasks), queue, outbox.send)
+    questions = TokenQuestions(model.prompts, model.texts, sessions.tokenizing, outbox.send, MediaPool(None))
+    adapters = RefusedAdapters(_OTHER_TASK)
+    adapters.reconfigure(order.limits)
+    return Served(sessions, questions, Pins(_refused, sessions.tokenizing), adapters)
+
+
+def _refused(pins: Sequence[PinnedPrompt]) -> tuple[PinOrder, ...]:
+    reason = "the model does not generate: it keeps no prompts"
+    return tuple(PinOrder(pin.name, CacheRoot(model=""), refusal=reason) for pin in pins)

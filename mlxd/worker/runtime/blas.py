@@ -5,6 +5,7 @@ products become about ten times faster. On macOS nothing happens: MLX uses Metal
 """
 
 import ctypes
+import os
 import sys
 
 _LIBRARY = "libopenblas.so.0"
@@ -21,3 +22,16 @@ def load_openblas() -> bool:
     except OSError:
         return False
     return True
+
+
+def leave_cores() -> None:
+    """Lets OpenBLAS compute on half of the cores from now on, where it is in use. It waits for its threads by spinning, so that two
+    processes which both take every core hold each other up: a stream of another model's then stands still for as long as a batch takes.
+    """
+    if sys.platform != "linux":
+        return
+    try:
+        limit = ctypes.CDLL(_LIBRARY).openblas_set_num_threads
+    except (OSError, AttributeError):
+        return
+    limit(max(1, len(os.sched_getaffinity(0)) // 2))

@@ -71,7 +71,11 @@ def open_model(path: Path, *, dtype: str, context_limit: int | None, wished: Wis
 
     Raises ``ModelSourceError`` for a directory that its library cannot load, and ``ConfigError`` for a context it cannot have.
     """
-    facts = DirectoryFacts.read(path)
+    return open_directory(DirectoryFacts.read(path), dtype=dtype, context_limit=context_limit, wished=wished)
+
+
+def open_directory(facts: DirectoryFacts, *, dtype: str, context_limit: int | None, wished: WishedShapes = AS_SHOWN) -> OpenedModel:
+    """Opens the model as ``open_model`` does, from what its directory says."""
     context = facts.context.wished(context_limit)
     device = detect_device()
     check_flags(facts.config)

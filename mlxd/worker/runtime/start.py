@@ -1,4 +1,4 @@
-"""The way from a ``Load`` message to a model that has generated a token."""
+"""The way from a ``Load`` message to a model that has generated a token, or encoded a text."""
 
 import logging
 import os
@@ -22,22 +22,25 @@ from mlxd.disk_cache.identity import WeightsIdentity  # noqa: E402
 from mlxd.disk_cache.tier import DiskTier  # noqa: E402
 from mlxd.errors import ModelSourceError  # noqa: E402
 from mlxd.footprint import footprint  # noqa: E402
-from mlxd.types import Ability, LoadStage, ResolvedLimits, SamplingParams  # noqa: E402
+from mlxd.types import Ability, LoadStage, ResolvedLimits, SamplingParams, Task  # noqa: E402
 from mlxd.wire.messages import Load, NeedsMemory, Ready  # noqa: E402
 from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt  # noqa: E402
 from mlxd.worker.engine.adapters.store import AdapterStore  # noqa: E402
 from mlxd.worker.engine.paged_runner import PagedRunner  # noqa: E402
 from mlxd.worker.engine.request import EngineRequest  # noqa: E402
 from mlxd.worker.engine.runner import Runner  # noqa: E402
+from mlxd.worker.facts.directory import DirectoryFacts  # noqa: E402
+from mlxd.worker.facts.encoding.task import FoundTask, find_task  # noqa: E402
 from mlxd.worker.runtime.choose import Choice, choose_runner  # noqa: E402
 from mlxd.worker.runtime.device import MlxMemory, working_set  # noqa: E402
 from mlxd.worker.runtime.draft.loading import Draft  # noqa: E402
+from mlxd.worker.runtime.encoding.start import start_encoder  # noqa: E402
 from mlxd.worker.runtime.library_errors import configuration_causes  # noqa: E402
-from mlxd.worker.runtime.loading import LoadedModel, OpenedModel, open_model, read_weights  # noqa: E402
+from mlxd.worker.runtime.loading import LoadedModel, OpenedModel, open_directory, read_weights  # noqa: E402
 from mlxd.worker.runtime.source import fetch_model  # noqa: E402
 from mlxd.worker.runtime.tokenizing import decoder  # noqa: E402
 from mlxd.worker.runtime.vision.seeing_model import SeeingModel  # noqa: E402
-from mlxd.worker.servable import ServableModel  # noqa: E402
+from mlxd.worker.servable import ServableEncoder, ServableModel  # noqa: E402
 from mlxd.worker.text.answers import AnswerReader  # noqa: E402
 from mlxd.worker.text.constraints.answer import AnswerConstraints  # noqa: E402
 from mlxd.worker.text.constraints.vocabulary import UnknownVocabularyError, Vocabulary, open_vocabulary  # noqa: E402
@@ -55,17 +58,32 @@ _TOWER = 128 * 2**20  # bytes: what a vision tower computes with, of as many pat
 
 def start_model(
     order: Load, limits: ResolvedLimits, progress: Callable[[LoadStage, int, int], None], permit: Callable[[NeedsMemory], int]
-) -> ServableModel:
-    """Fetches, loads, and generates one token, on the calling thread, which from then on owns the model. ``limits`` are the order's,
-    resolved. ``permit`` returns when there is memory, with the bytes that the cache may have.
+) -> ServableModel | ServableEncoder:
+    """Fetches, loads, and generates one token, or encodes a text, on the calling thread, which from then on owns the model. ``limits`` are
+    the order's, resolved. ``permit`` returns when there is memory, with the bytes that the cache may have.
 
     Raises ``ModelSourceError`` (the message names the file), ``ConfigError`` for a cache too small, and whatever MLX raises.
     """
     began = time.monotonic()
     path = fetch_model(order.source, progress)
     progress(LoadStage.LOADING, 0, 0)
+    directory = DirectoryFacts.read(path)
+    found = find_task(directory) if order.task is None else FoundTask(order.task, f'task = "{order.task}"')
+    if found.task is not Task.GENERATE:
+        return start_encoder(order, limits, directory, found, began=began, progress=progress, permit=permit)
+    return _start_generating(order, limits, directory, began, progress, permit)
+
+
+def _start_generating(  # noqa: PLR0913, PLR0917 - what is known of a load by then
+    order: Load,
+    limits: ResolvedLimits,
+    directory: DirectoryFacts,
+    began: float,
+    progress: Callable[[LoadStage, int, int], None],
+    permit: Callable[[NeedsMemory], int],
+) -> ServableModel:
     wished = WishedShapes(order.tools, order.reasoning)
-    opened = open_model(path, dtype=order.dtype, context_limit=order.context_length, wished=wished)
+    opened = open_directory(directory, dtype=order.dtype, context_limit=order.context_length, wished=wished)
     draft = Draft.open(order, opened, progress)
     needs = _needs(order, limits, opened, draft)
     limits = _granted(order, limits, permit(needs))

@@ -1,0 +1,18 @@
+"""How much memory texts are computed in: an estimate by what the model's configuration says of its layers."""
+
+from mlxd.worker.engine.encoding.shape import BatchShape
+from mlxd.worker.engine.encoding.workspace import Workspace
+from mlxd.worker.facts.json_document import JsonDocument
+
+SIZE = 128 * 2**20  # bytes
+_NUMBER = 4  # bytes: what is computed in less is summed in float32
+_HIDDEN, _INTERMEDIATE = 10, 3  # vectors of a token that are there at once: of the layer before, queries, keys, values, of the next one
+
+
+def workspace_of(config: JsonDocument, longest: int) -> Workspace:
+    """Returns the workspace of a model whose texts have ``longest`` tokens at most: one of them fits."""
+    hidden = config.count("hidden_size") or config.count("d_model") or config.count("dim") or 1024
+    intermediate = config.count("intermediate_size") or 4 * hidden
+    token_bytes = _NUMBER * (_HIDDEN * hidden + _INTERMEDIATE * intermediate)
+    least = Workspace(0, token_bytes, 0).bytes(BatchShape(1, longest))
+    return Workspace(max(SIZE, least), token_bytes, 0)
