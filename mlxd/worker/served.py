@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from mlxd.cache_terms import PinnedPrompt
@@ -43,7 +43,7 @@ class Served:
     sessions: JobSessions
     questions: TokenQuestions
     pins: Pins
-    adapters: AdapterNames = field(default_factory=lambda: RefusedAdapters(_OTHER_TASK))
+    adapters: AdapterNames
 
 
 def serve(order: Load, model: ServableModel | ServableEncoder, queue: RequestQueue[Any], outbox: Outbox) -> Served:

@@ -44,7 +44,7 @@ def load_message(source, **changes):
         "block_size": 16,
         "heartbeat_interval": 0.05,
     }
-    own = fields.keys() | {"limits", "tools", "reasoning", "draft", "attention", "compile", "kv_wish"}
+    own = fields.keys() | {"limits", "task", "tools", "reasoning", "draft", "attention", "compile", "kv_wish"}
     limits = Limits(**(LIMITS | {name: value for name, value in changes.items() if name not in own}))
     return Load(**(fields | {"limits": limits} | {name: value for name, value in changes.items() if name in own}))
 

@@ -118,5 +118,3 @@ def _unused(order: Load) -> Iterator[str]:
     """Yields what of the configuration costs others something, and does nothing here."""
     if order.draft is not None:
         yield "speculation.draft is not used: the model does not generate"
-    if order.limits.adapters:
-        yield "adapters are not used: the model does not generate"
