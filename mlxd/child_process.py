@@ -34,11 +34,11 @@ def command(module: str) -> tuple[str, ...]:
     return (sys.executable, "-P", "-m", module)
 
 
-def environment(environ: Mapping[str, str], source: str) -> dict[str, str]:
-    """Returns what of ``environ`` a process gets for the model at ``source``. A name that ends as secrets do is none of it, but for the
-    hub's own token where the model is of the hub.
+def environment(environ: Mapping[str, str], *sources: str) -> dict[str, str]:
+    """Returns what of ``environ`` a process gets for what is at ``sources``. A name that ends as secrets do is none of it, but for the
+    hub's own token where any of that is of the hub.
     """
-    patterns = (*PASSED_ON, *_for_fetching(source))
+    patterns = (*PASSED_ON, *(pattern for source in sources for pattern in _for_fetching(source)))
     passed = {name: value for name, value in environ.items() if _is_passed_on(name.upper(), patterns)}  # proxies are written both ways
     if "PYTHONPATH" in passed:
         passed["PYTHONPATH"] = _without_relative(passed["PYTHONPATH"])

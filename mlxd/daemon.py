@@ -26,6 +26,7 @@ from mlxd.client.worker_client import WorkerClient
 from mlxd.config.address import TcpAddress, url_of
 from mlxd.config.certificates import certificate_files
 from mlxd.config.loader import LoadedConfig, parse_submitted
+from mlxd.config.model_sources import adapter_sources, model_sources
 from mlxd.config.principal import principals
 from mlxd.config.quotas import cache_quotas
 from mlxd.config.redact import redacted
@@ -312,4 +313,11 @@ async def _never_in_silence(name: str, work: Coroutine[Any, Any, None]) -> None:
 
 def _make_worker(name: str, model: ModelTable) -> WorkerClient:
     watch = model.worker
-    return ProcessWorker(name, model.source, hang_timeout=watch.hang_timeout, load_timeout=watch.load_timeout, log=log_worker_record)
+    return ProcessWorker(
+        name,
+        model.source,
+        hang_timeout=watch.hang_timeout,
+        load_timeout=watch.load_timeout,
+        log=log_worker_record,
+        beside=[one.source for one in (*model_sources(model), *adapter_sources(model))],
+    )

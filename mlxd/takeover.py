@@ -12,7 +12,7 @@ import structlog
 
 from mlxd.config.certificates import certificate_files
 from mlxd.config.loader import LoadedConfig
-from mlxd.config.model_sources import model_sources
+from mlxd.config.model_sources import adapter_sources, model_sources
 from mlxd.config.quotas import cache_quotas
 from mlxd.config.schema import Config
 from mlxd.config.source import is_local
@@ -174,6 +174,6 @@ def _check_adapters(before: Config, after: Config) -> None:
     """Checks the directories of adapters that come or change, likewise. Raises ``ModelSourceError``."""
     known = {one.source for model in before.models.values() for one in model.adapters.values()}
     for name, model in after.models.items():
-        for adapter, one in model.adapters.items():
+        for one in adapter_sources(model):
             if is_local(one.source) and one.source not in known and not Path(one.source).exists():
-                raise ModelSourceError(f"models.{name}.adapters.{adapter}.source: there is nothing at {one.source}")
+                raise ModelSourceError(f"models.{name}.{one.field}: there is nothing at {one.source}")

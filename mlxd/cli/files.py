@@ -88,16 +88,19 @@ def _pull(args: argparse.Namespace) -> int:
     from mlxd.terminal.pull import pull
 
     errors = console.errors()
-    for source in _configured(args.config) if args.source is None else [args.source]:
-        path = pull(source, errors)
-        errors.print(f"{source} is ready in {path}")
+    models, adapters = _configured(args.config) if args.source is None else ([args.source], [])
+    for source in models:
+        errors.print(f"{source} is ready in {pull(source, errors)}")
+    for source in adapters:
+        errors.print(f"{source} is ready in {pull(source, errors, kind='adapter')}")
     return exits.OK
 
 
-def _configured(config: Path) -> list[str]:
-    """Returns the sources of all models of a file, each once, those of draft models included."""
+def _configured(config: Path) -> tuple[list[str], list[str]]:
+    """Returns the sources of all models of a file, each once, those of draft models included, and those of adapters."""
     from mlxd.config.loader import load_config
-    from mlxd.config.model_sources import model_sources
+    from mlxd.config.model_sources import adapter_sources, model_sources
 
     models = load_config(config).config.models.values()
-    return list(dict.fromkeys(one.source for model in models for one in model_sources(model)))
+    adapters = [one.source for model in models for one in adapter_sources(model)]
+    return list(dict.fromkeys(one.source for model in models for one in model_sources(model))), list(dict.fromkeys(adapters))

@@ -5,7 +5,7 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from mlxd import child_process
 from mlxd.client.socket_worker import SocketWorker
@@ -21,15 +21,23 @@ LAST_OUTPUT = 1.0  # seconds; a child of the worker may hold the pipe open for l
 class ProcessWorker(SocketWorker):
     """The real ``WorkerClient``.
 
-    The process can fetch what is at ``source``, and nothing else that needs a password. ``hang_timeout`` and ``load_timeout`` are in
-    seconds; ``HangWatch`` says what they mean. ``log`` gets the worker's own records, and what
-    its process prints as records of the event ``worker_stderr``.
+    The process can fetch what is at ``source`` and at those ``beside`` it, and nothing else that needs a password. ``hang_timeout`` and
+    ``load_timeout`` are in seconds; ``HangWatch`` says what they mean. ``log`` gets the worker's own records, and what its process prints
+    as records of the event ``worker_stderr``.
     """
 
     def __init__(  # noqa: PLR0913 - it is put together in one place
-        self, model: str, source: str, *, hang_timeout: float, load_timeout: float, log: WorkerLog, command: Sequence[str] = COMMAND
+        self,
+        model: str,
+        source: str,
+        *,
+        hang_timeout: float,
+        load_timeout: float,
+        log: WorkerLog,
+        command: Sequence[str] = COMMAND,
+        beside: Iterable[str] = (),
     ) -> None:
-        host = ProcessHost(command, source, self._printed)
+        host = ProcessHost(command, [source, *beside], self._printed)
         super().__init__(model, host, hang_timeout=hang_timeout, load_timeout=load_timeout, log=log)
 
     def _printed(self, line: str) -> None:
@@ -42,9 +50,9 @@ class ProcessHost:
     daemon dies, the socket's end of file ends it.
     """
 
-    def __init__(self, command: Sequence[str], source: str, on_line: Callable[[str], None]) -> None:
+    def __init__(self, command: Sequence[str], sources: Sequence[str], on_line: Callable[[str], None]) -> None:
         self._command = command
-        self._source = source
+        self._sources = sources
         self._output = WorkerOutput(on_line)
         self._process: asyncio.subprocess.Process | None = None
         self._listening: asyncio.Task[None] | None = None
@@ -77,7 +85,7 @@ class ProcessHost:
             stdout=output,
             stderr=output,
             pass_fds=(sock,),
-            env=child_process.environment(os.environ, self._source),
+            env=child_process.environment(os.environ, *self._sources),
             start_new_session=True,
         )
 

@@ -1,4 +1,4 @@
-"""What is fetched for a model: its own source, and that of its draft model."""
+"""What is fetched for a model: its own source, that of its draft model, and those of its adapters."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +19,11 @@ def model_sources(model: ModelTable) -> Iterator[ModelSource]:
     yield ModelSource("source", model.source)
     if (draft := used_draft(model)) is not None:
         yield ModelSource("speculation.draft", draft)
+
+
+def adapter_sources(model: ModelTable) -> Iterator[ModelSource]:
+    """Yields the sources of a model's adapters."""
+    yield from (ModelSource(f"adapters.{name}.source", table.source) for name, table in model.adapters.items())
 
 
 def used_draft(model: ModelTable) -> str | None:

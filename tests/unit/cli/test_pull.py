@@ -26,8 +26,8 @@ batching.mode = "simple"
 def pulled(monkeypatch):
     found = []
 
-    def pull(source, _console):
-        found.append(source)
+    def pull(source, _console, kind="model"):
+        found.append(source if kind == "model" else f"adapter {source}")
         return f"/models/{source}"
 
     monkeypatch.setattr(pulling, "pull", pull)
@@ -40,10 +40,11 @@ async def test_one_model(run, pulled):
     assert "org/large is ready in /models/org/large" in ran.err
 
 
-async def test_all_that_a_file_names_draft_models_included_each_once(run, pulled, tmp_path):
-    (tmp_path / "mlxd.toml").write_text(FILE)
+async def test_all_that_a_file_names_draft_models_and_adapters_included_each_once(run, pulled, tmp_path):
+    adapters = "".join(f'[models.other.adapters.{name}]\nsource = "org/lora"\n' for name in ("a", "b"))
+    (tmp_path / "mlxd.toml").write_text(FILE + adapters)
     assert (await run("pull", "--config", str(tmp_path / "mlxd.toml"))).code == 0
-    assert pulled == ["org/large", f"{tmp_path}/small", "org/other", "org/tiny"]
+    assert pulled == ["org/large", f"{tmp_path}/small", "org/other", "org/tiny", "adapter org/lora"]
 
 
 async def test_no_file_and_no_model(run, pulled, tmp_path, monkeypatch):

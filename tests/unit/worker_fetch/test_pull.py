@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from mlxd.worker.fetch.directory import check_model_directory
+from tests.support.adapter_files import write_mlx_lm
 from tests.unit.worker_fetch.fake_index import WAIT, make_builtin, serve_index
 from tests.unit.worker_fetch.model_files import write_model
 
@@ -31,9 +32,15 @@ def start(served, tmp_path):
     model, index = served
     children = []
 
-    def start_one(source="builtin:tiny"):
+    def start_one(*arguments):
         child = subprocess.Popen(
-            [sys.executable, "-m", "tests.unit.worker_fetch.pull_child", msgspec.json.encode(model).decode(), source],
+            [
+                sys.executable,
+                "-m",
+                "tests.unit.worker_fetch.pull_child",
+                msgspec.json.encode(model).decode(),
+                *(arguments or ["builtin:tiny"]),
+            ],
             cwd=ROOT,
             env=os.environ | index.environment | {"MLXD_HOME": str(tmp_path / "home")},
             stdout=subprocess.PIPE,
@@ -136,6 +143,14 @@ def test_an_error_is_one_line_with_its_code(start, tmp_path):
 def test_a_local_directory_needs_nothing(start, tmp_path):
     path = write_model(tmp_path / "mine")
     assert finish(start(str(path))) == (0, [{"path": str(path)}])
+
+
+def test_an_adapter_is_looked_at(start, tmp_path):
+    path = write_mlx_lm(tmp_path / "adapter", {"model.layers.0.self_attn.q_proj": (8, 8)})
+    assert finish(start("--adapter", str(path))) == (0, [{"path": str(path)}])
+    (path / "adapters.safetensors").unlink()
+    code, (said,) = finish(start("--adapter", str(path)))
+    assert (code, said["error"]["code"]) == (1, "adapter_source")
 
 
 def test_usage():
