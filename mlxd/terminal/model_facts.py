@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mlxd.quantities import size
-from mlxd.terminal.status_table import below, model_name, model_state, notes_on
+from mlxd.terminal.status_table import below, encodes, model_name, model_state, notes_on
 from mlxd.terminal.values import counted, latency, printable
 
 _MEMORY = {
@@ -40,6 +40,21 @@ def _rows(model: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:
     yield "model", model_name(model)
     yield "state", model_state(model)
     yield "source", model["source"]
+    if encodes(model):
+        yield "task", ", ".join(model["tasks"])
+    yield from _computing(model)
+    yield from _shares(model["cache"])
+    yield from _adapters(model["adapters"])
+    if (memory := model["memory"]) is not None:
+        yield "memory", f"{size(memory['held_bytes'])} held: {_parts(memory)}"
+    if (speculation := model["speculation"]) is not None and not encodes(model):
+        yield "guesses", _speculation(speculation, model["limits"], model["tokens"])
+    if (facts := model["facts"]) is not None:
+        yield from _files(model, facts)
+
+
+def _computing(model: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yields how the model computes, and what it makes or keeps."""
     if (runner := model["runner"]) is not None:
         yield "runner", f"{runner['name']}: {runner['reason']}"
         yield "device", f"{model['device']} {model['dtype']}"
@@ -49,24 +64,43 @@ def _rows(model: Mapping[str, Any]) -> Iterator[tuple[str, Text | str]]:
         yield "attention", "\n".join(f"{one['way']} {one['state']}: {one['reason']}" for one in attention["ways"])
     if (stored := model["keys_and_values"]) is not None:
         yield "cache", "\n".join(_stored(stored))
-    yield from _shares(model["cache"])
-    yield from _adapters(model["adapters"])
-    if (memory := model["memory"]) is not None:
-        yield "memory", f"{size(memory['held_bytes'])} held: {_parts(memory)}"
-    if (speculation := model["speculation"]) is not None:
-        yield "guesses", _speculation(speculation, model["limits"], model["tokens"])
-    if (facts := model["facts"]) is not None:
-        yield "context", f"{counted(model['context_length'], 'token')}: {facts['context_origin']}"
-        yield "vocabulary", f"{counted(model['vocabulary_size'], 'token')}: {facts['vocabulary_origin']}"
-        yield "end tokens", "\n".join(map(_end_token, facts["end_tokens"])) or "none"
-        yield "template", facts["chat_template_origin"] or "none: the model only completes text"
-        yield "tools", f"{facts['tools']}: {facts['tools_origin']}"
-        yield "reasoning", f"{facts['reasoning']}: {facts['reasoning_origin']}"
-        yield "weights", f"{', '.join(facts['weight_files'])}: {facts['weights_origin']}"
-        if facts["sight"]:
-            yield "sight", facts["sight"]
-        if (draft := facts["draft"]) is not None:
-            yield "draft model", f"{draft['source']}: {size(draft['weight_bytes'])} {draft['dtype']}"
+    if (encoding := model["encoding"]) is not None:
+        yield from _encoding(encoding)
+
+
+def _files(model: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yields what the model's files say, and which those are."""
+    yield "context", f"{counted(model['context_length'], 'token')}: {facts['context_origin']}"
+    if not encodes(model):
+        yield from _language(model, facts)
+    yield "weights", f"{', '.join(facts['weight_files'])}: {facts['weights_origin']}"
+    if facts["sight"]:
+        yield "sight", facts["sight"]
+    if (draft := facts["draft"]) is not None:
+        yield "draft model", f"{draft['source']}: {size(draft['weight_bytes'])} {draft['dtype']}"
+
+
+def _language(model: Mapping[str, Any], facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yields what is known of the answers of a model that generates."""
+    yield "vocabulary", f"{counted(model['vocabulary_size'], 'token')}: {facts['vocabulary_origin']}"
+    yield "end tokens", "\n".join(map(_end_token, facts["end_tokens"])) or "none"
+    yield "template", facts["chat_template_origin"] or "none: the model only completes text"
+    yield "tools", f"{facts['tools']}: {facts['tools_origin']}"
+    yield "reasoning", f"{facts['reasoning']}: {facts['reasoning_origin']}"
+
+
+def _encoding(encoding: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yields how a model makes vectors or scores, and what goes before texts where they are asked for it."""
+    if (dimension := encoding["dimension"]) is not None:
+        least = encoding["least_dimension"]
+        shorter = f", or fewer, down to {least}" if least is not None else ""
+        length = ", of length 1" if encoding["normalized"] else ""
+        yield "vectors", f"{counted(dimension, 'number')}{shorter}{length}"
+        yield "pooling", f"{encoding['pooling']}: {encoding['pooling_origin']}"
+    if encoding["scores"]:
+        yield "scores", f"{encoding['scores']}: {encoding['scores_origin']}"
+    if encoding["prompts"]:
+        yield "prompts", "\n".join(f"{name}: {text!r}" for name, text in encoding["prompts"].items())
 
 
 def _parts(memory: Mapping[str, int]) -> str:

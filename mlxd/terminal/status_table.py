@@ -14,7 +14,7 @@ from mlxd.quantities import size
 from mlxd.terminal.memory_table import turns
 from mlxd.terminal.ranked_table import Column, lines
 from mlxd.terminal.values import NOTHING, ago, counted, on_one_line, printable, time_of
-from mlxd.types import AttentionState
+from mlxd.types import AttentionState, Task
 
 _STATE_STYLES = {"ready": "green", "loading": "yellow", "draining": "yellow", "failed": "bold red", "stopped": "dim"}
 
@@ -136,7 +136,7 @@ class _Models:
     """The table of models, which learns how wide it may be only when it is drawn."""
 
     def __init__(self, models: Sequence[Mapping[str, Any]], now: datetime) -> None:
-        self._names, *self._others = [column.filled(models, now) for column in _COLUMNS]
+        self._names, *self._others = [column.filled(models, now) for column in _COLUMNS if column.title != _TASK or _some_encode(models)]
 
     def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
         yield from lines(self._names, self._others, options.max_width)
@@ -197,9 +197,20 @@ def _runner(model: Mapping[str, Any], _: datetime) -> Text:
     return Text(printable(runner["name"]), style="yellow" if runner["fallback"] else "") if runner else Text(NOTHING)
 
 
+def encodes(model: Mapping[str, Any]) -> bool:
+    """Tells whether a model is known to make vectors or scores, and no answers."""
+    return model["tasks"] is not None and Task.GENERATE not in model["tasks"]
+
+
+def _some_encode(models: Sequence[Mapping[str, Any]]) -> bool:
+    return any(map(encodes, models))
+
+
+_TASK = "TASK"  # a column of daemons that do not only generate
 _COLUMNS = (
     _Column("MODEL", lambda model, _: model_name(model), justify="left"),
     _Column("STATE", lambda model, _: model_state(model), justify="left"),
+    _Column(_TASK, lambda model, _: ", ".join(model["tasks"] or [NOTHING]), justify="left"),
     _Column("SINCE", lambda model, now: ago(model["since"], now)),
     _Column("RUN", lambda model, _: str(model["requests"]["running"])),
     _Column("WAIT", lambda model, _: str(model["requests"]["waiting"])),

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import msgspec
+
 from mlxd.admin.keys import AdminSources, DaemonFacts, ListenerFacts, MemoryFacts, RunningConfig
 from mlxd.config.principal import ANONYMOUS
 from mlxd.config.schema import ModelTable
@@ -26,9 +28,11 @@ from mlxd.types import (
     MemoryFigures,
     ModelState,
     ResolvedLimits,
+    Task,
     ToolShape,
 )
 from mlxd.wire.attention_facts import AttentionFacts, AttentionWayFacts
+from mlxd.wire.encoding_facts import EncodingFacts
 from mlxd.wire.key_value_facts import KeyValueFacts, KeyValueQuality, LayerStorage
 from mlxd.wire.messages import CacheEvicted, Heartbeat, Ready, SpeculationFacts
 from mlxd.wire.model_facts import EndToken, ModelFacts
@@ -90,6 +94,36 @@ READY = Ready(
         library="mlx-lm",
         library_origin='config.json has no "vision_config"',
     ),
+)
+
+EMBEDS = Ready(
+    runner="encoder",
+    runner_reason="modules.json",
+    device="cpu",
+    dtype="float32",
+    context_length=256,
+    vocab_size=30522,
+    weight_bytes=90,
+    limits=ResolvedLimits(cache_bytes=0),
+    load_seconds=0.5,
+    versions={"mlx": "0.32.4"},
+    facts=ModelFacts(context_origin="sentence_bert_config.json", weight_files=["model.safetensors"], weights_origin="the only one"),
+    tasks=(Task.EMBED,),
+    encoding=EncodingFacts(
+        most_tokens=256,
+        most_tokens_origin="sentence_bert_config.json",
+        dimension=384,
+        least_dimension=32,
+        pooling="mean",
+        pooling_origin="1_Pooling/config.json",
+        normalized=True,
+        prompts={"query": "query: "},
+    ),
+)
+RERANKS = msgspec.structs.replace(
+    EMBEDS,
+    tasks=(Task.RERANK,),
+    encoding=EncodingFacts(most_tokens=512, scores="sigmoid", scores_origin="config.json has one label"),
 )
 
 

@@ -33,6 +33,7 @@ from mlxd.admin.answers.daemon import (
 )
 from mlxd.admin.answers.disk import DiskCache, DiskDirectory, DiskDirectoryList, DiskRemoval, DiskRemovalList, DiskUser
 from mlxd.admin.answers.document import ErrorAnswer, ErrorBody, timestamp
+from mlxd.admin.answers.encoding import Encoding
 from mlxd.admin.answers.holders import ApiKey, ApiKeyList, KeyLimits, KeyTokens
 from mlxd.admin.answers.models import (
     Attention,
@@ -86,6 +87,7 @@ __all__ = [
     "DiskRemovalList",
     "DiskUser",
     "DraftModel",
+    "Encoding",
     "EndToken",
     "ErrorAnswer",
     "ErrorBody",

@@ -8,6 +8,7 @@ from msgspec import Meta
 from mlxd.admin.answers.adapters import Adapter
 from mlxd.admin.answers.cache import KeyShare, Pin
 from mlxd.admin.answers.document import Bytes, Count, Document, Seconds, Time
+from mlxd.admin.answers.encoding import Encoding
 from mlxd.types import (
     AttentionState,
     AttentionWay,
@@ -19,6 +20,7 @@ from mlxd.types import (
     ReasoningShape,
     RunnerKind,
     SpeculationKind,
+    Task,
     ToolShape,
 )
 
@@ -245,7 +247,7 @@ class KeysAndValues(Document, frozen=True, kw_only=True):
 class Runner(Document, frozen=True, kw_only=True):
     """How the worker computes."""
 
-    name: Annotated[RunnerKind, Meta(description="Over one paged cache, over a cache for each sequence, or one request at a time.")]
+    name: Annotated[RunnerKind, Meta(description="Over one paged cache, a cache for each sequence, one request at a time, or whole texts.")]
     reason: Annotated[str, Meta(description="Why this one.")]
     fallback: Annotated[bool, Meta(description="It is not the one that was asked for.")]
     compiled: Annotated[Compilation | None, Meta(description="Of decode steps; null where they are not over a paged cache.")]
@@ -294,6 +296,7 @@ class Model(Document, frozen=True, kw_only=True):
     id: str
     aliases: Sequence[str]
     source: str
+    tasks: Annotated[Sequence[Task] | None, Meta(description="What it can be asked to do; null: only its files say, and it is not loaded.")]
     desired_state: Annotated[
         str,
         Meta(
@@ -322,6 +325,7 @@ class Model(Document, frozen=True, kw_only=True):
     attention: Annotated[Attention | None, Meta(description="Null while no worker is ready, and where its cache is not paged.")]
     keys_and_values: Annotated[KeysAndValues | None, Meta(description="Null while no worker is ready, and where its cache is not paged.")]
     adapters: Annotated[Sequence[Adapter], Meta(description="Those that are configured, in the file's order.")]
+    encoding: Annotated[Encoding | None, Meta(description="Null while no worker is ready, and of models that generate.")]
     runner: Runner | None
     device: Annotated[str | None, Meta(description="`gpu` or `cpu`.")]
     dtype: str | None

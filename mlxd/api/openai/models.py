@@ -11,7 +11,7 @@ from aiohttp import web
 from mlxd.api.keys import MODEL
 from mlxd.api.offers import Offer
 from mlxd.api.permitted_models import models_of
-from mlxd.types import Ability, ReasoningShape, ToolShape
+from mlxd.types import Ability, ReasoningShape, Task, ToolShape
 from mlxd.wire.messages import Ready
 
 
@@ -47,15 +47,18 @@ def _body(offer: Offer, name: str) -> dict[str, Any]:
         "aliases": list(offer.aliases),
         "context_length": context,
         "max_model_len": context,
+        "tasks": status.tasks,
         "capabilities": _capabilities(status.ready) if status.ready else None,
     }
 
 
 def _capabilities(ready: Ready) -> dict[str, Any]:
-    """Returns what can be asked of the model; of tools and reasoning, how it writes them."""
-    facts, abilities = ready.facts, ready.abilities
+    """Returns what can be asked of the model; of tools and reasoning, how it writes them, and of vectors how many numbers they are, and to
+    how few they may be shortened.
+    """
+    facts, abilities, encoding = ready.facts, ready.abilities, ready.encoding
     return {
-        "chat": facts.chat_template is not None,
+        "chat": facts.chat_template is not None and Task.GENERATE in ready.tasks,
         "tools": None if facts.tools is ToolShape.NONE else facts.tools.value,
         "reasoning": None if facts.reasoning is ReasoningShape.NONE else facts.reasoning.value,
         "structured_output": Ability.CONSTRAINTS in abilities,
@@ -64,4 +67,8 @@ def _capabilities(ready: Ready) -> dict[str, Any]:
         "images": Ability.IMAGES in abilities,
         "videos": Ability.VIDEOS in abilities,
         "adapters": Ability.ADAPTERS in abilities,
+        "embeddings": Task.EMBED in ready.tasks,
+        "rerank": Task.RERANK in ready.tasks,
+        "dimension": encoding and encoding.dimension,
+        "least_dimension": encoding and encoding.least_dimension,
     }

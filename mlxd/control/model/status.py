@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from mlxd.adapter_terms import AdapterFigures
 from mlxd.config.schema import ModelTable
-from mlxd.types import ModelState, ResolvedLimits
+from mlxd.types import ModelState, ResolvedLimits, Task
 from mlxd.wire.messages import Heartbeat, Progress, Ready
 
 
@@ -33,6 +33,13 @@ class ModelStatus:
     restarts: int = 0  # since the daemon started
     restart_in: float | None = None  # seconds until the next attempt, during back-off
     last_error: str | None = None
+
+    @property
+    def tasks(self) -> tuple[Task, ...] | None:
+        """Returns what it can be asked to do; None where only its files say so, and it is not loaded."""
+        if self.ready:
+            return self.ready.tasks
+        return None if self.config.task == "auto" else (Task(self.config.task),)
 
     @property
     def adapters(self) -> tuple[AdapterFigures, ...]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from rich.text import Text
 
 from mlxd.quantities import size
-from mlxd.terminal.status_table import model_name, process_bytes
+from mlxd.terminal.status_table import encodes, model_name, process_bytes
 from mlxd.terminal.top.charts import curve, fitting_bar
 from mlxd.terminal.top.frame import Frame, Model
 from mlxd.terminal.top.history import NOW, WINDOW, Kind, Recent
@@ -24,6 +24,8 @@ _BAR = 24
 def card(frame: Frame, model: Model, width: int, height: int) -> list[Text]:
     """Returns ``LEAST`` to ``MOST`` lines, in which curves take what facts leave."""
     rows = height - FACTS
+    if encodes(model):
+        return [rule(width, _title(model)), *_speed(frame, model, "prompt", width, rows), *_encoding(model, width)]
     minute = frame.history.recent(model["id"], WINDOW)
     return [
         rule(width, _title(model)),
@@ -34,6 +36,16 @@ def card(frame: Frame, model: Model, width: int, height: int) -> list[Text]:
         _fact(width, "kv", *_kv(model, width)),
         _fact(width, "memory", *_memory(model)),
     ]
+
+
+def _encoding(model: Model, width: int) -> Iterator[Text]:
+    """Yields the facts of a model that makes vectors or scores, as many as others have."""
+    known = model["encoding"]
+    vectors = counted(known["dimension"], "number") if known and known["dimension"] else NOTHING
+    yield _fact(width, "vectors", vectors, *([on_one_line(known["pooling"])] if known and known["pooling"] else []))
+    yield _fact(width, "scores", on_one_line(known["scores"] or NOTHING) if known else NOTHING)
+    yield _fact(width, "longest", f"{counted(known['most_tokens'], 'token')} of a text, or pair" if known else NOTHING)
+    yield _fact(width, "memory", *_memory(model))
 
 
 def _title(model: Model) -> Text:
@@ -50,14 +62,15 @@ def _fact(width: int, label: str, *parts: Text | str) -> Text:
 
 def _speed(frame: Frame, model: Model, kind: Kind, width: int, rows: int) -> Iterator[Text]:
     """Yields the curve of the last minute, and beside its last row the speed of this moment."""
-    label, style = {"generated": ("generation", "green"), "prompt": ("prompts", "cyan")}[kind]
+    label, style = {"generated": ("generation", "green"), "prompt": ("texts" if encodes(model) else "prompts", "cyan")}[kind]
     now = per_second(frame.history.recent(model["id"], NOW).rate(kind))
     series = frame.history.series(model["id"], kind, max(10, width - _LABEL - _SPEED))
+    is_upper = kind == "generated" or encodes(model)
     drawn = curve(series, rows=rows, style=style)
     for index, text in enumerate(drawn):
         is_first, is_last = index == 0, index == rows - 1
         speed = Text.assemble((f"{now:>7}", "bold"), " tok/s") if is_last else _peak(series) if is_first else Text("")
-        yield _fact(width, label if is_last else "last minute" if is_first and kind == "generated" else "", text, speed)
+        yield _fact(width, label if is_last else "last minute" if is_first and is_upper else "", text, speed)
 
 
 def _peak(series: list[float | None]) -> Text:

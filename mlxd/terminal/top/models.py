@@ -8,7 +8,7 @@ from rich.text import Text
 
 from mlxd.quantities import size
 from mlxd.terminal.ranked_table import Column, lines
-from mlxd.terminal.status_table import model_name, model_state, process_bytes
+from mlxd.terminal.status_table import encodes, model_name, model_state, process_bytes
 from mlxd.terminal.top.charts import bar, curve
 from mlxd.terminal.top.frame import Frame, Model
 from mlxd.terminal.top.history import NOW, WINDOW, Recent
@@ -73,7 +73,13 @@ def _waiting(row: _Row) -> Text:
     return Text(str(waiting), "yellow" if waiting else "")
 
 
+def _generated(row: _Row) -> Text:
+    return Text(NOTHING) if encodes(row.model) else Text(per_second(row.now.rate("generated")), "bold")
+
+
 def _curve(row: _Row) -> Text:
+    if encodes(row.model):
+        return curve(row.frame.history.series(row.model["id"], "prompt", _CURVE), style="cyan")[0]
     return curve(row.frame.history.series(row.model["id"], "generated", _CURVE), style="green")[0]
 
 
@@ -91,7 +97,7 @@ _COLUMNS = (
     _Column("STATE", _state, justify="left"),
     _Column("RUN", lambda row: str(row.model["requests"]["running"])),
     _Column("WAIT", _waiting),
-    _Column("TOK/S", lambda row: Text(per_second(row.now.rate("generated")), "bold")),
+    _Column("TOK/S", _generated),
     _Column("LAST MINUTE", _curve, rank=2, justify="left"),
     _Column("PROMPT/S", lambda row: per_second(row.now.rate("prompt")), rank=3),
     _Column("TTFT P50", lambda row: latency(row.minute.first_token(0.5)), rank=4),

@@ -18,7 +18,7 @@ from mlxd.listener.server import Listener
 from mlxd.types import Limits, ModelState
 from mlxd.wire.messages import Progress
 from mlxd.wire.model_facts import DraftFacts
-from tests.support.statuses import HEARTBEAT, PAGED_CACHE, READY, SHA256, model_status, running_status
+from tests.support.statuses import EMBEDS, HEARTBEAT, PAGED_CACHE, READY, SHA256, model_status, running_status
 
 
 async def get(session, path, **kwargs):
@@ -35,6 +35,7 @@ async def test_a_ready_model_in_full(daemon, admin):
             "id": "tiny",
             "aliases": ["default"],
             "source": "builtin:smollm2-135m",
+            "tasks": ["generate"],
             "desired_state": "ready",
             "state": "ready",
             "since": "2026-01-02T03:04:05.500Z",
@@ -125,6 +126,7 @@ async def test_a_ready_model_in_full(daemon, admin):
                 "quality": {"tokens": 383, "perplexity": 18.14, "plain_perplexity": 18.1, "agreement": 0.995},
             },
             "adapters": [],
+            "encoding": None,
             "runner": {"name": "simple", "reason": 'batching.mode = "simple"', "fallback": False, "compiled": None},
             "device": "cpu",
             "dtype": "float32",
@@ -183,6 +185,24 @@ async def test_the_list_has_the_files_order_and_the_same_objects(admin):
     _, body = await get(admin, "/admin/v1/models")
     assert [model["id"] for model in body["models"]] == ["tiny", "org/Name-4bit", "other"]
     assert (await get(admin, "/admin/v1/models/other"))[1] == body["models"][2]
+
+
+async def test_a_model_that_embeds_says_how(daemon, admin):
+    daemon.models.all = [running_status("mini", ready=EMBEDS)]
+    _, body = await get(admin, "/admin/v1/models/mini")
+    assert body["tasks"] == ["embed"]
+    assert body["encoding"] == {
+        "dimension": 384,
+        "least_dimension": 32,
+        "most_tokens": 256,
+        "most_tokens_origin": "sentence_bert_config.json",
+        "pooling": "mean",
+        "pooling_origin": "1_Pooling/config.json",
+        "normalized": True,
+        "prompts": {"query": "query: "},
+        "scores": "",
+        "scores_origin": "",
+    }
 
 
 async def test_a_loading_model_shows_progress(daemon, admin):

@@ -6,6 +6,7 @@ import pytest
 from mlxd.types import Ability, ModelState, ReasoningShape, ToolShape
 from mlxd.wire.model_facts import ModelFacts
 from tests.support.fake_registry import CREATED
+from tests.support.statuses import EMBEDS, RERANKS
 
 CAPABILITIES = {
     "chat": False,
@@ -17,6 +18,10 @@ CAPABILITIES = {
     "images": True,
     "videos": True,
     "adapters": True,
+    "embeddings": False,
+    "rerank": False,
+    "dimension": None,
+    "least_dimension": None,
 }
 
 
@@ -43,6 +48,7 @@ async def test_list(server):
                 "aliases": ["small"],
                 "context_length": 2048,
                 "max_model_len": 2048,
+                "tasks": ["generate"],
                 "capabilities": CAPABILITIES,
             },
             {
@@ -56,6 +62,7 @@ async def test_list(server):
                 "aliases": ["small"],
                 "context_length": 2048,
                 "max_model_len": 2048,
+                "tasks": ["generate"],
                 "capabilities": CAPABILITIES,
             },
             {
@@ -69,6 +76,7 @@ async def test_list(server):
                 "aliases": [],
                 "context_length": 512,
                 "max_model_len": 512,
+                "tasks": None,
                 "capabilities": None,
             },
         ],
@@ -149,3 +157,27 @@ async def test_a_model_that_the_next_request_loads_is_healthy(server, state):
 async def test_head(server):
     async with server.session.head(server.url + "/health") as response:
         assert response.status == 200
+
+
+async def test_what_a_model_is_for_and_how_long_its_vectors_are(server):
+    server.model.ready = EMBEDS
+    _, body = await get(server, "/v1/models/tiny")
+    assert (body["tasks"], body["max_model_len"]) == (["embed"], 256)
+    told = body["capabilities"]
+    assert (told["chat"], told["embeddings"], told["rerank"], told["dimension"], told["least_dimension"]) == (False, True, False, 384, 32)
+    server.model.ready = RERANKS
+    _, body = await get(server, "/v1/models/tiny")
+    told = body["capabilities"]
+    assert (body["tasks"], told["embeddings"], told["rerank"], told["dimension"]) == (["rerank"], False, True, None)
+
+
+async def test_a_model_whose_task_is_configured_tells_it_before_it_is_loaded(server):
+    server.registry.add("mini", task="embed").state = ModelState.STOPPED
+    _, body = await get(server, "/v1/models/mini")
+    assert (body["tasks"], body["capabilities"]) == (["embed"], None)
+
+
+async def test_a_template_of_a_model_that_embeds_makes_no_chat_of_it(server):
+    server.model.ready = msgspec.structs.replace(EMBEDS, facts=ModelFacts(chat_template="tokenizer_config.json"))
+    _, body = await get(server, "/v1/models/tiny")
+    assert body["capabilities"]["chat"] is False

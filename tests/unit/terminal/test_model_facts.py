@@ -14,7 +14,7 @@ from mlxd.terminal.model_facts import render_model
 from mlxd.types import AttentionState, AttentionWay, ModelState, StepCompilation
 from mlxd.wire.attention_facts import AttentionFacts, AttentionWayFacts
 from mlxd.wire.model_facts import DraftFacts
-from tests.support.statuses import HEARTBEAT, READY, FakeDaemon, model_status, running_status
+from tests.support.statuses import EMBEDS, HEARTBEAT, READY, RERANKS, FakeDaemon, model_status, running_status
 
 
 def drawn(status, tokens=None):
@@ -113,3 +113,28 @@ def test_what_a_model_has_looked_at_is_shown_with_what_is_kept_of_it():
     lines = drawn(running_status("tiny", heartbeat=msgspec.structs.replace(HEARTBEAT, cache=cache)))
     at = lines.index("seen        12 pictures, 1 film: 4 encoded in 250 ms each, 1 failed, 7 times found encoded")
     assert lines[at + 1] == "            1.0 MiB of 10 MiB kept of 3"
+
+
+def test_a_model_that_embeds_shows_its_vectors_and_nothing_of_answers():
+    assert drawn(running_status("mini", ready=EMBEDS)) == [
+        "model    mini",
+        "state    ready",
+        "source   builtin:smollm2-135m",
+        "task     embed",
+        "runner   encoder: modules.json",
+        "device   cpu float32",
+        "vectors  384 numbers, or fewer, down to 32, of length 1",
+        "pooling  mean: 1_Pooling/config.json",
+        "prompts  query: 'query: '",
+        "memory   300 B held: 100 B weights, 20 B keys and values, 3 B grammars, 17 B computing, 160 B other",
+        "context  256 tokens: sentence_bert_config.json",
+        "weights  model.safetensors: the only one",
+    ]
+
+
+def test_a_model_that_scores_says_what_a_score_is():
+    lines = drawn(running_status("judge", ready=RERANKS))
+    assert [line.split(maxsplit=1) for line in lines if line.startswith(("task", "scores", "vectors", "pooling"))] == [
+        ["task", "rerank"],
+        ["scores", "sigmoid: config.json has one label"],
+    ]

@@ -11,7 +11,7 @@ from mlxd.control.telemetry import CacheCounters
 from mlxd.terminal.status_table import render_status
 from mlxd.types import CacheFigures, EntryFigures, MemoryFigures, ModelState
 from mlxd.wire.messages import Heartbeat, Progress
-from tests.support.statuses import SHA256, FakeDaemon, model_status, running_status
+from tests.support.statuses import EMBEDS, SHA256, FakeDaemon, model_status, running_status
 
 MIB = 2**20
 HEARTBEAT = Heartbeat(
@@ -86,6 +86,13 @@ def test_all_columns_at_140():
     head, row = drawn(status_of(READY), 140)[-2:]
     assert head.split() == ["MODEL", "STATE", "SINCE", "RUN", "WAIT", "MEMORY", "HITS", "CACHE", "RESTARTS", "PID", "RUNNER", "DEVICE"]
     assert row.endswith("812 MiB   63%  5.0 MiB         0   42  simple  cpu float32")
+
+
+def test_where_a_model_encodes_it_is_said_what_each_is_for():
+    unknown = model_status("later", ModelState.STOPPED)
+    head, *rows = [line.split() for line in drawn(status_of(READY, running_status("mini", ready=EMBEDS), unknown), 100)[-4:]]
+    assert head[:3] == ["MODEL", "STATE", "TASK"]
+    assert ["generate" in rows[0], "embed" in rows[1], rows[2][2]] == [True, True, "-"]
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 120, 140, 200])

@@ -16,7 +16,7 @@ from mlxd.terminal.top.screen import LEAST_WIDTH, Part, Screen, compose, distrib
 from mlxd.terminal.top.view import Sort, View
 from mlxd.types import ModelState
 from mlxd.wire.messages import Progress
-from tests.support.statuses import model_status, running_status
+from tests.support.statuses import EMBEDS, model_status, running_status
 from tests.unit.terminal.top.looks import HEARTBEAT, PAGED, history, look, request
 
 SIZES = [(width, height) for width in (60, 80, 120, 200) for height in (10, 24, 50)]
@@ -184,3 +184,18 @@ def test_lines_are_shared_out_within_the_room(sizes, room):
     lines = distribute(parts, room)
     assert sum(one + 1 for one in lines if one) <= max(0, room)
     assert all(one == 0 or part.least <= one <= part.most for one, part in zip(lines, parts, strict=True))
+
+
+def test_a_model_that_embeds_shows_its_texts_and_no_answers():
+    lines = drawn(frame(running_status("mini", ready=EMBEDS, heartbeat=HEARTBEAT), requests=[]), 100, 24)
+    row = next(line for line in lines if line.startswith("▶ mini")).split()
+    assert row[:6] == ["▶", "mini", "ready", "1", "2", "-"]
+    at = next(number for number, line in enumerate(lines) if line.startswith("mini  encoder on cpu"))
+    assert any(line.startswith("last minute") for line in lines[at:])
+    assert next(line for line in lines[at:] if line.startswith("texts")).endswith("tok/s")
+    assert [line for line in lines[at:] if line.startswith(("vectors", "scores", "longest"))] == [
+        "vectors     384 numbers   mean",
+        "scores      -",
+        "longest     256 tokens of a text, or pair",
+    ]
+    assert not [line for line in lines[at:] if line.startswith(("generation", "prompts", "first token", "cache hits"))]
