@@ -1,0 +1,124 @@
+"""Adapters beside each other, however steps are computed: each sequence says what it would say alone, with its adapter in the weights."""
+
+import mlx.core as mx
+import pytest
+
+from mlxd.worker.engine.plan import Chunk, StepPlan
+from mlxd.worker.kv.block_table import Run
+from tests.support.adapter_files import write_mlx_lm
+from tests.worker.adapters.adapted_rig import AdaptedRig, linear_shapes, merged, three, tiny
+from tests.worker.compiled.steps import GATHER
+from tests.worker.runner_rig import alone, words
+from tests.worker.test_speculation import REPEATED, Told, looking_up
+
+PROMPTS = {"long": words(1, 61), "twin": [*words(1, 61)[:44], *words(2, 7)], "short": words(3, 5), "repeated": REPEATED}
+COUNT = 20
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    return three(tmp_path_factory.mktemp("adapters"), tiny("llama").model)
+
+
+@pytest.fixture(scope="module")
+def expected(sources):
+    """What each prompt is answered with each adapter, and with none; by the adapter's place."""
+    rig, found = AdaptedRig(tiny("llama")), {}
+    for place, source in enumerate((None, *sources)):
+        model = merged(tiny("llama"), rig.fit(source)) if source else tiny("llama")
+        found[place] = alone(model, PROMPTS, COUNT)
+    return found
+
+
+def adapters_of(rig, sources):
+    return [None, *map(rig.fit, sources)]
+
+
+def play(rig, adapters, *, steps=2):
+    """Every prompt with every adapter, one after the other and beside each other."""
+    for place, adapter in enumerate(adapters):
+        for name, prompt in PROMPTS.items():
+            rig.add(f"{place} {name}", prompt, adapter=adapter, max_tokens=COUNT)
+            for _ in range(steps):
+                rig.step()
+    rig.run()
+    assert rig.failed == {}
+    return {place: {name: rig.tokens[f"{place} {name}"] for name in PROMPTS} for place in range(len(adapters))}
+
+
+SMALL = {"arena_blocks": 24, "max_arenas": 2}
+
+
+@pytest.mark.parametrize("options", [{}, {"ahead": True}, SMALL, {"step_tokens": 200}], ids=str)
+def test_in_company(sources, expected, options):
+    """Also one step ahead, where some are preempted, and where long runs of rows have one adapter."""
+    rig = AdaptedRig(tiny("llama"), **options)
+    assert play(rig, adapters_of(rig, sources), steps=0 if "step_tokens" in options else 2) == expected
+    assert (rig.preemptions > 0) == (options is SMALL)
+
+
+@pytest.mark.usefixtures("traced")
+@pytest.mark.parametrize("ahead", [False, True])
+def test_compiled(sources, expected, ahead):
+    """What is compiled with adapters knows no others: they are loaded while it computes."""
+    rig = AdaptedRig(tiny("llama"), ahead=ahead)
+    rig.model.ways.regions = GATHER
+    compiled = rig.model.compile()
+    assert play(rig, adapters_of(rig, sources), steps=6) == expected
+    assert compiled.trouble is None
+    assert compiled.traced > 3
+
+
+@pytest.mark.usefixtures("traced")
+def test_compiled_for_a_slot_that_another_has_then(sources, expected):
+    rig = AdaptedRig(tiny("llama"))
+    rig.model.ways.regions = GATHER
+    rig.model.compile()
+    for place, adapter in enumerate(adapters_of(rig, sources)[1:], start=1):
+        assert rig.ask(PROMPTS["short"], adapter=adapter, max_tokens=COUNT)[0] == expected[place]["short"]
+        rig.store.unload(adapter.identity)
+        rig.runner.evict_cached()  # so that steps are of the same shapes again
+
+
+@pytest.mark.parametrize("kind", ["told", "lookup"])
+def test_guesses(sources, expected, kind):
+    answers = {f"{place} {name}": said for place, found in expected.items() for name, said in found.items()}
+    rig = AdaptedRig(tiny("llama"), speculation=Told(answers, seed=3) if kind == "told" else looking_up())
+    assert play(rig, adapters_of(rig, sources)) == expected
+    assert sum(report.drafts for report in rig.reports) > 0
+
+
+def test_steps_without_adapters_are_what_they_were_to_the_bit(sources):
+    """Before any was loaded, while some are, and after."""
+    rig = AdaptedRig(tiny("llama"))
+    chunks = (Chunk("a", 0, 9, None, (Run(0, 3),), samples=True), Chunk("b", 0, 5, None, (Run(3, 5),), samples=True))
+
+    def logits():
+        found = rig.model.forward(StepPlan(chunks=chunks), mx.arange(14)).rows
+        mx.eval(found)
+        return found
+
+    before = logits()
+    for adapter in adapters_of(rig, sources)[1:]:
+        rig.ask([1, 2, 3], adapter=adapter)
+    rig.model.clear()
+    assert mx.array_equal(logits(), before)
+    assert rig.store.nbytes > 0
+    rig.order(0)
+    assert rig.store.nbytes == 0
+    assert mx.array_equal(logits(), before)
+
+
+def test_loading_and_unloading_take_no_memory_that_stays(tmp_path):
+    rig = AdaptedRig(tiny("llama"))
+    shapes = linear_shapes(tiny("llama").model, "q_proj", "up_proj", "down_proj")
+    adapters = [rig.fit(write_mlx_lm(tmp_path / f"{seed}", shapes, rank=4 + seed, seed=seed)) for seed in range(3)]
+    held = []
+    for turn in range(50):
+        rig.ask(words(turn, 9), adapter=adapters[turn % 3], max_tokens=2)
+        rig.store.unload(adapters[turn % 3].identity)
+        rig.runner.evict_cached()
+        mx.clear_cache()
+        held.append(mx.get_active_memory())
+    assert rig.store.nbytes == 0
+    assert max(held[25:]) <= max(held[5:25])
