@@ -44,6 +44,11 @@ class ModelPlaces:
             inner.setdefault(_inner(place.path), []).append(place)
         self._by_inner = {name: found[0] for name, found in inner.items() if len(found) == 1}
 
+    @property
+    def all(self) -> tuple[LayerPlace, ...]:
+        """Returns all layers, those too that adapters do not change."""
+        return tuple(self._by_path.values())
+
     def find(self, path: str) -> LayerPlace | None:
         """Returns the layer that an adapter calls by ``path``: that very one, or the only one of that name within what it is part of."""
         return self._by_path.get(path) or self._by_inner.get(_inner(path))
