@@ -215,3 +215,26 @@ def test_a_key_for_one_adapter_is_for_no_other_and_not_for_the_model(daemon):
         assert (status, code) == (403, "model_not_allowed")
         assert message.endswith("there are: tiny:a")
     assert daemon.reload(config(ALL))[0] == 200
+
+
+# ---- what is kept of prompts ----
+
+
+def test_blocks_are_found_again_by_the_same_content_and_scale_alone_in_memory_and_on_disk(daemon):
+    write_mlx_lm(daemon.directory / "again", LAYERS, seed=1)  # a's content by another name
+    write_mlx_lm(daemon.directory / "louder", LAYERS, seed=1, scale=3.0)
+    blocks = '[models.tiny.cache.disk]\npath = "{dir}/blocks"\n'
+    several = {"a": "a", "b": "b", "again": "again", "louder": "louder"}
+    assert daemon.reload(config(several) + blocks)[1]["result"] == "applied"
+    long = {"prompt": "of whom it was told, far and wide, that " * 12, "max_tokens": 4}
+    names = ["tiny", "tiny:a", "tiny:b", "tiny:louder"]
+    assert daemon.admin("/admin/v1/models/tiny/evict", "POST")[0] == 200
+    assert [complete(daemon, name, **long)[1] for name in names] == [0] * len(names)
+    assert min(complete(daemon, name, **long)[1] for name in [*names, "tiny:again"]) >= 400
+    assert daemon.admin("/admin/v1/models/tiny/evict", "POST")[0] == 200
+    on_disk = "the beginnings of all are on disk"
+    daemon.until(lambda: sum(one["blocks"] for one in daemon.admin("/admin/v1/cache")[1]["directories"][0]["caches"]) >= 4 * 25, on_disk)
+    before = {name: complete(daemon, name, **long) for name in names}
+    assert min(cached for _, cached in before.values()) >= 400
+    assert len({text for text, _ in before.values()}) == len(names)
+    daemon.reload(config(ALL))

@@ -7,6 +7,7 @@ import pytest
 
 from mlxd.config.loader import parse_config
 from mlxd.config.principal import ANONYMOUS, API_KEYS, Principal, means, principals
+from mlxd.config.quotas import cache_quotas
 from mlxd.errors import ConfigError
 
 MODELS = '[models.qwen3]\nsource = "org/name"\n[models.coder]\nsource = "org/coder"\naliases = ["claude-sonnet"]\n'
@@ -80,3 +81,34 @@ def test_there_are_not_more_keys_than_metrics_bear():
     many = "".join(f'[[server.keys]]\nname = "k{number}"\nkey = "sesame-{number}"\n' for number in range(257))
     with pytest.raises(ConfigError, match="found 257 keys; there may be 256 at most"):
         holders(many)
+
+
+ADAPTED = """
+[models.qwen3]
+source = "org/a"
+batching.mode = "continuous"
+[models.qwen3.adapters.sql]
+source = "org/sql"
+aliases = ["coder"]
+[models.plain]
+source = "org/b"
+batching.mode = "continuous"
+[[server.keys]]
+name = "agents"
+key = "sesame"
+cache_quota = "10%"
+"""
+
+
+@pytest.mark.parametrize("name", ["qwen3", "qwen3:sql", "coder", "*:sql", "cod*"])
+def test_a_key_for_an_adapter_has_its_quota_in_the_cache_of_the_adapter_s_model(name):
+    quotas = cache_quotas(parse_config(f'{ADAPTED}models = ["{name}"]\n', Path("mlxd.toml"), {}).config)
+    assert [one.holder for one in quotas["qwen3"]] == ["agents"]
+    assert quotas["plain"] == ()
+
+
+def test_an_adapter_that_no_model_has_is_named_with_those_there_are():
+    with pytest.raises(
+        ConfigError, match='found "qwen3:law", which is no model\'s name or alias; there are: "qwen3", "plain", "qwen3:sql"'
+    ):
+        parse_config(f'{ADAPTED}models = ["qwen3:law"]\n', Path("mlxd.toml"), {})
