@@ -3,14 +3,14 @@
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from grafana.dashboard import Row, assemble
-from grafana.panels import adapters, cache, disk, latency, media, memory, models, now, requests, throughput
+from grafana.panels import adapters, cache, disk, encoding, latency, media, memory, models, now, requests, throughput
 
 DESCRIPTION = "One model in depth: what is asked of it, how long each stage takes, what its engine and its cache do."
 
 
 def one_model() -> Dashboard:
     """For whoever knows which model it is."""
-    rows = [_now(), _requests(), _latency(), _stages(), _engine(), _cache(), _disk(), _media(), _adapters(), _worker()]
+    rows = [_now(), _requests(), _latency(), _stages(), _engine(), _cache(), _disk(), _media(), _adapters(), _encoding(), _worker()]
     return assemble("mlxd-models", "mlxd model", DESCRIPTION, rows, one_model=True)
 
 
@@ -71,6 +71,11 @@ def _adapters() -> Row:
         "Adapters",
         [adapters.tokens(), adapters.requests(), adapters.running(), adapters.memory(), adapters.changes(), adapters.failed()],
     )
+
+
+def _encoding() -> Row:
+    asked = [encoding.requests(), encoding.texts(), encoding.tokens()]
+    return Row("Vectors and scores", [*asked, encoding.request_texts(), encoding.step_texts(), encoding.step_texts_heat()])
 
 
 def _worker() -> Row:

@@ -3,7 +3,7 @@
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from grafana.dashboard import Row, assemble
-from grafana.panels import adapters, cache, disk, keys, latency, media, memory, models, now, process, requests, throughput
+from grafana.panels import adapters, cache, disk, encoding, keys, latency, media, memory, models, now, process, requests, throughput
 
 DESCRIPTION = "All models of one or several mlxd. The first row says whether it is fine; each panel's description, what to do if not."
 
@@ -19,6 +19,7 @@ def overview() -> Dashboard:
         _disk(),
         _media(),
         _adapters(),
+        _encoding(),
         _keys(),
         _memory(),
         _models(),
@@ -77,6 +78,11 @@ def _adapters() -> Row:
         "Adapters",
         [adapters.tokens(), adapters.requests(), adapters.running(), adapters.memory(), adapters.changes(), adapters.failed()],
     )
+
+
+def _encoding() -> Row:
+    asked = [encoding.requests(), encoding.texts(), encoding.tokens()]
+    return Row("Vectors and scores", [*asked, encoding.request_texts(), encoding.step_texts(), encoding.step_texts_heat()])
 
 
 def _keys() -> Row:

@@ -41,7 +41,7 @@ class RequestRecord:
 
     request_id: str
     model: str  # configured id, or UNKNOWN_MODEL; never an alias
-    endpoint: str  # "chat_completions" | "completions" | "messages" | "count_tokens" | "responses"
+    endpoint: str  # "chat_completions" | "completions" | "messages" | "count_tokens" | "responses" | "embeddings" | "rerank" | "score"
     outcome: Outcome
     duration: float
     adapter: str = ""  # the configured name of the one it asked for; empty: the model as it is
@@ -63,6 +63,7 @@ class RequestRecord:
     choices: int = 1  # answers to one or several prompts
     sampling: SamplingParams | None = None  # what held for it, with the model's defaults
     max_tokens: int | None = None
+    texts: int | None = None  # that are to be encoded, or pairs of them; None: it generates
 
     @property
     def finish_reason(self) -> FinishReason | None:

@@ -23,6 +23,7 @@ from mlxd.observability.adapter_metrics import AdapterMetrics
 from mlxd.observability.cache_shares import CacheShares
 from mlxd.observability.certificate_gauges import CertificateGauges
 from mlxd.observability.disk_metrics import DiskMetrics
+from mlxd.observability.encoding_metrics import EncodingMetrics
 from mlxd.observability.exchange_metrics import ExchangeMetrics
 from mlxd.observability.harmless import harmless
 from mlxd.observability.key_metrics import Holdings, KeyMetrics
@@ -50,7 +51,7 @@ LOAD = (0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 300, 600, 1200, 1800)
 LOOP_LAG = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
 # What starts at 0, so that the first event is already an increase to ``rate()``.
-ENDPOINTS = ("chat_completions", "completions", "messages", "count_tokens", "responses", "input_tokens")
+ENDPOINTS = ("chat_completions", "completions", "messages", "count_tokens", "responses", "input_tokens", "embeddings", "rerank", "score")
 OUTCOMES = ("ok", "client_error", "error", "aborted")
 RESTART_REASONS = ("crash", "hang", "load_failed")
 RELOAD_RESULTS = (Result.APPLIED, Result.UNCHANGED, Result.FAILED, Result.INVALID, Result.REFUSED, Result.STALE)
@@ -84,6 +85,7 @@ class Metrics:
         self._define_daemon()
         self.registry.register(MemoryGauges(ledger, read_pressure or pressure_reader()))
         self.relief = ReliefMetrics(self.registry)
+        self.encoding = EncodingMetrics(self.registry)
         self.exchange = ExchangeMetrics(self.registry, self._label)
         self.registry.register(ModelGauges(statuses))
         self.registry.register(DiskMetrics(statuses))
@@ -127,10 +129,10 @@ class Metrics:
         self.itl = self._histogram("inter_token_latency_seconds", "Time between tokens of a stream, once per step.", ITL)
         self.step_seconds = self._histogram("step_seconds", "Time of one engine step.", STEP_SECONDS)
         self.step_tokens = self._histogram("step_tokens", "Tokens computed in one engine step, prompt and output.", STEP_TOKENS)
-        self.batch_size = self._histogram("batch_size", "Sequences that took part in one engine step.", BATCH_SIZE)
+        self.batch_size = self._histogram("batch_size", "Sequences that took part in one engine step that generates.", BATCH_SIZE)
         self.preemptions = self._counter("preemptions_total", "Sequences that gave their blocks back to make room, by cause.", "reason")
         self.evicted_blocks = self._counter("cache_evicted_blocks_total", "Cached blocks that were dropped, by cause.", "reason")
-        self.nonfinite = self._counter("nonfinite_logits_total", "Requests that ended because their logits were NaN or infinite.")
+        self.nonfinite = self._counter("nonfinite_logits_total", "Requests that ended because what they computed was NaN or infinite.")
         self.load_seconds = self._histogram("model_load_seconds", "Time from starting a worker to its being ready.", LOAD)
         self.worker_restarts = self._counter("worker_restarts_total", "Workers that ended unasked and were replaced.", "reason")
 
@@ -185,6 +187,7 @@ class Metrics:
             self._start_at_zero(name)
             self.vllm.add_model(name)
             self.exchange.add_model(name)
+            self.encoding.add_model(name)
 
     def reloaded(self, trigger: str, result: str) -> None:
         """Counts a reload that is over."""
@@ -205,6 +208,7 @@ class Metrics:
         self.adapters.request_finished(record)
         if record.prompt_tokens is not None:  # it left the queue: what follows was measured, not refused
             self._count_tokens(model, record, record.prompt_tokens)
+            self.encoding.request_finished(model, record)
             self.vllm.request_finished(model, record)
             self.duration.labels(model).observe(record.duration)
         if record.time_to_first_token is not None:
@@ -212,9 +216,12 @@ class Metrics:
         if record.timings is not None:
             self.queue.labels(model).observe(record.timings.queue)
             self.prefill.labels(model).observe(record.timings.prefill)
-            self.decode.labels(model).observe(record.timings.decode)
+            if record.texts is None:  # what encodes has no output that takes time after a first token
+                self.decode.labels(model).observe(record.timings.decode)
 
     def _count_tokens(self, model: str, record: RequestRecord, prompt_tokens: int) -> None:
+        if record.texts is not None:
+            return  # they are counted as they are computed, and nobody looks for them in a cache
         cached = record.cached_tokens or 0
         self.prompt_tokens.labels(model, "computed").inc(max(0, prompt_tokens - cached))
         self.prompt_tokens.labels(model, "cached").inc(cached)
@@ -239,7 +246,10 @@ class Metrics:
         model = self._label(model)
         self.step_seconds.labels(model).observe(stats.seconds)
         self.step_tokens.labels(model).observe(stats.tokens)
-        self.batch_size.labels(model).observe(stats.rows)
+        if stats.texts:
+            self.encoding.step(model, stats)
+        else:
+            self.batch_size.labels(model).observe(stats.rows)
         self.generation_tokens.labels(model).inc(stats.generated_tokens)
         self.drafted_tokens.labels(model).inc(stats.drafted_tokens)
         self.accepted_tokens.labels(model).inc(stats.accepted_tokens)

@@ -56,6 +56,7 @@ Nothing is a ratio: divide. What they are made for:
 | time to the first token, 95th percentile | `histogram_quantile(0.95, sum by (le) (rate(mlxd_time_to_first_token_seconds_bucket[5m])))` |
 | generated tokens per second | `sum by (model) (rate(mlxd_generation_tokens_total[5m]))` |
 | hit rate of the prefix cache | `sum(rate(mlxd_prompt_tokens_total{source="cached"}[5m])) / sum(rate(mlxd_prompt_tokens_total[5m]))` |
+| texts embedded or scored per second | `sum by (model) (rate(mlxd_step_texts_sum[5m]))` |
 | tokens generated for whom | `sum by (key) (rate(mlxd_key_generation_tokens_total[5m]))` |
 | requests that failed, of all | `sum(rate(mlxd_requests_total{outcome="error"}[5m])) / sum(rate(mlxd_requests_total[5m]))` |
 

@@ -268,6 +268,7 @@ class StepStats(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     tokens: int  # computed in this step, prompt and decode
     rows: int  # sequences that took part
+    texts: int = 0  # of these, encoded as wholes
     prompt_tokens: int = 0  # of ``tokens``, those of prompts
     generated_tokens: int = 0  # sampled in this step
     drafted_tokens: int = 0  # of ``tokens``, guesses of the next ones

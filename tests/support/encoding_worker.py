@@ -17,6 +17,7 @@ from mlxd.types import FinishReason, Task, Timings, Usage
 from mlxd.wire.encoding_facts import EncodingFacts
 from mlxd.wire.events import Embedded, Finished, Scored, Started
 from mlxd.wire.jobs import Embed, Score
+from mlxd.wire.messages import Events, StepStats
 from tests.support import fake_worker
 from tests.support.wire_requests import prompt_text
 
@@ -63,7 +64,8 @@ class EncodingWorker(fake_worker.FakeWorker):
             self.started.add(job.id)
             self.event(Started(id=job.id, prompt_tokens=tokens, cached_tokens=0, cache=None))
             for start in reversed(range(0, len(texts), _AT_ONCE)):
-                self.step(_made(job, texts, range(start, min(start + _AT_ONCE, len(texts)))))
+                places = range(start, min(start + _AT_ONCE, len(texts)))
+                self.send(Events(events=[_made(job, texts, places)], step=_stats([texts[place] for place in places])))
                 await asyncio.sleep(0)
             usage = Usage(prompt_tokens=tokens, completion_tokens=0, cached_tokens=0)
             timings = Timings(queue=0.001, prefill=0.002, decode=0.0)
@@ -75,6 +77,11 @@ class EncodingWorker(fake_worker.FakeWorker):
 
 def _words(one):
     return one.split() if isinstance(one, str) else f"{one.query} {one.document}".split()
+
+
+def _stats(texts):
+    tokens = sum(len(_words(one)) for one in texts)
+    return StepStats(seconds=0.001, tokens=tokens, rows=len(texts), prompt_tokens=tokens, texts=len(texts))
 
 
 def _made(job, texts, places):

@@ -243,6 +243,7 @@ class Engine(Generic[R]):
             seconds=report.seconds,
             tokens=report.tokens,
             rows=report.rows,
+            texts=sum(len(one.places) for one in report.encoded),
             # To go on, a stream computes its last token, and guesses; all else is of prompts.
             prompt_tokens=max(0, report.tokens - report.drafts - len(gaps)),
             generated_tokens=sum(len(one.tokens) for one in report.sampled),

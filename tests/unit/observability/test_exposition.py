@@ -56,6 +56,7 @@ mlxd_config_info gauge {hash}
 mlxd_config_last_reload_success_timestamp_seconds gauge {}
 mlxd_config_last_reload_successful gauge {}
 mlxd_config_reloads_total counter {result trigger}
+mlxd_encoded_tokens_total counter {model}
 mlxd_event_loop_lag_seconds histogram {} [0.001 0.0025 0.005 0.01 0.025 0.05 0.1 0.25 0.5 1 2.5 5]
 mlxd_generation_tokens_total counter {model}
 mlxd_inter_token_latency_seconds histogram {model} [0.002 0.004 0.006 0.008 0.01 0.015 0.02 0.03 0.04 0.06 0.08 0.1 0.2 0.4 0.8 2]
@@ -102,6 +103,7 @@ mlxd_request_duration_seconds histogram {model} [0.05 0.1 0.25 0.5 1 2.5 5 10 20
 mlxd_request_prefill_seconds histogram {model} [0.005 0.01 0.025 0.05 0.1 0.25 0.5 1 2.5 5 10 20 40 80 160 300]
 mlxd_request_queue_seconds histogram {model} [0.001 0.005 0.01 0.05 0.1 0.5 1 5 10 30 60 120]
 mlxd_request_rejections_total counter {model reason}
+mlxd_request_texts histogram {model} [1 2 4 8 16 32 64 128 256 512 1024 2048]
 mlxd_requests_awaiting_model gauge {model}
 mlxd_requests_running gauge {model}
 mlxd_requests_total counter {endpoint model outcome}
@@ -109,6 +111,7 @@ mlxd_requests_waiting gauge {model}
 mlxd_speculation_accepted_tokens_total counter {model}
 mlxd_speculation_drafted_tokens_total counter {model}
 mlxd_step_seconds histogram {model} [0.001 0.002 0.005 0.01 0.02 0.05 0.1 0.2 0.5 1 2 5 10 30]
+mlxd_step_texts histogram {model} [1 2 4 8 16 32 64 128 256 512 1024 2048]
 mlxd_step_tokens histogram {model} [1 2 4 8 16 32 64 128 256 512 1024 2048 4096 8192]
 mlxd_time_to_first_token_seconds histogram {model} [0.01 0.025 0.05 0.1 0.25 0.5 1 2.5 5 10 20 40 80 160 300]
 mlxd_tls_certificate_current gauge {listener}
