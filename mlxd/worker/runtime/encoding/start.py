@@ -32,7 +32,7 @@ from mlxd.worker.text.token_kinds import token_kinds
 
 _log = logging.getLogger(__name__)
 
-_BUFFERS = 64 * 2**20  # bytes: what MLX keeps to use again, beside a tenth of the weights
+_BUFFERS = 64 * 2**20  # bytes: what MLX keeps to use again; batches of all lengths would leave it as much as it may keep
 
 
 def start_encoder(  # noqa: PLR0913 - what is known of a load by then
@@ -54,7 +54,7 @@ def start_encoder(  # noqa: PLR0913 - what is known of a load by then
     workspace = workspace_of(directory.config, opened.context.length)
     needs = _needs(opened, workspace.size)
     permit(needs)
-    memory = MlxMemory(needs.transients)
+    memory = MlxMemory(_BUFFERS)
     leave_cores()
     loaded = read_encoder(opened)
     progress(LoadStage.WARMING, 0, 0)
@@ -102,7 +102,7 @@ def _token_texts(opened: OpenTokenizer) -> TokenTexts:
 
 def _needs(opened: OpenedEncoder, workspace: int) -> NeedsMemory:
     weights = opened.weight_bytes
-    transients = _BUFFERS + weights // 10 + workspace
+    transients = _BUFFERS + workspace
     return NeedsMemory(weights=weights, cache=0, transients=transients, process=footprint(os.getpid()), device=working_set(opened.device))
 
 
