@@ -1,5 +1,6 @@
 """A paged runner whose requests may have adapters, and the plain models that their texts are compared with."""
 
+import re
 from dataclasses import replace
 
 import mlx.core as mx
@@ -104,10 +105,15 @@ def three(directory, model, *, experts=()):
     chance = np.random.default_rng(5)
     magnitudes = {path: chance.uniform(0.5, 1.5, shape[-1]).astype(np.float32) for path, shape in third.items()}
     return (
-        write_mlx_lm(directory / "plain", first, rank=4, scale=2.0, seed=1),
+        write_mlx_lm(directory / "plain", first, rank=4, scale=2.0, seed=1, lora_parameters=keys(first)),
         write_peft(directory / "peft", second, rank=7, alpha=10.0, seed=2),
-        write_mlx_lm(directory / "dora", third, rank=3, scale=1.0, seed=3, magnitudes=magnitudes),
+        write_mlx_lm(directory / "dora", third, rank=3, scale=1.0, seed=3, magnitudes=magnitudes, lora_parameters=keys(third)),
     )
+
+
+def keys(shapes):
+    """The layers as mlx-lm's configuration names them: within their blocks."""
+    return {"keys": sorted({re.sub(r".*layers\.\d+\.", "", path) for path in shapes})}
 
 
 def merged(loaded, adapter):

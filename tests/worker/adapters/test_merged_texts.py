@@ -1,6 +1,8 @@
 """Rows of three adapters and of none in one batch: each says what the model says that has its adapter in the weights."""
 
+import mlx.core as mx
 import pytest
+from mlx_lm.tuner.utils import load_adapters
 
 from tests.worker.adapters.adapted_rig import AdaptedRig, merged, three, tiny
 from tests.worker.runner_rig import plain, words
@@ -20,12 +22,12 @@ def case(request, tmp_path_factory):
     loaded = tiny(**fields)
     experts = ("up_proj", "down_proj") if request.param == "experts" else ()
     rig = AdaptedRig(loaded, step_tokens=120)  # so many that rows are sorted by their experts
-    adapters = [rig.fit(one) for one in three(tmp_path_factory.mktemp("adapters"), tiny(**fields).model, experts=experts)]
-    return rig, adapters, fields
+    sources = three(tmp_path_factory.mktemp("adapters"), tiny(**fields).model, experts=experts)
+    return rig, [rig.fit(source) for source in sources], fields, sources
 
 
 def test_each_says_what_its_merged_model_says(case):
-    rig, adapters, fields = case
+    rig, adapters, fields, _ = case
     prompt = words(3, 30)
     asked = dict(zip(("plain", "peft", "dora", "base"), [*adapters, None], strict=True))
     for name, adapter in asked.items():
@@ -36,3 +38,16 @@ def test_each_says_what_its_merged_model_says(case):
     assert {name: rig.tokens[name] for name in asked} == expected
     assert len(set(map(tuple, expected.values()))) == 4
     assert max(report.rows for report in rig.reports) == 4
+
+
+@pytest.mark.parametrize("place", [0, 2], ids=["plain", "dora"])
+def test_mlx_lm_itself_says_the_same(case, place):
+    """By its own layers of adapters, of which its own format is."""
+    rig, adapters, fields, sources = case
+    own = tiny(**fields)
+    load_adapters(own.model, str(sources[place]))
+    tokens = mx.array(words(5, 24))[None]
+    assert mx.allclose(own.model(tokens), merged(tiny(**fields), adapters[place]).model(tokens), atol=2e-3)
+    rig.add(f"own {place}", words(4, 20), adapter=adapters[place])
+    rig.run()
+    assert rig.tokens[f"own {place}"] == plain(own, words(4, 20))
