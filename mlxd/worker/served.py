@@ -33,7 +33,7 @@ from mlxd.worker.sessions import Sessions
 from mlxd.worker.token_questions import TokenQuestions
 
 _OTHER_TASK = "this model does not generate: it has no adapters"
-_THREADS = 4  # that fetch and read adapters, which may take minutes
+_THREADS = 4  # that fetch adapters and look at them, which may take minutes
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,9 @@ def _names(order: Load, model: ServableModel, queue: RequestQueue[EngineRequest]
     def look(source: str, anew: bool) -> FittedAdapter:  # noqa: FBT001 - of a thread's call
         return FittedAdapter.of(ExaminedAdapter.of(read_adapter(fetch_adapter(source, anew=anew))), store.places)
 
-    threads = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="adapter")
-    return AdapterCatalogue(order.model, look, threads, EngineAdapters(store, queue, outbox, threads))
+    fetching = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="adapter")
+    reading = ThreadPoolExecutor(max_workers=1, thread_name_prefix="adapter-values")  # behind no download
+    return AdapterCatalogue(order.model, look, fetching, EngineAdapters(store, queue, outbox, reading))
 
 
 def _encoding(order: Load, model: ServableEncoder, queue: RequestQueue[EncodingRequest], outbox: Outbox) -> Served:

@@ -124,6 +124,7 @@ class AdapterCatalogue(AdapterNames):
             if named.looking is not None:
                 named.looking.cancel()
         self._threads.shutdown(wait=False, cancel_futures=True)
+        self._engine.close()
 
     # ---- looking at sources ----
 

@@ -15,7 +15,7 @@ from mlxd.worker.outbox import Outbox
 
 class EngineAdapters:
     """What is asked of a ``store`` crosses to the engine's thread by the ``queue``, and what is answered comes back by the ``outbox``.
-    Values are read in ``threads``.
+    Values are read in ``threads``, which are its own.
     """
 
     def __init__(self, store: AdapterStore, queue: RequestQueue[Any], outbox: Outbox, threads: Executor) -> None:
@@ -57,6 +57,10 @@ class EngineAdapters:
     def bytes_of(self, adapter: FittedAdapter) -> int:
         """Returns the bytes that an adapter takes."""
         return self._store.bytes_of(adapter)
+
+    def close(self) -> None:
+        """Reads nothing any more."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     # ---- on the engine thread, and in threads of their own ----
 
