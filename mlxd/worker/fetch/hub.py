@@ -31,6 +31,7 @@ from mlxd.worker.fetch.progress import Progress, Throttled
 PATTERNS = [
     "*.json",
     "model*.safetensors",
+    "[0-9]*_*/model.safetensors",  # of the modules behind a sentence-transformers model
     "tokenizer.model",
     "*.tiktoken",
     "tiktoken.model",

@@ -38,7 +38,7 @@ class InputEncoder:
     token is below ``vocab_size``. ``prompts`` are the model's own; ``judge`` is there where it answers whether a document fits a query.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what is known of a model
         self,
         tokenizer: PairTokenizer,
         *,
@@ -46,12 +46,15 @@ class InputEncoder:
         vocab_size: int,
         prompts: Mapping[str, str],
         judge: JudgePrompt | None = None,
+        tells_apart: bool = True,
     ) -> None:
+        """Without ``tells_apart``, the model was not shown which text of a pair is which."""
         self._tokenizer = tokenizer
         self._most = most_tokens
         self._vocab_size = vocab_size
         self._prompts = prompts
         self._judge = judge
+        self._tells_apart = tells_apart
         self._added = {is_pair: tokenizer.num_special_tokens_to_add(is_pair) for is_pair in (False, True)}
 
     def embed(self, prompt: TextPrompt | TokenPrompt, *, truncate: bool, param: str, prompt_name: str | None = None) -> EncodedInput:
@@ -88,7 +91,7 @@ class InputEncoder:
             first.truncate(sizes[0] if sizes[0] < room else room // 2)
             second.truncate(room - len(first.ids))
         whole = self._tokenizer.post_process(first, second)
-        begins = whole.type_ids.index(1) if 1 in whole.type_ids else 0
+        begins = whole.type_ids.index(1) if self._tells_apart and 1 in whole.type_ids else 0
         return self._checked(EncodedInput(whole.ids, second=begins), param)
 
     def _judged(

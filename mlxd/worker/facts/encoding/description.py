@@ -13,7 +13,7 @@ from mlxd.worker.facts.encoding.layers import VectorPath, merged_layers, read_ve
 from mlxd.worker.facts.encoding.longest import find_longest
 from mlxd.worker.facts.encoding.modules import FILE, Module, ModuleKind, read_modules
 from mlxd.worker.facts.encoding.pooling import Pooling, PoolingMode, read_pooling
-from mlxd.worker.facts.encoding.scoring import Scoring
+from mlxd.worker.facts.encoding.scoring import JUDGES, Scoring
 from mlxd.worker.facts.encoding.task import CLASSIFIES, ENCODERS, LIBRARY_FILE, architecture_of
 from mlxd.worker.facts.encoding.values import flag
 from mlxd.worker.facts.json_document import JsonDocument
@@ -98,6 +98,8 @@ def _unsaid(directory: DirectoryFacts, *, is_normalized: bool) -> tuple[Pooling,
 
 def _scoring(directory: DirectoryFacts, modules: tuple[Module, ...], library: JsonDocument, path: VectorPath) -> Scoring:
     config = directory.config
+    if _generates(config) and config.get("model_type") != JUDGES:
+        raise config.wrong("model_type", f"{JUDGES}: what other models that generate are asked about a pair is not known here")
     if path.layers:
         return scoring.of_layers(config, library, path.width(0))
     for module in modules:

@@ -10,6 +10,7 @@ from mlxd.worker.facts.json_document import JsonDocument
 
 _ASSUMED_LABELS = 2  # of transformers, where a configuration does not say
 _SIGMOID, _IDENTITY = "Sigmoid", "Identity"
+JUDGES = "qwen3"  # the type of models that are asked as Qwen3-Reranker's authors do
 YES, NO = "yes", "no"  # what Qwen3-Reranker answers
 
 

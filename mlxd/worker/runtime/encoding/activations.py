@@ -7,6 +7,7 @@ from mlx import nn
 
 from mlxd.worker.facts.encoding.layers import Activation
 from mlxd.worker.facts.json_document import JsonDocument
+from mlxd.worker.runtime.x86 import gelu
 
 Function = Callable[[mx.array], mx.array]
 
@@ -16,7 +17,7 @@ def _identity(values: mx.array) -> mx.array:
 
 
 _BY_NAME: dict[str, Function] = {
-    "gelu": nn.gelu,
+    "gelu": gelu,
     "gelu_new": nn.gelu_approx,
     "gelu_fast": nn.gelu_approx,
     "gelu_pytorch_tanh": nn.gelu_approx,
@@ -29,7 +30,7 @@ _OF_MODULES: dict[Activation, Function] = {
     Activation.NONE: _identity,
     Activation.TANH: mx.tanh,
     Activation.RELU: nn.relu,
-    Activation.GELU: nn.gelu,
+    Activation.GELU: gelu,
     Activation.SILU: nn.silu,
     Activation.SIGMOID: mx.sigmoid,
 }

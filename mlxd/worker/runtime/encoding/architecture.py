@@ -24,6 +24,14 @@ class Encoder(nn.Module, ABC):  # type: ignore[misc]  # mlx ships no types
         """Returns the vectors of all tokens, ``[rows, length, width]``; those of padding mean nothing."""
 
 
+class AnsweringEncoder(Encoder):
+    """An encoder of a model that generates: it has logits, by which some score."""
+
+    @abstractmethod
+    def logits(self, vectors: mx.array) -> mx.array:
+        """Returns the logits of all tokens, ``[rows, vocab_size]``, by the vectors of the last ones, ``[rows, width]``."""
+
+
 class ScoringHead(nn.Module, ABC):  # type: ignore[misc]  # mlx ships no types
     """A classifier of one label."""
 
@@ -45,6 +53,10 @@ class Architecture(ABC):
     @abstractmethod
     def head(self, config: JsonDocument) -> ScoringHead:
         """Makes the head without weights. Raises ``ModelSourceError`` where models of this kind have none that is known."""
+
+    def answerer(self, config: JsonDocument) -> AnsweringEncoder:
+        """Makes the encoder with what its logits need. Raises ``ModelSourceError`` where models of this kind have no logits."""
+        raise config.wrong("model_type", "a type of models that generate: this one cannot score by the logits of tokens")
 
     def renamed(self, name: str) -> str | None:
         """Returns what a tensor is called here, ``encoder.`` or ``head.`` before it, or None where it is of no use."""

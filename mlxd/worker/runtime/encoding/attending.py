@@ -1,52 +1,74 @@
-"""Attention of encoders: every token sees all others, or those in a window.
+"""Attention of models that encode: every token sees all others, those in a window, or those before it.
 
 A GPU has a kernel for it. On a CPU, MLX's fallback has all scores in memory, 4 GB for a text of 8,192 tokens and 16 heads, and computes
 exponentials slowly on x86: there it is done for some rows, or some queries, at a time.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
 import mlx.core as mx
 
+from mlxd.worker.runtime.library_import import replaced
 from mlxd.worker.runtime.x86 import softmax
 
 _SCORES = 4 * 2**20  # at once: 16 MiB
 _FEWEST = 16  # queries
+_FUSED = "scaled_dot_product_attention"
+
+Mask = mx.array | Literal["causal"] | None
+_original = mx.fast.scaled_dot_product_attention
 
 
-def attend(of: tuple[mx.array, mx.array, mx.array], scale: float, mask: mx.array | None) -> mx.array:
+def attend(of: tuple[mx.array, mx.array, mx.array], scale: float, mask: Mask) -> mx.array:
     """Returns what queries make of values, ``[rows, heads, length, dim]``. ``of`` are queries, keys and values, of which the latter two may
-    have fewer heads; ``mask`` tells what is seen, and has their axes.
+    have fewer heads; ``mask`` tells what is seen, and has their axes; "causal" means nothing that comes later.
     """
     queries, keys, values = of
     if mx.default_device().type != mx.DeviceType.cpu:
-        return mx.fast.scaled_dot_product_attention(queries, keys, values, scale=scale, mask=mask)
+        return _original(queries, keys, values, scale=scale, mask=mask)
     rows, heads, length, _ = queries.shape
-    keys, values = _repeated(keys, heads), _repeated(values, heads)
+    queries, keys, values = queries * scale, _repeated(keys, heads), _repeated(values, heads)
     scores = heads * length * length  # of a row
-    if scores <= _SCORES:
-        together = max(1, _SCORES // scores)
-        cuts = [slice(first, first + together) for first in range(0, rows, together)]
-        outputs = [_attended(queries[cut] * scale, keys[cut], values[cut], _of_rows(mask, cut)) for cut in cuts]
-        return outputs[0] if len(outputs) == 1 else mx.concatenate(outputs, axis=0)
-    return mx.concatenate(
-        [_in_pieces(queries[one] * scale, keys[one], values[one], _of_rows(mask, one)) for one in _single(rows)],
-        axis=0,
-    )
-
-
-def _single(rows: int) -> list[slice]:
-    return [slice(row, row + 1) for row in range(rows)]
-
-
-def _in_pieces(queries: mx.array, keys: mx.array, values: mx.array, mask: mx.array | None) -> mx.array:
-    """Attends with one row, for some queries at a time."""
-    _, heads, length, _ = queries.shape
-    together = max(_FEWEST, _SCORES // (heads * length))
+    together = max(1, _SCORES // scores)
+    most = length if scores <= _SCORES else max(_FEWEST, _SCORES // (heads * length))
     outputs = []
-    for first in range(0, length, together):
+    for first in range(0, rows, together):
         cut = slice(first, first + together)
-        seen = mask if mask is None or mask.shape[2] == 1 else mask[:, :, cut]
-        outputs.append(_attended(queries[:, :, cut], keys, values, seen))
-    return mx.concatenate(outputs, axis=2)
+        outputs.append(_in_pieces(queries[cut], keys[cut], values[cut], _of_rows(mask, cut), most))
+    return outputs[0] if len(outputs) == 1 else mx.concatenate(outputs, axis=0)
+
+
+@contextmanager
+def attending_so() -> Iterator[None]:
+    """Has graphs of other libraries that are built within attend so on a CPU; on a GPU, as ever."""
+    if mx.default_device().type != mx.DeviceType.cpu:
+        yield
+        return
+    with replaced(mx.fast, _FUSED, _instead):
+        yield
+
+
+def _instead(queries: mx.array, keys: mx.array, values: mx.array, scale: float, mask: Mask = None, **others: object) -> mx.array:
+    if any(value is not None for value in others.values()) or queries.shape[2] != keys.shape[2]:
+        return _original(queries, keys, values, scale=scale, mask=mask, **others)  # type: ignore[arg-type]
+    return attend((queries, keys, values), scale, mask)
+
+
+def _in_pieces(queries: mx.array, keys: mx.array, values: mx.array, mask: Mask, most: int) -> mx.array:
+    """Attends with at most so many queries at a time."""
+    length = queries.shape[2]
+    outputs = []
+    for first in range(0, length, most):
+        cut = slice(first, min(first + most, length))
+        if isinstance(mask, str):
+            seen = mx.arange(cut.start, cut.stop)[:, None] >= mx.arange(cut.stop)[None]
+            outputs.append(_attended(queries[:, :, cut], keys[:, :, : cut.stop], values[:, :, : cut.stop], seen))
+        else:
+            some = mask if mask is None or mask.shape[2] == 1 else mask[:, :, cut]
+            outputs.append(_attended(queries[:, :, cut], keys, values, some))
+    return outputs[0] if len(outputs) == 1 else mx.concatenate(outputs, axis=2)
 
 
 def _attended(queries: mx.array, keys: mx.array, values: mx.array, mask: mx.array | None) -> mx.array:
@@ -56,8 +78,8 @@ def _attended(queries: mx.array, keys: mx.array, values: mx.array, mask: mx.arra
     return softmax(scores.astype(mx.float32)).astype(values.dtype) @ values
 
 
-def _of_rows(mask: mx.array | None, some: slice) -> mx.array | None:
-    return mask if mask is None or mask.shape[0] == 1 else mask[some]
+def _of_rows(mask: Mask, some: slice) -> Mask:
+    return mask[some] if isinstance(mask, mx.array) and mask.shape[0] > 1 else mask
 
 
 def _repeated(values: mx.array, heads: int) -> mx.array:

@@ -4,11 +4,20 @@ from mlxd.errors import ModelSourceError
 from mlxd.worker.facts.json_document import JsonDocument
 from mlxd.worker.runtime.encoding.architecture import Architecture
 from mlxd.worker.runtime.encoding.architectures.bert import Bert, DistilBert, Roberta
+from mlxd.worker.runtime.encoding.architectures.decoder import Decoder
+from mlxd.worker.runtime.encoding.architectures.gemma import Gemma
+from mlxd.worker.runtime.encoding.architectures.modernbert import ModernBert
 
 KNOWN: dict[str, Architecture] = {
     "bert": Bert(),
     "camembert": Roberta(),
     "distilbert": DistilBert(),
+    "gemma3_text": Gemma(),
+    "llama": Decoder(),
+    "mistral": Decoder(),
+    "modernbert": ModernBert(),
+    "qwen2": Decoder(),
+    "qwen3": Decoder(),
     "roberta": Roberta(),
     "xlm-roberta": Roberta(),
 }

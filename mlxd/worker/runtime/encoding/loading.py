@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import mlx.core as mx
 from mlx.utils import tree_flatten
 
+from mlxd.errors import ModelSourceError
 from mlxd.types import Task
 from mlxd.wire.encoding_facts import EncodingFacts
 from mlxd.worker.encoded_input import EncodedInput
@@ -13,16 +14,18 @@ from mlxd.worker.facts.context import Context
 from mlxd.worker.facts.directory import DirectoryFacts
 from mlxd.worker.facts.encoding.description import EncodingDescription
 from mlxd.worker.facts.encoding.longest import wished_longest
+from mlxd.worker.facts.encoding.scoring import ScoreKind
 from mlxd.worker.runtime.device import WIRED, detect_device
 from mlxd.worker.runtime.encoding.encoding_model import EncodingModel
 from mlxd.worker.runtime.encoding.known import architecture_for
 from mlxd.worker.runtime.encoding.probe import prove_encoder
-from mlxd.worker.runtime.encoding.tokenizing import input_encoder
+from mlxd.worker.runtime.encoding.tokenizing import input_encoder, token_id
 from mlxd.worker.runtime.encoding.weights import attach_weights
 from mlxd.worker.runtime.first_logits import check_weights
 from mlxd.worker.runtime.library_errors import library_errors
 from mlxd.worker.runtime.loading import cast_weights
 from mlxd.worker.runtime.tokenizing import OpenTokenizer, open_tokenizer
+from mlxd.worker.runtime.x86 import install_activations
 from mlxd.worker.text.encoding_input import InputEncoder
 
 
@@ -89,11 +92,25 @@ def open_encoder(directory: DirectoryFacts, task: Task, *, dtype: str, context_l
         attach_weights(model, description, architecture)
         on_cpu = dtype == "auto" and device == "cpu"
         cast_weights(model, "float32" if on_cpu else dtype, dequantize=on_cpu)
+        install_activations(model)
     tokenizer = open_tokenizer(directory)
+    _settle_answers(model, description, tokenizer)
     weights = [value for _, value in tree_flatten(model.parameters())]
     floating = next((value.dtype for value in weights if mx.issubdtype(value.dtype, mx.floating)), mx.float32)
     size = sum(value.nbytes for value in weights)
     return OpenedEncoder(model, description, context, tokenizer, size, device, str(floating).removeprefix("mlx.core."))
+
+
+def _settle_answers(model: EncodingModel, description: EncodingDescription, tokenizer: OpenTokenizer) -> None:
+    """Finds the tokens of a model that scores by those."""
+    scoring = description.scoring
+    if scoring is not None and scoring.kind is ScoreKind.TOKENS:
+        ids = [None if token is None else token_id(tokenizer, description, token) for token in (scoring.true, scoring.false)]
+        for token in ids:
+            if token is not None and token >= model.encoder.vocab_size:
+                raise ModelSourceError(f"{description.directory.directory}: the token {token} ({scoring.origin}) is beyond the vocabulary")
+        assert ids[0] is not None  # noqa: S101 - there is always one
+        model.answer_by(ids[0], ids[1])
 
 
 def read_encoder(opened: OpenedEncoder) -> LoadedEncoder:

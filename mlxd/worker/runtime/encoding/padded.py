@@ -48,6 +48,10 @@ class PaddedBatch:
         """Returns the place of each row's last token, ``[rows]``."""
         return self.lengths - 1
 
+    def of_last(self, hidden: mx.array) -> mx.array:
+        """Returns the vector of each row's last token, ``[rows, width]`` of ``[rows, length, width]``."""
+        return mx.take_along_axis(hidden, self.last[:, None, None], axis=1)[:, 0]
+
     def mask(self, window: int | None = None) -> mx.array | None:
         """Returns what queries see, ``[rows or 1, 1, length or 1, length]`` of booleans; None: everything.
 

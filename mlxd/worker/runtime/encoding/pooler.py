@@ -18,7 +18,7 @@ def _pool(hidden: mx.array, batch: PaddedBatch, mode: PoolingMode, *, with_promp
         case PoolingMode.CLS:
             return hidden[:, 0] if with_prompt else _at(hidden, batch.prompts)
         case PoolingMode.LAST_TOKEN:
-            return _at(hidden, batch.last)
+            return batch.of_last(hidden)
     counted = batch.real if with_prompt else batch.real & (mx.arange(batch.length)[None] >= batch.prompts[:, None])
     weights = counted.astype(mx.float32)[..., None]
     if mode is PoolingMode.MAX:

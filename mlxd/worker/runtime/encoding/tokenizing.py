@@ -6,12 +6,12 @@ from tokenizers.normalizers import Lowercase, Sequence
 
 from mlxd.errors import ModelSourceError
 from mlxd.worker.facts.encoding.description import EncodingDescription
-from mlxd.worker.facts.encoding.scoring import ScoreKind
+from mlxd.worker.facts.encoding.scoring import JUDGES
 from mlxd.worker.runtime.tokenizing import OpenTokenizer
 from mlxd.worker.text.encoding_input import InputEncoder
 from mlxd.worker.text.judge_prompt import JudgePrompt
 
-_JUDGES = "qwen3"  # the type of models that Qwen3-Reranker's prompt is for
+_KINDS = "token_type_ids"  # what transformers gives to models that tell the texts of a pair apart
 
 
 def input_encoder(opened: OpenTokenizer, description: EncodingDescription, *, most_tokens: int, vocab_size: int) -> InputEncoder:
@@ -24,7 +24,9 @@ def input_encoder(opened: OpenTokenizer, description: EncodingDescription, *, mo
     if description.lower_case:
         inner.normalizer = Lowercase() if inner.normalizer is None else Sequence([Lowercase(), inner.normalizer])
     judge = JudgePrompt.of(opened.tokenizer) if _judges(description) else None
-    return InputEncoder(inner, most_tokens=most_tokens, vocab_size=vocab_size, prompts=description.prompts, judge=judge)
+    tells_apart = _KINDS in opened.tokenizer.model_input_names
+    bounds = {"most_tokens": most_tokens, "vocab_size": vocab_size}
+    return InputEncoder(inner, **bounds, prompts=description.prompts, judge=judge, tells_apart=tells_apart)
 
 
 def token_id(opened: OpenTokenizer, description: EncodingDescription, token: int | str) -> int:
@@ -38,7 +40,4 @@ def token_id(opened: OpenTokenizer, description: EncodingDescription, token: int
 
 
 def _judges(description: EncodingDescription) -> bool:
-    scoring = description.scoring
-    if scoring is None:
-        return False
-    return scoring.kind is ScoreKind.TOKENS or description.directory.config.get("model_type") == _JUDGES
+    return description.scoring is not None and description.directory.config.get("model_type") == JUDGES

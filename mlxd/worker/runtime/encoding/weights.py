@@ -18,7 +18,7 @@ from mlxd.worker.runtime.encoding.known import refuse_packed
 from mlxd.worker.runtime.encoding.vector_layers import own_files
 
 _OLD = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}  # as TensorFlow's checkpoints were converted
-_UNUSED = ("head.", "layers.")  # of files that have more than the task needs
+_UNUSED = ("head.", "layers.", "encoder.lm_head.")  # of files that have more than the task needs
 _SHOWN = 3
 
 
