@@ -294,7 +294,7 @@ class Daemon:
 
     def _banner(self) -> str:
         running = self._takeover.running
-        models = [BannerModel(name, model.source, "loading") for name, model in running.config.models.items()]
+        models = [BannerModel(name, model.source, "loading", model.task) for name, model in running.config.models.items()]
         return banner(__version__, str(running.path), self._urls("inference"), self._urls("admin"), models)
 
     def _urls(self, role: str) -> list[str]:
