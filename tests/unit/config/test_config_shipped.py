@@ -77,6 +77,11 @@ def test_the_full_file_is_current():
     assert (CONFIG / "mlxd.full.toml").read_text() == reference_toml(), "run: make docs"
 
 
+def test_the_example_of_vectors_has_a_model_of_each_task():
+    config = load_config(CONFIG / "embeddings.toml", {}).config
+    assert {name: model.task for name, model in config.models.items()} == {"smollm2": "auto", "minilm": "embed", "judge": "rerank"}
+
+
 def test_the_full_file_loads_to_the_defaults():
     config = load_config(CONFIG / "mlxd.full.toml", {}).config
     assert config == Config(models={"smollm2": ModelTable(source="builtin:smollm2-135m")})
