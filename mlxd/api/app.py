@@ -13,6 +13,8 @@ from mlxd.api.anthropic.messages import MESSAGES
 from mlxd.api.anthropic.models import list_models as anthropic_models
 from mlxd.api.anthropic.models import show_model as anthropic_model
 from mlxd.api.dialect import Dialect
+from mlxd.api.encoding.encode import handler_of as encoding_handler_of
+from mlxd.api.encoding.endpoint import EncodingEndpoint
 from mlxd.api.generate import handler_of
 from mlxd.api.health import health
 from mlxd.api.key_limits import key_limits_middleware, rate_headers_signal
@@ -20,6 +22,7 @@ from mlxd.api.keys import CONFIG, KEY_USES, MODEL, MODELS, REQUESTS, TELEMETRY, 
 from mlxd.api.media.gallery import GALLERY, Gallery
 from mlxd.api.openai.chat import CHAT_COMPLETIONS
 from mlxd.api.openai.completions import TEXT_COMPLETIONS
+from mlxd.api.openai.embeddings import EMBEDDINGS
 from mlxd.api.openai.models import list_models, show_model
 from mlxd.api.openai.tokens import detokenize, tokenize, tokenizer_info
 from mlxd.api.openapi import document
@@ -40,6 +43,7 @@ from mlxd.listener.routes import route_of
 from mlxd.listener.security import InferenceRules
 
 DIALECTS: tuple[Dialect[Any], ...] = (CHAT_COMPLETIONS, TEXT_COMPLETIONS, RESPONSES, MESSAGES)
+ENCODING: tuple[EncodingEndpoint[Any, Any], ...] = (EMBEDDINGS,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +69,8 @@ def build_app(sources: ApiSources) -> web.Application:
         sources.telemetry.request_rejected(request.get(MODEL, UNKNOWN_MODEL), error.code)
 
     errors = {dialect.path: dialect.error for dialect in DIALECTS} | {COUNT_TOKENS: anthropic_error_body}
-    limits = key_limits_middleware({dialect.path for dialect in DIALECTS})
+    spending = {dialect.path for dialect in DIALECTS} | {path for endpoint in ENCODING for path in endpoint.paths}
+    limits = key_limits_middleware(spending)
     app = new_application(rules, on_error=count, error_body_of=partial(_error_body_of, errors), after_security=[limits])
     app.on_response_prepare.append(add_request_id)
     app.on_response_prepare.append(rate_headers_signal(_rate_headers_of))
@@ -94,6 +99,11 @@ def build_app(sources: ApiSources) -> web.Application:
             web.post(CANCEL, find_response, expect_handler=expect_continue),
             web.post(COUNT_TOKENS, count_tokens, expect_handler=expect_continue),
             *(web.post(dialect.path, handler_of(dialect), expect_handler=expect_continue) for dialect in DIALECTS),
+            *(
+                web.post(path, encoding_handler_of(endpoint), expect_handler=expect_continue)
+                for endpoint in ENCODING
+                for path in endpoint.paths
+            ),
         ]
     )
     app[DOCUMENT] = document(app, errors)

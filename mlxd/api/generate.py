@@ -26,11 +26,13 @@ from mlxd.api.keys import CONFIG, MODEL, REQUESTS, SPENDING, TELEMETRY, TRACER, 
 from mlxd.api.media.gallery import GALLERY
 from mlxd.api.media.prompts import described, media_size
 from mlxd.api.permitted_models import models_of
+from mlxd.api.tasks import check_task
 from mlxd.api.trace import RequestTrace
 from mlxd.api.volatile import steady
 from mlxd.listener.body import aside
 from mlxd.listener.request_id import request_id
 from mlxd.listener.security import PRINCIPAL
+from mlxd.types import Task
 from mlxd.wire.prompts import encoded_size
 
 
@@ -61,6 +63,7 @@ async def generate(request: web.Request, dialect: Dialect[Any]) -> web.StreamRes
 
         async def assign() -> Assignment:
             model = await held.enter_async_context(models.hold(asked_for))
+            check_task(Task.GENERATE, model, models)
             asked = await aside(body.size, _to_wire, accepted, live.id, model, config.server.volatile_prefixes)
             prompt = await held.enter_async_context(request.app[GALLERY].shown(asked.prompts[0], config.server.media))
             if prompt is not asked.prompts[0]:

@@ -15,6 +15,7 @@ from mlxd.api.body_schema import body_schemas
 from mlxd.api.fields.validation import Strict
 from mlxd.api.openai.chat import ChatRequest
 from mlxd.api.openai.completions import CompletionRequest
+from mlxd.api.openai.embeddings import EmbeddingsRequest
 from mlxd.api.openai.tokens import IdsOfText, TextTokens
 from mlxd.api.responses.input_tokens import INPUT_TOKENS
 from mlxd.api.responses.request import ResponsesRequest
@@ -44,6 +45,7 @@ BODIES: Mapping[str, Body] = {
     "/v1/chat/completions": Body(kinds=(ChatRequest,), does="Answer a conversation, as OpenAI's API does.", streams=True),
     "/v1/completions": Body(kinds=(CompletionRequest,), does="Go on with a text, as OpenAI's API does.", streams=True),
     "/v1/responses": Body(kinds=(ResponsesRequest,), does="Answer a conversation, as OpenAI's Responses API does.", streams=True),
+    "/v1/embeddings": Body(kinds=(EmbeddingsRequest,), does="Make vectors of texts, as OpenAI's API does."),
     INPUT_TOKENS: Body(kinds=(ResponsesRequest,), does="Count the tokens of a response's input."),
     ROOT: Body(kinds=(MessagesRequest,), does="Answer a conversation, as Anthropic's API does.", streams=True),
     COUNT_TOKENS: Body(kinds=(PromptFields, MessagesRequest), does="Count the tokens of a conversation's input."),

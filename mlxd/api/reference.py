@@ -17,6 +17,7 @@ from mlxd.api.media import leniency as media
 from mlxd.api.openai import leniency as openai
 from mlxd.api.openai.chat import ChatRequest
 from mlxd.api.openai.completions import CompletionRequest
+from mlxd.api.openai.embeddings import EmbeddingsRequest
 from mlxd.api.openai.peers import PEERS
 from mlxd.api.responses import leniency as responses
 from mlxd.api.responses.request import ResponsesRequest
@@ -83,6 +84,16 @@ _MESSAGES: Mapping[str, str] = {
     "tool_choice": "`any` and names are enforced by grammar",
 }
 
+_EMBEDDINGS: Mapping[str, str] = {
+    "model": "also an alias, or what a pattern of one matches; one that makes vectors",
+    "input": "a text or tokens, or 2,048 of them at most; none is empty",
+    "encoding_format": "`float` where nothing is said",
+    "dimensions": "where the model's vectors may be shortened",
+    "truncate": "texts that are too long are cut at their end; else they are refused",
+    "prompt_name": "of the model's own prompts, the one that goes before each text",
+    "priority": "lower goes first, as in vLLM",
+}
+
 # Where each table of what is tolerated inside of a field holds, by the API.
 _WITHIN: Mapping[str, Mapping[str, Rules]] = {
     "Chat and text completions": {
@@ -129,6 +140,7 @@ def reference() -> str:
     """Returns the page."""
     compared = [*_compared("Chat completions", ChatRequest), *_compared("Text completions", CompletionRequest)]
     alone = [*_alone("Responses", ResponsesRequest, _RESPONSES), *_alone("Messages", MessagesRequest, _MESSAGES)]
+    alone += _alone("Embeddings", EmbeddingsRequest, _EMBEDDINGS)
     return "\n".join([_HEAD, *compared, *alone, *_inside(), *_sources()])
 
 

@@ -42,6 +42,7 @@ class RequestTrace:
         self._arrived_at = time.time()
         self._arrived = time.monotonic()
         self._jobs: Jobs | None = None
+        self._texts_to_encode: int | None = None
         self._reached: list[float] = []  # seconds after arrival: handed to the worker, begun, first token
         self._first_token: float | None = None
         self._live: LiveRequest | None = None
@@ -78,8 +79,17 @@ class RequestTrace:
 
     def submitted(self, jobs: Jobs) -> None:
         """Takes note that the jobs are the worker's now."""
-        self._jobs, self._tally = jobs, Tally(len(jobs.all), jobs.per_prompt)
-        self._texts = [[] for _ in jobs.all]
+        self._jobs = jobs
+        self._handed_over(Tally(len(jobs.all), jobs.per_prompt), len(jobs.all))
+
+    def submitted_texts(self, count: int) -> None:
+        """Takes note that a job is the worker's now which encodes so many texts, or pairs of them."""
+        self._texts_to_encode = count
+        self._handed_over(Tally(), 1)
+
+    def _handed_over(self, tally: Tally, choices: int) -> None:
+        self._tally = tally
+        self._texts = [[] for _ in range(choices)]
         if self._live is not None:
             self._live.usage = lambda: self.usage
         self._reached.append(self._age)
@@ -162,6 +172,7 @@ class RequestTrace:
             choices=len(self._jobs.all) if self._jobs else 1,
             sampling=job.sampling if job else None,
             max_tokens=job.max_tokens if job else None,
+            texts=self._texts_to_encode,
         )
 
     def _guesses(self) -> dict[str, int]:
@@ -179,6 +190,7 @@ class RequestTrace:
             "param": self._param,
             "finish_reason": record.finish_reason and record.finish_reason.value,
             "cache": record.cache and record.cache.value,
+            "texts": record.texts,
             "prompt_tokens": record.prompt_tokens,
             "cached_tokens": record.cached_tokens,
             "completion_tokens": record.completion_tokens,
@@ -189,7 +201,7 @@ class RequestTrace:
             "warnings": self._warnings or None,
             "trace_id": trace_id,
             "prompt": self.prompt,
-            "completion": None if self.prompt is None else self._completion,
+            "completion": None if self.prompt is None or record.texts is not None else self._completion,
         }
         present = {name: value for name, value in fields.items() if value is not None}
         log.info("request_finished", model=record.model, streamed=record.streamed, **present)

@@ -13,8 +13,8 @@ from mlxd.control.telemetry import RequestRecord
 from mlxd.errors import MlxdError, ModelNotFoundError
 from mlxd.types import Ability, CacheOutcome, FinishReason, ModelState, ResolvedLimits, Timings, Usage
 from mlxd.wire.error_info import ErrorInfo
-from mlxd.wire.events import Delta, Echo, Failed, Finished, Started
-from mlxd.wire.jobs import Generate
+from mlxd.wire.events import Delta, Echo, Embedded, Failed, Finished, Scored, Started
+from mlxd.wire.jobs import Generate, Job
 from mlxd.wire.logprobs import TokenLogprobs
 from mlxd.wire.messages import Heartbeat, Ready, Tokenized
 from mlxd.wire.parts import text_parts
@@ -40,24 +40,37 @@ READY = Ready(
 class FakeRequest:
     """One submitted request; the test says what its worker does."""
 
-    def __init__(self, generate: Generate, stream: RequestStream) -> None:
-        self.generate = generate
+    def __init__(self, job: Job, stream: RequestStream) -> None:
+        self.job = job
         self.stream = stream
         self.aborted = asyncio.Event()
         self._tokens = 0
         self._prompt_tokens = 7
         self._cached = 0
 
+    @property
+    def generate(self) -> Generate:
+        assert isinstance(self.job, Generate)
+        return self.job
+
     def started(self, *, cache: CacheOutcome | None = CacheOutcome.MISS, prompt_tokens: int = 7, cached_tokens: int = 0) -> None:
         self._prompt_tokens, self._cached = prompt_tokens, cached_tokens
-        self.stream.push(Started(id=self.generate.id, prompt_tokens=prompt_tokens, cached_tokens=cached_tokens, cache=cache))
+        self.stream.push(Started(id=self.job.id, prompt_tokens=prompt_tokens, cached_tokens=cached_tokens, cache=cache))
 
     def echoed(self, text: str, tokens: Sequence[TokenLogprobs] = ()) -> None:
-        self.stream.push(Echo(id=self.generate.id, text=text, tokens=list(tokens)))
+        self.stream.push(Echo(id=self.job.id, text=text, tokens=list(tokens)))
 
     def delta(self, text: str, tokens: int = 1, logprobs: Sequence[TokenLogprobs] = ()) -> None:
         self._tokens += tokens
-        self.stream.push(Delta(id=self.generate.id, parts=text_parts(text), tokens=tokens, logprobs=list(logprobs)))
+        self.stream.push(Delta(id=self.job.id, parts=text_parts(text), tokens=tokens, logprobs=list(logprobs)))
+
+    def embedded(self, vectors: dict[int, bytes]) -> None:
+        """Some vectors, by their places."""
+        self.stream.push(Embedded(id=self.job.id, places=[*vectors], vectors=b"".join(vectors.values())))
+
+    def scored(self, scores: dict[int, float]) -> None:
+        """Some scores, by their places."""
+        self.stream.push(Scored(id=self.job.id, places=[*scores], scores=[*scores.values()]))
 
     def finish(self, text: str = "", tokens: int = 0, reason: FinishReason = FinishReason.STOP, *, cumulative: float | None = None) -> None:
         self._tokens += tokens
@@ -65,7 +78,7 @@ class FakeRequest:
         timings = Timings(queue=0.1, prefill=0.2, decode=0.3)
         self.stream.push(
             Finished(
-                id=self.generate.id,
+                id=self.job.id,
                 parts=text_parts(text),
                 tokens=tokens,
                 reason=reason,
@@ -78,7 +91,7 @@ class FakeRequest:
     def fail(self, error: MlxdError) -> None:
         """As a worker's refusal arrives: over the wire."""
         info = ErrorInfo(code=error.code, message=error.message, param=error.param, retry_after=error.retry_after)
-        self.stream.push(Failed(id=self.generate.id, error=info))
+        self.stream.push(Failed(id=self.job.id, error=info))
 
     def lose(self, error: MlxdError) -> None:
         """As the connection fails a request whose worker is gone."""
@@ -108,7 +121,7 @@ class FakeWorker:
         self.tokenized: list[Prompt] = []
         self._new: asyncio.Queue[FakeRequest] = asyncio.Queue()
 
-    def submit(self, request: Generate) -> RequestStream:
+    def submit(self, request: Job) -> RequestStream:
         stream = RequestStream(request.id, lambda _id: fake.aborted.set())
         fake = FakeRequest(request, stream)
         self.submitted.append(fake)

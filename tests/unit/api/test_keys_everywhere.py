@@ -1,8 +1,11 @@
 """Every call that the listener describes asks for a key, keeps to its models and its limits, and says so in the shape of its API."""
 
 import pytest
+from msgspec.structs import replace
 
 from mlxd.config.key_table import KeyTable
+from mlxd.types import Task
+from mlxd.wire.jobs import Embed, Generate
 from tests.support.error_shapes import check_error
 from tests.support.fake_registry import echo
 
@@ -16,6 +19,7 @@ BODIES = {
     "/v1/responses/input_tokens": {"input": "hello"},
     "/v1/messages": {"messages": MESSAGES, "max_tokens": 9},
     "/v1/messages/count_tokens": {"messages": MESSAGES},
+    "/v1/embeddings": {"input": "hello"},
     "/tokenize": {"prompt": "hello"},
     "/detokenize": {"tokens": [65]},
 }
@@ -24,11 +28,24 @@ STORED = "/v1/responses/"  # nothing is, whoever asks
 OPEN = {"/health"}
 
 
+def answer(request):
+    if isinstance(request.job, Generate):
+        echo(request)
+        return
+    request.started(cache=None)
+    if isinstance(request.job, Embed):
+        request.embedded(dict.fromkeys(range(len(request.job.inputs)), bytes(8)))
+    else:
+        request.scored(dict.fromkeys(range(len(request.job.pairs)), 0.5))
+    request.finish()
+
+
 @pytest.fixture
 def keyed(server):
     server.registry.add("other")
     for model in server.registry.models.values():
-        model.client.script = echo
+        model.client.script = answer
+        model.ready = replace(model.ready, tasks=tuple(Task))
     limit(server)
     return server
 

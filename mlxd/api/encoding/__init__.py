@@ -1,0 +1,1 @@
+"""Endpoints that make vectors and scores of texts."""
