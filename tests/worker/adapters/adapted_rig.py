@@ -64,7 +64,7 @@ class AdaptedRig(Asking, PagedRig):
         self.runner = PagedRunner(scheduler, self.manager, self.executor, cache_sizing(loaded, self.model), self.limits)
 
     def order(self, limit, pinned=(), known=None):
-        every = frozenset(known) if known is not None else _Everything()
+        every = frozenset(known) if known is not None else Everything()
         self.store.follow(AdapterOrders(limit, frozenset(one.identity for one in pinned), every))
 
     def fit(self, directory):
@@ -79,7 +79,7 @@ def at_once(adapter, arrive):
     arrive(list(adapter.examined.values()))
 
 
-class _Everything(frozenset):
+class Everything(frozenset):
     def __contains__(self, _):
         return True
 
@@ -118,15 +118,18 @@ def keys(shapes):
 
 def merged(loaded, adapter):
     """The same model with an adapter in its weights, in full precision; ``loaded`` is used up."""
-    layers = dict(loaded.model.named_modules())
+    merge(loaded.model, adapter)
+    return replace(loaded)
+
+
+def merge(model, adapter):
+    layers = dict(model.named_modules())
     made = []
     for values in adapter.examined.values():
         path = next(placed.path for placed in adapter.layers if placed.layer.path == values.path)
-        layer = layers[path]
         delta = (mx.array(values.a) @ mx.array(values.b)).swapaxes(-1, -2)
-        made.append((path, _with(layer, delta, values.magnitude)))
-    loaded.model.update_modules(tree_unflatten(made))
-    return replace(loaded)
+        made.append((path, _with(layers[path], delta, values.magnitude)))
+    model.update_modules(tree_unflatten(made))
 
 
 def _with(layer, delta, magnitude):
