@@ -32,9 +32,15 @@ class Held:
     used: int = 0  # when it was used last, in requests
     has_served: bool = False  # since it was loaded
     closed: bool = False
-    is_leaving: bool = False  # it goes once nobody has it
+    is_known: bool = True  # somebody may ask for it still
+    is_unloaded: bool = False  # an operator wants its memory back
     thens: list[Then] = field(default_factory=list)
     writing: Iterator[None] | None = None
+
+    @property
+    def is_leaving(self) -> bool:
+        """Tells whether it goes once nobody has it."""
+        return self.is_unloaded or not self.is_known
 
     def settle(self, error: MlxdError | None) -> None:
         """Tells whoever has asked what has become of it."""
@@ -45,4 +51,4 @@ class Held:
     def wait(self) -> None:
         """Begins anew: it has no slot any more."""
         self.stage, self.slot, self.writing = Stage.WAITING, 0, None
-        self.closed = self.has_served = False
+        self.closed = self.has_served = self.is_unloaded = False

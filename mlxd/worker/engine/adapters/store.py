@@ -76,7 +76,7 @@ class AdapterStore(Adapters):
         """Makes orders hold, from the next step on."""
         self._orders = orders
         for held in self._held.values():
-            held.is_leaving = held.adapter.identity not in orders.known
+            held.is_known = held.adapter.identity in orders.known
         self._open_all()
         self._shrink(self._of_request)
 
@@ -88,6 +88,7 @@ class AdapterStore(Adapters):
             then(error)
             return
         held = self._hold(adapter)
+        held.is_unloaded = False
         held.thens.append(then)
         if held.stage is Stage.LOADED:
             held.settle(None)
@@ -96,7 +97,7 @@ class AdapterStore(Adapters):
         """Lets an adapter go, once no request has it any more."""
         held = self._held.get(identity)
         if held is not None:
-            held.is_leaving = True
+            held.is_unloaded = True
             self._shrink(self._of_request)
 
     def figures(self) -> dict[str, HeldFigures]:
@@ -185,7 +186,7 @@ class AdapterStore(Adapters):
         held = self._held.get(adapter.identity)
         if held is None:
             held = self._held[adapter.identity] = Held(adapter)
-            held.is_leaving = adapter.identity not in self._orders.known
+            held.is_known = adapter.identity in self._orders.known
         return held
 
     def _check_room(self, adapter: FittedAdapter) -> None:

@@ -293,3 +293,18 @@ def test_one_whose_requests_all_left_while_it_was_read_is_there_for_the_next():
     stage.ends("a")
     stage.reading.pop()([object()] * 2)
     assert stage.loaded == {"a"}
+
+
+def test_one_that_is_unloaded_goes_once_nobody_has_it_whatever_is_configured_meanwhile():
+    stage = Stage(pinned="a")
+    stage.ask("a", adapter("a"))
+    stage.starts("a")
+    stage.store.unload("a")
+    stage.order(ONE + MORE, pinned="a")
+    assert stage.loaded == {"a"}
+    stage.ends("a")
+    assert stage.loaded == set()
+    stage.ask("again", adapter("a"))
+    assert stage.starts("again") == ["again"]
+    stage.ends("again")
+    assert stage.loaded == {"a"}
