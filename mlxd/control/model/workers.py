@@ -303,9 +303,11 @@ class Workers:
         no time to try again.
         """
         may_fit = not self._memory.admits(self._name) or self._memory.reclaimable(self._name) >= needs.total
+        adapters = f"{quantities.size(needs.adapters)} of adapters, " if needs.adapters else ""
         return InsufficientMemoryError(
             f'the model "{self._name}" needs {quantities.size(needs.total)} ({quantities.size(needs.weights)} of weights, '
-            f"{quantities.size(needs.cache)} of cache, {quantities.size(needs.transients)} to compute), but {self._memory.describe()}",
+            f"{quantities.size(needs.cache)} of cache, {adapters}{quantities.size(needs.transients)} to compute), "
+            f"but {self._memory.describe()}",
             retry_after=30.0 if may_fit else None,
         )
 

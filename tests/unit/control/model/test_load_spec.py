@@ -1,5 +1,6 @@
 import pytest
 
+from mlxd.adapter_terms import AdapterSpec
 from mlxd.config.catalogue import leaves
 from mlxd.config.fields import Reload, reload_class
 from mlxd.config.schema import ModelTable
@@ -86,6 +87,15 @@ def test_a_key_value_type_of_all_models_is_passed_over_without_a_paged_cache(cha
     assert spec(**changes | {"cache": {"dtype": "int8"} | changes.get("cache", {})}).kv_wish == used
 
 
+def test_adapters_are_limits_and_what_they_may_take_is_nothing_where_there_are_none():
+    limits = spec(adapters={"sql": {"source": "org/sql", "load": "eager", "pin": True}, "law": {"source": "/law"}}).limits
+    assert limits.adapters == (
+        AdapterSpec(name="sql", source="org/sql", load="eager", pin=True),
+        AdapterSpec(name="law", source="/law", load="lazy", pin=False),
+    )
+    assert (limits.adapter_bytes, spec(adapter_memory="1GiB").limits.adapter_bytes) == (256 * 2**20, 0)
+
+
 def test_the_limits_default_to_those_of_the_schema():
     assert spec().limits == Limits()
 
@@ -120,6 +130,8 @@ LIVE = {
     "output": {"strict_tools": True},
     "speculation": {"kind": "auto", "max_tokens": 3},
     "aliases": ["other"],
+    "adapters": {"sql": {"source": "org/sql", "aliases": ["coder"], "load": "eager", "pin": True}},
+    "adapter_memory": "1GiB",
 }
 
 
@@ -131,6 +143,7 @@ def test_live_settings_need_no_new_worker():
     "change",
     [
         {"source": "org/other"},
+        {"task": "embed"},
         {"dtype": "float16"},
         {"context_length": 99},
         {"batching": {"mode": "continuous"}},
@@ -154,6 +167,7 @@ def test_the_schemas_classes_say_the_same():
     wanting = {entry.key for entry in leaves(ModelTable) if reload_class(entry.info) is Reload.MODEL}
     assert wanting == {
         ("source",),
+        ("task",),
         ("dtype",),
         ("context_length",),
         ("batching", "mode"),

@@ -23,7 +23,7 @@ NAMES = ("one", "two")
 caches = st.sampled_from(["auto", "64MiB", "200MiB", "700MiB"])
 steps = st.lists(
     st.one_of(
-        st.tuples(st.just("apply"), st.sampled_from(NAMES), st.integers(1, 5), caches),
+        st.tuples(st.just("apply"), st.sampled_from(NAMES), st.integers(1, 5), caches, st.sampled_from([0, 0, 50, 400])),
         st.tuples(st.just("answer"), st.sampled_from(NAMES)),
         st.tuples(st.just("limit"), st.sampled_from([800 * MIB, 1000 * MIB, 2000 * MIB])),
         st.tuples(st.just("turns"), st.integers(1, 5)),
@@ -82,13 +82,16 @@ class World:
             client.become_ready()
             await reach(model, ModelState.READY)
 
-    def table(self, max_queue, cache):
-        return ModelTable.model_validate({"source": "org/x", "batching": {"max_queue": max_queue}, "cache": {"memory": cache}})
+    def table(self, max_queue, cache, adapters=0):
+        """``adapters``: so many MiB of memory for one; 0: there is none."""
+        of_adapters = {"adapters": {"a": {"source": "org/a"}}, "adapter_memory": f"{adapters}MiB"} if adapters else {}
+        batching = {"mode": "continuous", "max_queue": max_queue}
+        return ModelTable.model_validate({"source": "org/x", "batching": batching, "cache": {"memory": cache}} | of_adapters)
 
     async def take(self, step):
         match step:
-            case ("apply", name, max_queue, cache):
-                self.tables[name] = self.table(max_queue, cache)
+            case ("apply", name, max_queue, cache, adapters):
+                self.tables[name] = self.table(max_queue, cache, adapters)
                 self.models[name].apply(self.tables[name])
             case ("answer", name):
                 self.clients[name].permits.release()
@@ -115,9 +118,12 @@ class World:
             client, table, status = self.clients[name], self.tables[name], self.models[name].status()
             if status.differs is None:
                 assert client.limits.max_queue == table.batching.max_queue
+                assert client.limits.adapter_bytes == (table.adapter_memory if table.adapters else 0)
                 if not table.cache.memory.is_auto:
                     assert client.limits.cache_bytes == table.cache.memory.size
-            assert self.memory.ledger.by_model()[name] == WEIGHTS + client.limits.cache_bytes, name
+            assert len(client.limits.adapters) == len(table.adapters), "names are known whatever memory there is"
+            held = WEIGHTS + client.limits.cache_bytes + client.limits.adapter_bytes
+            assert self.memory.ledger.by_model()[name] == held, name
 
     async def stop(self):
         for model in self.models.values():
@@ -128,13 +134,13 @@ class World:
     [
         ("answer", "two"),
         ("limit", 800 * MIB),
-        ("apply", "two", 5, "700MiB"),
+        ("apply", "two", 5, "700MiB", 0),
         ("turns", 5),
-        ("apply", "two", 1, "64MiB"),
+        ("apply", "two", 1, "64MiB", 0),
         ("limit", 1000 * MIB),
     ]
 )
-@example([("apply", "one", 2, "700MiB"), ("limit", 800 * MIB), ("turns", 4), ("limit", 2000 * MIB)])  # wanted again while it is refused
+@example([("apply", "one", 2, "700MiB", 0), ("limit", 800 * MIB), ("turns", 4), ("limit", 2000 * MIB)])  # wanted again while it is refused
 @settings(max_examples=examples(60), deadline=None)
 @given(steps)
 def test_whatever_comes_the_last_wish_holds_and_the_ledger_is_right(steps):
