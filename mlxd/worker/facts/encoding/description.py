@@ -15,7 +15,7 @@ from mlxd.worker.facts.encoding.modules import FILE, Module, ModuleKind, read_mo
 from mlxd.worker.facts.encoding.pooling import Pooling, PoolingMode, read_pooling
 from mlxd.worker.facts.encoding.scoring import JUDGES, Scoring
 from mlxd.worker.facts.encoding.task import CLASSIFIES, ENCODERS, LIBRARY_FILE, architecture_of
-from mlxd.worker.facts.encoding.values import flag
+from mlxd.worker.facts.encoding.values import flag, size
 from mlxd.worker.facts.json_document import JsonDocument
 from mlxd.worker.facts.safetensors_file import read_tensors
 
@@ -85,8 +85,9 @@ def _unsaid(directory: DirectoryFacts, *, is_normalized: bool) -> tuple[Pooling,
 
     Where linear layers are among the weights, it is EmbeddingGemma, as converters write it, whose vectors have the length 1.
     """
-    shapes = {one.name: one.shape for file in directory.weights.files for one in read_tensors(directory.directory / file).values()}
-    merged = tuple(merged_layers(directory.weights.tensors, shapes))
+    tensors = [one for file in directory.weights.files for one in read_tensors(directory.directory / file).values()]
+    rows = {one.name: one.shape[0] for one in tensors if one.shape}
+    merged = tuple(merged_layers(rows, size(directory.config, "hidden_size"))) if "dense.0.weight" in rows else ()
     if merged:
         origin = 'the weights have "dense.0.weight", as those of EmbeddingGemma'
         return Pooling((PoolingMode.MEAN,), origin), VectorPath(merged, normalized=True)

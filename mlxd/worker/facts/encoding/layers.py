@@ -1,6 +1,6 @@
 """What a pooled vector goes through: the modules Dense, LayerNorm and Normalize of sentence-transformers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -79,13 +79,15 @@ def read_vector_path(modules: Sequence[Module], tensors: frozenset[str]) -> Vect
     return VectorPath(tuple(_layers(kept, tensors)), normalized)
 
 
-def merged_layers(tensors: frozenset[str], widths: dict[str, tuple[int, ...]]) -> Iterator[DenseLayer]:
-    """Yields the linear layers that are among a model's own weights, as ``dense.0.weight`` and so on, with the shapes in ``widths``."""
+def merged_layers(rows: Mapping[str, int], width: int) -> Iterator[DenseLayer]:
+    """Yields the linear layers that are among a model's own weights, as ``dense.0.weight`` and so on, behind vectors of a ``width``.
+
+    ``rows`` has the length of each tensor's first axis: of one that is packed, the second is no width.
+    """
     number = 0
-    while (name := f"dense.{number}.weight") in tensors:
-        outputs, inputs = widths[name]
-        yield DenseLayer(inputs, outputs, f"dense.{number}.bias" in tensors, Activation.NONE, residual=False, weights=None)
-        number += 1
+    while (outputs := rows.get(f"dense.{number}.weight")) is not None:
+        yield DenseLayer(width, outputs, f"dense.{number}.bias" in rows, Activation.NONE, residual=False, weights=None)
+        number, width = number + 1, outputs
 
 
 def _layers(modules: Sequence[Module], tensors: frozenset[str]) -> Iterator[Layer]:

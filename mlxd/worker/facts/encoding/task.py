@@ -30,6 +30,8 @@ ENCODERS = frozenset(
     )
 )
 
+DECODERS = frozenset(("qwen3", "qwen2", "llama", "mistral", "gemma3_text"))  # types that generate, of which models are saved that embed
+
 
 @dataclass(frozen=True)
 class FoundTask:
@@ -45,17 +47,7 @@ def find_task(directory: DirectoryFacts) -> FoundTask:
     modules = read_modules(directory.directory)
     if modules:
         return _of_modules(modules, config, JsonDocument.read_if_there(directory.directory / LIBRARY_FILE))
-    if config.get("classifier_from_token") is not None:
-        return FoundTask(Task.RERANK, config.origin("classifier_from_token"))
-    architecture = architecture_of(config)
-    if architecture.endswith(CLASSIFIES):
-        return FoundTask(Task.RERANK, f"{config.origin('architectures')}: {architecture}")
-    if config.get("use_bidirectional_attention") is True:
-        return FoundTask(Task.EMBED, config.origin("use_bidirectional_attention"))
-    if architecture.endswith("Model") or config.get("model_type") in ENCODERS:
-        key = "architectures" if architecture.endswith("Model") else "model_type"
-        return FoundTask(Task.EMBED, f"{config.origin(key)}: {architecture if key == 'architectures' else config.get(key)}")
-    return FoundTask(Task.GENERATE, f"{config.origin('architectures')}: {architecture or 'none'}")
+    return _of_configuration(config)
 
 
 def architecture_of(config: JsonDocument) -> str:
@@ -63,6 +55,21 @@ def architecture_of(config: JsonDocument) -> str:
     value = config.get("architectures")
     names = [value] if isinstance(value, str) else value
     return str(names[0]) if isinstance(names, list) and names else ""
+
+
+def _of_configuration(config: JsonDocument) -> FoundTask:
+    architecture, kind = architecture_of(config), config.get("model_type")
+    origin = f"{config.origin('architectures')}: {architecture or 'none'}"
+    if config.get("classifier_from_token") is not None:
+        return FoundTask(Task.RERANK, config.origin("classifier_from_token"))
+    if architecture.endswith(CLASSIFIES):
+        return FoundTask(Task.RERANK, origin)
+    if config.get("use_bidirectional_attention") is True:
+        return FoundTask(Task.EMBED, config.origin("use_bidirectional_attention"))
+    if kind in ENCODERS:
+        return FoundTask(Task.EMBED, f"{config.origin('model_type')}: {kind}")
+    has_no_head = kind in DECODERS and architecture.endswith("Model")
+    return FoundTask(Task.EMBED if has_no_head else Task.GENERATE, origin)
 
 
 def _of_modules(modules: Sequence[Module], config: JsonDocument, library: JsonDocument) -> FoundTask:
