@@ -47,9 +47,9 @@ class Asking:
 class AdaptedRig(Asking, PagedRig):
     """``read`` begins to read an adapter; by default its values are there at once."""
 
-    def __init__(self, loaded, *, limit=PLENTY, read=None, pinned=(), **options):
+    def __init__(self, loaded, *, limit=PLENTY, read=None, pinned=(), dtype="float32", **options):
         super().__init__(loaded, **options)
-        self.stacks = ModelStacks(self.model, mx.float32)
+        self.stacks = ModelStacks(self.model, getattr(mx, dtype))
         self.store = AdapterStore(self.stacks)
         self.store.read = read or at_once
         self.order(limit, pinned)
@@ -69,6 +69,9 @@ class AdaptedRig(Asking, PagedRig):
 
     def fit(self, directory):
         return fitted(directory, self.store)
+
+    def slot_of(self, adapter):
+        return self.store._held[adapter.identity].slot
 
 
 def fitted(directory, store):

@@ -5,10 +5,14 @@ import pytest
 
 from mlxd.worker.engine.plan import Chunk, StepPlan
 from mlxd.worker.kv.block_table import Run
+from mlxd.worker.runtime.draft.draft_model import DraftModel
+from mlxd.worker.runtime.paged.build import proved_model
+from mlxd.worker.runtime.proof import ROUNDING, difference
 from tests.support.adapter_files import write_mlx_lm
 from tests.worker.adapters.adapted_rig import AdaptedRig, linear_shapes, merged, three, tiny
 from tests.worker.compiled.steps import GATHER
-from tests.worker.runner_rig import alone, words
+from tests.worker.runner_rig import alone, architecture, words
+from tests.worker.test_drafting import Drafting
 from tests.worker.test_speculation import REPEATED, Told, looking_up
 
 PROMPTS = {"long": words(1, 61), "twin": [*words(1, 61)[:44], *words(2, 7)], "short": words(3, 5), "repeated": REPEATED}
@@ -86,6 +90,30 @@ def test_guesses(sources, expected, kind):
     rig = AdaptedRig(tiny("llama"), speculation=Told(answers, seed=3) if kind == "told" else looking_up())
     assert play(rig, adapters_of(rig, sources)) == expected
     assert sum(report.drafts for report in rig.reports) > 0
+
+
+def test_a_draft_model(sources, expected):
+    """It drafts for all of them as it would for the model itself, and what is verified is each one's own."""
+    draft = DraftModel(drafting := architecture("llama"), proved_model(drafting, 4))
+    speculation = Drafting([0, 2, 4])
+    rig = AdaptedRig(tiny("llama"), draft=draft, speculation=speculation)
+    assert play(rig, adapters_of(rig, sources)) == expected
+    assert 0 < speculation.accepted < speculation.drafted
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision(sources, dtype):
+    """Adapters are kept in the model's own type; logits are those of weights that have them, as near as that type is."""
+    loaded = tiny("llama")
+    loaded.model.set_dtype(getattr(mx, dtype))
+    rig = AdaptedRig(loaded, dtype=dtype)
+    for adapter in adapters_of(rig, sources)[1:]:
+        rig.ask([1, 2, 3], adapter=adapter)
+        chunk = Chunk("a", 0, 24, None, (Run(0, 6),), samples=True, adapter=rig.slot_of(adapter))
+        rig.model.clear()
+        found = rig.model.forward(StepPlan(chunks=(chunk,)), mx.array(words(5, 24))).rows.astype(mx.float32)
+        expected = merged(tiny("llama"), adapter).model(mx.array(words(5, 24))[None])[:, -1]
+        assert difference(expected, found) < ROUNDING[dtype]
 
 
 def test_steps_without_adapters_are_what_they_were_to_the_bit(sources):

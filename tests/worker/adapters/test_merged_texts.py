@@ -4,6 +4,7 @@ import mlx.core as mx
 import pytest
 from mlx_lm.tuner.utils import load_adapters
 
+from mlxd.worker.engine.adapters.stacks import stacked_bytes
 from tests.worker.adapters.adapted_rig import AdaptedRig, merged, three, tiny
 from tests.worker.runner_rig import plain, words
 
@@ -38,6 +39,7 @@ def test_each_says_what_its_merged_model_says(case):
     assert {name: rig.tokens[name] for name in asked} == expected
     assert len(set(map(tuple, expected.values()))) == 4
     assert max(report.rows for report in rig.reports) == 4
+    assert rig.store.nbytes == stacked_bytes([adapter.layers for adapter in adapters], 4), "what is reckoned with is what they take"
 
 
 @pytest.mark.parametrize("place", [0, 2], ids=["plain", "dora"])
