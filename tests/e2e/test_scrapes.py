@@ -21,7 +21,7 @@ source = "fake/ok"
 """
 ASK = {"model": "tiny", "prompt": "one two three"}
 PATHS = ("/metrics", "/metrics/vllm")
-SCRAPES = 200
+SCRAPES = 100
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 from statistics import median
 
@@ -18,8 +19,13 @@ def sources(*parts):
     return [path for part in parts for path in sorted((ROOT / part).rglob("*.py"))]
 
 
+@cache
+def nodes(path):
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
 def functions(path):
-    return [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return [node for node in nodes(path) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
 
 
 def length(function):
@@ -34,7 +40,7 @@ def named(path):
 
 def telegrams(path):
     """Yields docstrings that point elsewhere, or are too short to say more than a name would."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             text = ast.get_docstring(node)
             if text is not None and (text.startswith("See ") or (len(text.split()) <= 2 and not text.startswith("Raises "))):

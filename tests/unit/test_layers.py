@@ -1,6 +1,7 @@
 """The import rule of the architecture, enforced by reading imports."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import mlxd
@@ -91,7 +92,12 @@ def modules():
         yield ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts), path
 
 
+@cache
 def imports(path):
+    return list(_imports(path))
+
+
+def _imports(path):
     """Every absolute name imported anywhere in the file, functions and TYPE_CHECKING included."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):

@@ -69,9 +69,7 @@ def drafting_of(made):
     return made.runner._scheduler._speculation
 
 
-@pytest.mark.parametrize(
-    ("draft", "ahead"), [*((name, True) for name in ("llama", "qwen3", "gemma3_text", "plamo")), ("llama", False), ("gemma3_text", False)]
-)
+@pytest.mark.parametrize(("draft", "ahead"), [*((name, True) for name in ("llama", "gemma3_text", "plamo")), ("qwen3", False)])
 def test_a_mixed_batch_with_joins_shared_beginnings_and_aborts(loaded, drafts, plain, draft, ahead):
     made = rig(loaded, drafts(draft), ahead=ahead)
     prompts = {
@@ -127,8 +125,7 @@ def test_sampled_text_is_the_same_with_guesses_and_without(loaded, drafts, draft
         assert drafting.accepted == drafting.drafted > 0
 
 
-@pytest.mark.parametrize("ahead", [False, True])
-@pytest.mark.parametrize("kind", [SpeculationKind.AUTO, SpeculationKind.DRAFT])
+@pytest.mark.parametrize(("kind", "ahead"), [(SpeculationKind.AUTO, True), (SpeculationKind.DRAFT, True), (SpeculationKind.DRAFT, False)])
 def test_whatever_pays_is_chosen_the_text_is_the_same(loaded, drafts, plain, kind, ahead):
     """With the real choice, which goes by the clock; so only the text is certain."""
     draft = drafts("llama")
@@ -151,8 +148,7 @@ def test_other_weights_are_seldom_right(loaded, drafts):
     assert drafting_of(made).accepted < 0.3 * drafting_of(made).drafted
 
 
-@pytest.mark.parametrize("draft", ["llama", "qwen3"])
-@pytest.mark.parametrize("ahead", [False, True])
+@pytest.mark.parametrize(("draft", "ahead"), [("llama", True), ("qwen3", False), ("qwen3", True)])
 def test_preempted_ones_resume_with_the_same_tokens(loaded, drafts, plain, draft, ahead):
     made = rig(loaded, drafts(draft), ahead=ahead, arena_blocks=16, max_arenas=1, step_tokens=64)
     prompts = {str(number): b"story number %d" % number for number in range(4)}

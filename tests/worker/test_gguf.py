@@ -11,9 +11,7 @@ with suppress(OSError):  # before MLX, where it is installed: ten times faster
     ctypes.CDLL("libopenblas.so.0", mode=ctypes.RTLD_GLOBAL)
 
 import mlx.core as mx
-from mlx.utils import tree_map
-from mlx_lm.generate import generate
-from mlx_lm.utils import dequantize_model, load_model, load_tokenizer
+from mlx_lm.utils import load_model, load_tokenizer
 
 from mlxd.errors import ModelSourceError
 from mlxd.worker.fetch.directory import check_model_directory
@@ -193,14 +191,10 @@ def smollm2():
 
 @pytest.mark.real_model
 @pytest.mark.timeout(600)
-def test_the_built_in_model_knows_the_capital_of_france(smollm2):
-    model, config = load_model(smollm2)
+def test_the_built_in_model_is_one_that_mlx_lm_loads(smollm2):
+    """What it knows is asked of a daemon: ``tests/e2e/test_real_model.py``."""
+    _, config = load_model(smollm2, lazy=True)
     assert config["quantization"] == {"group_size": 32, "bits": 4, "model.embed_tokens": {"group_size": 32, "bits": 8}}
-    model = dequantize_model(model)
-    model.update(tree_map(lambda weight: weight.astype(mx.float32), model.parameters()))
-    tokenizer = load_tokenizer(smollm2)
-    tokens = tokenizer.apply_chat_template([{"role": "user", "content": "What is the capital of France?"}], add_generation_prompt=True)
-    assert "Paris" in generate(model, tokenizer, tokens, max_tokens=8)
 
 
 @pytest.mark.real_model

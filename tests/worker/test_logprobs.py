@@ -80,7 +80,7 @@ def test_of_generated_tokens_whatever_changes_how_they_are_drawn(llama, kind):
     assert {(token.logprob, token.top) for token in rig.sampled["plain"]} == {(None, ())}
 
 
-BOTH_WAYS = [(name, kind) for name in ("llama", "qwen3_next") for kind in ("ahead", "simple")]  # what can be cut, and what cannot
+BOTH_WAYS = [("llama", "ahead"), ("llama", "simple"), ("qwen3_next", "simple")]  # what can be cut, and what cannot
 
 
 @pytest.mark.parametrize(("loaded", "kind"), [*((name, "paged") for name in MODELS), *BOTH_WAYS], indirect=["loaded"])
@@ -93,9 +93,10 @@ def test_of_prompts_cold_and_where_the_cache_has_them_alone_and_in_company(loade
     rig.run()
     rig.add("again", prompt, asks={"logprobs": 2, "prompt_logprobs": True})
     rig.run()
+    expected = rows(loaded, prompt)[:-1]
     for name in ("cold", "again"):
         assert [token.id for token in rig.scored[name]] == prompt[1:]
-        check(rig.scored[name], rows(loaded, prompt)[:-1], 2)
+        check(rig.scored[name], expected, 2)
         assert rig.started[name].cached_tokens == 0
         assert rig.started[name].cache is CacheOutcome.MISS
     assert rig.tokens["again"] == rig.tokens["cold"]

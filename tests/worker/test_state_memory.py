@@ -15,7 +15,7 @@ def loaded(request):
     return architecture(request.param)
 
 
-@pytest.mark.parametrize("ahead", [False, True])
+@pytest.mark.parametrize(("loaded", "ahead"), [*((name, True) for name in HYBRIDS), ("qwen3_next", False)], indirect=["loaded"])
 def test_the_count_is_what_is_held_after_every_step(loaded, ahead):
     rig = PagedRig(loaded, ahead=ahead, arena_blocks=16, max_arenas=1, step_tokens=64, snapshots=6)
     checked, check = [], rig.check

@@ -154,7 +154,7 @@ deterministic = settings(derandomize=True, database=None, deadline=None, suppres
 def test_what_the_description_allows_is_answered_as_it_says(url, session, name):
     operation, seen = OPERATIONS[name], set()
 
-    @settings(deterministic, max_examples=examples(15))
+    @settings(deterministic, max_examples=examples(8))
     @given(case=cases(operation, GenerationMode.POSITIVE))
     def check(case):
         response = sent(case, url, session, TOKENS["full"])
@@ -169,7 +169,7 @@ def test_what_the_description_allows_is_answered_as_it_says(url, session, name):
 def test_what_it_does_not_allow_is_refused_as_it_says(url, session, name):
     operation, seen = OPERATIONS[name], set()
 
-    @settings(deterministic, max_examples=examples(15))
+    @settings(deterministic, max_examples=examples(8))
     @given(case=cases(operation, GenerationMode.NEGATIVE))
     def check(case):
         seen.add(sent(case, url, session, TOKENS["full"]).status_code)

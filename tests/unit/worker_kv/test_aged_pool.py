@@ -16,12 +16,12 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-def test_streams_lie_in_few_runs_after_six_thousand_steps(kind):
+def test_streams_lie_in_few_runs_after_three_thousand_steps(kind):
     pool = AgedPool(**kind)
-    runs = age(pool, steps=6000)
+    runs = age(pool, steps=3000)
     assert median(runs) <= 2
     assert p95(runs) <= 4
-    assert pool.moved < 4 * 6000  # blocks: compaction is a small part of a step
+    assert pool.moved < 4 * 3000  # blocks: compaction is a small part of a step
 
 
 def test_a_pool_with_hardly_room_for_its_streams_stays_in_few_runs_too():

@@ -29,13 +29,12 @@ async def test_the_queue_refuses_beyond_its_limit_and_serves_the_rest_in_order(o
     assert order == ["a", "b", "c"]
 
 
-async def test_with_no_queue_a_client_that_waits_for_its_answers_is_never_refused(tiny, mode):
-    async with in_thread() as link:
-        await link.load(tiny, max_queue=0, max_sequences=1, **MODES[mode])
-        for number in range(50):
-            stop = ["X"] if number % 2 else []  # a stop string ends a request before the engine knows
-            last = await link.ask(f"r{number}", f"request {number}", max_tokens=2, stop=stop, logit_bias={ord("X"): 100.0})
-            assert isinstance(last, Finished)
+async def test_with_no_queue_a_client_that_waits_for_its_answers_is_never_refused(link):
+    await reconfigure(link, max_queue=0, max_sequences=1)
+    for number in range(50):
+        stop = ["X"] if number % 2 else []  # a stop string ends a request before the engine knows
+        last = await link.ask(f"r{number}", f"request {number}", max_tokens=2, stop=stop, logit_bias={ord("X"): 100.0})
+        assert isinstance(last, Finished)
 
 
 async def test_cancelled_in_the_queue_it_never_starts(one_by_one):

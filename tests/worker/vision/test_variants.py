@@ -51,7 +51,7 @@ def test_as_on_a_gpu_one_step_ahead_by_its_kernels(architecture):
     """By the CPU's own of these functions."""
     rig = SeeingRig(architecture, replace(loaded_model(architecture), device="gpu"))
     assert rig.choice.runner._executor._ahead
-    assert answered(rig, ["two_pictures", "late_picture", "words", "swapped"])
+    assert answered(rig, ["two_pictures", "late_picture", "words"])
 
 
 @pytest.mark.usefixtures("traced")

@@ -109,8 +109,7 @@ def test_a_language_is_learned_over_answers_that_repeat_nothing():
     assert Streams({"a": written(99, 120)}).run().gain < 1.2
 
 
-@pytest.mark.parametrize("users", [1, 16])
-@pytest.mark.parametrize("device", [cpu, lambda rows: 0.01 * rows])
+@pytest.mark.parametrize(("users", "device"), [(1, cpu), (1, lambda rows: 0.01 * rows), (16, cpu)])
 @pytest.mark.parametrize("kinds", [3, 40, 5000])
 def test_noise_loses_nothing(users, device, kinds):
     speculation, alone, took = drafters(), 0.0, 0.0

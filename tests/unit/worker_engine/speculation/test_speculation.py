@@ -26,8 +26,7 @@ def edited(text, seed):
     return [token if at % 40 else noise_of(seed + at, 1, 5000)[0] for at, token in enumerate(text)]
 
 
-@pytest.mark.parametrize("users", [1, 2, 16])
-@pytest.mark.parametrize("device", [cpu, dear, cheap])
+@pytest.mark.parametrize(("users", "device"), [*((users, device) for users in (1, 2) for device in (cpu, dear, cheap)), (16, cpu)])
 @pytest.mark.parametrize("kinds", [3, 40, 5000])
 def test_text_that_repeats_nothing_on_purpose_loses_nothing(users, device, kinds):
     """Few kinds of tokens: the same runs come again and again, and go on otherwise."""

@@ -7,10 +7,11 @@ import pytest
 
 from mlxd.errors import InvalidRequestError
 from mlxd.wire.output_spec import JsonSchema, OutputSpec
+from tests.support.examples import examples
 from tests.unit.worker_text.constraints.random_schemas import random_schema
 from tests.unit.worker_text.constraints.walk import EndlessError, constraint_of, walked
 
-PARTS, EACH = 8, 150  # in parts, so that processes share them
+PARTS, EACH = 8, examples(75)  # in parts, so that processes share them
 
 
 @pytest.mark.parametrize("part", range(PARTS))
