@@ -112,6 +112,7 @@ class ScriptedModel:
     answers: AnswerReader
     constraints: AnswerConstraints
     ready: Ready
+    adapters: None = None  # it computes with none
 
 
 def start_model(order, limits: ResolvedLimits, progress, permit) -> ScriptedModel:
