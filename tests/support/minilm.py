@@ -1,6 +1,7 @@
 """all-MiniLM-L6-v2, where ``make minilm`` has fetched it: a small model with real weights."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from tests.encoding.texts import TEXTS
 
 ROOT = Path(__file__).parents[2]
-MINILM = ROOT / ".venv" / "share" / "embedding" / "minilm"
+MINILM = Path(sys.prefix) / "share" / "embedding" / "minilm"
 _REFERENCES = ROOT / "tests" / "data" / "encoding" / "minilm.json"
 
 MINILM_TEXTS = [

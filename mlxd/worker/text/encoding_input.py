@@ -73,7 +73,7 @@ class InputEncoder:
         return self._checked(EncodedInput(whole.ids, prompt=self._prompt_tokens(before, prompt)), param)
 
     def pair(self, query: str, document: str, *, instruction: str | None, truncate: bool, param: str) -> EncodedInput:
-        """Returns the tokens of two texts. Where they may be cut, the document is; and a query that leaves no room for it, to half of that.
+        """Returns the tokens of two texts. Where they may be cut, the document is; and a query that leaves no room for it, to half.
 
         Raises ``ContextLengthError`` where they are too long and may not be cut, and ``UnsupportedParameterError`` for an instruction
         where the model takes none.
@@ -88,7 +88,7 @@ class InputEncoder:
         if sum(sizes) > room:
             if not truncate:
                 raise self._too_long(sum(sizes) + self._added[True], param)
-            first.truncate(sizes[0] if sizes[0] < room else room // 2)
+            first.truncate(sizes[0] if sizes[0] < room else max(room // 2, room - sizes[1]))
             second.truncate(room - len(first.ids))
         whole = self._tokenizer.post_process(first, second)
         begins = whole.type_ids.index(1) if self._tells_apart and 1 in whole.type_ids else 0

@@ -1,0 +1,111 @@
+"""Texts, tokens and pairs as a model that encodes takes them."""
+
+import pytest
+from tokenizers import Tokenizer
+
+from mlxd.errors import ContextLengthError, InvalidRequestError, UnsupportedParameterError
+from mlxd.wire.prompts import TextPrompt, TokenPrompt
+from mlxd.worker.text.encoding_input import InputEncoder
+from tests.unit.worker_facts.encoding.copies import DATA
+
+CLS, SEP = 2, 3
+PROMPTS = {"query": "query : ", "document": ""}
+
+
+def encoder(name="bert", most_tokens=12, **others):
+    tokenizer = Tokenizer.from_file(str(DATA / name / "tokenizer.json"))
+    return InputEncoder(tokenizer, most_tokens=most_tokens, vocab_size=176, prompts=PROMPTS, **others)
+
+
+def embedded(text, found=None, *, truncate=False, **others):
+    prompt = TextPrompt(text=text) if isinstance(text, str) else TokenPrompt(token_ids=text)
+    return (found or encoder()).embed(prompt, truncate=truncate, param="input[17]", **others)
+
+
+def paired(query, document, found=None, *, truncate=False, instruction=None):
+    return (found or encoder()).pair(query, document, instruction=instruction, truncate=truncate, param="documents[3]")
+
+
+def test_a_text_has_the_tokens_that_its_tokenizer_adds():
+    found = embedded("the capital")
+    assert (found.tokens[0], len(found.tokens), found.tokens[-1]) == (CLS, 4, SEP)
+    assert embedded("").tokens == [CLS, SEP]
+
+
+def test_a_text_without_them():
+    found = encoder().embed(TextPrompt(text="the capital", add_special_tokens=False), truncate=False, param="input")
+    assert found.tokens == embedded("the capital").tokens[1:-1]
+
+
+def test_a_text_that_is_too_long_is_an_error_that_names_it():
+    with pytest.raises(ContextLengthError, match=r"input\[17\] has 22 tokens, but the model takes 12") as caught:
+        embedded("the " * 20)
+    assert caught.value.param == "input[17]"
+
+
+def test_a_text_that_is_cut_keeps_its_ends():
+    whole, cut = (
+        embedded("the capital of france is paris", encoder(most_tokens=50)),
+        embedded("the capital of france is paris " * 3, truncate=True),
+    )
+    assert (len(cut.tokens), cut.tokens[0], cut.tokens[-1]) == (12, CLS, SEP)
+    assert cut.tokens[:7] == whole.tokens[:7]
+
+
+def test_tokens_are_taken_as_they_are_and_cut_at_their_end():
+    assert embedded([5, 6, 7]).tokens == [5, 6, 7]
+    assert embedded([5] * 12 + [6], truncate=True).tokens == [5] * 12
+    with pytest.raises(ContextLengthError, match="13 tokens"):
+        embedded([5] * 13)
+
+
+@pytest.mark.parametrize("tokens", [[176], [5, -1], [2**40]])
+def test_tokens_that_the_model_has_not_are_refused(tokens):
+    with pytest.raises(InvalidRequestError, match=rf"token {tokens[-1]} at position {len(tokens) - 1} is outside the vocabulary of 176"):
+        embedded(tokens)
+
+
+def test_nothing_is_no_input():
+    with pytest.raises(InvalidRequestError, match=r"input\[17\] has no tokens"):
+        embedded([])
+
+
+def test_a_prompt_of_the_model_goes_before_a_text_only_where_it_is_named():
+    plain, found = embedded("the text"), embedded("the text", prompt_name="query")
+    assert found.tokens == embedded("query : the text").tokens
+    assert (plain.prompt, found.prompt) == (0, 3)  # [CLS] query :
+    assert embedded("the text", prompt_name="document") == plain
+    with pytest.raises(InvalidRequestError, match='no prompt "passage"; it has document, query') as caught:
+        embedded("the text", prompt_name="passage")
+    assert caught.value.param == "prompt_name"
+    with pytest.raises(InvalidRequestError, match="cannot go before tokens"):
+        embedded([5], prompt_name="query")
+
+
+def test_a_pair_knows_where_its_second_text_begins():
+    found = paired("the capital", "paris")
+    assert found.tokens == [CLS, *embedded("the capital").tokens[1:-1], SEP, *embedded("paris").tokens[1:-1], SEP]
+    assert found.second == 4
+    assert paired("the capital", "paris", encoder(tells_apart=False)).second == 0
+
+
+def test_of_a_pair_that_is_cut_the_document_is():
+    with pytest.raises(ContextLengthError, match=r"documents\[3\] has 14 tokens") as caught:
+        paired("the capital", "paris " * 9)
+    assert caught.value.param == "documents[3]"
+    found = paired("the capital", "paris " * 9, truncate=True)
+    assert (len(found.tokens), found.second, found.tokens[-1]) == (12, 4, SEP)
+    assert found.tokens[:4] == paired("the capital", "paris").tokens[:4]
+
+
+def test_a_query_that_leaves_no_room_is_cut_to_half_at_most():
+    found = paired("the " * 30, "paris " * 30, truncate=True)
+    assert (len(found.tokens), found.second) == (12, 6)
+    short = paired("the " * 30, "paris", truncate=True)
+    assert (len(short.tokens), short.tokens[-2]) == (12, paired("a", "paris").tokens[-2])
+
+
+def test_a_model_that_takes_no_instruction_says_so():
+    with pytest.raises(UnsupportedParameterError, match="takes no instruction") as caught:
+        paired("a", "b", instruction="Find the city")
+    assert caught.value.param == "instruction"
