@@ -178,6 +178,7 @@ class AdapterCatalogue(AdapterNames):
             state = AdapterState.LOADING if named.looking is not None else AdapterState.FAILED if reason else AdapterState.UNLOADED
             return AdapterFigures(name=spec.name, state=state, reason=reason, pinned=spec.pin)
         figures, facts = held.get(fitted.identity), fitted.examined.facts
+        counts = self._engine.counts_of(fitted)
         state = figures.state if figures is not None else AdapterState.FAILED if named.trouble else AdapterState.UNLOADED
         return AdapterFigures(
             name=spec.name,
@@ -189,6 +190,8 @@ class AdapterCatalogue(AdapterNames):
             layers=len(fitted.layers),
             bytes=self._engine.bytes_of(fitted),
             requests=figures.requests if figures is not None else 0,
+            loads=counts.loads,
+            evictions=counts.evictions,
             pinned=spec.pin,
         )
 

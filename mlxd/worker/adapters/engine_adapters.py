@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from mlxd.errors import AdapterSourceError, MlxdError
-from mlxd.worker.engine.adapters.store import AdapterOrders, AdapterStore, Arrive, HeldFigures
+from mlxd.worker.engine.adapters.store import AdapterCounts, AdapterOrders, AdapterStore, Arrive, HeldFigures
 from mlxd.worker.engine.request_queue import RequestQueue
 from mlxd.worker.facts.adapters.fit import FittedAdapter
 from mlxd.worker.facts.adapters.tensor_values import LayerValues
@@ -53,6 +53,10 @@ class EngineAdapters:
     def figures(self) -> dict[str, HeldFigures]:
         """Returns what is to be told of those that are held, by their identities."""
         return self._store.figures()
+
+    def counts_of(self, adapter: FittedAdapter) -> AdapterCounts:
+        """Returns how often an adapter was loaded, and let go to make room for others."""
+        return self._store.counts_of(adapter)
 
     def bytes_of(self, adapter: FittedAdapter) -> int:
         """Returns the bytes that an adapter takes."""

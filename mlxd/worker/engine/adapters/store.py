@@ -7,7 +7,7 @@ requests, it is closed instead: those of its requests that wait let the others g
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from time import monotonic
 
@@ -50,6 +50,14 @@ class HeldFigures:
     requests: int
 
 
+@dataclass(frozen=True)
+class AdapterCounts:
+    """How often an adapter was loaded, and let go to make room for others."""
+
+    loads: int = 0
+    evictions: int = 0
+
+
 class AdapterStore(Adapters):
     """The adapters of a model. ``read`` begins to read one on another thread; the engine's thread calls what ``read`` is given, with the
     values. It is there before the first request that has one.
@@ -65,6 +73,7 @@ class AdapterStore(Adapters):
         self._closed_for: Held | None = None
         self._clock = count(1)
         self._failed: dict[str, MlxdError] = {}
+        self._counts: dict[str, AdapterCounts] = {}  # by identity
         self._is_over = False  # something is to be let go, perhaps
 
     @property
@@ -77,6 +86,7 @@ class AdapterStore(Adapters):
         self._orders = orders
         for held in self._held.values():
             held.is_known = held.adapter.identity in orders.known
+        self._counts = {identity: counts for identity, counts in self._counts.items() if identity in orders.known}
         self._open_all()
         self._shrink(self._of_request)
 
@@ -107,6 +117,10 @@ class AdapterStore(Adapters):
             identity: HeldFigures(loaded.get(held.stage, AdapterState.LOADING), len(held.users))
             for identity, held in list(self._held.items())
         }
+
+    def counts_of(self, adapter: FittedAdapter) -> AdapterCounts:
+        """Returns how often it was loaded and let go, since somebody may ask for it. It may be called on any thread."""
+        return self._counts.get(adapter.identity, AdapterCounts())
 
     def bytes_of(self, adapter: FittedAdapter) -> int:
         """Returns the bytes that an adapter takes where no other is loaded. It may be called on any thread."""
@@ -235,7 +249,7 @@ class AdapterStore(Adapters):
             victim = min(self._removable(running), key=lambda one: one.used, default=None)
             if victim is None:
                 return False
-            self._drop(victim)
+            self._evict(victim)
         return True
 
     def _loaded(self) -> list[FittedAdapter]:
@@ -275,7 +289,12 @@ class AdapterStore(Adapters):
             victim = min(self._removable(running), key=lambda one: one.used, default=None)
             if victim is None:
                 return
-            self._drop(victim)
+            self._evict(victim)
+
+    def _evict(self, held: Held) -> None:
+        counts = self.counts_of(held.adapter)
+        self._counts[held.adapter.identity] = replace(counts, evictions=counts.evictions + 1)
+        self._drop(held)
 
     def _drop(self, held: Held) -> None:
         """Gives back an adapter's memory; where requests wait for it, it waits for its turn again."""
@@ -301,6 +320,8 @@ class AdapterStore(Adapters):
                 next(held.writing)
         except StopIteration:
             held.stage, held.writing, self._current = Stage.LOADED, None, None
+            counts = self.counts_of(held.adapter)
+            self._counts[held.adapter.identity] = replace(counts, loads=counts.loads + 1)
             held.settle(None)
             self._is_over = True
         except Exception as error:  # noqa: BLE001 - whatever a device says concerns this adapter

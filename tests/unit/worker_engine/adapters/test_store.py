@@ -308,3 +308,19 @@ def test_one_that_is_unloaded_goes_once_nobody_has_it_whatever_is_configured_mea
     assert stage.starts("again") == ["again"]
     stage.ends("again")
     assert stage.loaded == {"a"}
+
+
+def test_it_is_counted_how_often_one_is_loaded_and_goes_for_others():
+    stage = Stage()
+    for name in ("a", "b", "a", "c", "b"):
+        stage.ask(name, adapter(name))
+        assert stage.starts(name) == [name]
+        stage.ends(name)
+    stage.store.unload("b")
+    assert stage.loaded == {"c"}
+    counts = {name: stage.store.counts_of(adapter(name)) for name in "abcd"}
+    assert {name: (one.loads, one.evictions) for name, one in counts.items()} == {"a": (1, 1), "b": (2, 1), "c": (1, 0), "d": (0, 0)}
+    stage.order(ONE - 1)
+    assert stage.store.counts_of(adapter("c")).evictions == 1
+    stage.order(stage.limit, known="a")
+    assert (stage.store.counts_of(adapter("a")).loads, stage.store.counts_of(adapter("c")).loads) == (1, 0)
