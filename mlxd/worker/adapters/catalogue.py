@@ -34,6 +34,7 @@ class _Known:
 
     found: FittedAdapter | MlxdError
     since: float
+    bytes: int = 0  # that it takes
 
     @property
     def may_be_gone(self) -> bool:
@@ -155,7 +156,8 @@ class AdapterCatalogue(AdapterNames):
             found = AdapterSourceError(f"{source} cannot be used: {type(error).__name__}: {error}")
         for said in found.examined.facts.warnings if isinstance(found, FittedAdapter) else [found.message]:
             _log.warning("adapter %s: %s", named.spec.name, said)
-        named.known, named.looking, named.trouble = _Known(found, monotonic()), None, ""
+        size = self._engine.bytes_of(found) if isinstance(found, FittedAdapter) else 0
+        named.known, named.looking, named.trouble = _Known(found, monotonic(), size), None, ""
         self._order()
         return named.known
 
@@ -188,7 +190,7 @@ class AdapterCatalogue(AdapterNames):
             rank=facts.rank,
             scale=facts.scale,
             layers=len(fitted.layers),
-            bytes=self._engine.bytes_of(fitted),
+            bytes=named.known.bytes if named.known is not None else 0,
             requests=figures.requests if figures is not None else 0,
             loads=counts.loads,
             evictions=counts.evictions,

@@ -72,7 +72,7 @@ class Scheduler:
         self._most_scored = most_scored
         self._places = Places((), limits.max_sequences)
         self._overtaking = Overtaking()
-        self._outlook = Outlook(manager, self.fetching)
+        self._outlook = Outlook(manager, self.fetching, self.adapters)
 
     def add(self, request: EngineRequest) -> None:
         """Adds a new sequence, which waits. Raises ``CacheTooSmallError`` for what could never run, and ``UnsupportedParameterError`` for
@@ -241,11 +241,9 @@ class Scheduler:
         """Lets a waiting sequence run, if there is a place and room, and nobody computes what it needs."""
         if decision.preempted or len(decision.without_room) >= LOOKUPS or sequence in (*decision.too_large, *decision.out_of_room):
             return
-        if sequence.in_flight or self._outlook.awaits_prefix(sequence):  # in flight: its last token is on its way
+        if sequence.in_flight or self._outlook.is_behind(sequence):  # in flight: its last token is on its way
             return
-        if not self.adapters.has(sequence.id):
-            return
-        if not self._places.may_have(sequence, (one for one in self.waiting if not self._outlook.awaits_prefix(one))):
+        if not self._places.may_have(sequence, (one for one in self.waiting if not self._outlook.is_behind(one))):
             return
         lookup = self._outlook.look_up(sequence)
         if lookup.computing is not None:
@@ -276,7 +274,7 @@ class Scheduler:
         if not self._places.are_uneven:
             return
         for sequence in self.waiting:
-            if sequence.in_flight or self._outlook.awaits_prefix(sequence):
+            if sequence.in_flight or self._outlook.is_behind(sequence):
                 continue
             giver = self._places.giver(sequence, self.waiting.rank)
             lookup = NOTHING_FOUND if giver is None else self._outlook.look_up(sequence)

@@ -9,7 +9,7 @@ from mlxd.worker.runtime.draft.draft_model import DraftModel
 from mlxd.worker.runtime.paged.build import proved_model
 from mlxd.worker.runtime.proof import ROUNDING, difference
 from tests.support.adapter_files import write_mlx_lm
-from tests.worker.adapters.adapted_rig import AdaptedRig, linear_shapes, merged, three, tiny
+from tests.worker.adapters.adapted_rig import AdaptedRig, at_once, linear_shapes, merged, three, tiny
 from tests.worker.compiled.steps import GATHER
 from tests.worker.runner_rig import alone, architecture, words
 from tests.worker.test_drafting import Drafting
@@ -150,3 +150,25 @@ def test_loading_and_unloading_take_no_memory_that_stays(tmp_path):
         held.append(mx.get_active_memory())
     assert rig.store.nbytes == 0
     assert max(held[25:]) <= max(held[5:25])
+
+
+def test_who_waits_for_an_adapter_takes_nobody_s_place(sources, expected):
+    """Of three answers to one request two have all places; one gives way as soon as the other request may begin, and not before."""
+    arrivals = []
+    rig = AdaptedRig(tiny("llama"), max_sequences=2, read=lambda adapter, arrive: arrivals.append(lambda: at_once(adapter, arrive)))
+    adapter = rig.fit(sources[0])
+    for number in range(3):
+        rig.add(f"answer {number}", PROMPTS["short"], max_tokens=COUNT, asks={"parent": "many"})
+    rig.add("adapted", PROMPTS["short"], adapter=adapter, max_tokens=COUNT)
+    for _ in range(5):
+        rig.step()
+    assert set(rig.started) == {"answer 0", "answer 1"}
+    assert rig.preemptions == 0
+    arrivals.pop()()
+    for _ in range(3):
+        rig.step()
+    assert "adapted" in rig.started
+    assert rig.preemptions == 1
+    rig.run()
+    assert rig.tokens["adapted"] == expected[1]["short"]
+    assert all(rig.tokens[f"answer {number}"] == expected[0]["short"] for number in range(3))

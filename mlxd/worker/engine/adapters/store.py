@@ -24,6 +24,7 @@ from mlxd.worker.facts.adapters.fit import FittedAdapter, ModelPlaces
 from mlxd.worker.facts.adapters.tensor_values import LayerValues
 
 _WRITING = 0.005  # seconds of a step
+_KNOWN_SIZES = 256
 
 _log = logging.getLogger(__name__)
 
@@ -71,6 +72,7 @@ class AdapterStore(Adapters):
         self._of_request: dict[str, Held] = {}
         self._current: Held | None = None  # the one that is being read or written
         self._closed_for: Held | None = None
+        self._sizes: dict[frozenset[str], int] = {}  # of several together: asked for at every step while one waits for room
         self._clock = count(1)
         self._failed: dict[str, MlxdError] = {}
         self._counts: dict[str, AdapterCounts] = {}  # by identity
@@ -124,7 +126,7 @@ class AdapterStore(Adapters):
 
     def bytes_of(self, adapter: FittedAdapter) -> int:
         """Returns the bytes that an adapter takes where no other is loaded. It may be called on any thread."""
-        return self._bytes([adapter])
+        return stacked_bytes([adapter.layers], self._stacks.item_bytes)
 
     # ---- for the scheduler ----
 
@@ -217,7 +219,12 @@ class AdapterStore(Adapters):
         return held.adapter.identity in self._orders.pinned and not held.is_leaving
 
     def _bytes(self, adapters: Sequence[FittedAdapter]) -> int:
-        return stacked_bytes([adapter.layers for adapter in adapters], self._stacks.item_bytes)
+        key = frozenset(adapter.identity for adapter in adapters)
+        if key not in self._sizes:
+            if len(self._sizes) >= _KNOWN_SIZES:
+                self._sizes.clear()
+            self._sizes[key] = stacked_bytes([adapter.layers for adapter in adapters], self._stacks.item_bytes)
+        return self._sizes[key]
 
     # ---- room ----
 
