@@ -142,7 +142,8 @@ class RequestTrace:
         bounds = [*self._reached, duration]
         if timings := self._tally.timings:
             bounds = list(accumulate((timings.queue, timings.prefill, timings.decode), initial=self._reached[0]))
-        return tuple(Phase(name, begin, end) for name, (begin, end) in zip(_PHASES, pairwise(bounds), strict=False))
+        phases = _PHASES if self._texts_to_encode is None else _PHASES[:2]
+        return tuple(Phase(name, begin, end) for name, (begin, end) in zip(phases, pairwise(bounds), strict=False))
 
     def _record(self) -> RequestRecord:
         usage, duration = self.usage, self._age

@@ -122,22 +122,25 @@ def _request_attributes(record: RequestRecord) -> Iterator[tuple[str, AttributeV
 
 def _response_attributes(record: RequestRecord) -> Iterator[tuple[str, AttributeValue]]:
     yield "mlxd.outcome", record.outcome
+    encodes = record.texts is not None
     optional: dict[str, AttributeValue | None] = {
         "error.type": record.error,
         "gen_ai.response.id": record.response_id,
-        "gen_ai.response.finish_reasons": tuple(reason.value for reason in record.finish_reasons) or None,
+        "gen_ai.response.finish_reasons": None if encodes else tuple(reason.value for reason in record.finish_reasons) or None,
         "gen_ai.response.time_to_first_chunk": record.time_to_first_token if record.streamed else None,
         "mlxd.cache": record.cache and record.cache.value,
         "mlxd.adapter": record.adapter or None,
+        "mlxd.texts": record.texts,
     }
     if record.requested_model is not None:
         optional["gen_ai.response.model"] = record.model
     if record.prompt_tokens is not None:
-        optional |= {
-            "gen_ai.usage.input_tokens": record.prompt_tokens,
-            "gen_ai.usage.cache_read.input_tokens": record.cached_tokens,
-            "gen_ai.usage.output_tokens": record.completion_tokens,
-        }
+        optional["gen_ai.usage.input_tokens"] = record.prompt_tokens
+        if not encodes:
+            optional |= {
+                "gen_ai.usage.cache_read.input_tokens": record.cached_tokens,
+                "gen_ai.usage.output_tokens": record.completion_tokens,
+            }
     yield from ((name, value) for name, value in optional.items() if value is not None)
 
 

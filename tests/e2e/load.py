@@ -17,10 +17,11 @@ class ConstantLoad:
     Whatever else goes wrong is in ``failures``; ``served`` counts the answers and ``cached`` those whose prompt came from the cache.
     """
 
-    def __init__(self, daemon, body, *, key="", clients=2):
+    def __init__(self, daemon, body, *, key="", clients=2, path="/v1/completions"):
         self.failures = []
         self.counts = Counter()
         self._daemon = daemon
+        self._path = path
         self._body = json.dumps(body)
         self._headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
         self._stopping = threading.Event()
@@ -62,13 +63,13 @@ class ConstantLoad:
     def _ask(self, port):
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
         try:
-            connection.request("POST", "/v1/completions", self._body, self._headers)
+            connection.request("POST", self._path, self._body, self._headers)
             answer = connection.getresponse()
             body = json.loads(answer.read())
         finally:
             connection.close()
         if answer.status == 200:
-            self._note(cached=body["usage"]["prompt_tokens_details"]["cached_tokens"] > 0)
+            self._note(cached=body["usage"].get("prompt_tokens_details", {}).get("cached_tokens", 0) > 0)
         else:
             self._note(failure=f"{answer.status} {body}")
 

@@ -73,7 +73,8 @@ def prometheus(tmp_path_factory, real, fake, authority):
         traffic.refused(fake)
         connections = traffic.endless(real)
         load = ConstantLoad(real, {"model": "tiny", "prompt": "the same words again", "max_tokens": 4}, clients=1)
-        with held_back(real), load:
+        encoding = ConstantLoad(fake, traffic.TEXTS, clients=1, path="/v1/embeddings")
+        with held_back(real), load, encoding:
             started.until(lambda: started.query("instance_model:mlxd_prefix_cache_hit_tokens:ratio_rate5m > 0"), "rules are evaluated")
             yield started
         for connection in connections:
@@ -126,7 +127,12 @@ def test_every_alert_reads_series_that_there_are(prometheus, rule):
 
 @pytest.mark.parametrize("query", RUNBOOK)
 def test_every_query_of_the_runbook_reads_series_that_there_are(prometheus, real, query):
-    assert selectors_without_series(prometheus, query.replace("INSTANCE", real.metrics_address).replace("MODEL", "tiny")) == []
+    assert (
+        selectors_without_series(
+            prometheus, query.replace("INSTANCE", real.metrics_address).replace("MODEL", "tiny").replace("ADAPTER", "sql")
+        )
+        == []
+    )
 
 
 def selectors_without_series(prometheus, expression):

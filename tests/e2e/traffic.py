@@ -31,7 +31,10 @@ listen = "127.0.0.1:0"
 restart_backoff = "50ms"
 [models.fake]
 source = "{dir}/ok"
+[models.vectors]
+source = "fake/embeds"
 """
+TEXTS = {"model": "vectors", "input": [f"text {number}" for number in range(9)]}
 LONG = {"model": "tiny", "temperature": 0, "max_tokens": 500, "logit_bias": {"258": -100}}
 SYSTEM = {"role": "system", "content": "You are patient. " * 8}
 

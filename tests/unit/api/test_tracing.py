@@ -7,6 +7,7 @@ import re
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 import structlog
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
@@ -18,6 +19,7 @@ from mlxd.observability import otlp
 from mlxd.observability.otlp import Rarely
 from mlxd.types import CacheOutcome
 from tests.support.fake_registry import echo
+from tests.support.statuses import EMBEDS
 from tests.support.trace_collector import TraceCollector
 from tests.unit.api.conftest import HELLO
 
@@ -89,6 +91,23 @@ async def test_a_request_in_the_words_of_the_conventions(traced, collector):
         (name, root.span_id, root.trace_id) for name in ("queue", "prefill", "decode")
     ]
     assert [phase.duration for phase in phases] == pytest.approx([0.1, 0.2, 0.3], abs=1e-3), "as the worker measured them"
+
+
+async def test_vectors_are_no_answers(traced, collector):
+    vectors = traced.registry.add("vectors")
+    vectors.ready = msgspec.structs.replace(EMBEDS, limits=vectors.ready.limits)
+    vectors.client.script = embed
+    root, phases = await spans_of(traced, collector, {"model": "vectors", "input": ["a", "b"]}, "/v1/embeddings")
+    assert (root.name, root.attributes[gen_ai.GEN_AI_OPERATION_NAME]) == ("embeddings vectors", "embeddings")
+    assert (root.attributes["mlxd.texts"], root.attributes[gen_ai.GEN_AI_USAGE_INPUT_TOKENS]) == (2, 7)
+    assert not {gen_ai.GEN_AI_USAGE_OUTPUT_TOKENS, gen_ai.GEN_AI_RESPONSE_FINISH_REASONS, "mlxd.cache"} & root.attributes.keys()
+    assert [phase.name for phase in phases] == ["queue", "prefill"]
+
+
+def embed(request):
+    request.started(cache=None)
+    request.embedded({0: bytes(4 * 384), 1: bytes(4 * 384)})
+    request.finish()
 
 
 async def test_a_streamed_completion(traced, collector):
