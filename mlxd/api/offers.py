@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mlxd.adapter_terms import AdapterFigures
-from mlxd.config.given_names import Asked
+from mlxd.config.given_names import Asked, own_names
 from mlxd.config.names import without_patterns
 from mlxd.control.model.status import ModelStatus
 
@@ -30,6 +30,14 @@ class Offer:
     def names(self) -> list[str]:
         """Returns its own name and its aliases that are names: what a list of models has."""
         return [self.asked.name, *without_patterns(self.aliases)]
+
+    @property
+    def given(self) -> list[str]:
+        """Returns every name that it has, patterns included."""
+        model = self.status
+        if self.adapter is None:
+            return [model.name, *self.aliases]
+        return [*(f"{own}:{self.adapter.name}" for own in own_names(model.name, model.config)), *self.aliases]
 
     @property
     def state(self) -> str:

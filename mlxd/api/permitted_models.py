@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from mlxd.api.keys import KEY_USE, MODELS, Models, ReadyModel
 from mlxd.api.offers import Offer, offers_of
-from mlxd.config.given_names import Asked, given_names
+from mlxd.config.given_names import Asked
 from mlxd.config.names import is_pattern
 from mlxd.config.principal import Principal, means
 from mlxd.control.model.status import ModelStatus
@@ -38,15 +38,13 @@ class PermittedModels(Models):
         """Returns what a name is for. Raises ``ModelNotAllowedError`` and ``ModelNotFoundError``, which name the permitted ones."""
         if not self.holder.models:
             return self.models.resolve(name)
-        allowed = [offer.asked for offer in self.offers()]
-        there_are = f"there are: {', '.join(asked.name for asked in allowed) or 'none'}"
         try:
             found = self.models.resolve(name)
         except ModelNotFoundError:
-            raise ModelNotFoundError(f'no model "{excerpt(name)}" is configured here; {there_are}', param="model") from None
-        if found not in allowed:
+            raise ModelNotFoundError(f'no model "{excerpt(name)}" is configured here; {self._there_are}', param="model") from None
+        if not self._permits([self._offer(found)]):
             self.use.refuse(Right.MODELS)
-            raise ModelNotAllowedError(f'this key may not ask for the model "{excerpt(name)}"; {there_are}', param="model")
+            raise ModelNotAllowedError(f'this key may not ask for the model "{excerpt(name)}"; {self._there_are}', param="model")
         return found
 
     def offers(self) -> Sequence[Offer]:
@@ -54,14 +52,11 @@ class PermittedModels(Models):
         everything = [offer for status in self.models.statuses() for offer in offers_of(status)]
         if not self.holder.models:
             return everything
-        named = {self._named(item) for item in self.holder.models if not is_pattern(item)}
-        patterns = [item for item in self.holder.models if is_pattern(item)]
-        return [offer for offer in everything if not named.isdisjoint(_ways(offer)) or _is_meant(offer, patterns)]
+        return self._permits(everything)
 
     def offer(self, name: str) -> Offer:
         """Returns what a request for this name would ask for. Raises as ``resolve``."""
-        asked = self.resolve(name)
-        return next(offer for offer in offers_of(self.models.status(asked.model)) if offer.asked == asked)
+        return self._offer(self.resolve(name))
 
     def only_one(self) -> str | None:
         """Returns the name of the only model that may be asked for, as it is; None where there are several, or none."""
@@ -73,6 +68,19 @@ class PermittedModels(Models):
     def statuses(self) -> Iterable[ModelStatus]:
         """Returns those that the holder may ask for, or for an adapter of which."""
         return list({offer.status.name: offer.status for offer in self.offers()}.values())
+
+    @property
+    def _there_are(self) -> str:
+        return f"there are: {', '.join(offer.asked.name for offer in self.offers()) or 'none'}"
+
+    def _offer(self, asked: Asked) -> Offer:
+        return next(offer for offer in offers_of(self.models.status(asked.model)) if offer.asked == asked)
+
+    def _permits(self, offers: Iterable[Offer]) -> list[Offer]:
+        """Returns those of ``offers`` that the holder, who may not ask for all, may ask for."""
+        named = {self._named(item) for item in self.holder.models if not is_pattern(item)}
+        patterns = [item for item in self.holder.models if is_pattern(item)]
+        return [offer for offer in offers if not named.isdisjoint(_ways(offer)) or _is_meant(offer, patterns)]
 
     def _named(self, item: str) -> Asked | None:
         """Returns what a name leads to, which is one, though several may have an alias that it fits."""
@@ -96,6 +104,5 @@ def _ways(offer: Offer) -> set[Asked | None]:
 
 
 def _is_meant(offer: Offer, patterns: Iterable[str]) -> bool:
-    status = offer.status
-    names = [one.text for one in given_names({status.name: status.config}) if one.asked in _ways(offer)]
+    names = [*Offer(offer.status).given, *(offer.given if offer.adapter else [])]
     return any(means(item, names) for item in patterns)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable
 
+import msgspec
 import structlog
 
 from mlxd.adapter_terms import AdapterFigures, AdapterSpec, AdapterState
@@ -63,4 +64,5 @@ class EagerAdapters:
 
 
 def _eager(specs: Iterable[AdapterSpec]) -> set[AdapterSpec]:
-    return {spec for spec in specs if spec.load == "eager"}
+    """Returns those that are eager; that one is pinned or not is no reason to load it again."""
+    return {msgspec.structs.replace(spec, pin=False) for spec in specs if spec.load == "eager"}

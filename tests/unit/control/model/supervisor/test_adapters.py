@@ -46,6 +46,15 @@ async def test_they_come_change_and_go_by_the_same_worker(make, factory):
     assert factory.made == [client]
 
 
+async def test_to_pin_one_is_no_reason_to_look_at_its_files_again(make, factory):
+    supervisor = make(batching={"mode": "continuous"}, adapters={"sql": SQL})
+    client = await ready(supervisor, factory)
+    supervisor.apply(table(make, adapters={"sql": SQL | {"pin": True}}))
+    assert (await told(client, 1)).adapters[0].pin
+    assert await settled(supervisor) is None
+    assert client.asked_of_adapters == [("load", "sql")]
+
+
 async def test_lazy_ones_are_not_asked_for(make, factory):
     supervisor = make(batching={"mode": "continuous"}, adapters={"law": LAW})
     client = await ready(supervisor, factory)
