@@ -5,7 +5,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from mlxd.control.telemetry import RequestRecord
 from mlxd.wire.messages import StepStats
 
-TEXTS = tuple(2**exponent for exponent in range(12))  # 1 to 2,048, which is as many as a request may have
+TEXTS = tuple(2**exponent for exponent in range(14))  # 1 to 8,192: a request may have 2,048 texts, or 10,000 pairs
 
 
 class EncodingMetrics:

@@ -71,4 +71,4 @@ def test_a_step_that_generates_has_no_texts(metrics, value):
 def test_they_begin_at_0_and_have_few_buckets(value, metrics):
     assert [value(name) for name in ("encoded_tokens_total", "request_texts_count", "step_texts_count")] == [0, 0, 0]
     bounds = {sample.labels["le"] for sample in next(iter(metrics.encoding.request_texts.collect())).samples if "le" in sample.labels}
-    assert {float(bound) for bound in bounds} == {*(2.0**power for power in range(12)), inf}
+    assert {float(bound) for bound in bounds} == {*(2.0**power for power in range(14)), inf}

@@ -103,7 +103,7 @@ mlxd_request_duration_seconds histogram {model} [0.05 0.1 0.25 0.5 1 2.5 5 10 20
 mlxd_request_prefill_seconds histogram {model} [0.005 0.01 0.025 0.05 0.1 0.25 0.5 1 2.5 5 10 20 40 80 160 300]
 mlxd_request_queue_seconds histogram {model} [0.001 0.005 0.01 0.05 0.1 0.5 1 5 10 30 60 120]
 mlxd_request_rejections_total counter {model reason}
-mlxd_request_texts histogram {model} [1 2 4 8 16 32 64 128 256 512 1024 2048]
+mlxd_request_texts histogram {model} [1 2 4 8 16 32 64 128 256 512 1024 2048 4096 8192]
 mlxd_requests_awaiting_model gauge {model}
 mlxd_requests_running gauge {model}
 mlxd_requests_total counter {endpoint model outcome}
@@ -111,7 +111,7 @@ mlxd_requests_waiting gauge {model}
 mlxd_speculation_accepted_tokens_total counter {model}
 mlxd_speculation_drafted_tokens_total counter {model}
 mlxd_step_seconds histogram {model} [0.001 0.002 0.005 0.01 0.02 0.05 0.1 0.2 0.5 1 2 5 10 30]
-mlxd_step_texts histogram {model} [1 2 4 8 16 32 64 128 256 512 1024 2048]
+mlxd_step_texts histogram {model} [1 2 4 8 16 32 64 128 256 512 1024 2048 4096 8192]
 mlxd_step_tokens histogram {model} [1 2 4 8 16 32 64 128 256 512 1024 2048 4096 8192]
 mlxd_time_to_first_token_seconds histogram {model} [0.01 0.025 0.05 0.1 0.25 0.5 1 2.5 5 10 20 40 80 160 300]
 mlxd_tls_certificate_current gauge {listener}
