@@ -22,6 +22,8 @@ _REFUSED = {
     "lora_bias": "biases are not changed per request",
     "use_qalora": "its inputs are pooled, which is not done",
     "alora_invocation_tokens": "an adapter is for a whole request",
+    "use_bdlora": "its matrices are of blocks, which is not done",
+    "arrow_config": "it chooses among adapters by itself, which is not done",
 }
 _HARMLESS_BEGINNINGS = {"gaussian", "eva", "orthogonal"}  # of training: others change the model's own weights, too
 _PLAIN = re.compile(r"[\w.]+")

@@ -94,6 +94,7 @@ def test_what_mlx_lm_s_configuration_cannot_say(tmp_path, config, said):
         ({"use_dora": "yes"}, '"use_dora" is "yes"'),
         ({"init_lora_weights": "pissa_niter_4"}, '"init_lora_weights" is "pissa_niter_4"'),
         ({"layer_replication": [[0, 1]]}, '"layer_replication" is set'),
+        ({"arrow_config": {"top_k": 2}}, '"arrow_config" is set'),
         ({"r": 16}, "has rank 4, where adapter_config.json for"),
         ({"r": 0}, '"r" is 0'),
         ({"lora_alpha": 0}, "would change no layer"),
