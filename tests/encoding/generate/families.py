@@ -47,6 +47,15 @@ def _modernbert(vocabulary: Vocabulary) -> dict[str, Any]:
     return {**_SIZES, **ids, "num_hidden_layers": 5, "max_position_embeddings": 512, "local_attention": 16}
 
 
+def _nomic(vocabulary: Vocabulary) -> dict[str, Any]:
+    return {**_SIZES, "max_position_embeddings": 256, "pad_token_id": vocabulary.id("[PAD]")}
+
+
+def _llama(vocabulary: Vocabulary) -> dict[str, Any]:
+    ids = {"pad_token_id": vocabulary.id("<|endoftext|>"), "eos_token_id": vocabulary.id("<|im_end|>"), "bos_token_id": None}
+    return {**_SIZES, **ids, "num_key_value_heads": 2, "max_position_embeddings": 1024, "tie_word_embeddings": False}
+
+
 def _qwen3(vocabulary: Vocabulary) -> dict[str, Any]:
     ids = {"pad_token_id": vocabulary.id("<|endoftext|>"), "eos_token_id": vocabulary.id("<|im_end|>"), "bos_token_id": None}
     return {**_SIZES, **ids, "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 1024, "tie_word_embeddings": True}
@@ -103,6 +112,8 @@ FAMILIES = {
         Family("xlm_roberta", "xlm-roberta", pairs_of_ends, _roberta, modules=(_pooling("cls_token"), _NORMALIZE)),
         Family("distilbert", "distilbert", word_pieces, _distilbert),
         Family("modernbert", "modernbert", word_pieces, _modernbert, modules=(_pooling("mean_tokens"),)),
+        Family("nomic_bert", "nomic_bert", word_pieces_of_two, _nomic, modules=(_pooling("mean_tokens"), _NORMALIZE), files=_PROMPTS),
+        Family("llama", "llama", with_an_end, _llama, modules=(_pooling("lasttoken"), _NORMALIZE)),
         Family("qwen3", "qwen3", with_an_end, _qwen3, modules=(_pooling("lasttoken"), _NORMALIZE), files=_PROMPTS),
         Family(
             "gemma",

@@ -14,7 +14,7 @@ from mlxd.worker.facts.directory import DirectoryFacts
 from mlxd.worker.runtime.encoding import attending
 from mlxd.worker.runtime.encoding.loading import open_encoder
 from tests.encoding.texts import PAIRS, TEXTS
-from tests.unit.worker_facts.encoding.copies import copied, edit
+from tests.unit.worker_facts.encoding.copies import GONE, copied, edit
 from tests.worker.encoding.rig import CLOSE, DATA, inputs_of, load, pairs_of, references, worst
 
 BITS, GROUP = 8, 32
@@ -100,6 +100,29 @@ def test_scores_by_the_tokens_that_a_configuration_names(tmp_path):
     assert worst(found.scores(pairs_of(found, PAIRS)), references(DATA / "qwen3_reranker")["scores"]) < CLOSE
 
 
+def test_nomicbert_as_its_authors_write_its_configuration(tmp_path):
+    names = {"hidden_size": "n_embd", "intermediate_size": "n_inner", "num_attention_heads": "n_head", "num_hidden_layers": "n_layer"}
+    config = json.loads((DATA / "nomic_bert" / "config.json").read_text())
+    theirs = {new: config[old] for old, new in names.items()} | {"rotary_emb_base": 1000, "activation_function": "swiglu", "prenorm": False}
+    without = dict.fromkeys((*names, "rope_parameters", "hidden_act", "layer_norm_eps"), GONE)
+    directory = edit(copied("nomic_bert", tmp_path), "config.json", **without, **theirs, max_trained_positions=128)
+    found = load(directory)
+    assert worst(found.vectors(inputs_of(found, TEXTS)), references(DATA / "nomic_bert")["vectors"]) < CLOSE
+    assert (found.context_length, found.facts.most_tokens_origin) == (128, 'config.json "max_trained_positions"')
+
+
+def test_nomicbert_with_queries_keys_and_values_apart(tmp_path):
+    def apart(weights):
+        whole = {name: value for name, value in weights.items() if "Wqkv" not in name}
+        for name, value in weights.items():
+            for which, part in zip("qkv", np.split(value, 3) if "Wqkv" in name else (), strict=False):
+                whole[name.replace("encoder.", "").replace("attn.Wqkv", f"self_attn.{which}_proj")] = np.ascontiguousarray(part)
+        return whole
+
+    found = load(changed(copied("nomic_bert", tmp_path), apart))
+    assert worst(found.vectors(inputs_of(found, TEXTS)), references(DATA / "nomic_bert")["vectors"]) < CLOSE
+
+
 def _without(part):
     return lambda weights: {name: value for name, value in weights.items() if part not in name}
 
@@ -143,6 +166,9 @@ def test_weights_that_do_not_fit_are_named(tmp_path, name, change, said):
         ("gemma", "config.json", {"use_bidirectional_attention": False}, r'"use_bidirectional_attention" is false'),
         ("gemma", "config.json", {"layer_types": ["full_attention", "sliding_attention"] * 2}, r'"layer_types"'),
         ("qwen3", "config.json", {"is_causal": False}, r'"is_causal" is false'),
+        ("nomic_bert", "config.json", {"prenorm": True}, r'"prenorm" is true; expected false'),
+        ("nomic_bert", "config.json", {"num_experts": 8}, r'"num_experts" is 8; expected none'),
+        ("nomic_bert", "config.json", {"rotary_emb_fraction": 0.5}, r'"rotary_emb_fraction" is 0.5; expected 1'),
     ],
 )
 def test_what_cannot_be_loaded_is_named(tmp_path, name, file, values, said):

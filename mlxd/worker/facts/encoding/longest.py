@@ -10,6 +10,7 @@ from mlxd.worker.facts.json_document import JsonDocument
 
 _KEY = "max_seq_length"
 _NO_LIMIT = 2**31
+_TRAINED_SHORTER = "nomic_bert"
 OFFSET_BY_PADDING = frozenset(("roberta", "xlm-roberta", "camembert"))  # whose first position is the one behind that of padding
 _TABLES = OFFSET_BY_PADDING | {"bert", "distilbert"}  # whose positions are rows of a table
 
@@ -42,6 +43,8 @@ def wished_longest(directory: DirectoryFacts, found: Context, wish: int | None) 
 def _positions(directory: DirectoryFacts) -> Context:
     config = directory.config
     kind = config.get("model_type")
+    if kind == _TRAINED_SHORTER and (trained := config.count("max_trained_positions")) is not None:
+        return Context(trained, config.origin("max_trained_positions"))  # beyond, its authors stretch positions by a rule of their own
     if kind not in _TABLES:
         return directory.context
     rows, origin = size(config, "max_position_embeddings"), config.origin("max_position_embeddings")

@@ -7,6 +7,7 @@ from mlxd.worker.runtime.encoding.architectures.bert import Bert, DistilBert, Ro
 from mlxd.worker.runtime.encoding.architectures.decoder import Decoder
 from mlxd.worker.runtime.encoding.architectures.gemma import Gemma
 from mlxd.worker.runtime.encoding.architectures.modernbert import ModernBert
+from mlxd.worker.runtime.encoding.architectures.nomic_bert import NomicBert
 
 KNOWN: dict[str, Architecture] = {
     "bert": Bert(),
@@ -16,6 +17,7 @@ KNOWN: dict[str, Architecture] = {
     "llama": Decoder(),
     "mistral": Decoder(),
     "modernbert": ModernBert(),
+    "nomic_bert": NomicBert(),
     "qwen2": Decoder(),
     "qwen3": Decoder(),
     "roberta": Roberta(),
