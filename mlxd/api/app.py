@@ -15,6 +15,8 @@ from mlxd.api.anthropic.models import show_model as anthropic_model
 from mlxd.api.dialect import Dialect
 from mlxd.api.encoding.encode import handler_of as encoding_handler_of
 from mlxd.api.encoding.endpoint import EncodingEndpoint
+from mlxd.api.encoding.rerank import RERANK, RERANK_2
+from mlxd.api.encoding.score import SCORE
 from mlxd.api.generate import handler_of
 from mlxd.api.health import health
 from mlxd.api.key_limits import key_limits_middleware, rate_headers_signal
@@ -43,7 +45,7 @@ from mlxd.listener.routes import route_of
 from mlxd.listener.security import InferenceRules
 
 DIALECTS: tuple[Dialect[Any], ...] = (CHAT_COMPLETIONS, TEXT_COMPLETIONS, RESPONSES, MESSAGES)
-ENCODING: tuple[EncodingEndpoint[Any, Any], ...] = (EMBEDDINGS,)
+ENCODING: tuple[EncodingEndpoint[Any, Any], ...] = (EMBEDDINGS, RERANK, RERANK_2, SCORE)
 
 
 @dataclass(frozen=True, kw_only=True)

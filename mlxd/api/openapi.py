@@ -12,6 +12,8 @@ from mlxd.api.anthropic.count_tokens import COUNT_TOKENS
 from mlxd.api.anthropic.errors import ROOT
 from mlxd.api.anthropic.messages import MessagesRequest, PromptFields
 from mlxd.api.body_schema import body_schemas
+from mlxd.api.encoding.rerank import RerankRequest
+from mlxd.api.encoding.score import ScoreRequest
 from mlxd.api.fields.validation import Strict
 from mlxd.api.openai.chat import ChatRequest
 from mlxd.api.openai.completions import CompletionRequest
@@ -46,6 +48,11 @@ BODIES: Mapping[str, Body] = {
     "/v1/completions": Body(kinds=(CompletionRequest,), does="Go on with a text, as OpenAI's API does.", streams=True),
     "/v1/responses": Body(kinds=(ResponsesRequest,), does="Answer a conversation, as OpenAI's Responses API does.", streams=True),
     "/v1/embeddings": Body(kinds=(EmbeddingsRequest,), does="Make vectors of texts, as OpenAI's API does."),
+    "/v1/rerank": Body(kinds=(RerankRequest,), does="Put documents in the order in which they answer a query, as Cohere and Jina do."),
+    "/rerank": Body(kinds=(RerankRequest,), does="As /v1/rerank."),
+    "/v2/rerank": Body(kinds=(RerankRequest,), does="As /v1/rerank, in the second version of Cohere's API."),
+    "/v1/score": Body(kinds=(ScoreRequest,), does="Score pairs of texts, as vLLM does."),
+    "/score": Body(kinds=(ScoreRequest,), does="As /v1/score."),
     INPUT_TOKENS: Body(kinds=(ResponsesRequest,), does="Count the tokens of a response's input."),
     ROOT: Body(kinds=(MessagesRequest,), does="Answer a conversation, as Anthropic's API does.", streams=True),
     COUNT_TOKENS: Body(kinds=(PromptFields, MessagesRequest), does="Count the tokens of a conversation's input."),

@@ -11,6 +11,8 @@ from pydantic.fields import FieldInfo
 
 from mlxd.api.anthropic import leniency as anthropic
 from mlxd.api.anthropic.messages import MessagesRequest
+from mlxd.api.encoding.rerank import RerankRequest
+from mlxd.api.encoding.score import ScoreRequest
 from mlxd.api.fields.tolerance import Rule, Rules
 from mlxd.api.fields.validation import Strict
 from mlxd.api.media import leniency as media
@@ -94,6 +96,26 @@ _EMBEDDINGS: Mapping[str, str] = {
     "priority": "lower goes first, as in vLLM",
 }
 
+_PAIRS: Mapping[str, str] = {
+    "model": "also an alias, or what a pattern of one matches; one that scores texts",
+    "truncate": "documents that are too long are cut at their end; else they are refused",
+    "max_tokens_per_doc": "as `truncate`; it may not be less than what the model takes",
+    "instruction": "of models that take one, such as Qwen3-Reranker",
+    "priority": "lower goes first, as in vLLM",
+}
+
+_RERANK: Mapping[str, str] = {
+    **_PAIRS,
+    "documents": "10,000 at most: strings, or objects with a `text`",
+    "top_n": "0: all",
+    "return_documents": "false where nothing is said",
+}
+
+_SCORE: Mapping[str, str] = {
+    **_PAIRS,
+    "text_1": "with `text_2`: one text, or as many; likewise `queries` with `documents` or `items`, and `data_1` with `data_2`",
+}
+
 # Where each table of what is tolerated inside of a field holds, by the API.
 _WITHIN: Mapping[str, Mapping[str, Rules]] = {
     "Chat and text completions": {
@@ -141,6 +163,7 @@ def reference() -> str:
     compared = [*_compared("Chat completions", ChatRequest), *_compared("Text completions", CompletionRequest)]
     alone = [*_alone("Responses", ResponsesRequest, _RESPONSES), *_alone("Messages", MessagesRequest, _MESSAGES)]
     alone += _alone("Embeddings", EmbeddingsRequest, _EMBEDDINGS)
+    alone += [*_alone("Rerank", RerankRequest, _RERANK), *_alone("Score", ScoreRequest, _SCORE)]
     return "\n".join([_HEAD, *compared, *alone, *_inside(), *_sources()])
 
 

@@ -1,4 +1,4 @@
-"""Clients that ask for vectors, unmodified, against a worker whose every number is known."""
+"""Clients that ask for vectors and scores, unmodified, against a worker whose every number is known."""
 
 import base64
 import json
@@ -11,19 +11,21 @@ import openai
 import pytest
 
 from tests.e2e.daemon_process import DaemonProcess
-from tests.support.encoding_worker import DIMENSION, vector_of
+from tests.support.encoding_worker import DIMENSION, score_of, vector_of
 from tests.support.installed import node_modules, program, python_with, run
 from tests.support.recorded_requests import recorded_requests
 
-MODELS = '[models.vectors]\nsource = "fake/embeds"\n'
+MODELS = '[models.vectors]\nsource = "fake/embeds"\n[models.scores]\nsource = "fake/reranks"\n'
 EXPECTED = [vector_of("one two"), vector_of("three"), vector_of("4 5")]
 GIVEN = json.dumps(EXPECTED)
 MANY = [" ".join(["word"] * (number % 37 + 1) + [str(number)]) for number in range(2048)]
-PATHS = {"/v1/embeddings": "vectors"}
+PATHS = {"/v1/embeddings": "vectors", "/v1/rerank": "scores", "/v2/rerank": "scores"}
 SENT = {one.client: one for one in recorded_requests() if one.path in PATHS}
+CUT_SHORTER = {"cohere-node-2", "cohere-py-6"}  # they would have documents cut to fewer tokens than the model takes
 SCRIPTS = {
     "langchain_vectors": "langchain_openai",
     "llama_index_vectors": "llama_index",
+    "cohere_scores": "cohere",
 }
 
 
@@ -93,7 +95,7 @@ def test_chats_are_refused_where_there_are_vectors(client):
     assert refused.value.code == "unsupported_task"
 
 
-@pytest.mark.parametrize(("script", "package"), [("openai-embeddings", "openai")])
+@pytest.mark.parametrize(("script", "package"), [("openai-embeddings", "openai"), ("cohere", "cohere-ai")])
 def test_node(encoding, tmp_path, script, package):
     found = node_modules(package)
     directory = tmp_path / "project"
@@ -125,17 +127,25 @@ def test_curl(encoding, tmp_path):
 
 
 async def test_open_webui(encoding):
-    """As its source makes it: without a format, and it reads ``embedding`` alone."""
+    """As its source makes them: vectors without a format, of which it reads ``embedding``; scores of all documents, by their index."""
     status, answer = await posted(f"{encoding.url}/v1/embeddings", {"input": ["one two", "three"], "model": "vectors"})
     assert (status, [as_float32(one["embedding"]) for one in answer["data"]]) == (200, EXPECTED[:2])
+    documents = ["grey", "red green", "red"]
+    asked = {"model": "scores", "query": "red green", "documents": documents, "top_n": len(documents)}
+    status, answer = await posted(f"{encoding.url}/v1/rerank", asked)
+    scores = [one["relevance_score"] for one in sorted(answer["results"], key=lambda one: one["index"])]
+    assert (status, scores) == (200, [score_of("red green", document) for document in documents])
 
 
 @pytest.mark.parametrize("client_name", SENT)
 async def test_what_clients_were_seen_to_send_is_answered(encoding, client_name):
     sent = SENT[client_name]
     status, answer = await posted(f"{encoding.url}{sent.path}", sent.body | {"model": PATHS[sent.path]})
-    assert status == 200, answer
+    if client_name in CUT_SHORTER:
+        assert (status, answer["error"]["param"]) == (400, "max_tokens_per_doc")
+    else:
+        assert status == 200, answer
 
 
 def test_recorded_clients_are_there():
-    assert len(SENT) == 21
+    assert len(SENT) == 29

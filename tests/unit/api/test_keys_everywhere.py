@@ -20,6 +20,8 @@ BODIES = {
     "/v1/messages": {"messages": MESSAGES, "max_tokens": 9},
     "/v1/messages/count_tokens": {"messages": MESSAGES},
     "/v1/embeddings": {"input": "hello"},
+    **{path: {"query": "hello", "documents": ["hello"]} for path in ("/v1/rerank", "/rerank", "/v2/rerank")},
+    **{path: {"text_1": "hello", "text_2": "hello"} for path in ("/v1/score", "/score")},
     "/tokenize": {"prompt": "hello"},
     "/detokenize": {"tokens": [65]},
 }
