@@ -163,7 +163,7 @@ class Metrics:
         about.
         """
         return [
-            Renamed("prompt_tokens", self.prompt_tokens),
+            Renamed("prompt_tokens", self.prompt_tokens, (self.encoding.tokens,)),
             Renamed("generation_tokens", self.generation_tokens),
             Renamed("prefix_cache_queries", self.cache_query_tokens),
             Renamed("prefix_cache_hits", self.cache_hit_tokens),

@@ -71,8 +71,9 @@ system does not tell, the series is absent.
 _VLLM = """\
 With `metrics.vllm_compat = true`, `GET /metrics/vllm` has the same under the names of vLLM V1, so that its Grafana dashboard works as it
 is, and gateways that route by load; in Prometheus' text format only. `engine` is always `"0"`; buckets are mlxd's. Prompt tokens count
-whether or not they were found in the cache, as in vLLM. `vllm:time_per_output_token_seconds` and `vllm:gpu_cache_usage_perc` are older
-names of `vllm:inter_token_latency_seconds` and `vllm:kv_cache_usage_perc`, for dashboards that still use them.
+whether or not they were found in the cache, as in vLLM, and with them those of texts that are encoded.
+`vllm:time_per_output_token_seconds` and `vllm:gpu_cache_usage_perc` are older names of `vllm:inter_token_latency_seconds` and
+`vllm:kv_cache_usage_perc`, for dashboards that still use them.
 """
 _FREE = {"hash", "version", "mlx", "mlx_lm", "runner", "fallback", "engine", "key", "adapter"}  # labels whose values are no closed set
 

@@ -4,7 +4,7 @@ Everything is read from the metrics there are, with ``model_name`` and ``engine=
 dashboard shows and mlxd has no metric for (lengths of requests, finish reasons) is counted here.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -24,10 +24,11 @@ FINISHED_REASONS = (*(reason.value for reason in FinishReason), "abort", "error"
 
 @dataclass(frozen=True)
 class Renamed:
-    """A metric of mlxd under vLLM's name. Labels beside the model are summed over."""
+    """A metric of mlxd, or the sum of several of one kind, under vLLM's name. Labels beside the model are summed over."""
 
     name: str  # without the _total of a counter
     source: MetricWrapperBase
+    others: tuple[MetricWrapperBase, ...] = ()
 
 
 class VllmMetrics:
@@ -63,8 +64,9 @@ class VllmMetrics:
             return
         self._success.labels(model, ENGINE, _finished_reason(record)).inc()
         self._prompt.labels(model, ENGINE).observe(record.prompt_tokens or 0)
-        self._generation.labels(model, ENGINE).observe(record.completion_tokens)
-        self._longest.labels(model, ENGINE).observe(record.longest_completion)
+        if record.texts is None:  # what encodes generates nothing
+            self._generation.labels(model, ENGINE).observe(record.completion_tokens)
+            self._longest.labels(model, ENGINE).observe(record.longest_completion)
 
 
 class _Renaming(Collector):
@@ -73,17 +75,17 @@ class _Renaming(Collector):
 
     def collect(self) -> Iterator[Metric]:
         for each in self._renamed:
-            for family in each.source.collect():
-                yield _renamed(family, f"vllm:{each.name}")
+            yield _renamed([family for source in (each.source, *each.others) for family in source.collect()], f"vllm:{each.name}")
 
 
-def _renamed(family: Metric, name: str) -> Metric:
-    found = Metric(name, family.documentation, family.type)
+def _renamed(families: Sequence[Metric], name: str) -> Metric:
+    found = Metric(name, families[0].documentation, families[0].type)
     values: dict[tuple[str, str, str | None], float] = {}
-    for sample in family.samples:
-        if sample.labels["model"] != UNKNOWN_MODEL:
-            series = name + sample.name.removeprefix(family.name), sample.labels["model"], sample.labels.get("le")
-            values[series] = values.get(series, 0) + sample.value
+    for family in families:
+        for sample in family.samples:
+            if sample.labels["model"] != UNKNOWN_MODEL:
+                series = name + sample.name.removeprefix(family.name), sample.labels["model"], sample.labels.get("le")
+                values[series] = values.get(series, 0) + sample.value
     for (sample_name, model, bound), value in values.items():
         found.add_sample(sample_name, _labels(model) | ({} if bound is None else {"le": bound}), value)
     return found

@@ -1,5 +1,7 @@
 """mlxd_encoded_tokens_total, mlxd_request_texts, mlxd_step_texts: what models that encode are asked, and how much of it goes together."""
 
+import dataclasses
+from functools import partial
 from math import inf
 
 import pytest
@@ -72,3 +74,13 @@ def test_they_begin_at_0_and_have_few_buckets(value, metrics):
     assert [value(name) for name in ("encoded_tokens_total", "request_texts_count", "step_texts_count")] == [0, 0, 0]
     bounds = {sample.labels["le"] for sample in next(iter(metrics.encoding.request_texts.collect())).samples if "le" in sample.labels}
     assert {float(bound) for bound in bounds} == {*(2.0**power for power in range(14)), inf}
+
+
+def test_vllm_s_prompt_tokens_are_those_of_texts_too(metrics):
+    metrics.request_finished(ENCODED)
+    metrics.step("mini", StepStats(seconds=0.1, tokens=640, rows=40, prompt_tokens=640, texts=40))
+    answered = dataclasses.replace(ENCODED, texts=None, endpoint="completions", prompt_tokens=7, completion_tokens=3)
+    metrics.request_finished(answered)
+    read = partial(metrics.vllm.registry.get_sample_value, labels={"model_name": "mini", "engine": "0"})
+    assert (read("vllm:prompt_tokens_total"), read("vllm:request_prompt_tokens_sum")) == (647, 907)
+    assert (read("vllm:request_generation_tokens_count"), read("vllm:request_generation_tokens_sum")) == (1, 3)
