@@ -135,8 +135,10 @@ class AdapterCatalogue(AdapterNames):
         return self._names[name]
 
     async def _looked_at(self, named: _Named, *, anew: bool) -> _Known:
-        """Returns what is found at a source. Those who ask while somebody looks are told the same."""
+        """Returns what is found at a source. Those who ask while somebody looks are told the same, unless they can have what is known."""
         known = named.known
+        if known is not None and not anew and named.fitted is not None and not self._has_changed(named):
+            return known
         if named.looking is None and (anew or known is None or known.may_be_gone or self._has_changed(named)):
             named.looking = asyncio.get_running_loop().create_task(self._look_at(named, anew=anew))
         if named.looking is not None:

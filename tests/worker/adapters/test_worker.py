@@ -172,6 +172,28 @@ async def test_who_waits_for_an_adapter_can_go_and_holds_up_nobody(tiny, sources
         assert link.events["leaving"] == []
 
 
+async def test_while_one_is_looked_at_again_requests_have_what_is_known(tiny, sources, monkeypatch):
+    may = asyncio.Event()
+    may.set()
+    loop = asyncio.get_running_loop()
+
+    def fetch(source, *, anew):
+        if anew:
+            asyncio.run_coroutine_threadsafe(may.wait(), loop).result()
+        return Path(source)
+
+    monkeypatch.setattr("mlxd.worker.served.fetch_adapter", fetch)
+    async with in_thread() as link:
+        await link.load(tiny, adapters=specs(sources, "a"), adapter_bytes=MANY, **PAGED)
+        first = await ask(link, "first", "a")
+        may.clear()
+        link.send(LoadAdapter(id="again", name="a"))
+        assert (await ask(link, "meanwhile", "a"))[0] == first[0]
+        assert not link.of(AdapterChanged)
+        may.set()
+        await link.until(lambda: link.of(AdapterChanged))
+
+
 @pytest.mark.parametrize("mode", [{}, {"mode": "continuous", "cache_kind": "entries"}])
 @pytest.mark.usefixtures("proved_once")
 async def test_other_runners_refuse_them_by_name(tiny, sources, mode):
