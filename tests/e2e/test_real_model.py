@@ -6,21 +6,12 @@ import openai
 import pytest
 
 from tests.e2e.client import post, stream
-from tests.e2e.daemon_process import DaemonProcess
+from tests.support.tiny_model import EOS
 
 pytestmark = pytest.mark.real_model
 
 FRANCE = [{"role": "user", "content": "What is the capital of France?"}]
-
-
-SIMPLE = '[models.smollm2]\nsource = "builtin:smollm2-135m"\naliases = ["default"]\nbatching = {mode = "simple"}\n'
-
-
-@pytest.fixture
-def simple(tmp_path):
-    with DaemonProcess(tmp_path, SIMPLE) as started:
-        started.wait_ready()
-        yield started
+SIMPLE = '[models.tiny]\nsource = "{dir}/model"\nbatching = {mode = "simple"}\n'
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +25,8 @@ def client(daemon):
         yield made
 
 
-@pytest.mark.parametrize("name", ["continuous", "simple"])
-def test_it_knows_the_capital_of_france_and_the_second_time_is_a_hit(request, name):
-    """Which runner it is matters to a worker alone: of the rest tiny models show it."""
-    daemon = request.getfixturevalue(name)
+def test_it_knows_the_capital_of_france_and_the_second_time_is_a_hit(daemon):
+    """Of other runners tiny models show it: which one it is matters to a worker alone."""
     body = {
         "model": "smollm2",
         "messages": [{"role": "system", "content": "Answer briefly. " * 20}, *FRANCE],
@@ -54,6 +43,17 @@ def test_it_knows_the_capital_of_france_and_the_second_time_is_a_hit(request, na
     assert second["choices"] == first["choices"]
     usage = second["usage"]
     assert 0 < usage["prompt_tokens"] - usage["prompt_tokens_details"]["cached_tokens"] <= 16
+
+
+def test_so_it_is_where_requests_are_computed_one_by_one(start_daemon):
+    """Of a tiny model: which runner it is matters to a worker alone."""
+    daemon = start_daemon(SIMPLE)
+    daemon.wait_ready()
+    assert daemon.model()["runner"]["name"] == "simple"
+    body = {"model": "tiny", "prompt": "Once upon a time", "temperature": 0, "max_tokens": 8, "logit_bias": {str(EOS): -100}}
+    (_, cold, first), (_, warm, second) = (post(daemon, "/v1/completions", body) for _ in range(2))
+    assert (cold["x-mlxd-cache"], warm["x-mlxd-cache"]) == ("miss", "hit")
+    assert second["choices"] == first["choices"]
 
 
 def test_the_second_time_its_first_token_comes_sooner(daemon):
