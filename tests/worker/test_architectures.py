@@ -17,7 +17,7 @@ from tests.worker.vision.sight_table import documented_sights
 from tests.worker.worker_link import load_message
 
 BLOCK = 8
-TOKENS = 6  # of each answer: it goes on in another block
+TOKENS = 4  # of each answer: it goes on in another block
 LIMITS = {"mode": "continuous", "cache_kind": "paged", "block_size": BLOCK, "step_tokens": 24, "max_sequences": 8}
 RUNNERS = documented(DOCUMENT.read_text(encoding="utf-8"))
 _TIE = 2e-3  # standard deviations of the logits: two tokens closer than this are equally likely
