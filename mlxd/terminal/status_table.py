@@ -210,7 +210,7 @@ _TASK = "TASK"  # a column of daemons that do not only generate
 _COLUMNS = (
     _Column("MODEL", lambda model, _: model_name(model), justify="left"),
     _Column("STATE", lambda model, _: model_state(model), justify="left"),
-    _Column(_TASK, lambda model, _: ", ".join(model["tasks"] or [NOTHING]), justify="left"),
+    _Column(_TASK, lambda model, _: ", ".join(model["tasks"] or [NOTHING]), rank=1, justify="left"),
     _Column("SINCE", lambda model, now: ago(model["since"], now)),
     _Column("RUN", lambda model, _: str(model["requests"]["running"])),
     _Column("WAIT", lambda model, _: str(model["requests"]["waiting"])),

@@ -93,6 +93,8 @@ def test_where_a_model_encodes_it_is_said_what_each_is_for():
     head, *rows = [line.split() for line in drawn(status_of(READY, running_status("mini", ready=EMBEDS), unknown), 100)[-4:]]
     assert head[:3] == ["MODEL", "STATE", "TASK"]
     assert ["generate" in rows[0], "embed" in rows[1], rows[2][2]] == [True, True, "-"]
+    narrow = drawn(status_of(READY, running_status("mini", ready=EMBEDS)), 48)[-3]
+    assert narrow.split() == ["MODEL", "STATE", "SINCE", "RUN", "WAIT"], "what runs is more than what it is for"
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 120, 140, 200])
