@@ -27,12 +27,14 @@ _log = logging.getLogger(__name__)
 
 _FIRST = 64  # tokens of the first batch on a device of which nothing is known
 _GROWTH = 4  # times the largest batch seen so far, and the next one is no larger
+_SHORT = 0.05  # seconds: a step is no shorter for others' sake
 LARGEST = 16_384  # tokens of a batch, beyond which nothing is gained
 
 
 class EncodingRunner(Runner[EncodingRequest]):
     """A runner that computes a batch of texts in a step, of whichever requests, and tells what became of them at once. A step takes no
-    longer than the live limit ``target_itl``, as far as a text can be computed in that: whoever shares the device waits no longer for it.
+    longer than is efficient, nor than the live limit ``target_itl``, as far as a text can be computed in that: whoever shares the device,
+    and whoever comes next, waits no longer for it.
     ``param`` is the field in which clients send the texts.
     """
 
@@ -142,7 +144,8 @@ class EncodingRunner(Runner[EncodingRequest]):
 
     def _batch_limits(self) -> BatchLimits:
         most = min(self._limits.step_tokens or LARGEST, _GROWTH * self._tried)
-        return BatchLimits(self._limits.target_itl, most, self._workspace, self._limits.restraint.buffer_share)
+        seconds = min(self._limits.target_itl, max(_SHORT, self._cost.efficient_seconds))
+        return BatchLimits(seconds, most, self._workspace, self._limits.restraint.buffer_share)
 
     def _begin(self, texts: Iterable[Text], report: StepReport) -> None:
         for request_id in dict.fromkeys(text.request_id for text in texts):

@@ -7,6 +7,7 @@ from mlxd.worker.engine.learned_cost import LearnedCost
 _FIRST = (0.01, 0.0005, 0.0001)  # seconds, before anything was observed
 _DOUBT = (0.1, 0.01, 0.001)  # seconds, standard deviations
 _WANDERING = (0.2, 0.2, 0.2)  # how far a figure may move from step to step, as a share of it
+_CALLS = 0.05  # of a batch's time, that is worth no larger batch
 _AREA = 1024  # pairs of tokens that attend to each other, of which a figure is the cost
 
 
@@ -46,6 +47,11 @@ class BatchCost:
     def observe(self, seconds: float, shape: BatchShape) -> None:
         """Learns that such a batch took ``seconds``."""
         self._cost.observe(seconds, shape.counts, _WANDERING)
+
+    @property
+    def efficient_seconds(self) -> float:
+        """Returns how long a batch takes of which the call itself is a twentieth: longer ones gain next to nothing."""
+        return self._cost.figures[0] / _CALLS
 
     @property
     def call_in_tokens(self) -> float:

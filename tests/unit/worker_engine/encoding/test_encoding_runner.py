@@ -66,7 +66,7 @@ def test_many_texts_of_all_lengths_are_padded_by_less_than_a_tenth_altogether():
 
 @pytest.mark.parametrize("target", [0.05, 0.2])
 def test_once_the_device_is_known_no_step_takes_longer_than_the_target(target):
-    rig = Rig(target_itl=target)
+    rig = Rig(SimulatedEncoder(call=0.012), target_itl=target)
     rig.add("a", texts([40] * 2048))
     took, before = [], 0.0
     while not rig.told_at["a"] or not isinstance(rig.events["a"][-1], Ended):
@@ -75,6 +75,16 @@ def test_once_the_device_is_known_no_step_takes_longer_than_the_target(target):
         before = rig.encoder.now
     assert max(took) < 1.1 * target
     assert sorted(took)[len(took) // 2] > 0.7 * target  # and little of it is wasted on calls
+
+
+def test_a_step_is_no_longer_than_is_efficient():
+    rig = Rig(SimulatedEncoder(call=0.003, token=0.0003), target_itl=1.0)
+    rig.add("a", texts([40] * 2048))
+    rig.run()
+    took = sorted(rig.encoder.call + rig.encoder.token * shape_of(batch).padded for batch in rig.encoder.batches)
+    assert 0.03 < took[len(took) // 2] < 0.12
+    calls = rig.encoder.call * len(took)
+    assert calls < 0.1 * rig.encoder.now
 
 
 def test_a_device_that_slows_down_gets_smaller_batches():
