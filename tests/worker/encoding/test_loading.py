@@ -100,6 +100,36 @@ def test_scores_by_the_tokens_that_a_configuration_names(tmp_path):
     assert worst(found.scores(pairs_of(found, PAIRS)), references(DATA / "qwen3_reranker")["scores"]) < CLOSE
 
 
+def _old_config(name, tmp_path, **values):
+    gone = dict.fromkeys(("rope_parameters", "layer_types"), GONE)
+    return load(edit(copied(name, tmp_path), "config.json", **gone, **values))
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("modernbert", {"global_rope_theta": 160000.0, "local_rope_theta": 10000.0, "global_attn_every_n_layers": 3}),
+        ("gemma", {"rope_theta": 1000000.0, "rope_local_base_freq": 10000.0, "sliding_window_pattern": 3, "rope_scaling": None}),
+        ("qwen3", {"rope_theta": 10000.0, "rope_scaling": None, "sliding_window": None}),
+    ],
+)
+def test_configurations_as_older_releases_write_them(tmp_path, name, values):
+    found = _old_config(name, tmp_path, **values)
+    assert worst(found.vectors(inputs_of(found, TEXTS)), references(DATA / name)["vectors"]) < CLOSE
+
+
+def test_the_rotation_is_that_of_the_configuration(tmp_path):
+    """Else a base that is read from nowhere would be no different from the default."""
+    found = _old_config("modernbert", tmp_path, global_rope_theta=500.0, local_rope_theta=20.0)
+    assert worst(found.vectors(inputs_of(found, TEXTS)), references(DATA / "modernbert")["vectors"]) > 100 * CLOSE
+
+
+def test_texts_in_lower_case_where_the_files_want_them_so(tmp_path):
+    plain, lower = load(DATA / "xlm_roberta"), copied("xlm_roberta", tmp_path)
+    lowered = load(edit(lower, "sentence_bert_config.json", do_lower_case=True))
+    assert inputs_of(lowered, ["UPPER Größe"]) == inputs_of(plain, ["upper größe"]) != inputs_of(plain, ["UPPER Größe"])
+
+
 def test_nomicbert_as_its_authors_write_its_configuration(tmp_path):
     names = {"hidden_size": "n_embd", "intermediate_size": "n_inner", "num_attention_heads": "n_head", "num_hidden_layers": "n_layer"}
     config = json.loads((DATA / "nomic_bert" / "config.json").read_text())

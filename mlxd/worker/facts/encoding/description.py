@@ -16,10 +16,11 @@ from mlxd.worker.facts.encoding.pooling import Pooling, PoolingMode, read_poolin
 from mlxd.worker.facts.encoding.scoring import JUDGES, Scoring
 from mlxd.worker.facts.encoding.task import CLASSIFIES, ENCODERS, LIBRARY_FILE, architecture_of
 from mlxd.worker.facts.encoding.values import flag, size
-from mlxd.worker.facts.json_document import JsonDocument
+from mlxd.worker.facts.json_document import JsonDocument, is_there
 from mlxd.worker.facts.safetensors_file import read_tensors
 
-_SETTINGS = "sentence_bert_config.json"
+_SETTINGS = "sentence_{}_config.json"  # as sentence-transformers has called it after the kind of model
+_KINDS = ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 _LEAST = {"qwen3": 32, "gemma3_text": 128}  # dimensions that the authors of Qwen3-Embedding and EmbeddingGemma name as the least
 
 
@@ -45,7 +46,7 @@ class EncodingDescription:
     def read(cls, directory: DirectoryFacts, task: Task) -> Self:
         """Reads what the files say of a model that is to do the ``task``. Raises ``ModelSourceError`` that names file and key."""
         modules = read_modules(directory.directory)
-        settings = JsonDocument.read_if_there(directory.directory / _SETTINGS)
+        settings = _settings(directory)
         library = JsonDocument.read_if_there(directory.directory / LIBRARY_FILE)
         pooling, path = _vectors(directory, modules, task)
         scores = _scoring(directory, modules, library, path) if task is Task.RERANK else None
@@ -64,6 +65,11 @@ class EncodingDescription:
             _least_dimension(directory.config) if task is Task.EMBED else None,
             _warnings(directory, modules, library, prompts),
         )
+
+
+def _settings(directory: DirectoryFacts) -> JsonDocument:
+    paths = [directory.directory / _SETTINGS.format(kind) for kind in _KINDS]
+    return JsonDocument.read_if_there(next((path for path in paths if is_there(path)), paths[0]))
 
 
 def _vectors(directory: DirectoryFacts, modules: tuple[Module, ...], task: Task) -> tuple[Pooling | None, VectorPath]:

@@ -58,6 +58,12 @@ def test_the_longest_text_of_a_tokenizer_and_of_positions_behind_that_of_padding
     assert described(edit(directory, "tokenizer_config.json", model_max_length=64)).context.length == 64
 
 
+def test_the_longest_text_is_in_a_file_that_is_called_after_the_kind_of_model(tmp_path):
+    directory = copied("xlm_roberta", tmp_path)
+    edit(directory, "sentence_xlm-roberta_config.json", max_seq_length=99)
+    assert described(directory).context.origin == 'sentence_xlm-roberta_config.json "max_seq_length"'
+
+
 def test_a_longer_text_may_be_wished_for_up_to_the_positions_of_the_model():
     found = described(DATA / "bert")
     assert wished_longest(found.directory, found.context, 120).length == 120
