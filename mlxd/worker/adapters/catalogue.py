@@ -50,6 +50,7 @@ class _Named:
     known: _Known | None = None
     looking: asyncio.Task[_Known] | None = None
     trouble: str = ""
+    asking: int = 0  # requests that wait until it is known
 
     @property
     def fitted(self) -> FittedAdapter | None:
@@ -84,7 +85,11 @@ class AdapterCatalogue(AdapterNames):
         if not name:
             return None
         named = self._named(name)
-        known = await self._looked_at(named, anew=False)
+        named.asking += 1
+        try:
+            known = await self._looked_at(named, anew=False)
+        finally:
+            named.asking -= 1
         if isinstance(known.found, MlxdError):
             raise AdapterFailedError(f'adapter "{name}" cannot be used: {known.found.message}', retry_after=_retry_after(known.found))
         return known.found
@@ -180,7 +185,7 @@ class AdapterCatalogue(AdapterNames):
         if fitted is None:
             reason = named.known.found.message if named.known is not None and isinstance(named.known.found, MlxdError) else ""
             state = AdapterState.LOADING if named.looking is not None else AdapterState.FAILED if reason else AdapterState.UNLOADED
-            return AdapterFigures(name=spec.name, state=state, reason=reason, pinned=spec.pin)
+            return AdapterFigures(name=spec.name, state=state, reason=reason, requests=named.asking, pinned=spec.pin)
         figures, facts = held.get(fitted.identity), fitted.examined.facts
         counts = self._engine.counts_of(fitted)
         state = figures.state if figures is not None else AdapterState.FAILED if named.trouble else AdapterState.UNLOADED
@@ -193,7 +198,7 @@ class AdapterCatalogue(AdapterNames):
             scale=facts.scale,
             layers=len(fitted.layers),
             bytes=named.known.bytes if named.known is not None else 0,
-            requests=figures.requests if figures is not None else 0,
+            requests=named.asking + (figures.requests if figures is not None else 0),
             loads=counts.loads,
             evictions=counts.evictions,
             pinned=spec.pin,

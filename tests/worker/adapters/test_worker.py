@@ -166,7 +166,9 @@ async def test_who_waits_for_an_adapter_can_go_and_holds_up_nobody(tiny, sources
         assert (await ask(link, "base", ""))[2] is None
         link.send(Abort(id="leaving"))
         await link.until(lambda: link.of(Heartbeat)[-1].waiting == 1)
-        assert figures(link)["a"].state is AdapterState.LOADING
+        assert (figures(link)["a"].state, figures(link)["a"].requests) == (AdapterState.LOADING, 2), (
+            "who has left finds out when it is known"
+        )
         may.set()
         assert isinstance(await link.ended("waiting"), Finished)
         assert link.events["leaving"] == []

@@ -1,5 +1,6 @@
 """The stacks of all layers of a model, and which of its layers adapters may change."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -68,6 +69,8 @@ class ModelStacks(AdapterStacks):
         """Yields what adapters may change, and of everything else why they may not."""
         known = {path: layer for path, layer in self._layers.items() if type(layer) in (*LINEAR, *EXPERTS)}
         unknown = refusals(self._model.callable_model, known)
+        uses = Counter(id(layer) for layer in known.values())
+        unknown |= {path: "which the model has in several places" for path, layer in known.items() if uses[id(layer)] > 1}
         for path, layer in self._layers.items():
             place = _place(path, layer, self._giver(path))
             yield replace(place, refusal=place.refusal or unknown.get(path, ""))
