@@ -27,7 +27,7 @@ BERT = {
 _SCALE = 0.3
 
 
-def make_tiny_embedder(directory, *, least_dimension=8, **config):
+def make_tiny_embedder(directory, *, least_dimension=8, pooling_width=32, **config):
     """Vectors of 32 numbers, which may be shortened to ``least_dimension``, None: not at all."""
     matryoshka = {} if least_dimension is None else {"matryoshka_dimensions": [least_dimension, 32]}
     _write(directory, BERT | matryoshka | config, _bert(BERT | config))
@@ -38,7 +38,7 @@ def make_tiny_embedder(directory, *, least_dimension=8, **config):
     ]
     _json(directory / "modules.json", kinds)
     (directory / "1_Pooling").mkdir()
-    _json(directory / "1_Pooling" / "config.json", {"word_embedding_dimension": 32, "pooling_mode_mean_tokens": True})
+    _json(directory / "1_Pooling" / "config.json", {"word_embedding_dimension": pooling_width, "pooling_mode_mean_tokens": True})
     return directory
 
 

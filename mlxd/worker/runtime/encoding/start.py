@@ -23,7 +23,7 @@ from mlxd.worker.runtime.device import MlxMemory, working_set
 from mlxd.worker.runtime.encoding.loading import LoadedEncoder, OpenedEncoder, open_encoder, read_encoder
 from mlxd.worker.runtime.encoding.mlx_encoder import MlxEncoder
 from mlxd.worker.runtime.encoding.warm_up import warm_up
-from mlxd.worker.runtime.encoding.workspace import workspace_of
+from mlxd.worker.runtime.encoding.workspace import BESIDE, workspace_of
 from mlxd.worker.runtime.tokenizing import OpenTokenizer, decoder
 from mlxd.worker.servable import ServableEncoder
 from mlxd.worker.text.logprobs import TokenTexts
@@ -51,10 +51,10 @@ def start_encoder(  # noqa: PLR0913 - what is known of a load by then
     Raises ``ModelSourceError`` (the message names the file), and whatever MLX raises.
     """
     opened = open_encoder(directory, found.task, dtype=order.dtype, context_limit=order.context_length)
-    workspace = workspace_of(directory.config, opened.context.length)
+    workspace = workspace_of(directory.config, opened.context.length, opened.dtype)
     needs = _needs(opened, workspace.size)
     permit(needs)
-    memory = MlxMemory(_BUFFERS)
+    memory = MlxMemory(_BUFFERS if opened.device == "cpu" else needs.transients)  # a GPU's are dear to make
     leave_cores()
     loaded = read_encoder(opened)
     progress(LoadStage.WARMING, 0, 0)
@@ -75,7 +75,7 @@ def start_encoder(  # noqa: PLR0913 - what is known of a load by then
         vocab_size=loaded.vocab_size,
         weight_bytes=loaded.weight_bytes,
         load_seconds=time.monotonic() - began,
-        versions={name: version(name) for name in ("mlx",)},
+        versions={"mlx": version("mlx"), "mlx_lm": version("mlx-lm")},
         facts=ModelFacts(
             context_origin=loaded.facts.most_tokens_origin,
             weight_files=list(directory.weights.files),
@@ -102,7 +102,7 @@ def _token_texts(opened: OpenTokenizer) -> TokenTexts:
 
 def _needs(opened: OpenedEncoder, workspace: int) -> NeedsMemory:
     weights = opened.weight_bytes
-    transients = _BUFFERS + workspace
+    transients = _BUFFERS + BESIDE + workspace
     return NeedsMemory(weights=weights, cache=0, transients=transients, process=footprint(os.getpid()), device=working_set(opened.device))
 
 
