@@ -110,6 +110,8 @@ FAMILIES = {
             files=_PROMPTS,
         ),
         Family("xlm_roberta", "xlm-roberta", pairs_of_ends, _roberta, modules=(_pooling("cls_token"), _NORMALIZE)),
+        Family("mpnet", "mpnet", pairs_of_ends, _roberta, modules=(_pooling("mean_tokens"), _NORMALIZE)),
+        Family("mpnet_reranker", "mpnet", pairs_of_ends, _of_one(_roberta), _CLASSIFIER, scores="CrossEncoder"),
         Family("distilbert", "distilbert", word_pieces, _distilbert),
         Family("modernbert", "modernbert", word_pieces, _modernbert, modules=(_pooling("mean_tokens"),)),
         Family("nomic_bert", "nomic_bert", word_pieces_of_two, _nomic, modules=(_pooling("mean_tokens"), _NORMALIZE), files=_PROMPTS),

@@ -89,7 +89,7 @@ def test_weights_below_the_name_of_a_model_and_those_of_a_head_that_nobody_needs
 
 def test_attention_in_pieces_is_attention_at_once(monkeypatch):
     monkeypatch.setattr(attending, "_SCORES", 2_000)
-    for name in ("modernbert", "qwen3", "gemma"):
+    for name in ("modernbert", "mpnet", "qwen3", "gemma"):
         found = load(DATA / name)
         assert worst(found.vectors(inputs_of(found, TEXTS)), references(DATA / name)["vectors"]) < CLOSE
 
@@ -189,7 +189,7 @@ def test_weights_that_do_not_fit_are_named(tmp_path, name, change, said):
         ),
         ("bert", "config.json", {"hidden_act": "swish7"}, r'"hidden_act" is "swish7"'),
         ("bert", "config.json", {"position_embedding_type": "relative_key"}, r'"position_embedding_type" is "relative_key"'),
-        ("bert", "config.json", {"model_type": "mpnet"}, r'"model_type" is "mpnet"; expected one of bert, '),
+        ("bert", "config.json", {"model_type": "electra"}, r'"model_type" is "electra"; expected one of bert, '),
         ("bert", "config.json", {"quantization_config": {"quant_method": "awq"}}, "awq"),
         ("bert", "1_Pooling/config.json", {"word_embedding_dimension": 64}, "pooling is of vectors of 64 numbers, and the model's have 32"),
         ("modernbert", "config.json", {"layer_types": ["full_attention"]}, r'"layer_types".*expected a list of 5'),

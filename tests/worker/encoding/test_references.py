@@ -6,8 +6,16 @@ from mlxd.types import Task
 from tests.encoding.texts import INSTRUCTION, PAIRS, TEXTS
 from tests.worker.encoding.rig import CLOSE, DATA, inputs_of, load, pairs_of, references, worst
 
-EMBEDDING = ("bert", "bert_modes", "xlm_roberta", "distilbert", "modernbert", "nomic_bert", "llama", "qwen3", "gemma")
-RERANKING = ("bert_reranker", "xlm_roberta_reranker", "distilbert_reranker", "modernbert_reranker", "layers_reranker", "qwen3_classifier")
+EMBEDDING = ("bert", "bert_modes", "xlm_roberta", "distilbert", "modernbert", "mpnet", "nomic_bert", "llama", "qwen3", "gemma")
+RERANKING = (
+    "bert_reranker",
+    "mpnet_reranker",
+    "xlm_roberta_reranker",
+    "distilbert_reranker",
+    "modernbert_reranker",
+    "layers_reranker",
+    "qwen3_classifier",
+)
 ANSWERING = "qwen3_reranker"  # whose files are those of a model that generates: its operator says what it is for
 
 

@@ -11,7 +11,7 @@ from mlxd.worker.facts.json_document import JsonDocument
 _KEY = "max_seq_length"
 _NO_LIMIT = 2**31
 _TRAINED_SHORTER = "nomic_bert"
-OFFSET_BY_PADDING = frozenset(("roberta", "xlm-roberta", "camembert"))  # whose first position is the one behind that of padding
+OFFSET_BY_PADDING = frozenset(("roberta", "xlm-roberta", "camembert", "mpnet"))  # whose first position is the one behind that of padding
 _TABLES = OFFSET_BY_PADDING | {"bert", "distilbert"}  # whose positions are rows of a table
 
 

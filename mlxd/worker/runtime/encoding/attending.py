@@ -21,13 +21,14 @@ Mask = mx.array | Literal["causal"] | None
 _original = mx.fast.scaled_dot_product_attention
 
 
-def attend(of: tuple[mx.array, mx.array, mx.array], scale: float, mask: Mask) -> mx.array:
+def attend(of: tuple[mx.array, mx.array, mx.array], scale: float, mask: Mask, bias: mx.array | None = None) -> mx.array:
     """Returns what queries make of values, ``[rows, heads, length, dim]``. ``of`` are queries, keys and values, of which the latter two may
-    have fewer heads; ``mask`` tells what is seen, and has their axes; "causal" means nothing that comes later.
+    have fewer heads; ``mask`` tells what is seen, and has their axes; "causal" means nothing that comes later. A ``bias`` is added to the
+    scores of all rows, ``[1, heads, length, length]``.
     """
     queries, keys, values = of
     if mx.default_device().type != mx.DeviceType.cpu:
-        return _original(queries, keys, values, scale=scale, mask=mask)
+        return _original(queries, keys, values, scale=scale, mask=mask if bias is None else _biased(bias, mask))
     rows, heads, length, _ = queries.shape
     queries, keys, values = queries * scale, _repeated(keys, heads), _repeated(values, heads)
     scores = heads * length * length  # of a row
@@ -36,7 +37,7 @@ def attend(of: tuple[mx.array, mx.array, mx.array], scale: float, mask: Mask) ->
     outputs = []
     for first in range(0, rows, together):
         cut = slice(first, first + together)
-        outputs.append(_in_pieces(queries[cut], keys[cut], values[cut], _of_rows(mask, cut), most))
+        outputs.append(_in_pieces(queries[cut], keys[cut], values[cut], _of_rows(mask, cut), most, bias))
     return outputs[0] if len(outputs) == 1 else mx.concatenate(outputs, axis=0)
 
 
@@ -56,7 +57,7 @@ def _instead(queries: mx.array, keys: mx.array, values: mx.array, scale: float, 
     return attend((queries, keys, values), scale, mask)
 
 
-def _in_pieces(queries: mx.array, keys: mx.array, values: mx.array, mask: Mask, most: int) -> mx.array:
+def _in_pieces(queries: mx.array, keys: mx.array, values: mx.array, mask: Mask, most: int, bias: mx.array | None) -> mx.array:  # noqa: PLR0913, PLR0917
     """Attends with at most so many queries at a time."""
     length = queries.shape[2]
     outputs = []
@@ -67,15 +68,22 @@ def _in_pieces(queries: mx.array, keys: mx.array, values: mx.array, mask: Mask, 
             outputs.append(_attended(queries[:, :, cut], keys[:, :, : cut.stop], values[:, :, : cut.stop], seen))
         else:
             some = mask if mask is None or mask.shape[2] == 1 else mask[:, :, cut]
-            outputs.append(_attended(queries[:, :, cut], keys, values, some))
+            outputs.append(_attended(queries[:, :, cut], keys, values, some, None if bias is None else bias[:, :, cut]))
     return outputs[0] if len(outputs) == 1 else mx.concatenate(outputs, axis=2)
 
 
-def _attended(queries: mx.array, keys: mx.array, values: mx.array, mask: mx.array | None) -> mx.array:
+def _attended(queries: mx.array, keys: mx.array, values: mx.array, mask: mx.array | None, bias: mx.array | None = None) -> mx.array:
     scores = queries @ keys.swapaxes(-1, -2)
+    if bias is not None:
+        scores = scores + bias
     if mask is not None:
         scores = mx.where(mask, scores, mx.finfo(scores.dtype).min)
     return softmax(scores.astype(mx.float32)).astype(values.dtype) @ values
+
+
+def _biased(bias: mx.array, mask: Mask) -> mx.array:
+    """Returns a bias that hides what is not seen."""
+    return mx.where(mask, bias, mx.finfo(bias.dtype).min) if isinstance(mask, mx.array) else bias
 
 
 def _of_rows(mask: Mask, some: slice) -> Mask:

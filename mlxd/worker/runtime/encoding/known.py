@@ -3,7 +3,7 @@
 from mlxd.errors import ModelSourceError
 from mlxd.worker.facts.json_document import JsonDocument
 from mlxd.worker.runtime.encoding.architecture import Architecture
-from mlxd.worker.runtime.encoding.architectures.bert import Bert, DistilBert, Roberta
+from mlxd.worker.runtime.encoding.architectures.bert import Bert, DistilBert, MpNet, Roberta
 from mlxd.worker.runtime.encoding.architectures.decoder import Decoder
 from mlxd.worker.runtime.encoding.architectures.gemma import Gemma
 from mlxd.worker.runtime.encoding.architectures.modernbert import ModernBert
@@ -17,6 +17,7 @@ KNOWN: dict[str, Architecture] = {
     "llama": Decoder(),
     "mistral": Decoder(),
     "modernbert": ModernBert(),
+    "mpnet": MpNet(),
     "nomic_bert": NomicBert(),
     "qwen2": Decoder(),
     "qwen3": Decoder(),

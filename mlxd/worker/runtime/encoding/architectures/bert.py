@@ -1,5 +1,6 @@
-"""BERT (Devlin et al. 2018), and what differs from it in little: RoBERTa, XLM-RoBERTa and DistilBERT."""
+"""BERT (Devlin et al. 2018), and what differs from it in little: RoBERTa, XLM-RoBERTa, MPNet and DistilBERT."""
 
+import math
 from typing import NamedTuple
 
 import mlx.core as mx
@@ -15,6 +16,7 @@ from mlxd.worker.runtime.encoding.attending import attend
 from mlxd.worker.runtime.encoding.padded import PaddedBatch
 
 _EPS = 1e-12
+_BUCKETS, _FARTHEST = 32, 128  # of MPNet's distances, whatever a configuration says
 
 
 class _Shape(NamedTuple):
@@ -41,10 +43,10 @@ class _Attention(nn.Module):  # type: ignore[misc]  # mlx ships no types
         self.value = nn.Linear(shape.width, shape.width)
         self.output = nn.Linear(shape.width, shape.width)
 
-    def __call__(self, hidden: mx.array, mask: mx.array | None) -> mx.array:
+    def __call__(self, hidden: mx.array, mask: mx.array | None, bias: mx.array | None) -> mx.array:
         rows, length, width = hidden.shape
         split = [layer(hidden).reshape(rows, length, self._heads, -1).transpose(0, 2, 1, 3) for layer in (self.query, self.key, self.value)]
-        mixed = attend((split[0], split[1], split[2]), (width // self._heads) ** -0.5, mask)
+        mixed = attend((split[0], split[1], split[2]), (width // self._heads) ** -0.5, mask, bias)
         found: mx.array = self.output(mixed.transpose(0, 2, 1, 3).reshape(rows, length, width))
         return found
 
@@ -59,8 +61,8 @@ class _Layer(nn.Module):  # type: ignore[misc]  # mlx ships no types
         self.norm = nn.LayerNorm(shape.width, eps=shape.eps)
         self._activation = shape.activation
 
-    def __call__(self, hidden: mx.array, mask: mx.array | None) -> mx.array:
-        hidden = self.attention_norm(hidden + self.attention(hidden, mask))
+    def __call__(self, hidden: mx.array, mask: mx.array | None, bias: mx.array | None) -> mx.array:
+        hidden = self.attention_norm(hidden + self.attention(hidden, mask, bias))
         found: mx.array = self.norm(hidden + self.outer(self._activation(self.inner(hidden))))
         return found
 
@@ -86,10 +88,38 @@ class BertEncoder(Encoder):
         if self._kinds:
             hidden = hidden + self.kinds(batch.second if self._kinds > 1 else mx.zeros_like(batch.tokens))
         found: mx.array = self.norm(hidden)
-        mask = batch.mask()
+        mask, bias = batch.mask(), self._bias(batch.length)
         for layer in self.layers:
-            found = layer(found, mask)
+            found = layer(found, mask, bias)
         return found
+
+    def _bias(self, _length: int) -> mx.array | None:
+        """Returns what is added to the scores of texts of such a length, ``[1, heads, length, length]``."""
+        return None
+
+
+class MpNetEncoder(BertEncoder):
+    """The encoder of MPNet, whose scores have a bias for each distance of two tokens, in buckets as T5's (Raffel et al. 2019)."""
+
+    def __init__(self, shape: _Shape, buckets: int) -> None:
+        super().__init__(shape)
+        self.distances = nn.Embedding(buckets, shape.heads)
+
+    @override
+    def _bias(self, length: int) -> mx.array | None:
+        buckets = mx.array([_bucket(distance) for distance in range(1 - length, length)])
+        places = mx.arange(length)
+        found: mx.array = self.distances(buckets[places[None] - places[:, None] + length - 1])
+        return found.transpose(2, 0, 1)[None]
+
+
+def _bucket(distance: int) -> int:
+    """Returns the bucket of a distance: near ones have one each, others share them, the more the further they are."""
+    half = _BUCKETS // 2
+    near, far = half // 2, abs(distance)
+    if far >= near:
+        far = min(near + int(math.log(far / near) / math.log(_FARTHEST / near) * (half - near)), half - 1)
+    return far + (half if distance > 0 else 0)
 
 
 class _FirstTokenHead(ScoringHead):
@@ -148,11 +178,14 @@ class Bert(Architecture):
                 inner=size(config, "intermediate_size"),
                 positions=size(config, "max_position_embeddings"),
                 first=self._first_position(config),
-                kinds=size(config, "type_vocab_size"),
+                kinds=self._kinds(config),
                 eps=number(config, "layer_norm_eps", default=_EPS),
                 activation=activation(config, "hidden_act"),
             ),
         )
+
+    def _kinds(self, config: JsonDocument) -> int:
+        return size(config, "type_vocab_size")
 
     def _first_position(self, _config: JsonDocument) -> int:
         return 0
@@ -171,6 +204,31 @@ class Roberta(Bert):
     @override
     def _first_position(self, config: JsonDocument) -> int:
         return padding_token(config) + 1
+
+
+class MpNet(Roberta):
+    """MPNet (Song et al. 2020): RoBERTa with biases for distances, whose attention is spelled in another way."""
+
+    names = (
+        *Roberta.names,
+        (r"(?:\w+\.)?encoder\.relative_attention_bias\.(\w+)", r"encoder.distances.\1"),
+        (r"(?:\w+\.)?encoder\.layer\.(\d+)\.attention\.attn\.q\.(\w+)", r"encoder.layers.\1.attention.query.\2"),
+        (r"(?:\w+\.)?encoder\.layer\.(\d+)\.attention\.attn\.k\.(\w+)", r"encoder.layers.\1.attention.key.\2"),
+        (r"(?:\w+\.)?encoder\.layer\.(\d+)\.attention\.attn\.v\.(\w+)", r"encoder.layers.\1.attention.value.\2"),
+        (r"(?:\w+\.)?encoder\.layer\.(\d+)\.attention\.attn\.o\.(\w+)", r"encoder.layers.\1.attention.output.\2"),
+        (r"(?:\w+\.)?encoder\.layer\.(\d+)\.attention\.LayerNorm\.(\w+)", r"encoder.layers.\1.attention_norm.\2"),
+    )
+
+    @override
+    def encoder(self, config: JsonDocument) -> Encoder:
+        buckets = size(config, "relative_attention_num_buckets")
+        if buckets != _BUCKETS:
+            raise config.wrong("relative_attention_num_buckets", str(_BUCKETS))
+        return MpNetEncoder(self._shape(config), buckets)
+
+    @override
+    def _kinds(self, config: JsonDocument) -> int:
+        return 0
 
 
 class DistilBert(Bert):
