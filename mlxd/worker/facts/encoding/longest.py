@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-from mlxd.errors import ModelSourceError
 from mlxd.worker.facts.context import Context
 from mlxd.worker.facts.directory import DirectoryFacts
 from mlxd.worker.facts.encoding.values import size
@@ -16,15 +15,17 @@ _TABLES = OFFSET_BY_PADDING | {"bert", "distilbert"}  # whose positions are rows
 
 
 def find_longest(directory: DirectoryFacts, settings: JsonDocument) -> Context:
-    """Returns what ``sentence_bert_config.json`` says; without it, the least of what tokenizer and model have. Raises ``ModelSourceError``
-    where it says more than the model has positions.
+    """Returns what ``sentence_bert_config.json`` says; without it, the least of what tokenizer and model have. Where it says
+    more than the model has positions, these count, with a warning.
     """
     most = _positions(directory)
     said = settings.count(_KEY)
     if said is not None:
-        if most.fixed and said > most.length:
-            raise ModelSourceError(f'{settings.path}: "{_KEY}" is {said}, but the model has {most.length} positions ({most.origin})')
-        return Context(min(said, most.length), settings.origin(_KEY))
+        origin = settings.origin(_KEY)
+        doubt = (
+            None if said <= most.length else f"{origin} is {said}, but the model has {most.length} positions ({most.origin}): these count"
+        )
+        return Context(min(said, most.length), origin if doubt is None else most.origin, warning=doubt)
     tokenizer = JsonDocument.read_if_there(directory.directory / "tokenizer_config.json")
     length = tokenizer.get("model_max_length")
     if isinstance(length, int | float) and 0 < length < min(most.length, _NO_LIMIT):

@@ -52,6 +52,12 @@ def test_the_longest_text(tmp_path, settings, config, length, origin):
     assert (context.length, context.origin) == (length, origin)
 
 
+def test_of_a_text_that_is_longer_than_the_model_has_positions_these_count(tmp_path):
+    context = described(edit(copied("bert", tmp_path), "sentence_bert_config.json", max_seq_length=200)).context
+    assert (context.length, context.origin) == (128, 'config.json "max_position_embeddings"')
+    assert context.warning.startswith('sentence_bert_config.json "max_seq_length" is 200, but the model has 128 positions')
+
+
 def test_the_longest_text_of_a_tokenizer_and_of_positions_behind_that_of_padding(tmp_path):
     directory = copied("xlm_roberta", tmp_path)
     assert described(directory).context.length == 256  # of 258
@@ -114,7 +120,7 @@ def test_a_prompt_that_would_go_before_every_text_is_told_of(tmp_path):
         ("bert", "1_Pooling/config.json", {"pooling_mode": "first"}, r'"pooling_mode" is "first"; expected one of cls'),
         ("bert", "1_Pooling/config.json", {"pooling_mode_mean_tokens": "yes"}, r'"pooling_mode_mean_tokens" is "yes"; expected true'),
         ("bert", "1_Pooling/config.json", {"word_embedding_dimension": 0}, r'"word_embedding_dimension" is 0'),
-        ("bert", "sentence_bert_config.json", {"max_seq_length": 200}, r'"max_seq_length" is 200, but the model has 128 positions'),
+        ("bert", "sentence_bert_config.json", {"max_seq_length": -1}, r'"max_seq_length" is -1'),
         ("bert", "sentence_bert_config.json", {"do_lower_case": 1}, r'"do_lower_case" is 1; expected true or false'),
         ("bert_modes", "2_Dense/config.json", {"in_features": GONE}, r'has no "in_features"'),
         (
