@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from mlxd.config.key_table import KeyTable
 from mlxd.control.live_requests import Stage
 from mlxd.errors import ContextLengthError, QueueFullError, WorkerLostError
-from mlxd.types import Task
+from mlxd.types import ModelState, Task
 from mlxd.wire.encoding_facts import EncodingFacts
 from mlxd.wire.prompts import TextPrompt, TokenPrompt
 from tests.support.fake_registry import echo
@@ -143,6 +143,13 @@ async def test_models_that_do_something_else_are_refused_by_name(embedding):
     status, body, _ = await embedding.answer(HELLO | {"model": "vectors"})
     assert (status, body["error"]["code"]) == (400, "unsupported_task")
     assert "tiny" in body["error"]["message"]
+
+
+async def test_a_model_that_is_not_loaded_may_be_the_one(embedding):
+    embedding.registry.add("lazy").state = ModelState.STOPPED
+    embedding.embedding.state = ModelState.STOPPED
+    _, body, _ = await embedding.answer(ASKED | {"model": "tiny"}, PATH)
+    assert body["error"]["message"].endswith("of what is not loaded, vectors or lazy may be one")
 
 
 async def test_a_refusal_names_no_model_that_the_key_may_not_ask_for(embedding):
