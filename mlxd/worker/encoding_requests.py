@@ -8,6 +8,7 @@ from mlxd.types import Task
 from mlxd.wire.encoding_facts import EncodingFacts
 from mlxd.wire.jobs import TEXT_FIELDS, Embed, Generate, Job, Score
 from mlxd.worker.encoded_input import EncodedInput
+from mlxd.worker.engine.encoding.packed_inputs import PackedInputs
 from mlxd.worker.engine.encoding.request import EncodingRequest
 from mlxd.worker.text.encoding_input import InputEncoder
 
@@ -46,7 +47,7 @@ class EncodingRequests:
             for place, pair in zip(count(start), job.pairs[start:stop], strict=False)
         ]
 
-    def request(self, job: Embed | Score, inputs: Sequence[EncodedInput], arrived: float) -> EncodingRequest:
+    def request(self, job: Embed | Score, inputs: PackedInputs, arrived: float) -> EncodingRequest:
         """Returns the request of a job with all of its texts in tokens."""
         dimensions = job.dimensions if isinstance(job, Embed) and job.dimensions != self._facts.dimension else None
         return EncodingRequest(job.id, inputs, dimensions, job.priority or 0, job.holder, arrived)

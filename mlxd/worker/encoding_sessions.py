@@ -16,8 +16,8 @@ from mlxd.wire.error_info import ErrorInfo
 from mlxd.wire.events import Embedded, Failed, Finished, RequestEvent, Scored, Started
 from mlxd.wire.jobs import Embed, Job, Score
 from mlxd.wire.messages import Events
-from mlxd.worker.encoded_input import EncodedInput
 from mlxd.worker.encoding_requests import EncodingRequests, texts_of
+from mlxd.worker.engine.encoding.packed_inputs import PackedInputs
 from mlxd.worker.engine.encoding.request import EncodingRequest
 from mlxd.worker.engine.events import Encoded, Ended, EngineEvent, PromptScored, StepOutput
 from mlxd.worker.engine.request_queue import RequestQueue
@@ -109,9 +109,9 @@ class EncodingSessions(JobSessions):
     async def _tokenize(self, job: Embed | Score, arrived: float) -> None:
         """Queues the request once its texts are tokens: some of them at a time, so that others have their turns."""
         run = asyncio.get_running_loop().run_in_executor
-        inputs: list[EncodedInput] = []
+        inputs = PackedInputs()
         while len(inputs) < len(texts_of(job)):
-            inputs += await run(self.tokenizing, self._requests.encode, job, len(inputs), len(inputs) + _TOGETHER)
+            inputs.extend(await run(self.tokenizing, self._requests.encode, job, len(inputs), len(inputs) + _TOGETHER))
         request = self._requests.request(job, inputs, arrived)
         self._open[job.id] = _Session(job, request.tokens)
         if not self._queue.put(request):

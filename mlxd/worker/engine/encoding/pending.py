@@ -12,9 +12,9 @@ class Pending(Ranked):
 
     def __init__(self, request: EncodingRequest) -> None:
         self._request = request
-        inputs = request.inputs
-        self._places = sorted(range(len(inputs)), key=lambda place: len(inputs[place].tokens))
-        self._lengths = [len(inputs[place].tokens) for place in self._places]
+        lengths = request.inputs.lengths
+        self._places = sorted(range(len(lengths)), key=lengths.__getitem__)
+        self._lengths = [lengths[place] for place in self._places]
         self.tokens = sum(self._lengths)
         self.started = False
 

@@ -2,12 +2,11 @@
 
 import itertools
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from typing_extensions import override
 
-from mlxd.worker.encoded_input import EncodedInput
+from mlxd.worker.engine.encoding.packed_inputs import PackedInputs
 from mlxd.worker.engine.queued import QueuedRequest
 
 _numbers = itertools.count()
@@ -20,7 +19,7 @@ class EncodingRequest(QueuedRequest):
     """
 
     id: str
-    inputs: Sequence[EncodedInput]
+    inputs: PackedInputs
     dimensions: int | None = None
     priority: int = 0
     holder: str = ""  # the name of the key by which it is asked
@@ -31,9 +30,9 @@ class EncodingRequest(QueuedRequest):
     @property
     @override
     def size(self) -> int:
-        return max(len(one.tokens) for one in self.inputs)
+        return max(self.inputs.lengths)
 
     @property
     def tokens(self) -> int:
         """Returns how many tokens all of its texts have together."""
-        return sum(len(one.tokens) for one in self.inputs)
+        return self.inputs.tokens

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from mlxd.errors import ModelSourceError
 from mlxd.worker.encoded_input import EncodedInput
+from mlxd.worker.engine.encoding.packed_inputs import PackedInputs
 from mlxd.worker.engine.encoding.request import EncodingRequest
 from mlxd.worker.engine.encoding.runner import EncodingRunner
 
@@ -18,7 +19,7 @@ def warm_up(runner: EncodingRunner, text_of: Callable[[int], EncodedInput], dire
     """
     began = time.monotonic()
     for count, words in _BATCHES:
-        runner.add(EncodingRequest("warm-up", [text_of(words)] * count))
+        runner.add(EncodingRequest("warm-up", PackedInputs.of([text_of(words)] * count)))
         while not runner.is_idle:
             for error in runner.step().failed.values():
                 raise ModelSourceError(f"{directory} was loaded but cannot encode: {error}") from error

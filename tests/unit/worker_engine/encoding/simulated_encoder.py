@@ -7,6 +7,7 @@ from mlxd.types import Limits, MemoryFigures, ResolvedLimits
 from mlxd.wire.events import Failed, Started
 from mlxd.worker.encoded_input import EncodedInput
 from mlxd.worker.engine.encoding.encoder import Encoder
+from mlxd.worker.engine.encoding.packed_inputs import PackedInputs
 from mlxd.worker.engine.encoding.request import EncodingRequest
 from mlxd.worker.engine.encoding.runner import EncodingRunner
 from mlxd.worker.engine.encoding.shape import BatchShape
@@ -68,7 +69,7 @@ class Rig:
         """``texts``: the tokens of each."""
         self.queue.announce(name)
         fields.setdefault("arrived", self.encoder.now)
-        self.queue.put(EncodingRequest(name, [EncodedInput(list(text)) for text in texts], **fields))
+        self.queue.put(EncodingRequest(name, PackedInputs.of(EncodedInput(list(text)) for text in texts), **fields))
 
     def run(self, most=100_000):
         for _ in range(most):
