@@ -108,9 +108,14 @@ async def _sent(request: web.Request, pieces: Iterable[bytes], size: int) -> web
     response, left = web.StreamResponse(), iter(pieces)
     response.content_type = _JSON
     await response.prepare(request)
-    while piece := await aside(size, next, left, b""):
-        await response.write(piece)
-    await response.write_eof()
+    try:
+        while piece := await aside(size, next, left, b""):
+            await response.write(piece)
+        await response.write_eof()
+    except BaseException:
+        if request.transport is not None:
+            request.transport.abort()  # an error would be written into the answer, which then looked whole
+        raise
     return response
 
 
