@@ -112,13 +112,13 @@ class LinearStack(LayerStack):
         rows = self._present.rows(self.index, is_head=self._is_head)
         if rows is None:
             return y
+        flat, leading = x.reshape(-1, x.shape[-1]), x.shape[:-1]
         if rows.only is not None:
-            added = (x @ self._a[rows.only]) @ self._b[rows.only]
+            added = ((flat @ self._a[rows.only]) @ self._b[rows.only]).reshape(*leading, -1)
             gain = self._gain[rows.only] if any(self._gains) else None
         else:
-            leading = x.shape[:-1]
             rows = _matching(rows, x)
-            added = self._product(x.reshape(-1, x.shape[-1]), rows).reshape(*leading, -1)
+            added = self._product(flat, rows).reshape(*leading, -1)
             gain = self._gain[rows.places].reshape(*leading, -1) if any(self._gains) else None
         if gain is not None:
             added += gain * (y if bias is None else y - bias)
