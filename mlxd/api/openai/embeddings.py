@@ -6,12 +6,13 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 from pydantic import BeforeValidator, Field, InstanceOf
 
+from mlxd.api.encoding.cutting import CuttingFields
 from mlxd.api.encoding.endpoint import Encoded, EncodingEndpoint
 from mlxd.api.encoding.numbers import as_base64, as_numbers
 from mlxd.api.fields.hints import HINTS
 from mlxd.api.fields.sampling import INT32, Whole
 from mlxd.api.fields.tolerance import OFF, Rules, only
-from mlxd.api.fields.validation import Strict, lenient, problem
+from mlxd.api.fields.validation import lenient, problem
 from mlxd.api.keys import ReadyModel, name_of
 from mlxd.api.openai.text_prompts import AnyPrompt, read_prompts
 from mlxd.config.values import MOST_PRIORITY, UnknownFields
@@ -26,7 +27,6 @@ _OTHER_VECTORS = "It would make other vectors of the same texts."
 
 LENIENCY: Rules = {
     **HINTS,
-    "truncate_prompt_tokens": only(-1, why="Where texts are cut is the model's own limit; truncate: true has them cut there."),
     "add_special_tokens": only(True),  # noqa: FBT003
     "embed_dtype": only("float32"),
     "endianness": only("native", "little"),
@@ -50,7 +50,7 @@ def read_inputs(value: object) -> list[TextPrompt | TokenPrompt]:
 _Inputs = list[InstanceOf[TextPrompt] | InstanceOf[TokenPrompt]]
 
 
-class EmbeddingsRequest(Strict):
+class EmbeddingsRequest(CuttingFields):
     """The body of a request for vectors."""
 
     tolerated: ClassVar[Rules] = LENIENCY
@@ -59,7 +59,6 @@ class EmbeddingsRequest(Strict):
     input: Annotated[_Inputs, BeforeValidator(read_inputs, json_schema_input_type=AnyPrompt)]
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: Annotated[int, Whole, Field(ge=1, le=INT32)] | None = None
-    truncate: bool | None = None
     prompt_name: str | None = None
     priority: Annotated[int, Whole, Field(ge=-MOST_PRIORITY, le=MOST_PRIORITY)] | None = None
 
@@ -71,14 +70,14 @@ class EmbeddingsRequest(Strict):
     def to_wire(self, identity: str, model: ReadyModel) -> Embed:
         """Returns the worker's job. Raises ``InvalidRequestError`` for a prompt that the model does not have."""
         known = model.ready.encoding.prompts if model.ready.encoding else {}
-        if self.prompt_name is not None and self.prompt_name not in known:
+        if self.prompt_name and self.prompt_name not in known:
             there_are = ", ".join(known) or "none"
             raise InvalidRequestError(f"prompt_name is none of the prompts of this model; there are: {there_are}", param="prompt_name")
         return Embed(
             id=identity,
             inputs=self.input,
             dimensions=self.dimensions,
-            truncate=bool(self.truncate),
+            truncate=self.truncates(model),
             prompt_name=self.prompt_name,
         )
 

@@ -80,6 +80,12 @@ async def test_fields_that_the_worker_gets(embedding):
     assert (job.dimensions, job.truncate, job.prompt_name, job.priority) == (2, True, "query", 4)
 
 
+@pytest.mark.parametrize(("tokens", "truncate"), [(-1, True), (512, True), (4096, True), (None, False)])
+async def test_texts_are_cut_where_vllm_s_field_asks_for_it(embedding, tokens, truncate):
+    assert (await embedding.answer(ASKED | {"truncate_prompt_tokens": tokens}, PATH))[0] == 200
+    assert embedding.embedding.client.submitted[0].job.truncate is truncate
+
+
 @pytest.mark.parametrize(
     ("fields", "param", "code"),
     [

@@ -65,7 +65,13 @@ async def test_documents_come_back_as_they_were_sent(judging):
 
 @pytest.mark.parametrize(
     ("fields", "truncate"),
-    [({}, False), ({"truncate": True}, True), ({"max_tokens_per_doc": 512}, True), ({"max_tokens_per_doc": None}, False)],
+    [
+        ({}, False),
+        ({"truncate": True}, True),
+        ({"max_tokens_per_doc": 512}, True),
+        ({"max_tokens_per_doc": None}, False),
+        ({"truncate_prompt_tokens": -1}, True),
+    ],
 )
 async def test_documents_are_cut_where_that_is_asked_for(judging, fields, truncate):
     assert (await judging.answer(ASKED | fields | {"instruction": "i", "max_chunks_per_doc": 10}, "/v1/rerank"))[0] == 200
@@ -85,6 +91,7 @@ async def test_documents_are_cut_where_that_is_asked_for(judging, fields, trunca
         ({"query": None}, "query"),
         ({"top_n": -1}, "top_n"),
         ({"max_tokens_per_doc": 100}, "max_tokens_per_doc"),
+        ({"query": "é" * 10_000, "documents": ["bad"] * 5_000}, "documents"),  # 100 MB, each with its query
         ({"use_activation": False}, "use_activation"),
         ({"colour": 1}, "colour"),
     ],
