@@ -92,7 +92,7 @@ _EMBEDDINGS: Mapping[str, str] = {
     "encoding_format": "`float` where nothing is said",
     "dimensions": "where the model's vectors may be shortened",
     "truncate": "texts that are too long are cut at their end; else they are refused",
-    "prompt_name": "of the model's own prompts, the one that goes before each text",
+    "prompt_name": 'of the model\'s own prompts, the one that goes before each text; `""`: none does',
     "priority": "lower goes first, as in vLLM",
 }
 

@@ -100,7 +100,9 @@ def _encoding(encoding: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if encoding["scores"]:
         yield "scores", f"{encoding['scores']}: {encoding['scores_origin']}"
     if encoding["prompts"]:
-        yield "prompts", "\n".join(f"{name}: {text!r}" for name, text in encoding["prompts"].items())
+        default = encoding["default_prompt"]
+        lines = (f"{name}: {text!r}{', where none is named' if name == default else ''}" for name, text in encoding["prompts"].items())
+        yield "prompts", "\n".join(lines)
 
 
 def _parts(memory: Mapping[str, int]) -> str:

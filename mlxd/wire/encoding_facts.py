@@ -14,5 +14,6 @@ class EncodingFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     pooling_origin: str = ""
     normalized: bool = False  # its vectors have the length 1
     prompts: dict[str, str] = {}  # texts that go before others, by the name of their use
+    default_prompt: str = ""  # the name of the one that goes before texts where a request names none
     scores: str = ""  # what a score is: "sigmoid" (0 to 1), "logit"
     scores_origin: str = ""

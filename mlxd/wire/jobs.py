@@ -35,7 +35,7 @@ class Embed(_Job, frozen=True, kw_only=True):
     inputs: list[TextPrompt | TokenPrompt]
     dimensions: int | None = None  # to which vectors are shortened; None: all that the model makes
     truncate: bool = False  # what is too long is cut at its end; else it is an error
-    prompt_name: str | None = None  # of the model's own prompts, the one that goes before each text
+    prompt_name: str | None = None  # of the model's own prompts, the one that goes before each text; empty: none does
     priority: int | None = None  # lower goes first; None: nobody asked, and it is 0
     holder: str = ""  # the name of the key by which it is asked, if that has one
 

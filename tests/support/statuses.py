@@ -118,6 +118,7 @@ EMBEDS = Ready(
         pooling_origin="1_Pooling/config.json",
         normalized=True,
         prompts={"query": "query: "},
+        default_prompt="query",
     ),
 )
 RERANKS = msgspec.structs.replace(

@@ -19,5 +19,6 @@ class Encoding(Document, frozen=True, kw_only=True):
     pooling_origin: str
     normalized: Annotated[bool, Meta(description="Its vectors have the length 1.")]
     prompts: Annotated[Mapping[str, str], Meta(description="Texts that go before others, by the names of their uses.")]
+    default_prompt: Annotated[str, Meta(description="The name of the prompt that goes before texts where a request names none; or empty.")]
     scores: Annotated[str, Meta(description="What a score is: `sigmoid`, from 0 to 1, or `logit`; empty: it makes vectors.")]
     scores_origin: str

@@ -1,41 +1,18 @@
 """Texts, tokens and pairs of texts to what a model that encodes takes, checked against the model before anything is computed."""
 
 from collections.abc import Mapping
-from typing import Protocol
 
 from mlxd.errors import ContextLengthError, InvalidRequestError, UnsupportedParameterError
 from mlxd.wire.prompts import TextPrompt, TokenPrompt
 from mlxd.worker.encoded_input import EncodedInput
+from mlxd.worker.text.bounded_tokenizer import BoundedTokenizer, Encoding, PairTokenizer
 from mlxd.worker.text.judge_prompt import JudgePrompt
-
-
-class Encoding(Protocol):
-    """What is used of the ``Encoding`` of the ``tokenizers`` library."""
-
-    ids: list[int]
-    type_ids: list[int]
-    special_tokens_mask: list[int]
-
-    def truncate(self, max_length: int) -> None:
-        """Cuts it at its end."""
-
-
-class PairTokenizer(Protocol):
-    """What is used of a ``Tokenizer`` of the ``tokenizers`` library, which neither truncates nor fills up. Threads may share it."""
-
-    def encode(self, sequence: str, *, add_special_tokens: bool) -> Encoding:
-        """Returns the tokens of a text."""
-
-    def post_process(self, encoding: Encoding, pair: Encoding | None = None, *, add_special_tokens: bool = True) -> Encoding:
-        """Returns a text, or a pair, with the tokens that mark their ends."""
-
-    def num_special_tokens_to_add(self, is_pair: bool) -> int:  # noqa: FBT001 - the library's
-        """Returns how many tokens that is."""
 
 
 class InputEncoder:
     """An encoder of the inputs of one model, for any thread. A text has at most ``most_tokens``, with those that the tokenizer adds, and a
-    token is below ``vocab_size``. ``prompts`` are the model's own; ``judge`` is there where it answers whether a document fits a query.
+    token is below ``vocab_size``. ``prompts`` are the model's own, of which ``default_prompt`` goes before texts where none is named;
+    ``judge`` is there where it answers whether a document fits a query.
     """
 
     def __init__(  # noqa: PLR0913 - what is known of a model
@@ -45,28 +22,33 @@ class InputEncoder:
         most_tokens: int,
         vocab_size: int,
         prompts: Mapping[str, str],
+        default_prompt: str | None = None,
         judge: JudgePrompt | None = None,
         tells_apart: bool = True,
     ) -> None:
         """Without ``tells_apart``, the model was not shown which text of a pair is which."""
         self._tokenizer = tokenizer
+        self._texts = BoundedTokenizer(tokenizer, most_tokens)
         self._most = most_tokens
         self._vocab_size = vocab_size
         self._prompts = prompts
+        self._default_prompt = default_prompt
         self._judge = judge
         self._tells_apart = tells_apart
         self._added = {is_pair: tokenizer.num_special_tokens_to_add(is_pair) for is_pair in (False, True)}
 
     def embed(self, prompt: TextPrompt | TokenPrompt, *, truncate: bool, param: str, prompt_name: str | None = None) -> EncodedInput:
-        """Returns the tokens of a text, behind the prompt of that name. Tokens are taken as they are. Raises ``ContextLengthError`` where
-        there are too many and they may not be cut, and ``InvalidRequestError`` where there are none, or one that the model has not.
+        """Returns the tokens of a text, behind the prompt of that name; an empty name is none. Tokens are taken as they are. Raises
+        ``ContextLengthError`` where there are too many and they may not be cut, and ``InvalidRequestError`` where there are none, or one
+        that the model has not.
         """
-        before = self._prompt(prompt_name)
         if isinstance(prompt, TokenPrompt):
-            if before:
+            if self._prompt(prompt_name):
                 raise InvalidRequestError(f'the prompt "{prompt_name}" cannot go before tokens: send texts', param=param)
             return self._checked(EncodedInput(self._cut(list(prompt.token_ids), truncate, param)), param)
-        encoding = self._tokenizer.encode(before + prompt.text, add_special_tokens=False)
+        before = self._prompt(self._default_prompt if prompt_name is None else prompt_name)
+        text = self._read(before + prompt.text, truncate, param)
+        encoding = self._texts.encode(text)
         room = self._most - (self._added[False] if prompt.add_special_tokens else 0)
         self._fit(encoding, room, truncate=truncate, param=param)
         whole = self._tokenizer.post_process(encoding, add_special_tokens=prompt.add_special_tokens)
@@ -78,11 +60,14 @@ class InputEncoder:
         Raises ``ContextLengthError`` where they are too long and may not be cut, and ``UnsupportedParameterError`` for an instruction
         where the model takes none.
         """
+        query, document = (self._read(text, truncate, param) for text in (query, document))
         if self._judge is not None:
+            if instruction is not None:
+                self._read(instruction, truncate=False, param="instruction")
             return self._checked(EncodedInput(self._judged(self._judge, (query, document), instruction, truncate, param)), param)
         if instruction is not None:
             raise UnsupportedParameterError("this model takes no instruction", param="instruction")
-        first, second = (self._tokenizer.encode(text, add_special_tokens=False) for text in (query, document))
+        first, second = (self._texts.encode(text) for text in (query, document))
         room = self._most - self._added[True]
         sizes = len(first.ids), len(second.ids)
         if sum(sizes) > room:
@@ -108,8 +93,19 @@ class InputEncoder:
             raise self._too_long(len(body) + self._most - room, param)
         return [*judge.before, *body[: max(room, 0)], *judge.after]
 
+    def _read(self, text: str, truncate: bool, param: str) -> str:  # noqa: FBT001
+        """Returns what of a text is tokenized. Raises ``ContextLengthError`` where it is too long for certain, and may not be cut."""
+        beginning = self._texts.beginning(text)
+        if len(beginning) < len(text) and not truncate:
+            raise ContextLengthError(
+                f"{param} has {len(text)} characters, which is more than the {self._most} tokens that the model takes; shorten it, or ask "
+                "for it to be truncated",
+                param=param,
+            )
+        return beginning
+
     def _prompt(self, name: str | None) -> str:
-        if name is None:
+        if not name:
             return ""
         if name not in self._prompts:
             known = ", ".join(sorted(self._prompts)) or "none"
@@ -120,7 +116,7 @@ class InputEncoder:
         """Returns how many tokens a prompt takes, with what the tokenizer puts before it, as sentence-transformers counts them."""
         if not before:
             return 0
-        alone = self._tokenizer.encode(before, add_special_tokens=prompt.add_special_tokens)
+        alone = self._texts.encode(before, add_special_tokens=prompt.add_special_tokens)
         return len(alone.ids) - (1 if alone.special_tokens_mask[-1:] == [1] else 0)
 
     def _fit(self, encoding: Encoding, room: int, *, truncate: bool, param: str) -> None:

@@ -200,6 +200,7 @@ async def test_a_model_that_embeds_says_how(daemon, admin):
         "pooling_origin": "1_Pooling/config.json",
         "normalized": True,
         "prompts": {"query": "query: "},
+        "default_prompt": "query",
         "scores": "",
         "scores_origin": "",
     }

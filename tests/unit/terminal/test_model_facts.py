@@ -125,7 +125,7 @@ def test_a_model_that_embeds_shows_its_vectors_and_nothing_of_answers():
         "device   cpu float32",
         "vectors  384 numbers, or fewer, down to 32, of length 1",
         "pooling  mean: 1_Pooling/config.json",
-        "prompts  query: 'query: '",
+        "prompts  query: 'query: ', where none is named",
         "memory   300 B held: 100 B weights, 20 B keys and values, 3 B grammars, 17 B computing, 160 B other",
         "context  256 tokens: sentence_bert_config.json",
         "weights  model.safetensors: the only one",

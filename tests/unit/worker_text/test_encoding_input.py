@@ -82,6 +82,13 @@ def test_a_prompt_of_the_model_goes_before_a_text_only_where_it_is_named():
         embedded([5], prompt_name="query")
 
 
+def test_a_prompt_that_goes_before_texts_where_none_is_named():
+    found = encoder(default_prompt="query")
+    assert embedded("the text", found) == embedded("the text", prompt_name="query")
+    assert embedded("the text", found, prompt_name="document") == embedded("the text", found, prompt_name="") == embedded("the text")
+    assert embedded([5, 6], found).tokens == [5, 6]
+
+
 def test_a_pair_knows_where_its_second_text_begins():
     found = paired("the capital", "paris")
     assert found.tokens == [CLS, *embedded("the capital").tokens[1:-1], SEP, *embedded("paris").tokens[1:-1], SEP]
@@ -109,3 +116,37 @@ def test_a_model_that_takes_no_instruction_says_so():
     with pytest.raises(UnsupportedParameterError, match="takes no instruction") as caught:
         paired("a", "b", instruction="Find the city")
     assert caught.value.param == "instruction"
+
+
+class Reading:
+    """A tokenizer that counts the characters that it reads."""
+
+    def __init__(self, inner):
+        self._inner = inner
+        self.characters = 0
+        self.post_process, self.num_special_tokens_to_add = inner.post_process, inner.num_special_tokens_to_add
+
+    def encode_batch_fast(self, texts, *, add_special_tokens):
+        self.characters += sum(map(len, texts))
+        return self._inner.encode_batch_fast(texts, add_special_tokens=add_special_tokens)
+
+
+def reading(most_tokens=12):
+    tokenizer = Reading(Tokenizer.from_file(str(DATA / "bert" / "tokenizer.json")))
+    return tokenizer, InputEncoder(tokenizer, most_tokens=most_tokens, vocab_size=176, prompts=PROMPTS)
+
+
+def test_of_a_megabyte_no_more_is_read_than_the_model_takes():
+    text, (tokenizer, found) = "the capital of france is paris " * 2**15, reading()
+    with pytest.raises(ContextLengthError, match=rf"input\[17\] has {len(text)} characters, which is more than the 12 tokens"):
+        embedded(text, found)
+    assert embedded(text, found, truncate=True) == embedded(text[:60], truncate=True)
+    assert paired(text, text, found, truncate=True) == paired(text[:60], text[:60], truncate=True)
+    assert tokenizer.characters < 2**16
+
+
+def test_a_text_of_few_tokens_may_be_long():
+    text, (_, found) = "the" + " " * 50_000 + "capital", reading()
+    assert embedded(text, found) == embedded("the capital")
+    with pytest.raises(ContextLengthError, match="characters"):
+        embedded(" " * 2**21, found)

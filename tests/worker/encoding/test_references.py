@@ -4,6 +4,7 @@ import pytest
 
 from mlxd.types import Task
 from tests.encoding.texts import INSTRUCTION, PAIRS, TEXTS
+from tests.unit.worker_facts.encoding.copies import copied, edit
 from tests.worker.encoding.rig import CLOSE, DATA, inputs_of, load, pairs_of, references, worst
 
 EMBEDDING = ("bert", "bert_modes", "xlm_roberta", "distilbert", "modernbert", "mpnet", "nomic_bert", "llama", "qwen3", "gemma")
@@ -46,6 +47,13 @@ def test_texts_behind_a_prompt_of_the_model_have_the_vectors_of_the_reference(em
         assert worst(encoder.vectors(inputs_of(encoder, TEXTS, prompt_name="query")), expected["query"]) < CLOSE
     else:
         assert encoder.facts.prompts == {}
+
+
+def test_a_prompt_goes_before_texts_where_the_files_name_it(tmp_path):
+    directory = edit(copied("bert_modes", tmp_path), "config_sentence_transformers.json", default_prompt_name="query")
+    encoder, expected = load(directory), references(DATA / "bert_modes")
+    assert worst(encoder.vectors(inputs_of(encoder, TEXTS)), expected["query"]) < CLOSE
+    assert worst(encoder.vectors(inputs_of(encoder, TEXTS, prompt_name="")), expected["vectors"]) < CLOSE
 
 
 def test_scores_are_those_of_the_reference_in_one_batch(reranking):

@@ -39,6 +39,7 @@ class EncodingDescription:
     scoring: Scoring | None = None
     lower_case: bool = False
     prompts: Mapping[str, str] = field(default_factory=dict)
+    default_prompt: str | None = None  # the name of the one that goes before texts where a request names none
     least_dimension: int | None = None
     warnings: tuple[str, ...] = ()
 
@@ -62,8 +63,9 @@ class EncodingDescription:
             scores,
             flag(settings, "do_lower_case", default=False),
             prompts,
+            _default_prompt(library, prompts) if task is Task.EMBED else None,
             _least_dimension(directory.config) if task is Task.EMBED else None,
-            _warnings(directory, modules, library, prompts),
+            _warnings(directory, modules),
         )
 
 
@@ -144,13 +146,14 @@ def _least_dimension(config: JsonDocument) -> int | None:
     return _LEAST.get(str(config.get("model_type")))
 
 
-def _warnings(directory: DirectoryFacts, modules: tuple[Module, ...], library: JsonDocument, prompts: Mapping[str, str]) -> tuple[str, ...]:
-    found = []
-    if not modules and directory.weights.ignored:
-        found.append(f"beside the weights, {', '.join(directory.weights.ignored)} are not read")
-    default = library.text("default_prompt_name")
-    if default is not None and default not in prompts:
+def _default_prompt(library: JsonDocument, prompts: Mapping[str, str]) -> str | None:
+    name = library.text("default_prompt_name")
+    if name is not None and name not in prompts:
         raise library.wrong("default_prompt_name", "the name of one of its prompts")
-    if default is not None and prompts[default]:
-        found.append(f'{library.origin("default_prompt_name")} is "{default}": a prompt goes before texts only where a request asks for it')
-    return tuple(found)
+    return name
+
+
+def _warnings(directory: DirectoryFacts, modules: tuple[Module, ...]) -> tuple[str, ...]:
+    if modules or not directory.weights.ignored:
+        return ()
+    return (f"beside the weights, {', '.join(directory.weights.ignored)} are not read",)

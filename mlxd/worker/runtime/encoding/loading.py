@@ -154,6 +154,7 @@ def _facts(opened: OpenedEncoder, width: int) -> EncodingFacts:
         pooling_origin=pooling.origin if pooling else "",
         normalized=embeds and description.path.normalized,
         prompts=dict(description.prompts),
+        default_prompt=description.default_prompt or "",
         scores="" if scoring is None else "sigmoid" if scoring.sigmoid else "logit",
         scores_origin=scoring.origin if scoring else "",
     )

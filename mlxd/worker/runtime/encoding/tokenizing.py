@@ -25,8 +25,15 @@ def input_encoder(opened: OpenTokenizer, description: EncodingDescription, *, mo
         inner.normalizer = Lowercase() if inner.normalizer is None else Sequence([Lowercase(), inner.normalizer])
     judge = JudgePrompt.of(opened.tokenizer) if _judges(description) else None
     tells_apart = _KINDS in opened.tokenizer.model_input_names
-    bounds = {"most_tokens": most_tokens, "vocab_size": vocab_size}
-    return InputEncoder(inner, **bounds, prompts=description.prompts, judge=judge, tells_apart=tells_apart)
+    return InputEncoder(
+        inner,
+        most_tokens=most_tokens,
+        vocab_size=vocab_size,
+        prompts=description.prompts,
+        default_prompt=description.default_prompt,
+        judge=judge,
+        tells_apart=tells_apart,
+    )
 
 
 def token_id(opened: OpenTokenizer, description: EncodingDescription, token: int | str) -> int:

@@ -107,11 +107,10 @@ def test_vectors_may_be_shortened_where_files_or_their_authors_say_so(tmp_path):
     assert described(directory).least_dimension == 8
 
 
-def test_a_prompt_that_would_go_before_every_text_is_told_of(tmp_path):
+def test_a_prompt_that_goes_before_texts_where_none_is_named(tmp_path):
+    assert described(DATA / "bert_modes").default_prompt is None
     directory = edit(copied("bert_modes", tmp_path), "config_sentence_transformers.json", default_prompt_name="query")
-    assert described(directory).warnings == (
-        'config_sentence_transformers.json "default_prompt_name" is "query": a prompt goes before texts only where a request asks for it',
-    )
+    assert described(directory).default_prompt == "query"
 
 
 @pytest.mark.parametrize(
