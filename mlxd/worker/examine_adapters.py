@@ -28,6 +28,8 @@ def _examined(directory: Path) -> dict[str, Any]:
         layers = ExaminedAdapter.of(facts).layers
     except AdapterSourceError as error:
         return {"error": error.message}
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other adapters are looked at, too
+        return {"error": f"{directory} cannot be looked at: {type(error).__name__}: {error}"}
     return {"format": facts.format, "rank": facts.rank, "scale": facts.scale, "layers": len(layers)}
 
 

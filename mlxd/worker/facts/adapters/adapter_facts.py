@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlxd.adapter_terms import AdapterFormat
+from mlxd.worker.facts.adapters.stamps import Stamps
 from mlxd.worker.facts.safetensors_file import StoredTensor
 
 
@@ -51,12 +52,15 @@ class AdapterLayer:
 
 @dataclass(frozen=True)
 class AdapterFacts:
-    """An adapter, and where it was read: ``file`` has its tensors. ``warnings`` are for its operator."""
+    """An adapter, and where it was read: ``file`` has its tensors, and ``stamps`` are its files' before anything was read. ``warnings`` are
+    for its operator.
+    """
 
     format: AdapterFormat
     file: Path
     layers: tuple[AdapterLayer, ...]
     warnings: tuple[str, ...] = ()
+    stamps: Stamps = Stamps()
 
     @property
     def rank(self) -> int:

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from mlxd.errors import AdapterSourceError, ModelSourceError
 from mlxd.worker.facts.adapters import mlx_lm_format, peft_format
 from mlxd.worker.facts.adapters.adapter_facts import AdapterFacts
+from mlxd.worker.facts.adapters.stamps import Stamp, Stamps
 from mlxd.worker.facts.json_document import AGAIN, JsonDocument, is_there
 from mlxd.worker.facts.safetensors_file import read_tensors
 
@@ -23,6 +25,7 @@ def read_adapter(directory: Path) -> AdapterFacts:
     """
     with adapter_errors(directory):
         _check_exists(directory)
+        of_config = Stamp.of(directory / CONFIG)
         config = JsonDocument.read(directory / CONFIG)
         is_peft = config.get("peft_type") is not None
         if not is_peft and config.get("lora_parameters") is None and config.get("fine_tune_type") is None:
@@ -31,8 +34,10 @@ def read_adapter(directory: Path) -> AdapterFacts:
             )
         file = directory / (peft_format.FILE if is_peft else mlx_lm_format.FILE)
         _check_is_safetensors(file)
+        stamps = Stamps(of_config, Stamp.of(file))
         tensors = read_tensors(file)
-        return peft_format.read_peft(config, file, tensors) if is_peft else mlx_lm_format.read_mlx_lm(config, file, tensors)
+        facts = peft_format.read_peft(config, file, tensors) if is_peft else mlx_lm_format.read_mlx_lm(config, file, tensors)
+        return replace(facts, stamps=stamps)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from pathlib import Path
 from mlxd.adapter_terms import AdapterFormat
 from mlxd.errors import AdapterSourceError
 from mlxd.worker.facts.adapters.adapter_facts import AdapterFacts
-from mlxd.worker.facts.adapters.numbers import finite_number
+from mlxd.worker.facts.adapters.numbers import finite_number, is_rank
 from mlxd.worker.facts.adapters.tensor_groups import Declared, Group, check_changes, grouped, layer_of
 from mlxd.worker.facts.json_document import JsonDocument
 from mlxd.worker.facts.safetensors_file import StoredTensor
@@ -27,8 +27,8 @@ def read_mlx_lm(config: JsonDocument, file: Path, tensors: Mapping[str, StoredTe
     if parameters is None:
         raise AdapterSourceError(f'{config.path} has no "lora_parameters", which say by what an adapter is scaled')
     rank, scale = parameters.count("rank"), finite_number(parameters, "scale")
-    if rank is None:
-        raise parameters.wrong("rank", "a whole number above zero")
+    if rank is None or not is_rank(rank):
+        raise parameters.wrong("rank", "a whole number above zero, and a rank")
     groups = grouped(file, tensors, lambda name: _split(file, name))
     for group in groups:
         if ("magnitude" in group.roles) != (kind == "dora"):

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
 from mlxd.errors import AdapterSourceError
-from mlxd.worker.facts.adapters.numbers import finite_number, is_finite_number
+from mlxd.worker.facts.adapters.numbers import finite_number, is_finite_number, is_rank
 from mlxd.worker.facts.adapters.tensor_groups import Declared
-from mlxd.worker.facts.json_document import JsonDocument
+from mlxd.worker.facts.json_document import JsonDocument, shown
 
 Value = TypeVar("Value")
 
@@ -54,19 +54,19 @@ class PeftSettings:
         for key, why in _REFUSED.items():
             if config.get(key):
                 raise AdapterSourceError(f'{config.path}: "{key}" is set; {why}')
-        if config.get("bias") not in {None, "none"}:
+        if config.get("bias") not in (None, "none"):
             raise config.wrong("bias", '"none": biases are not changed per request')
         beginning = config.get("init_lora_weights")
         if isinstance(beginning, str) and beginning not in _HARMLESS_BEGINNINGS:
             raise config.wrong("init_lora_weights", "one that leaves the model's weights as they are; convert the adapter by PEFT")
         rank = config.count("r")
-        if rank is None:
-            raise config.wrong("r", "a whole number above zero")
+        if rank is None or not is_rank(rank):
+            raise config.wrong("r", "a whole number above zero, and a rank")
         targets = config.get("target_modules")
         return cls(
             rank=rank,
             alpha=finite_number(config, "lora_alpha"),
-            ranks=_patterns(config, "rank_pattern", lambda value: isinstance(value, int) and is_finite_number(value) and value > 0),
+            ranks=_patterns(config, "rank_pattern", is_rank),
             alphas=_patterns(config, "alpha_pattern", is_finite_number),
             by_root=_flag(config, "use_rslora"),
             use_dora=_flag(config, "use_dora"),
@@ -83,7 +83,7 @@ class PeftSettings:
 
 def _flag(config: JsonDocument, key: str) -> bool:
     value = config.get(key)
-    if value not in {None, True, False}:
+    if value is not None and not isinstance(value, bool):
         raise config.wrong(key, "true or false")
     return bool(value)
 
@@ -93,7 +93,7 @@ def _patterns(config: JsonDocument, key: str, is_right: Any) -> dict[str, Any]:
     values: dict[str, Any] = {} if part is None else part.values
     for pattern, value in values.items():
         if not is_right(value):
-            raise AdapterSourceError(f'{config.path}: "{key}" gives {pattern!r} the value {value!r}; expected a number')
+            raise AdapterSourceError(f'{config.path}: "{key}" gives {pattern!r} the value {shown(value)}; expected a number')
         if not _PLAIN.fullmatch(pattern) and not _is_simple(pattern):
             raise AdapterSourceError(f'{config.path}: "{key}" has {pattern!r}, which is no name and no simple regular expression')
     return values

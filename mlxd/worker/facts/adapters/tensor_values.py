@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from mlxd.errors import AdapterSourceError
 from mlxd.worker.facts.adapters.adapter_facts import AdapterFacts, AdapterLayer
-from mlxd.worker.facts.adapters.directory import adapter_errors
+from mlxd.worker.facts.adapters.directory import CONFIG, adapter_errors
+from mlxd.worker.facts.adapters.stamps import Stamp
 from mlxd.worker.facts.safetensors_file import StoredTensor
 
 Values = npt.NDArray[np.float32]
@@ -41,17 +42,15 @@ class ExaminedAdapter:
     facts: AdapterFacts
     layers: tuple[AdapterLayer, ...]
     identity: str
-    stamp: tuple[int, int, int]  # of the file
 
     @classmethod
     def of(cls, facts: AdapterFacts) -> Self:
-        """Reads all values, one layer at a time. Raises ``AdapterSourceError`` for one that is no number, and where none changes
-        anything.
+        """Reads all values, one layer at a time. Raises ``AdapterSourceError`` for one that is no number, where none changes anything, and
+        where the file is another one than ``facts`` are of.
         """
         digest = hashlib.blake2b(digest_size=_DIGEST)
         changed = []
         with adapter_errors(facts.file):
-            stamp = _stamp(facts.file)
             for layer in facts.layers:
                 values = _values(facts.file, layer)
                 digest.update(repr((layer.path, layer.scale, values.a.shape, values.b.shape, values.magnitude is not None)).encode())
@@ -59,30 +58,25 @@ class ExaminedAdapter:
                     digest.update(np.ascontiguousarray(part).tobytes())
                 if values.magnitude is not None or (values.a.any() and values.b.any()):
                     changed.append(layer)
+        if Stamp.of(facts.file) != facts.stamps.weights:
+            raise AdapterSourceError(f"{facts.file} was changed while it was looked at; load the adapter again")
         if not changed:
             raise AdapterSourceError(f"{facts.file}: all that it adds is zero, so that it would change no layer")
-        return cls(facts, tuple(changed), digest.hexdigest(), stamp)
+        return cls(facts, tuple(changed), digest.hexdigest())
 
     @property
     def is_stale(self) -> bool:
-        """Tells whether the file is another one than was looked at, or is gone."""
-        try:
-            return _stamp(self.facts.file) != self.stamp
-        except OSError:
-            return True
+        """Tells whether its files are others than were looked at, or are gone."""
+        stamps, file = self.facts.stamps, self.facts.file
+        return Stamp.of(file) != stamps.weights or Stamp.of(file.parent / CONFIG) != stamps.config
 
     def values(self) -> Iterator[LayerValues]:
         """Yields what is added to each of its layers. Raises ``AdapterSourceError`` where the file is another one now, or is gone."""
         with adapter_errors(self.facts.file):
-            if _stamp(self.facts.file) != self.stamp:
+            if Stamp.of(self.facts.file) != self.facts.stamps.weights:
                 raise AdapterSourceError(f"{self.facts.file} was changed since it was looked at; load the adapter again")
             for layer in self.layers:
                 yield _values(self.facts.file, layer)
-
-
-def _stamp(file: Path) -> tuple[int, int, int]:
-    known = file.stat()
-    return known.st_ino, known.st_size, known.st_mtime_ns
 
 
 def _parts(values: LayerValues) -> Iterator[Values]:
@@ -97,7 +91,15 @@ def _values(file: Path, layer: AdapterLayer) -> LayerValues:
     if layer.transposed:
         a, b = a.swapaxes(-1, -2), b.swapaxes(-1, -2)
     magnitude = None if layer.magnitude is None else _read(file, layer.magnitude).reshape(-1)
-    return LayerValues(layer.path, a, b * np.float32(layer.scale), magnitude)
+    return LayerValues(layer.path, a, _scaled(file, layer, b), magnitude)
+
+
+def _scaled(file: Path, layer: AdapterLayer, b: Values) -> Values:
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = b * np.float32(layer.scale)
+    if not np.isfinite(scaled).all():
+        raise AdapterSourceError(f"{file}: {layer.b.name!r} times its scale, {layer.scale:g}, is too large for a number")
+    return scaled
 
 
 def _read(file: Path, tensor: StoredTensor) -> Values:

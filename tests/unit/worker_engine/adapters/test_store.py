@@ -27,7 +27,7 @@ def adapter(name, rank=4):
         a, b = StoredTensor(f"{path}.a", "F32", (8, rank), 0, 0), StoredTensor(f"{path}.b", "F32", (rank, 8), 0, 0)
         layers.append(AdapterLayer(path, 1.0, a, b, None, transposed=False))
     facts = AdapterFacts(AdapterFormat.MLX_LM, Path(name), tuple(layers))
-    return FittedAdapter(ExaminedAdapter(facts, facts.layers, name, (0, 0, 0)), tuple(PlacedLayer(one.path, one) for one in layers))
+    return FittedAdapter(ExaminedAdapter(facts, facts.layers, name), tuple(PlacedLayer(one.path, one) for one in layers))
 
 
 class Slots(AdapterStacks):

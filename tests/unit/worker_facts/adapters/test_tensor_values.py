@@ -50,6 +50,28 @@ def test_the_scale_is_in_the_second_matrix(tmp_path):
     np.testing.assert_array_equal(layer.b, stored[f"{PATH}.lora_b"] * 3)
 
 
+def test_a_scale_that_makes_no_number_is_refused(tmp_path):
+    with pytest.raises(AdapterSourceError, match=r"lora_b' times its scale, 1e\+39, is too large"):
+        examined(write_mlx_lm(tmp_path, LAYERS, scale=1e39))
+
+
+def test_another_scale_in_the_configuration_alone_makes_it_another_adapter(tmp_path):
+    before = examined(write_mlx_lm(tmp_path, LAYERS, scale=1.0))
+    assert not before.is_stale
+    config = tmp_path / "adapter_config.json"
+    config.write_text(config.read_text().replace('"scale": 1.0', '"scale": 2.0'))
+    assert before.is_stale
+    assert examined(tmp_path).identity != before.identity
+
+
+def test_weights_that_are_exchanged_after_their_header_was_read_are_refused(tmp_path):
+    facts = read_adapter(write_mlx_lm(tmp_path, LAYERS, seed=1))
+    write_mlx_lm(tmp_path / "other", LAYERS, seed=2)
+    os.replace(tmp_path / "other" / MLX_LM, tmp_path / MLX_LM)
+    with pytest.raises(AdapterSourceError, match="was changed while it was looked at"):
+        ExaminedAdapter.of(facts)
+
+
 def test_half_precision_is_read_to_the_bit(tmp_path):
     directory = write_mlx_lm(tmp_path, {PATH: (8, 6)}, scale=1.0)
     stored = load_file(directory / MLX_LM)
