@@ -9,6 +9,7 @@ import structlog
 from mlxd.adapter_terms import AdapterFigures, AdapterSpec, AdapterState
 from mlxd.client.worker_client import WorkerClient
 from mlxd.errors import MlxdError, WorkerLostError
+from mlxd.types import Limits
 
 _log = structlog.get_logger(__name__)
 
@@ -21,14 +22,16 @@ class EagerAdapters:
         self._client = client
         self._changed = changed
         self._known: dict[AdapterSpec, str | None] = {}  # why it cannot be loaded; None: it is
+        self._bytes = 0  # that they may take
         self._tasks: dict[AdapterSpec, asyncio.Task[None]] = {}
 
-    def want(self, specs: Iterable[AdapterSpec]) -> None:
-        """Has those of ``specs`` loaded that are eager, and forgets all others. What was wrong with one is found out anew when it is
-        configured again.
+    def want(self, limits: Limits) -> None:
+        """Has those of a worker's ``limits`` loaded that are eager, and forgets all others. What was wrong with one is found out anew when
+        it is configured again, or all may take more or less than they might.
         """
-        wanted = _eager(specs)
-        self._known = {spec: trouble for spec, trouble in self._known.items() if spec in wanted}
+        wanted = _eager(limits.adapters)
+        is_same, self._bytes = limits.adapter_bytes == self._bytes, limits.adapter_bytes
+        self._known = {spec: trouble for spec, trouble in self._known.items() if spec in wanted and (is_same or trouble is None)}
         for spec in self._tasks.keys() - wanted:
             self._tasks.pop(spec).cancel()
         for spec in wanted - self._known.keys() - self._tasks.keys():

@@ -161,7 +161,7 @@ class Workers:
         if run is None:
             return
         run.client.watch(hang_timeout=table.worker.hang_timeout, load_timeout=table.worker.load_timeout)
-        run.adapters.want(run.acknowledged.adapters)
+        run.adapters.want(run.acknowledged)
         if run.needs is not None:
             run.needs = msgspec.structs.replace(run.needs, adapters=limits(table).adapter_bytes)
             self._memory.share(run.holder, run.needs, self._take_share(run) if run.shares_cache(table) else None)

@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from mlxd.adapter_terms import AdapterFigures, AdapterSpec, AdapterState
 from mlxd.errors import AdapterFailedError, AdapterNotFoundError, AdapterSourceError, MlxdError, ModelUnreachableError
+from mlxd.quantities import size
 from mlxd.types import Limits
 from mlxd.worker.adapters.adapter_names import AdapterNames
 from mlxd.worker.adapters.engine_adapters import EngineAdapters
@@ -75,8 +76,11 @@ class AdapterCatalogue(AdapterNames):
         """Takes over what is configured. A name with another source is another adapter, for whoever asks from now on; requests that have
         begun keep what they have.
         """
-        before, self._bytes = self._names, limits.adapter_bytes
+        before, had = self._names, self._bytes
+        self._bytes = limits.adapter_bytes
         self._names = {spec.name: _renewed(before.get(spec.name), spec) for spec in limits.adapters}
+        for named in self._names.values() if had != self._bytes else ():
+            named.trouble = ""
         self._order()
 
     @override
@@ -163,8 +167,8 @@ class AdapterCatalogue(AdapterNames):
             found = AdapterSourceError(f"{source} cannot be used: {type(error).__name__}: {error}")
         for said in found.examined.facts.warnings if isinstance(found, FittedAdapter) else [found.message]:
             _log.warning("adapter %s: %s", named.spec.name, said)
-        size = self._engine.bytes_of(found) if isinstance(found, FittedAdapter) else 0
-        named.known, named.looking, named.trouble = _Known(found, monotonic(), size), None, ""
+        taken = self._engine.bytes_of(found) if isinstance(found, FittedAdapter) else 0
+        named.known, named.looking, named.trouble = _Known(found, monotonic(), taken), None, ""
         self._order()
         return named.known
 
@@ -178,6 +182,11 @@ class AdapterCatalogue(AdapterNames):
         pinned = frozenset(identity for one, identity in named if one.spec.pin)
         self._engine.follow(AdapterOrders(self._bytes, pinned, frozenset(identity for _, identity in named)))
 
+    def _too_large(self, named: _Named) -> str:
+        """Says why no request can have an adapter for which there is never room; empty where there may be."""
+        needed = named.known.bytes if named.known is not None else 0
+        return f"it takes {size(needed)} when it is loaded, and adapter_memory is {size(self._bytes)}" if needed > self._bytes else ""
+
     # ---- what is told ----
 
     def _figures_of(self, named: _Named, held: dict[str, HeldFigures]) -> AdapterFigures:
@@ -188,11 +197,14 @@ class AdapterCatalogue(AdapterNames):
             return AdapterFigures(name=spec.name, state=state, reason=reason, requests=named.asking, pinned=spec.pin)
         figures, facts = held.get(fitted.identity), fitted.examined.facts
         counts = self._engine.counts_of(fitted)
-        state = figures.state if figures is not None else AdapterState.FAILED if named.trouble else AdapterState.UNLOADED
+        if figures is not None and figures.state is AdapterState.LOADED:
+            named.trouble = ""  # of before
+        reason = named.trouble or self._too_large(named)
+        state = figures.state if figures is not None else AdapterState.FAILED if reason else AdapterState.UNLOADED
         return AdapterFigures(
             name=spec.name,
             state=state,
-            reason=named.trouble if state is AdapterState.FAILED else "",
+            reason=reason if state is AdapterState.FAILED else "",
             format=facts.format,
             rank=facts.rank,
             scale=facts.scale,

@@ -133,6 +133,22 @@ async def test_operators_load_and_unload(tiny, sources):
         assert (await ask(link, "again", "a"))[2] is None
 
 
+async def test_one_that_is_too_large_has_failed_until_there_is_room(tiny, sources):
+    async with in_thread() as link:
+        few, many = (limits(specs(sources, "a", "large"), size) for size in (100_000, MANY))
+        await link.load(tiny, adapters=few.adapters, adapter_bytes=100_000, **PAGED)
+        for name, adapter in (("1", "large"), ("2", "a")):
+            await ask(link, name, adapter)
+        await link.next(Heartbeat)
+        assert (figures(link)["large"].state, figures(link)["a"].state) == (AdapterState.FAILED, AdapterState.LOADED)
+        assert "adapter_memory is" in figures(link)["large"].reason
+        await answer(link, LoadAdapter(id="3", name="large"))
+        link.send(Reconfigure(limits=many))
+        assert (await ask(link, "4", "large"))[2] is None
+        unloaded = await answer(link, UnloadAdapter(id="5", name="large"))
+        assert (unloaded.figures.state, unloaded.figures.reason) == (AdapterState.UNLOADED, "")
+
+
 async def test_files_that_changed_are_another_adapter_once_it_is_loaded_anew(tiny, sources, tmp_path):
     layers = {"model.layers.0.self_attn.q_proj": (64, 64)}
     source = write_mlx_lm(tmp_path / "edited", layers, seed=5)

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from mlxd.adapter_terms import AdapterFigures, AdapterState
-from mlxd.errors import AdapterSourceError, WorkerLostError
+from mlxd.errors import AdapterFailedError, AdapterSourceError, WorkerLostError
 from mlxd.types import MemoryFigures, ModelState
 from mlxd.wire.messages import Heartbeat, NeedsMemory
 from tests.support.patience import PATIENCE
@@ -92,6 +92,20 @@ async def test_one_that_an_operator_had_loaded_since_is_no_trouble_any_more(make
     client.heartbeat = beat
     assert supervisor.trouble is None
     assert supervisor.status().adapters == (figures,)
+
+
+async def test_one_that_had_no_room_is_asked_for_again_once_there_may_be_some(make, factory):
+    supervisor = make(batching={"mode": "continuous"}, adapters={"sql": SQL}, adapter_memory="1MiB")
+    supervisor.want()
+    client = await factory.next()
+    client.broken_adapters["sql"] = AdapterFailedError("it takes 2 MiB")
+    client.become_ready()
+    assert await settled(supervisor) == "adapters.sql: it takes 2 MiB"
+    del client.broken_adapters["sql"]
+    supervisor.apply(table(make, adapters={"sql": SQL}, adapter_memory="2MiB"))
+    await told(client, 1)
+    assert await settled(supervisor) is None
+    assert client.asked_of_adapters == [("load", "sql")] * 2
 
 
 async def test_the_next_worker_is_asked_for_what_the_lost_one_was(make, factory):
