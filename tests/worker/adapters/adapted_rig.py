@@ -67,6 +67,15 @@ class AdaptedRig(Asking, PagedRig):
         every = frozenset(known) if known is not None else Everything()
         self.store.follow(AdapterOrders(limit, frozenset(one.identity for one in pinned), every))
 
+    def unload(self, adapter):
+        self.store.unload(adapter.identity)
+        self.settle()
+
+    def settle(self):
+        """Until adapters are as they are ordered."""
+        while self.store.is_busy:
+            self.step()
+
     def fit(self, directory):
         return fitted(directory, self.store)
 

@@ -41,7 +41,7 @@ def test_the_model_is_what_it_was_while_nothing_is_loaded(tmp_path):
     rig.ask([1, 2, 3], adapter=adapter)
     assert [type(one) for one in module.modules()] != kinds
     assert [name for name, _ in tree_flatten(module.parameters())] == names
-    rig.store.unload(adapter.identity)
+    rig.unload(adapter)
     assert [type(one) for one in module.modules() if not isinstance(one, GIVERS)] == [
         kind for kind in kinds if not issubclass(kind, GIVERS)
     ]

@@ -25,8 +25,10 @@ class AdapterStacks(Protocol):
     def write(self, slot: int, layers: Sequence[PlacedLayer], values: Iterable[LayerValues]) -> Iterator[None]:
         """Writes an adapter into a slot that is free, a layer at a time: yields after each. No row may have the slot before the end."""
 
-    def drop(self, slot: int) -> None:
-        """Frees a slot that no row has any more, and what it takes. One that was never written, or not to its end, is freed likewise."""
+    def drop(self, slot: int) -> Iterator[None]:
+        """Frees a slot that no row has any more, and what it takes, a layer at a time: yields after each. Nothing may be written before the
+        end. One that was never written, or not to its end, is freed likewise, and one that is freed in part already.
+        """
 
 
 def stacked_bytes(adapters: Collection[Sequence[PlacedLayer]], item_bytes: int) -> int:

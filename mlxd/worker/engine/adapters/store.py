@@ -1,12 +1,13 @@
 """Which adapters are loaded, and which of them goes when there is no room for another.
 
-Adapters are read elsewhere; here they are written into the stacks of the model's layers, one after the other and a few milliseconds a step,
-so that streams go on. The one used least recently goes first, and none that is pinned, or that a running request has. Where all have
-requests, it is closed instead: those of its requests that wait let the others go first, so that everybody has a turn.
+Adapters are read elsewhere; here they are written into the stacks of the model's layers, and taken out of them, one after the other and a
+few milliseconds a step, so that streams go on. The one used least recently goes first, and none that is pinned, or that a running request
+has. Where all have requests, it is closed instead: those of its requests that wait let the others go first, so that everybody has a turn.
 """
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from time import monotonic
@@ -59,6 +60,14 @@ class AdapterCounts:
     evictions: int = 0
 
 
+@dataclass
+class _Leaving:
+    """A slot that is being freed."""
+
+    slot: int
+    dropping: Iterator[None]
+
+
 class AdapterStore(Adapters):
     """The adapters of a model. ``read`` begins to read one on another thread; the engine's thread calls what ``read`` is given, with the
     values. It is there before the first request that has one.
@@ -77,6 +86,7 @@ class AdapterStore(Adapters):
         self._failed: dict[str, MlxdError] = {}
         self._counts: dict[str, AdapterCounts] = {}  # by identity
         self._is_over = False  # something is to be let go, perhaps
+        self._leaving: deque[_Leaving] = deque()
 
     @property
     def places(self) -> ModelPlaces:
@@ -150,6 +160,7 @@ class AdapterStore(Adapters):
         held = self._of_request.pop(request_id, None)
         if held is None:
             return
+        self._failed.pop(request_id, None)
         held.users.discard(request_id)
         held.used = next(self._clock)
         self._is_over |= not held.users
@@ -168,28 +179,30 @@ class AdapterStore(Adapters):
 
     @override
     def advance(self, running: Collection[str]) -> Mapping[str, MlxdError]:
-        if not self._held and not self._failed:
+        if not self._held and not self._failed and not self._leaving:
             return NO_FAILURES
         if self._is_over:
             self._shrink(running)
         if self._current is None:
             self._place(running)
-        if self._current is not None and self._current.stage is Stage.WRITING:
-            self._write(self._current)
+        until = monotonic() + _WRITING
+        self._free(until)
+        if self._current is not None and self._current.stage is Stage.WRITING and not self._leaving:
+            self._write(self._current, until)
         failed, self._failed = self._failed, {}
         return failed
 
     @property
     @override
     def is_busy(self) -> bool:
-        if not self._held:
-            return bool(self._failed)
+        if self._leaving or not self._held:
+            return bool(self._leaving or self._failed)
         return self._is_over or self._current is not None or any(held.stage is Stage.WAITING for held in self._held.values())
 
     @property
     @override
     def is_reading(self) -> bool:
-        return self._current is not None and self._current.stage is Stage.READING
+        return self._current is not None and self._current.stage is Stage.READING and not self._leaving
 
     @property
     @override
@@ -244,7 +257,7 @@ class AdapterStore(Adapters):
             return
         if not self._make_room(held, running):
             return
-        taken = {one.slot for one in self._held.values()}
+        taken = {one.slot for one in self._held.values()} | {one.slot for one in self._leaving}
         held.slot = next(slot for slot in count(1) if slot not in taken)
         held.stage, self._current = Stage.READING, held
         self.read(held.adapter, lambda found: self._arrived(held, found))
@@ -304,12 +317,28 @@ class AdapterStore(Adapters):
         self._drop(held)
 
     def _drop(self, held: Held) -> None:
-        """Gives back an adapter's memory; where requests wait for it, it waits for its turn again."""
-        self._stacks.drop(held.slot)
+        """Lets go of an adapter; where requests wait for it, it waits for its turn again."""
+        self._leave(held)
         held.wait()
         del self._held[held.adapter.identity]
         if held.users:
             self._held[held.adapter.identity] = held
+
+    def _leave(self, held: Held) -> None:
+        """Begins to give back the memory of an adapter."""
+        self._leaving.append(_Leaving(held.slot, self._stacks.drop(held.slot)))
+
+    def _free(self, until: float) -> None:
+        """Goes on with giving back memory. Where the device fails, what is left is tried again at the next step."""
+        while self._leaving and monotonic() < until:
+            leaving = self._leaving[0]
+            try:
+                next(leaving.dropping)
+            except StopIteration:
+                self._leaving.popleft()
+            except Exception:
+                leaving.dropping = self._stacks.drop(leaving.slot)
+                raise
 
     # ---- loading ----
 
@@ -318,10 +347,9 @@ class AdapterStore(Adapters):
             self._fail(held, AdapterFailedError(found.message))
             return
         held.stage = Stage.WRITING
-        held.writing = self._stacks.write(held.slot, held.adapter.layers, found)
+        held.writing = self._stacks.write(held.slot, held.adapter.layers, _let_go_of(deque(found)))
 
-    def _write(self, held: Held) -> None:
-        until = monotonic() + _WRITING
+    def _write(self, held: Held, until: float) -> None:
         try:
             while held.writing is not None and monotonic() < until:
                 next(held.writing)
@@ -338,13 +366,19 @@ class AdapterStore(Adapters):
     def _fail(self, held: Held, error: MlxdError) -> None:
         """Lets go of an adapter that cannot be loaded, and of all that wait for it."""
         if held.stage is Stage.WRITING:
-            self._stacks.drop(held.slot)
+            self._leave(held)
         if self._current is held:
             self._current = None
         held.wait()
         self._held.pop(held.adapter.identity, None)
         self._failed |= dict.fromkeys(held.users, error)
         held.settle(error)
+
+
+def _let_go_of(values: deque[LayerValues]) -> Iterator[LayerValues]:
+    """Yields values that nothing holds any more then: each layer's memory is free once it is written."""
+    while values:
+        yield values.popleft()
 
 
 def _read_by_nobody(adapter: FittedAdapter, _: Arrive) -> None:

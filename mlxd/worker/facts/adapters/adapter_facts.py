@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlxd.adapter_terms import AdapterFormat
-from mlxd.worker.facts.adapters.stamps import Stamps
+from mlxd.worker.facts.adapters.stamps import UNKNOWN, Stamps
 from mlxd.worker.facts.safetensors_file import StoredTensor
 
 
@@ -60,7 +60,7 @@ class AdapterFacts:
     file: Path
     layers: tuple[AdapterLayer, ...]
     warnings: tuple[str, ...] = ()
-    stamps: Stamps = Stamps()
+    stamps: Stamps = UNKNOWN
 
     @property
     def rank(self) -> int:

@@ -27,5 +27,8 @@ class Stamp:
 class Stamps:
     """Those of an adapter's configuration and of its weights."""
 
-    config: Stamp = Stamp()
-    weights: Stamp = Stamp()
+    config: Stamp
+    weights: Stamp
+
+
+UNKNOWN = Stamps(Stamp(), Stamp())

@@ -1,13 +1,15 @@
 """What the loaded adapters add to one layer, stacked: place 0 adds nothing."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import mlx.core as mx
 
 from mlxd.errors import MlxdError
 from mlxd.worker.facts.adapters.tensor_values import LayerValues
 from mlxd.worker.runtime.adapters.present_slots import Index, PresentSlots, Rows, Segment
+
+T = TypeVar("T")
 
 
 class UnknownRowsError(MlxdError):
@@ -45,10 +47,12 @@ class LayerStack(Protocol):
     index: Index
 
     def put(self, slot: int, entry: Entry) -> None:
-        """Adds an adapter, and evaluates the stacks."""
+        """Adds an adapter, and evaluates the stacks. Where the device cannot, they are as before."""
 
     def take_out(self, slot: int) -> None:
-        """Removes an adapter, and what others need no longer because of it. One that it does not have is ignored."""
+        """Removes an adapter, and what others need no longer because of it. One that it does not have is ignored. Where the device cannot,
+        it is there as before.
+        """
 
     @property
     def nbytes(self) -> int:
@@ -72,35 +76,37 @@ class LinearStack(LayerStack):
     def put(self, slot: int, entry: Entry) -> None:
         """Adds an adapter behind the others."""
         a, b = entry.a.astype(self._dtype)[None], entry.b.astype(self._dtype)[None]
-        if not self._ranks:
-            self._a, self._b = mx.zeros_like(a), mx.zeros_like(b)
-            self._gain = mx.zeros((1, b.shape[-1]), self._dtype)
-        rank = max(a.shape[-1], self._a.shape[-1])
-        self._a = mx.concatenate([_wide(self._a, -1, rank), _wide(a, -1, rank)])
-        self._b = mx.concatenate([_wide(self._b, -2, rank), _wide(b, -2, rank)])
-        gain = mx.zeros((1, b.shape[-1])) if entry.gain is None else entry.gain[None]
-        if any(self._gains) or entry.gain is not None:
-            before = self._gain if any(self._gains) else mx.zeros((len(self._ranks) + 1, b.shape[-1]), self._dtype)
-            self._gain = mx.concatenate([before, gain.astype(self._dtype)])
+        others = (self._a, self._b) if self._ranks else (mx.zeros_like(a), mx.zeros_like(b))
+        rank = max(a.shape[-1], others[0].shape[-1])
+        a = mx.concatenate([_wide(one, -1, rank) for one in (others[0], a)])
+        b = mx.concatenate([_wide(one, -2, rank) for one in (others[1], b)])
+        gain = self._gain_with(entry.gain, b.shape[-1])
+        mx.eval(a, b, gain)
+        self._a, self._b, self._gain = a, b, gain
         self._ranks.append(entry.a.shape[-1])
         self._gains.append(entry.gain is not None)
         self.index = _placed(self.index, slot, len(self._ranks))
-        mx.eval(self._a, self._b, self._gain)
+
+    def _gain_with(self, gain: mx.array | None, outputs: int) -> mx.array:
+        """Returns the gains with that of one more, where any has one."""
+        if gain is None and not any(self._gains):
+            return mx.zeros((1, outputs), self._dtype)
+        before = self._gain if any(self._gains) else mx.zeros((len(self._ranks) + 1, outputs), self._dtype)
+        return mx.concatenate([before, mx.zeros((1, outputs), self._dtype) if gain is None else gain.astype(self._dtype)[None]])
 
     def take_out(self, slot: int) -> None:
         place = self.index[slot] if slot < len(self.index) else 0
         if not place:
             return
-        del self._ranks[place - 1], self._gains[place - 1]
+        ranks, gains = _others(self._ranks, place), _others(self._gains, place)
+        a = b = gain = mx.zeros((0,))
+        if ranks:
+            a = _copied(_less(self._a, place)[..., : max(ranks)])
+            b = _copied(_less(self._b, place)[:, : max(ranks)])
+            gain = _copied(_less(self._gain, place)) if any(gains) else mx.zeros((1, self._b.shape[-1]), self._dtype)
+            mx.eval(a, b, gain)
+        self._a, self._b, self._gain, self._ranks, self._gains = a, b, gain, ranks, gains
         self.index = _without(self.index, slot, place)
-        if not self._ranks:
-            self._a = self._b = self._gain = mx.zeros((0,))
-            return
-        rank = max(self._ranks)
-        self._a = _copied(_less(self._a, place)[..., :rank])
-        self._b = _copied(_less(self._b, place)[:, :rank])
-        self._gain = _copied(_less(self._gain, place)) if any(self._gains) else mx.zeros((1, self._b.shape[-1]), self._dtype)
-        mx.eval(self._a, self._b, self._gain)
 
     @property
     def nbytes(self) -> int:
@@ -156,25 +162,25 @@ class ExpertStack(LayerStack):
         a, b = entry.a.astype(self._dtype), entry.b.astype(self._dtype)
         rank = max([a.shape[-1], *self._ranks])
         before = [(self._a, self._b)] if self._ranks else []
-        self._a = mx.concatenate([_wide(one, -1, rank) for one in (*(pair[0] for pair in before), a)])
-        self._b = mx.concatenate([_wide(one, -2, rank) for one in (*(pair[1] for pair in before), b)])
+        a = mx.concatenate([_wide(one, -1, rank) for one in (*(pair[0] for pair in before), a)])
+        b = mx.concatenate([_wide(one, -2, rank) for one in (*(pair[1] for pair in before), b)])
+        mx.eval(a, b)
+        self._a, self._b = a, b
         self._ranks.append(entry.a.shape[-1])
         self.index = _placed(self.index, slot, len(self._ranks))
-        mx.eval(self._a, self._b)
 
     def take_out(self, slot: int) -> None:
         place = self.index[slot] if slot < len(self.index) else 0
         if not place:
             return
-        del self._ranks[place - 1]
+        ranks, first = _others(self._ranks, place), (place - 1) * self._experts
+        a = b = mx.zeros((0,))
+        if ranks:
+            a = _copied(_less(self._a, first, self._experts)[..., : max(ranks)])
+            b = _copied(_less(self._b, first, self._experts)[:, : max(ranks)])
+            mx.eval(a, b)
+        self._a, self._b, self._ranks = a, b, ranks
         self.index = _without(self.index, slot, place)
-        if not self._ranks:
-            self._a = self._b = mx.zeros((0,))
-            return
-        rank, first = max(self._ranks), (place - 1) * self._experts
-        self._a = _copied(_less(self._a, first, self._experts)[..., :rank])
-        self._b = _copied(_less(self._b, first, self._experts)[:, :rank])
-        mx.eval(self._a, self._b)
 
     @property
     def nbytes(self) -> int:
@@ -220,6 +226,11 @@ def _wide(array: mx.array, axis: int, size: int) -> mx.array:
     widths = [(0, 0)] * array.ndim
     widths[axis] = (0, missing)
     return mx.pad(array, widths)
+
+
+def _others(items: list[T], place: int) -> list[T]:
+    """Returns what there is of all places but one."""
+    return items[: place - 1] + items[place:]
 
 
 def _less(array: mx.array, first: int, count: int = 1) -> mx.array:

@@ -57,12 +57,13 @@ class ModelStacks(AdapterStacks):
         self._model.adapters_changed()
 
     @override
-    def drop(self, slot: int) -> None:
+    def drop(self, slot: int) -> Iterator[None]:
         for path, stack in list(self._stacks.items()):
             stack.take_out(slot)
             if not any(stack.index):
                 del self._stacks[path]
                 restore(self._layers[path])
+            yield
         self._model.adapters_changed()
 
     def _seen_places(self) -> Iterator[LayerPlace]:

@@ -77,6 +77,7 @@ def test_all_begin_at_last(acts):
     play.ends(*sorted(play.running))
     play.step()
     play.order(0)
+    play.step()
     assert play.store.nbytes == 0
     for _ in range(3):
         play.step()

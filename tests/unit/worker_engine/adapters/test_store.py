@@ -1,5 +1,6 @@
 """Which adapters are loaded, which goes when there is no room, and who waits: without a model, adapters read when the test says so."""
 
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ class Slots(AdapterStacks):
 
     def __init__(self):
         self.held = {}
-        self.trouble = None
+        self.trouble = self.dropping = None
 
     places = ModelPlaces(())
     item_bytes = 4
@@ -53,6 +54,10 @@ class Slots(AdapterStacks):
         self.held[slot] = layers
 
     def drop(self, slot):
+        for _ in PATHS:
+            if self.dropping is not None:
+                raise self.dropping
+            yield
         self.held.pop(slot, None)
 
 
@@ -324,3 +329,55 @@ def test_it_is_counted_how_often_one_is_loaded_and_goes_for_others():
     assert stage.store.counts_of(adapter("c")).evictions == 1
     stage.order(stage.limit, known="a")
     assert (stage.store.counts_of(adapter("a")).loads, stage.store.counts_of(adapter("c")).loads) == (1, 0)
+
+
+def test_who_leaves_when_an_adapter_has_failed_is_told_of_no_more():
+    """The engine forgets him before the next step, and would know nothing of one that failed then."""
+    stage = Stage()
+    stage.held_back = True
+    for name in ("gone", "there"):
+        stage.ask(name, adapter("a"))
+    stage.advance()
+    stage.reading.pop()(AdapterSourceError("it was changed"))
+    stage.store.forget("gone")
+    stage.advance()
+    assert set(stage.failed) == {"there"}
+
+
+@pytest.fixture
+def one_layer_a_step(monkeypatch):
+    monkeypatch.setattr("mlxd.worker.engine.adapters.store.monotonic", (at * 0.004 for at in count()).__next__)
+
+
+@pytest.mark.usefixtures("one_layer_a_step")
+def test_memory_is_given_back_a_few_layers_a_step_and_nobody_has_it_before():
+    stage = Stage(limit=ONE)
+    stage.ask("a", adapter("a"))
+    assert stage.starts("a") == ["a"]
+    stage.ends("a")
+    stage.ask("b", adapter("b"))
+    steps = 0
+    while stage.slots.held:
+        assert not stage.store.has("b")
+        stage.store.advance(())
+        steps += 1
+    assert steps > 2, "one layer, then another, then the rest"
+    assert stage.starts("b") == ["b"]
+
+
+def test_what_a_device_could_not_give_back_is_tried_again_before_anybody_has_the_slot():
+    stage = Stage(limit=ONE)
+    stage.ask("a", adapter("a"))
+    stage.starts("a")
+    slot = stage.store.slot("a")
+    stage.ends("a")
+    stage.ask("b", adapter("b"))
+    stage.slots.dropping = RuntimeError("out of memory")
+    for _ in range(3):
+        with pytest.raises(RuntimeError):
+            stage.store.advance(())
+    assert not stage.store.has("b")
+    assert stage.store.slot("b") != slot
+    stage.slots.dropping = None
+    assert stage.starts("b") == ["b"]
+    assert set(stage.slots.held) == {stage.store.slot("b")}

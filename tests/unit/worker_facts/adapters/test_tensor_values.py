@@ -67,7 +67,7 @@ def test_another_scale_in_the_configuration_alone_makes_it_another_adapter(tmp_p
 def test_weights_that_are_exchanged_after_their_header_was_read_are_refused(tmp_path):
     facts = read_adapter(write_mlx_lm(tmp_path, LAYERS, seed=1))
     write_mlx_lm(tmp_path / "other", LAYERS, seed=2)
-    os.replace(tmp_path / "other" / MLX_LM, tmp_path / MLX_LM)
+    (tmp_path / "other" / MLX_LM).replace(tmp_path / MLX_LM)
     with pytest.raises(AdapterSourceError, match="was changed while it was looked at"):
         ExaminedAdapter.of(facts)
 
