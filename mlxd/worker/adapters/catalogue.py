@@ -15,11 +15,11 @@ from typing_extensions import override
 
 from mlxd.adapter_terms import AdapterFigures, AdapterSpec, AdapterState
 from mlxd.errors import AdapterFailedError, AdapterNotFoundError, AdapterSourceError, MlxdError, ModelUnreachableError
-from mlxd.quantities import size
 from mlxd.types import Limits
 from mlxd.worker.adapters.adapter_names import AdapterNames
 from mlxd.worker.adapters.engine_adapters import EngineAdapters
 from mlxd.worker.engine.adapters.store import AdapterOrders, HeldFigures
+from mlxd.worker.engine.adapters.too_large import too_large
 from mlxd.worker.facts.adapters.fit import FittedAdapter
 
 _AGAIN = 10.0  # seconds after which what could not be reached is looked for again, if anybody asks
@@ -58,6 +58,11 @@ class _Named:
         """Returns the adapter, if it is known and right."""
         found = None if self.known is None else self.known.found
         return found if isinstance(found, FittedAdapter) else None
+
+    @property
+    def taken(self) -> int:
+        """Returns the bytes that it takes while it is loaded; 0 where that is not known."""
+        return self.known.bytes if self.known is not None else 0
 
 
 class AdapterCatalogue(AdapterNames):
@@ -167,8 +172,8 @@ class AdapterCatalogue(AdapterNames):
             found = AdapterSourceError(f"{source} cannot be used: {type(error).__name__}: {error}")
         for said in found.examined.facts.warnings if isinstance(found, FittedAdapter) else [found.message]:
             _log.warning("adapter %s: %s", named.spec.name, said)
-        taken = self._engine.bytes_of(found) if isinstance(found, FittedAdapter) else 0
-        named.known, named.looking, named.trouble = _Known(found, monotonic(), taken), None, ""
+        size = self._engine.bytes_of(found) if isinstance(found, FittedAdapter) else 0
+        named.known, named.looking, named.trouble = _Known(found, monotonic(), size), None, ""
         self._order()
         return named.known
 
@@ -182,11 +187,6 @@ class AdapterCatalogue(AdapterNames):
         pinned = frozenset(identity for one, identity in named if one.spec.pin)
         self._engine.follow(AdapterOrders(self._bytes, pinned, frozenset(identity for _, identity in named)))
 
-    def _too_large(self, named: _Named) -> str:
-        """Says why no request can have an adapter for which there is never room; empty where there may be."""
-        needed = named.known.bytes if named.known is not None else 0
-        return f"it takes {size(needed)} when it is loaded, and adapter_memory is {size(self._bytes)}" if needed > self._bytes else ""
-
     # ---- what is told ----
 
     def _figures_of(self, named: _Named, held: dict[str, HeldFigures]) -> AdapterFigures:
@@ -199,7 +199,7 @@ class AdapterCatalogue(AdapterNames):
         counts = self._engine.counts_of(fitted)
         if figures is not None and figures.state is AdapterState.LOADED:
             named.trouble = ""  # of before
-        reason = named.trouble or self._too_large(named)
+        reason = named.trouble or too_large(named.taken, self._bytes)
         state = figures.state if figures is not None else AdapterState.FAILED if reason else AdapterState.UNLOADED
         return AdapterFigures(
             name=spec.name,
@@ -209,7 +209,7 @@ class AdapterCatalogue(AdapterNames):
             rank=facts.rank,
             scale=facts.scale,
             layers=len(fitted.layers),
-            bytes=named.known.bytes if named.known is not None else 0,
+            bytes=named.taken,
             requests=named.asking + (figures.requests if figures is not None else 0),
             loads=counts.loads,
             evictions=counts.evictions,

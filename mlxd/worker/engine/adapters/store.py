@@ -20,6 +20,7 @@ from mlxd.quantities import size
 from mlxd.worker.engine.adapters.adapters import NO_FAILURES, Adapters
 from mlxd.worker.engine.adapters.held import Held, Stage, Then
 from mlxd.worker.engine.adapters.stacks import AdapterStacks, stacked_bytes
+from mlxd.worker.engine.adapters.too_large import too_large
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.facts.adapters.fit import FittedAdapter, ModelPlaces
 from mlxd.worker.facts.adapters.tensor_values import LayerValues
@@ -222,8 +223,8 @@ class AdapterStore(Adapters):
         """Raises ``AdapterFailedError`` for one that there will never be room for."""
         limit, file = self._orders.bytes, adapter.examined.facts.file
         needed = self._bytes([adapter])
-        if needed > limit:
-            raise AdapterFailedError(f"{file} takes {size(needed)} when it is loaded, and adapter_memory is {size(limit)}")
+        if why := too_large(needed, limit):
+            raise AdapterFailedError(f"{file} {why}")
         pinned = [held.adapter for held in self._held.values() if self._is_pinned(held) and held.slot]
         if self._bytes([adapter, *(one for one in pinned if one.identity != adapter.identity)]) > limit:
             raise AdapterFailedError(f"{file} takes {size(needed)} when it is loaded: adapter_memory has no room for it beside pinned ones")
