@@ -37,8 +37,8 @@ class Module:
     directory: Path
 
     def settings(self) -> JsonDocument:
-        """Returns its ``config.json``, empty where there is none. Raises ``ModelSourceError`` for what is no JSON object."""
-        return JsonDocument.read_if_there(self.directory / "config.json")
+        """Returns its ``config.json``. Raises ``ModelSourceError`` where it is missing, and for what is no JSON object."""
+        return JsonDocument.read(self.directory / "config.json")
 
 
 def read_modules(directory: Path) -> tuple[Module, ...]:

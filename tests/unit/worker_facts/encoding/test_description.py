@@ -148,6 +148,15 @@ def test_what_cannot_be_is_named_by_file_and_key(tmp_path, name, file, values, s
     assert file.rpartition("/")[2] in caught.value.message
 
 
+@pytest.mark.parametrize(("name", "file"), [("bert", "1_Pooling/config.json"), ("bert_modes", "2_Dense/config.json")])
+def test_a_module_that_is_listed_and_not_there_is_not_guessed(tmp_path, name, file):
+    """A model that pools by its first token would make vectors of the mean, and nobody would know."""
+    directory = copied(name, tmp_path)
+    (directory / file).unlink()
+    with pytest.raises(ModelSourceError, match=rf"{file} is missing; fetch or copy the model again"):
+        described(directory)
+
+
 def test_weights_of_a_module_that_are_no_safetensors_are_refused_by_name(tmp_path):
     directory = copied("bert_modes", tmp_path)
     (directory / "2_Dense" / "model.safetensors").rename(directory / "2_Dense" / "pytorch_model.bin")
