@@ -5,7 +5,7 @@ from typing import Any
 
 from aiohttp import web
 
-from mlxd.adapter_terms import AdapterFigures, AdapterState
+from mlxd.adapter_terms import AdapterFigures
 from mlxd.admin import answers
 from mlxd.admin.exchange import flag, reply
 from mlxd.admin.keys import SOURCES
@@ -24,7 +24,7 @@ async def list_all(request: web.Request) -> web.Response:
         answers.AdapterList(
             model=status.name,
             limit_bytes=status.limits.adapter_bytes if status.limits else 0,
-            used_bytes=sum(one.bytes for one in status.adapters if one.state is AdapterState.LOADED),
+            used_bytes=status.heartbeat.memory.adapters if status.heartbeat else 0,
             adapters=described,
         )
     )

@@ -24,7 +24,9 @@ class Adapter(Document, frozen=True, kw_only=True):
     rank: Annotated[Count | None, Meta(description="The largest of its layers.")]
     scale: Annotated[float | None, Meta(description="By which what it adds is multiplied: `alpha / r` of PEFT; the largest of its layers.")]
     layers: Annotated[Count | None, Meta(description="Layers of the model that it changes.")]
-    bytes: Annotated[Bytes, Meta(description="What it takes while it is loaded.")]
+    bytes: Annotated[
+        Bytes, Meta(description="What it takes where no other is loaded. Together they take something else: ranks are padded.")
+    ]
     requests: Annotated[Count, Meta(description="That run or wait with it.")]
     loads: Annotated[Count, Meta(description="Since its model's worker began.")]
     evictions: Annotated[Count, Meta(description="Of these, how many were undone to make room for others.")]
@@ -35,5 +37,5 @@ class AdapterList(Document, frozen=True, kw_only=True):
 
     model: Annotated[str, Meta(description="Its id.")]
     limit_bytes: Annotated[Bytes, Meta(description="What those that are loaded may take together: `adapter_memory`.")]
-    used_bytes: Annotated[Bytes, Meta(description="What they take.")]
+    used_bytes: Annotated[Bytes, Meta(description="What they take together.")]
     adapters: Annotated[Sequence[Adapter], Meta(description="In the file's order.")]

@@ -27,6 +27,7 @@ from mlxd.worker.kv.move import Move
 from mlxd.worker.kv.sizing import CacheSizing
 
 _FLUSHING = 2.0  # seconds: a worker has five to end
+_LOADING, _LOADING_SHARE = 0.005, 0.1  # seconds of a step, at least, and the part of it that goes for adapters that come or go
 _READING = 0.002  # seconds between two looks at what is being read, with nothing else to do
 
 _log = logging.getLogger(__name__)
@@ -139,7 +140,7 @@ class PagedRunner(Runner[EngineRequest]):
         began = monotonic()
         if self._executor.is_pending and self._scheduler.awaits_tokens:
             self._take_pending(report)
-        self._scheduler.load_adapters(report)
+        self._scheduler.load_adapters(report, max(_LOADING, _LOADING_SHARE * self._launched_seconds))
         schedule = self._scheduler.schedule(self._executor.settle())
         pending = self._launched_seconds if self._executor.is_pending else 0.0  # the step before is waited for, too
         self._planned_seconds, self._launched_seconds = schedule.seconds + schedule.encoding + pending, schedule.seconds

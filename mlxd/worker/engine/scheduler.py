@@ -373,9 +373,9 @@ class Scheduler:
                 self._results.end(sequence, FinishReason.LENGTH, report)
         return report
 
-    def load_adapters(self, report: StepReport) -> None:
-        """Goes on with loading adapters, before a step is planned. Those that wait for one that fails end."""
-        for name, error in self.adapters.advance(self.running).items():
+    def load_adapters(self, report: StepReport, seconds: float) -> None:
+        """Goes on with loading adapters for about so many ``seconds``, before a step is planned. Who waits for one that fails ends."""
+        for name, error in self.adapters.advance(self.running, seconds).items():
             report.fail([name], error)
             self.forget(name)
 

@@ -27,14 +27,15 @@ MODEL = "/admin/v1/models/org/Name-4bit"
 
 @pytest.fixture
 def adapted(daemon):
-    beat = msgspec.structs.replace(HEARTBEAT, adapters=(BROKEN, LOADED))
+    memory = msgspec.structs.replace(HEARTBEAT.memory, adapters=2500)
+    beat = msgspec.structs.replace(HEARTBEAT, adapters=(BROKEN, LOADED), memory=memory)
     daemon.models.all[1] = running_status("org/Name-4bit", aliases=("q",), adapters=ADAPTERS, heartbeat=beat)
     return daemon
 
 
 async def test_they_are_listed_in_the_file_s_order_with_what_is_known_of_them(adapted, admin):
     answer = await call(admin, "GET", f"{MODEL}/adapters")
-    assert (answer.status, answer.body["model"], answer.body["used_bytes"]) == (200, "org/Name-4bit", 3000)
+    assert (answer.status, answer.body["model"], answer.body["used_bytes"]) == (200, "org/Name-4bit", 2500)
     sql, other = answer.body["adapters"]
     assert sql == {
         "name": "sql",

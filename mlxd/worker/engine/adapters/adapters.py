@@ -32,9 +32,9 @@ class Adapters:
         """Returns the slot of the adapter that a running request has; 0: it has none."""
         return 0
 
-    def advance(self, running: Collection[str]) -> Mapping[str, MlxdError]:  # noqa: ARG002
-        """Goes on with loading, for a few milliseconds. No adapter of those that are ``running`` goes. Returns the requests that have
-        failed because theirs did.
+    def advance(self, running: Collection[str], seconds: float) -> Mapping[str, MlxdError]:  # noqa: ARG002
+        """Goes on with loading for about so many ``seconds``. No adapter of those that are ``running`` goes. Returns the requests that
+        have failed because theirs did.
         """
         return NO_FAILURES
 

@@ -1,7 +1,7 @@
 """Which adapters are loaded, and which of them goes when there is no room for another.
 
-Adapters are read elsewhere; here they are written into the stacks of the model's layers, and taken out of them, one after the other and a
-few milliseconds a step, so that streams go on. The one used least recently goes first, and none that is pinned, or that a running request
+Adapters are read elsewhere; here they are written into the stacks of the model's layers, and taken out of them, one after the other and for
+a part of each step, so that streams go on. The one used least recently goes first, and none that is pinned, or that a running request
 has. Where all have requests, it is closed instead: those of its requests that wait let the others go first, so that everybody has a turn.
 """
 
@@ -25,7 +25,6 @@ from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.facts.adapters.fit import FittedAdapter, ModelPlaces
 from mlxd.worker.facts.adapters.tensor_values import LayerValues
 
-_WRITING = 0.005  # seconds of a step
 _KNOWN_SIZES = 256
 
 _log = logging.getLogger(__name__)
@@ -179,17 +178,14 @@ class AdapterStore(Adapters):
         return 0 if held is None else held.slot
 
     @override
-    def advance(self, running: Collection[str]) -> Mapping[str, MlxdError]:
+    def advance(self, running: Collection[str], seconds: float) -> Mapping[str, MlxdError]:
         if not self._held and not self._failed and not self._leaving:
             return NO_FAILURES
         if self._is_over:
             self._shrink(running)
         if self._current is None:
             self._place(running)
-        until = monotonic() + _WRITING
-        self._free(until)
-        if self._current is not None and self._current.stage is Stage.WRITING and not self._leaving:
-            self._write(self._current, until)
+        self._work(seconds)
         failed, self._failed = self._failed, {}
         return failed
 
@@ -329,17 +325,15 @@ class AdapterStore(Adapters):
         """Begins to give back the memory of an adapter."""
         self._leaving.append(_Leaving(held.slot, self._stacks.drop(held.slot)))
 
-    def _free(self, until: float) -> None:
-        """Goes on with giving back memory. Where the device fails, what is left is tried again at the next step."""
-        while self._leaving and monotonic() < until:
-            leaving = self._leaving[0]
-            try:
-                next(leaving.dropping)
-            except StopIteration:
-                self._leaving.popleft()
-            except Exception:
-                leaving.dropping = self._stacks.drop(leaving.slot)
-                raise
+    def _free(self, leaving: _Leaving) -> None:
+        """Gives back the memory of one more layer. Where the device fails, what is left is tried again at the next step."""
+        try:
+            next(leaving.dropping)
+        except StopIteration:
+            self._leaving.popleft()
+        except Exception:
+            leaving.dropping = self._stacks.drop(leaving.slot)
+            raise
 
     # ---- loading ----
 
@@ -350,10 +344,22 @@ class AdapterStore(Adapters):
         held.stage = Stage.WRITING
         held.writing = self._stacks.write(held.slot, held.adapter.layers, _let_go_of(deque(found)))
 
-    def _write(self, held: Held, until: float) -> None:
+    def _work(self, seconds: float) -> None:
+        """Gives back memory, then writes, for so long behind the first layer: that one may have to wait for the step that runs."""
+        until = None
+        while until is None or monotonic() < until:
+            if self._leaving:
+                self._free(self._leaving[0])
+            elif self._current is not None and self._current.writing is not None:
+                self._write(self._current, self._current.writing)
+            else:
+                return
+            until = until or monotonic() + seconds
+
+    def _write(self, held: Held, writing: Iterator[None]) -> None:
+        """Writes one more layer."""
         try:
-            while held.writing is not None and monotonic() < until:
-                next(held.writing)
+            next(writing)
         except StopIteration:
             held.stage, held.writing, self._current = Stage.LOADED, None, None
             counts = self.counts_of(held.adapter)

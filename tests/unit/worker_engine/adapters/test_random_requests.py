@@ -25,7 +25,7 @@ class Play(Stage):
         self.asked = 0
 
     def step(self):
-        for name in self.store.advance(self.running):
+        for name in self.store.advance(self.running, 1.0):
             self.waiting.pop(name, None)
             self.store.forget(name)
         for name in [name for name in self.waiting if self.store.has(name)]:
