@@ -37,6 +37,12 @@ class InputEncoder:
         self._tells_apart = tells_apart
         self._added = {is_pair: tokenizer.num_special_tokens_to_add(is_pair) for is_pair in (False, True)}
 
+    def added(self, *, is_pair: bool) -> int:
+        """Returns how many tokens a text, or a pair, has beside its own."""
+        if is_pair and self._judge is not None:
+            return len(self._judge.before) + len(self._judge.after)
+        return self._added[is_pair]
+
     def embed(self, prompt: TextPrompt | TokenPrompt, *, truncate: bool, param: str, prompt_name: str | None = None) -> EncodedInput:
         """Returns the tokens of a text, behind the prompt of that name; an empty name is none. Tokens are taken as they are. Raises
         ``ContextLengthError`` where there are too many and they may not be cut, and ``InvalidRequestError`` where there are none, or one

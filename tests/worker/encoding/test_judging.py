@@ -2,7 +2,7 @@
 
 import pytest
 
-from mlxd.errors import ContextLengthError
+from mlxd.errors import ConfigError, ContextLengthError
 from mlxd.types import Task
 from mlxd.worker.facts.directory import DirectoryFacts
 from mlxd.worker.runtime.tokenizing import open_tokenizer
@@ -48,3 +48,11 @@ def test_what_is_too_long_is_cut_before_the_end_of_the_prompt():
     assert long.tokens[-19:] == whole.tokens[-19:]
     with pytest.raises(ContextLengthError, match=r"documents\[0\]"):
         pairs_of(encoder, [("query", "document " * 100)], truncate=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "most"), [("bert", Task.EMBED, 2), ("bert_reranker", Task.RERANK, 3), ("qwen3_reranker", Task.RERANK, 20)]
+)
+def test_where_there_is_no_room_for_a_text_the_model_says_so_when_it_is_loaded(name, task, most):
+    with pytest.raises(ConfigError, match=f"a text may have {most} tokens, and the model's own are .*: set a larger context_length"):
+        load(DATA / name, task, context_limit=most)

@@ -4,7 +4,8 @@ from typing import Any
 
 from tokenizers.normalizers import Lowercase, Sequence
 
-from mlxd.errors import ModelSourceError
+from mlxd.errors import ConfigError, ModelSourceError
+from mlxd.types import Task
 from mlxd.worker.facts.encoding.description import EncodingDescription
 from mlxd.worker.facts.encoding.scoring import JUDGES
 from mlxd.worker.runtime.tokenizing import OpenTokenizer
@@ -15,7 +16,9 @@ _KINDS = "token_type_ids"  # what transformers gives to models that tell the tex
 
 
 def input_encoder(opened: OpenTokenizer, description: EncodingDescription, *, most_tokens: int, vocab_size: int) -> InputEncoder:
-    """Returns what makes inputs of texts. Raises ``ModelSourceError`` for a tokenizer that the ``tokenizers`` library does not have."""
+    """Returns what makes inputs of texts. Raises ``ModelSourceError`` for a tokenizer that the ``tokenizers`` library does not have, and
+    ``ConfigError`` where ``most_tokens`` leave no room for a text.
+    """
     inner = getattr(opened.tokenizer, "backend_tokenizer", None)
     if inner is None:
         raise ModelSourceError(f"{description.directory.directory} has no tokenizer.json, which is needed to encode texts")
@@ -25,7 +28,7 @@ def input_encoder(opened: OpenTokenizer, description: EncodingDescription, *, mo
         inner.normalizer = Lowercase() if inner.normalizer is None else Sequence([Lowercase(), inner.normalizer])
     judge = JudgePrompt.of(opened.tokenizer) if _judges(description) else None
     tells_apart = _KINDS in opened.tokenizer.model_input_names
-    return InputEncoder(
+    inputs = InputEncoder(
         inner,
         most_tokens=most_tokens,
         vocab_size=vocab_size,
@@ -34,6 +37,12 @@ def input_encoder(opened: OpenTokenizer, description: EncodingDescription, *, mo
         judge=judge,
         tells_apart=tells_apart,
     )
+    added = inputs.added(is_pair=description.task is Task.RERANK)
+    if most_tokens <= added:
+        raise ConfigError(
+            [f"a text may have {most_tokens} tokens, and the model's own are {added}, which leaves no room: set a larger context_length"]
+        )
+    return inputs
 
 
 def token_id(opened: OpenTokenizer, description: EncodingDescription, token: int | str) -> int:
