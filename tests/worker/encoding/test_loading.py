@@ -196,6 +196,7 @@ def test_weights_that_do_not_fit_are_named(tmp_path, name, change, said):
         ("gemma", "config.json", {"use_bidirectional_attention": False}, r'"use_bidirectional_attention" is false'),
         ("gemma", "config.json", {"layer_types": ["full_attention", "sliding_attention"] * 2}, r'"layer_types"'),
         ("qwen3", "config.json", {"is_causal": False}, r'"is_causal" is false'),
+        ("qwen3", "config.json", {"auto_map": {"AutoModel": "mine.Qwen3Model"}}, r'"auto_map.AutoModel" is "mine.Qwen3Model"'),
         ("nomic_bert", "config.json", {"prenorm": True}, r'"prenorm" is true; expected false'),
         ("nomic_bert", "config.json", {"num_experts": 8}, r'"num_experts" is 8; expected none'),
         ("nomic_bert", "config.json", {"rotary_emb_fraction": 0.5}, r'"rotary_emb_fraction" is 0.5; expected 1'),

@@ -17,6 +17,8 @@ from mlxd.worker.runtime.encoding.padded import PaddedBatch
 
 _OUTSIDE = ("model.", "lm_head.", "score.")  # what names of tensors begin with; of models saved without a head, "model." is left out
 
+_OWN_CODE = ("AutoModel", "AutoModelForSequenceClassification")  # where transformers finds a class that makes vectors, or scores
+
 
 class DecoderEncoder(AnsweringEncoder):
     """The layers of a model of mlx-lm. It can answer ``with_logits`` of its own, where these are not those of its embeddings."""
@@ -86,11 +88,15 @@ class Decoder(Architecture):
         return super().weights(whole, config)
 
     def _check(self, config: JsonDocument) -> None:
-        """Raises ``ModelSourceError`` for a model whose tokens see those behind them, too."""
+        """Raises ``ModelSourceError`` for a model whose tokens see those behind them, or may do so: its own code decides that."""
         if config.get("is_causal") is False:
             raise config.wrong("is_causal", "true: of this type, models that see both ways are not known here")
         if config.get("use_bidirectional_attention") is True:
             raise config.wrong("use_bidirectional_attention", "false: of this type, models that see both ways are not known here")
+        own = config.part("auto_map")
+        for key in _OWN_CODE:
+            if own is not None and own.get(key) is not None:
+                raise own.wrong(key, "nothing: what code of the model's own makes of texts is not known here, and it is not run")
 
 
 def _made(config: JsonDocument) -> Any:
