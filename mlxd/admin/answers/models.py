@@ -296,7 +296,9 @@ class Model(Document, frozen=True, kw_only=True):
     id: str
     aliases: Sequence[str]
     source: str
-    tasks: Annotated[Sequence[Task] | None, Meta(description="What it can be asked to do; null: only its files say, and it is not loaded.")]
+    tasks: Annotated[
+        Sequence[Task] | None, Meta(description="What it can be asked to do; null: only its files say, and it was not loaded yet.")
+    ]
     desired_state: Annotated[
         str,
         Meta(

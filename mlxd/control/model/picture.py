@@ -26,6 +26,7 @@ def picture(name: str, goal: Goal, workers: Workers, recovery: Recovery, *, crea
         leaving=tuple(pid for pid in (one.client.pid for one in workers.leaving) if pid is not None),
         differs=goal.differs,
         ready=serving.ready if serving else None,
+        seen_tasks=workers.tasks_of(goal.table.source),
         heartbeat=client.heartbeat if client else None,
         limits=client.limits if client else None,
         running=sum(one.client.running for one in workers.all),

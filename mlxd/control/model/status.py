@@ -25,6 +25,7 @@ class ModelStatus:
     leaving: tuple[int, ...] = ()  # pids of workers that end, once their requests are done
     differs: str | None = None  # why what runs is not what the configuration says
     ready: Ready | None = None  # what the worker said when it became ready
+    seen_tasks: tuple[Task, ...] | None = None  # what it could be asked to do when it was loaded last
     heartbeat: Heartbeat | None = None
     limits: ResolvedLimits | None = None  # those the worker has, not those it was asked to take
     running: int = 0
@@ -36,10 +37,10 @@ class ModelStatus:
 
     @property
     def tasks(self) -> tuple[Task, ...] | None:
-        """Returns what it can be asked to do; None where only its files say so, and it is not loaded."""
+        """Returns what it can be asked to do; None where only its files say so, and it was never loaded."""
         if self.ready:
             return self.ready.tasks
-        return None if self.config.task == "auto" else (Task(self.config.task),)
+        return self.seen_tasks if self.config.task == "auto" else (Task(self.config.task),)
 
     @property
     def adapters(self) -> tuple[AdapterFigures, ...]:

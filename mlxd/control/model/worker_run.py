@@ -55,6 +55,7 @@ class WorkerRun:
         self.ready: Ready | None = None
         self.needs: NeedsMemory | None = None
         self.stale = False  # to be replaced, whatever the configuration says
+        self.source = table.source
         self._load = load_spec(name, table)
         self._make_room = make_room
         self._telemetry = telemetry

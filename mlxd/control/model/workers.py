@@ -22,6 +22,7 @@ from mlxd.control.model.telling import Telling
 from mlxd.control.model.worker_run import WorkerRun
 from mlxd.control.telemetry import Telemetry
 from mlxd.errors import InsufficientMemoryError, MlxdError
+from mlxd.types import Task
 from mlxd.wire.messages import NeedsMemory
 
 _LOAD = 5.0  # seconds: what a load is taken to last until one has been seen
@@ -92,6 +93,7 @@ class Workers:
         self._memory = memory
         self._drain_timeout = drain_timeout
         self.load_seconds = _LOAD  # of the last load
+        self._seen: tuple[str, tuple[Task, ...]] | None = None  # the source that was loaded last, and what its model can be asked to do
         self._started = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._telling = Telling(name, memory, is_there=lambda run: run in self.all, changed=owner.workers_changed)
@@ -117,6 +119,10 @@ class Workers:
         how.
         """
         return self._load_task is not None or self._lost is not None
+
+    def tasks_of(self, source: str) -> tuple[Task, ...] | None:
+        """Returns what the model of a source can be asked to do, as far as it is what was loaded last; its files have told so."""
+        return self._seen[1] if self._seen is not None and self._seen[0] == source else None
 
     # ---- orders ----
 
@@ -219,6 +225,7 @@ class Workers:
         ready = run.ready
         assert ready is not None  # noqa: S101 - it has started
         self.load_seconds = ready.load_seconds
+        self._seen = run.source, ready.tasks
         self._telemetry.model_loaded(self._name, ready.load_seconds)
         _log.info(
             "model_ready" if before is None else "model_replaced",

@@ -5,8 +5,9 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
+from mlxd.config.schema import ModelTable
 from mlxd.errors import ModelLoadingError, ShuttingDownError
-from mlxd.types import ModelState
+from mlxd.types import ModelState, Task
 from mlxd.wire.messages import Progress, StepStats
 from tests.support.patience import PATIENCE
 from tests.support.scripted_client import READY, reach
@@ -36,6 +37,19 @@ async def test_from_stopped_to_ready_and_back(make, factory, telemetry):
     assert [entry["event"] for entry in logs] == ["model_loading", "model_ready", "model_stopped"]
     assert telemetry.loaded == [("tiny", 0.25)]
     assert telemetry.restarted == []
+
+
+async def test_what_a_model_is_for_is_known_once_it_was_loaded(make, factory):
+    supervisor = make()
+    assert supervisor.status().tasks is None
+    supervisor.want()
+    (await factory.next()).become_ready()
+    await reach(supervisor, ModelState.READY)
+    supervisor.unload()
+    await reach(supervisor, ModelState.STOPPED)
+    assert supervisor.status().tasks == (Task.GENERATE,)
+    supervisor.apply(ModelTable(source="org/other"))
+    assert supervisor.status().tasks is None
 
 
 async def test_start_and_stop_are_idempotent(make, factory):
