@@ -27,7 +27,7 @@ from mlxd.worker.kv.move import Move
 from mlxd.worker.kv.sizing import CacheSizing
 
 _FLUSHING = 2.0  # seconds: a worker has five to end
-_LOADING, _LOADING_SHARE = 0.005, 0.1  # seconds of a step, at least, and the part of it that goes for adapters that come or go
+_LOADING, _LOADING_SHARE = 0.005, 0.25  # seconds of a step, at least, and the part of it that goes for adapters that come or go
 _READING = 0.002  # seconds between two looks at what is being read, with nothing else to do
 
 _log = logging.getLogger(__name__)

@@ -4,7 +4,7 @@ import mlx.core as mx
 import pytest
 from mlx_lm.tuner.utils import load_adapters
 
-from mlxd.worker.engine.adapters.stacks import stacked_bytes
+from mlxd.worker.engine.adapters.stack_sizes import stacked_bytes
 from tests.worker.adapters.adapted_rig import AdaptedRig, merged, three, tiny
 from tests.worker.runner_rig import plain, words
 

@@ -19,7 +19,8 @@ from mlxd.errors import AdapterFailedError, MlxdError
 from mlxd.quantities import size
 from mlxd.worker.engine.adapters.adapters import NO_FAILURES, Adapters
 from mlxd.worker.engine.adapters.held import Held, Stage, Then
-from mlxd.worker.engine.adapters.stacks import AdapterStacks, stacked_bytes
+from mlxd.worker.engine.adapters.stack_sizes import StackSizes, stacked_bytes
+from mlxd.worker.engine.adapters.stacks import AdapterStacks
 from mlxd.worker.engine.adapters.too_large import too_large
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.facts.adapters.fit import FittedAdapter, ModelPlaces
@@ -82,6 +83,7 @@ class AdapterStore(Adapters):
         self._current: Held | None = None  # the one that is being read or written
         self._closed_for: Held | None = None
         self._sizes: dict[frozenset[str], int] = {}  # of several together: asked for at every step while one waits for room
+        self._reckoned = StackSizes(stacks.item_bytes)
         self._clock = count(1)
         self._failed: dict[str, MlxdError] = {}
         self._counts: dict[str, AdapterCounts] = {}  # by identity
@@ -233,7 +235,7 @@ class AdapterStore(Adapters):
         if key not in self._sizes:
             if len(self._sizes) >= _KNOWN_SIZES:
                 self._sizes.clear()
-            self._sizes[key] = stacked_bytes([adapter.layers for adapter in adapters], self._stacks.item_bytes)
+            self._sizes[key] = self._reckoned.together([adapter.layers for adapter in adapters])
         return self._sizes[key]
 
     # ---- room ----

@@ -9,7 +9,8 @@ from mlxd.adapter_terms import AdapterFormat, AdapterState
 from mlxd.errors import AdapterFailedError, AdapterSourceError
 from mlxd.types import SamplingParams
 from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt
-from mlxd.worker.engine.adapters.stacks import AdapterStacks, stacked_bytes
+from mlxd.worker.engine.adapters.stack_sizes import stacked_bytes
+from mlxd.worker.engine.adapters.stacks import AdapterStacks
 from mlxd.worker.engine.adapters.store import AdapterOrders, AdapterStore
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.facts.adapters.adapter_facts import AdapterFacts, AdapterLayer
