@@ -27,10 +27,11 @@ _REFUSED = {
 }
 _HARMLESS_BEGINNINGS = {"gaussian", "eva", "orthogonal"}  # of training: others change the model's own weights, too
 _PLAIN = re.compile(r"[\w.]+")
-_SIMPLE = re.compile(r"[\w.\\^$|?*+\[\]()-]{1,200}")  # a regular expression that may come from anybody must not take for ever
-_REPEATS = re.compile(r"(?<!\\)[*+{]")
-_REPEATED_GROUP = re.compile(r"[)\]][*+?{]")
-_MOST_REPEATS = 3
+_SIMPLE = re.compile(r"[\w.:\\^$|?*+\[\]()-]{1,200}")  # a regular expression that may come from anybody must not take for ever
+_REPEATS = re.compile(r"(?<![\\(])[*+?]")
+_GROUPS = re.compile(r"(?<!\\)\(")  # of which each may have many alternatives
+_REPEATED_GROUP = re.compile(r"\)[*+?]")
+_MOST_REPEATS, _MOST_CHOICES = 3, 4  # choices multiply: repeats and groups
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,10 @@ def _patterns(config: JsonDocument, key: str, is_right: Any) -> dict[str, Any]:
 
 
 def _is_simple(pattern: str) -> bool:
-    if not _SIMPLE.fullmatch(pattern) or len(_REPEATS.findall(pattern)) > _MOST_REPEATS or _REPEATED_GROUP.search(pattern):
+    if not _SIMPLE.fullmatch(pattern) or _REPEATED_GROUP.search(pattern):
+        return False
+    repeats, groups = (len(found.findall(pattern)) for found in (_REPEATS, _GROUPS))
+    if repeats > _MOST_REPEATS or repeats + groups > _MOST_CHOICES:
         return False
     try:
         re.compile(pattern)

@@ -9,6 +9,7 @@ from mlxd.worker.facts.adapters.adapter_facts import AdapterLayer
 from mlxd.worker.facts.safetensors_file import StoredTensor
 
 FLOATS = ("F16", "BF16", "F32")
+_LONGEST_NAME, _SHOWN = 200, 60  # characters: names are compared with regular expressions
 _PAIR = {2: "a layer", 3: "a layer of experts"}  # axes
 
 
@@ -28,6 +29,8 @@ def grouped(file: Path, tensors: Mapping[str, StoredTensor], split: Callable[[st
     """
     found: dict[str, dict[str, StoredTensor]] = {}
     for name in sorted(tensors):
+        if len(name) > _LONGEST_NAME:
+            raise AdapterSourceError(f"{file} has a tensor whose name has {len(name)} characters: {name[:_SHOWN]!r}…")
         path, role = split(name)
         roles = found.setdefault(path, {})
         if role in roles:

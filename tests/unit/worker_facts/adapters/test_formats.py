@@ -54,6 +54,12 @@ def test_peft_scales_and_ranks_by_patterns(tmp_path):
     assert (layers[Q].rank, layers[Q].scale, layers[V].rank, layers[V].scale) == (4, 0.25, 2, 3.0)
 
 
+@pytest.mark.parametrize("pattern", [r"model.layers.[0-9]+.self_attn.(q|k)_proj", r"^model\.layers\.\d+\.(?:self_attn|mlp)\.q_proj"])
+def test_peft_s_patterns_are_regular_expressions(tmp_path, pattern):
+    layers = layers_of(write_peft(tmp_path, LAYERS, alpha_pattern={pattern: 1.0}))
+    assert (layers[Q].scale, layers[V].scale) == (0.25, 2.0)
+
+
 def test_peft_scales_by_the_root_where_it_says_so(tmp_path):
     assert layers_of(write_peft(tmp_path, LAYERS, use_rslora=True))[Q].scale == pytest.approx(8 / math.sqrt(4))
 
@@ -110,6 +116,8 @@ def test_what_mlx_lm_s_configuration_cannot_say(tmp_path, config, said):
         ({"lora_alpha": float("inf")}, '"lora_alpha"'),
         ({"rank_pattern": {"q_proj": 0}}, "\"rank_pattern\" gives 'q_proj' the value 0"),
         ({"alpha_pattern": {"(a+)+": 1}}, "no simple regular expression"),
+        ({"alpha_pattern": {"(a?)" * 30 + "a" * 60: 1}}, "no simple regular expression"),
+        ({"rank_pattern": {"(a|a)" * 30 + "x": 4}}, "no simple regular expression"),
         ({"target_modules": ["auto"]}, "has no tensor of any layer"),
     ],
 )
@@ -125,6 +133,7 @@ def test_what_peft_s_configuration_cannot_say(tmp_path, config, said):
         ("base_model.model.model.layers.0.mlp.up_proj.bias", (8,), "is a bias"),
         ("base_model.model.model.layers.0.mlp.up_proj.lora_A.weight", (4, 8), "nothing that is its B"),
         (f"base_model.model.{Q}.lora_A.default.weight", (4, 8), "are the same tensor"),
+        (f"base_model.model.{'a' * 300}.lora_A.weight", (4, 8), "a tensor whose name has 331 characters"),
     ],
 )
 def test_tensors_that_have_no_place_are_named(tmp_path, name, shape, said):
