@@ -59,12 +59,12 @@ from typing import ClassVar
 EXCERPT = 80  # characters of what somebody else wrote, as errors, logs and metrics repeat it
 _PARAM = 300  # characters of a field's name, with a pointer into what it holds
 _MESSAGE = 2_000  # characters of a whole message
-_PROBLEM = 500  # characters of one problem of a configuration
-_PROBLEMS = 100  # of a configuration, that are told
+_PROBLEM, _PROBLEMS = 500, 100  # characters of one problem of a configuration; problems that are told
 
 
 def excerpt(text: str, most: int = EXCERPT) -> str:
-    """Returns the beginning of a text that somebody else wrote, with "…" where it was cut. Whoever repeats such a text calls this."""
+    """Returns the beginning of what somebody else wrote, to be repeated: with "…" where it was cut, and no half of a character."""
+    text = text.encode(errors="backslashreplace").decode()
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 

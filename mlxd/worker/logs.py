@@ -29,9 +29,11 @@ class _Forwarder(logging.Handler):
 
 
 def _shown(render: Callable[[], str]) -> str:
-    """Renders a library's message, which may have arguments that do not fit it: that must not end what the library was doing."""
+    """Renders a library's message, which may have arguments that do not fit it, or be no text: that must not end what the library was
+    doing.
+    """
     try:
-        return render()
+        return render().encode(errors="backslashreplace").decode()
     except Exception as error:  # noqa: BLE001 - whatever their __str__ does
         return f"a message that cannot be shown: {type(error).__name__}"
 

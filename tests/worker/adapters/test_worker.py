@@ -10,7 +10,7 @@ from mlxd.adapter_terms import AdapterFormat, AdapterSpec, AdapterState
 from mlxd.types import Ability, Limits
 from mlxd.wire.events import Finished
 from mlxd.wire.messages import Abort, AdapterChanged, AdapterRefused, Heartbeat, LoadAdapter, NeedsMemory, Ready, Reconfigure, UnloadAdapter
-from tests.support.adapter_files import write_mlx_lm, write_peft
+from tests.support.adapter_files import PEFT, write_mlx_lm, write_peft
 from tests.worker.worker_link import LIMITS, generate, in_thread
 
 PAGED = {"mode": "continuous", "cache_kind": "paged", "block_size": 4}
@@ -96,6 +96,27 @@ async def test_what_is_wrong_with_one_is_wrong_with_no_other(tiny, sources, tmp_
             "missing": AdapterState.FAILED,
         }
         assert "q_proj" in figures(link)["other"].reason or "o_proj" in figures(link)["other"].reason
+
+
+async def test_names_that_are_no_text_are_told_all_the_same(tiny, sources, tmp_path):
+    """JSON can spell half of a surrogate pair, which no message can hold."""
+    source = write_peft(tmp_path / "half", {"model.layers.0.self_attn.q_proj": (64, 64)}, target_modules=["q_proj", "\ud800"])
+    data = (source / PEFT).read_bytes()
+    worse = write_peft(tmp_path / "worse", {"model.layers.0.self_attn.q_proj": (64, 64)}, bias="\ud800")
+    (tmp_path / "worst").mkdir()
+    for file in source.iterdir():
+        (tmp_path / "worst" / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "worst" / PEFT).write_bytes(data.replace(b"layers.0.", b"\\ud800.0."))
+    async with in_thread() as link:
+        adapters = specs(sources, "a", half=str(source), worse=str(worse), worst=str(tmp_path / "worst"))
+        await link.load(tiny, adapters=adapters, adapter_bytes=MANY, **PAGED)
+        assert (await ask(link, "1", "half"))[2] is None
+        for name in ("worse", "worst"):
+            refused = await answer(link, LoadAdapter(id=name, name=name))
+            assert "\\ud800" in refused.error.message
+        await link.next(Heartbeat)
+        assert "\\ud800" in figures(link)["worst"].reason
+        assert (await ask(link, "2", "a"))[2] is None
 
 
 async def test_a_name_may_be_given_to_another_while_it_answers(tiny, sources):
