@@ -31,6 +31,7 @@ from mlxd.types import Usage
 from mlxd.wire.jobs import Embed, Score
 
 _JSON = "application/json"
+_PAIR = 1024  # bytes that a pair may have in the worker's job, though a body says the query of all of them once
 _LARGE = 2**18  # bytes of vectors or scores: a larger answer is not written at once
 
 
@@ -61,7 +62,7 @@ async def encode(request: web.Request, endpoint: EncodingEndpoint[Any, Any]) -> 
                 async with models.hold(asked_for) as model:
                     _check_no_adapter(model)
                     check_task(endpoint.task, model, models)
-                    job = await aside(body.size, _to_wire, accepted, live.id, model, request[PRINCIPAL])
+                    job = await aside(body.size + _PAIR * accepted.count, _to_wire, accepted, live.id, model, request[PRINCIPAL])
                     if config.log.content:
                         trace.prompt = accepted.logged()
                     values = await _computed(request, model.client, job, accepted, trace)

@@ -1,8 +1,11 @@
 """POST /v1/rerank and /v1/score, under each of their names, with a worker that the test plays."""
 
+import threading
+
 import pytest
 from msgspec.structs import replace
 
+from mlxd.api.encoding import encode
 from mlxd.api.encoding import pairs as api_pairs
 from mlxd.errors import ContextLengthError
 from mlxd.types import Task
@@ -100,6 +103,20 @@ async def test_refusals_of_a_rerank_name_the_field(judging, fields, param):
     status, body, _ = await judging.answer(ASKED | fields, "/v1/rerank")
     assert (status, body["error"]["param"]) == (400, param)
     assert judging.judge.client.submitted == []
+
+
+async def test_many_documents_of_a_small_body_do_not_hold_up_others(judging, monkeypatch):
+    """The worker's job has the query with each of them."""
+    threads, to_wire = [], encode._to_wire
+
+    def watched(*asked):
+        threads.append(threading.current_thread())
+        return to_wire(*asked)
+
+    monkeypatch.setattr(encode, "_to_wire", watched)
+    for count in (2, 200):
+        assert (await judging.answer(ASKED | {"documents": ["bad"] * count}, "/v1/rerank"))[0] == 200
+    assert [one is threading.main_thread() for one in threads] == [True, False]
 
 
 @pytest.mark.parametrize("path", SCORES)
