@@ -13,9 +13,14 @@ from tests.support.vision_conversations import prompt_of
 from tests.support.vision_references import checkpoint, references
 
 
+def new_model(architecture):
+    """A model that nobody else has: its layers may be changed."""
+    return load(checkpoint(architecture), dtype="auto", context_limit=None)
+
+
 @cache
 def loaded_model(architecture):
-    return load(checkpoint(architecture), dtype="auto", context_limit=None)
+    return new_model(architecture)
 
 
 @cache

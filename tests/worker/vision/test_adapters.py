@@ -7,14 +7,14 @@ from mlxd.worker.engine.adapters.store import AdapterOrders
 from mlxd.worker.engine.request import EngineRequest
 from tests.support.adapter_files import write_peft
 from tests.support.seeing_rig import TOKENS, SeeingRig
-from tests.support.seen_prompts import loaded_model, seen_prompt
+from tests.support.seen_prompts import new_model, seen_prompt
 from tests.support.vision_references import references
 from tests.worker.adapters.adapted_rig import PLENTY, Everything, at_once, fitted, merge
 
 
 @pytest.mark.parametrize("architecture", ["qwen2_vl", "gemma3"])
 def test_each_says_what_its_merged_model_says(tmp_path, architecture):
-    rig = SeeingRig(architecture)
+    rig = SeeingRig(architecture, new_model(architecture))
     store = rig.runner.adapters
     store.read = at_once
     store.follow(AdapterOrders(PLENTY, known=Everything()))
@@ -27,7 +27,7 @@ def test_each_says_what_its_merged_model_says(tmp_path, architecture):
         prompt = seen_prompt(architecture, case, TOKENS).adapted(adapter.identity)
         rig.runner.add(EngineRequest(f"adapted {case}", prompt, SamplingParams(temperature=0.0), adapter=adapter))
     rig.run()
-    other = loaded_model(architecture)
+    other = new_model(architecture)
     merge(other.model.language_model, adapter)
     expected = SeeingRig(architecture, other)
     for case in cases:
