@@ -1,6 +1,6 @@
 """All that a model's files say of how texts become vectors or scores."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -16,7 +16,7 @@ from mlxd.worker.facts.encoding.pooling import Pooling, PoolingMode, read_poolin
 from mlxd.worker.facts.encoding.scoring import JUDGES, Scoring
 from mlxd.worker.facts.encoding.task import CLASSIFIES, ENCODERS, LIBRARY_FILE, architecture_of
 from mlxd.worker.facts.encoding.values import flag, size
-from mlxd.worker.facts.json_document import JsonDocument, is_there
+from mlxd.worker.facts.json_document import JsonDocument, is_there, shown
 from mlxd.worker.facts.safetensors_file import read_tensors
 
 _SETTINGS = "sentence_{}_config.json"  # as sentence-transformers has called it after the kind of model
@@ -54,6 +54,7 @@ class EncodingDescription:
         if task is Task.EMBED and path.gives_scores:
             raise ModelSourceError(f"{directory.directory / FILE}: the modules give scores, and no vectors; set task to {Task.RERANK}")
         prompts = _prompts(library)
+        default = _default_prompt(library, prompts)
         return cls(
             directory,
             task,
@@ -63,9 +64,9 @@ class EncodingDescription:
             scores,
             flag(settings, "do_lower_case", default=False),
             prompts,
-            _default_prompt(library, prompts) if task is Task.EMBED else None,
+            default if task is Task.EMBED else None,
             _least_dimension(directory.config) if task is Task.EMBED else None,
-            _warnings(directory, modules),
+            tuple(_warnings(directory, modules, prompts.get(default or "") if task is Task.RERANK else None)),
         )
 
 
@@ -153,7 +154,8 @@ def _default_prompt(library: JsonDocument, prompts: Mapping[str, str]) -> str | 
     return name
 
 
-def _warnings(directory: DirectoryFacts, modules: tuple[Module, ...]) -> tuple[str, ...]:
-    if modules or not directory.weights.ignored:
-        return ()
-    return (f"beside the weights, {', '.join(directory.weights.ignored)} are not read",)
+def _warnings(directory: DirectoryFacts, modules: tuple[Module, ...], unused: str | None) -> Iterator[str]:
+    if not modules and directory.weights.ignored:
+        yield f"beside the weights, {', '.join(directory.weights.ignored)} are not read"
+    if unused:
+        yield f'{LIBRARY_FILE} "default_prompt_name" names the prompt {shown(unused)}: no prompt goes before pairs that are scored'

@@ -113,6 +113,16 @@ def test_a_prompt_that_goes_before_texts_where_none_is_named(tmp_path):
     assert described(directory).default_prompt == "query"
 
 
+def test_a_prompt_that_would_go_before_pairs_is_told_of(tmp_path):
+    directory = copied("bert_reranker", tmp_path)
+    (directory / "config_sentence_transformers.json").write_text('{"prompts": {"q": "query: "}, "default_prompt_name": "q"}')
+    found = described(directory)
+    assert found.default_prompt is None
+    assert found.warnings == (
+        'config_sentence_transformers.json "default_prompt_name" names the prompt "query: ": no prompt goes before pairs that are scored',
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "file", "values", "said"),
     [
