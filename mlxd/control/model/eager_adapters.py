@@ -42,9 +42,10 @@ class EagerAdapters:
         return _eager(specs) <= self._known.keys()
 
     def refused(self, figures: Iterable[AdapterFigures]) -> str | None:
-        """Says which cannot be loaded, and why; None where all are. By its ``figures`` one may have been loaded since."""
+        """Says which cannot be loaded, and why; None where all can. By its ``figures`` one may have been loaded since, which settles it."""
         loaded = {one.name for one in figures if one.state is AdapterState.LOADED}
-        troubles = {spec.name: trouble for spec, trouble in self._known.items() if trouble is not None and spec.name not in loaded}
+        self._known = {spec: None if spec.name in loaded else trouble for spec, trouble in self._known.items()}
+        troubles = {spec.name: trouble for spec, trouble in self._known.items() if trouble is not None}
         return "; ".join(f"adapters.{name}: {trouble}" for name, trouble in sorted(troubles.items())) or None
 
     def stop(self) -> None:

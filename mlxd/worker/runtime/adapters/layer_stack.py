@@ -5,7 +5,7 @@ from typing import Protocol, TypeVar
 
 import mlx.core as mx
 
-from mlxd.errors import MlxdError
+from mlxd.errors import AdapterSourceError, MlxdError
 from mlxd.worker.facts.adapters.tensor_values import LayerValues
 from mlxd.worker.runtime.adapters.present_slots import Index, PresentSlots, Rows, Segment
 
@@ -26,19 +26,30 @@ class Entry:
 
     a: mx.array
     b: mx.array
-    gain: mx.array | None
+    gain: mx.array | None = None
 
     @classmethod
     def of(cls, values: LayerValues, weight: mx.array | None) -> "Entry":
         """Returns what is to be stacked; of DoRA it needs the layer's own ``weight`` ``[outputs, inputs]``, float32.
 
-        The output of the layer is ``m / |W + BA| (W + BA) x``: Liu et al. 2024, as mlx-lm's ``DoRALinear`` and PEFT compute it.
+        The output of the layer is ``m / |W + BA| (W + BA) x``: Liu et al. 2024, as mlx-lm's ``DoRALinear`` and PEFT compute it. Rows that
+        are all zero, as a head may have for tokens that there are not, stay so.
         """
         a, b = mx.array(values.a), mx.array(values.b)
         if values.magnitude is None or weight is None:
             return cls(a, b, None)
-        gain = mx.array(values.magnitude) / mx.linalg.norm(weight + (a @ b).T, axis=1)
+        magnitude, norm = mx.array(values.magnitude), mx.linalg.norm(weight + (a @ b).T, axis=1)
+        gain = mx.where((magnitude == 0) & (norm == 0), 1.0, magnitude / norm)
         return cls(a, b * gain, gain - 1)
+
+    def kept_in(self, dtype: mx.Dtype) -> "Entry":
+        """Returns it in the type in which it is computed. Raises ``AdapterSourceError`` where that does not hold its numbers."""
+        parts = [part.astype(dtype) for part in (self.a, self.b, self.gain) if part is not None]
+        if not mx.stack([mx.isfinite(part).all() for part in parts]).all().item():
+            raise AdapterSourceError(
+                f"values are too large for {str(dtype).removeprefix('mlx.core.')}, or a weight of which DoRA takes the length is zero"
+            )
+        return Entry(*parts)
 
 
 class LayerStack(Protocol):
@@ -75,7 +86,8 @@ class LinearStack(LayerStack):
 
     def put(self, slot: int, entry: Entry) -> None:
         """Adds an adapter behind the others."""
-        a, b = entry.a.astype(self._dtype)[None], entry.b.astype(self._dtype)[None]
+        entry = entry.kept_in(self._dtype)
+        a, b = entry.a[None], entry.b[None]
         others = (self._a, self._b) if self._ranks else (mx.zeros_like(a), mx.zeros_like(b))
         rank = max(a.shape[-1], others[0].shape[-1])
         a = mx.concatenate([_wide(one, -1, rank) for one in (others[0], a)])
@@ -92,7 +104,7 @@ class LinearStack(LayerStack):
         if gain is None and not any(self._gains):
             return mx.zeros((1, outputs), self._dtype)
         before = self._gain if any(self._gains) else mx.zeros((len(self._ranks) + 1, outputs), self._dtype)
-        return mx.concatenate([before, mx.zeros((1, outputs), self._dtype) if gain is None else gain.astype(self._dtype)[None]])
+        return mx.concatenate([before, mx.zeros((1, outputs), self._dtype) if gain is None else gain[None]])
 
     def take_out(self, slot: int) -> None:
         place = self.index[slot] if slot < len(self.index) else 0
@@ -159,7 +171,8 @@ class ExpertStack(LayerStack):
 
     def put(self, slot: int, entry: Entry) -> None:
         """Adds an adapter behind the others."""
-        a, b = entry.a.astype(self._dtype), entry.b.astype(self._dtype)
+        entry = entry.kept_in(self._dtype)
+        a, b = entry.a, entry.b
         rank = max([a.shape[-1], *self._ranks])
         before = [(self._a, self._b)] if self._ranks else []
         a = mx.concatenate([_wide(one, -1, rank) for one in (*(pair[0] for pair in before), a)])

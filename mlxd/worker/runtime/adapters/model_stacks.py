@@ -8,6 +8,7 @@ import mlx.core as mx
 from mlx import nn
 from typing_extensions import override
 
+from mlxd.errors import AdapterSourceError
 from mlxd.worker.engine.adapters.stacks import AdapterStacks
 from mlxd.worker.facts.adapters.fit import LayerPlace, ModelPlaces, PlacedLayer
 from mlxd.worker.facts.adapters.tensor_values import LayerValues
@@ -52,7 +53,10 @@ class ModelStacks(AdapterStacks):
         for placed, added in zip(layers, values, strict=True):
             layer = self._layers[placed.path]
             weight = None if added.magnitude is None else weight_of(layer)
-            self._stack(placed.path).put(slot, Entry.of(added, weight))
+            try:
+                self._stack(placed.path).put(slot, Entry.of(added, weight))
+            except AdapterSourceError as error:
+                raise AdapterSourceError(f"{placed.path}: {error.message}") from error
             yield
         self._model.adapters_changed()
 

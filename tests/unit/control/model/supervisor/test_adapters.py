@@ -92,6 +92,9 @@ async def test_one_that_an_operator_had_loaded_since_is_no_trouble_any_more(make
     client.heartbeat = beat
     assert supervisor.trouble is None
     assert supervisor.status().adapters == (figures,)
+    gone = msgspec.structs.replace(figures, state=AdapterState.UNLOADED)
+    client.heartbeat = msgspec.structs.replace(beat, adapters=(gone,))
+    assert supervisor.trouble is None, "that it went for others is no trouble"
 
 
 async def test_one_that_had_no_room_is_asked_for_again_once_there_may_be_some(make, factory):
