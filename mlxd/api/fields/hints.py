@@ -27,6 +27,7 @@ HINTS: Rules = {
     "session_id": hint(TEXT, _WHOSE),
     "trace": hint(OBJECT, _WHOSE),
     "litellm_metadata": hint(OBJECT, _WHOSE),
+    "drop_params": hint(BOOLEAN, "It has LiteLLM leave out what a provider does not know; RAGFlow says it to all."),
     "ttl": hint(NUMBER, "How long a model stays loaded is in the configuration."),
     "keep_alive": hint(ANY, "How long a model stays loaded is in the configuration."),
     "id_slot": hint(NUMBER, _CACHING),

@@ -74,7 +74,7 @@ async def test_what_is_embedded(embedding, given, inputs):
 
 
 async def test_fields_that_the_worker_gets(embedding):
-    asked = {"dimensions": 2.0, "truncate": True, "prompt_name": "query", "priority": 4, "user": "me"}
+    asked = {"dimensions": 2.0, "truncate": True, "prompt_name": "query", "priority": 4, "user": "me", "drop_params": True}
     assert (await embedding.answer(ASKED | asked, PATH))[0] == 200
     job = embedding.embedding.client.submitted[0].job
     assert (job.dimensions, job.truncate, job.prompt_name, job.priority) == (2, True, "query", 4)
