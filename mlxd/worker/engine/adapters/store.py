@@ -19,6 +19,7 @@ from mlxd.errors import AdapterFailedError, MlxdError
 from mlxd.quantities import size
 from mlxd.worker.engine.adapters.adapters import NO_FAILURES, Adapters
 from mlxd.worker.engine.adapters.held import Held, Stage, Then
+from mlxd.worker.engine.adapters.leaving import Leaving
 from mlxd.worker.engine.adapters.stack_sizes import StackSizes, stacked_bytes
 from mlxd.worker.engine.adapters.stacks import AdapterStacks
 from mlxd.worker.engine.adapters.too_large import too_large
@@ -61,14 +62,6 @@ class AdapterCounts:
     evictions: int = 0
 
 
-@dataclass
-class _Leaving:
-    """A slot that is being freed."""
-
-    slot: int
-    dropping: Iterator[None]
-
-
 class AdapterStore(Adapters):
     """The adapters of a model. ``read`` begins to read one on another thread; the engine's thread calls what ``read`` is given, with the
     values. It is there before the first request that has one.
@@ -88,7 +81,7 @@ class AdapterStore(Adapters):
         self._failed: dict[str, MlxdError] = {}
         self._counts: dict[str, AdapterCounts] = {}  # by identity
         self._is_over = False  # something is to be let go, perhaps
-        self._leaving: deque[_Leaving] = deque()
+        self._leaving: deque[Leaving] = deque()
 
     @property
     def places(self) -> ModelPlaces:
@@ -325,17 +318,7 @@ class AdapterStore(Adapters):
 
     def _leave(self, held: Held) -> None:
         """Begins to give back the memory of an adapter."""
-        self._leaving.append(_Leaving(held.slot, self._stacks.drop(held.slot)))
-
-    def _free(self, leaving: _Leaving) -> None:
-        """Gives back the memory of one more layer. Where the device fails, what is left is tried again at the next step."""
-        try:
-            next(leaving.dropping)
-        except StopIteration:
-            self._leaving.popleft()
-        except Exception:
-            leaving.dropping = self._stacks.drop(leaving.slot)
-            raise
+        self._leaving.append(Leaving(held.slot, self._stacks.drop))
 
     # ---- loading ----
 
@@ -351,7 +334,10 @@ class AdapterStore(Adapters):
         until = None
         while until is None or monotonic() < until:
             if self._leaving:
-                self._free(self._leaving[0])
+                if not self._leaving[0].free():
+                    return
+                if self._leaving[0].is_over:
+                    self._leaving.popleft()
             elif self._current is not None and self._current.writing is not None:
                 self._write(self._current, self._current.writing)
             else:

@@ -388,8 +388,7 @@ def test_what_a_device_could_not_give_back_is_tried_again_before_anybody_has_the
     stage.ask("b", adapter("b"))
     stage.slots.dropping = RuntimeError("out of memory")
     for _ in range(3):
-        with pytest.raises(RuntimeError):
-            stage.store.advance((), 0.005)
+        assert stage.store.advance((), 0.005) == {}
     assert not stage.store.has("b")
     assert stage.store.slot("b") != slot
     stage.slots.dropping = None
