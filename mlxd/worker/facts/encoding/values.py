@@ -30,3 +30,17 @@ def number(document: JsonDocument, key: str, *, default: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
         raise document.wrong(key, "a number above zero")
     return float(value)
+
+
+def rotation_base(config: JsonDocument, kind: str, key: str, default: float) -> float:
+    """Returns the base of the frequencies by which layers of a kind rotate, which older configurations have at ``key``. Raises
+    ``ModelSourceError`` for another kind of rotation than the plain one.
+    """
+    default = number(config, key, default=default)
+    rotary = config.part("rope_parameters")
+    part = rotary.part(kind) if rotary is not None else None
+    if part is None:
+        return default
+    if part.text("rope_type") not in (None, "default"):
+        raise part.wrong("rope_type", '"default"')
+    return number(part, "rope_theta", default=default)

@@ -9,7 +9,7 @@ import mlx.core as mx
 from mlx_lm.models import gemma3_text
 from typing_extensions import override
 
-from mlxd.worker.facts.encoding.values import flag, number, size
+from mlxd.worker.facts.encoding.values import flag, rotation_base, size
 from mlxd.worker.facts.json_document import JsonDocument
 from mlxd.worker.runtime.encoding.architecture import Architecture, Encoder, ScoringHead
 from mlxd.worker.runtime.encoding.attending import attending_so
@@ -55,7 +55,7 @@ class Gemma(Architecture):
     def encoder(self, config: JsonDocument) -> Encoder:
         if not flag(config, "use_bidirectional_attention", default=False):
             raise config.wrong("use_bidirectional_attention", "true: of this type, only models that see both ways are known here")
-        bases = {key: _base(config, kind) for kind, (key, _) in _BASES.items()}
+        bases = {key: rotation_base(config, kind, key, base) for kind, (key, base) in _BASES.items()}
         known = config.values | bases | {"sliding_window_pattern": _pattern(config)}
         arguments = gemma3_text.ModelArgs.from_dict({key: value for key, value in known.items() if value is not None})
         return GemmaEncoder(arguments, (config.count("sliding_window") or _WINDOW) // 2)
@@ -77,16 +77,3 @@ def _pattern(config: JsonDocument) -> int:
     if said != [_SLIDING if (layer + 1) % pattern else _FULL for layer in range(layers)]:
         raise config.wrong("layer_types", f"{_FULL} at every {pattern}. layer")
     return pattern
-
-
-def _base(config: JsonDocument, kind: str) -> float:
-    """Returns the base of the frequencies by which layers of a kind rotate."""
-    key, default = _BASES[kind]
-    default = number(config, key, default=default)
-    rotary = config.part("rope_parameters")
-    part = rotary.part(kind) if rotary is not None else None
-    if part is None:
-        return default
-    if part.text("rope_type") not in (None, "default"):
-        raise part.wrong("rope_type", '"default"')
-    return number(part, "rope_theta", default=default)

@@ -8,7 +8,7 @@ from mlx import nn
 from typing_extensions import override
 
 from mlxd.worker.facts.encoding.pooling import Pooling, PoolingMode
-from mlxd.worker.facts.encoding.values import flag, number, size
+from mlxd.worker.facts.encoding.values import flag, number, rotation_base, size
 from mlxd.worker.facts.json_document import JsonDocument
 from mlxd.worker.runtime.encoding.activations import Function, activation
 from mlxd.worker.runtime.encoding.architecture import Architecture, Encoder, ScoringHead
@@ -139,7 +139,7 @@ class ModernBert(Architecture):
 
     @override
     def encoder(self, config: JsonDocument) -> Encoder:
-        bases = {kind: _base(config, kind) for kind in _BASES}
+        bases = {kind: rotation_base(config, kind, key, base) for kind, (key, base) in _BASES.items()}
         window = (config.count("local_attention") or _WINDOW) // 2
         return ModernBertEncoder(_shape(config), size(config, "vocab_size"), _kinds(config), bases, window)
 
@@ -178,19 +178,6 @@ def _kinds(config: JsonDocument) -> list[str]:
     if not isinstance(said, list) or len(said) != layers or not all(kind in _BASES for kind in said):
         raise config.wrong("layer_types", f"a list of {layers}, each {_FULL} or {_SLIDING}")
     return said
-
-
-def _base(config: JsonDocument, kind: str) -> float:
-    """Returns the base of the frequencies by which layers of a kind rotate."""
-    key, default = _BASES[kind]
-    default = number(config, key, default=default)
-    rotary = config.part("rope_parameters")
-    part = rotary.part(kind) if rotary is not None else None
-    if part is None:
-        return default
-    if part.text("rope_type") not in (None, "default"):
-        raise part.wrong("rope_type", '"default"')
-    return number(part, "rope_theta", default=default)
 
 
 def _classifier_pooling(config: JsonDocument) -> PoolingMode:
