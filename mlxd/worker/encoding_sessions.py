@@ -22,6 +22,7 @@ from mlxd.worker.engine.encoding.request import EncodingRequest
 from mlxd.worker.engine.events import Encoded, Ended, EngineEvent, PromptScored, StepOutput
 from mlxd.worker.engine.request_queue import RequestQueue
 from mlxd.worker.engine.sampled import Sampled
+from mlxd.worker.entrance import Entrance
 from mlxd.worker.job_sessions import JobSessions
 
 _TOGETHER = 32  # texts that are tokenized before those of another request have their turn
@@ -45,7 +46,7 @@ class EncodingSessions(JobSessions):
         self._queue = queue
         self._send = send
         self._open: dict[str, _Session] = {}
-        self._entering: dict[str, asyncio.Task[None]] = {}
+        self._entrance = Entrance(queue, self._refused, "texts")
         # Our own, and never waited for: a loop's default pool would hold up the end of the process.
         self.tokenizing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tokenize")
 
@@ -54,18 +55,13 @@ class EncodingSessions(JobSessions):
         arrived = time.monotonic()
         try:
             known = self._requests.check(job)
-            self._queue.announce(job.id)
+            self._entrance.enter(job.id, lambda: self._tokenize(known, arrived))
         except MlxdError as error:
             self._fail(job.id, error)
-            return
-        task = asyncio.get_running_loop().create_task(self._enter(known, arrived))
-        self._entering[job.id] = task
-        task.add_done_callback(lambda done: self._entered(job.id, done))
 
     @override
     def abort(self, request_id: str) -> None:
-        if (entering := self._entering.pop(request_id, None)) is not None:
-            entering.cancel()  # thousands of texts may still be tokenized
+        self._entrance.give_up(request_id)  # thousands of texts may still be tokenized
         self._open.pop(request_id, None)
         self._queue.withdraw(request_id)
 
@@ -81,30 +77,12 @@ class EncodingSessions(JobSessions):
 
     @override
     def close(self) -> None:
-        for task in self._entering.values():
-            task.cancel()
+        self._entrance.close()
         self.tokenizing.shutdown(wait=False, cancel_futures=True)
 
-    def _entered(self, request_id: str, task: asyncio.Task[None]) -> None:
-        if self._entering.get(request_id) is task:
-            del self._entering[request_id]
-
-    async def _enter(self, job: Embed | Score, arrived: float) -> None:
-        try:
-            await self._tokenize(job, arrived)
-        except MlxdError as error:
-            self._refuse(job.id, error)
-        except asyncio.CancelledError:
-            raise
-        except BaseException as error:  # noqa: BLE001 - a tokenizer's fault ends this request only; its panic is no Exception
-            _log.exception("the texts of %s could not be tokenized", job.id)
-            self._refuse(job.id, GenerationError(f"the texts could not be tokenized: {error}"))
-
-    def _refuse(self, request_id: str, error: MlxdError) -> None:
-        """Fails a request that never runs; says nothing to one that was aborted meanwhile."""
+    def _refused(self, request_id: str, error: MlxdError) -> None:
         self._open.pop(request_id, None)
-        if self._queue.withdraw(request_id):
-            self._fail(request_id, error)
+        self._fail(request_id, error)
 
     async def _tokenize(self, job: Embed | Score, arrived: float) -> None:
         """Queues the request once its texts are tokens: some of them at a time, so that others have their turns."""

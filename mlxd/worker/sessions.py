@@ -23,6 +23,7 @@ from mlxd.worker.engine.events import Encoded, Ended, EngineEvent, PromptScored,
 from mlxd.worker.engine.request import EngineRequest
 from mlxd.worker.engine.request_queue import RequestQueue
 from mlxd.worker.engine.sampled import Sampled, SampledToken
+from mlxd.worker.entrance import Entrance
 from mlxd.worker.job_sessions import JobSessions
 from mlxd.worker.media_pool import MediaPool
 from mlxd.worker.request_encoder import RequestEncoder
@@ -74,7 +75,7 @@ class Sessions(JobSessions):
         self._media = media or MediaPool(None)
         self._adapters = adapters or RefusedAdapters("this model has no adapters")
         self._open: dict[str, _Session] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._entrance = Entrance(queue, self._refused, "prompt")
         # Our own, and never waited for: a loop's default pool would hold up the end of the process.
         self.tokenizing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tokenize")
         self._compiling = ThreadPoolExecutor(max_workers=2, thread_name_prefix="grammar")  # nobody else waits for a large one
@@ -85,13 +86,9 @@ class Sessions(JobSessions):
         try:
             if not isinstance(job, Generate):
                 raise UnsupportedTaskError("this model generates text; it makes no vectors, and no scores of texts", param="model")
-            self._queue.announce(job.id, job.behind)
+            self._entrance.enter(job.id, lambda: self._tokenize(job, arrived), job.behind)
         except MlxdError as error:
             self._fail(job.id, error)
-            return
-        task = asyncio.get_running_loop().create_task(self._enter(job, arrived))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     @override
     def reconfigure(self, limits: Limits) -> None:
@@ -107,28 +104,14 @@ class Sessions(JobSessions):
 
     @override
     def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
+        self._entrance.close()
         self._media.close()
         self.tokenizing.shutdown(wait=False, cancel_futures=True)
         self._compiling.shutdown(wait=False, cancel_futures=True)
 
-    async def _enter(self, generate: Generate, arrived: float) -> None:
-        try:
-            await self._tokenize(generate, arrived)
-        except MlxdError as error:
-            self._refuse(generate.id, error)
-        except asyncio.CancelledError:
-            raise
-        except BaseException as error:  # noqa: BLE001 - a tokenizer's fault ends this request only; its panic is no Exception
-            _log.exception("the prompt of %s could not be tokenized", generate.id)
-            self._refuse(generate.id, GenerationError(f"the prompt could not be tokenized: {error}"))
-
-    def _refuse(self, request_id: str, error: MlxdError) -> None:
-        """Fails a request that never runs; says nothing to one that was aborted meanwhile."""
+    def _refused(self, request_id: str, error: MlxdError) -> None:
         self._open.pop(request_id, None)
-        if self._queue.withdraw(request_id):
-            self._fail(request_id, error)
+        self._fail(request_id, error)
 
     async def _tokenize(self, generate: Generate, arrived: float) -> None:
         run = asyncio.get_running_loop().run_in_executor

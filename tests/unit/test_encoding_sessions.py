@@ -54,7 +54,7 @@ class Rig:
         self.said += events.events
 
     async def tokenized(self):
-        await asyncio.gather(*self.sessions._entering.values(), return_exceptions=True)
+        await asyncio.gather(*self.sessions._entrance._entering.values(), return_exceptions=True)
 
     async def answers(self, *jobs):
         for job in jobs:
@@ -166,7 +166,7 @@ async def test_an_aborted_request_is_answered_by_nothing_more_and_its_id_can_be_
         rig.engine.step()
     assert len(rig.said) == before
     assert (rig.queue.running, rig.queue.waiting) == (0, 0)
-    assert not rig.sessions._entering
+    assert not rig.sessions._entrance._entering
     rig.sessions.close()
 
 

@@ -54,7 +54,7 @@ async def play(written, *, reason=FinishReason.STOP, size=1, interval=1, **spec)
     sessions = Sessions(limits, Encoder(), reader, queue, lambda events: said.extend(events.events))
     output = OutputSpec(tools=RULES, **spec)
     sessions.open(Generate(id="a", prompt=TokenPrompt(token_ids=[1]), sampling=SamplingParams(), max_tokens=1000, output=output))
-    await asyncio.gather(*sessions._tasks)
+    await asyncio.gather(*sessions._entrance._entering.values())
     for event in [Started(id="a", prompt_tokens=1, cached_tokens=0, cache=None), *steps(written, size, reason)]:
         sessions.deliver(StepOutput([event], timings=TIMINGS))
     sessions.close()

@@ -52,7 +52,7 @@ class Worker:
     async def requests(self, salt="", **prompts):
         for name, prompt in prompts.items():
             self.sessions.open(Generate(id=name, prompt=prompt, sampling=SamplingParams(), max_tokens=4, salt=salt))
-        await asyncio.gather(*self.sessions._tasks)
+        await asyncio.gather(*self.sessions._entrance._entering.values())
         return {request.id: request for request in self.queue.arrivals()}
 
     async def answer(self, prompt):

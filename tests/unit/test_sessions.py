@@ -44,7 +44,7 @@ async def play(decode=lambda tokens: "x" * len(tokens), **fields):
     sessions = Sessions(SimpleNamespace(limits=Limits()), Encoder(), AnswerReader(decode), queue, send)
     for name in NAMES:
         sessions.open(Generate(id=name, prompt=TokenPrompt(token_ids=[1]), sampling=SamplingParams(), **{"max_tokens": 4} | fields))
-    await asyncio.gather(*sessions._tasks)
+    await asyncio.gather(*sessions._entrance._entering.values())
     arrived = [request.id for request in queue.arrivals()]
     tokens = 0 if fields.get("max_tokens") == 0 else 3
     deliver = [
