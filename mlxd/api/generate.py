@@ -14,7 +14,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from mlxd.api.bodies import model_name, read_json_body
+from mlxd.api.acceptance import accept
 from mlxd.api.caller import caller
 from mlxd.api.deadline import Deadline
 from mlxd.api.delivery import Assignment, Delivery
@@ -22,10 +22,9 @@ from mlxd.api.dialect import Dialect, GenerationRequest
 from mlxd.api.fields.abilities import check_adapter
 from mlxd.api.jobs import Jobs, answered_with, check_bounds, check_room, check_size, held_by
 from mlxd.api.key_limits import tokens_of
-from mlxd.api.keys import CONFIG, MODEL, REQUESTS, SPENDING, TELEMETRY, TRACER, ReadyModel
+from mlxd.api.keys import CONFIG, REQUESTS, SPENDING, TELEMETRY, TRACER, ReadyModel
 from mlxd.api.media.gallery import GALLERY
 from mlxd.api.media.prompts import described, media_size
-from mlxd.api.permitted_models import models_of
 from mlxd.api.tasks import check_task
 from mlxd.api.trace import RequestTrace
 from mlxd.api.volatile import steady
@@ -51,20 +50,16 @@ async def generate(request: web.Request, dialect: Dialect[Any]) -> web.StreamRes
     deadline = Deadline(config.server.request_timeout)
     with RequestTrace(request.app[TELEMETRY], request.app[TRACER], request_id(request), dialect.endpoint, caller(request)) as trace:
         async with deadline.guard():
-            body = await read_json_body(request)
-            name, models = model_name(body.document), models_of(request)
-            asked_for = models.resolve(name)
-            request[MODEL] = trace.model = asked_for.model
-            trace.requested_model, trace.adapter = name, asked_for.adapter
-            accepted = await aside(body.size, dialect.read, body.document, config.server.unknown_fields)
+            opened = await accept(request, trace, dialect.read)
+            accepted, models = opened.request, opened.models
             trace.streamed = accepted.streamed
             request[SPENDING].expect_less(tokens_of(accepted.inline_media))
         live, held = trace.live(f"{dialect.answer_prefix}{uuid.uuid4().hex}", deadline.stop), AsyncExitStack()
 
         async def assign() -> Assignment:
-            model = await held.enter_async_context(models.hold(asked_for))
+            model = await held.enter_async_context(models.hold(opened.asked))
             check_task(Task.GENERATE, model, models)
-            asked = await aside(body.size, _to_wire, accepted, live.id, model, config.server.volatile_prefixes)
+            asked = await aside(opened.size, _to_wire, accepted, live.id, model, config.server.volatile_prefixes)
             prompt = await held.enter_async_context(request.app[GALLERY].shown(asked.prompts[0], config.server.media))
             if prompt is not asked.prompts[0]:
                 asked = asked.asking(prompt)

@@ -12,13 +12,12 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from mlxd.api.bodies import model_name, read_json_body
+from mlxd.api.acceptance import accept
 from mlxd.api.caller import caller
 from mlxd.api.deadline import Deadline
 from mlxd.api.encoding.collection import Collection
 from mlxd.api.encoding.endpoint import Encoded, EncodingEndpoint, EncodingRequest
-from mlxd.api.keys import CONFIG, MODEL, REQUESTS, SPENDING, TELEMETRY, TRACER, ReadyModel
-from mlxd.api.permitted_models import models_of
+from mlxd.api.keys import CONFIG, REQUESTS, SPENDING, TELEMETRY, TRACER, ReadyModel
 from mlxd.api.tasks import check_task
 from mlxd.api.trace import RequestTrace
 from mlxd.client.worker_client import WorkerClient
@@ -50,19 +49,15 @@ async def encode(request: web.Request, endpoint: EncodingEndpoint[Any, Any]) -> 
     deadline = Deadline(config.server.request_timeout)
     with RequestTrace(request.app[TELEMETRY], request.app[TRACER], request_id(request), endpoint.endpoint, caller(request)) as trace:
         async with deadline.guard():
-            body = await read_json_body(request)
-            name, models = model_name(body.document), models_of(request)
-            asked_for = models.resolve(name)
-            request[MODEL] = trace.model = asked_for.model
-            trace.requested_model, trace.adapter = name, asked_for.adapter
-            accepted = await aside(body.size, endpoint.read, body.document, config.server.unknown_fields)
+            opened = await accept(request, trace, endpoint.read)
+            accepted, models = opened.request, opened.models
         live = trace.live(f"{endpoint.answer_prefix}{uuid.uuid4().hex}", deadline.stop)
         with request.app[REQUESTS].track(live):
             async with deadline.guard():
-                async with models.hold(asked_for) as model:
+                async with models.hold(opened.asked) as model:
                     _check_no_adapter(model)
                     check_task(endpoint.task, model, models)
-                    job = await aside(body.size + _PAIR * accepted.count, _to_wire, accepted, live.id, model, request[PRINCIPAL])
+                    job = await aside(opened.size + _PAIR * accepted.count, _to_wire, accepted, live.id, model, request[PRINCIPAL])
                     if config.log.content:
                         trace.prompt = accepted.logged()
                     values = await _computed(request, model.client, job, accepted, trace)
