@@ -119,9 +119,8 @@ class AdapterStore(Adapters):
 
     def figures(self) -> dict[str, HeldFigures]:
         """Returns what is to be told of those that are held, by their identities. It may be called on any thread."""
-        loaded = {Stage.LOADED: AdapterState.LOADED}
         return {
-            identity: HeldFigures(loaded.get(held.stage, AdapterState.LOADING), len(held.users))
+            identity: HeldFigures(AdapterState.LOADED if held.stage is Stage.LOADED else AdapterState.LOADING, len(held.users))
             for identity, held in list(self._held.items())
         }
 
@@ -258,10 +257,8 @@ class AdapterStore(Adapters):
         while self._bytes([held.adapter, *self._loaded()]) > self._orders.bytes:
             if not self._removable(running):
                 self._close_for(held)
-            victim = min(self._removable(running), key=lambda one: one.used, default=None)
-            if victim is None:
+            if not self._evict_one(running):
                 return False
-            self._evict(victim)
         return True
 
     def _loaded(self) -> list[FittedAdapter]:
@@ -298,15 +295,18 @@ class AdapterStore(Adapters):
             if held.stage is Stage.LOADED and held.is_leaving and not held.users:
                 self._drop(held)
         while self._bytes(self._loaded()) > self._orders.bytes:
-            victim = min(self._removable(running), key=lambda one: one.used, default=None)
-            if victim is None:
+            if not self._evict_one(running):
                 return
-            self._evict(victim)
 
-    def _evict(self, held: Held) -> None:
-        counts = self.counts_of(held.adapter)
-        self._counts[held.adapter.identity] = replace(counts, evictions=counts.evictions + 1)
-        self._drop(held)
+    def _evict_one(self, running: Collection[str]) -> bool:
+        """Lets go of the one used least recently; False where none may go."""
+        victim = min(self._removable(running), key=lambda one: one.used, default=None)
+        if victim is None:
+            return False
+        counts = self.counts_of(victim.adapter)
+        self._counts[victim.adapter.identity] = replace(counts, evictions=counts.evictions + 1)
+        self._drop(victim)
+        return True
 
     def _drop(self, held: Held) -> None:
         """Lets go of an adapter; where requests wait for it, it waits for its turn again."""
