@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
-from mlx.utils import tree_flatten, tree_map_with_path
+from mlx.utils import tree_map_with_path
 from mlx_lm.utils import dequantize_model
 from mlx_lm.utils import load_model as load_text_model
 
@@ -16,9 +16,10 @@ from mlxd.worker.facts.context import Context
 from mlxd.worker.facts.directory import DirectoryFacts
 from mlxd.worker.facts.settle import settle
 from mlxd.worker.facts.view import model_view
-from mlxd.worker.runtime.device import WIRED, detect_device
+from mlxd.worker.runtime.device import detect_device
 from mlxd.worker.runtime.first_logits import check_weights, first_logits
 from mlxd.worker.runtime.library_errors import check_flags, configuration_causes, library_errors
+from mlxd.worker.runtime.parameters import floating_type, read_parameters, type_name, weight_bytes
 from mlxd.worker.runtime.tokenizing import OpenTokenizer, open_tokenizer
 from mlxd.worker.runtime.vision.library import ModelLibrary
 from mlxd.worker.runtime.x86 import install_activations
@@ -85,11 +86,8 @@ def open_directory(facts: DirectoryFacts, *, dtype: str, context_limit: int | No
         cast_weights(model, dtype if dtype != "auto" or device == "gpu" else "float32", dequantize=dtype == "auto" and device == "cpu")
         install_activations(model)
     tokenizer = open_tokenizer(facts, wished)
-    weights = [value for _, value in tree_flatten(model.parameters())]
-    floating = next((value.dtype for value in weights if mx.issubdtype(value.dtype, mx.floating)), mx.float32)
-    return OpenedModel(
-        model, library, facts, context, tokenizer, sum(value.nbytes for value in weights), device, str(floating).removeprefix("mlx.core.")
-    )
+    found = type_name(floating_type(model))
+    return OpenedModel(model, library, facts, context, tokenizer, weight_bytes(model), device, found)
 
 
 def read_weights(opened: OpenedModel) -> LoadedModel:
@@ -99,9 +97,7 @@ def read_weights(opened: OpenedModel) -> LoadedModel:
     """
     directory = opened.directory
     with _errors(directory, opened.library, directory.directory):
-        mx.eval(opened.model.parameters())
-        mx.clear_cache()
-        WIRED.restore()
+        read_parameters(opened.model)
         check_weights(opened.model, opened.dtype, directory.directory)
         vocab_size = first_logits(opened.model, opened.tokenizer.greeting, opened.dtype, directory.config)
     settled = settle(opened.tokenizer.end_tokens, opened.tokenizer.vocabulary.values(), vocab_size)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import mlx.core as mx
-from mlx.utils import tree_flatten
 
 from mlxd.errors import ModelSourceError
 from mlxd.types import Task
@@ -15,7 +14,7 @@ from mlxd.worker.facts.directory import DirectoryFacts
 from mlxd.worker.facts.encoding.description import EncodingDescription
 from mlxd.worker.facts.encoding.longest import wished_longest
 from mlxd.worker.facts.encoding.scoring import ScoreKind
-from mlxd.worker.runtime.device import WIRED, detect_device
+from mlxd.worker.runtime.device import detect_device
 from mlxd.worker.runtime.encoding.encoding_model import EncodingModel
 from mlxd.worker.runtime.encoding.known import architecture_for
 from mlxd.worker.runtime.encoding.probe import prove_encoder
@@ -24,6 +23,7 @@ from mlxd.worker.runtime.encoding.weights import attach_weights
 from mlxd.worker.runtime.first_logits import check_weights
 from mlxd.worker.runtime.library_errors import library_errors
 from mlxd.worker.runtime.loading import cast_weights
+from mlxd.worker.runtime.parameters import floating_type, read_parameters, type_name, weight_bytes
 from mlxd.worker.runtime.tokenizing import OpenTokenizer, open_tokenizer
 from mlxd.worker.runtime.x86 import install_activations
 from mlxd.worker.text.encoding_input import InputEncoder
@@ -62,11 +62,6 @@ class LoadedEncoder:
     facts: EncodingFacts
     warnings: tuple[str, ...]
 
-    @property
-    def can_truncate_dimensions(self) -> bool:
-        """Tells whether vectors may be shortened, to ``facts.least_dimension`` at least."""
-        return self.facts.least_dimension is not None
-
     def vectors(self, batch: Sequence[EncodedInput]) -> mx.array:
         """Returns the vectors of texts of any lengths, ``[texts, dimension]`` in float32: of each, the one that it has alone."""
         return self.model.vectors(batch)
@@ -95,10 +90,8 @@ def open_encoder(directory: DirectoryFacts, task: Task, *, dtype: str, context_l
         install_activations(model)
     tokenizer = open_tokenizer(directory)
     _settle_answers(model, description, tokenizer)
-    weights = [value for _, value in tree_flatten(model.parameters())]
-    floating = next((value.dtype for value in weights if mx.issubdtype(value.dtype, mx.floating)), mx.float32)
-    size = sum(value.nbytes for value in weights)
-    return OpenedEncoder(model, description, context, tokenizer, size, device, str(floating).removeprefix("mlx.core."))
+    found = type_name(floating_type(model))
+    return OpenedEncoder(model, description, context, tokenizer, weight_bytes(model), device, found)
 
 
 def _settle_answers(model: EncodingModel, description: EncodingDescription, tokenizer: OpenTokenizer) -> None:
@@ -120,9 +113,7 @@ def read_encoder(opened: OpenedEncoder) -> LoadedEncoder:
     """
     description, directory = opened.description, opened.directory.directory
     with library_errors(f"{directory} cannot be read", (directory, directory)):
-        mx.eval(opened.model.parameters())
-        mx.clear_cache()
-        WIRED.restore()
+        read_parameters(opened.model)
         check_weights(opened.model, opened.dtype, directory)
         vocab_size = opened.model.encoder.vocab_size
         inputs = input_encoder(opened.tokenizer, description, most_tokens=opened.context.length, vocab_size=vocab_size)

@@ -1,7 +1,6 @@
 """Texts of different lengths as one array: padded at their ends, with what hides the padding."""
 
 from collections.abc import Sequence
-from typing import Self
 
 import mlx.core as mx
 
@@ -21,11 +20,6 @@ class PaddedBatch:
         self.is_even = min(sizes) == self.length
         self.tokens = mx.array([one.tokens + [0] * (self.length - len(one.tokens)) for one in inputs])
         self.lengths = mx.array(sizes)
-
-    @classmethod
-    def of_tokens(cls, rows: Sequence[Sequence[int]]) -> Self:
-        """Returns the batch of plain texts that have these tokens."""
-        return cls([EncodedInput(list(row)) for row in rows])
 
     @property
     def real(self) -> mx.array:

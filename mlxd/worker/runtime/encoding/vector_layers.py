@@ -8,8 +8,6 @@ from mlx import nn
 from mlxd.worker.facts.encoding.layers import DenseLayer, Layer, NormLayer
 from mlxd.worker.runtime.encoding.activations import activation_of_module
 
-_IN_FILES = ("linear.", "norm.")  # before the names of weights in a module's own file
-
 
 class _Dense(nn.Module):  # type: ignore[misc]  # mlx ships no types
     def __init__(self, layer: DenseLayer) -> None:

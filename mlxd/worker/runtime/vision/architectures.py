@@ -13,9 +13,9 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 from mlx import nn
-from mlx.utils import tree_flatten
 from typing_extensions import override
 
+from mlxd.worker.runtime.parameters import floating_type
 from mlxd.worker.runtime.vision.features import Features, Shown
 
 Tensors = Mapping[str, mx.array]
@@ -72,8 +72,7 @@ class Architecture:
     @staticmethod
     def dtype(model: Any) -> mx.Dtype:
         """Returns the type that the vision tower computes in."""
-        weights = [value for _, value in tree_flatten(vision_tower(model).parameters())]
-        return next((value.dtype for value in weights if mx.issubdtype(value.dtype, mx.floating)), mx.float32)
+        return floating_type(vision_tower(model))
 
     @staticmethod
     def _placeholder(model: Any) -> int:
