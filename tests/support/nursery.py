@@ -33,6 +33,7 @@ _IMPORTED = (
 )
 
 _SIGNALS = (signal.SIGINT, signal.SIGCHLD)
+_SETTLE = 0.5  # seconds that a daemon's watcher waits before it tells of a file: whoever saves one and asks for a reload at once is first
 
 
 def serve(wishes, end):
@@ -129,6 +130,7 @@ def with_nursery(command):
 def main(fd, modules):
     for module in (*_IMPORTED, *modules):
         importlib.import_module(module)
+    sys.modules["mlxd.config.watcher"]._SETTLE = _SETTLE
     gc.collect()
     gc.freeze()
     return serve(socket.socket(fileno=fd), kill)

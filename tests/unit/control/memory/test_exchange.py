@@ -202,12 +202,20 @@ class Day:
             if one.name in self.asked(now):
                 self.ask(one, now)
         self.decide(now)
+        for one in self.models:
+            if one.wanted is not None and one.ready is not None and one.name not in self.closed:
+                self.let_in(one, now)
 
     def ask(self, one, now):
         if one.ready is not None and one.name not in self.closed:
             one.busy_until = max(one.busy_until, now + REQUEST)
         elif one.loading is None and one.wanted is None:
             one.wanted = now
+
+    def let_in(self, one, now):
+        """Serves those who waited for a model that was closed, and has not gone after all."""
+        one.waits.append(now - one.wanted)
+        one.wanted, one.busy_until = None, now + REQUEST
 
     def decide(self, now):
         while True:
