@@ -1,5 +1,6 @@
 """``GET /admin/v1/models`` and ``…/models/{id}``: desired and actual state of the models, and what they hold."""
 
+from collections.abc import Iterable
 from dataclasses import asdict
 
 import msgspec
@@ -8,6 +9,8 @@ from aiohttp import web
 from mlxd.admin import adapters, answers
 from mlxd.admin.exchange import reply
 from mlxd.admin.keys import SOURCES, AdminSources
+from mlxd.config.keys import Key
+from mlxd.config.task_checks import unused
 from mlxd.control.model.status import ModelStatus
 from mlxd.control.telemetry import CacheCounters, HistogramCounts, TokenCounters
 from mlxd.types import BlockFigures, EntryFigures, ResolvedLimits
@@ -69,7 +72,7 @@ def describe(status: ModelStatus, sources: AdminSources) -> answers.Model:
         dtype=ready.dtype if ready else None,
         context_length=ready.context_length if ready else None,
         vocabulary_size=ready.vocab_size if ready else None,
-        facts=_facts(ready.facts) if ready else None,
+        facts=_facts(ready.facts, status.unused_keys) if ready else None,
         load_seconds=ready.load_seconds if ready else None,
         versions=ready.versions if ready else None,
     )
@@ -136,7 +139,7 @@ def _blocks(figures: BlockFigures) -> answers.Blocks:
     return answers.Blocks(used=figures.used, shared=figures.shared, cached=figures.cached, free=figures.free)
 
 
-def _facts(facts: ModelFacts) -> answers.Facts:
+def _facts(facts: ModelFacts, unused_keys: Iterable[Key]) -> answers.Facts:
     return answers.Facts(
         context_origin=facts.context_origin,
         vocabulary_origin=facts.vocabulary_origin,
@@ -151,7 +154,7 @@ def _facts(facts: ModelFacts) -> answers.Facts:
         library=facts.library,
         library_origin=facts.library_origin,
         sight=facts.sight,
-        warnings=facts.warnings,
+        warnings=[*facts.warnings, *map(unused, unused_keys)],
         draft=None if facts.draft is None else answers.DraftModel(**msgspec.structs.asdict(facts.draft)),
     )
 

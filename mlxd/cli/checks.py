@@ -14,12 +14,12 @@ from pathlib import Path
 import psutil
 
 from mlxd.config.keys import dotted
-from mlxd.config.model_sources import model_sources
 from mlxd.config.schema import Config
-from mlxd.config.source import is_local
+from mlxd.config.task_checks import unused_keys
 from mlxd.control.memory.ledger import memory_limit
 from mlxd.quantities import size
 from mlxd.terminal.adapter_files import examine_adapters
+from mlxd.terminal.model_files import examine_models
 
 _PACKAGES = ("mlx", "mlx-lm")
 _OPENBLAS = "libopenblas.so.0"  # what workers load before MLX
@@ -117,12 +117,19 @@ def writable(name: str, directory: Path, hint: str) -> Check:
 
 
 def sources(config: Config) -> Iterator[Check]:
-    """Checks the sources of models, and of their draft models, that are directories here."""
-    for name, model in config.models.items():
-        for one in model_sources(model):
-            if is_local(one.source):
-                title = f"model {name}" if one.field == "source" else f"model {name} {one.field}"
-                yield _directory(title, Path(one.source), f"models.{name}.{one.field}")
+    """Checks the files of models, and of their draft models, that are directories here."""
+    for one in examine_models(config):
+        key = dotted(one.key)
+        name = f"model {one.model} speculation.draft" if one.is_draft else f"model {one.model}"
+        unused = [] if one.task is None else unused_keys(config.models[one.model], (one.task,))
+        if one.error is not None:
+            hint = f"correct {key}" if one.key[-1] == "context_length" else f"make {key} the directory of a model"
+            yield Check(name, State.FAILED, one.error, hint)
+        elif unused:
+            found = f"{one.directory} is of a model that does not generate: {', '.join(map(dotted, unused))} do nothing"
+            yield Check(name, State.WARNING, found, "remove what does nothing")
+        else:
+            yield ok(name, one.directory)
 
 
 def adapters(config: Config) -> Iterator[Check]:
@@ -133,13 +140,6 @@ def adapters(config: Config) -> Iterator[Check]:
             yield ok(name, one.said)
         else:
             yield Check(name, State.FAILED, one.error, f"make {dotted(one.asked.key)}.source the directory of an adapter")
-
-
-def _directory(title: str, path: Path, key: str) -> Check:
-    if (path / "config.json").is_file():
-        return ok(title, str(path))
-    found = f"{path} has no config.json" if path.exists() else f"there is nothing at {path}"
-    return Check(title, State.FAILED, found, f"make {key} the directory of a model")
 
 
 def memory(config: Config) -> Check:

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,24 +57,32 @@ def _validate(args: argparse.Namespace) -> int:
 
     loaded = load_config(args.config)
     check_certificates(loaded)
-    _check_adapters(loaded, args.config)
+    for warning in _check_files(loaded, args.config):
+        print(warning, file=sys.stderr)
     print(f"{args.config}: valid, {len(loaded.config.models)} model(s): {', '.join(loaded.config.models)}")
     return exits.OK
 
 
-def _check_adapters(loaded: "LoadedConfig", file: Path) -> None:
-    """Raises ``ConfigError`` for files of adapters that no model could use."""
+def _check_files(loaded: "LoadedConfig", file: Path) -> list[str]:
+    """Looks at the files of models and adapters that are here, and returns what of the configuration does nothing with them. Raises
+    ``ConfigError`` for those that could not be loaded.
+    """
     from mlxd.config.keys import dotted
+    from mlxd.config.task_checks import unused, unused_keys
     from mlxd.errors import ConfigError
     from mlxd.terminal.adapter_files import examine_adapters
+    from mlxd.terminal.model_files import examine_models
 
-    problems = []
-    for one in examine_adapters(loaded.config):
-        key = dotted((*one.asked.key, "source"))
-        if one.error is not None:
-            problems.append(f"{file}:{loaded.provenance[key]}: {key}: {one.error}")
-    if problems:
+    def line(key: str) -> str:
+        return f"{file}:{loaded.provenance[key]}"
+
+    models = examine_models(loaded.config)
+    found = [(dotted(one.key), one.error) for one in models]
+    found += [(dotted((*one.asked.key, "source")), one.error) for one in examine_adapters(loaded.config)]
+    if problems := [f"{line(key)}: {key}: {error}" for key, error in found if error is not None]:
         raise ConfigError(problems)
+    keys = [key for one in models if one.task for key in unused_keys(loaded.config.models[one.model], (one.task,))]
+    return [f"{line(dotted(key))}: {unused(key)}" for key in keys]
 
 
 def _schema(_: argparse.Namespace) -> int:

@@ -2,10 +2,18 @@
 
 import json
 import re
+from dataclasses import dataclass, field
 
 Key = tuple[str | int, ...]  # an int is a position in an array
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True)
+class OwnKeys:
+    """Keys that are written in a table itself. They are no part of what it says: tables that say the same are equal, wherever it stands."""
+
+    keys: tuple[Key, ...] = field(default=(), compare=False)
 
 
 def dotted(key: Key) -> str:

@@ -24,6 +24,7 @@ from mlxd.config.prompt_files import ReadPrompt, leave_prompt, read_prompt, read
 from mlxd.config.schema import AdminTable, Config, DefaultsTable
 from mlxd.config.secrets import Nowhere, SecretSource, ThisMachine, resolve_secrets
 from mlxd.config.source import is_local
+from mlxd.config.task_checks import generation_keys
 from mlxd.config.validation import mend, validate
 from mlxd.errors import ConfigError
 
@@ -68,6 +69,8 @@ def _parse(text: str, path: Path, secrets: SecretSource, prompt: ReadPrompt) -> 
     problems += _independent(list(check(validated.table, document)), problems)
     if problems:
         raise ConfigError(render(problems, document))
+    for name, model in validated.table.models.items():
+        model.remember_of_generation(generation_keys(name, document))
     sha256 = hashlib.sha256(text.encode()).hexdigest()
     return LoadedConfig(validated.table, path.absolute(), sha256, MappingProxyType(_provenance(validated.table, document)), text)
 

@@ -6,13 +6,14 @@ cannot tell (``checks.py``) and merges ``[defaults]`` into each model before val
 
 from typing import Annotated, Literal
 
-from pydantic import Field, Strict
+from pydantic import Field, PrivateAttr, Strict
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from mlxd.config.adapter_table import AdapterTable
 from mlxd.config.address import DEFAULT_ADMIN, default_admin_address, parse_address
 from mlxd.config.fields import Reload, Table, setting, table, tables
 from mlxd.config.key_table import KeyTable
+from mlxd.config.keys import Key, OwnKeys
 from mlxd.config.model_tables import (
     BatchingTable,
     CacheTable,
@@ -312,10 +313,21 @@ class ModelTable(DefaultsTable):
         default_factory=dict, description="Fine-tunes of it that requests may name, by their names."
     )
 
+    _of_generation: OwnKeys = PrivateAttr(OwnKeys())
+
     @property
     def encodes(self) -> bool:
         """Tells whether it is told to do something else than generate."""
         return self.task in {"embed", "rerank"}
+
+    @property
+    def of_generation(self) -> tuple[Key, ...]:
+        """Returns the keys that its own table has, and that do nothing where its files turn out not to be of a model that generates."""
+        return self._of_generation.keys
+
+    def remember_of_generation(self, keys: tuple[Key, ...]) -> None:
+        """Sets ``of_generation``: a table does not know by itself which of its values were written in it, and which are inherited."""
+        self._of_generation = OwnKeys(keys)
 
 
 class Config(BaseSettings, Table):

@@ -1,11 +1,11 @@
 """What is set for a model that is told to encode, and only means something where text is generated."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from mlxd.config.document import Document
-from mlxd.config.keys import Key
+from mlxd.config.keys import Key, dotted
 from mlxd.config.problems import Problem, shown
-from mlxd.config.schema import Config
+from mlxd.config.schema import Config, ModelTable
 
 _TABLES = ("cache", "speculation", "sampling", "input", "output")
 _FIELDS: tuple[Key, ...] = (
@@ -25,9 +25,24 @@ def check_tasks(config: Config, document: Document) -> Iterator[Problem]:
         if not model.encodes:
             continue
         task: Key = ("models", name, "task")
-        for key in dict.fromkeys(_of_generation(name, document)):
+        for key in generation_keys(name, document):
             text = f"set, which is of models that generate; with task = {shown(model.task)} remove it"
             yield Problem(key, text, (key, task))
+
+
+def generation_keys(name: str, document: Document) -> tuple[Key, ...]:
+    """Returns the keys of a model's own table that only mean something where text is generated."""
+    return tuple(dict.fromkeys(_of_generation(name, document)))
+
+
+def unused_keys(model: ModelTable, tasks: Collection[str]) -> tuple[Key, ...]:
+    """Returns the keys of a model's own table that do nothing, where its files say that the model is for these tasks."""
+    return () if "generate" in tasks else model.of_generation
+
+
+def unused(key: Key) -> str:
+    """Says of one of them that it does nothing, and what to do."""
+    return f"{dotted(key)}: set, which is of models that generate, and this one does not: it does nothing; remove it"
 
 
 def _of_generation(name: str, document: Document) -> Iterator[Key]:

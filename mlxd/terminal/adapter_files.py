@@ -1,17 +1,13 @@
 """The adapters of a configuration whose files are on this machine, looked at before any model is loaded."""
 
-import json
-import os
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from mlxd import child_process
 from mlxd.config.given_names import Asked
 from mlxd.config.schema import Config
 from mlxd.config.source import is_local
-from mlxd.errors import MlxdError
+from mlxd.terminal.examination import examine
 
 
 @dataclass(frozen=True)
@@ -35,14 +31,8 @@ def examine_adapters(config: Config) -> Iterator[ExaminedFiles]:
     }
     if not local:
         return
-    command = [*child_process.command("mlxd.worker.examine_adapters"), *local.values()]
-    environment = child_process.environment(os.environ, next(iter(local.values())))
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, env=environment) as child:
-        lines = list(child.stdout or ())
-    if child.returncode != 0 or len(lines) != len(local):
-        raise MlxdError(f"looking at the files of adapters ended with exit code {child.returncode} and no result")
-    for asked, line in zip(local, lines, strict=True):
-        found: dict[str, Any] = json.loads(line)
+    every = examine("mlxd.worker.examine_adapters", list(local.values()), next(iter(local.values())))
+    for asked, found in zip(local, every, strict=True):
         yield ExaminedFiles(asked, "" if "error" in found else _said(found), found.get("error"))
 
 

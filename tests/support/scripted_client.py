@@ -48,9 +48,9 @@ class ScriptedClient:
 
     # ---- the test's side ----
 
-    def become_ready(self):
+    def become_ready(self, ready=READY):
         self.limits = resolved(self.load.limits)
-        self._loaded.set_result(READY)
+        self._loaded.set_result(ready)
 
     async def need(self, size):
         """Ask for so many bytes of memory; a refusal fails the load, and who is stopped asks no more."""

@@ -286,7 +286,9 @@ class Facts(Document, frozen=True, kw_only=True):
     library: Annotated[str, Meta(description="Whose class the model is: `mlx-lm`, or, of a model that sees pictures, `mlx-vlm`.")]
     library_origin: str
     sight: Annotated[str, Meta(description="What became of pictures and films; empty for a model of text.")]
-    warnings: Annotated[Sequence[str], Meta(description="What is doubtful about the model's files.")]
+    warnings: Annotated[
+        Sequence[str], Meta(description="What is doubtful about the model's files, and which settings of its table do nothing with them.")
+    ]
     draft: Annotated[DraftModel | None, Meta(description="Null: no draft model is configured.")]
 
 

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 
 from mlxd.adapter_terms import AdapterFigures
+from mlxd.config.keys import Key
 from mlxd.config.schema import ModelTable
+from mlxd.config.task_checks import unused_keys
 from mlxd.types import ModelState, ResolvedLimits, Task
 from mlxd.wire.messages import Heartbeat, Progress, Ready
 
@@ -41,6 +43,11 @@ class ModelStatus:
         if self.ready:
             return self.ready.tasks
         return self.seen_tasks if self.config.task == "auto" else (Task(self.config.task),)
+
+    @property
+    def unused_keys(self) -> tuple[Key, ...]:
+        """Returns the keys of the configuration that do nothing, as its files turned out to be of a model that does not generate."""
+        return unused_keys(self.config, self.ready.tasks) if self.ready else ()
 
     @property
     def adapters(self) -> tuple[AdapterFigures, ...]:

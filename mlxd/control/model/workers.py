@@ -15,6 +15,7 @@ import structlog
 from mlxd import quantities
 from mlxd.client.worker_client import WorkerClient, WorkerExit
 from mlxd.config.schema import ModelTable
+from mlxd.config.task_checks import unused, unused_keys
 from mlxd.control.memory.exchange import Claim
 from mlxd.control.model.demand import Demand, Memory
 from mlxd.control.model.load_spec import limits
@@ -237,6 +238,8 @@ class Workers:
             context_length=ready.context_length,
             pid=run.client.pid,
         )
+        for key in unused_keys(run.table, ready.tasks):
+            _log.warning("setting_unused", model=self._name, reason=unused(key))
         self._owner.worker_ready(run, before)
         if before is not None:
             self._leave(before)

@@ -189,8 +189,10 @@ async def test_the_list_has_the_files_order_and_the_same_objects(admin):
 
 async def test_a_model_that_embeds_says_how(daemon, admin):
     daemon.models.all = [running_status("mini", ready=EMBEDS)]
+    daemon.models.all[0].config.remember_of_generation((("models", "mini", "cache", "memory"),))
     _, body = await get(admin, "/admin/v1/models/mini")
     assert body["tasks"] == ["embed"]
+    assert [warning.partition(": ")[0] for warning in body["facts"]["warnings"]] == ["models.mini.cache.memory"]
     assert body["encoding"] == {
         "dimension": 384,
         "least_dimension": 32,

@@ -13,6 +13,8 @@ import pytest
 from mlxd.cli import checks
 from tests.support.adapter_files import write_mlx_lm
 from tests.support.certificates import Authority
+from tests.unit.worker_facts.encoding.copies import DATA
+from tests.unit.worker_fetch.model_files import write_model
 
 GIB = 2**30
 
@@ -154,24 +156,18 @@ async def test_no_configuration(run):
 
 
 async def test_models_that_are_directories(run, configure, port, tmp_path):
-    (tmp_path / "good").mkdir()
-    (tmp_path / "good" / "config.json").touch()
+    write_model(tmp_path / "good")
     (tmp_path / "empty").mkdir()
-    configure(port, "".join(f'[models.{name}]\nsource = "./{name}"\n' for name in ("good", "empty", "gone")))
+    drafts = 'batching.mode = "continuous"\nspeculation.draft = "./gone"\n'
+    encodes = f'[models.embeds]\nsource = "{DATA / "bert"}"\ncache.memory = "1GiB"\n'
+    tables = "".join(f'[models.{name}]\nsource = "./{name}"\n' for name in ("empty", "gone", "good"))
+    configure(port, encodes + tables + drafts)
     found = await looked(run)
-    assert [found[f"model {name}"]["state"] for name in ("good", "empty", "gone")] == ["ok", "failed", "failed"]
-    assert found["model empty"]["found"] == f"{tmp_path}/empty has no config.json"
-    assert found["model gone"]["found"] == f"there is nothing at {tmp_path}/gone"
-
-
-async def test_draft_models_that_are_directories(run, configure, port, tmp_path):
-    (tmp_path / "good").mkdir()
-    (tmp_path / "good" / "config.json").touch()
-    table = '[models.good]\nsource = "./good"\nbatching.mode = "continuous"\nspeculation.draft = "./gone"\n'
-    configure(port, table)
-    found = await looked(run)
-    assert found["model good"]["state"] == "ok"
-    assert found["model good speculation.draft"]["found"] == f"there is nothing at {tmp_path}/gone"
+    assert [found[f"model {name}"]["state"] for name in ("good", "embeds", "empty", "gone")] == ["ok", "warning", "failed", "failed"]
+    assert found["model empty"]["found"].startswith(f"{tmp_path}/empty/config.json is missing")
+    assert found["model gone"]["found"].startswith(f"{tmp_path}/gone does not exist")
+    assert found["model good speculation.draft"]["found"].startswith(f"{tmp_path}/gone does not exist")
+    assert found["model embeds"]["found"].endswith("a model that does not generate: models.embeds.cache.memory do nothing")
 
 
 async def test_adapters_that_are_directories(run, configure, port, tmp_path):

@@ -1,5 +1,6 @@
 """The program itself: which command runs, usage, and how quickly it is there."""
 
+import shutil
 import subprocess
 import sys
 
@@ -10,6 +11,8 @@ from mlxd.cli import exits, files
 from mlxd.cli.program import build_parser
 from mlxd.errors import ListenError
 from tests.support.adapter_files import write_mlx_lm, write_peft
+from tests.unit.worker_facts.encoding.copies import DATA, edit
+from tests.unit.worker_fetch.model_files import write_model
 
 COMMANDS = [
     *("serve", "validate", "schema", "pull"),
@@ -124,6 +127,48 @@ async def test_validate_looks_at_the_files_of_adapters_that_are_here(run, tmp_pa
     assert gone.startswith(f"mlxd.toml:11: models.a.adapters.gone.source: {tmp_path}/gone does not exist")
     (tmp_path / "mlxd.toml").write_text(f'[models.a]\nsource = "org/a"\nbatching.mode = "continuous"\n{tables[: len(tables) // 4]}')
     assert (await run("validate")).code == 0
+
+
+async def test_validate_looks_at_the_files_of_models_that_are_here(run, tmp_path):
+    write_model(tmp_path / "generates")
+    write_model(tmp_path / "no_weights")
+    (tmp_path / "no_weights" / "model.safetensors").unlink()
+    for name in ("pooling", "modules", "tokenizer", "dense"):
+        shutil.copytree(DATA / "bert_modes", tmp_path / name)
+    edit(tmp_path / "pooling", "1_Pooling/config.json", pooling_mode="middle")
+    (tmp_path / "modules" / "modules.json").write_text("[]")
+    (tmp_path / "tokenizer" / "tokenizer.json").write_text("{}")
+    (tmp_path / "dense" / "2_Dense" / "model.safetensors").unlink()
+    shutil.copytree(DATA / "bert", tmp_path / "unknown")
+    edit(tmp_path / "unknown", "config.json", model_type="deberta-v2")
+    names = ("generates", "no_weights", "pooling", "modules", "tokenizer", "dense", "unknown", "gone")
+    tables = "".join(f'[models.{name}]\nsource = "./{name}"\n' for name in names)
+    long = f'[models.long]\nsource = "{DATA / "bert"}"\ncontext_length = 100000\n'
+    (tmp_path / "mlxd.toml").write_text(tables + long)
+    ran = await run("validate")
+    assert (ran.code, ran.out) == (78, "")
+    found = {line.split(": ")[1].split(".")[1]: line for line in ran.err.splitlines()}
+    assert list(found) == [*names[1:], "long"]
+    assert found["no_weights"].startswith(f"mlxd.toml:4: models.no_weights.source: {tmp_path}/no_weights has no weights")
+    assert found["pooling"].startswith(f'mlxd.toml:6: models.pooling.source: {tmp_path}/pooling/1_Pooling/config.json: "pooling_mode" is')
+    assert f"{tmp_path}/modules/modules.json is no list of modules" in found["modules"]
+    assert f"{tmp_path}/tokenizer/tokenizer.json is no tokenizer" in found["tokenizer"]
+    assert f"{tmp_path}/dense/2_Dense/model.safetensors is missing" in found["dense"]
+    assert f'{tmp_path}/unknown/config.json: "model_type" is "deberta-v2"' in found["unknown"]
+    assert found["long"].startswith("mlxd.toml:19: models.long.context_length: context_length = 100000 is more than the")
+
+
+async def test_validate_says_what_does_nothing_with_a_model_that_encodes(run, tmp_path):
+    inherited = "[defaults.sampling]\ntemperature = 0.5\n"
+    own = f'[models.a]\nsource = "{DATA / "bert"}"\nbatching.max_queue = 7\nsampling.temperature = 0.1\ncache.memory = "1GiB"\n'
+    (tmp_path / "mlxd.toml").write_text(inherited + own)
+    ran = await run("validate")
+    assert (ran.code, ran.out) == (0, "mlxd.toml: valid, 1 model(s): a\n")
+    rest = "set, which is of models that generate, and this one does not: it does nothing; remove it"
+    assert ran.err.splitlines() == [
+        f"mlxd.toml:6: models.a.sampling.temperature: {rest}",
+        f"mlxd.toml:7: models.a.cache.memory: {rest}",
+    ]
 
 
 def test_the_parser_is_built_without_anything_heavy():

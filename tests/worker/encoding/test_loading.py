@@ -11,13 +11,19 @@ from safetensors.numpy import load_file, save_file
 from mlxd.errors import ModelSourceError
 from mlxd.types import Task
 from mlxd.worker.facts.directory import DirectoryFacts
+from mlxd.worker.facts.encoding.architectures import ARCHITECTURES
 from mlxd.worker.runtime.encoding import attending
+from mlxd.worker.runtime.encoding.known import KNOWN
 from mlxd.worker.runtime.encoding.loading import open_encoder
 from tests.encoding.texts import PAIRS, TEXTS
 from tests.unit.worker_facts.encoding.copies import GONE, copied, edit
 from tests.worker.encoding.rig import CLOSE, DATA, inputs_of, load, pairs_of, references, worst
 
 BITS, GROUP = 8, 32
+
+
+def test_what_is_said_to_be_known_can_be_made():
+    assert tuple(KNOWN) == ARCHITECTURES
 
 
 def changed(directory, change, file="model.safetensors"):

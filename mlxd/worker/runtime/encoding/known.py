@@ -1,6 +1,6 @@
 """The architectures that are known, by the types of models that configurations name."""
 
-from mlxd.errors import ModelSourceError
+from mlxd.worker.facts.encoding.architectures import check_architecture
 from mlxd.worker.facts.json_document import JsonDocument
 from mlxd.worker.runtime.encoding.architecture import Architecture
 from mlxd.worker.runtime.encoding.architectures.bert import Bert, DistilBert, MpNet, Roberta
@@ -27,18 +27,8 @@ KNOWN: dict[str, Architecture] = {
 
 
 def architecture_for(config: JsonDocument) -> Architecture:
-    """Returns the architecture of a configuration. Raises ``ModelSourceError`` that names those that are known."""
-    kind = str(config.get("model_type"))
-    if kind not in KNOWN:
-        raise config.wrong("model_type", f"one of {', '.join(KNOWN)}: of others no vectors or scores can be made here")
-    return KNOWN[kind]
-
-
-def refuse_packed(config: JsonDocument) -> None:
-    """Raises ``ModelSourceError`` for weights that are packed in another way than MLX's."""
-    other = config.part("quantization_config")
-    if config.part("quantization") is None and other is not None:
-        raise ModelSourceError(
-            f'{config.path}: the weights are packed by "{other.get("quant_method")}"; of models that encode, only MLX\'s own '
-            'quantization is read ("quantization")'
-        )
+    """Returns the architecture of a configuration. Raises ``ModelSourceError`` that names those that are known, and for weights that are
+    packed in another way than MLX's.
+    """
+    check_architecture(config)
+    return KNOWN[str(config.get("model_type"))]

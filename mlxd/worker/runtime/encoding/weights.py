@@ -14,7 +14,6 @@ from mlxd.worker.facts.encoding.description import EncodingDescription
 from mlxd.worker.facts.json_document import AGAIN
 from mlxd.worker.runtime.encoding.architecture import Architecture
 from mlxd.worker.runtime.encoding.encoding_model import EncodingModel
-from mlxd.worker.runtime.encoding.known import refuse_packed
 from mlxd.worker.runtime.encoding.vector_layers import own_files
 
 _OLD = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}  # as TensorFlow's checkpoints were converted
@@ -27,7 +26,6 @@ def attach_weights(model: EncodingModel, description: EncodingDescription, archi
     of another shape, or not known.
     """
     directory = description.directory
-    refuse_packed(directory.config)
     found = _renamed(_main(directory), description, architecture)
     for number, path in own_files(description.path.layers):
         found |= {f"layers.{number}.{name}": value for name, value in _read(path)}

@@ -1,10 +1,13 @@
 """One model from stopped to ready and back, and what requests hear meanwhile."""
 
 import asyncio
+from pathlib import Path
 
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
+from mlxd.config.loader import parse_config
 from mlxd.config.schema import ModelTable
 from mlxd.errors import ModelLoadingError, ShuttingDownError
 from mlxd.types import ModelState, Task
@@ -50,6 +53,22 @@ async def test_what_a_model_is_for_is_known_once_it_was_loaded(make, factory):
     assert supervisor.status().tasks == (Task.GENERATE,)
     supervisor.apply(ModelTable(source="org/other"))
     assert supervisor.status().tasks is None
+
+
+async def test_settings_of_generation_are_told_where_the_files_are_of_a_model_that_encodes(make, factory):
+    supervisor = make()
+    tables = parse_config(
+        '[defaults.sampling]\ntop_k = 3\n[models.a]\nsource = "org/a"\ntask = "auto"\nsampling.top_p = 0.5\n', Path("a.toml"), {}
+    )
+    supervisor.apply(tables.config.models["a"])
+    supervisor.want()
+    with capture_logs() as logs:
+        (await factory.next()).become_ready(msgspec.structs.replace(READY, tasks=[Task.EMBED]))
+        await reach(supervisor, ModelState.READY)
+    assert supervisor.status().unused_keys == (("models", "a", "sampling", "top_p"),)
+    assert [entry["reason"].partition(":")[0] for entry in logs if entry["event"] == "setting_unused"] == ["models.a.sampling.top_p"]
+    supervisor.apply(ModelTable(source="org/a"))
+    assert supervisor.status().unused_keys == ()
 
 
 async def test_start_and_stop_are_idempotent(make, factory):
