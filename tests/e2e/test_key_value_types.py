@@ -6,6 +6,7 @@ from tests.e2e.client import post
 
 pytestmark = pytest.mark.real_model
 
+# The text by which it is judged is as long as the context, at most.
 BOTH = """
 [defaults.batching]
 mode = "continuous"
@@ -15,6 +16,7 @@ dtype = "int8"
 [models.smollm2]
 source = "builtin:smollm2-135m"
 aliases = ["default"]
+context_length = 192
 [models.tiny]
 source = "{dir}/model"
 """

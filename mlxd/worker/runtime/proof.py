@@ -1,5 +1,6 @@
 """What probes have in common: random tokens, and when logits count as the plain model's."""
 
+from functools import cached_property
 from typing import Any
 
 import mlx.core as mx
@@ -16,11 +17,24 @@ ROUNDED = 0.25  # the most, with whatever is rounded
 _OF_NOISE = 8  # times
 
 
-def tolerance(loaded: LoadedModel) -> float:
-    """Returns the largest ``difference`` that counts as rounding: more where the plain model itself depends on how its prompt is cut."""
-    tokens = random_tokens(loaded, 20, attempt=ATTEMPTS)
-    noise = difference(_last_logits(loaded.model, tokens), _last_logits(loaded.model, tokens[:11], tokens[11:]))
-    return min(ROUNDED, max(ROUNDING.get(loaded.dtype, ROUNDED), _OF_NOISE * noise))
+class Tolerance:
+    """What counts as rounding: a ``difference`` of at most ``least``, of at most what is usual in the model's type, or of at most what the
+    plain model itself makes of how its prompt is cut. That takes two prompts: it is found out where the others do not suffice.
+    """
+
+    def __init__(self, loaded: LoadedModel, *, least: float = 0.0) -> None:
+        self._loaded = loaded
+        self._least = max(least, ROUNDING.get(loaded.dtype, ROUNDED))
+
+    def allows(self, found: float) -> bool:
+        """Tells whether a ``difference`` is rounding."""
+        return found <= self._least or (self._least < found <= ROUNDED and found <= _OF_NOISE * self._noise)
+
+    @cached_property
+    def _noise(self) -> float:
+        tokens = random_tokens(self._loaded, 20, attempt=ATTEMPTS)
+        whole, cut = _last_logits(self._loaded.model, tokens), _last_logits(self._loaded.model, tokens[:11], tokens[11:])
+        return difference(whole, cut)
 
 
 def _last_logits(model: Any, *chunks: list[int]) -> mx.array:

@@ -9,7 +9,7 @@ from mlxd.errors import MlxdError
 from mlxd.worker.runtime.entries.contiguous_runner import make_generator
 from mlxd.worker.runtime.library_errors import in_a_line
 from mlxd.worker.runtime.loading import LoadedModel
-from mlxd.worker.runtime.proof import ATTEMPTS, difference, random_tokens, tolerance
+from mlxd.worker.runtime.proof import ATTEMPTS, Tolerance, difference, random_tokens
 
 # Tokens of the prompts: the longer, the more is proved. Three, for a wrong mask can fit by chance where the batch is as large as the
 # number of KV heads.
@@ -25,12 +25,15 @@ class NotBatchableError(MlxdError):
 
 def prove_batching(loaded: LoadedModel) -> None:
     """Raises ``NotBatchableError`` with the reason where mlx-lm's batching is not right for the model."""
-    try:
-        found = min(_difference(loaded, attempt) for attempt in range(ATTEMPTS))
-    except Exception as error:
-        raise NotBatchableError(f"its caches cannot be batched ({in_a_line(error)})") from error
-    if not found <= tolerance(loaded):
-        raise NotBatchableError(f"its logits in a batch differ from the plain model's by {found:.2g} standard deviations")
+    found, tolerance = float("inf"), Tolerance(loaded)
+    for attempt in range(ATTEMPTS):
+        try:
+            found = min(found, _difference(loaded, attempt))
+        except Exception as error:
+            raise NotBatchableError(f"its caches cannot be batched ({in_a_line(error)})") from error
+        if tolerance.allows(found):
+            return
+    raise NotBatchableError(f"its logits in a batch differ from the plain model's by {found:.2g} standard deviations")
 
 
 def _difference(loaded: LoadedModel, attempt: int) -> float:

@@ -23,7 +23,7 @@ from mlxd.worker.runtime.paged.attention.parts import SHARED_MINIMUM
 from mlxd.worker.runtime.paged.layer_cache import NotPageableError
 from mlxd.worker.runtime.paged.model import PagedModel
 from mlxd.worker.runtime.paged.slots import Geometry
-from mlxd.worker.runtime.proof import ATTEMPTS, difference, random_tokens, tolerance
+from mlxd.worker.runtime.proof import ATTEMPTS, Tolerance, difference, random_tokens
 
 _SHORT = 9  # tokens
 _PROMPTS = 3  # sequences: as many rows of logits come before those of decoded tokens
@@ -82,8 +82,8 @@ class Reference(Protocol):
 
     name: str
 
-    def tolerance(self, loaded: LoadedModel) -> float:
-        """Returns the largest ``difference`` that counts as rounding."""
+    def tolerance(self, loaded: LoadedModel) -> Tolerance:
+        """Returns what counts as rounding."""
 
     def logits(self, loaded: LoadedModel, model: PagedModel, case: Case) -> mx.array:
         """Returns the logits ``[8, vocab]`` of a case, float32, in the order of ``paged_logits``. The model may forget what it holds; its
@@ -97,8 +97,8 @@ class PlainModel(Reference):
     name = "the plain model's"
 
     @override
-    def tolerance(self, loaded: LoadedModel) -> float:
-        return tolerance(loaded)
+    def tolerance(self, loaded: LoadedModel) -> Tolerance:
+        return Tolerance(loaded)
 
     @override
     def logits(self, loaded: LoadedModel, model: PagedModel, case: Case) -> mx.array:
@@ -111,7 +111,7 @@ class Proof:
 
     case: Case
     expected: mx.array
-    tolerance: float
+    tolerance: Tolerance
     reference: Reference
 
     def holds(self, model: PagedModel) -> bool:
@@ -120,8 +120,9 @@ class Proof:
         """
         with model.narrowed():
             if model.states.exist:
-                return difference(self.expected, paged_logits(model, self.case)) <= self.tolerance
-            return difference(self.expected[_PROMPTS:], mx.concatenate(_decoded(model, self.case)).astype(mx.float32)) <= self.tolerance
+                return self.tolerance.allows(difference(self.expected, paged_logits(model, self.case)))
+            decoded = mx.concatenate(_decoded(model, self.case)).astype(mx.float32)
+            return self.tolerance.allows(difference(self.expected[_PROMPTS:], decoded))
 
 
 def probe(loaded: LoadedModel, model: PagedModel, reference: Reference | None = None) -> Proof:
@@ -133,13 +134,13 @@ def probe(loaded: LoadedModel, model: PagedModel, reference: Reference | None = 
 
 
 def _probed(loaded: LoadedModel, model: PagedModel, reference: Reference) -> Proof:
-    found, most = float("inf"), reference.tolerance(loaded)
+    found, tolerance = float("inf"), reference.tolerance(loaded)
     for attempt in range(ATTEMPTS):
         case = _case(loaded, model, attempt)
         expected = reference.logits(loaded, model, case)
         found = min(found, difference(expected, paged_logits(model, case)))
-        if found <= most:
-            return Proof(case, expected, most, reference)
+        if tolerance.allows(found):
+            return Proof(case, expected, tolerance, reference)
     raise ProbeFailedError(f"its logits over the paged cache differ from {reference.name} by {found:.2g} standard deviations")
 
 

@@ -11,7 +11,7 @@ from mlxd.worker.runtime.library_errors import in_a_line
 from mlxd.worker.runtime.loading import LoadedModel
 from mlxd.worker.runtime.paged.manner import Manner
 from mlxd.worker.runtime.paged.model import PagedModel
-from mlxd.worker.runtime.proof import ROUNDED, tolerance
+from mlxd.worker.runtime.proof import ROUNDED, Tolerance
 from mlxd.worker.runtime.vision.encoder import Encoder
 from mlxd.worker.runtime.vision.seeing_model import SeeingModel
 from mlxd.worker.text.media_processor import MediaProcessor
@@ -111,7 +111,7 @@ def _prove(loaded: LoadedModel, model: PagedModel, encoder: Encoder, prompt: Enc
         found = difference_of(loaded, model, encoder, prompt)
     except Exception as error:
         raise _NotSeeingError(f"the logits of one could not be computed ({in_a_line(error)})") from error
-    if found > (ROUNDED if model.kv_type else tolerance(loaded)):
+    if not Tolerance(loaded, least=ROUNDED if model.kv_type else 0.0).allows(found):
         raise _NotSeeingError(f"the logits of one differ from mlx-vlm's own by {found:.2g} standard deviations")
 
 

@@ -15,7 +15,7 @@ from mlxd.worker.runtime.paged.quantized.affine import quantized
 from mlxd.worker.runtime.paged.quantized.products import Products
 from mlxd.worker.runtime.paged.quantized.quantized_arenas import Int8
 from mlxd.worker.runtime.paged.slots import Scatter, Span
-from mlxd.worker.runtime.proof import tolerance
+from mlxd.worker.runtime.proof import Tolerance
 
 # Rounding moves an element that lies between two levels to the other one, in one of some thousand elements: a 255th of its group's range.
 _MOVED = 0.05
@@ -58,8 +58,8 @@ class RoundedCache(Reference):
     name = "those over the same keys and values as floats"
 
     @override
-    def tolerance(self, loaded: LoadedModel) -> float:
-        return max(_MOVED, tolerance(loaded))
+    def tolerance(self, loaded: LoadedModel) -> Tolerance:
+        return Tolerance(loaded, least=_MOVED)
 
     @override
     def logits(self, loaded: LoadedModel, model: PagedModel, case: Case) -> mx.array:
