@@ -92,6 +92,7 @@ _EMBEDDINGS: Mapping[str, str] = {
     "encoding_format": "`float` where nothing is said",
     "dimensions": "where the model's vectors may be shortened",
     "truncate": "texts that are too long are cut at their end; else they are refused",
+    "truncate_prompt_tokens": "as `truncate`, at so many tokens, those that the tokenizer adds included; -1: at the model's limit",
     "prompt_name": 'of the model\'s own prompts, the one that goes before each text; `""`: none does',
     "priority": "lower goes first, as in vLLM",
 }
@@ -99,7 +100,8 @@ _EMBEDDINGS: Mapping[str, str] = {
 _PAIRS: Mapping[str, str] = {
     "model": "also an alias, or what a pattern of one matches; one that scores texts",
     "truncate": "documents that are too long are cut at their end; else they are refused",
-    "max_tokens_per_doc": "as `truncate`; it may not be less than what the model takes",
+    "truncate_prompt_tokens": "as `truncate`, of pairs of more tokens, those that the tokenizer adds included; -1: than the model takes",
+    "max_tokens_per_doc": "documents are cut at so many tokens of their own, and then as with `truncate`",
     "instruction": "of models that take one, such as Qwen3-Reranker",
     "priority": "lower goes first, as in vLLM",
 }

@@ -35,6 +35,7 @@ class Embed(_Job, frozen=True, kw_only=True):
     inputs: list[TextPrompt | TokenPrompt]
     dimensions: int | None = None  # to which vectors are shortened; None: all that the model makes
     truncate: bool = False  # what is too long is cut at its end; else it is an error
+    most_tokens: int | None = None  # at which it is cut, with the tokenizer's own; None: at the model's limit
     prompt_name: str | None = None  # of the model's own prompts, the one that goes before each text; empty: none does
     priority: int | None = None  # lower goes first; None: nobody asked, and it is 0
     holder: str = ""  # the name of the key by which it is asked, if that has one
@@ -54,6 +55,8 @@ class Score(_Job, frozen=True, kw_only=True):
     pairs: list[TextPair]
     instruction: str | None = None  # what the query is to be answered for, of models that take one
     truncate: bool = False  # of a pair that is too long the document is cut at its end; else it is an error
+    most_tokens: int | None = None  # at which a pair is cut, with the tokenizer's own; None: at the model's limit
+    document_tokens: int | None = None  # at which a document is cut before it is looked at with its query
     priority: int | None = None  # lower goes first; None: nobody asked, and it is 0
     holder: str = ""  # the name of the key by which it is asked, if that has one
 

@@ -39,11 +39,21 @@ class EncodingRequests:
         """Returns the tokens of a job's texts from ``start`` to ``stop`` (exclusive). Raises a ``MlxdError`` that names the text."""
         if isinstance(job, Embed):
             return [
-                self._inputs.embed(text, truncate=job.truncate, param=f"input[{place}]", prompt_name=job.prompt_name)
+                self._inputs.embed(
+                    text, truncate=job.truncate, most_tokens=job.most_tokens, param=f"input[{place}]", prompt_name=job.prompt_name
+                )
                 for place, text in zip(count(start), job.inputs[start:stop], strict=False)
             ]
         return [
-            self._inputs.pair(pair.query, pair.document, instruction=job.instruction, truncate=job.truncate, param=f"documents[{place}]")
+            self._inputs.pair(
+                pair.query,
+                pair.document,
+                instruction=job.instruction,
+                truncate=job.truncate,
+                most_tokens=job.most_tokens,
+                document_tokens=job.document_tokens,
+                param=f"documents[{place}]",
+            )
             for place, pair in zip(count(start), job.pairs[start:stop], strict=False)
         ]
 

@@ -28,7 +28,7 @@ FACTS = EncodingFacts(most_tokens=64, dimension=8, least_dimension=2)
 class Inputs:
     """A token for each character."""
 
-    def embed(self, prompt, *, truncate, param, prompt_name=None):
+    def embed(self, prompt, *, truncate, param, prompt_name=None, most_tokens=None):
         tokens = prompt.token_ids if isinstance(prompt, TokenPrompt) else [ord(one) for one in prompt.text]
         if "!" in getattr(prompt, "text", ""):
             raise InvalidRequestError("it shouts", param=param)
@@ -36,7 +36,7 @@ class Inputs:
             raise ZeroDivisionError
         return EncodedInput(tokens[:64] if truncate else tokens, prompt=len(prompt_name or ""))
 
-    def pair(self, query, document, *, instruction, truncate, param):
+    def pair(self, query, document, *, instruction, truncate, param, most_tokens=None, document_tokens=None):
         return EncodedInput([ord(one) for one in (instruction or "") + query + document], second=len(query))
 
 

@@ -5,11 +5,10 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 from typing_extensions import override
 
-from mlxd.api.encoding.cutting import CuttingFields
+from mlxd.api.encoding.cutting import AT_ITS_END, CuttingFields
 from mlxd.api.fields.hints import HINTS
 from mlxd.api.fields.sampling import INT32, Whole
 from mlxd.api.fields.tolerance import NUMBER, Rules, hint, only
-from mlxd.api.keys import ReadyModel
 from mlxd.config.values import MOST_PRIORITY
 from mlxd.errors import InvalidRequestError
 from mlxd.wire.jobs import Score, TextPair
@@ -26,6 +25,7 @@ LENIENCY: Rules = {
     "activation": only(True, why=_ITS_OWN),  # noqa: FBT003
     "raw_scores": only(False, why=_ITS_OWN),  # noqa: FBT003
     "mm_processor_kwargs": only({}),
+    "truncation_side": only("right", why=AT_ITS_END),
 }
 
 
@@ -39,16 +39,24 @@ class PairFields(CuttingFields):
     instruction: str | None = None
     priority: Annotated[int, Whole, Field(ge=-MOST_PRIORITY, le=MOST_PRIORITY)] | None = None
 
-    def job(self, identity: str, model: ReadyModel, pairs: list[TextPair], field: str) -> Score:
+    def job(self, identity: str, pairs: list[TextPair], field: str) -> Score:
         """Returns the worker's job; ``field`` is where its texts are. Raises ``InvalidRequestError`` for more than can be sent at once."""
         if _bytes(pairs, _MOST_BYTES) > _MOST_BYTES:
             message = f"the pairs have more than {_MOST_BYTES} bytes, each with its query. Send fewer of them"
             raise InvalidRequestError(message, param=field)
-        return Score(id=identity, pairs=pairs, instruction=self.instruction, truncate=self.truncates(model))
+        return Score(
+            id=identity,
+            pairs=pairs,
+            instruction=self.instruction,
+            truncate=self.truncates,
+            most_tokens=self.most_tokens,
+            document_tokens=self.max_tokens_per_doc,
+        )
 
+    @property
     @override
-    def _limits(self) -> tuple[str, ...]:
-        return (*super()._limits(), "max_tokens_per_doc")
+    def truncates(self) -> bool:
+        return super().truncates or self.max_tokens_per_doc is not None
 
 
 def _bytes(pairs: list[TextPair], enough: int) -> int:

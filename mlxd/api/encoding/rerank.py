@@ -55,9 +55,9 @@ class RerankRequest(PairFields):
         """Returns how many documents there are."""
         return len(self.documents)
 
-    def to_wire(self, identity: str, model: ReadyModel) -> Score:
+    def to_wire(self, identity: str, _model: ReadyModel) -> Score:
         """Returns the worker's job. Raises ``InvalidRequestError`` for what this model lacks."""
-        return self.job(identity, model, [TextPair(self.query, text_of(document)) for document in self.documents], "documents")
+        return self.job(identity, [TextPair(self.query, text_of(document)) for document in self.documents], "documents")
 
     def located(self, error: MlxdError) -> MlxdError:
         """Returns the error of a document, which the worker names as the client does."""

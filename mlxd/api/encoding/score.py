@@ -76,9 +76,9 @@ class ScoreRequest(PairFields):
         """Returns how many pairs there are."""
         return len(_listed(getattr(self, self.names[1])))
 
-    def to_wire(self, identity: str, model: ReadyModel) -> Score:
+    def to_wire(self, identity: str, _model: ReadyModel) -> Score:
         """Returns the worker's job. Raises ``InvalidRequestError`` for what this model lacks."""
-        return self.job(identity, model, self.pairs(), self.names[1])
+        return self.job(identity, self.pairs(), self.names[1])
 
     def located(self, error: MlxdError) -> MlxdError:
         """Returns the error of a pair, which the worker calls a document, by the field that the client has for it."""

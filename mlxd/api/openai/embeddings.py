@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 from pydantic import BeforeValidator, Field, InstanceOf
 
-from mlxd.api.encoding.cutting import CuttingFields
+from mlxd.api.encoding.cutting import AT_ITS_END, CuttingFields
 from mlxd.api.encoding.endpoint import Encoded, EncodingEndpoint
 from mlxd.api.encoding.numbers import as_base64, as_numbers
 from mlxd.api.fields.hints import HINTS
@@ -35,6 +35,7 @@ LENIENCY: Rules = {
     "embedding_type": only("float"),
     "input_type": only(why=_OTHER_VECTORS + " Say prompt_name where the model has prompts."),
     "task": only(why=_OTHER_VECTORS + " Say prompt_name where the model has prompts."),
+    "truncation_side": only("right", why=AT_ITS_END),
     "late_chunking": OFF,
     "return_token_ids": OFF,
 }
@@ -77,7 +78,8 @@ class EmbeddingsRequest(CuttingFields):
             id=identity,
             inputs=self.input,
             dimensions=self.dimensions,
-            truncate=self.truncates(model),
+            truncate=self.truncates,
+            most_tokens=self.most_tokens,
             prompt_name=self.prompt_name,
         )
 

@@ -43,38 +43,67 @@ class InputEncoder:
             return len(self._judge.before) + len(self._judge.after)
         return self._added[is_pair]
 
-    def embed(self, prompt: TextPrompt | TokenPrompt, *, truncate: bool, param: str, prompt_name: str | None = None) -> EncodedInput:
-        """Returns the tokens of a text, behind the prompt of that name; an empty name is none. Tokens are taken as they are. Raises
-        ``ContextLengthError`` where there are too many and they may not be cut, and ``InvalidRequestError`` where there are none, or one
-        that the model has not.
+    def embed(
+        self,
+        prompt: TextPrompt | TokenPrompt,
+        *,
+        truncate: bool,
+        param: str,
+        prompt_name: str | None = None,
+        most_tokens: int | None = None,
+    ) -> EncodedInput:
+        """Returns the tokens of a text, behind the prompt of that name; an empty name is none. Tokens are taken as they are. Where they may
+        be cut, they are at ``most_tokens``, the tokenizer's own included, or at the model's limit.
+
+        Raises ``ContextLengthError`` where there are too many and they may not be cut, and ``InvalidRequestError`` where there are none, or
+        one that the model has not, and where ``most_tokens`` leave no room for a text.
         """
+        most = self._limit(most_tokens)
         if isinstance(prompt, TokenPrompt):
             if self._prompt(prompt_name):
                 raise InvalidRequestError(f'the prompt "{prompt_name}" cannot go before tokens: send texts', param=param)
-            return self._checked(EncodedInput(self._cut(list(prompt.token_ids), truncate, param)), param)
+            return self._checked(EncodedInput(self._cut(list(prompt.token_ids), most, truncate, param)), param)
         before = self._prompt(self._default_prompt if prompt_name is None else prompt_name)
         text = self._read(before + prompt.text, truncate, param)
         encoding = self._texts.encode(text)
-        room = self._most - (self._added[False] if prompt.add_special_tokens else 0)
+        before_text = len(self._texts.encode(before).ids) if before else 0
+        room = before_text + self._room(most, before_text + (self._added[False] if prompt.add_special_tokens else 0))
         self._fit(encoding, room, truncate=truncate, param=param)
         whole = self._tokenizer.post_process(encoding, add_special_tokens=prompt.add_special_tokens)
         return self._checked(EncodedInput(whole.ids, prompt=self._prompt_tokens(before, prompt)), param)
 
-    def pair(self, query: str, document: str, *, instruction: str | None, truncate: bool, param: str) -> EncodedInput:
-        """Returns the tokens of two texts. Where they may be cut, the document is; and a query that leaves no room for it, to half.
+    def pair(  # noqa: PLR0913 - what is said of a pair
+        self,
+        query: str,
+        document: str,
+        *,
+        instruction: str | None,
+        truncate: bool,
+        param: str,
+        most_tokens: int | None = None,
+        document_tokens: int | None = None,
+    ) -> EncodedInput:
+        """Returns the tokens of two texts. Where they may be cut, the document is, at ``document_tokens`` of its own; then, where the pair
+        has more than ``most_tokens``, or than the model takes, the document again; and a query that leaves no room for it, to half.
 
-        Raises ``ContextLengthError`` where they are too long and may not be cut, and ``UnsupportedParameterError`` for an instruction
-        where the model takes none.
+        Raises ``ContextLengthError`` where they are too long and may not be cut, ``UnsupportedParameterError`` for an instruction where the
+        model takes none, and ``InvalidRequestError`` where ``most_tokens`` leave no room for a pair.
         """
+        most = self._limit(most_tokens)
         query, document = (self._read(text, truncate, param) for text in (query, document))
         if self._judge is not None:
             if instruction is not None:
                 self._read(instruction, truncate=False, param="instruction")
-            return self._checked(EncodedInput(self._judged(self._judge, (query, document), instruction, truncate, param)), param)
+            body = self._judge.body(query, document, instruction)
+            if document_tokens is not None or most < self._most:
+                body = self._cut_document(self._judge, body, self._judge.document_at(body, query, instruction), document_tokens, most)
+            return self._checked(EncodedInput(self._judged(self._judge, body, truncate, param)), param)
         if instruction is not None:
             raise UnsupportedParameterError("this model takes no instruction", param="instruction")
         first, second = (self._texts.encode(text) for text in (query, document))
-        room = self._most - self._added[True]
+        if document_tokens is not None and len(second.ids) > document_tokens:
+            second.truncate(document_tokens)
+        room = self._room(most, self._added[True], least=2)
         sizes = len(first.ids), len(second.ids)
         if sum(sizes) > room:
             if not truncate:
@@ -85,15 +114,30 @@ class InputEncoder:
         begins = whole.type_ids.index(1) if self._tells_apart and 1 in whole.type_ids else 0
         return self._checked(EncodedInput(whole.ids, second=begins), param)
 
-    def _judged(
-        self,
-        judge: JudgePrompt,
-        pair: tuple[str, str],
-        instruction: str | None,
-        truncate: bool,  # noqa: FBT001
-        param: str,
-    ) -> list[int]:
-        body = judge.body(*pair, instruction)
+    def _limit(self, asked: int | None) -> int:
+        return self._most if asked is None else min(asked, self._most)
+
+    def _room(self, most: int, added: int, *, least: int = 1) -> int:
+        """Returns how many of the ``most`` tokens are left for texts. Raises ``InvalidRequestError`` for fewer than the ``least``, where a
+        client asked for so few.
+        """
+        if most < self._most and most - added < least:
+            raise self._no_room(most, added)
+        return most - added
+
+    def _no_room(self, most: int, others: int) -> InvalidRequestError:
+        message = f"of {most} tokens, {others} are the model's own or of its prompt, which leaves no room for a text"
+        return InvalidRequestError(message, param="truncate_prompt_tokens")
+
+    def _cut_document(self, judge: JudgePrompt, body: list[int], begin: int, document_tokens: int | None, most: int) -> list[int]:
+        """Returns the body of a prompt whose document begins at a token, and is cut. What it is asked about, never is."""
+        if most < self._most:
+            others = len(judge.before) + len(judge.after) + begin
+            left = self._room(most, others)
+            document_tokens = left if document_tokens is None else min(left, document_tokens)
+        return body if document_tokens is None else body[: begin + document_tokens]
+
+    def _judged(self, judge: JudgePrompt, body: list[int], truncate: bool, param: str) -> list[int]:  # noqa: FBT001
         room = self._most - len(judge.before) - len(judge.after)
         if len(body) > room and not truncate:
             raise self._too_long(len(body) + self._most - room, param)
@@ -132,10 +176,10 @@ class InputEncoder:
             raise self._too_long(len(encoding.ids) + self._most - room, param)
         encoding.truncate(room)
 
-    def _cut(self, tokens: list[int], truncate: bool, param: str) -> list[int]:  # noqa: FBT001
-        if len(tokens) > self._most and not truncate:
+    def _cut(self, tokens: list[int], most: int, truncate: bool, param: str) -> list[int]:  # noqa: FBT001
+        if len(tokens) > most and not truncate:
             raise self._too_long(len(tokens), param)
-        return tokens[: self._most]
+        return tokens[:most]
 
     def _too_long(self, found: int, param: str) -> ContextLengthError:
         return ContextLengthError(

@@ -4,6 +4,7 @@
 clients write never becomes a control token, with which a document could answer for the model.
 """
 
+from collections.abc import Sequence
 from typing import Self
 
 from mlxd.worker.text.framed_tokenizer import FramedTokenizer, Tokenizer
@@ -31,5 +32,14 @@ class JudgePrompt:
 
     def body(self, query: str, document: str, instruction: str | None) -> list[int]:
         """Returns the tokens of an instruction, which is the authors' where it is None, of a query and of a document."""
-        parts = {"Instruct": INSTRUCTION if instruction is None else instruction, "Query": query, "Document": document}
-        return self._tokenizer.encode("\n".join(f"<{name}>: {self._tokenizer.guarded(text)}" for name, text in parts.items()))
+        return self._tokenizer.encode(f"{self._asked(query, instruction)}{self._tokenizer.guarded(document)}")
+
+    def document_at(self, body: Sequence[int], query: str, instruction: str | None) -> int:
+        """Returns how many tokens of a ``body`` come before those of its document, of which the first may have the space before it."""
+        asked = self._tokenizer.encode(self._asked(query, instruction))
+        return next((at for at, (own, other) in enumerate(zip(body, asked, strict=False)) if own != other), min(len(body), len(asked)))
+
+    def _asked(self, query: str, instruction: str | None) -> str:
+        parts = {"Instruct": INSTRUCTION if instruction is None else instruction, "Query": query}
+        lines = [f"<{name}>: {self._tokenizer.guarded(text)}" for name, text in parts.items()]
+        return "\n".join([*lines, "<Document>: "])

@@ -80,10 +80,11 @@ async def test_fields_that_the_worker_gets(embedding):
     assert (job.dimensions, job.truncate, job.prompt_name, job.priority) == (2, True, "query", 4)
 
 
-@pytest.mark.parametrize(("tokens", "truncate"), [(-1, True), (512, True), (4096, True), (None, False)])
-async def test_texts_are_cut_where_vllm_s_field_asks_for_it(embedding, tokens, truncate):
+@pytest.mark.parametrize(("tokens", "cut"), [(-1, (True, None)), (9, (True, 9)), (4096, (True, 4096)), (None, (False, None))])
+async def test_texts_are_cut_where_vllm_s_field_asks_for_it(embedding, tokens, cut):
     assert (await embedding.answer(ASKED | {"truncate_prompt_tokens": tokens}, PATH))[0] == 200
-    assert embedding.embedding.client.submitted[0].job.truncate is truncate
+    job = embedding.embedding.client.submitted[0].job
+    assert (job.truncate, job.most_tokens) == cut
 
 
 @pytest.mark.parametrize(
@@ -102,7 +103,8 @@ async def test_texts_are_cut_where_vllm_s_field_asks_for_it(embedding, tokens, t
         ({"dimensions": 0}, "dimensions", "invalid_request"),
         ({"prompt_name": "nothing"}, "prompt_name", "invalid_request"),
         ({"input_type": "query"}, "input_type", "unsupported_parameter"),
-        ({"truncate_prompt_tokens": 9}, "truncate_prompt_tokens", "unsupported_parameter"),
+        ({"truncate_prompt_tokens": 0}, "truncate_prompt_tokens", "invalid_request"),
+        ({"truncation_side": "left"}, "truncation_side", "unsupported_parameter"),
         ({"colour": 1}, "colour", "unknown_parameter"),
     ],
 )

@@ -67,18 +67,20 @@ async def test_documents_come_back_as_they_were_sent(judging):
 
 
 @pytest.mark.parametrize(
-    ("fields", "truncate"),
+    ("fields", "cut"),
     [
-        ({}, False),
-        ({"truncate": True}, True),
-        ({"max_tokens_per_doc": 512}, True),
-        ({"max_tokens_per_doc": None}, False),
-        ({"truncate_prompt_tokens": -1}, True),
+        ({}, (False, None, None)),
+        ({"truncate": True}, (True, None, None)),
+        ({"max_tokens_per_doc": 100}, (True, None, 100)),
+        ({"max_tokens_per_doc": None}, (False, None, None)),
+        ({"truncate_prompt_tokens": -1, "truncation_side": "right"}, (True, None, None)),
+        ({"truncate_prompt_tokens": 30, "max_tokens_per_doc": 9}, (True, 30, 9)),
     ],
 )
-async def test_documents_are_cut_where_that_is_asked_for(judging, fields, truncate):
+async def test_documents_are_cut_where_that_is_asked_for(judging, fields, cut):
     assert (await judging.answer(ASKED | fields | {"instruction": "i", "max_chunks_per_doc": 10}, "/v1/rerank"))[0] == 200
-    assert (sent(judging).truncate, sent(judging).instruction) == (truncate, "i")
+    job = sent(judging)
+    assert ((job.truncate, job.most_tokens, job.document_tokens), job.instruction) == (cut, "i")
 
 
 @pytest.mark.parametrize(
@@ -93,7 +95,8 @@ async def test_documents_are_cut_where_that_is_asked_for(judging, fields, trunca
         ({"query": ""}, "query"),
         ({"query": None}, "query"),
         ({"top_n": -1}, "top_n"),
-        ({"max_tokens_per_doc": 100}, "max_tokens_per_doc"),
+        ({"max_tokens_per_doc": 0}, "max_tokens_per_doc"),
+        ({"truncation_side": "left"}, "truncation_side"),
         ({"query": "é" * 10_000, "documents": ["bad"] * 5_000}, "documents"),  # 100 MB, each with its query
         ({"use_activation": False}, "use_activation"),
         ({"colour": 1}, "colour"),

@@ -18,12 +18,15 @@ def encoder(name="bert", most_tokens=12, **others):
 
 
 def embedded(text, found=None, *, truncate=False, **others):
+    truncate = truncate or "most_tokens" in others
     prompt = TextPrompt(text=text) if isinstance(text, str) else TokenPrompt(token_ids=text)
     return (found or encoder()).embed(prompt, truncate=truncate, param="input[17]", **others)
 
 
-def paired(query, document, found=None, *, truncate=False, instruction=None):
-    return (found or encoder()).pair(query, document, instruction=instruction, truncate=truncate, param="documents[3]")
+def paired(query, document, found=None, *, truncate=False, instruction=None, **limits):
+    return (found or encoder()).pair(
+        query, document, instruction=instruction, truncate=truncate or bool(limits), param="documents[3]", **limits
+    )
 
 
 def test_a_text_has_the_tokens_that_its_tokenizer_adds():
@@ -57,6 +60,21 @@ def test_tokens_are_taken_as_they_are_and_cut_at_their_end():
     assert embedded([5] * 12 + [6], truncate=True).tokens == [5] * 12
     with pytest.raises(ContextLengthError, match="13 tokens"):
         embedded([5] * 13)
+
+
+def test_fewer_tokens_than_the_model_takes_are_the_first_ones_between_the_ends():
+    whole = embedded("the capital of france is paris").tokens
+    assert embedded("the capital of france is paris", most_tokens=4).tokens == [*whole[:3], SEP]
+    assert embedded("the capital of france is paris", most_tokens=100).tokens == whole
+    assert embedded([5, 6, 7, 8], most_tokens=2).tokens == [5, 6]
+    assert len(embedded("the " * 20, most_tokens=100).tokens) == 12
+
+
+@pytest.mark.parametrize(("most", "others"), [(1, {}), (2, {}), (4, {"prompt_name": "query"})])
+def test_so_few_tokens_that_nothing_of_a_text_is_left_are_refused(most, others):
+    with pytest.raises(InvalidRequestError, match=f"of {most} tokens, .* leaves no room for a text") as caught:
+        embedded("the capital", most_tokens=most, **others)
+    assert caught.value.param == "truncate_prompt_tokens"
 
 
 @pytest.mark.parametrize("tokens", [[176], [5, -1], [2**40]])
@@ -103,6 +121,18 @@ def test_of_a_pair_that_is_cut_the_document_is():
     found = paired("the capital", "paris " * 9, truncate=True)
     assert (len(found.tokens), found.second, found.tokens[-1]) == (12, 4, SEP)
     assert found.tokens[:4] == paired("the capital", "paris").tokens[:4]
+
+
+def test_a_document_is_cut_by_itself_and_then_with_its_query():
+    query, document = "the capital", "paris is the capital of france"
+    whole = paired(query, document)
+    assert paired(query, document, document_tokens=2).tokens == [*whole.tokens[:6], SEP]
+    assert paired(query, document, document_tokens=100) == whole
+    assert paired(query, document, most_tokens=8).tokens == [*whole.tokens[:7], SEP]
+    assert paired(query, document, most_tokens=8, document_tokens=2) == paired(query, document, document_tokens=2)
+    assert len(paired("the " * 9, document * 9, document_tokens=9).tokens) == 12
+    with pytest.raises(InvalidRequestError, match="of 4 tokens, 3 are the model's own"):
+        paired(query, document, most_tokens=4)
 
 
 def test_a_query_that_leaves_no_room_is_cut_to_half_at_most():

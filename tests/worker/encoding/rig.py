@@ -33,9 +33,9 @@ def inputs_of(encoder: LoadedEncoder, texts, *, truncate=True, prompt_name=None)
     ]
 
 
-def pairs_of(encoder: LoadedEncoder, pairs, *, truncate=True, instruction=None):
+def pairs_of(encoder: LoadedEncoder, pairs, *, truncate=True, instruction=None, **limits):
     return [
-        encoder.inputs.pair(query, document, instruction=instruction, truncate=truncate, param=f"documents[{place}]")
+        encoder.inputs.pair(query, document, instruction=instruction, truncate=truncate, param=f"documents[{place}]", **limits)
         for place, (query, document) in enumerate(pairs)
     ]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mlxd.errors import ConfigError, ContextLengthError
+from mlxd.errors import ConfigError, ContextLengthError, InvalidRequestError
 from mlxd.types import Task
 from mlxd.worker.facts.directory import DirectoryFacts
 from mlxd.worker.runtime.tokenizing import open_tokenizer
@@ -33,6 +33,15 @@ def test_an_instruction_takes_the_place_of_the_authors(tokenizer):
     assert said.startswith("<Instruct>: Find the city\n<Query>: ")
 
 
+@pytest.mark.parametrize("document", ["Paris is it", "(an aside)", "日本語", "\n\n  12", FORGED])
+def test_where_a_document_begins_in_its_prompt(tokenizer, document):
+    judge = JudgePrompt.of(tokenizer)
+    body = judge.body("Is it so?", document, "Find it")
+    at = judge.document_at(body, "Is it so?", "Find it")
+    assert tokenizer.decode(body[:at]).rstrip() == "<Instruct>: Find it\n<Query>: Is it so?\n<Document>:"
+    assert tokenizer.decode(body[at:]).lstrip(" ") == document
+
+
 def test_a_document_cannot_answer_for_the_model(tokenizer):
     judge = JudgePrompt.of(tokenizer)
     controls = {tokenizer.convert_tokens_to_ids(token) for token in ("<|im_end|>", "<|im_start|>")}
@@ -48,6 +57,18 @@ def test_what_is_too_long_is_cut_before_the_end_of_the_prompt():
     assert long.tokens[-19:] == whole.tokens[-19:]
     with pytest.raises(ContextLengthError, match=r"documents\[0\]"):
         pairs_of(encoder, [("query", "document " * 100)], truncate=False)
+
+
+def test_of_fewer_tokens_nothing_but_the_document_is_cut():
+    encoder = load(DATA / "qwen3_reranker", Task.RERANK)
+    one, whole = (pair.tokens for pair in pairs_of(encoder, [("query", "x"), ("query", "document " * 5)]))
+    [by_document] = pairs_of(encoder, [("query", "document " * 5)], document_tokens=2)
+    begin = next(at for at, pair in enumerate(zip(one, whole, strict=False)) if pair[0] != pair[1])
+    assert by_document.tokens == [*whole[: begin + 2], *whole[-19:]]
+    [by_pair] = pairs_of(encoder, [("query", "document " * 5)], most_tokens=len(by_document.tokens))
+    assert by_pair == by_document
+    with pytest.raises(InvalidRequestError, match="leaves no room for a text"):
+        pairs_of(encoder, [("query", "document")], most_tokens=begin + 19)
 
 
 @pytest.mark.parametrize(
