@@ -13,17 +13,23 @@ from mlxd.terminal.top.kv import kv_figures, kv_parts
 from mlxd.terminal.top.line import GAP, line, rule
 from mlxd.terminal.values import NOT_MEASURED, NOTHING, counted, latency, on_one_line, per_second, share
 
-FACTS = 5  # lines that are not curves: the title, and one fact each
-LEAST = FACTS + 2
-MOST = FACTS + 9
+_FACTS = 5  # lines that are not curves: the title, and one fact each
+_CURVES = 2, 9  # lines of them, at least and at most
 _LABEL = 12  # characters
 _SPEED = 18  # characters that follow a curve
 _BAR = 24
+_QUIET = {"loaded", "unloaded"}  # states of adapters that are said by their number
+
+
+def heights(model: Model) -> tuple[int, int]:
+    """Returns the least and the most lines of the card."""
+    least, most = _CURVES
+    return _facts(model) + least, _facts(model) + most
 
 
 def card(frame: Frame, model: Model, width: int, height: int) -> list[Text]:
-    """Returns ``LEAST`` to ``MOST`` lines, in which curves take what facts leave."""
-    rows = height - FACTS
+    """Returns so many lines, in which curves take what facts leave."""
+    rows = height - _facts(model)
     if encodes(model):
         return [rule(width, _title(model)), *_speed(frame, model, "prompt", width, rows), *_encoding(model, width)]
     minute = frame.history.recent(model["id"], WINDOW)
@@ -34,8 +40,13 @@ def card(frame: Frame, model: Model, width: int, height: int) -> list[Text]:
         _fact(width, "first token", *_first_token(minute)),
         _fact(width, "cache hits", *_hits(minute)),
         _fact(width, "kv", *_kv(model, width)),
+        *([_fact(width, "adapters", *_adapters(model))] if model["adapters"] else []),
         _fact(width, "memory", *_memory(model)),
     ]
+
+
+def _facts(model: Model) -> int:
+    return _FACTS + (1 if model["adapters"] and not encodes(model) else 0)
 
 
 def _encoding(model: Model, width: int) -> Iterator[Text]:
@@ -100,6 +111,18 @@ def _kv(model: Model, width: int) -> Iterator[Text]:
     yield from fitting_bar(kv_parts(model["cache"]), _BAR, width - _LABEL, *figures, gap=len(GAP))
     yield from figures or [Text(NOTHING, "dim")]
     yield from [Text("blocks", "dim")] if model["cache"]["blocks"] else []
+
+
+def _adapters(model: Model) -> Iterator[Text]:
+    """Yields how many are loaded, and then those of which there is more to say: asked for by most requests first."""
+    adapters = model["adapters"]
+    loaded = sum(one["state"] == "loaded" for one in adapters)
+    yield Text.assemble((f"{loaded}", "bold"), f" of {len(adapters)} loaded")
+    for one in sorted(adapters, key=lambda one: -one["requests"]):
+        said = [] if one["state"] in _QUIET else [one["state"]]
+        said += [counted(one["requests"], "request")] if one["requests"] else []
+        if said:
+            yield Text(on_one_line(f"{one['name']} {', '.join(said)}"), "red" if one["state"] == "failed" else "")
 
 
 def _memory(model: Model) -> Iterator[Text]:

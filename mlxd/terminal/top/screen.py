@@ -79,7 +79,8 @@ def _models(frame: Frame, width: int) -> Part:
 
 
 def _card(frame: Frame, model: Model, width: int) -> Part:
-    return Part(card.LEAST, card.MOST, lambda lines: card.card(frame, model, width, lines))
+    least, most = card.heights(model)
+    return Part(least, most, lambda lines: card.card(frame, model, width, lines))
 
 
 def _requests(frame: Frame, width: int) -> Part:

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from mlxd.adapter_terms import AdapterFigures, AdapterState
+from mlxd.config.adapter_table import AdapterTable
 from mlxd.control.telemetry import CacheCounters
 from mlxd.terminal.top.frame import Frame
 from mlxd.terminal.top.history import Look
@@ -184,6 +186,26 @@ def test_lines_are_shared_out_within_the_room(sizes, room):
     lines = distribute(parts, room)
     assert sum(one + 1 for one in lines if one) <= max(0, room)
     assert all(one == 0 or part.least <= one <= part.most for one, part in zip(lines, parts, strict=True))
+
+
+def test_adapters_are_a_line_of_the_model_that_is_shown_in_detail():
+    tables = {name: AdapterTable(source=f"org/{name}") for name in ("sql", "law", "poet", "new", "gone")}
+    figures = (
+        AdapterFigures(name="sql", state=AdapterState.LOADED, requests=1),
+        AdapterFigures(name="law", state=AdapterState.LOADED, requests=3),
+        AdapterFigures(name="poet", state=AdapterState.LOADING, requests=2),
+        AdapterFigures(name="new"),
+        AdapterFigures(name="gone", state=AdapterState.FAILED, reason="gone"),
+    )
+    model = running_status("tuned", adapters=tables, heartbeat=msgspec.structs.replace(HEARTBEAT, adapters=figures))
+    lines = drawn(frame(model, FETCHING))
+    assert [one for one in lines if one.startswith("adapters")] == [
+        "adapters    2 of 5 loaded   law 3 requests   poet loading, 2 requests   sql 1 request   gone failed"
+    ]
+    narrow = [one for one in drawn(frame(model, FETCHING), 60) if one.startswith("adapters")]
+    assert narrow == ["adapters    2 of 5 loaded   law 3 requests"]
+    assert len(drawn(frame(model), 100, 10)) == 10
+    assert not any(one.startswith("adapters") for one in drawn(frame()))
 
 
 def test_a_model_that_embeds_shows_its_texts_and_no_answers():
