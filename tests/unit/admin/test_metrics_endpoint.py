@@ -1,11 +1,16 @@
 """GET /metrics over HTTP."""
 
+import asyncio
 import gzip
 
 import aiohttp
 import pytest
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
+from prometheus_client.registry import Collector
 
 from mlxd.admin.app import build_metrics_app
 from mlxd.listener.security import SecurityRules
@@ -46,6 +51,41 @@ async def test_an_accept_header_nobody_understands_gets_text(metrics, admin, acc
     status, headers, body = await scrape(admin, Accept=accept)
     assert (status, headers["Content-Type"].partition(";")[0]) == (200, "text/plain")
     assert "mlxd_requests_total" in body
+
+
+@pytest.mark.parametrize("accept", ["text/plain", "application/openmetrics-text; version=1.0.0"])
+async def test_it_is_what_the_library_writes(daemon, admin, accept):
+    daemon.registry = CollectorRegistry()
+    for name in ("one", "two"):
+        Histogram(f"{name}_seconds", "What it takes.", ["model"], registry=daemon.registry).labels("tiny").observe(1)
+        Counter(name, "Of things.", registry=daemon.registry).inc()
+    encode, content_type = choose_encoder(accept)
+    _, headers, body = await scrape(admin, Accept=accept)
+    assert (headers["Content-Type"], body) == (content_type, encode(daemon.registry).decode())
+
+
+async def test_others_run_between_the_families_of_a_scrape(metrics, admin):
+    """Of fifty models a scrape takes as long as some tokens of every stream."""
+    turns = 0
+
+    async def turn():
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    class Counted(Collector):
+        def collect(self):
+            for number in range(100):
+                seen.append(turns)
+                yield GaugeMetricFamily(f"mlxd_made_up_{number}", "Of no use.", value=number)
+
+    seen = []
+    metrics.registry.register(Counted())
+    beside = asyncio.create_task(turn())
+    assert "mlxd_made_up_99 99.0" in (await scrape(admin))[2]
+    beside.cancel()
+    assert len(set(seen)) == len(seen) == 100
 
 
 async def test_gzip_when_asked(metrics, serve, daemon):
