@@ -22,15 +22,16 @@ class EagerAdapters:
         self._client = client
         self._changed = changed
         self._known: dict[AdapterSpec, str | None] = {}  # why it cannot be loaded; None: it is
-        self._bytes = 0  # that they may take
+        self._room: tuple[int, frozenset[str]] = (0, frozenset())  # the bytes that all may take, and those that stay
         self._tasks: dict[AdapterSpec, asyncio.Task[None]] = {}
 
     def want(self, limits: Limits) -> None:
         """Has those of a worker's ``limits`` loaded that are eager, and forgets all others. What was wrong with one is found out anew when
-        it is configured again, or all may take more or less than they might.
+        it is configured again, all may take more or less than they might, or others are pinned.
         """
         wanted = _eager(limits.adapters)
-        is_same, self._bytes = limits.adapter_bytes == self._bytes, limits.adapter_bytes
+        before, self._room = self._room, (limits.adapter_bytes, frozenset(one.name for one in limits.adapters if one.pin))
+        is_same = self._room == before
         self._known = {spec: trouble for spec, trouble in self._known.items() if spec in wanted and (is_same or trouble is None)}
         for spec in self._tasks.keys() - wanted:
             self._tasks.pop(spec).cancel()

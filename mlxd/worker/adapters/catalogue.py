@@ -81,10 +81,10 @@ class AdapterCatalogue(AdapterNames):
         """Takes over what is configured. A name with another source is another adapter, for whoever asks from now on; requests that have
         begun keep what they have.
         """
-        before, had = self._names, self._bytes
+        before, had = self._names, self._room()
         self._bytes = limits.adapter_bytes
         self._names = {spec.name: _renewed(before.get(spec.name), spec) for spec in limits.adapters}
-        for named in self._names.values() if had != self._bytes else ():
+        for named in self._names.values() if had != self._room() else ():
             named.trouble = ""
         self._order()
 
@@ -182,10 +182,15 @@ class AdapterCatalogue(AdapterNames):
         fitted = named.fitted
         return fitted is not None and fitted.identity not in self._engine.figures() and fitted.examined.is_stale
 
+    def _room(self) -> tuple[int, frozenset[str]]:
+        """Returns what decides whether there is room for an adapter: the bytes of all, and which of them are pinned."""
+        return self._bytes, frozenset(name for name, one in self._names.items() if one.spec.pin)
+
     def _order(self) -> None:
         named = [(one, one.fitted.identity) for one in self._names.values() if one.fitted is not None]
         pinned = frozenset(identity for one, identity in named if one.spec.pin)
-        self._engine.follow(AdapterOrders(self._bytes, pinned, frozenset(identity for _, identity in named)))
+        names = {identity: f"adapter {one.spec.name}" for one, identity in named}
+        self._engine.follow(AdapterOrders(self._bytes, pinned, frozenset(names), names))
 
     # ---- what is told ----
 

@@ -8,7 +8,7 @@ has. Where all have requests, it is closed instead: those of its requests that w
 import logging
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import count
 from time import monotonic
 
@@ -28,6 +28,7 @@ from mlxd.worker.facts.adapters.fit import FittedAdapter, ModelPlaces
 from mlxd.worker.facts.adapters.tensor_values import LayerValues
 
 _KNOWN_SIZES = 256
+_OPERATOR = 30.0  # seconds after which it is worth looking whether an operator has made room
 
 _log = logging.getLogger(__name__)
 
@@ -38,12 +39,13 @@ Read = Callable[[FittedAdapter, Arrive], None]
 @dataclass(frozen=True)
 class AdapterOrders:
     """What is to hold of a model's adapters: so many ``bytes`` for all that are loaded, which of them stay, and which are still wanted by
-    anybody, by their identities.
+    anybody, by their identities, and what they are called.
     """
 
     bytes: int = 0
     pinned: frozenset[str] = frozenset()
     known: frozenset[str] = frozenset()
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -217,7 +219,12 @@ class AdapterStore(Adapters):
             raise AdapterFailedError(f"{file} {why}")
         pinned = [held.adapter for held in self._held.values() if self._is_pinned(held) and held.slot]
         if self._bytes([adapter, *(one for one in pinned if one.identity != adapter.identity)]) > limit:
-            raise AdapterFailedError(f"{file} takes {size(needed)} when it is loaded: adapter_memory has no room for it beside pinned ones")
+            beside = ", ".join(sorted(self._orders.names.get(one.identity, str(one.examined.facts.file)) for one in pinned))
+            raise AdapterFailedError(
+                f"{file} takes {size(needed)} when it is loaded: adapter_memory, {size(limit)}, has no room for it beside what is pinned: "
+                f"{beside}; an operator has to unpin or unload one, or raise it",
+                retry_after=_OPERATOR,
+            )
 
     def _is_pinned(self, held: Held) -> bool:
         return held.adapter.identity in self._orders.pinned and not held.is_leaving

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from mlxd.errors import AdapterFailedError
 from tests.support.examples import examples
-from tests.unit.worker_engine.adapters.test_store import MORE, ONE, Stage, adapter
+from tests.unit.worker_engine.adapters.stage import MORE, ONE, Stage, adapter
 
 NAMES = "abcde"
 ACTS = st.one_of(

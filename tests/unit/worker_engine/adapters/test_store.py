@@ -1,119 +1,11 @@
 """Which adapters are loaded, which goes when there is no room, and who waits: without a model, adapters read when the test says so."""
 
 from itertools import count
-from pathlib import Path
 
 import pytest
 
-from mlxd.adapter_terms import AdapterFormat, AdapterState
 from mlxd.errors import AdapterFailedError, AdapterSourceError
-from mlxd.types import SamplingParams
-from mlxd.worker.encoded_prompt import CacheRoot, EncodedPrompt
-from mlxd.worker.engine.adapters.stack_sizes import stacked_bytes
-from mlxd.worker.engine.adapters.stacks import AdapterStacks
-from mlxd.worker.engine.adapters.store import AdapterOrders, AdapterStore
-from mlxd.worker.engine.request import EngineRequest
-from mlxd.worker.facts.adapters.adapter_facts import AdapterFacts, AdapterLayer
-from mlxd.worker.facts.adapters.fit import FittedAdapter, ModelPlaces, PlacedLayer
-from mlxd.worker.facts.adapters.tensor_values import ExaminedAdapter
-from mlxd.worker.facts.safetensors_file import StoredTensor
-
-PATHS = ("one", "two")
-ONE = 2 * 2 * 4 * (8 + 8) * 4  # bytes of an adapter alone: layers, places, rank, numbers, their size
-MORE = ONE // 2  # of each that is beside it
-
-
-def adapter(name, rank=4):
-    layers = []
-    for path in PATHS:
-        a, b = StoredTensor(f"{path}.a", "F32", (8, rank), 0, 0), StoredTensor(f"{path}.b", "F32", (rank, 8), 0, 0)
-        layers.append(AdapterLayer(path, 1.0, a, b, None, transposed=False))
-    facts = AdapterFacts(AdapterFormat.MLX_LM, Path(name), tuple(layers))
-    return FittedAdapter(ExaminedAdapter(facts, facts.layers, name), tuple(PlacedLayer(one.path, one) for one in layers))
-
-
-class Slots(AdapterStacks):
-    """What is in the slots, and when anything is wrong with them."""
-
-    def __init__(self):
-        self.held = {}
-        self.trouble = self.dropping = None
-        self.before_writing = lambda layer: None
-
-    places = ModelPlaces(())
-    item_bytes = 4
-
-    @property
-    def nbytes(self):
-        return stacked_bytes(list(self.held.values()), self.item_bytes)
-
-    def write(self, slot, layers, values):
-        assert slot not in self.held, "the slot is taken"
-        for at, _ in enumerate(values):
-            self.before_writing(at)
-            if self.trouble is not None:
-                raise self.trouble
-            yield
-        self.held[slot] = layers
-
-    def drop(self, slot):
-        for _ in PATHS:
-            if self.dropping is not None:
-                raise self.dropping
-            yield
-        self.held.pop(slot, None)
-
-
-class Stage:
-    """A store, and what happens to its requests. What is read arrives at once, unless it is ``held_back``."""
-
-    def __init__(self, limit=ONE + MORE, pinned=()):
-        self.slots = Slots()
-        self.store = AdapterStore(self.slots)
-        self.store.read = self._read
-        self.held_back = False
-        self.reading = []
-        self.running = set()
-        self.failed = {}
-        self.order(limit, pinned)
-
-    def order(self, limit, pinned=(), known="abcdefgh"):
-        self.limit = limit
-        self.store.follow(AdapterOrders(limit, frozenset(pinned), frozenset(known)))
-
-    def _read(self, wanted, arrive):
-        if self.held_back:
-            self.reading.append(arrive)
-        else:
-            arrive([object()] * len(wanted.layers))
-
-    def ask(self, name, wanted):
-        prompt = EncodedPrompt([1], 1, CacheRoot(model="tiny"))
-        self.store.add(EngineRequest(name, prompt, SamplingParams(), adapter=wanted))
-
-    def advance(self):
-        """Until nothing changes any more; whoever may begin runs then."""
-        for _ in range(9):
-            for name, error in self.store.advance(self.running, 1.0).items():
-                self.failed[name] = error
-                self.store.forget(name)
-        assert self.slots.nbytes <= self.limit or self.running
-
-    def starts(self, *names):
-        self.advance()
-        found = [name for name in names if self.store.has(name) and name not in self.failed]
-        self.running.update(found)
-        return found
-
-    def ends(self, *names):
-        for name in names:
-            self.running.discard(name)
-            self.store.forget(name)
-
-    @property
-    def loaded(self):
-        self.advance()
-        return {name for name, one in self.store.figures().items() if one.state is AdapterState.LOADED}
+from tests.unit.worker_engine.adapters.stage import MORE, ONE, Stage, adapter
 
 
 def test_rows_of_one_adapter_share_its_slot_and_others_have_others():
@@ -238,6 +130,27 @@ def test_what_waits_when_the_limit_becomes_too_small_fails():
     stage.advance()
     assert isinstance(stage.failed["b"], AdapterFailedError)
     assert not stage.store.is_busy
+
+
+def test_what_waits_when_others_are_pinned_into_its_room_fails_by_their_names_and_may_come_again():
+    stage = Stage()
+    for name in "ab":
+        stage.ask(name, adapter(name))
+    stage.starts("a", "b")
+    stage.ask("c", adapter("c"))
+    assert stage.starts("c") == []
+    stage.order(ONE + MORE, pinned="a")
+    stage.advance()
+    assert "c" not in stage.failed, "it waits for the room of the one that is not"
+    stage.order(ONE + MORE, pinned="ab")
+    stage.advance()
+    error = stage.failed["c"]
+    assert "has no room for it beside what is pinned: adapter a, adapter b;" in error.message
+    assert error.retry_after == 30
+    stage.order(ONE + MORE)
+    stage.ends("a")
+    stage.ask("c2", adapter("c"))
+    assert stage.starts("c2") == ["c2"]
 
 
 def test_one_that_is_configured_no_more_stays_for_those_that_have_it():

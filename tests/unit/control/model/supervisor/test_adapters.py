@@ -111,6 +111,20 @@ async def test_one_that_had_no_room_is_asked_for_again_once_there_may_be_some(ma
     assert client.asked_of_adapters == [("load", "sql")] * 2
 
 
+async def test_one_that_had_no_room_beside_pinned_ones_is_asked_for_again_once_they_are_others(make, factory):
+    supervisor = make(batching={"mode": "continuous"}, adapters={"sql": SQL, "law": {"source": "org/law", "pin": True}})
+    supervisor.want()
+    client = await factory.next()
+    client.broken_adapters["sql"] = AdapterFailedError("beside what is pinned: adapter law")
+    client.become_ready()
+    assert await settled(supervisor) == "adapters.sql: beside what is pinned: adapter law"
+    del client.broken_adapters["sql"]
+    supervisor.apply(table(make, adapters={"sql": SQL, "law": {"source": "org/law"}}))
+    await told(client, 1)
+    assert await settled(supervisor) is None
+    assert client.asked_of_adapters == [("load", "sql")] * 2
+
+
 async def test_the_next_worker_is_asked_for_what_the_lost_one_was(make, factory):
     supervisor = make(batching={"mode": "continuous"}, adapters={"sql": SQL}, worker={"restart_backoff": "1ms"})
     supervisor.want()
