@@ -119,7 +119,7 @@ def test_a_long_prompt_is_computed_beside_a_stream_that_goes_on(daemon, reloaded
             next(deltas)
             beside += 1
         assert long.result()[0] == 200
-    assert beside >= 8
+    assert beside >= 3  # a first chunk is short, and each of the next four times as long at most, whatever the machine is at
     assert daemon.model("smollm2")["pid"] == pid
 
 
