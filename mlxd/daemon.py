@@ -263,7 +263,7 @@ class Daemon:
             path=str(running.path),
             sha256=running.sha256,
             loaded=self._takeover.since,
-            document=redacted(running),
+            document=partial(redacted, running),
             successful=self._reloader.is_good,
             last_error="\n".join(self._reloader.last_problems) or None,
         )

@@ -22,7 +22,7 @@ async def show(request: web.Request) -> web.Response:
     headers = {hdrs.ETAG: f'"{running.sha256}"', hdrs.CACHE_CONTROL: "no-cache"}
     if any(tag.value in {running.sha256, _ANY} for tag in request.if_none_match or ()):
         return web.Response(status=304, headers=headers)
-    return web.json_response(running.document, headers=headers)
+    return web.json_response(running.document(), headers=headers)
 
 
 async def validate(request: web.Request) -> web.Response:

@@ -77,7 +77,7 @@ class RunningConfig:
     path: str
     sha256: str  # of the file's bytes
     loaded: float  # Unix time it was taken over
-    document: dict[str, Any]  # JSON-able, secrets redacted
+    document: Callable[[], dict[str, Any]]  # JSON-able, secrets redacted; it takes as long as there are models, and few ask for it
     successful: bool = True  # the last reload left nothing to be desired
     last_error: str | None = None  # why the newest file was refused; None: it is the running one
 

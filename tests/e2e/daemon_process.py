@@ -1,5 +1,6 @@
 """A real daemon in a process of its own, on port 0 and a unix socket, for end-to-end tests."""
 
+import hashlib
 import http.client
 import json
 import os
@@ -42,6 +43,7 @@ class DaemonProcess:
         self._module = module
         self._start = start
         self._env = {**os.environ, **(env or {})}
+        self._addresses: dict[tuple[str, str], str] = {}  # by role and the file of which they are
         self.started_at = 0.0
 
     def compose(self, toml, *, server="", listen="127.0.0.1:0", level="debug"):
@@ -90,6 +92,7 @@ class DaemonProcess:
 
     def start(self):
         self.started_at = time.monotonic()
+        self._addresses = {}
         with self.log.open("ab") as log, (self.directory / "out.txt").open("ab") as out:
             self.process = self._start(self._module, "--config", self.config, stdout=out, stderr=log, env=self._env)
 
@@ -127,9 +130,15 @@ class DaemonProcess:
         return self.admin(f"/admin/v1/models/{name}")[1]
 
     def address(self, role):
-        """Of one listener."""
-        listeners = self.admin("/admin/v1/status")[1]["listeners"]
-        return next(one["address"] for one in listeners if one["role"] == role)
+        """Of one listener. A file that is saved, and not reloaded, may move it at any time."""
+        file = hashlib.sha256(self.config.read_bytes()).hexdigest()
+        if (role, file) not in self._addresses:
+            status = self.admin("/admin/v1/status")[1]
+            address = next(one["address"] for one in status["listeners"] if one["role"] == role)
+            if status["config"]["sha256"] != file:
+                return address
+            self._addresses = {(role, file): address}
+        return self._addresses[role, file]
 
     @property
     def url(self):

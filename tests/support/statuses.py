@@ -276,7 +276,7 @@ class FakeDaemon:
                 path="/etc/mlxd.toml",
                 sha256=SHA256,
                 loaded=SINCE,
-                document={
+                document=lambda: {
                     "path": "/etc/mlxd.toml",
                     "sha256": SHA256,
                     "config": {"admin": {"token": "<redacted>"}},
