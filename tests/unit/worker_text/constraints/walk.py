@@ -3,6 +3,8 @@
 import random
 from types import SimpleNamespace
 
+import numpy as np
+
 from mlxd.types import ReasoningShape
 from mlxd.worker.encoded_prompt import Opening
 from mlxd.worker.text.constraints.answer import AnswerConstraints
@@ -69,8 +71,7 @@ def allowed_tokens(constraint, vocabulary=None):
     mask = constraint.allowed()
     if mask is None:
         return [*range((vocabulary or _TINY).width)]
-    bits = int.from_bytes(mask, "little")
-    return [token for token in range(bits.bit_length()) if bits >> token & 1]
+    return np.flatnonzero(np.unpackbits(np.frombuffer(mask, np.uint8), bitorder="little")).tolist()
 
 
 def fed(constraint, vocabulary, text):
@@ -81,11 +82,12 @@ def fed(constraint, vocabulary, text):
 
 
 def _next(allowed, chance, closing, ends, hurry):
-    final = [token for token in allowed if token in ends]
+    final = sorted(ends.intersection(allowed))
     if final and (len(final) == len(allowed) or chance.random() < 0.5):
         return chance.choice(final)
-    allowed = [token for token in allowed if token not in ends]
-    closes = [token for token in allowed if token in closing]
+    if final:
+        allowed = [token for token in allowed if token not in ends]
+    closes = sorted(closing.intersection(allowed))
     return chance.choice(closes) if closes and chance.random() < hurry else chance.choice(allowed)
 
 
