@@ -25,14 +25,14 @@ from tests.unit.worker_text.constraints.walk import EndlessError, allowed_tokens
 class Model:
     """What a worker knows of a model: its vocabulary, and its tokens as text behind a prompt."""
 
-    def __init__(self, kind, *markers):
+    def __init__(self, kind, *markers, shapes=None):
         self.inner = make_sentencepiece(kind, *markers)
         width = self.inner.get_vocab_size() + 5  # logits are wider than the vocabulary
         self.vocabulary = open_vocabulary(SimpleNamespace(backend_tokenizer=self.inner), width=width, ends=[END])
+        self.constraints = AnswerConstraints(self.vocabulary, shapes or Shapes())
 
-    def constraint(self, constraint=None, shapes=None, **spec):
-        constraints = AnswerConstraints(self.vocabulary, shapes or Shapes())
-        return constraints.of(OutputSpec(constraint=constraint, **spec), Opening.NONE)
+    def constraint(self, constraint=None, **spec):
+        return self.constraints.of(OutputSpec(constraint=constraint, **spec), Opening.NONE)
 
     def answer(self, constraint, **how):
         """A random answer, as a client gets it."""
@@ -129,9 +129,9 @@ SHAPES = ((ToolShape.MISTRAL, ("[TOOL_CALLS]",)), (ToolShape.HERMES, ()), (ToolS
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("shape", "markers"), SHAPES)
 def test_required_calls_are_valid(kind, shape, markers):
-    model, rules, ended = Model(kind, *markers), ToolRules(tools=TOOLS, required=True), 0
+    model, rules, ended = Model(kind, *markers, shapes=shapes_of(shape)), ToolRules(tools=TOOLS, required=True), 0
     for seed in range(5):
-        constraint = model.constraint(shapes=shapes_of(shape), tools=rules)
+        constraint = model.constraint(tools=rules)
         try:
             tokens = walked_tokens(constraint, model.vocabulary, seed=seed, closes=CLOSES.get(shape, ()), most=1_500)
         except EndlessError:
