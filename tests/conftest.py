@@ -3,6 +3,7 @@
 import gc
 import os
 import signal
+import sys
 
 import pytest
 from _pytest.runner import runtestprotocol
@@ -53,6 +54,13 @@ def pytest_runtest_protocol(item, nextitem):
         if report.when == "call" or not report.passed:
             item.ihook.pytest_runtest_logreport(report=report)
     return True
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown():
+    """aiohttp keeps the last thousand applications for their middlewares, each with hundreds of objects for the collector to look at."""
+    if (applications := sys.modules.get("aiohttp.web_app")) is not None:
+        applications._cached_build_middleware.cache_clear()
 
 
 @pytest.hookimpl(wrapper=True)
