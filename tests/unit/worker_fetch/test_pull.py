@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from mlxd.worker.fetch.directory import check_model_directory
+from mlxd.worker.pull import main
 from tests.support.adapter_files import write_mlx_lm
 from tests.unit.worker_fetch.fake_index import WAIT, make_builtin, serve_index
 from tests.unit.worker_fetch.model_files import write_model
@@ -127,8 +128,21 @@ def test_ends_when_nobody_reads(start, served, tmp_path):
     assert store_of(tmp_path) == [f".{PUBLISHED}.lock"]
 
 
-def test_an_error_is_one_line_with_its_code(start, tmp_path):
-    code, lines = finish(start(str(tmp_path / "nowhere")))
+@pytest.fixture
+def said(capsys):
+    """What it answers to its arguments, without a process: (exit code, the JSON objects it wrote)."""
+
+    def answer(*arguments):
+        code = main(list(map(str, arguments)))
+        out, err = capsys.readouterr()
+        assert err == ""
+        return code, [json.loads(line) for line in out.splitlines()]
+
+    return answer
+
+
+def test_an_error_is_one_line_with_its_code(said, tmp_path):
+    code, lines = said(tmp_path / "nowhere")
     assert code == 1
     assert lines == [
         {
@@ -145,12 +159,12 @@ def test_a_local_directory_needs_nothing(start, tmp_path):
     assert finish(start(str(path))) == (0, [{"path": str(path)}])
 
 
-def test_an_adapter_is_looked_at(start, tmp_path):
+def test_an_adapter_is_looked_at(said, tmp_path):
     path = write_mlx_lm(tmp_path / "adapter", {"model.layers.0.self_attn.q_proj": (8, 8)})
-    assert finish(start("--adapter", str(path))) == (0, [{"path": str(path)}])
+    assert said("--adapter", path) == (0, [{"path": str(path)}])
     (path / "adapters.safetensors").unlink()
-    code, (said,) = finish(start("--adapter", str(path)))
-    assert (code, said["error"]["code"]) == (1, "adapter_source")
+    code, (line,) = said("--adapter", path)
+    assert (code, line["error"]["code"]) == (1, "adapter_source")
 
 
 def test_usage():
