@@ -1,4 +1,4 @@
-"""Ten turns of an agent: each prompt is the last one, what was answered, and a tool's result. What was there before is found."""
+"""Turns of an agent: each prompt is the last one, what was answered, and a tool's result. What was there before is found."""
 
 import random
 
@@ -65,18 +65,18 @@ def history(request):
 def test_all_before_the_new_messages_is_found(history, snapshots, step_tokens):
     rig = Rig(blocks=256, snapshots=snapshots, step_tokens=step_tokens, checked=MANY)
     agent = Agent(rig, "a", history)
-    for _ in range(10):
+    for _ in range(6):
         agent.turn()
     assert rig.all_right(*rig.ended)
 
 
 @pytest.mark.parametrize("snapshots", [None, 24])
 def test_all_is_found_while_another_long_prompt_is_computed(history, snapshots):
-    rig = Rig(blocks=1024, snapshots=snapshots, step_tokens=24, checked=MANY)
+    rig = Rig(blocks=768, snapshots=snapshots, step_tokens=24, checked=MANY)
     agent = Agent(rig, "a", history)
     agent.turn()
-    rig.add("long", list(range(1000, 3500)), max_tokens=3)
-    for _ in range(9):
+    rig.add("long", list(range(1000, 2700)), max_tokens=3)
+    for _ in range(5):
         agent.turn()
     assert "long" not in rig.ended
     rig.run()
@@ -85,13 +85,13 @@ def test_all_is_found_while_another_long_prompt_is_computed(history, snapshots):
 
 @pytest.mark.parametrize("snapshots", [None, 32])
 def test_three_agents_find_their_own_in_a_pool_full_of_what_others_said_before(history, snapshots):
-    rig = Rig(blocks=1024, snapshots=snapshots, step_tokens=60, checked=MANY)
-    for number in range(70):
+    rig = Rig(blocks=512, snapshots=snapshots, step_tokens=60, checked=MANY)
+    for number in range(35):
         rig.add(f"before {number}", range(1000 * number, 1000 * number + 60), max_tokens=3)
-        rig.run()
-    assert rig.manager.counts().free < 0.2 * 1024
+    rig.run()
+    assert rig.manager.counts().free < 0.2 * 512
     agents = [Agent(rig, name, history) for name in "abc"]
-    for _ in range(6):
+    for _ in range(5):
         for agent in agents:
             agent.turn()
     assert rig.all_right(*rig.ended)
