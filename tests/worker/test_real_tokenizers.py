@@ -1,6 +1,7 @@
 """Prompts of Qwen3 and gpt-oss, with the vocabularies that they really have."""
 
 import shutil
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -8,7 +9,7 @@ from mlxd.types import ChatMessage, ReasoningShape, ToolShape
 from mlxd.wire.prompts import ChatPrompt
 from mlxd.worker.encoded_prompt import CacheRoot, Opening
 from mlxd.worker.facts.directory import DirectoryFacts
-from mlxd.worker.runtime.tokenizing import open_tokenizer
+from mlxd.worker.runtime.tokenizing import OpenTokenizer, open_tokenizer
 from mlxd.worker.text.prompt import PromptEncoder
 from tests.support.real_tokenizers import with_real_tokenizer
 from tests.unit.worker_text.conversations import TEMPLATES, call, result, says, system, tool, user
@@ -27,11 +28,21 @@ PLAIN = [
 ]
 
 
+class Model(NamedTuple):
+    """Made once: of two hundred thousand words that takes a while."""
+
+    found: OpenTokenizer
+    tokenizer: Any
+    encoder: PromptEncoder
+
+
 def opened(name, directory, template=None):
     model = with_real_tokenizer(name, directory)
     if template is not None:
         shutil.copy(TEMPLATES / template, model / "chat_template.jinja")
-    return open_tokenizer(DirectoryFacts.read(model))
+    found = open_tokenizer(DirectoryFacts.read(model))
+    sizes = {"vocab_size": 2 * len(found.vocabulary), "context_length": 32768}
+    return Model(found, found.tokenizer, PromptEncoder(found.tokenizer, found.chat, root=CacheRoot(model="real"), **sizes))
 
 
 @pytest.fixture(scope="module")
@@ -45,12 +56,11 @@ def gpt_oss(tmp_path_factory):
 
 
 def encoded(model, messages, **prompt):
-    size = len(model.vocabulary)
-    encoder = PromptEncoder(model.tokenizer, model.chat, vocab_size=2 * size, context_length=32768, root=CacheRoot(model="real"))
-    return encoder.encode(ChatPrompt(messages=messages, **prompt), None)
+    return model.encoder.encode(ChatPrompt(messages=messages, **prompt), None)
 
 
 def test_shapes(qwen3, gpt_oss):
+    qwen3, gpt_oss = qwen3.found, gpt_oss.found
     assert (qwen3.chat.shapes.tools, qwen3.chat.shapes.reasoning, qwen3.warnings) == (ToolShape.HERMES, ReasoningShape.THINK, [])
     assert (gpt_oss.chat.shapes.tools, gpt_oss.chat.shapes.reasoning, gpt_oss.warnings) == (ToolShape.HARMONY, ReasoningShape.HARMONY, [])
 

@@ -1,20 +1,28 @@
 """Questions about tokens to a worker with a model."""
 
 import pytest
+import pytest_asyncio
 
 from mlxd.types import ChatMessage
 from mlxd.wire.events import Finished
 from mlxd.wire.messages import Detokenize, Detokenized, Tokenize, Tokenized, Unreadable
 from mlxd.wire.prompts import ChatPrompt, TextPrompt, TokenPrompt
 from tests.support.tiny_model import BOS, EOS, IM_START, VOCAB
-from tests.worker.worker_link import in_thread
+from tests.worker.requests.shared_worker import loaded
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def _link(tiny):
+    async with loaded(tiny, "simple") as link:
+        yield link
 
 
 @pytest.fixture
-async def link(tiny):
-    async with in_thread() as link:
-        await link.load(tiny)
-        yield link
+def link(_link):
+    _link.forget()
+    return _link
 
 
 async def answer(link, question):

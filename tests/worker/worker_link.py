@@ -143,8 +143,8 @@ class Link:
         return self.of(kind)[-1]
 
     def forget(self):
-        """All that was said, but for how it is."""
-        self.messages = self.of(Heartbeat)[-1:]
+        """All that was said, but for what it can and how it is."""
+        self.messages = self.of(Ready)[-1:] + self.of(Heartbeat)[-1:]
         self.events.clear()
 
     async def close(self):
