@@ -77,7 +77,7 @@ def open_tokenizer(facts: DirectoryFacts, wished: WishedShapes = AS_SHOWN) -> Op
             warnings += _doubts(rendered)
         except InvalidRequestError as error:
             warnings.append(f"chat requests may be refused, for a plain conversation is: {error.message}")
-    chat = None if renderer is None else _chat_format(tokenizer, renderer, facts, wished)
+    chat = None if renderer is None else _chat_format(tokenizer, renderer, facts, frozenset(vocabulary), wished)
     warnings += chat.shapes.warnings if chat else []
     end_tokens = unite(facts.end_tokens, _own_end_tokens(tokenizer, of_texts, origin), vocabulary)
     warnings += _unread_calls(tokenizer, chat, {token.id for token in end_tokens}) if chat else []
@@ -107,7 +107,9 @@ def _variables(tokenizer: Any) -> dict[str, Any]:
     return {**tokenizer.special_tokens_map, "enable_thinking": tokenizer.has_thinking}
 
 
-def _chat_format(tokenizer: Any, renderer: ChatRenderer, facts: DirectoryFacts, wished: WishedShapes) -> ChatFormat:
+def _chat_format(
+    tokenizer: Any, renderer: ChatRenderer, facts: DirectoryFacts, vocabulary: frozenset[str], wished: WishedShapes
+) -> ChatFormat:
     """Probes the templates, and finds out which shapes their model speaks."""
     found, for_tools = facts.template, None
     warnings: tuple[str, ...] = ()
@@ -121,7 +123,6 @@ def _chat_format(tokenizer: Any, renderer: ChatRenderer, facts: DirectoryFacts, 
     origin = used.renderer.origin
     example = used.traits.example
     templates = {f"a call by {origin}": example.written if example else "", origin: used.renderer.spells, renderer.origin: renderer.spells}
-    vocabulary = frozenset(tokenizer.get_vocab())
     evidence = Evidence(templates, vocabulary, _parser_type(facts.directory), tells_tools=chat.tells_tools)
     shapes = find_shapes(evidence, wished)
     if shapes.tools is ToolShape.NONE and wished.tools is None and chat.tells_tools:
