@@ -8,10 +8,10 @@ import pytest
 
 from mlxd.types import BlockFigures, EntryFigures
 from mlxd.wire.events import Failed, Finished, Started
-from mlxd.wire.messages import Abort, Events, Heartbeat
+from mlxd.wire.messages import Abort, Events, Heartbeat, Ready
 from tests.support.tiny_model import EOS
 from tests.worker.requests.shared_worker import idle, reconfigure
-from tests.worker.worker_link import MODES, generate, in_thread
+from tests.worker.worker_link import generate
 
 pytestmark = [pytest.mark.usefixtures("proved_once"), pytest.mark.asyncio(loop_scope="module")]
 
@@ -31,7 +31,7 @@ async def test_the_queue_refuses_beyond_its_limit_and_serves_the_rest_in_order(o
 
 async def test_with_no_queue_a_client_that_waits_for_its_answers_is_never_refused(link):
     await reconfigure(link, max_queue=0, max_sequences=1)
-    for number in range(50):
+    for number in range(16):
         stop = ["X"] if number % 2 else []  # a stop string ends a request before the engine knows
         last = await link.ask(f"r{number}", f"request {number}", max_tokens=2, stop=stop, logit_bias={ord("X"): 100.0})
         assert isinstance(last, Finished)
@@ -81,35 +81,36 @@ async def test_an_unknown_abort_is_ignored(link):
     assert isinstance(await link.ask("a", "hi"), Finished)
 
 
-async def test_heartbeats_tell_who_runs_who_waits_and_what_is_held(slow, mode):
-    async with in_thread() as link:
-        ready = await link.load(slow, max_sequences=1, step_tokens=64, **MODES[mode])
-        link.send(*(generate(name, [3] * 4000, max_tokens=1) for name in "abc"))
-        await link.until(lambda: any(beat.running == 1 and beat.waiting == 2 and beat.busy_seconds > 0 for beat in link.of(Heartbeat)))
-        await link.until(lambda: any(beat.running == 1 and beat.steps > 2 and beat.memory.kv > 0 for beat in link.of(Heartbeat)))
-        link.send(*(Abort(id=name) for name in "abc"))
-        await link.until(lambda: idle(link.of(Heartbeat)[-1]))
-        beat = link.of(Heartbeat)[-1]
-        assert beat.memory.weights == ready.weight_bytes
-        assert beat.memory.mlx_active >= ready.weight_bytes
-        assert beat.memory.rss > ready.weight_bytes
-        assert beat.cache.bytes_cached > 0
-        assert beat.cache.bytes_used == 0
-        assert isinstance(beat.cache.kept, BlockFigures if mode == "paged" else EntryFigures)
-        assert (beat.cache.kept.cached if mode == "paged" else beat.cache.kept.count) > 0
+async def test_heartbeats_tell_who_runs_who_waits_and_what_is_held(one_by_one, mode):
+    link = one_by_one
+    (ready,) = link.of(Ready)
+    await reconfigure(link, max_sequences=1, step_tokens=64)
+    link.send(*(generate(name, [3] * 8000, max_tokens=1) for name in "abc"))
+    await link.until(lambda: any(beat.running == 1 and beat.waiting == 2 and beat.busy_seconds > 0 for beat in link.of(Heartbeat)))
+    await link.until(lambda: any(beat.running == 1 and beat.steps > 2 and beat.memory.kv > 0 for beat in link.of(Heartbeat)))
+    link.send(*(Abort(id=name) for name in "abc"))
+    await link.until(lambda: idle(link.of(Heartbeat)[-1]))
+    beat = link.of(Heartbeat)[-1]
+    assert beat.memory.weights == ready.weight_bytes
+    assert beat.memory.mlx_active >= ready.weight_bytes
+    assert beat.memory.rss > ready.weight_bytes
+    assert beat.cache.bytes_cached > 0
+    assert beat.cache.bytes_used == 0
+    assert isinstance(beat.cache.kept, BlockFigures if mode == "paged" else EntryFigures)
+    assert (beat.cache.kept.cached if mode == "paged" else beat.cache.kept.count) > 0
 
 
 async def test_hundreds_of_requests_aborts_among_them_each_end_exactly_once(link):
     chance = random.Random(3)  # noqa: S311  a fixed sequence, no secret
-    aborted = {f"r{number}" for number in range(200) if chance.random() < 0.3}
-    for batch in range(0, 200, 10):
+    aborted = {f"r{number}" for number in range(100) if chance.random() < 0.3}
+    for batch in range(0, 100, 10):
         names = [f"r{number}" for number in range(batch, batch + 10)]
         for name in names:
             link.send(generate(name, f"prompt {chance.randrange(30)}", max_tokens=chance.randrange(1, 6)))
             if name in aborted:
                 link.send(Abort(id=name))
         await asyncio.gather(*(link.ended(name) for name in names if name not in aborted))
-    for number in range(200):
+    for number in range(100):
         ends = [event for event in link.events[f"r{number}"] if isinstance(event, Finished | Failed)]
         assert len(ends) <= 1
         if f"r{number}" not in aborted:
