@@ -27,9 +27,10 @@ from tests.worker.runner_rig import NEVER_ENDS, ROOT, PagedRig, architecture
 PLENTY = 2**30  # bytes
 
 
-def tiny(name, *, bits=None, **fields):
+def tiny(name, *, bits=None, dtype="float32", **fields):
     """A tiny random model that nobody else has: its layers may be changed. The same each time."""
-    loaded = architecture(name, **fields)
+    loaded = replace(architecture(name, **fields), dtype=dtype)
+    loaded.model.set_dtype(getattr(mx, dtype))
     if bits is not None:
         nn.quantize(loaded.model, group_size=32, bits=bits)
     return loaded
@@ -47,9 +48,9 @@ class Asking:
 class AdaptedRig(Asking, PagedRig):
     """``read`` begins to read an adapter; by default its values are there at once."""
 
-    def __init__(self, loaded, *, limit=PLENTY, read=None, pinned=(), dtype="float32", **options):
+    def __init__(self, loaded, *, limit=PLENTY, read=None, pinned=(), **options):
         super().__init__(loaded, **options)
-        self.stacks = ModelStacks(self.model, getattr(mx, dtype))
+        self.stacks = ModelStacks(self.model, getattr(mx, loaded.dtype))
         self.store = AdapterStore(self.stacks)
         self.store.read = read or at_once
         self.order(limit, pinned)

@@ -35,7 +35,8 @@ def test_each_says_what_its_merged_model_says(case):
         rig.add(name, prompt, adapter=adapter)
     rig.run()
     assert rig.failed == {}
-    expected = {name: plain(merged(tiny(**fields), adapter) if adapter else tiny(**fields), prompt) for name, adapter in asked.items()}
+    models = {name: merged(tiny(**fields), adapter) if adapter else tiny(**fields) for name, adapter in asked.items()}
+    expected = {name: plain(model, prompt, said=rig.tokens[name]) for name, model in models.items()}
     assert {name: rig.tokens[name] for name in asked} == expected
     assert len(set(map(tuple, expected.values()))) == 4
     assert max(report.rows for report in rig.reports) == 4
@@ -52,4 +53,5 @@ def test_mlx_lm_itself_says_the_same(case, place):
     assert mx.allclose(own.model(tokens), merged(tiny(**fields), adapters[place]).model(tokens), atol=2e-3)
     rig.add(f"own {place}", words(4, 20), adapter=adapters[place])
     rig.run()
-    assert rig.tokens[f"own {place}"] == plain(own, words(4, 20))
+    said = rig.tokens[f"own {place}"]
+    assert said == plain(own, words(4, 20), said=said)
