@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 _INCLUDE = Path(__file__).parent / "include"
-_OPTIONS = ["-std=c++17", "-O1", "-shared", "-fPIC", "-U_FORTIFY_SOURCE", "-Wno-deprecated-declarations", f"-I{_INCLUDE}"]
+_LIBRARIES = ["-nodefaultlibs", "-lc", "-lm"]  # to link with the library of C++ takes longer than to compile
+_OPTIONS = ["-std=c++17", "-O0", "-shared", "-fPIC", "-U_FORTIFY_SOURCE", "-Wno-deprecated-declarations", *_LIBRARIES, f"-I{_INCLUDE}"]
 
 
 def compiler():

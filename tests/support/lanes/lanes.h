@@ -48,6 +48,7 @@ struct Lane {
   unsigned index = 0;
 };
 
+Lane all[MOST];
 Lane* current;
 uint3 group, groups, threads;
 jmp_buf scheduler;
@@ -130,7 +131,6 @@ const float* exchanged(float value) {
 
 // Returns false where lanes wait for others that have ended.
 bool run_group(unsigned count) {
-  static Lane all[MOST];
   unsigned waiting[MOST], left = count;
   everyone = {int(count)};
   for (unsigned i = 0; i < count; ++i) {
