@@ -13,7 +13,7 @@ from mlxd.config.address import Address
 from mlxd.config.diff import Change, Diff, diff
 from mlxd.config.fields import Reload
 from mlxd.config.loader import LoadedConfig
-from mlxd.config.schema import Config
+from mlxd.config.schema import Config, ModelTable
 
 
 class Action(StrEnum):
@@ -119,19 +119,25 @@ def _caches(before: Config, after: Config, room: Room) -> list[CacheShare]:
     shared.
     """
     known = {name: size for name, size in room.shares.items() if name in before.models}
-    wanting = [
-        name
-        for name, model in after.models.items()
-        if model.cache.memory.is_auto
-        and model.cache.kind != "none"
-        and (name in known or name in room.reserved or (name not in before.models and model.lifecycle.load == "eager"))
-    ]
+
+    def takes_part(name: str, model: ModelTable) -> bool:
+        old = before.models.get(name)
+        if old is None:
+            return model.lifecycle.load == "eager"
+        # One that is loaded, and had no share though it wanted one, has turned out to encode: it has no cache.
+        return name in known or (name in room.reserved and not _wants_share(old))
+
+    wanting = [name for name, model in after.models.items() if _wants_share(model) and takes_part(name, model)]
     pool = sum(known.values()) if known else room.pool
     after_shares = dict.fromkeys(wanting, pool // max(1, len(wanting)))
     if not room.pool or set(wanting) == set(known):
         return []
     names = dict.fromkeys([*after.models, *known])
     return [CacheShare(name, known.get(name), after_shares.get(name)) for name in names if known.get(name) != after_shares.get(name)]
+
+
+def _wants_share(model: ModelTable) -> bool:
+    return model.cache.memory.is_auto and model.cache.kind != "none" and not model.encodes
 
 
 def _action(name: str, changes: tuple[Change, ...], room: Room) -> Action:
