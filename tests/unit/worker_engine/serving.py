@@ -29,7 +29,7 @@ class Serving:
         self.chance = random.Random(1)  # noqa: S311 - reproducible on purpose
 
     def words(self, count):
-        return [self.chance.randrange(10**6) for _ in range(count)]
+        return self.chance.choices(range(10**6), k=count)
 
     def ask(self, name, prompt, answer, **fields):
         """``prompt``: its tokens, or how many of them."""

@@ -13,7 +13,6 @@ from tests.unit.worker_engine.simulated_device import SimulatedDevice
 FAST = SimulatedDevice(0.004, 0.0003, 0.0005, 0.0004, noise=0.0)
 CPU = SimulatedDevice(0.055, 0.009, 0.005, 0.007, noise=0.0)
 BIG = SimulatedDevice(0.3, 0.02, 0.01, 0.015, noise=0.0)
-DEVICES = pytest.mark.parametrize("device", [FAST, CPU, BIG], ids=["fast", "cpu", "big"])
 
 ARRIVALS = st.lists(st.tuples(st.integers(0, 6), st.integers(1, 400)), min_size=2, max_size=10)  # steps since the last one, tokens
 
@@ -53,8 +52,9 @@ def test_nobody_waits_longer_than_twice_by_arrival_nor_twice_by_equal_shares(arr
         assert computed <= 2 * waits.by_shares(name) + of_last_steps
 
 
-@DEVICES
-@pytest.mark.parametrize("streams", [0, 1, 8])
+@pytest.mark.parametrize(
+    ("device", "streams"), [(FAST, 8), (CPU, 0), (CPU, 1), (CPU, 8), (BIG, 1)], ids=["fast-8", "cpu-0", "cpu-1", "cpu-8", "big-1"]
+)
 def test_short_requests_go_past_a_long_one_which_takes_no_longer_than_twice(device, streams):
     def long_one(shorts):
         serving = Serving(device)

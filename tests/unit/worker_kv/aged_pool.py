@@ -18,7 +18,8 @@ class AgedPool:
         self.chance = random.Random(seed)  # noqa: S311 - reproducible on purpose
         self.manager = Manager(block_size=16, arena_blocks=arena_blocks, capacity=max_arenas * arena_blocks, spare=spare)
         self.streams, self.prompts, self.answers, self.shared = streams, prompts, answers, shared
-        self.system = [self.chance.randrange(50_000) for _ in range(500)]
+        self.system = self._words(500)
+        self.chain = BlockChain.of(EncodedPrompt(self.system, 1, ROOT), 16)
         self.live, self.ends, self.compact_at = {}, {}, {}
         self.started = self.moves = self.moved = self.refused = 0
 
@@ -33,14 +34,16 @@ class AgedPool:
         return [len(self.manager.runs(name)) for name in self.live]
 
     def knows_the_system_prompt(self):
-        chain = BlockChain.of(EncodedPrompt(self.system, 1, ROOT), 16)
-        return self.manager.lookup(chain, self.system).cached_tokens > 0.9 * len(self.system)
+        return self.manager.lookup(self.chain, self.system).cached_tokens > 0.9 * len(self.system)
+
+    def _words(self, count):
+        return self.chance.choices(range(50_000), k=count)
 
     def _start(self):
         self.started += 1
         name = f"s{self.started}"
         beginning = self.system if self.chance.random() < self.shared else []
-        tokens = beginning + [self.chance.randrange(50_000) for _ in range(self.chance.randrange(*self.prompts))]
+        tokens = beginning + self._words(self.chance.randrange(*self.prompts))
         chain = BlockChain.of(EncodedPrompt(tokens, 1, ROOT), 16)
         self.manager.open(name, chain, self.manager.lookup(chain, tokens))
         if not self.manager.reserve(name, len(tokens) + 1):
@@ -74,14 +77,14 @@ class AgedPool:
                 return
 
 
-def age(pool, *, steps, every=25, last=3000):
-    """Runs of every stream at every so many of the last steps, sorted; integrity is checked now and then."""
+def age(pool, *, steps, every=25):
+    """Runs of every stream at every so many steps, sorted; integrity is checked now and then."""
     found = []
     for step in range(steps):
         pool.step()
         if step % 500 == 0:
             pool.manager.check_integrity()
-        if step >= steps - last and step % every == 0:
+        if step % every == 0:
             found += pool.runs()
     return sorted(found)
 

@@ -29,7 +29,7 @@ def conversations(seed, **options):
 def test_a_block_that_is_moved_is_not_written_before_it_is_there(monkeypatch, ahead):
     monkeypatch.setattr("mlxd.worker.engine.compaction._MANY_RUNS", 1)
     moves = 0
-    for seed in range(40):
+    for seed in range(20):
         rig, names = conversations(seed, ahead=ahead, blocks=40)
         assert rig.all_right(*names)
         moves += rig.executor.moves
