@@ -12,10 +12,14 @@ from tests.support.faulty_files import FaultyFiles
 MIB = 2**20
 TERMS = Terms(limit=64 * MIB, spare=0)
 
+_NOISE = random.Random(1).randbytes(4 * MIB)  # noqa: S311
+
 
 def block(number, size=1000, seed=0):
     """A block whose name tells its number, and whose bytes its number and the seed."""
-    payload = random.Random(f"{number} {seed}").randbytes(size)  # noqa: S311 - no secret
+    chance = random.Random(f"{number} {seed}")  # noqa: S311 - no secret
+    own, at = chance.randbytes(min(size, 64)), chance.randrange(MIB)
+    payload = own + _NOISE[at : at + size - len(own)]
     name = number.to_bytes(16, "big")
     half = size // 2
     return Spilled(

@@ -19,7 +19,7 @@ from tests.support.faulty_files import FaultyFiles
 from tests.support.patience import PATIENCE
 from tests.unit.worker_engine.paged_runner.rig import Rig
 
-CORRUPTIONS = int(os.environ.get("MLXD_CORRUPTIONS", "60"))
+CORRUPTIONS = int(os.environ.get("MLXD_CORRUPTIONS", "40"))
 MIB = 2**20
 PROMPTS = [[number, *range(10 * number, 10 * number + 40)] for number in range(1, 5)]
 SOON = Pauses(first=0.01, longest=0.05, patience=5.0, looks=0.02)
