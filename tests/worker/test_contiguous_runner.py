@@ -193,20 +193,20 @@ def test_priorities_and_max_sequences(llama):
     assert max(report.rows for report in rig.reports) == 3
 
 
-def test_memory_stays_bounded_over_hundreds_of_requests(llama):
+def test_memory_stays_bounded_over_many_requests(llama):
     limit = 400_000
     gc.collect()
     before = mx.get_active_memory()
     rig = batch(llama, max_bytes=limit, max_entries=10_000)
     active = []
-    for number in range(0, 160, 4):
+    for number in range(0, 80, 4):
         for offset in range(4):
-            rig.add(str(number + offset), words((number + offset) % 40, 20 + (number + offset) % 60), max_tokens=4)
+            rig.add(str(number + offset), words((number + offset) % 20, 20 + (number + offset) % 30), max_tokens=4)
         rig.run()
         figures = rig.runner.memory()
         assert figures.kv <= limit
         active.append(figures.mlx_active)
-    assert max(active[20:]) <= max(active[:20]) + 50_000
+    assert max(active[10:]) <= max(active[:10]) + 50_000
     assert max(active) <= before + limit + 500_000
     assert rig.runner.evict_cached() > 0
     assert rig.runner.memory().kv == 0

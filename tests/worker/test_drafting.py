@@ -81,17 +81,17 @@ def test_a_mixed_batch_with_joins_shared_beginnings_and_aborts(loaded, drafts, p
         "f": b"gone" * 9,
     }
     for name in ("a", "b", "f"):
-        made.add(name, prompts[name], max_tokens=30)
+        made.add(name, prompts[name], max_tokens=20)
     for _ in range(3):
         made.step()
     for name in ("c", "d"):
-        made.add(name, prompts[name], max_tokens=30)
+        made.add(name, prompts[name], max_tokens=20)
     for _ in range(3):
         made.step()
     made.runner.abort("f")
-    made.add("e", prompts["e"], max_tokens=30)
+    made.add("e", prompts["e"], max_tokens=20)
     made.run()
-    assert {name: made.tokens[name] for name in "abcde"} == {name: plain(prompts[name], 30) for name in "abcde"}
+    assert {name: made.tokens[name] for name in "abcde"} == {name: plain(prompts[name], 20) for name in "abcde"}
     assert made.started["e"].cached_tokens > 0
     assert made.manager.counts().used == 0
     assert drafting_of(made).drafted > 0
@@ -116,7 +116,7 @@ def test_sampled_text_is_the_same_with_guesses_and_without(loaded, drafts, draft
     said = []
     for made in (PagedRig(loaded), rig(loaded, drafts(draft))):
         for name, prompt in prompts.items():
-            made.add(name, prompt, max_tokens=30, **SAMPLING | {"seed": ord(name)})
+            made.add(name, prompt, max_tokens=20, **SAMPLING | {"seed": ord(name)})
         made.run()
         said.append(made.tokens)
     assert said[0] == said[1]

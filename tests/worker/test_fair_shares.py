@@ -16,7 +16,7 @@ def loaded(request):
 @pytest.mark.parametrize("ahead", [False, True])
 def test_short_prompts_go_past_a_long_one(loaded, ahead):
     rig = PagedRig(loaded, ahead=ahead, arena_blocks=256)
-    long = words(1, 400)
+    long = words(1, 200)
     rig.add("long", long, max_tokens=4)
     rig.step()
     prompts = {str(number): words(number + 2, 20) for number in range(3)}
@@ -30,7 +30,7 @@ def test_short_prompts_go_past_a_long_one(loaded, ahead):
 @pytest.mark.parametrize("ahead", [False, True])
 def test_an_answer_of_many_that_gave_its_place_to_another_request_goes_on_with_the_same_tokens(loaded, ahead):
     rig = PagedRig(loaded, ahead=ahead, max_sequences=3)
-    prompt = EncodedPrompt(words(1, 21), 20, ROOT)
+    prompt = EncodedPrompt(words(1, 21), 12, ROOT)
     sampling = SamplingParams(temperature=0.0, logit_bias=NEVER_ENDS)
     for number in range(4):
         rig.runner.add(EngineRequest(f"choice {number}", prompt, sampling, parent="choices"))
@@ -41,5 +41,5 @@ def test_an_answer_of_many_that_gave_its_place_to_another_request_goes_on_with_t
     assert rig.preemptions == 1
     assert next(iter(rig.ended)) == "small"
     assert rig.tokens.pop("small") == plain(loaded, words(2, 9), 3)
-    assert set(map(tuple, rig.tokens.values())) == {tuple(plain(loaded, prompt.tokens, 20))}
+    assert set(map(tuple, rig.tokens.values())) == {tuple(plain(loaded, prompt.tokens, 12))}
     assert len(rig.tokens) == 4

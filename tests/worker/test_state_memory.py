@@ -58,8 +58,8 @@ def limited(loaded, states, **limits):
 
 def test_all_that_a_hybrid_holds_fits_the_cache_s_limit(loaded):
     rig, model, limits = limited(loaded, 24)
-    for number in range(20):
-        rig.add(str(number), words(number, 30), max_tokens=10)
+    for number in range(14):
+        rig.add(str(number), words(number, 20), max_tokens=6)
     while not rig.runner.is_idle:
         rig.step()
         held = model.states.bytes_per_sequence * len(model.states._stack_of)
@@ -67,7 +67,7 @@ def test_all_that_a_hybrid_holds_fits_the_cache_s_limit(loaded):
         assert (
             memory.kv + memory.states + memory.snapshots <= limits.cache_bytes + held / 4
         )  # snapshots that the present step takes come on top
-    assert rig.tokens["7"] == plain(loaded, words(7, 30), 10, said=rig.tokens["7"])
+    assert rig.tokens["7"] == plain(loaded, words(7, 20), 6, said=rig.tokens["7"])
 
 
 def test_no_more_run_than_have_room_for_their_states(loaded):
