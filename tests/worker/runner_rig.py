@@ -170,7 +170,7 @@ def architecture(name, **fields):
 
 def plain(loaded, prompt, count=12, said=()):
     """The greedy tokens of mlx-lm alone. Where ``said`` is what it finds likeliest, it is asked for all of them at once."""
-    if len(said) == count and is_likeliest(loaded, prompt, said):
+    if len(said) == count and likeliest(loaded, {"it": prompt}, {"it": said}):
         return said
     bias = mx.zeros(loaded.vocab_size).at[EOS].add(-1000.0)
     steps = generate_step(mx.array(list(prompt)), loaded.model, max_tokens=count, logits_processors=[lambda _, logits: logits + bias])
@@ -178,15 +178,30 @@ def plain(loaded, prompt, count=12, said=()):
 
 
 def alone(loaded, prompts, count=12, said=MappingProxyType({})):
-    """The same of each of ``prompts``, by their names."""
-    return {name: plain(loaded, prompt, count, said.get(name, ())) for name, prompt in prompts.items()}
+    """The same of each of ``prompts``, by their names; what was said to some of them is looked at together."""
+    whole = {name: prompt for name, prompt in prompts.items() if len(said.get(name, ())) == count}
+    right = likeliest(loaded, whole, said) if whole else ()
+    return {name: said[name] if name in right else plain(loaded, prompt, count) for name, prompt in prompts.items()}
 
 
-def is_likeliest(loaded, prompt, tokens):
-    """Whether the plain model, fed all of it at once, finds each token likelier than all others but the end."""
-    logits = loaded.model(mx.array([*prompt, *tokens[:-1]])[None], cache=make_prompt_cache(loaded.model))[0, len(prompt) - 1 :]
-    logits[:, EOS] = -mx.inf
-    return mx.argmax(logits, axis=-1).tolist() == list(tokens)
+def likeliest(loaded, prompts, said):
+    """The names of those of whose prompts the plain model, fed all of them with what was said, finds each token said likelier than all
+    others but the end.
+    """
+    rows = next_logits(loaded, prompts, said)
+    return {name for name, logits in rows.items() if mx.argmax(logits, axis=-1).tolist() == list(said[name])}
+
+
+def next_logits(loaded, prompts, said):
+    """By name the logits ``[n, vocab]`` for each of the tokens said, of which the end's is as low as can be. All are computed in one batch,
+    filled up with zeros behind, which nothing before them sees.
+    """
+    texts = [[*prompt, *said[name][:-1]] for name, prompt in prompts.items()]
+    longest = max(map(len, texts))
+    batch = mx.array([text + [0] * (longest - len(text)) for text in texts])
+    logits = loaded.model(batch, cache=make_prompt_cache(loaded.model))
+    logits[..., EOS] = -mx.inf
+    return {name: logits[row, len(prompt) - 1 :][: len(said[name])] for row, (name, prompt) in enumerate(prompts.items())}
 
 
 def words(seed, count):
