@@ -36,6 +36,8 @@ GPT_LIKE: dict[str, Any] = COMMON | {
     "layer_norm_epsilon": 1e-5,
 }
 SLIDING: dict[str, Any] = LLAMA_LIKE | {"num_hidden_layers": 4, "sliding_window": WINDOW, "layer_types": ALTERNATING}
+# One layer of each kind, for those that are like another one with two.
+SLIDING_ONCE: dict[str, Any] = SLIDING | {"num_hidden_layers": 2, "layer_types": ALTERNATING[:2]}
 MOE: dict[str, Any] = LLAMA_LIKE | {
     "num_experts": 4,
     "num_experts_per_tok": 2,
@@ -194,7 +196,7 @@ QWEN_HYBRID: dict[str, Any] = (
     QWEN3_MOE
     | DELTA
     | {
-        "num_hidden_layers": 4,
+        "num_hidden_layers": 2,
         "full_attention_interval": 2,
         "shared_expert_intermediate_size": 32,
         "partial_rotary_factor": 0.5,

@@ -12,6 +12,7 @@ from tests.support.architectures.fields import (
     LOCAL_EXPERTS,
     MOE,
     SLIDING,
+    SLIDING_ONCE,
     WINDOW,
     YARN,
     YARN_SCALED_QUERIES,
@@ -20,7 +21,7 @@ from tests.support.tiny_model import VOCAB
 
 WINDOWED: dict[str, Architecture] = {
     "afmoe": plain("afmoe", MOE | SLIDING, num_shared_experts=1, num_dense_layers=2, route_scale=1.0, embedding=0.1),
-    "cohere2": plain("cohere2", SLIDING, layer_norm_eps=1e-5, logit_scale=1.0, sliding_window_pattern=2),
+    "cohere2": plain("cohere2", SLIDING_ONCE, layer_norm_eps=1e-5, logit_scale=1.0, sliding_window_pattern=2),
     "exaone4": plain("exaone4", SLIDING, rope_scaling=None, sliding_window_pattern="LLGL"),
     "exaone_moe": plain("exaone_moe", MOE | SLIDING, num_shared_experts=1, n_group=2, topk_group=1, is_moe_layer=[False, True, True, True]),
     "gemma3": wrapped("gemma3", GEMMA3, embedding=0.1),
@@ -60,7 +61,7 @@ WINDOWED: dict[str, Architecture] = {
         embedding=0.1,
         note="without a cache its later layers use their own keys and values instead of the shared ones: other logits",
     ),
-    "gpt_oss": plain("gpt_oss", SLIDING | LOCAL_EXPERTS, intermediate_size=32, rope_scaling=YARN | {"rope_type": "yarn"}),
+    "gpt_oss": plain("gpt_oss", SLIDING_ONCE | LOCAL_EXPERTS, intermediate_size=32, rope_scaling=YARN | {"rope_type": "yarn"}),
     "iquestloopcoder": plain("iquestloopcoder", LLAMA_LIKE, loop_num=2, loop_window_size=WINDOW),
     "laguna": plain(
         "laguna",
@@ -72,7 +73,7 @@ WINDOWED: dict[str, Architecture] = {
             "sliding_attention": {"rope_type": "default", "rope_theta": 1000.0},
         },
     ),
-    "llama_sliding": plain("llama", SLIDING),
+    "llama_sliding": plain("llama", SLIDING_ONCE),
     "llama4": wrapped(
         "llama4",
         LLAMA_LIKE
@@ -92,7 +93,7 @@ WINDOWED: dict[str, Architecture] = {
     ),
     "mellum": plain(
         "mellum",
-        MOE | SLIDING,
+        MOE | SLIDING_ONCE,
         rope_parameters={
             "full_attention": {"rope_type": "default", "rope_theta": 10000.0},
             "sliding_attention": {"rope_type": "default", "rope_theta": 1000.0},
@@ -117,10 +118,10 @@ WINDOWED: dict[str, Architecture] = {
         partial_rotary_factor=0.5,
         attention_value_scale=0.7,
     ),
-    "ministral3": plain("ministral3", SLIDING, rope_parameters=YARN_SCALED_QUERIES),
+    "ministral3": plain("ministral3", SLIDING_ONCE, rope_parameters=YARN_SCALED_QUERIES),
     "mistral3_ministral3": wrapped(
         "mistral3",
-        SLIDING | {"model_type": "ministral3", "rope_parameters": YARN_SCALED_QUERIES},
+        SLIDING_ONCE | {"model_type": "ministral3", "rope_parameters": YARN_SCALED_QUERIES},
         note="its sliding layers have plain KV caches, the window is in the mask alone",
     ),
     "muse_glimmer": plain(
@@ -143,7 +144,7 @@ WINDOWED: dict[str, Architecture] = {
     "plamo3_wide": plain("plamo3", SLIDING, sliding_window=256, window_size=256, sliding_window_pattern=2),
     "spark2_5": plain(
         "spark2_5",
-        SLIDING,
+        SLIDING_ONCE,
         hidden_act="gelu",
         rope_parameters={
             "full_attention": {"rope_theta": 10000.0, "partial_rotary_factor": 0.5},
