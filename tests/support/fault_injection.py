@@ -65,11 +65,11 @@ def passages(modules, play, *, but=frozenset()):
     return sorted(one for one in middle if but.isdisjoint(one.function.split(".")))
 
 
-def some_of(passages):
-    """One of three neighbours each, others in each run: faults at lines that follow one another mostly do the same. With
-    ``MLXD_EXAMPLES=3`` all of them.
+def some_of(passages, neighbours=_NEIGHBOURS):
+    """One of so many neighbours each, others in each run: faults at lines that follow one another mostly do the same. With
+    ``MLXD_EXAMPLES=3``, or as many as there are neighbours, all of them.
     """
-    step = max(1, round(_NEIGHBOURS / FACTOR))
+    step = max(1, round(neighbours / FACTOR))
     return passages[random.randrange(step) :: step]  # noqa: S311 - which, is no secret
 
 

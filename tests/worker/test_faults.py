@@ -35,6 +35,7 @@ def cache():
 
 
 class Simple:
+    alike = ()
     modules = (simple_runner, token_stream, prompt_cache)
 
     def __init__(self, loaded):
@@ -45,6 +46,7 @@ class Simple:
 
 
 class Contiguous:
+    alike = ()
     modules = (contiguous_runner, token_stream, prompt_cache, finite)
 
     def __init__(self, loaded):
@@ -59,6 +61,7 @@ class Contiguous:
 
 
 class Paged:
+    alike = ()
     modules = (executor, model, *SAMPLING)
 
     def __init__(self, loaded):
@@ -74,7 +77,10 @@ class Paged:
 
 
 class PagedStates(Paged):
+    """Lines that are passed with states and without them are struck half as often as others, here."""
+
     modules = (executor, model, state_cache)
+    alike = (executor, model)
 
 
 def play(stage):
@@ -109,6 +115,12 @@ def check(runner, expected):
     assert stage.tokens("after") == expected
 
 
+def chosen(make, found):
+    alike = {module.__file__ for module in make.alike}
+    in_both = [passage for passage in found if passage.file in alike]
+    return [*some_of([passage for passage in found if passage.file not in alike]), *some_of(in_both, neighbours=6)]
+
+
 @pytest.mark.parametrize(("make", "name"), [(Simple, "llama"), (Contiguous, "llama"), (Paged, "llama"), (PagedStates, "mamba2")])
 def test_a_fault_at_any_line_leaves_no_request_without_an_answer_and_nothing_behind(make, name):
     loaded = architecture(name, num_hidden_layers=1)  # no line of ours is passed by a second one alone
@@ -118,7 +130,7 @@ def test_a_fault_at_any_line_leaves_no_request_without_an_answer_and_nothing_beh
     check(runner, expected)
     assert len(found) > 60
     missed = []  # steps are as long as time allows: now and then there is one less
-    for passage in some_of(found):
+    for passage in chosen(make, found):
         runner = make(loaded)
         gc.collect()  # what a fault in the very end of a request left half done ends here, not on whatever thread collects next
         with fault_at(passage) as struck:
