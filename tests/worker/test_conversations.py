@@ -1,4 +1,4 @@
-"""Ten turns of an agent on real MLX: what was there before the new messages is found, and the tokens are those of a cold prompt."""
+"""Six turns of an agent on real MLX: what was there before the new messages is found, and the tokens are those of a cold prompt."""
 
 from functools import cache
 
@@ -17,13 +17,13 @@ def made():
 
 
 @pytest.mark.parametrize(("name", "retells"), [("llama", False), ("qwen3_next", True), ("qwen3_next", False), ("jamba", True)])
-def test_ten_turns_beside_another_long_prompt(made, name, retells):
+def test_six_turns_beside_another_long_prompt(made, name, retells):
     """Told again in other words or as it was said: it is snapshots of states that this matters to."""
     loaded = made(name)
-    rig = PagedRig(loaded, block_size=BLOCK, arena_blocks=512, max_arenas=1, snapshots=24, step_tokens=16)
-    said, before = words(1, 100), 0
-    rig.add("long", words(99, 480), max_tokens=1)
-    for turn in range(10):
+    rig = PagedRig(loaded, block_size=BLOCK, arena_blocks=512, max_arenas=1, snapshots=14, step_tokens=16)
+    said, before = words(1, 60), 0
+    rig.add("long", words(99, 240), max_tokens=1)
+    for turn in range(6):
         said = said + words(turn + 7, 9)
         rig.add(str(turn), said + OPENING, max_tokens=6)
         while str(turn) not in rig.ended:
@@ -35,4 +35,4 @@ def test_ten_turns_beside_another_long_prompt(made, name, retells):
         said = said + (OPENING[:KEPT] + words(turn + 50, 4) if retells else OPENING + answer)
     assert answer == plain(loaded, last, 6, said=answer)
     rig.run()
-    assert rig.tokens["long"] == plain(loaded, words(99, 480), 1, said=rig.tokens["long"])
+    assert rig.tokens["long"] == plain(loaded, words(99, 240), 1, said=rig.tokens["long"])

@@ -101,10 +101,10 @@ def test_preempted_ones_resume_with_the_same_tokens(case):
     rig = PagedRig(loaded, ahead=ahead, arena_blocks=16, max_arenas=1, step_tokens=64)
     prompts = {str(number): b"story number %d" % number for number in range(4)}
     for name, prompt in prompts.items():
-        rig.add(name, prompt, max_tokens=24)
+        rig.add(name, prompt, max_tokens=16)
     rig.run()
     assert rig.preemptions > 0
-    assert rig.tokens == alone(loaded, prompts, 24, said=rig.tokens)
+    assert rig.tokens == alone(loaded, prompts, 16, said=rig.tokens)
 
 
 def test_a_prompt_of_a_multiple_of_the_block_size_twice(loaded):
@@ -120,9 +120,9 @@ def test_a_conversation_goes_on_after_its_answer(loaded):
     rig = PagedRig(loaded)
     history = words(1, 30)
     for turn in range(3):
-        answer, started = rig.ask(history, max_tokens=15)
-        assert answer == plain(loaded, history, 15, said=answer)
-        assert started.cached_tokens >= (len(history) - 5 - 15 if turn else 0) // BLOCK * BLOCK
+        answer, started = rig.ask(history, max_tokens=9)
+        assert answer == plain(loaded, history, 9, said=answer)
+        assert started.cached_tokens >= (len(history) - 5 - 9 if turn else 0) // BLOCK * BLOCK
         history = history + answer + words(turn + 7, 5)
 
 
@@ -250,8 +250,8 @@ def test_a_fault_of_a_step_ends_its_requests_and_leaves_nothing_wrong_behind(mad
     assert rig.failed
     assert all("a fault of the device" in error.message for error in rig.failed.values())
     for name in "abc":
-        answer, _ = rig.ask(prompts[name], f"{name} again")
-        assert answer == plain(loaded, prompts[name], said=answer)
+        answer, _ = rig.ask(prompts[name], f"{name} again", max_tokens=6)
+        assert answer == plain(loaded, prompts[name], 6, said=answer)
 
 
 def test_end_tokens_end_a_sequence(llama):
@@ -263,22 +263,22 @@ def test_end_tokens_end_a_sequence(llama):
     assert rig.tokens["b"] == plain(llama, b"hello", 20, said=rig.tokens["b"])
 
 
-def test_memory_stays_where_it_is_over_hundreds_of_requests_and_hits_stay_right(llama):
-    rig = PagedRig(llama, arena_blocks=32, max_arenas=2)
+def test_memory_stays_where_it_is_over_a_hundred_requests_and_hits_stay_right(llama):
+    rig = PagedRig(llama, arena_blocks=16, max_arenas=2)
     prompts = [[*SYSTEM[: 12 + number % 17], number % 40, number % 7] for number in range(80)]
     sizes, active, hits = [], [], 0
-    for number in range(200):
+    for number in range(120):
         prompt = prompts[number * 7 % 80]
-        tokens, started = rig.ask(prompt, max_tokens=3)
-        assert tokens == plain(llama, prompt, 3, said=tokens)
+        tokens, started = rig.ask(prompt, max_tokens=2)
+        assert tokens == plain(llama, prompt, 2, said=tokens)
         hits += started.cached_tokens > 0
         sizes.append(rig.model.nbytes)
         active.append(rig.runner.memory().mlx_active)
-    assert max(sizes[100:]) == max(sizes[:100])
-    assert max(active[100:]) <= max(active[:100]) + 100_000
+    assert max(sizes[60:]) == max(sizes[:60])
+    assert max(active[60:]) <= max(active[:60]) + 60_000
     assert rig.manager.pool.evicted > 0
-    assert 0 < hits < 200
-    assert len(rig.ended) == 200
+    assert 0 < hits < 120
+    assert len(rig.ended) == 120
 
 
 def test_arenas_of_a_cache_that_emptied_are_given_back(llama):

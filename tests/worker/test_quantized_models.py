@@ -28,7 +28,7 @@ KINDS = ["llama", "gpt_oss", "qwen3_next"]  # one of each kind of cache
 BLOCK = 4
 
 pytestmark = pytest.mark.usefixtures("any_loss")
-SYSTEM = list(b"You are a helpful assistant, and you answer at length, whatever you are asked, by day and by night. Go.")
+SYSTEM = list(b"You are a helpful assistant, and you answer at length.")
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -68,11 +68,11 @@ def test_blocks_are_moved_without_a_change(name, monkeypatch):
     rig = PagedRig(model(name), kv="int8", arena_blocks=64, max_arenas=1, step_tokens=64)
     prompts = {request: request.encode() * 3 for request in "ab"}
     for request, prompt in prompts.items():
-        rig.add(request, prompt, max_tokens=72)
+        rig.add(request, prompt, max_tokens=36)
     moves = rig.watched_moves()
     rig.run()
     assert moves
-    assert rig.tokens == {request: alone(name, prompt, 72) for request, prompt in prompts.items()}
+    assert rig.tokens == {request: alone(name, prompt, 36) for request, prompt in prompts.items()}
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -136,7 +136,7 @@ def test_a_draft_model_keeps_its_own_type():
 @pytest.mark.parametrize(("kind", "dtype"), [("llama", "float16"), ("gemma3_text", "bfloat16")])
 def test_models_in_half_precision(kind, dtype):
     """Rounding differs by the shape of a product: the first tokens are those alone, and blocks that are found are as good as computed."""
-    prompts = {request: bytes([*SYSTEM, *words(ord(request), 5)]) for request in "abc"}
+    prompts = {request: bytes([*SYSTEM, *SYSTEM, *words(ord(request), 5)]) for request in "abc"}
     rig = PagedRig(model(kind, dtype), kv="int8")
     first = {request: rig.ask(prompt, max_tokens=4)[0] for request, prompt in prompts.items()}
     again = {request: rig.ask(prompt, max_tokens=4) for request, prompt in prompts.items()}
