@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from mlxd.errors import ModelSourceError
+from mlxd.worker.facts.collector import without_collector
 
 AGAIN = "fetch or copy the model again"
 
@@ -48,7 +49,8 @@ class JsonDocument:
         """Reads the file's object. Raises ``ModelSourceError``, and ``OSError`` where it cannot be read at all."""
         check_is_file(path)
         try:
-            value = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_unambiguous)
+            with without_collector():
+                value = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_unambiguous)
         except (ValueError, RecursionError) as error:
             raise ModelSourceError(f"{path} is not valid JSON ({error}); {AGAIN}") from error
         if not isinstance(value, dict):

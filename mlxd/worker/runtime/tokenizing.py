@@ -14,6 +14,7 @@ from mlxd.errors import InvalidRequestError
 from mlxd.types import ToolShape
 from mlxd.wire.model_facts import EndToken
 from mlxd.worker.facts.chat_template import FoundTemplates
+from mlxd.worker.facts.collector import without_collector
 from mlxd.worker.facts.directory import DirectoryFacts, tokenizer_file
 from mlxd.worker.facts.json_document import JsonDocument
 from mlxd.worker.facts.settle import end_of_turn, unite
@@ -60,7 +61,7 @@ def open_tokenizer(facts: DirectoryFacts, wished: WishedShapes = AS_SHOWN) -> Op
     A template that cannot render a plain conversation is a warning, and the model then only completes text.
     """
     found = facts.template
-    with tokenizer_view(facts) as view, library_errors(_what(facts.directory), (view, facts.directory)):
+    with without_collector(), tokenizer_view(facts) as view, library_errors(_what(facts.directory), (view, facts.directory)):
         settings = {"chat_template": found.chosen.text if found.chosen else None, "tool_parser_type": None}  # mlx-lm's parsers are not used
         tokenizer = load_tokenizer(view, settings)
         bound_word_cache(tokenizer)
