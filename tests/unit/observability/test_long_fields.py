@@ -8,11 +8,11 @@ from mlxd.config.schema import LogTable
 from mlxd.observability.log_format import cut_long
 from mlxd.observability.logging import configure_logging
 
-LONG = "x" * 30_000_000
+LONG = "x" * 3_000_000
 SHAPES = {
     "text": LONG,
-    "list": ["x" * 1000] * 100_000,
-    "numbers": list(range(1_000_000)),
+    "list": ["x" * 1000] * 10_000,
+    "numbers": list(range(100_000)),
     "nested": [[["x" * 1000] * 100] * 100] * 100,
     "object": {f"k{n}": "x" * 100 for n in range(100_000)},
     "key": {LONG: 1},
