@@ -59,6 +59,8 @@ class Source:
         taken, self.text = self.text[:size], self.text[size:]
         before = len(self.held)
         self.held += taken
+        if not self._controls:
+            return taken
         self._held_controls += [range(before + one.start, before + min(one.stop, size)) for one in self._controls if one.start < size]
         self._controls = [range(max(0, one.start - size), one.stop - size) for one in self._controls if one.stop > size]
         return taken
@@ -67,6 +69,8 @@ class Source:
         """Returns what is held, which is held no longer."""
         held, controls = self.held, self._held_controls
         self.held, self._held_controls = "", []
+        if not controls:
+            return [Span(held, is_control=False)] if held else []
         spans, at = [], 0
         for one in controls:
             spans += [Span(held[at : one.start], is_control=False), Span(held[one.start : one.stop], is_control=True)]
@@ -75,8 +79,11 @@ class Source:
 
     def find(self, markers: Iterable[str], start: int = 0) -> Found | None:
         """Returns the first of ``markers`` in the unread text from ``start`` on, of several in one place the longest."""
-        found = [Found(at, marker) for marker in markers if (at := self.text.find(marker, start)) >= 0]
-        return min(found, key=lambda one: (one.at, -len(one.marker)), default=None)
+        found = [(at, -len(marker), marker) for marker in markers if (at := self.text.find(marker, start)) >= 0]
+        if not found:
+            return None
+        at, _, marker = min(found)
+        return Found(at, marker)
 
     def sure(self, markers: Iterable[str]) -> int:
         """Returns how many unread characters are before anything that may become one of ``markers``, of which none is there yet."""
@@ -92,4 +99,8 @@ class Source:
 
 def _overlap(text: str, marker: str) -> int:
     """Returns the length of the longest end of ``text`` that begins ``marker`` and is not all of it."""
-    return next((size for size in range(min(len(marker) - 1, len(text)), 0, -1) if marker.startswith(text[-size:])), 0)
+    first = marker[:1]  # few texts have it, and to look for it is quick
+    at = text.find(first, max(0, len(text) - len(marker) + 1))
+    while at >= 0 and not marker.startswith(text[at:]):
+        at = text.find(first, at + 1)
+    return len(text) - at if at >= 0 else 0
