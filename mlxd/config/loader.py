@@ -69,8 +69,8 @@ def _parse(text: str, path: Path, secrets: SecretSource, prompt: ReadPrompt) -> 
     problems += _independent(list(check(validated.table, document)), problems)
     if problems:
         raise ConfigError(render(problems, document))
-    for name, model in validated.table.models.items():
-        model.remember_of_generation(generation_keys(name, document))
+    for name, keys in generation_keys(document).items():
+        validated.table.models[name].remember_of_generation(keys)
     sha256 = hashlib.sha256(text.encode()).hexdigest()
     return LoadedConfig(validated.table, path.absolute(), sha256, MappingProxyType(_provenance(validated.table, document)), text)
 

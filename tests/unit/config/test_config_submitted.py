@@ -122,7 +122,7 @@ def test_thousands_of_models_take_seconds_at_most():
     text = "[defaults.sampling]\ntemperature = 0.5\n" + "".join(f"[models.m{n}]\nsource = 'org/name'\n" for n in range(OFTEN))
     began = time.process_time()
     assert len(parse_submitted(text, PATH).config.models) == OFTEN
-    assert time.process_time() - began < 8
+    assert time.process_time() - began < 3  # where each model looks at the lines of all others, it is five
 
 
 HARMLESS = {
