@@ -102,7 +102,8 @@ def test_what_would_take_long_is_refused_at_once(name):
     assert time.process_time() - began < 5
 
 
-OFTEN = MAX_ITEMS // 5
+THOUSANDS = MAX_ITEMS // 5
+OFTEN = THOUSANDS // 2
 MANY_TIMES_THE_SAME = {
     "models with a mistake each": "".join(f"[models.m{n}]\nsource = 'nowhere'\n" for n in range(OFTEN)),
     "unknown keys": "".join(f"k{n} = 1\n" for n in range(OFTEN)) + MODEL,
@@ -112,16 +113,16 @@ MANY_TIMES_THE_SAME = {
 
 @pytest.mark.parametrize("name", MANY_TIMES_THE_SAME)
 def test_what_is_allowed_takes_seconds_at_most(name):
-    """All of it takes time by its length; by its square, it would be a minute."""
+    """All of it takes time by its length; by its square, it would be a quarter of a minute."""
     began = time.process_time()
     assert len(problems(MANY_TIMES_THE_SAME[name])) == 100
-    assert time.process_time() - began < 8
+    assert time.process_time() - began < 6
 
 
 def test_thousands_of_models_take_seconds_at_most():
-    text = "[defaults.sampling]\ntemperature = 0.5\n" + "".join(f"[models.m{n}]\nsource = 'org/name'\n" for n in range(OFTEN))
+    text = "[defaults.sampling]\ntemperature = 0.5\n" + "".join(f"[models.m{n}]\nsource = 'org/name'\n" for n in range(THOUSANDS))
     began = time.process_time()
-    assert len(parse_submitted(text, PATH).config.models) == OFTEN
+    assert len(parse_submitted(text, PATH).config.models) == THOUSANDS
     assert time.process_time() - began < 3  # where each model looks at the lines of all others, it is five
 
 
