@@ -36,9 +36,7 @@ class Authority:
 
     def client(self):
         """What a client that trusts this authority begins a connection with."""
-        context = ssl.create_default_context()
-        self._ca.configure_trust(context)
-        return context
+        return ssl.create_default_context(cadata=self._ca.cert_pem.bytes().decode())  # and nobody else: to read all others takes 20 ms
 
     def write(self, path):
         """Write what clients are to trust."""

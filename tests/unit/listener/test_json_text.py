@@ -48,29 +48,44 @@ def test_the_same_text_elsewhere_is_no_key_twice(text):
 
 
 def long_array(item, count):
-    return lambda: b'{"a": [' + b",".join([item] * count) + b"]}"
+    return b'{"a": [' + b",".join([item] * count) + b"]}"
 
 
-TOO_MUCH = {  # written when they are needed: megabytes
-    "strings": long_array(b'"x"', MAX_VALUES),
-    "objects": long_array(b"{}", MAX_VALUES),
-    "arrays": long_array(b"[]", MAX_VALUES),
-    "messages": long_array(b'{"role":"user","content":"hi"}', MAX_VALUES // 4),
-    "keys": lambda: b"{" + b",".join(b'"%d":1' % number for number in range(MAX_VALUES + 1)) + b"}",
-    "numbers": long_array(b"1", MAX_NUMBERS * 2),
-    "nulls": long_array(b"null", MAX_NUMBERS * 2),
-    "spaced numbers": long_array(b" " * 20 + b"1", MAX_NUMBERS * 2),
-    "depth of arrays": lambda: b'{"a":' + b"[" * MAX_DEPTH + b"]" * MAX_DEPTH + b"}",
-    "depth of objects": lambda: b'{"a":' * (MAX_DEPTH + 1) + b"1" + b"}" * (MAX_DEPTH + 1),
-    "depth without end": lambda: b"[" * 1_000_000,
+VALUES, NUMBERS_OF_ALL = MAX_VALUES // 20, MAX_NUMBERS // 20  # bounds of the same kind, for texts that are written in no time
+TOO_MUCH = {
+    "strings": long_array(b'"x"', VALUES),
+    "objects": long_array(b"{}", VALUES),
+    "arrays": long_array(b"[]", VALUES),
+    "messages": long_array(b'{"role":"user","content":"hi"}', VALUES // 4),
+    "keys": b"{" + b",".join(b'"%d":1' % number for number in range(VALUES + 1)) + b"}",
+    "numbers": long_array(b"1", NUMBERS_OF_ALL * 2),
+    "nulls": long_array(b"null", NUMBERS_OF_ALL * 2),
+    "spaced numbers": long_array(b" " * 20 + b"1", NUMBERS_OF_ALL * 2),
+    "depth of arrays": b'{"a":' + b"[" * MAX_DEPTH + b"]" * MAX_DEPTH + b"}",
+    "depth of objects": b'{"a":' * (MAX_DEPTH + 1) + b"1" + b"}" * (MAX_DEPTH + 1),
+    "depth without end": b"[" * 1_000_000,
 }
+
+
+def assert_too_much(text):
+    message = refused(text)
+    assert "too many parts" in message or "too many items" in message or "nested too deeply" in message
 
 
 @pytest.mark.parametrize("name", TOO_MUCH)
 def test_what_is_too_much_is_not_even_decoded(name, monkeypatch):
     monkeypatch.setattr("msgspec.json.decode", None)
-    message = refused(TOO_MUCH[name]())
-    assert "too many parts" in message or "too many items" in message or "nested too deeply" in message
+    monkeypatch.setattr("mlxd.listener.json_shape.MAX_VALUES", VALUES)
+    monkeypatch.setattr("mlxd.listener.json_shape.MAX_NUMBERS", NUMBERS_OF_ALL)
+    assert_too_much(TOO_MUCH[name])
+
+
+def test_where_too_much_begins(monkeypatch):
+    parse_json_object(long_array(b'"x"', MAX_VALUES - 3))  # the object, its key, and the array
+    parse_json_object(long_array(b"1", MAX_NUMBERS))
+    monkeypatch.setattr("msgspec.json.decode", None)
+    assert_too_much(long_array(b'"x"', MAX_VALUES - 2))
+    assert_too_much(long_array(b"1", MAX_NUMBERS * 2))
 
 
 def test_what_real_requests_have_is_far_from_too_much():
@@ -110,7 +125,7 @@ def test_what_is_wrong_and_where(text, said):
     assert said in refused(text)
 
 
-NUMBERS = list(range(150_000))
+NUMBERS = list(range(50_000))  # some turns
 
 
 @pytest.mark.parametrize(
@@ -120,7 +135,7 @@ NUMBERS = list(range(150_000))
         {"prompt": [NUMBERS], "a": "x"},
         {"prompt": [NUMBERS, [], [1], NUMBERS]},
         {"prompt": [*NUMBERS, "x"]},
-        {"prompt": [1.5, None, True, -1e3] * 40_000, "b": {"c": [1]}},
+        {"prompt": [1.5, None, True, -1e3] * 15_000, "b": {"c": [1]}},
         {"a": {"prompt": NUMBERS}},
     ],
     ids=["flat", "nested", "several", "mixed", "kinds", "below"],
@@ -132,7 +147,7 @@ def test_long_arrays_are_decoded_in_turns_and_come_out_the_same(document, indent
 
 @pytest.mark.parametrize("end", [b",]", b",,1]", b" 1]", b"1 2]", b",x]", b"]]", b"", b",01]"])
 def test_a_long_array_that_is_none(end):
-    text = b'{"a": [' + b",".join([b"12345"] * 150_000) + end + b"}"
+    text = b'{"a": [' + b",".join([b"12345"] * 50_000) + end + b"}"
     assert "not valid JSON" in refused(text)
 
 
