@@ -7,7 +7,7 @@ from collections import Counter
 
 from tests.e2e.daemon_process import PATIENCE
 
-_PAUSE = 0.02  # seconds: it is to be there always, not to take the machine
+_PAUSE = 0.06  # seconds: it is to be there always, not to take the machine
 
 
 class ConstantLoad:
