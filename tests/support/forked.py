@@ -17,7 +17,9 @@ import sys
 import threading
 from pathlib import Path
 
+from mlxd.client.process import ProcessHost
 from tests.support.batch_scheduling import batch_scheduling
+from tests.support.forked_workers import spawner
 from tests.support.wishes import Wish, wish_for
 
 _WITH_MLX = "mlxd.worker.runtime.start"
@@ -45,6 +47,12 @@ def worker_m(sock, *, output):
     with Path(os.devnull).open("rb") as nothing:
         wish = Wish(["mlxd.worker"], dict(os.environ), leads=True)
         return wish_for(_nursery(_WITH_MLX), wish, [nothing.fileno(), output, output], passed=[sock.fileno()])
+
+
+def fork_workers(monkeypatch):
+    """Workers that ``ProcessHost`` starts in this very process are forked, until the test is over."""
+    if sys.platform == "linux":
+        monkeypatch.setattr(ProcessHost, "_spawn", spawner(_nursery()))
 
 
 def new_python_m(module, *arguments, stdin=None, stdout, stderr, env=None):

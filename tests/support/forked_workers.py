@@ -45,11 +45,16 @@ class ForkedWorker:
 
 def install(nursery):
     """``nursery``: the socket on which it takes wishes."""
+    ProcessHost._spawn = spawner(nursery)
+
+
+def spawner(nursery):
+    """What ``ProcessHost`` starts a worker by."""
 
     async def spawn(host, sock, output):
         return await ForkedWorker(begin(nursery, host, sock, output)).begin()
 
-    ProcessHost._spawn = spawn
+    return spawn
 
 
 def begin(nursery, host, sock, output):

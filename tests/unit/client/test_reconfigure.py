@@ -10,11 +10,18 @@ from mlxd.errors import ModelLoadingError, WorkerLostError
 from mlxd.types import Limits
 from mlxd.wire.events import Finished
 from tests.support import fake_worker
+from tests.support.forked import fork_workers
 from tests.support.patience import PATIENCE
 from tests.support.wire_requests import Watcher, generate, load, resolved
 
 DIES = Limits(max_queue=13)
 NEVER_ANSWERS = Limits(max_queue=14)
+
+
+@pytest.fixture(autouse=True)
+def _forked(monkeypatch):
+    """How a worker begins is others' business: process_worker/test_loading.py, test_loss.py and test_end.py."""
+    fork_workers(monkeypatch)
 
 
 def make(*, hang_timeout=30.0):

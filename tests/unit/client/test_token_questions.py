@@ -8,9 +8,16 @@ from mlxd.errors import InvalidRequestError, RequestError, WorkerLostError
 from mlxd.types import ChatMessage
 from mlxd.wire.events import Finished
 from mlxd.wire.prompts import ChatPrompt, TextPrompt
+from tests.support.forked import fork_workers
 from tests.support.patience import PATIENCE
 from tests.support.wire_requests import generate
 from tests.unit.client.test_reconfigure import make, ready_worker
+
+
+@pytest.fixture(autouse=True)
+def _forked(monkeypatch):
+    """How a worker begins is others' business: process_worker/test_loading.py, test_loss.py and test_end.py."""
+    fork_workers(monkeypatch)
 
 
 async def tokens(worker, text, **options):

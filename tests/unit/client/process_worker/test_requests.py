@@ -9,8 +9,15 @@ import pytest
 
 from mlxd.errors import InvalidRequestError, MlxdError, QueueFullError
 from mlxd.wire.events import Finished, Started
+from tests.support.forked import fork_workers
 from tests.support.wire_requests import Watcher, generate, load
 from tests.unit.client.process_worker.rig import PATIENCE, Log, ended, is_gone, make, read, ready_worker
+
+
+@pytest.fixture(autouse=True)
+def _forked(monkeypatch):
+    """How a worker begins is others' business: process_worker/test_loading.py, test_loss.py and test_end.py."""
+    fork_workers(monkeypatch)
 
 
 async def test_a_request_from_start_to_stop():

@@ -12,11 +12,18 @@ from mlxd.errors import WorkerLostError
 from mlxd.types import ModelState
 from mlxd.wire.events import Finished, Started
 from tests.support import fake_worker
+from tests.support.forked import fork_workers
 from tests.support.patience import PATIENCE
 from tests.support.scripted_client import reach
 from tests.support.wire_requests import generate
 
 QUICK = {"restart_backoff": "1ms", "restart_backoff_max": "5ms", "heartbeat_interval": "50ms"}
+
+
+@pytest.fixture(autouse=True)
+def _forked(monkeypatch):
+    """How a worker begins is others' business: tests/unit/client/process_worker."""
+    fork_workers(monkeypatch)
 
 
 def make_worker(name, config):
