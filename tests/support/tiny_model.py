@@ -10,6 +10,7 @@ across tokens, and a prompt's length is its number of bytes.
 import itertools
 import json
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -133,10 +134,16 @@ def _byte_characters() -> Iterator[str]:
 
 
 def _random_llama(config: dict[str, Any]) -> dict[str, np.ndarray]:
+    hidden, heads = config["hidden_size"], config["num_attention_heads"]
+    head_dim = config.get("head_dim", hidden // heads)
+    sizes = hidden, config["intermediate_size"], config["vocab_size"], head_dim * heads, head_dim * config["num_key_value_heads"]
+    return dict(_random_weights(sizes, config["num_hidden_layers"], config["tie_word_embeddings"]))
+
+
+@lru_cache(maxsize=2)
+def _random_weights(sizes: tuple[int, ...], layers: int, tied: bool) -> dict[str, np.ndarray]:
     random = np.random.default_rng(7)
-    hidden, inner, vocab = config["hidden_size"], config["intermediate_size"], config["vocab_size"]
-    head_dim = config.get("head_dim", hidden // config["num_attention_heads"])
-    queries, keys = head_dim * config["num_attention_heads"], head_dim * config["num_key_value_heads"]
+    hidden, inner, vocab, queries, keys = sizes
 
     def matrix(rows: int, columns: int) -> np.ndarray:
         return (random.standard_normal((rows, columns)) / np.sqrt(columns)).astype(np.float32)
@@ -145,9 +152,9 @@ def _random_llama(config: dict[str, Any]) -> dict[str, np.ndarray]:
         "model.embed_tokens.weight": random.standard_normal((vocab, hidden)).astype(np.float32),
         "model.norm.weight": np.ones(hidden, np.float32),
     }
-    if not config["tie_word_embeddings"]:
+    if not tied:
         weights["lm_head.weight"] = 3 * matrix(vocab, hidden)
-    for layer in range(config["num_hidden_layers"]):
+    for layer in range(layers):
         prefix = f"model.layers.{layer}."
         weights |= {
             prefix + "input_layernorm.weight": np.ones(hidden, np.float32),

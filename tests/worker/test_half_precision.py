@@ -116,8 +116,14 @@ def logits(rig, prompt, **options):
     return next(one.rows for one in seen if one.sampled), started.cached_tokens
 
 
-@half_types
-@pytest.mark.parametrize("name", ["llama", "gemma3_text", "falcon_h1", "mamba2"])
+HITS = [
+    *((False, name, dtype) for name in ("llama", "gemma3_text", "falcon_h1", "mamba2") for dtype in HALF),
+    (True, "llama", "bfloat16"),
+    (True, "gemma3_text", "float16"),
+]
+
+
+@pytest.mark.parametrize(("_way", "name", "dtype"), HITS, indirect=["_way"])
 def test_a_hit_differs_from_a_cold_prompt_by_rounding_only(name, dtype):
     """By the part of a standard deviation of its logits that docs/batching.md promises."""
     rig, prompt = PagedRig(half(name, dtype), step_tokens=24), words(5, 90)

@@ -87,11 +87,11 @@ BOTH_WAYS = [("llama", "ahead"), ("llama", "simple"), ("qwen3_next", "simple")] 
 def test_of_prompts_cold_and_where_the_cache_has_them_alone_and_in_company(loaded, kind):
     rig = RIGS[kind](loaded)
     prompt = [*SYSTEM, *words(3, 30)]
-    rig.add("cold", prompt, asks={"logprobs": 2, "prompt_logprobs": True})
-    rig.add("other", words(9, 40))
+    rig.add("cold", prompt, asks={"logprobs": 2, "prompt_logprobs": True}, max_tokens=4)
+    rig.add("other", words(9, 40), max_tokens=4)
     rig.add("third", words(4, 21), asks={"logprobs": 1, "prompt_logprobs": True}, max_tokens=1)
     rig.run()
-    rig.add("again", prompt, asks={"logprobs": 2, "prompt_logprobs": True})
+    rig.add("again", prompt, asks={"logprobs": 2, "prompt_logprobs": True}, max_tokens=4)
     rig.run()
     expected = rows(loaded, prompt)[:-1]
     for name in ("cold", "again"):
@@ -101,7 +101,7 @@ def test_of_prompts_cold_and_where_the_cache_has_them_alone_and_in_company(loade
         assert rig.started[name].cache is CacheOutcome.MISS
     assert rig.tokens["again"] == rig.tokens["cold"]
     check(rig.scored["third"], rows(loaded, words(4, 21))[:-1], 1)
-    plain, started = rig.ask(prompt)
+    plain, started = rig.ask(prompt, max_tokens=4)
     assert plain == rig.tokens["cold"]
     assert started.cached_tokens > 0
     assert "other" not in rig.scored

@@ -84,7 +84,16 @@ def poison(loaded, value=NAN, token=POISON):
     return lambda: setattr(layer, "__class__", kind)
 
 
-@pytest.mark.parametrize(("make", "value"), [*((make, NAN) for make in RUNNERS), (paged, INFINITE), (simple, INFINITE)])
+ALONE = [
+    *(("llama", make, NAN) for make in RUNNERS),
+    *(("llama", make, INFINITE) for make in (paged, simple)),
+    *(("qwen3_next", make, NAN) for make in (paged, contiguous)),
+    ("qwen3_next", simple, INFINITE),
+    *(("mamba2", make, NAN) for make in (paged_ahead, simple)),
+]
+
+
+@pytest.mark.parametrize(("loaded", "make", "value"), ALONE, indirect=["loaded"])
 def test_a_row_that_is_no_number_ends_alone(loaded, make, value):
     rig = make(loaded)
     prompts = {"a": words(3, 30), "b": [*SYSTEM, 7, 8], "bad": [*SYSTEM, 9, POISON, 4, 5, 6], "c": [*SYSTEM, 1]}

@@ -1,5 +1,6 @@
 """What is shipped for Prometheus, by its own tool; and the runbook that goes with the alerts."""
 
+import os
 import re
 import subprocess
 import tomllib
@@ -36,7 +37,8 @@ NEVER_A_REFUSAL = {
 
 
 def promtool(*arguments):
-    ran = subprocess.run([program("promtool"), *map(str, arguments)], capture_output=True, text=True, check=False)
+    environment = os.environ | {"GOGC": "400"}  # it lives for a second: to collect less garbage is a fifth of what it takes
+    ran = subprocess.run([program("promtool"), *map(str, arguments)], capture_output=True, text=True, check=False, env=environment)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout
 
