@@ -1,4 +1,4 @@
-"""Models that see, asked without pictures: their logits are transformers', over the paged cache as ever."""
+"""Models that see, asked without pictures: their logits are transformers'."""
 
 import sys
 
@@ -8,17 +8,15 @@ import pytest
 from mlx_lm.models.cache import make_prompt_cache
 
 from mlxd.worker.runtime import x86
-from mlxd.worker.runtime.loading import load
-from mlxd.worker.runtime.paged.build import prove_model
-from mlxd.worker.runtime.paged.manner import Manner
-from tests.support.vision_references import architectures, checkpoint, kept_tokens, references
+from tests.support.seen_prompts import loaded_model
+from tests.support.vision_references import architectures, kept_tokens, references
 
 ROUNDING = 1e-3  # standard deviations of all logits: gemma3 rounds what it scales by to bfloat16, whatever the model's type
 
 
 @pytest.fixture(scope="module", params=architectures())
 def seeing(request):
-    return request.param, load(checkpoint(request.param), dtype="auto", context_limit=None)
+    return request.param, loaded_model(request.param)
 
 
 def test_its_logits_are_those_of_the_reference(seeing):
@@ -30,9 +28,8 @@ def test_its_logits_are_those_of_the_reference(seeing):
     assert logits.argmax(axis=-1).tolist() == words.arrays["likeliest"].tolist()
 
 
-def test_it_is_proved_over_the_paged_cache_in_place(seeing):
+def test_it_is_loaded_as_it_should_be(seeing):
     _, loaded = seeing
-    prove_model(loaded, 8, [Manner.IN_PLACE])
     assert loaded.facts.library == "mlx-vlm"
     assert loaded.facts.warnings == []
 

@@ -16,7 +16,9 @@ from mlxd.types import Ability, ChatMessage
 from mlxd.wire.messages import NeedsMemory
 from mlxd.wire.prompts import ChatPrompt
 from mlxd.worker.runtime.loading import load
+from mlxd.worker.runtime.paged import build
 from mlxd.worker.runtime.paged.build import prove_model
+from mlxd.worker.runtime.paged.launch import Launch
 from mlxd.worker.runtime.vision.choice import choose_sight
 from mlxd.worker.runtime.vision.seeing_model import SeeingModel
 from tests.support.seeing_rig import LIMITS, SeeingRig
@@ -46,9 +48,10 @@ def test_by_gathering(architecture):
     assert answered(rig)
 
 
-@pytest.mark.parametrize("architecture", ["gemma3", "qwen3_vl"])
-def test_as_on_a_gpu_one_step_ahead_by_its_kernels(architecture):
+@pytest.mark.parametrize(("architecture", "launch"), [("gemma3", Launch.AT_ONCE), ("qwen3_vl", Launch.WHEN_DONE)])
+def test_as_on_a_gpu_one_step_ahead_by_its_kernels(architecture, launch, monkeypatch):
     """By the CPU's own of these functions."""
+    monkeypatch.setattr(build, "fastest_launch", lambda _model: launch)
     rig = SeeingRig(architecture, replace(loaded_model(architecture), device="gpu"))
     assert rig.choice.runner._executor._ahead
     assert answered(rig, ["two_pictures", "late_picture", "words"])
