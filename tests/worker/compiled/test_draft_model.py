@@ -5,7 +5,7 @@ import pytest
 from mlxd.worker.runtime.draft.draft_model import DraftModel
 from mlxd.worker.runtime.paged.build import proved_model
 from tests.worker.compiled.steps import GATHER
-from tests.worker.runner_rig import PagedRig, architecture, plain
+from tests.worker.runner_rig import PagedRig, alone, architecture
 from tests.worker.test_drafting import BLOCK, Drafting
 
 pytestmark = pytest.mark.usefixtures("traced")
@@ -23,7 +23,7 @@ def test_every_guess_of_the_same_weights_is_right(ahead):
     for name, prompt in prompts.items():
         made.add(name, prompt, max_tokens=30)
     made.run()
-    assert made.tokens == {name: plain(loaded, prompt, 30) for name, prompt in prompts.items()}
+    assert made.tokens == alone(loaded, prompts, 30, said=made.tokens)
     assert speculation.accepted == speculation.drafted > 0
     assert model.compiled.trouble is None
     assert model.compiled.traced > 1

@@ -4,7 +4,7 @@ import pytest
 
 from mlxd.types import AttentionWay
 from mlxd.worker.runtime.paged.attention.regions import Regions
-from tests.worker.runner_rig import PagedRig, architecture, plain, words
+from tests.worker.runner_rig import PagedRig, alone, architecture, words
 
 PROMPTS = {"long": words(1, 70), "other": words(2, 25)}
 
@@ -29,4 +29,5 @@ def serve(rig, loaded, suffix):
         rig.step()
     rig.run()
     rig.manager.evict_cached()
-    assert [rig.tokens[prompt + suffix] for prompt in PROMPTS] == [plain(loaded, tokens) for tokens in PROMPTS.values()]
+    said = {prompt: rig.tokens[prompt + suffix] for prompt in PROMPTS}
+    assert said == alone(loaded, PROMPTS, said=said)
