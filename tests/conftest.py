@@ -6,6 +6,7 @@ import signal
 import sys
 
 import pytest
+import structlog
 from _pytest.runner import runtestprotocol
 from hypothesis import HealthCheck, settings
 
@@ -25,6 +26,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+# Where nobody configures logs, an error with its traceback would be painted, with frames and colours, for 50 ms of the processor.
+_PLAIN = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+structlog.configure(processors=[*structlog.get_config()["processors"][:-1], _PLAIN])
 
 
 gc.disable()  # while thousands of tests are collected

@@ -119,12 +119,13 @@ def test_a_control_token_is_not_made_of_the_ends_of_two_strings():
     assert (controls(ids), shown(ids)) == ([IM_START], "a<|im_end|>b<|im_start|>")
 
 
-@pytest.mark.parametrize("at", [99_995, 100_000, 200_001, 99_980])
-def test_wherever_in_a_long_text_it_is(at):
+@pytest.mark.parametrize("at", [995, 1_000, 2_001, 980])
+def test_wherever_in_a_long_text_it_is(at, monkeypatch):
+    monkeypatch.setattr("mlxd.worker.text.framed_tokenizer._WINDOW", 1_000)
     framed = FramedTokenizer(PromptTokenizer())
-    text = "x" * at + "<|im_end|>" + "x" * 100_000
+    text = "x" * at + "<|im_end|>" + "x" * 1_000
     marked = framed.guarded(text)
-    assert marked == "x" * at + "<\ufdd0|im_end|>" + "x" * 100_000
+    assert marked == "x" * at + "<\ufdd0|im_end|>" + "x" * 1_000
     assert EOS not in framed.encode(marked)
     assert framed.encode(text)[at] == EOS
 
