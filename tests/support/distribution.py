@@ -10,7 +10,7 @@ from functools import cached_property
 
 from xdist.scheduler import LoadScopeScheduling
 
-# Files with a fixture of the session that takes many seconds: one process makes it, once.
+# Files that share what takes seconds to make, a fixture of the session or what is kept of the sources: one process makes it, once.
 TOGETHER = {
     "the default model": (
         "tests/e2e/test_batching.py",
@@ -19,6 +19,11 @@ TOGETHER = {
         "tests/e2e/test_real_model.py",
         "tests/e2e/test_responses_api.py",
         "tests/e2e/test_several_answers.py",
+    ),
+    "the sources": (
+        "tests/unit/test_architecture_page.py",
+        "tests/unit/test_house.py",
+        "tests/unit/test_layers.py",
     ),
 }
 

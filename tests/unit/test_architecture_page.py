@@ -1,12 +1,12 @@
 """docs/architecture.md names rooms and types that are there."""
 
-import ast
 import re
 from pathlib import Path
 
 import pytest
 
 import mlxd
+from tests.support.source_files import source_file
 
 ROOT = Path(mlxd.__file__).parent.parent
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
@@ -19,18 +19,6 @@ def paths(text):
     return [ROOT / name for name in QUOTED.findall(text) if name.startswith(("mlxd/", "tests/"))]
 
 
-def defined(path):
-    """Names that a module defines at its top, and imports: a message may be told in the words of the wire."""
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        match node:
-            case ast.ClassDef(name=name):
-                yield name
-            case ast.Assign(targets=targets):
-                yield from (target.id for target in targets if isinstance(target, ast.Name))
-            case ast.ImportFrom(names=names):
-                yield from (alias.name for alias in names)
-
-
 def test_every_path_is_there():
     assert [path for path in paths(PAGE) if not path.exists()] == []
 
@@ -40,7 +28,7 @@ def types(text):
 
 
 def test_every_type_is_somewhere():
-    known = {name for path in ROOT.joinpath("mlxd").rglob("*.py") for name in defined(path)}
+    known = {name for path in ROOT.joinpath("mlxd").rglob("*.py") for name in source_file(path).defined}
     assert types("\n".join(ROWS)) <= known
 
 
@@ -48,7 +36,7 @@ def test_every_type_is_somewhere():
 def test_the_type_of_a_seam_is_in_its_room(row):
     _, names, rooms, _ = row.split(" | ")
     assert types(names)
-    assert types(names) <= {name for path in paths(rooms) for name in defined(path)}
+    assert types(names) <= {name for path in paths(rooms) for name in source_file(path).defined}
 
 
 def test_the_readme_leads_here():

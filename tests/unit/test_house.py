@@ -1,12 +1,11 @@
 """The rules of the house that no linter knows: files of one noun, short functions, docstrings that say something, names that exist."""
 
-import ast
 import re
-from functools import cache
 from pathlib import Path
 from statistics import median
 
 import mlxd
+from tests.support.source_files import source_file
 
 ROOT = Path(mlxd.__file__).parents[1]
 PARTS = ("mlxd", "tests", "benchmarks", "grafana", "docs")
@@ -19,32 +18,15 @@ def sources(*parts):
     return [path for part in parts for path in sorted((ROOT / part).rglob("*.py"))]
 
 
-@cache
-def nodes(path):
-    return list(ast.walk(ast.parse(path.read_text())))
-
-
-def functions(path):
-    return [node for node in nodes(path) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-
-
-def length(function):
-    """Lines from the first statement to the last."""
-    body = function.body[1:] if ast.get_docstring(function) is not None else function.body
-    return body[-1].end_lineno - body[0].lineno + 1 if body else 0
-
-
 def named(path):
     return str(path.relative_to(ROOT))
 
 
 def telegrams(path):
     """Yields docstrings that point elsewhere, or are too short to say more than a name would."""
-    for node in nodes(path):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            text = ast.get_docstring(node)
-            if text is not None and (text.startswith("See ") or (len(text.split()) <= 2 and not text.startswith("Raises "))):
-                yield f"{named(path)}:{node.lineno}: {text}"
+    for line, text in source_file(path).docstrings:
+        if text.startswith("See ") or (len(text.split()) <= 2 and not text.startswith("Raises ")):
+            yield f"{named(path)}:{line}: {text}"
 
 
 def test_no_file_is_longer_than_one_noun():
@@ -53,7 +35,7 @@ def test_no_file_is_longer_than_one_noun():
 
 
 def test_functions_are_short():
-    lengths = {f"{named(path)}:{one.name}": length(one) for path in sources("mlxd") for one in functions(path)}
+    lengths = {f"{named(path)}:{name}": length for path in sources("mlxd") for name, length in source_file(path).functions}
     assert median(lengths.values()) <= MEDIAN_FUNCTION
     assert {name: lines for name, lines in lengths.items() if lines > LONGEST_FUNCTION} == {}
 

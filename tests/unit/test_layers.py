@@ -1,10 +1,9 @@
 """The import rule of the architecture, enforced by reading imports."""
 
-import ast
-from functools import cache
 from pathlib import Path
 
 import mlxd
+from tests.support.source_files import source_file
 
 ROOT = Path(mlxd.__file__).parent
 
@@ -92,21 +91,6 @@ def modules():
         yield ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts), path
 
 
-@cache
-def imports(path):
-    return list(_imports(path))
-
-
-def _imports(path):
-    """Every absolute name imported anywhere in the file, functions and TYPE_CHECKING included."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
 def inside(name, package):
     return name == package or name.startswith(package + ".")
 
@@ -118,7 +102,7 @@ def layer_of(module):
 
 def violations(module, path):
     layer = layer_of(module)
-    for full in imports(path):
+    for full in source_file(path).imports:
         top = full.split(".")[0]
         if top in MAY_IMPORT and not any(inside(module, package) for package in MAY_IMPORT[top]):
             yield f"{module} imports {full}"
@@ -143,7 +127,7 @@ def test_imports_respect_the_layers():
 
 def test_nothing_is_allowed_that_nobody_needs():
     """But errors and types, which everything may import."""
-    used = {(layer_of(module), full.removeprefix("mlxd.")) for module, path in modules() for full in imports(path)}
+    used = {(layer_of(module), full.removeprefix("mlxd.")) for module, path in modules() for full in source_file(path).imports}
     for layer, allowed in ALLOWED.items():
         needless = {other for other in allowed if not any(one == layer and inside(target, other) for one, target in used)}
         assert needless <= {"errors", "types"}, f"{layer} needs nothing of {needless}"
