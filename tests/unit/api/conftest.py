@@ -16,6 +16,7 @@ from mlxd.control.live_requests import LiveRequests
 from mlxd.control.quotas.key_uses import KeyUses
 from mlxd.listener.server import Listener
 from mlxd.observability.tracing import Tracing
+from tests.support.certificates import Authority
 from tests.support.fake_registry import FakeModel, FakeRegistry, FakeTelemetry
 
 HELLO = {"model": "tiny", "messages": [{"role": "user", "content": "hello there"}]}
@@ -94,6 +95,19 @@ class Server:
         data = json.dumps(body).encode()
         head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
         return head.encode() + data
+
+
+@pytest.fixture(scope="session")
+def one_authority(tmp_path_factory):
+    path = tmp_path_factory.mktemp("authority") / "authority.pem"
+    Authority().write(path)
+    return path
+
+
+@pytest.fixture
+def few_authorities(monkeypatch, one_authority):
+    """For SDKs, each of whose clients reads all that the system trusts, for 20 ms of the processor, though it speaks plain HTTP here."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(one_authority))
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ import pytest
 from mlxd.config.key_table import KeyTable
 from tests.support.fake_registry import echo
 
+pytestmark = pytest.mark.usefixtures("few_authorities")
+
 ASKED = [{"role": "user", "content": "hello there"}]
 
 

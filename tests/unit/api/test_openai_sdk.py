@@ -10,6 +10,8 @@ from mlxd.errors import ModelLoadingError, QueueFullError, WorkerLostError
 from tests.support.fake_registry import echo
 from tests.support.patience import PATIENCE
 
+pytestmark = pytest.mark.usefixtures("few_authorities")
+
 CHAT = {"model": "tiny", "messages": [{"role": "user", "content": "hello there"}]}
 
 

@@ -16,6 +16,8 @@ from tests.support.message_streams import checked, events_of
 from tests.support.messages_requests import USER, body, tool
 from tests.support.scripted_answers import script
 
+pytestmark = pytest.mark.usefixtures("few_authorities")
+
 PATH = "/v1/messages"
 ASKED = {"model": "tiny", "max_tokens": 20, "messages": [USER]}
 CALL = [ToolCallBegun(index=0, id="call_a", name="get_weather"), ToolCallArguments(index=0, text='{"city": "Paris"}')]

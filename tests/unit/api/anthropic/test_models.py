@@ -3,6 +3,8 @@
 import anthropic
 import pytest
 
+pytestmark = pytest.mark.usefixtures("few_authorities")
+
 VERSION = {"anthropic-version": "2023-06-01"}
 
 

@@ -14,6 +14,8 @@ from tests.support.held_registry import HeldRegistry
 from tests.support.scripted_answers import CALL_F, CALL_G, script
 from tests.unit.api.responses.asking import custom, function
 
+pytestmark = pytest.mark.usefixtures("few_authorities")
+
 ASKED = {"model": "tiny", "input": "hello there"}
 ANSWERS = {
     "text": ([[Text(text="a")], [Text(text="b")]], FinishReason.STOP),
