@@ -7,6 +7,7 @@ import mlx.core as mx
 import pytest
 
 from mlxd.worker.runtime.choose import choose_runner
+from mlxd.worker.runtime.paged.attention.trial import Trial
 from tests.support.architectures import ARCHITECTURES
 from tests.support.tiny_model import EOS, VOCAB
 from tests.support.wire_requests import resolved
@@ -20,6 +21,22 @@ TOKENS = 3  # of each answer: the long one goes on in another block
 LIMITS = {"mode": "continuous", "cache_kind": "paged", "block_size": BLOCK, "step_tokens": 24, "max_sequences": 8}
 RUNNERS = documented(DOCUMENT.read_text(encoding="utf-8"))
 _TIE = 2e-3  # standard deviations of the logits: two tokens closer than this are equally likely
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tried_once():
+    """A way to attend is tried once with each shape of layers: most of these models have the same."""
+    tried, difference = {}, Trial.difference
+
+    def once(trial, attention, reference):
+        key = trial, type(attention), type(reference)
+        if key not in tried:
+            tried[key] = difference(trial, attention, reference)
+        return tried[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trial, "difference", once)
+        yield
 
 
 def choose(name):

@@ -6,7 +6,7 @@ import pytest
 from mlxd.worker.runtime.paged.build import prove_model
 from mlxd.worker.runtime.paged.manner import Manner
 from mlxd.worker.runtime.paged.sparse_attention import narrowed
-from tests.worker.runner_rig import PagedRig, architecture, plain, words
+from tests.worker.runner_rig import PagedRig, alone, architecture, plain, words
 
 MANNERS = {
     "kimi_linear": Manner.PROMPTS_COPIED,  # latents beside recurrent states
@@ -31,13 +31,13 @@ def test_company_arenas_and_hits_change_nothing(name):
         rig.step()
     rig.run()
     assert rig.started["second"].cached_tokens == 40
-    assert rig.tokens == {request: plain(loaded, prompt) for request, prompt in prompts.items()}
+    assert rig.tokens == alone(loaded, prompts, said=rig.tokens)
 
 
 @pytest.mark.parametrize("name", ["falcon_h1", "kimi_linear", "plamo", "afm7"])
 def test_no_call_of_a_step_copies_an_arena(name):
     """What one call of the model has read must be let go before the next one writes."""
-    rig = PagedRig(architecture(name), arena_blocks=4096, max_arenas=1, spare=4 * 4096)
+    rig = PagedRig(architecture(name), arena_blocks=16384, max_arenas=1, spare=4 * 16384)
     for number in range(3):
         rig.add(str(number), words(number, 20), max_tokens=20)
     while len(rig.tokens) < 3:
@@ -57,7 +57,7 @@ def test_states_that_grow_with_the_first_tokens_are_not_stacked_with_others():
     for request, prompt in prompts.items():
         rig.add(request, prompt)
     rig.run()
-    assert rig.tokens == {request: plain(loaded, prompt) for request, prompt in prompts.items()}
+    assert rig.tokens == alone(loaded, prompts, said=rig.tokens)
 
 
 def test_keys_that_are_values_too_are_stored_once():
@@ -84,5 +84,6 @@ def test_blocks_behind_a_chunk_of_the_text_are_given_back():
     loaded = architecture("llama4")
     rig = PagedRig(loaded, window_blocks=8, max_arenas=1)
     prompt = words(1, 100)
-    assert rig.ask(prompt)[0] == plain(loaded, prompt)
+    answer, _ = rig.ask(prompt)
+    assert answer == plain(loaded, prompt, said=answer)
     assert [group.pool.counts().total for group in rig.manager.windows] == [8]

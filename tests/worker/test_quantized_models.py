@@ -47,17 +47,17 @@ def test_answers_in_company_and_shared_ones_are_those_alone(name):
         "d": bytes(SYSTEM + list(b"Why, oh why?")),
         "e": bytes(SYSTEM),
     }
-    expected = {request: alone(name, prompt) for request, prompt in prompts.items()}
+    expected = {request: alone(name, prompt, 8) for request, prompt in prompts.items()}
     rig = PagedRig(model(name), kv="int8", ahead=True)
     for request in "ab":
-        rig.add(request, prompts[request])
+        rig.add(request, prompts[request], max_tokens=8)
     for _ in range(3):
         rig.step()
     for request in "cde":
-        rig.add(request, prompts[request])
+        rig.add(request, prompts[request], max_tokens=8)
     rig.run()
     assert rig.tokens == expected
-    tokens, started = rig.ask(prompts["d"])
+    tokens, started = rig.ask(prompts["d"], max_tokens=8)
     assert started.cached_tokens
     assert tokens == expected["d"]
 
@@ -91,7 +91,7 @@ def test_what_is_guessed_and_taken_back_leaves_nothing(kind):
     prompt = bytes(words(3, 7) * 6)
     limits = ResolvedLimits(cache_bytes=2**40, draft_tokens=6)
     rig = PagedRig(model(kind), kv="int8", speculation=Speculation(limits, [LookupDrafter()]))
-    assert rig.ask(prompt, max_tokens=40)[0] == alone(kind, prompt, 40)
+    assert rig.ask(prompt, max_tokens=28)[0] == alone(kind, prompt, 28)
 
 
 def test_blocks_go_to_disk_and_come_back_bit_by_bit():
@@ -127,10 +127,10 @@ def test_a_draft_model_keeps_its_own_type():
     rig = PagedRig(model("llama"), kv="int8", draft=draft, speculation=Drafting())
     prompts = {request: bytes([*SYSTEM, *words(ord(request), 5)]) for request in "ab"}
     for request, prompt in prompts.items():
-        rig.add(request, prompt, max_tokens=24)
+        rig.add(request, prompt, max_tokens=16)
     rig.run()
     assert sum(report.drafts for report in rig.reports)
-    assert rig.tokens == {request: alone("llama", prompt, 24) for request, prompt in prompts.items()}
+    assert rig.tokens == {request: alone("llama", prompt, 16) for request, prompt in prompts.items()}
 
 
 @pytest.mark.parametrize(("kind", "dtype"), [("llama", "float16"), ("gemma3_text", "bfloat16")])
@@ -148,12 +148,12 @@ def test_models_in_half_precision(kind, dtype):
 @pytest.mark.parametrize("kind", ["llama", "gemma3_text", "gpt_oss"])
 def test_gathering_gives_the_same_tokens(kind):
     prompts = {request: bytes([*SYSTEM, *words(ord(request), 5)]) for request in "abcd"}
-    expected = {request: alone(kind, prompt) for request, prompt in prompts.items()}
+    expected = {request: alone(kind, prompt, 8) for request, prompt in prompts.items()}
     rig = PagedRig(model(kind), kv="int8")
     rig.model.ways.regions = Regions(usual=AttentionWay.GATHER, most_copied=2**30)
     try:
         for request, prompt in prompts.items():
-            rig.add(request, prompt)
+            rig.add(request, prompt, max_tokens=8)
         rig.run()
         assert rig.tokens == expected
     finally:

@@ -206,7 +206,7 @@ QWEN3_5: dict[str, Any] = (
     LLAMA_LIKE
     | DELTA
     | {
-        "num_hidden_layers": 4,
+        "num_hidden_layers": 2,
         "full_attention_interval": 2,
         "rope_parameters": {"type": "default", "mrope_section": [2, 1, 1], "rope_theta": 10000.0, "partial_rotary_factor": 0.5},
     }

@@ -169,14 +169,12 @@ RECURRENT: dict[str, Architecture] = {
     "olmo_hybrid": plain(
         "olmo_hybrid",
         LLAMA_LIKE | DELTA,
-        num_hidden_layers=4,
         linear_allow_neg_eigval=True,
-        layer_types=["linear_attention", "full_attention"] * 2,
+        layer_types=["linear_attention", "full_attention"],
     ),
     "plamo2": plain(
         "plamo2",
         LLAMA_LIKE,
-        num_hidden_layers=4,
         hidden_size_per_head=16,
         mamba_d_state=16,
         mamba_d_conv=4,
@@ -185,7 +183,7 @@ RECURRENT: dict[str, Architecture] = {
     ),
     "prism_hadamard_qwen35": wrapped(
         "prism_hadamard_qwen35",
-        QWEN3_5 | {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 2},
+        QWEN3_5 | {"hidden_size": 128, "intermediate_size": 512},
         schema_version=1,
         tensor_namespace="mlx-lm-text",
         quantization={"bits": 2, "group_size": 128, "mode": "affine"},

@@ -24,7 +24,7 @@ WINDOWED: dict[str, Architecture] = {
     "cohere2": plain("cohere2", SLIDING_ONCE, layer_norm_eps=1e-5, logit_scale=1.0, sliding_window_pattern=2),
     "exaone4": plain("exaone4", SLIDING, rope_scaling=None, sliding_window_pattern="LLGL"),
     "exaone_moe": plain("exaone_moe", MOE | SLIDING, num_shared_experts=1, n_group=2, topk_group=1, is_moe_layer=[False, True, True, True]),
-    "gemma3": wrapped("gemma3", GEMMA3, embedding=0.1),
+    "gemma3": wrapped("gemma3", GEMMA3 | {"num_hidden_layers": 2}, embedding=0.1),
     "gemma3_text": plain("gemma3_text", GEMMA3, embedding=0.1),
     "gemma4": wrapped("gemma4", GEMMA4 | {"num_kv_shared_layers": 2}, embedding=0.1),
     "gemma4_text": plain("gemma4_text", GEMMA4, num_kv_shared_layers=2, embedding=0.1),
@@ -136,7 +136,7 @@ WINDOWED: dict[str, Architecture] = {
     "olmo3": plain("olmo3", SLIDING),
     "plamo3": plain(
         "plamo3",
-        SLIDING,
+        SLIDING_ONCE,
         window_size=WINDOW,
         sliding_window_pattern=2,
         note="inconsistent once its window is full: its mask lets 9 tokens through, its cache keeps 8, so chunks change the logits",
