@@ -6,6 +6,7 @@ is observed differs, and follows a device that slows down.
 
 import math
 from collections.abc import Sequence
+from operator import mul
 
 _NOISE = 0.3  # how far an observation may be from what it should be, as a share of that
 _FURTHEST = 3.0  # standard deviations; one that is further off counts as so far off: it may be another process's fault
@@ -44,4 +45,4 @@ class LearnedCost:
 
 
 def _dot(left: Sequence[float], right: Sequence[float]) -> float:
-    return sum(a * b for a, b in zip(left, right, strict=True))
+    return float(sum(map(mul, left, right)))

@@ -7,6 +7,7 @@ first is found out with one guess.
 """
 
 import math
+from operator import mul
 
 _HINGES = (1, 4, 8, 16, 32)  # rows, behind which one more may cost more than before
 _CALL, _STREAM, _ROW = 0.9, 0.02, 0.01  # of the first step, that the call, each stream, and each row behind each hinge are thought to take
@@ -68,4 +69,4 @@ def _parts(streams: int, rows: int) -> list[float]:
 
 
 def _dot(left: list[float], right: list[float]) -> float:
-    return sum(a * b for a, b in zip(left, right, strict=True))
+    return float(sum(map(mul, left, right)))
