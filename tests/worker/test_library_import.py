@@ -2,6 +2,9 @@
 
 import subprocess
 import sys
+from pathlib import Path
+
+import transformers.utils.import_utils as quick
 
 LIMITED = """
 import resource
@@ -39,21 +42,30 @@ def test_the_files_of_transformers_are_read_once_and_few_open_files_may_stay_few
     assert module == "functools"
 
 
-EXPORTS = """
-import pathlib, sys
-import mlxd.worker.runtime.start
-import transformers.utils.import_utils as quick
-assert not [finder for finder in sys.meta_path if "mlxd" in type(finder).__module__]
-source = pathlib.Path(quick.__file__).read_text()
-plain = {}
-exec(source[source.index("def fetch__all__") : source.index("@lru_cache", source.index("def fetch__all__"))], plain)
-assert quick.fetch__all__.__module__ == "mlxd.worker.runtime.library_import"
-texts = [path.read_text(encoding="utf-8") for path in pathlib.Path(quick.__file__).parents[1].joinpath("models").rglob("*.py")]
-print(len(texts), sum(quick.fetch__all__(text) != plain["fetch__all__"](text) for text in texts))
+AS_THE_LIBRARY = "import resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (2048, 4096))\n"
+MORE = """
+import sys
+sys.path.insert(0, {path!r})
+from mlxd.worker.runtime.library_import import import_library
+import_library()
+print(sys.modules["mlx_lm.utils"].__file__)
 """
 
 
-def test_what_files_export_is_what_transformers_itself_reads_and_more_open_files_stay_as_many():
-    files, different = map(int, told(EXPORTS, 3000, 4000))
-    assert files > 500
-    assert different == 0
+def test_more_open_files_stay_as_many(tmp_path):
+    """A package of the library's name does what it does, in a tenth of the time."""
+    (tmp_path / "mlx_lm").mkdir()
+    (tmp_path / "mlx_lm/__init__.py").touch()
+    (tmp_path / "mlx_lm/utils.py").write_text(AS_THE_LIBRARY)
+    assert told(MORE.format(path=str(tmp_path)), 3000, 5000) == [str(tmp_path / "mlx_lm/utils.py")]
+
+
+def test_what_files_export_is_what_transformers_itself_reads():
+    assert not [finder for finder in sys.meta_path if "mlxd" in type(finder).__module__]
+    source = Path(quick.__file__).read_text()
+    plain = {}
+    exec(source[source.index("def fetch__all__") : source.index("@lru_cache", source.index("def fetch__all__"))], plain)  # noqa: S102
+    assert quick.fetch__all__.__module__ == "mlxd.worker.runtime.library_import"
+    texts = [path.read_text(encoding="utf-8") for path in Path(quick.__file__).parents[1].joinpath("models").rglob("*.py")]
+    assert len(texts) > 500
+    assert [text for text in texts if quick.fetch__all__(text) != plain["fetch__all__"](text)] == []

@@ -14,7 +14,7 @@ from tests.unit.worker_engine.paged_runner.rig import BLOCK, Rig
 def test_no_move_is_left_to_a_step_that_is_none(monkeypatch, ahead, late):
     monkeypatch.setattr("mlxd.worker.engine.compaction._MANY_RUNS", 1)
     moves = 0
-    for seed in range(40):
+    for seed in range(20):
         chance = random.Random(seed)  # noqa: S311
         rig = Rig(ahead=ahead, late=late, blocks=24)
         rig.manager._layers._growth_blocks = 1

@@ -172,9 +172,14 @@ def test_whoever_waits_for_a_place_finds_its_picture_encoded():
 # ---- pictures that are seen as a whole ----
 
 
-@pytest.mark.parametrize("step_tokens", [1, 5, 12, 16, 40])
-@pytest.mark.parametrize("words", [0, 1, 3, 15, 30])
-@pytest.mark.parametrize("snapshots", [None, 16])
+BUDGETS, BEFORE = (1, 5, 12, 16, 40), (0, 1, 3, 15, 30)  # tokens of a step, and words before a picture
+WHOLE = [
+    *((step, words, None) for step in BUDGETS for words in BEFORE),
+    *((step, words, 16) for step, words in zip(BUDGETS, BEFORE, strict=True)),
+]
+
+
+@pytest.mark.parametrize(("step_tokens", "words", "snapshots"), WHOLE)
 def test_a_picture_that_is_seen_as_a_whole_is_in_one_chunk(step_tokens, words, snapshots):
     rig = rig_of(step_tokens=step_tokens, snapshots=snapshots)
     whole = Picture(columns=21, is_mutual=True)
