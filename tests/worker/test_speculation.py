@@ -59,6 +59,10 @@ ASKS = {
     "late end": {"prompt": REPEATED, "asks": {"stopping": Stopping(min_tokens=9)}, "logit_bias": {}},
     "echoed": {"prompt": words(3, 9), "asks": {"logprobs": 1, "prompt_logprobs": True}},
 }
+UNECHOED = {name: ask for name, ask in ASKS.items() if name != "echoed"}
+ALONE = {"a": {"prompt": REPEATED}}
+CROWD = {f"{name} {at}": {**ask, "prompt": words(at, 20)} for at in range(2) for name, ask in UNECHOED.items()}
+RULES = ("abc", "xyz")
 
 
 def play(loaded, asks=ASKS, rules=(), **options):
@@ -73,16 +77,22 @@ def play(loaded, asks=ASKS, rules=(), **options):
     return rig
 
 
+@pytest.fixture(scope="module")
+def without(made):
+    """What everybody gets without guesses, played once."""
+    kinds = {"all": (ASKS, RULES), "unechoed": (UNECHOED, ()), "alone": (ALONE, ()), "crowd": (CROWD, ())}
+    return cache(lambda name, kind: play(made(name), *kinds[kind]))
+
+
 def guessed(rig):
     events = [event for report in rig.reports for event in report.sampled]
     return sum(event.accepted + event.rejected for event in events), sum(event.accepted for event in events)
 
 
 @pytest.mark.parametrize(("name", "ahead"), [*((name, True) for name in MODELS), ("llama", False)])
-def test_everybody_gets_what_they_get_without_guesses(made, name, ahead):
-    loaded, rules = made(name), ["abc", "xyz"]
-    without = play(loaded, rules=rules)
-    rig = play(loaded, rules=rules, ahead=ahead, speculation=Told(without.tokens))
+def test_everybody_gets_what_they_get_without_guesses(made, without, name, ahead):
+    loaded, without = made(name), without(name, "all")
+    rig = play(loaded, rules=RULES, ahead=ahead, speculation=Told(without.tokens))
     assert rig.tokens == without.tokens
     assert rig.ended == without.ended
     drafted, accepted = guessed(rig)
@@ -94,20 +104,18 @@ def test_everybody_gets_what_they_get_without_guesses(made, name, ahead):
 
 
 @pytest.mark.parametrize("ahead", [False, True])
-def test_in_a_full_pool_where_some_are_preempted(made, ahead):
-    loaded = made("llama")
-    asks = {f"{name} {at}": {**ask, "prompt": words(at, 20)} for at in range(2) for name, ask in ASKS.items() if name != "echoed"}
-    without = play(loaded, asks)
-    rig = play(loaded, asks, ahead=ahead, speculation=Told(without.tokens, seed=1), arena_blocks=12, max_arenas=2)
+def test_in_a_full_pool_where_some_are_preempted(made, without, ahead):
+    loaded, without = made("llama"), without("llama", "crowd")
+    rig = play(loaded, CROWD, ahead=ahead, speculation=Told(without.tokens, seed=1), arena_blocks=12, max_arenas=2)
     assert rig.preemptions > 0
     assert rig.tokens == without.tokens
     assert guessed(rig)[1] > 50
     assert rig.manager.counts().used == 0
 
 
-def test_a_token_that_ends_the_answer_ends_it_within_right_guesses(made):
+def test_a_token_that_ends_the_answer_ends_it_within_right_guesses(made, without):
     loaded = made("llama")
-    free = play(loaded, {"a": {"prompt": REPEATED}}).tokens["a"]
+    free = without("llama", "alone").tokens["a"]
     ends = {"a": {"prompt": REPEATED, "asks": {"stopping": Stopping(token_ids=[free[6]])}}}
     without = play(loaded, ends)
     for seed in range(4):
@@ -116,10 +124,9 @@ def test_a_token_that_ends_the_answer_ends_it_within_right_guesses(made):
 
 
 @pytest.mark.parametrize("ahead", [False, True])
-def test_what_was_guessed_wrongly_is_never_found_by_others(made, ahead):
+def test_what_was_guessed_wrongly_is_never_found_by_others(made, without, ahead):
     """The next turn finds the answer's blocks, and goes on as if it had computed them."""
-    loaded = made("llama")
-    without = play(loaded, {"a": {"prompt": REPEATED}})
+    loaded, without = made("llama"), without("llama", "alone")
     rig = PagedRig(loaded, ahead=ahead, speculation=Told({"a": without.tokens["a"], "b": []}, seed=3))
     rig.ask(REPEATED, "a", max_tokens=COUNT)
     turn = [*REPEATED, *without.tokens["a"], *words(4, 5)]
@@ -129,17 +136,15 @@ def test_what_was_guessed_wrongly_is_never_found_by_others(made, ahead):
 
 
 @pytest.mark.parametrize("ahead", [False, True])
-def test_look_up_guesses_what_repeats_and_changes_nothing(made, ahead):
-    loaded = made("llama")
-    asks = {name: ask for name, ask in ASKS.items() if name != "echoed"}
-    without = play(loaded, asks)
-    rig = play(loaded, asks, ahead=ahead, speculation=looking_up(draft_tokens=4))
+def test_look_up_guesses_what_repeats_and_changes_nothing(made, without, ahead):
+    loaded, without = made("llama"), without("llama", "unechoed")
+    rig = play(loaded, UNECHOED, ahead=ahead, speculation=looking_up(draft_tokens=4))
     assert rig.tokens == without.tokens
 
 
-def test_a_request_that_is_aborted_among_its_guesses_leaves_nothing(made):
+def test_a_request_that_is_aborted_among_its_guesses_leaves_nothing(made, without):
     loaded = made("llama")
-    answer = play(loaded, {"a": {"prompt": REPEATED}}).tokens["a"]
+    answer = without("llama", "alone").tokens["a"]
     rig = PagedRig(loaded, ahead=True, speculation=Told({"a": answer}))
     rig.add("a", REPEATED, max_tokens=COUNT)
     for _ in range(5):

@@ -27,7 +27,7 @@ def test_the_count_is_what_is_held_after_every_step(loaded, ahead):
 
     rig.check = check_states
     for number in range(5):
-        rig.add(str(number), [*words(1, 8), *words(number, 5)], max_tokens=24)
+        rig.add(str(number), [*words(1, 8), *words(number, 5)], max_tokens=16)
     for _ in range(4):
         rig.step()
     rig.runner.abort("1")
