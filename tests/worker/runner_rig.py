@@ -189,18 +189,18 @@ def likeliest(loaded, prompts, said):
     others but the end.
     """
     rows = next_logits(loaded, prompts, said)
-    return {name for name, logits in rows.items() if mx.argmax(logits, axis=-1).tolist() == list(said[name])}
+    no_end = mx.where(mx.arange(loaded.vocab_size) == EOS, -mx.inf, 0.0)
+    return {name for name, logits in rows.items() if mx.argmax(logits + no_end, axis=-1).tolist() == list(said[name])}
 
 
 def next_logits(loaded, prompts, said):
-    """By name the logits ``[n, vocab]`` for each of the tokens said, of which the end's is as low as can be. All are computed in one batch,
-    filled up with zeros behind, which nothing before them sees.
+    """By name the plain model's logits ``[n, vocab]`` for each of the tokens said. All are computed in one batch, filled up with zeros
+    behind, which nothing before them sees.
     """
     texts = [[*prompt, *said[name][:-1]] for name, prompt in prompts.items()]
     longest = max(map(len, texts))
     batch = mx.array([text + [0] * (longest - len(text)) for text in texts])
     logits = loaded.model(batch, cache=make_prompt_cache(loaded.model))
-    logits[..., EOS] = -mx.inf
     return {name: logits[row, len(prompt) - 1 :][: len(said[name])] for row, (name, prompt) in enumerate(prompts.items())}
 
 
