@@ -4,6 +4,7 @@ import gc
 import os
 import signal
 import sys
+import threading
 
 import pytest
 import structlog
@@ -26,6 +27,16 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def _interrupt(_number, _frame):
+    raise KeyboardInterrupt
+
+
+# As Python's own, which asyncio would replace, and put back, in each part of each test: with a representation each time of the task that
+# runs, and of all that it holds, that nobody reads.
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler and threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, _interrupt)
 
 # Where nobody configures logs, an error with its traceback would be painted, with frames and colours, for 50 ms of the processor.
 _PLAIN = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
