@@ -20,6 +20,11 @@ TOGETHER = {
         "tests/e2e/test_responses_api.py",
         "tests/e2e/test_several_answers.py",
     ),
+    "real tokenizers": (
+        "tests/worker/encoding/test_judging.py",
+        "tests/worker/test_harmony_oracle.py",
+        "tests/worker/test_real_tokenizers.py",
+    ),
     "the sources": (
         "tests/unit/test_architecture_page.py",
         "tests/unit/test_house.py",

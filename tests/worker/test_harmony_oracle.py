@@ -6,7 +6,6 @@ import random
 
 import openai_harmony
 import pytest
-from tokenizers import Tokenizer
 
 from mlxd.types import ReasoningShape, ToolShape
 from mlxd.wire.output_spec import OutputSpec
@@ -15,7 +14,8 @@ from mlxd.worker.text.answers import AnswerReader
 from mlxd.worker.text.shapes import Shapes
 from mlxd.worker.text.token_kinds import TokenKinds, byte_level
 from tests.support.examples import examples
-from tests.support.real_tokenizers import tokenizer_file
+from tests.support.real_tokenizers import real_tokenizer
+from tests.unit.worker_text.conversations import TEMPLATES
 from tests.unit.worker_text.shapes.case import RULES, told
 
 WORDS = [
@@ -39,7 +39,9 @@ ANSWERS = examples(100)
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return Tokenizer.from_file(str(tokenizer_file("gptoss")))
+    found = real_tokenizer("gptoss", TEMPLATES / "gpt-oss.jinja").tokenizer.backend_tokenizer
+    found.encode_special_tokens = False  # as whoever used it last may have left it
+    return found
 
 
 @pytest.fixture(scope="module")

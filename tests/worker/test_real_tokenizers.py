@@ -1,6 +1,5 @@
 """Prompts of Qwen3 and gpt-oss, with the vocabularies that they really have."""
 
-import shutil
 from typing import Any, NamedTuple
 
 import pytest
@@ -8,10 +7,9 @@ import pytest
 from mlxd.types import ChatMessage, ReasoningShape, ToolShape
 from mlxd.wire.prompts import ChatPrompt
 from mlxd.worker.encoded_prompt import CacheRoot, Opening
-from mlxd.worker.facts.directory import DirectoryFacts
-from mlxd.worker.runtime.tokenizing import OpenTokenizer, open_tokenizer
+from mlxd.worker.runtime.tokenizing import OpenTokenizer
 from mlxd.worker.text.prompt import PromptEncoder
-from tests.support.real_tokenizers import with_real_tokenizer
+from tests.support.real_tokenizers import real_tokenizer
 from tests.unit.worker_text.conversations import TEMPLATES, call, result, says, system, tool, user
 
 TURN = [system("Be brief."), user("Weather?"), says("", call(arguments='{"city": "Oslo"}')), result("sunny"), user("And <b>now</b>?")]
@@ -36,23 +34,20 @@ class Model(NamedTuple):
     encoder: PromptEncoder
 
 
-def opened(name, directory, template=None):
-    model = with_real_tokenizer(name, directory)
-    if template is not None:
-        shutil.copy(TEMPLATES / template, model / "chat_template.jinja")
-    found = open_tokenizer(DirectoryFacts.read(model))
+def opened(name, template=None):
+    found = real_tokenizer(name, template and TEMPLATES / template)
     sizes = {"vocab_size": 2 * len(found.vocabulary), "context_length": 32768}
     return Model(found, found.tokenizer, PromptEncoder(found.tokenizer, found.chat, root=CacheRoot(model="real"), **sizes))
 
 
 @pytest.fixture(scope="module")
-def qwen3(tmp_path_factory):
-    return opened("qwen3", tmp_path_factory.mktemp("qwen3"))
+def qwen3():
+    return opened("qwen3")
 
 
 @pytest.fixture(scope="module")
-def gpt_oss(tmp_path_factory):
-    return opened("gptoss", tmp_path_factory.mktemp("gptoss"), "gpt-oss.jinja")
+def gpt_oss():
+    return opened("gptoss", "gpt-oss.jinja")
 
 
 def encoded(model, messages, **prompt):
