@@ -59,9 +59,9 @@ def test_a_mixed_batch_with_joins_and_aborts(loaded):
 
 def test_a_repeated_prompt_is_a_hit_with_the_same_tokens(loaded):
     rig = batch(loaded)
-    expected = plain(loaded, SYSTEM)
+    expected = plain(loaded, SYSTEM, 6)
     for turn in range(3):
-        tokens, started = rig.ask(SYSTEM)
+        tokens, started = rig.ask(SYSTEM, max_tokens=6)
         assert tokens == expected
         assert started.cache is (CacheOutcome.HIT if turn else CacheOutcome.MISS)
         assert started.cached_tokens == (len(SYSTEM) - 1 if turn else 0)
@@ -69,12 +69,12 @@ def test_a_repeated_prompt_is_a_hit_with_the_same_tokens(loaded):
 
 def test_hits_and_misses_side_by_side(loaded):
     rig = batch(loaded)
-    rig.ask(SYSTEM)
+    rig.ask(SYSTEM, max_tokens=2)
     prompts = {"hit": SYSTEM, "longer": [*SYSTEM, 5, 6, 7], "other": words(3, 40)}
     for name, prompt in prompts.items():
-        rig.add(name, prompt)
+        rig.add(name, prompt, max_tokens=6)
     rig.run()
-    assert {name: rig.tokens[name] for name in prompts} == alone(loaded, prompts, said=rig.tokens)
+    assert {name: rig.tokens[name] for name in prompts} == alone(loaded, prompts, 6, said=rig.tokens)
 
 
 def test_a_prompt_never_starves_beside_streams(llama, monkeypatch):
