@@ -4,6 +4,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 import mlx.core as mx
+import pytest
 from mlx_lm.generate import generate_step
 from mlx_lm.models.cache import make_prompt_cache
 
@@ -27,6 +28,7 @@ from tests.support.tiny_model import EOS, VOCAB
 
 ROOT = CacheRoot(model="tiny")
 NEVER_ENDS = {EOS: -1000.0}  # a logit bias
+ROUNDING = 2e-3  # of a log-probability in float32: it was up to 4e-5, and 0.02 or more where keys are one slot off
 
 
 class RunnerRig:
@@ -188,9 +190,12 @@ def likeliest(loaded, prompts, said):
     """The names of those of whose prompts the plain model, fed all of them with what was said, finds each token said likelier than all
     others but the end.
     """
-    rows = next_logits(loaded, prompts, said)
-    no_end = mx.where(mx.arange(loaded.vocab_size) == EOS, -mx.inf, 0.0)
-    return {name for name, logits in rows.items() if mx.argmax(logits + no_end, axis=-1).tolist() == list(said[name])}
+    return {name for name, logits in next_logits(loaded, prompts, said).items() if are_likeliest(logits, said[name])}
+
+
+def are_likeliest(logits, tokens):
+    no_end = mx.where(mx.arange(logits.shape[-1]) == EOS, -mx.inf, 0.0)
+    return mx.argmax(logits + no_end, axis=-1).tolist() == list(tokens)
 
 
 def next_logits(loaded, prompts, said):
@@ -202,6 +207,37 @@ def next_logits(loaded, prompts, said):
     batch = mx.array([text + [0] * (longest - len(text)) for text in texts])
     logits = loaded.model(batch, cache=make_prompt_cache(loaded.model))
     return {name: logits[row, len(prompt) - 1 :][: len(said[name])] for row, (name, prompt) in enumerate(prompts.items())}
+
+
+class Known:
+    """What the plain model says to prompts, asked once for all tests of a file; and how probable it finds that."""
+
+    def __init__(self):
+        self._known = {}  # by model, prompt and count; the models are kept beside, so that no other gets the id of one
+
+    def alone(self, loaded, prompts, count, rig):
+        """The greedy tokens of each of ``prompts``, by their names in ``rig``; the log-probabilities of its tokens have to be right, where
+        they were asked for.
+        """
+        keys = {name: (id(loaded), tuple(prompt), count) for name, prompt in prompts.items()}
+        self._ask(loaded, {name: prompt for name, prompt in prompts.items() if keys[name] not in self._known}, count, rig, keys)
+        for name, key in keys.items():
+            _, tokens, logprobs = self._known[key]
+            said = rig.sampled.get(name, [])
+            if [token.id for token in said] == tokens and said[0].logprob is not None:
+                assert [token.logprob for token in said] == pytest.approx(logprobs, abs=ROUNDING), name
+        return {name: self._known[key][1] for name, key in keys.items()}
+
+    def _ask(self, loaded, prompts, count, rig, keys):
+        whole = {name: prompt for name, prompt in prompts.items() if len(rig.tokens.get(name, ())) == count}
+        rows = next_logits(loaded, whole, rig.tokens) if whole else {}
+        for name, prompt in prompts.items():
+            tokens = rig.tokens.get(name)
+            if name not in rows or not are_likeliest(rows[name], tokens):
+                tokens = plain(loaded, prompt, count)
+                rows |= next_logits(loaded, {name: prompt}, {name: tokens})
+            said = mx.take_along_axis(rows[name], mx.array(tokens)[:, None], axis=-1)[:, 0]
+            self._known[keys[name]] = loaded, list(tokens), (said - mx.logsumexp(rows[name], axis=-1)).tolist()
 
 
 def words(seed, count):

@@ -14,9 +14,8 @@ from mlxd.worker.runtime.entries.simple_runner import SimpleRunner
 from mlxd.worker.runtime.loading import load
 from mlxd.worker.runtime.sampling import row_sampler
 from tests.support.tiny_model import EOS, make_tiny_model
-from tests.worker import runner_rig
 from tests.worker.broken_processor import Broken, BrokenWhenTold
-from tests.worker.runner_rig import PagedRig, RunnerRig, architecture, words
+from tests.worker.runner_rig import Known, PagedRig, RunnerRig, architecture, words
 
 BLOCK = 4
 # Growing, windows, sinks, layers that share keys and values, recurrent states beside, alone and in parallel.
@@ -51,25 +50,27 @@ def llama(made):
     return made("llama")
 
 
-KNOWN = {}  # by model, prompt and count; the models are kept beside, so that no other gets the id of one
+KNOWN = Known()
 
 
-def plain(loaded, prompt, count=12, said=()):
-    """The greedy tokens of mlx-lm alone, which is asked once for all the tests that compare with them."""
-    return alone(loaded, {"it": prompt}, count, said={"it": said})["it"]
+class Rig(PagedRig):
+    """Is asked for log-probabilities, too: they tell more than tokens of what is wrong."""
+
+    def add(self, name, prompt, **options):
+        super().add(name, prompt, **({"asks": {"logprobs": 0}} | options))
 
 
-def alone(loaded, prompts, count=12, *, said):
-    keys = {name: (id(loaded), tuple(prompt), count) for name, prompt in prompts.items()}
-    asked = {name: prompt for name, prompt in prompts.items() if keys[name] not in KNOWN}
-    found = runner_rig.alone(loaded, asked, count, said)
-    KNOWN.update({keys[name]: (loaded, tokens) for name, tokens in found.items()})
-    return {name: KNOWN[key][1] for name, key in keys.items()}
+def plain(loaded, prompt, count=12, *, rig, name):
+    return KNOWN.alone(loaded, {name: prompt}, count, rig)[name]
+
+
+def alone(loaded, prompts, count=12, *, rig):
+    return KNOWN.alone(loaded, prompts, count, rig)
 
 
 def test_a_mixed_batch_with_joins_shared_beginnings_and_aborts(case):
     loaded, ahead = case
-    rig = PagedRig(loaded, ahead=ahead)
+    rig = Rig(loaded, ahead=ahead)
     prompts = {
         "a": b"once upon a time",
         "b": SYSTEM + list(b"Who?"),
@@ -89,7 +90,7 @@ def test_a_mixed_batch_with_joins_shared_beginnings_and_aborts(case):
     rig.runner.abort("f")
     rig.add("e", prompts["e"])
     rig.run()
-    expected = alone(loaded, prompts, said=rig.tokens)
+    expected = alone(loaded, prompts, rig=rig)
     assert {name: rig.tokens[name] for name in "abcde"} == {name: expected[name] for name in "abcde"}
     assert "f" not in rig.ended
     assert rig.started["e"].cached_tokens > 0
@@ -98,57 +99,58 @@ def test_a_mixed_batch_with_joins_shared_beginnings_and_aborts(case):
 
 def test_preempted_ones_resume_with_the_same_tokens(case):
     loaded, ahead = case
-    rig = PagedRig(loaded, ahead=ahead, arena_blocks=16, max_arenas=1, step_tokens=64)
+    rig = Rig(loaded, ahead=ahead, arena_blocks=16, max_arenas=1, step_tokens=64)
     prompts = {str(number): b"story number %d" % number for number in range(4)}
     for name, prompt in prompts.items():
         rig.add(name, prompt, max_tokens=16)
     rig.run()
     assert rig.preemptions > 0
-    assert rig.tokens == alone(loaded, prompts, 16, said=rig.tokens)
+    assert rig.tokens == alone(loaded, prompts, 16, rig=rig)
 
 
 def test_a_prompt_of_a_multiple_of_the_block_size_twice(loaded):
-    rig = PagedRig(loaded)
+    rig = Rig(loaded)
     prompt = SYSTEM[: 8 * BLOCK]
-    first, _ = rig.ask(prompt)
+    first, cold = rig.ask(prompt)
     second, started = rig.ask(prompt)
-    assert first == second == plain(loaded, prompt)
+    assert first == plain(loaded, prompt, rig=rig, name=cold.id)
+    assert second == plain(loaded, prompt, rig=rig, name=started.id)
     assert started.cached_tokens == 7 * BLOCK
 
 
 def test_a_conversation_goes_on_after_its_answer(loaded):
-    rig = PagedRig(loaded)
+    rig = Rig(loaded)
     history = words(1, 30)
     for turn in range(3):
         answer, started = rig.ask(history, max_tokens=9)
-        assert answer == plain(loaded, history, 9, said=answer)
+        assert answer == plain(loaded, history, 9, rig=rig, name=started.id)
         assert started.cached_tokens >= (len(history) - 5 - 9 if turn else 0) // BLOCK * BLOCK
         history = history + answer + words(turn + 7, 5)
 
 
 def test_sequences_over_several_arenas(loaded):
-    rig = PagedRig(loaded, arena_blocks=8, max_arenas=16)
+    rig = Rig(loaded, arena_blocks=8, max_arenas=16)
     prompts = {str(number): bytes([65 + number]) * 45 for number in range(5)}
     for name, prompt in prompts.items():
         rig.add(name, prompt)
     rig.run()
-    assert rig.tokens == alone(loaded, prompts, said=rig.tokens)
+    assert rig.tokens == alone(loaded, prompts, rig=rig)
 
 
 def test_blocks_are_moved_together_without_a_change(loaded, monkeypatch):
     monkeypatch.setattr(free_extents, "GAP", 0)
-    rig = PagedRig(loaded, arena_blocks=64, max_arenas=1, step_tokens=64)
+    rig = Rig(loaded, arena_blocks=64, max_arenas=1, step_tokens=64)
     prompts = {name: name.encode() * 3 for name in "ab"}
     for name, prompt in prompts.items():
         rig.add(name, prompt, max_tokens=36)
     moves = rig.watched_moves()
     rig.run()
     assert moves
-    assert rig.tokens == alone(loaded, prompts, 36, said=rig.tokens)
+    assert rig.tokens == alone(loaded, prompts, 36, rig=rig)
 
 
 def test_the_cache_shrinks_under_load(loaded):
-    rig = PagedRig(loaded, arena_blocks=16, max_arenas=6, step_tokens=64)
+    rig = Rig(loaded, arena_blocks=16, max_arenas=6, step_tokens=64)
     prompts = {str(number): words(number, 20) for number in range(6)}
     for name, prompt in prompts.items():
         rig.add(name, prompt)
@@ -157,7 +159,7 @@ def test_the_cache_shrinks_under_load(loaded):
     windows = [WindowSizes(group.window, 16, 32, 0) for group in rig.manager.windows]
     rig.manager.resize(capacity=2 * 16, snapshots=2, windows=windows)
     rig.run()
-    assert rig.tokens == alone(loaded, prompts, said=rig.tokens)
+    assert rig.tokens == alone(loaded, prompts, rig=rig)
     rig.manager.trim()
     pools = [group.pool for group in rig.manager.groups]
     rig.model.keep(rig.manager.pool.arenas, tuple(group.pool.arenas for group in rig.manager.windows))
@@ -172,14 +174,14 @@ def test_long_shared_beginnings_are_read_once_for_all(llama):
     for name, prompt in prompts.items():
         rig.add(name, prompt, max_tokens=20)
     rig.run()
-    assert rig.tokens == alone(llama, prompts, 20, said=rig.tokens)
+    assert rig.tokens == alone(llama, prompts, 20, rig=rig)
     assert [rig.started[name].cached_tokens for name in prompts] == [0] + [200] * 5
     assert sum(rig.chunks) <= 200 + 6 * 10
 
 
 def test_who_shares_a_beginning_is_computed_in_the_step_that_computes_it(loaded):
     """One behind the other, in one pass over the model."""
-    rig = PagedRig(loaded, arena_blocks=512, step_tokens=200)
+    rig = Rig(loaded, arena_blocks=512, step_tokens=200)
     system = words(1, 80)
     prompts = {str(number): [*system, *words(number + 2, 3)] for number in range(10)}
     for name, prompt in prompts.items():
@@ -188,7 +190,7 @@ def test_who_shares_a_beginning_is_computed_in_the_step_that_computes_it(loaded)
     assert first.tokens + rig.step().tokens < 80 + 10 * 8
     assert all(rig.started[name].cached_tokens >= 76 for name in list(prompts)[1:])
     rig.run()
-    assert rig.tokens == alone(loaded, prompts, said=rig.tokens)
+    assert rig.tokens == alone(loaded, prompts, rig=rig)
 
 
 def test_sampled_tokens_and_penalties_are_those_of_simple_mode_whoever_shares_the_batch(llama):
@@ -218,7 +220,7 @@ def test_a_fault_of_one_row_s_processor_ends_that_row_only(llama, monkeypatch, b
     assert isinstance(rig.failed["b"], GenerationError)
     assert "grammar" in rig.failed["b"].message
     assert len(rig.tokens["b"]) == 2
-    expected = alone(llama, prompts, said=rig.tokens)
+    expected = alone(llama, prompts, rig=rig)
     assert {name: rig.tokens[name] for name in "ac"} == {name: expected[name] for name in "ac"}
 
 
@@ -231,7 +233,7 @@ def test_a_fault_of_one_row_s_processor_ends_that_row_only(llama, monkeypatch, b
 )
 def test_a_fault_of_a_step_ends_its_requests_and_leaves_nothing_wrong_behind(made, monkeypatch, kind, when, ahead):
     loaded = made(kind)
-    rig = PagedRig(loaded, ahead=ahead)
+    rig = Rig(loaded, ahead=ahead)
     prompts = {name: words(ord(name), 30) for name in "abc"}
     attend, calls = type(rig.model).forward, []
 
@@ -251,7 +253,7 @@ def test_a_fault_of_a_step_ends_its_requests_and_leaves_nothing_wrong_behind(mad
     assert all("a fault of the device" in error.message for error in rig.failed.values())
     for name in "abc":
         answer, _ = rig.ask(prompts[name], f"{name} again", max_tokens=6)
-        assert answer == plain(loaded, prompts[name], 6, said=answer)
+        assert answer == plain(loaded, prompts[name], 6, rig=rig, name=f"{name} again")
 
 
 def test_end_tokens_end_a_sequence(llama):
@@ -260,7 +262,7 @@ def test_end_tokens_end_a_sequence(llama):
     rig.add("b", b"hello", max_tokens=20)
     rig.run()
     assert rig.tokens["a"] == [EOS]
-    assert rig.tokens["b"] == plain(llama, b"hello", 20, said=rig.tokens["b"])
+    assert rig.tokens["b"] == plain(llama, b"hello", 20, rig=rig, name="b")
 
 
 def test_memory_stays_where_it_is_over_a_hundred_requests_and_hits_stay_right(llama):
@@ -270,7 +272,7 @@ def test_memory_stays_where_it_is_over_a_hundred_requests_and_hits_stay_right(ll
     for number in range(120):
         prompt = prompts[number * 7 % 80]
         tokens, started = rig.ask(prompt, max_tokens=2)
-        assert tokens == plain(llama, prompt, 2, said=tokens)
+        assert tokens == plain(llama, prompt, 2, rig=rig, name=started.id)
         hits += started.cached_tokens > 0
         sizes.append(rig.model.nbytes)
         active.append(rig.runner.memory().mlx_active)
@@ -351,12 +353,12 @@ def test_sampling_does_not_leak_across_the_batch(llama):
     rig.add("greedy", b"the same prompt")
     rig.add("hot", b"the same prompt", temperature=1.5, seed=3)
     rig.run()
-    assert rig.tokens["greedy"] == plain(llama, b"the same prompt", said=rig.tokens["greedy"])
+    assert rig.tokens["greedy"] == plain(llama, b"the same prompt", rig=rig, name="greedy")
     assert rig.tokens["hot"] != rig.tokens["greedy"]
 
 
 def test_nothing_of_a_sequence_is_left_when_it_is_gone(loaded):
-    rig = PagedRig(loaded)
+    rig = Rig(loaded)
     for number in range(5):
         rig.add(str(number), words(number, 20), max_tokens=30)
     for _ in range(6):
