@@ -10,7 +10,7 @@ from tests.worker.runner_rig import RunnerRig
 from tests.worker.worker_link import load_message
 
 TOKENS = 5  # of each answer
-LIMITS = {"mode": "continuous", "cache_kind": "paged", "block_size": 8, "step_tokens": 24, "max_sequences": 8}
+LIMITS = {"mode": "continuous", "cache_kind": "paged", "block_size": 8, "step_tokens": 40, "max_sequences": 8}
 
 
 class SeeingRig(RunnerRig):
@@ -24,13 +24,13 @@ class SeeingRig(RunnerRig):
         assert self.choice.name == "paged", self.choice.reason
         super().__init__(self.choice.runner)
 
-    def see(self, case, name=None, **sampling):
-        prompt = seen_prompt(self.architecture, case, TOKENS)
+    def see(self, case, name=None, tokens=TOKENS, **sampling):
+        prompt = seen_prompt(self.architecture, case, tokens)
         self.runner.add(EngineRequest(name or case, prompt, SamplingParams(**({"temperature": 0.0} | sampling))))
 
-    def is_right(self, name, case):
+    def is_right(self, name, case, tokens=TOKENS):
         """Whether it said what the reference says, up to a token that ends it."""
-        greedy = references(self.architecture)[case].greedy[:TOKENS]
+        greedy = references(self.architecture)[case].greedy[:tokens]
         ends = [at for at, token in enumerate(greedy) if token in self.loaded.end_tokens]
         expected = greedy[: ends[0]] if ends else greedy
         return [token for token in self.tokens.get(name, []) if token not in self.loaded.end_tokens] == expected

@@ -180,7 +180,7 @@ async def test_a_bad_prompt_is_the_clients_mistake_and_nothing_else_happens(link
 
 
 async def test_prompts_around_the_chunk_size_give_the_same_tokens_cold_and_warm(link):
-    for length in (1, 2, 127, 128, 129, 130, 255, 256, 257):
+    for length in (1, 127, 128, 129, 130, 257):
         prompt = [token % 251 for token in range(length, 2 * length)]
         cold = await link.ask(f"cold{length}", prompt)
         warm = await link.ask(f"warm{length}", prompt)

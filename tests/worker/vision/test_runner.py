@@ -31,9 +31,9 @@ def test_and_again_from_the_cache_where_other_pictures_are_not_found(rig):
     encoded, before = rig.media.encoded, []
     for number, case in enumerate(("picture", "picture", "other_picture", "late_picture", "late_other_picture")):
         name = f"{case} {number}"
-        rig.see(case, name)
+        rig.see(case, name, tokens=2)
         rig.run()
-        assert rig.is_right(name, case), name
+        assert rig.is_right(name, case, tokens=2), name
         shown = what_is_shown(seen_prompt(rig.architecture, case))
         assert rig.started[name].cached_tokens == max((alike(shown, other) for other in before), default=0) // 8 * 8, name
         before.append(shown)
