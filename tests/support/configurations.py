@@ -5,6 +5,7 @@ and differ in little. Secrets all contain ``SECRET``.
 """
 
 import copy
+from functools import cache
 from pathlib import Path
 from typing import get_args
 
@@ -176,6 +177,11 @@ _NAMES = ["qwen3", "llama", "a:b", "org/name.v1", "mine"]
 _modes_and_kinds = st.sampled_from(
     [("simple", "auto"), ("simple", "entries"), ("simple", "none"), ("continuous", "auto"), ("continuous", "paged"), ("continuous", "none")]
 )
+_names = st.lists(st.sampled_from(_NAMES), min_size=1, max_size=4, unique=True)
+_aliases = st.lists(st.sampled_from(["default", "gpt-4", "small"]), max_size=2)
+_key_names = st.sampled_from(["agents", "people", "b.c"])
+_adapter_names = st.sampled_from(["sql", "b.c"])
+_tokens = st.sampled_from([{}, {"token": f"{SECRET}-admin"}, {"token": f"{SECRET}-new", "read_token": f"{SECRET}-read"}])
 _sources = st.sampled_from(["org/name", "org/name@main", "org/other", "./local", "/etc/mlxd/local", "builtin:smollm2-135m"])
 
 
@@ -199,9 +205,9 @@ def configurations(draw, like=None):
             of_before = of_before.get(name, {})
         return copy.deepcopy(of_before) if of_before and draw(st.booleans()) else draw(strategy)
 
-    document = {name: part(_top_table(name, fields), name) for name, fields in TOP_TABLES.items()}
+    document = {name: part(_top_table(name), name) for name in TOP_TABLES}
     document["defaults"] = part(_model_tables(), "defaults")
-    names = part(st.lists(st.sampled_from(_NAMES), min_size=1, max_size=4, unique=True), "models")
+    names = part(_names, "models")
     document["models"] = {name: part(_model(), "models", name) for name in names}
     return _consistent(document)
 
@@ -213,38 +219,43 @@ def pairs(draw):
     return before, draw(configurations() | configurations(like=before))
 
 
+@cache
 @st.composite
-def _top_table(draw, name, fields):
-    table = draw(_some_of(fields))
+def _top_table(draw, name):
+    table = draw(_some_of(TOP_TABLES[name]))
     if name in ("server", "admin", "metrics"):
         table |= draw(_some_of({"listen": _addresses}))
     if name == "server":
         table |= draw(_some_of({"keys": st.lists(_named_key(), max_size=3)}))
     if name == "admin":
-        table |= draw(st.sampled_from([{}, {"token": f"{SECRET}-admin"}, {"token": f"{SECRET}-new", "read_token": f"{SECRET}-read"}]))
+        table |= draw(_tokens)
     return table
 
 
+@cache
 @st.composite
 def _named_key(draw):
-    name = draw(st.sampled_from(["agents", "people", "b.c"]))
+    name = draw(_key_names)
     return {"name": name, "key": f"{SECRET}-of-{name}-{draw(st.integers(0, 1))}"} | draw(_some_of(KEY_FIELDS))
 
 
+@cache
 @st.composite
 def _model(draw):
-    model = draw(_some_of(MODEL_FIELDS | {"aliases": st.lists(st.sampled_from(["default", "gpt-4", "small"]), max_size=2)}))
+    model = draw(_some_of(MODEL_FIELDS | {"aliases": _aliases}))
     if draw(st.booleans()):
-        model["adapters"] = draw(st.dictionaries(st.sampled_from(["sql", "b.c"]), _adapter(), max_size=2))
+        model["adapters"] = draw(st.dictionaries(_adapter_names, _adapter(), max_size=2))
     return {"source": draw(_sources)} | model | draw(_model_tables())
 
 
+@cache
 @st.composite
 def _adapter(draw):
     others = {name: strategy for name, strategy in ADAPTER_FIELDS.items() if name != "source"}
     return {"source": draw(ADAPTER_FIELDS["source"])} | draw(_some_of(others))
 
 
+@cache
 @st.composite
 def _model_tables(draw):
     """What a model has in common with ``[defaults]``."""
@@ -257,7 +268,13 @@ def _model_tables(draw):
 
 
 def _some_of(fields):
-    return st.fixed_dictionaries({}, optional=fields)
+    return _optional(tuple(fields.items()))
+
+
+@cache
+def _optional(fields):
+    """Made once: Hypothesis looks through all that a strategy is made of before it draws from it for the first time."""
+    return st.fixed_dictionaries({}, optional=dict(fields))
 
 
 def _consistent(document):
