@@ -18,9 +18,9 @@ CONFIG := config/mlxd.toml
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
-# As many processes as there are cores, for the tests compute more than they wait, and one for those that do wait. Which they are, and
+# As many processes as there are cores, for the tests compute more than they wait, and two for those that do wait. Which they are, and
 # which stay together: tests/support/distribution.py. Some start hundreds of processes, so bytecode is kept, whatever the environment says.
-PROCESSES = $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )))
+PROCESSES = $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 2 )))
 PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(PROCESSES)
 
 .PHONY: help setup run vision test lint types fast docs openblas compiler prometheus proxies tokenizers minilm constraints clean

@@ -46,16 +46,12 @@ FIRST = (
     "tests/worker/test_windows.py",
     "tests/unit/worker_engine/paged_runner/test_faults.py",
     "tests/unit/worker_engine/paged_runner/test_conversations.py",
-    "tests/e2e/test_agent_conversation.py",
-    "tests/unit/worker_fetch/test_hub.py",
-    "tests/unit/worker_fetch/test_pull.py",
     "tests/worker/test_worker_process.py",
     "tests/worker/test_contiguous_runner.py",
     "tests/unit/admin/test_openapi_conformance.py",
     "tests/e2e/test_openapi_conformance.py",
     "tests/worker/test_not_finite.py",
     "tests/worker/test_quantized_models.py",
-    "tests/e2e/test_key_value_types.py",
     "tests/e2e/test_memory_books.py",
 )
 
@@ -76,10 +72,20 @@ WAITING = (
     "tests/e2e/test_keys.py",
     "tests/e2e/test_reverse_proxy.py",
     "tests/e2e/test_tls.py",
+    "tests/e2e/test_key_value_types.py",
+    "tests/e2e/test_adapters.py",
+    "tests/e2e/test_agent_conversation.py",
+    "tests/e2e/test_minilm.py",
+    "tests/e2e/test_lost_log.py",
+    "tests/e2e/test_disk_cache.py",
+    "tests/e2e/test_fair_shares.py",
+    "tests/e2e/test_draft_model.py",
+    "tests/unit/worker_fetch/test_hub.py",
+    "tests/unit/worker_fetch/test_pull.py",
 )
 
 # What needs no MLX, and no library that takes seconds to be imported.
-_ROOMS = "cli client config control disk_cache listener observability service terminal worker_engine worker_kv"
+_ROOMS = "cli client config control deploy disk_cache listener observability service terminal worker_engine worker_fetch worker_kv"
 SOON = tuple(f"tests/unit/{room}/" for room in _ROOMS.split())
 
 CORES = os.cpu_count()
