@@ -6,8 +6,7 @@ slopes a Kalman filter (1960) follows. What is seen of few rows says something o
 first is found out with one guess.
 """
 
-import math
-from operator import mul
+from mlxd.worker.engine.kalman_filter import KalmanFilter
 
 _HINGES = (1, 4, 8, 16, 32)  # rows, behind which one more may cost more than before
 _CALL, _STREAM, _ROW = 0.9, 0.02, 0.01  # of the first step, that the call, each stream, and each row behind each hinge are thought to take
@@ -23,50 +22,40 @@ class StepSeconds:
     """The seconds of steps: ``call + stream * streams + the slopes of the hinges * the rows behind them``. Rows are streams and guesses."""
 
     def __init__(self) -> None:
-        self._figures: list[float] = []  # none before the first step
-        self._covariance: list[list[float]] = []
+        self._filter: KalmanFilter | None = None  # before the first step
         self.most = _FIRST  # guesses of which anything is known: no step should have more
 
     def observe(self, seconds: float, streams: int, guesses: int = 0) -> None:
         """Learns from a step that had no prompt."""
-        if not self._figures:
-            self._begin(seconds, streams)
+        known = self._filter = self._filter or _begun(seconds, streams)
         self.most = max(self.most, _GROWTH * guesses)
         parts = _parts(streams, streams + guesses)
-        expected = _dot(self._figures, parts)
-        self._wander(expected, parts)
-        blame = [_dot(row, parts) for row in self._covariance]
-        variance = _dot(blame, parts) + (_NOISE * expected) ** 2
-        furthest = _FURTHEST * math.sqrt(variance)
-        surprise = max(-furthest, min(furthest, seconds - expected)) / variance
-        self._figures = [max(0.0, figure + part * surprise) for figure, part in zip(self._figures, blame, strict=True)]
-        for row, part in zip(self._covariance, blame, strict=True):
-            row[:] = [value - part * other / variance for value, other in zip(row, blame, strict=True)]
+        expected = known.expected(parts)
+        _wander(known, expected, parts)
+        known.correct(seconds - expected, parts, noise=_NOISE * expected, furthest=_FURTHEST, least=0.0)
 
     def curve(self, streams: int, most: int) -> list[float]:
         """Returns what steps with 0 to ``most`` guesses take; before the first step, of anything, that they cost nothing more."""
-        if not self._figures:
+        if self._filter is None:
             return [1.0] * (most + 1)
-        return [max(1e-6, _dot(self._figures, _parts(streams, streams + guesses))) for guesses in range(most + 1)]
+        return [max(1e-6, self._filter.expected(_parts(streams, streams + guesses))) for guesses in range(most + 1)]
 
-    def _begin(self, seconds: float, streams: int) -> None:
-        unit = seconds / (_CALL + _STREAM * streams)
-        self._figures = [unit * share for share in (_CALL, _STREAM, *[_ROW for _ in _HINGES])]
-        doubts = [unit * share for share in _DOUBT]
-        self._covariance = [[doubt**2 if row == column else 0.0 for column in range(len(doubts))] for row, doubt in enumerate(doubts)]
 
-    def _wander(self, expected: float, parts: list[float]) -> None:
-        """Lets what the step is made of cost something else than it did, and what it is not made of what was thought at first."""
-        for at, (share, part) in enumerate(zip(_WANDERING, parts, strict=True)):
-            if part:
-                self._covariance[at][at] += (share * expected) ** 2
-            elif at >= 2:
-                self._figures[at] += _FORGET * (_ROW * self._figures[0] / _CALL - self._figures[at])
+def _begun(seconds: float, streams: int) -> KalmanFilter:
+    """Returns what is thought after the first step."""
+    unit = seconds / (_CALL + _STREAM * streams)
+    return KalmanFilter([unit * share for share in (_CALL, _STREAM, *[_ROW for _ in _HINGES])], [unit * share for share in _DOUBT])
+
+
+def _wander(known: KalmanFilter, expected: float, parts: list[float]) -> None:
+    """Lets what the step is made of cost something else than it did, and what it is not made of what was thought at first."""
+    figures = known.figures
+    for at, (share, part) in enumerate(zip(_WANDERING, parts, strict=True)):
+        if part:
+            known.wander(at, share * expected)
+        elif at >= 2:
+            figures[at] += _FORGET * (_ROW * figures[0] / _CALL - figures[at])
 
 
 def _parts(streams: int, rows: int) -> list[float]:
     return [1.0, float(streams), *(float(max(0, rows - hinge)) for hinge in _HINGES)]
-
-
-def _dot(left: list[float], right: list[float]) -> float:
-    return float(sum(map(mul, left, right)))
