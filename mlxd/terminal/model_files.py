@@ -12,8 +12,8 @@ from mlxd.terminal.examination import examine
 
 @dataclass(frozen=True)
 class ExaminedModel:
-    """The files of a model, or of its draft model: the ``task`` that they are for and who says so, or the ``error`` for which no
-    worker could load them. ``key`` is the one of the configuration that names them, or has to change.
+    """The files of a model, or of its draft model: the ``task`` that they are for, or the ``error`` for which no worker could load them.
+    ``key`` is the one of the configuration that names them, or has to change.
     """
 
     model: str
@@ -21,7 +21,6 @@ class ExaminedModel:
     is_draft: bool
     directory: str
     task: str | None
-    origin: str
     error: str | None
 
 
@@ -46,7 +45,7 @@ def _asked(model: ModelTable, one: ModelSource) -> str:
 def _examined(name: str, one: ModelSource, found: dict[str, str]) -> ExaminedModel:
     field = found.get("field", "source")
     key: Key = ("models", name, *(one.field.split(".") if field == "source" else (field,)))
-    return ExaminedModel(name, key, _is_draft(one), one.source, found.get("task"), found.get("origin", ""), found.get("error"))
+    return ExaminedModel(name, key, _is_draft(one), one.source, found.get("task"), found.get("error"))
 
 
 def _is_draft(one: ModelSource) -> bool:

@@ -1,7 +1,7 @@
 """``python -m mlxd.worker.examine_models MODEL…``: what models' files say, for ``mlxd validate``, in a process of its own.
 
 Each argument is a JSON object: ``{"directory", "task", "context_length"}``, of which the last two may be null. Standard output carries one
-JSON object for each, in their order: ``{"task", "origin"}``, or ``{"error", "field"}`` where a worker could not load what is there, by
+JSON object for each, in their order: ``{"task"}``, or ``{"error", "field"}`` where a worker could not load what is there, by
 the field of the configuration that has to change. Whether tensors are those of the architecture is found out when they are loaded.
 """
 
@@ -18,7 +18,7 @@ from mlxd.worker.facts.directory import DirectoryFacts
 from mlxd.worker.facts.encoding.architectures import check_architecture
 from mlxd.worker.facts.encoding.description import EncodingDescription
 from mlxd.worker.facts.encoding.longest import wished_longest
-from mlxd.worker.facts.encoding.task import FoundTask, find_task
+from mlxd.worker.facts.encoding.task import find_task
 from mlxd.worker.facts.json_document import AGAIN
 
 
@@ -39,28 +39,28 @@ def main(arguments: list[str]) -> int:
 
 def _examined(asked: AskedModel) -> dict[str, Any]:
     try:
-        found = _found(asked)
+        task = _task(asked)
     except ConfigError as error:
         return {"error": error.message, "field": "context_length"}
     except ModelSourceError as error:
         return {"error": error.message, "field": "source"}
     except Exception as error:  # noqa: BLE001 - whatever it is, the other models are looked at, too
         return {"error": f"{asked.directory} cannot be looked at: {type(error).__name__}: {error}", "field": "source"}
-    return {"task": found.task, "origin": found.origin}
+    return {"task": task}
 
 
-def _found(asked: AskedModel) -> FoundTask:
-    """Reads what a worker reads before any library does, in its order."""
+def _task(asked: AskedModel) -> Task:
+    """Reads what a worker reads before any library does, in its order, and returns the task that the files are for."""
     directory = DirectoryFacts.read(Path(asked.directory))
-    found = find_task(directory) if asked.task is None else FoundTask(asked.task, f'task = "{asked.task}"')
-    if found.task is Task.GENERATE:
+    task = find_task(directory, asked.task).task
+    if task is Task.GENERATE:
         directory.context.wished(asked.context_length)
-        return found
-    description = EncodingDescription.read(directory, found.task)
+        return task
+    description = EncodingDescription.read(directory, task)
     wished_longest(directory, description.context, asked.context_length)
     check_architecture(directory.config)
     _check_tokenizer(directory.directory / "tokenizer.json")
-    return found
+    return task
 
 
 def _check_tokenizer(path: Path) -> None:

@@ -30,7 +30,7 @@ from mlxd.worker.engine.paged_runner import PagedRunner  # noqa: E402
 from mlxd.worker.engine.request import EngineRequest  # noqa: E402
 from mlxd.worker.engine.runner import Runner  # noqa: E402
 from mlxd.worker.facts.directory import DirectoryFacts  # noqa: E402
-from mlxd.worker.facts.encoding.task import FoundTask, find_task  # noqa: E402
+from mlxd.worker.facts.encoding.task import find_task  # noqa: E402
 from mlxd.worker.runtime.choose import Choice, choose_runner  # noqa: E402
 from mlxd.worker.runtime.device import MlxMemory, working_set  # noqa: E402
 from mlxd.worker.runtime.draft.loading import Draft  # noqa: E402
@@ -68,7 +68,7 @@ def start_model(
     path = fetch_model(order.source, progress)
     progress(LoadStage.LOADING, 0, 0)
     directory = DirectoryFacts.read(path)
-    found = find_task(directory) if order.task is None else FoundTask(order.task, f'task = "{order.task}"')
+    found = find_task(directory, order.task)
     if found.task is not Task.GENERATE:
         return start_encoder(order, limits, directory, found, began=began, progress=progress, permit=permit)
     return _start_generating(order, limits, directory, began, progress, permit)

@@ -41,8 +41,12 @@ class FoundTask:
     origin: str
 
 
-def find_task(directory: DirectoryFacts) -> FoundTask:
-    """Returns what the files say; a model of which they say nothing generates. Raises ``ModelSourceError`` for what is no task here."""
+def find_task(directory: DirectoryFacts, wished: Task | None = None) -> FoundTask:
+    """Returns what is ``wished``, or else what the files say; a model of which they say nothing generates. Raises ``ModelSourceError`` for
+    what is no task here.
+    """
+    if wished is not None:
+        return FoundTask(wished, f'task = "{wished}"')
     config = directory.config
     modules = read_modules(directory.directory)
     if modules:
