@@ -66,8 +66,8 @@ class InputEncoder:
         before = self._prompt(self._default_prompt if prompt_name is None else prompt_name)
         text = self._read(before + prompt.text, truncate, param)
         encoding = self._texts.encode(text)
-        before_text = len(self._texts.encode(before).ids) if before else 0
-        room = before_text + self._room(most, before_text + (self._added[False] if prompt.add_special_tokens else 0))
+        ahead = len(self._texts.encode(before).ids) if before and most < self._most else 0  # where a client asked for few tokens
+        room = ahead + self._room(most, ahead + (self._added[False] if prompt.add_special_tokens else 0))
         self._fit(encoding, room, truncate=truncate, param=param)
         whole = self._tokenizer.post_process(encoding, add_special_tokens=prompt.add_special_tokens)
         return self._checked(EncodedInput(whole.ids, prompt=self._prompt_tokens(before, prompt)), param)
@@ -122,12 +122,9 @@ class InputEncoder:
         client asked for so few.
         """
         if most < self._most and most - added < least:
-            raise self._no_room(most, added)
+            message = f"of {most} tokens, {added} are the model's own or of its prompt, which leaves no room for a text"
+            raise InvalidRequestError(message, param="truncate_prompt_tokens")
         return most - added
-
-    def _no_room(self, most: int, others: int) -> InvalidRequestError:
-        message = f"of {most} tokens, {others} are the model's own or of its prompt, which leaves no room for a text"
-        return InvalidRequestError(message, param="truncate_prompt_tokens")
 
     def _cut_document(self, judge: JudgePrompt, body: list[int], begin: int, document_tokens: int | None, most: int) -> list[int]:
         """Returns the body of a prompt whose document begins at a token, and is cut. What it is asked about, never is."""
