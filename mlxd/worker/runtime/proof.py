@@ -1,5 +1,6 @@
 """What probes have in common: random tokens, and when logits count as the plain model's."""
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -28,7 +29,16 @@ class Tolerance:
 
     def allows(self, found: float) -> bool:
         """Tells whether a ``difference`` is rounding."""
-        return found <= self._least or (self._least < found <= ROUNDED and found <= _OF_NOISE * self._noise)
+        return found <= self._least or (found <= ROUNDED and found <= _OF_NOISE * self._noise)
+
+    def best(self, attempted: Callable[[int], float]) -> float:
+        """Returns the ``difference`` of the first attempt that is rounding, or the smallest of all."""
+        found = float("inf")
+        for attempt in range(ATTEMPTS):
+            found = min(found, attempted(attempt))
+            if self.allows(found):
+                break
+        return found
 
     @cached_property
     def _noise(self) -> float:

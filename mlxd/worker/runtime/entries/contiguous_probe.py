@@ -1,5 +1,6 @@
 """Is mlx-lm's batching right for this model? Prompts of different lengths must give the plain model's logits side by side."""
 
+from functools import partial
 from typing import Any
 
 import mlx.core as mx
@@ -9,7 +10,7 @@ from mlxd.errors import MlxdError
 from mlxd.worker.runtime.entries.contiguous_runner import make_generator
 from mlxd.worker.runtime.library_errors import in_a_line
 from mlxd.worker.runtime.loading import LoadedModel
-from mlxd.worker.runtime.proof import ATTEMPTS, Tolerance, difference, random_tokens
+from mlxd.worker.runtime.proof import Tolerance, difference, random_tokens
 
 # Tokens of the prompts: the longer, the more is proved. Three, for a wrong mask can fit by chance where the batch is as large as the
 # number of KV heads.
@@ -25,15 +26,13 @@ class NotBatchableError(MlxdError):
 
 def prove_batching(loaded: LoadedModel) -> None:
     """Raises ``NotBatchableError`` with the reason where mlx-lm's batching is not right for the model."""
-    found, tolerance = float("inf"), Tolerance(loaded)
-    for attempt in range(ATTEMPTS):
-        try:
-            found = min(found, _difference(loaded, attempt))
-        except Exception as error:
-            raise NotBatchableError(f"its caches cannot be batched ({in_a_line(error)})") from error
-        if tolerance.allows(found):
-            return
-    raise NotBatchableError(f"its logits in a batch differ from the plain model's by {found:.2g} standard deviations")
+    tolerance = Tolerance(loaded)
+    try:
+        found = tolerance.best(partial(_difference, loaded))
+    except Exception as error:
+        raise NotBatchableError(f"its caches cannot be batched ({in_a_line(error)})") from error
+    if not tolerance.allows(found):
+        raise NotBatchableError(f"its logits in a batch differ from the plain model's by {found:.2g} standard deviations")
 
 
 def _difference(loaded: LoadedModel, attempt: int) -> float:

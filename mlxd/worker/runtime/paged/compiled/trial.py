@@ -23,7 +23,7 @@ from mlxd.worker.runtime.paged.attention.regions import Regions
 from mlxd.worker.runtime.paged.calls import Layout
 from mlxd.worker.runtime.paged.model import PagedModel
 from mlxd.worker.runtime.paged.slots import Geometry
-from mlxd.worker.runtime.proof import ATTEMPTS, Tolerance, difference, random_tokens
+from mlxd.worker.runtime.proof import Tolerance, difference, random_tokens
 
 _LENGTHS = (19, 9, 33, 26)  # tokens of the sequences before they decode
 _STEPS = 3
@@ -83,12 +83,10 @@ def _of_way(loaded: LoadedModel, model: PagedModel, way: AttentionWay, wish: Com
 
 
 def _prove(loaded: LoadedModel, model: PagedModel) -> None:
-    worst, tolerance = float("inf"), Tolerance(loaded)
-    for attempt in range(ATTEMPTS):
-        worst = min(worst, _Case.of(loaded, model, attempt).difference())
-        if tolerance.allows(worst):
-            return
-    raise _NotCompiledError(f"compiled logits differ from those of the plain step by {worst:.2g} standard deviations")
+    tolerance = Tolerance(loaded)
+    found = tolerance.best(lambda attempt: _Case.of(loaded, model, attempt).difference())
+    if not tolerance.allows(found):
+        raise _NotCompiledError(f"compiled logits differ from those of the plain step by {found:.2g} standard deviations")
 
 
 @dataclass(frozen=True)
