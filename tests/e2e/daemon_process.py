@@ -137,7 +137,7 @@ class DaemonProcess:
             address = next(one["address"] for one in status["listeners"] if one["role"] == role)
             if status["config"]["sha256"] != file:
                 return address
-            self._addresses = {(role, file): address}
+            self._addresses[role, file] = address
         return self._addresses[role, file]
 
     @property

@@ -111,3 +111,12 @@ class Stage:
     def loaded(self):
         self.advance()
         return {name for name, one in self.store.figures().items() if one.state is AdapterState.LOADED}
+
+
+def full():
+    """A stage that has room for two adapters and has them loaded, "a" and "b", each with a request that runs."""
+    stage = Stage()
+    for name in "ab":
+        stage.ask(name, adapter(name))
+    stage.starts("a", "b")
+    return stage

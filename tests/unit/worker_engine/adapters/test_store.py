@@ -5,7 +5,7 @@ from itertools import count
 import pytest
 
 from mlxd.errors import AdapterFailedError, AdapterSourceError
-from tests.unit.worker_engine.adapters.stage import MORE, ONE, Stage, adapter
+from tests.unit.worker_engine.adapters.stage import MORE, ONE, Stage, adapter, full
 
 
 def test_rows_of_one_adapter_share_its_slot_and_others_have_others():
@@ -66,10 +66,7 @@ def test_everybody_has_a_turn_however_many_ask_for_what_is_there():
 
 
 def test_who_waits_for_room_and_goes_leaves_others_as_they_were():
-    stage = Stage()
-    for name in "ab":
-        stage.ask(name, adapter(name))
-    stage.starts("a", "b")
+    stage = full()
     stage.ask("c", adapter("c"))
     assert stage.starts("c") == []
     stage.ask("a2", adapter("a"))
@@ -102,10 +99,7 @@ def test_ranks_are_padded_and_so_is_what_they_take():
 
 
 def test_a_smaller_limit_lets_go_of_what_nobody_has_and_then_of_the_rest():
-    stage = Stage()
-    for name in "ab":
-        stage.ask(name, adapter(name))
-    stage.starts("a", "b")
+    stage = full()
     stage.ends("a")
     stage.order(ONE)
     assert stage.loaded == {"b"}
@@ -133,10 +127,7 @@ def test_what_waits_when_the_limit_becomes_too_small_fails():
 
 
 def test_what_waits_when_others_are_pinned_into_its_room_fails_by_their_names_and_may_come_again():
-    stage = Stage()
-    for name in "ab":
-        stage.ask(name, adapter(name))
-    stage.starts("a", "b")
+    stage = full()
     stage.ask("c", adapter("c"))
     assert stage.starts("c") == []
     stage.order(ONE + MORE, pinned="a")

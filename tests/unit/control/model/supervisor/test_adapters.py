@@ -97,29 +97,27 @@ async def test_one_that_an_operator_had_loaded_since_is_no_trouble_any_more(make
     assert supervisor.trouble is None, "that it went for others is no trouble"
 
 
-async def test_one_that_had_no_room_is_asked_for_again_once_there_may_be_some(make, factory):
-    supervisor = make(batching={"mode": "continuous"}, adapters={"sql": SQL}, adapter_memory="1MiB")
+@pytest.mark.parametrize(
+    ("full", "roomy", "reason"),
+    [
+        ({"adapters": {"sql": SQL}, "adapter_memory": "1MiB"}, {"adapters": {"sql": SQL}, "adapter_memory": "2MiB"}, "it takes 2 MiB"),
+        (
+            {"adapters": {"sql": SQL, "law": {"source": "org/law", "pin": True}}},
+            {"adapters": {"sql": SQL, "law": {"source": "org/law"}}},
+            "beside what is pinned: adapter law",
+        ),
+    ],
+    ids=["beside nothing", "beside pinned ones"],
+)
+async def test_one_that_had_no_room_is_asked_for_again_once_there_may_be_some(make, factory, full, roomy, reason):
+    supervisor = make(batching={"mode": "continuous"}, **full)
     supervisor.want()
     client = await factory.next()
-    client.broken_adapters["sql"] = AdapterFailedError("it takes 2 MiB")
+    client.broken_adapters["sql"] = AdapterFailedError(reason)
     client.become_ready()
-    assert await settled(supervisor) == "adapters.sql: it takes 2 MiB"
+    assert await settled(supervisor) == f"adapters.sql: {reason}"
     del client.broken_adapters["sql"]
-    supervisor.apply(table(make, adapters={"sql": SQL}, adapter_memory="2MiB"))
-    await told(client, 1)
-    assert await settled(supervisor) is None
-    assert client.asked_of_adapters == [("load", "sql")] * 2
-
-
-async def test_one_that_had_no_room_beside_pinned_ones_is_asked_for_again_once_they_are_others(make, factory):
-    supervisor = make(batching={"mode": "continuous"}, adapters={"sql": SQL, "law": {"source": "org/law", "pin": True}})
-    supervisor.want()
-    client = await factory.next()
-    client.broken_adapters["sql"] = AdapterFailedError("beside what is pinned: adapter law")
-    client.become_ready()
-    assert await settled(supervisor) == "adapters.sql: beside what is pinned: adapter law"
-    del client.broken_adapters["sql"]
-    supervisor.apply(table(make, adapters={"sql": SQL, "law": {"source": "org/law"}}))
+    supervisor.apply(table(make, **roomy))
     await told(client, 1)
     assert await settled(supervisor) is None
     assert client.asked_of_adapters == [("load", "sql")] * 2
