@@ -43,7 +43,8 @@ class DaemonProcess:
         self._module = module
         self._start = start
         self._env = {**os.environ, **(env or {})}
-        self._addresses: dict[tuple[str, str], str] = {}  # by role and the file of which they are
+        self._addresses: dict[str, str] = {}  # by role, since the file was saved
+        self._file = ""  # the digest of the one they are of
         self.started_at = 0.0
 
     def compose(self, toml, *, server="", listen="127.0.0.1:0", level="debug"):
@@ -58,6 +59,7 @@ class DaemonProcess:
         new = self.config.with_suffix(".new")
         new.write_text(self.compose(toml, **options))
         new.replace(self.config)
+        self._addresses = {}  # the same text may be saved again, and its port be another one
 
     def reload(self, toml, **options):
         """Save, reload, wait until it is done: (status, answer). It stands still till it is asked, over a connection that it knows: its
@@ -132,13 +134,15 @@ class DaemonProcess:
     def address(self, role):
         """Of one listener. A file that is saved, and not reloaded, may move it at any time."""
         file = hashlib.sha256(self.config.read_bytes()).hexdigest()
-        if (role, file) not in self._addresses:
+        if file != self._file:  # somebody else has saved it
+            self._file, self._addresses = file, {}
+        if role not in self._addresses:
             status = self.admin("/admin/v1/status")[1]
             address = next(one["address"] for one in status["listeners"] if one["role"] == role)
             if status["config"]["sha256"] != file:
                 return address
-            self._addresses[role, file] = address
-        return self._addresses[role, file]
+            self._addresses[role] = address
+        return self._addresses[role]
 
     @property
     def url(self):
