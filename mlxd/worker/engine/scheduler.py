@@ -147,6 +147,9 @@ class Scheduler:
         self._plan_prompts(PromptBudget.of(planned, self._budget, self._limits, share), decision)
         snapshots = self._manager.snapshots
         dropped = snapshots.take_dropped() if snapshots is not None else ()
+        if decision.chunks:
+            for group in self._manager.groups:
+                group.pool.grow_ahead()
         decision.plan = StepPlan(
             chunks=tuple(decision.chunks),
             fetches=decision.fetches,

@@ -35,6 +35,9 @@ class ArenaSizes:
         self._total = self._room = 0
         self._count()
 
+    def __contains__(self, arena: int) -> bool:
+        return arena in self._sizes
+
     def __iter__(self) -> Iterator[int]:
         return iter(self._sizes)
 

@@ -7,6 +7,8 @@ from mlxd.worker.kv.addresses import Addresses
 from mlxd.worker.kv.arena_sizes import ArenaSizes
 from mlxd.worker.kv.free_extents import FreeExtents
 
+_AHEAD = 16  # what is in use is divided by this: where so few blocks are left at its end, an arena grows
+
 
 class ArenaSpace:
     """The ``free`` blocks of arenas of certain ``sizes``. Who uses the others knows how many are ``in_use``."""
@@ -54,6 +56,17 @@ class ArenaSpace:
             return False
         self._grow(arena, least, in_use + n)
         return True
+
+    def grow_ahead(self, in_use: int) -> None:
+        """Makes the arena that grows next larger while a few of its last blocks are free still: whoever copies what it holds has until
+        these are taken.
+        """
+        arena, ahead = self.sizes.with_room(1, self._tail), in_use // _AHEAD
+        if arena is None or arena not in self.sizes or self._tail(arena) > ahead or len(self.free) > 2 * ahead:
+            return
+        more = min(self.sizes.wished(in_use) + ahead - self.sizes.total, self.sizes.room_of(arena))
+        if more > 0 and self.sizes.allow(more, in_use):
+            self._grow(arena, more, in_use)
 
     def has_idle(self, in_use: int) -> bool:
         """Tells whether more memory lies idle than may."""

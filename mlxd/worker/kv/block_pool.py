@@ -219,6 +219,10 @@ class BlockPool:
         """Tells whether more memory lies idle than may."""
         return self._space.has_idle(self._in_use)
 
+    def grow_ahead(self) -> None:
+        """Asks for more memory before what there is runs out."""
+        self._space.grow_ahead(self._in_use)
+
     def trim(self) -> None:
         """Gives up blocks at the ends of arenas, where there are more than there may be, or more lie idle than may. Nothing else makes an
         arena smaller: what was moved away from there since is still to be copied.

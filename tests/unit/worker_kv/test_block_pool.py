@@ -274,6 +274,12 @@ class Pool(RuleBasedStateMachine):
         assert not beyond or any(block in self.held for block in beyond)
 
     @rule()
+    def grow_ahead(self):
+        there = sizes(self.pool)
+        self.pool.grow_ahead()
+        assert all(sizes(self.pool)[arena] >= blocks for arena, blocks in there.items())
+
+    @rule()
     def gather(self):
         sources, targets = self.pool.gather()
         assert not set(sources) & set(targets)

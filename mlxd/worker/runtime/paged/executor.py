@@ -227,7 +227,7 @@ class PagedExecutor(Executor):
 
     def _launch(self, plan: StepPlan, before: _Launched | None) -> _Launched:
         launched = monotonic()
-        self._model.keep(plan.arenas, plan.window_arenas)
+        self._model.keep_for(plan)
         completed = Completed(plan) if self._draft is None else self._draft.complete(plan, self._sampler)
         plan = completed.plan
         logits: Logits = self._model.forward(plan, _inputs(plan, before))

@@ -14,6 +14,7 @@ from mlxd.worker.kv.arena_sizes import Arena
 from mlxd.worker.kv.lookup import CachedBlock
 from mlxd.worker.kv.move import Move
 from mlxd.worker.runtime.adapters.present_slots import PresentSlots
+from mlxd.worker.runtime.paged.arena_memory import ArenaMemory
 from mlxd.worker.runtime.paged.attention.placement import Placement
 from mlxd.worker.runtime.paged.attention.plan import plan_groups
 from mlxd.worker.runtime.paged.attention.row_split import decodes
@@ -65,11 +66,11 @@ class PagedModel:
     def __init__(self, model: Any, geometry: Geometry, *, fused: bool, manner: Manner = Manner.IN_PLACE) -> None:
         self.geometry = geometry
         self.window_geometries: tuple[Geometry, ...] = ()
-        self._kept: tuple[tuple[Arena, ...], ...] | None = None  # of each group of layers, as told last
         self.manner = manner
         self._model = model
         self._step = Step(Ways.of_device(geometry.block_size, fused=fused))
         self.layers: list[PagedLayerCache] = []
+        self._memory = ArenaMemory(self.layers)
         state_layers: list[StateLayerCache] = []
         self._caches = [self._paged(cache, state_layers) for cache in make_prompt_cache(model)]
         self.states = SequenceStates(state_layers)
@@ -142,14 +143,16 @@ class PagedModel:
         """Makes arenas as large as it is told, and gives back the memory of all others. ``windows`` are those of layers whose blocks are
         their own.
         """
-        kept = (arenas, *windows)
-        if kept == self._kept:
-            return
-        self._kept = kept
-        slots = [{arena.number: arena.blocks * self.geometry.block_size for arena in group} for group in kept]
-        changed = [layer.store.keep(slots[layer.group]) for layer in self.layers]
-        if any(changed):
-            mx.clear_cache()  # MLX would keep what they were before
+        self._memory.keep((arenas, *windows), self.geometry.block_size)
+
+    def keep_for(self, plan: StepPlan) -> None:
+        """Does the same as far as ``plan`` needs it: arenas that grow may be as they were where nobody comes to what is new of them. What
+        is compiled is so for arenas of one size, so all layers have the same then.
+        """
+        if self.compiled is None:
+            self._memory.keep_for(plan, self.geometries)
+        else:
+            self.keep(plan.arenas, plan.window_arenas)
 
     def move(self, moves: Sequence[Move]) -> None:
         """Copies what blocks hold to others."""
@@ -161,9 +164,7 @@ class PagedModel:
 
     def clear(self) -> None:
         """Forgets all keys, values and states."""
-        self._kept = None
-        for layer in self.layers:
-            layer.store.keep({})
+        self._memory.clear()
         self.states.clear()
 
     def reset(self) -> None:
@@ -296,7 +297,7 @@ class PagedModel:
         """Returns the logits of a step that is a compiled function; None where it is none."""
         if self.compiled is None or not all(map(_is_newest, call.chunks)):
             return None
-        logits = self.compiled.logits(self._placed(call.chunks), tokens, self._kept or (), call.slots)
+        logits = self.compiled.logits(self._placed(call.chunks), tokens, self._memory.told, call.slots)
         if logits is None:
             return None
         return Logits(call.sampled, _taken(logits, WantedRows.of(call.chunks).selected))
