@@ -7,7 +7,7 @@ from mlxd.types import Limits
 from mlxd.worker.engine.sequence import Sequence
 from mlxd.worker.engine.step_budget import StepBudget
 
-_BEGINNING = 8  # tokens: so many of a stream's first ones may be late for prompts that came before it was heard
+_BEGINNING = 8  # steps: so many of a stream's first ones may be late for prompts that came before it was heard
 
 _LEAST = 8  # tokens: what is left for one more prompt is not worth its own attention in every layer, if it is less
 
@@ -35,7 +35,7 @@ class PromptBudget:
         """Returns the budget of a step in which all of ``decoding`` get a token, and prompts have a ``share`` of what is left."""
         rows = len(decoding)
         beside = budget.beside(limits, decode_rows=rows, guesses=sum(one.drafted for one in decoding), share=share) if rows else 0
-        are_beginning = all(one.generated <= _BEGINNING for one in decoding)
+        are_beginning = all(one.turns <= _BEGINNING for one in decoding)
         is_measured = rows > 0 and not beside  # what streams take alone: so nothing else may be in the step
         together = budget.undisturbed(limits, decode_rows=rows, share=share) if are_beginning and not is_measured else beside
         return cls(together, beside, min((one.heard for one in decoding if one.heard is not None), default=None))

@@ -187,6 +187,7 @@ class Scheduler:
             written = sequence.media.written(guesses.tokens)
             guesses = guesses if written == len(guesses.tokens) else guesses.first(written)
             guesses = guesses.first(self._room.for_guesses(sequence, guesses.count, self.running))
+        sequence.turns += 1
         return self._plan(sequence, 1 + guesses.count, decision, guesses)
 
     def _plan_prompts(self, budget: PromptBudget, decision: Schedule) -> None:

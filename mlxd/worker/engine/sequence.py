@@ -27,6 +27,7 @@ class Sequence:
     tokens: list[int] = field(default_factory=list)  # prompt and output, as far as known; never a guess
     computed: int = 0
     in_flight: int = 0
+    turns: int = 0  # steps that computed its newest token, with or without guesses
     drafted: int = 0  # guesses behind its newest token, while they are computed
     cached_tokens: int = 0  # of the prompt, at first admission
     cache: CacheOutcome | None = None

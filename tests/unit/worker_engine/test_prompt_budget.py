@@ -1,7 +1,16 @@
 """Who waits for whom when many ask at once: the scheduler on a device whose steps take known time, and no clock."""
 
-from tests.unit.worker_engine.serving import Serving
-from tests.unit.worker_engine.simulated_device import SimulatedDevice
+import pytest
+
+from mlxd.types import Limits, SamplingParams
+from mlxd.worker.encoded_prompt import EncodedPrompt
+from mlxd.worker.engine.prompt_budget import PromptBudget
+from mlxd.worker.engine.request import EngineRequest
+from mlxd.worker.engine.sequence import Sequence
+from mlxd.worker.engine.step_cost import StepShape
+from mlxd.worker.kv.block_chain import BlockChain
+from tests.unit.worker_engine.serving import ROOT, Serving
+from tests.unit.worker_engine.simulated_device import SimulatedDevice, known
 
 SLOW = SimulatedDevice(0.052, 0.009, 0.002, 0.003, noise=0.0)
 
@@ -21,6 +30,25 @@ def test_who_asks_together_begins_together():
     """Prompts one after the other take this long; streams that begin earlier do not double it."""
     prompts_alone = 16 * 85 * SLOW.token
     assert max(burst(16).first.values()) < 1.2 * prompts_alone
+
+
+@pytest.mark.parametrize(("turns", "are_beginning"), [(3, True), (8, True), (9, False)])
+def test_a_beginning_is_so_many_steps_however_many_tokens_were_guessed(turns, are_beginning):
+    prompt = EncodedPrompt([1] * 85, 200, ROOT)
+    stream = Sequence(EngineRequest("0", prompt, SamplingParams()), BlockChain.of(prompt, 16), tokens=[1] * (85 + 45), turns=turns)
+    known_device = known(SLOW, largest=512)
+    for _ in range(3):
+        SLOW.run(known_device, StepShape(prompts=1, prefill_tokens=256))
+    budget = PromptBudget.of([stream], known_device, Limits())
+    assert (budget.together > budget.beside) == are_beginning
+
+
+def test_each_step_of_a_stream_is_counted_and_no_part_of_its_prompt():
+    serving = Serving(SLOW)
+    serving.ask("stream", 20, 60)
+    for _ in range(5):
+        serving.step()
+    assert serving.scheduler.running["stream"].turns == 4
 
 
 def test_only_the_first_tokens_of_a_burst_are_late():
