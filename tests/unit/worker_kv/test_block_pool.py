@@ -211,6 +211,7 @@ class Pool(RuleBasedStateMachine):
         after = data.draw(st.sampled_from(self.held)) if self.held else None
         available = self.pool.available
         before, there = set(self.held), self.pool.counts().total
+        wanted = n + len({*self.held, *self.findable})  # of which cached ones may make place
         taken = self.pool.allocate(n, after)
         assert (taken is not None) == (n <= available)
         if taken is not None:
@@ -221,15 +222,10 @@ class Pool(RuleBasedStateMachine):
             self.held += blocks
             assert all(self.exists(block) for block in blocks)
             assert all(block < self.limit for block in blocks)
-            self.grew(there)
+            assert self.pool.counts().total <= max(there, wanted * 3 / 2 + self.spare)  # as much as is needed, and little more
 
     def exists(self, block):
         return block % ARENA < sizes(self.pool).get(block // ARENA, 0)
-
-    def grew(self, there):
-        """Memory is taken as is needed, and little more."""
-        total, in_use = self.pool.counts().total, len({*self.held, *self.findable})
-        assert total <= max(there, in_use * 3 / 2 + self.spare)
 
     @precondition(lambda self: self.held)
     @rule(data=st.data())
