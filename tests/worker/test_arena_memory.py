@@ -43,14 +43,20 @@ def plan(blocks, *, arenas=(), windows=(), moves=()):
     return StepPlan(chunks=(chunk,), arenas=tuple(arenas), window_arenas=beside, moves=moves)
 
 
+def begun(count):
+    """So many layers with 100 blocks each, and their memory."""
+    found = layers(count)
+    memory = ArenaMemory(found)
+    memory.keep_for(plan(1, arenas=[Arena(0, 100)]), GEOMETRIES)
+    return found, memory
+
+
 def resized(found):
     return sum(layer.store.slots == {0: 150 * BLOCK} for layer in found)
 
 
 def test_some_layers_a_step_get_more_in_proportion_to_what_is_taken_of_what_all_have():
-    found = layers(30)
-    memory = ArenaMemory(found)
-    memory.keep_for(plan(1, arenas=[Arena(0, 100)]), GEOMETRIES)
+    found, memory = begun(30)
     counts = []
     for blocks in range(90, 101):
         memory.keep_for(plan(blocks, arenas=[Arena(0, 150)]), GEOMETRIES)
@@ -60,9 +66,7 @@ def test_some_layers_a_step_get_more_in_proportion_to_what_is_taken_of_what_all_
 
 
 def test_where_nothing_is_taken_each_step_does_one():
-    found = layers(4)
-    memory = ArenaMemory(found)
-    memory.keep_for(plan(1, arenas=[Arena(0, 100)]), GEOMETRIES)
+    found, memory = begun(4)
     counts = []
     for _ in range(5):
         memory.keep_for(plan(50, arenas=[Arena(0, 150)]), GEOMETRIES)
@@ -72,9 +76,7 @@ def test_where_nothing_is_taken_each_step_does_one():
 
 def test_a_step_that_needs_what_is_new_has_it_in_every_layer():
     for needs in (plan(101, arenas=[Arena(0, 150)]), plan(9, arenas=[Arena(0, 150)], moves=(Move((3,), (120,)),))):
-        found = layers(30)
-        memory = ArenaMemory(found)
-        memory.keep_for(plan(1, arenas=[Arena(0, 100)]), GEOMETRIES)
+        found, memory = begun(30)
         memory.keep_for(plan(50, arenas=[Arena(0, 150)]), GEOMETRIES)
         memory.keep_for(needs, GEOMETRIES)
         assert resized(found) == 30
@@ -92,17 +94,13 @@ def test_of_layers_that_see_a_window_the_blocks_of_theirs_count():
 
 def test_an_arena_that_comes_goes_or_shrinks_does_so_at_once():
     for arenas in ([Arena(0, 100), Arena(1, 5)], [Arena(0, 60)], [Arena(1, 100)]):
-        found = layers(10)
-        memory = ArenaMemory(found)
-        memory.keep_for(plan(1, arenas=[Arena(0, 100)]), GEOMETRIES)
+        found, memory = begun(10)
         memory.keep_for(plan(1, arenas=arenas), GEOMETRIES)
         assert all(layer.store.slots == {arena.number: arena.blocks * BLOCK for arena in arenas} for layer in found)
 
 
 def test_what_is_late_is_done_when_everything_is_wished_at_once():
-    found = layers(10)
-    memory = ArenaMemory(found)
-    memory.keep_for(plan(1, arenas=[Arena(0, 100)]), GEOMETRIES)
+    found, memory = begun(10)
     memory.keep_for(plan(1, arenas=[Arena(0, 150)]), GEOMETRIES)
     assert 0 < resized(found) < 10
     memory.keep(((Arena(0, 150),),), BLOCK)

@@ -142,6 +142,7 @@ class Scheduler:
         guesses = self._speculation.guesses(decoding)
         planned = [sequence for sequence in decoding if self._plan_stream(sequence, guesses.get(sequence.id, NO_GUESSES), decision)]
         for sequence in planned:
+            sequence.turns += 1
             sequence.heard = self._sequences.added if sequence.heard is None else sequence.heard
         share = 1 - ENCODING if self.seeing.is_wanted(self.running.values()) else 1.0
         self._plan_prompts(PromptBudget.of(planned, self._budget, self._limits, share), decision)
@@ -187,7 +188,6 @@ class Scheduler:
             written = sequence.media.written(guesses.tokens)
             guesses = guesses if written == len(guesses.tokens) else guesses.first(written)
             guesses = guesses.first(self._room.for_guesses(sequence, guesses.count, self.running))
-        sequence.turns += 1
         return self._plan(sequence, 1 + guesses.count, decision, guesses)
 
     def _plan_prompts(self, budget: PromptBudget, decision: Schedule) -> None:

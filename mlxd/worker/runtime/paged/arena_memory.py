@@ -12,9 +12,8 @@ import mlx.core as mx
 
 from mlxd.worker.engine.plan import StepPlan
 from mlxd.worker.kv.arena_sizes import Arena
-from mlxd.worker.kv.block_table import Run
 from mlxd.worker.runtime.paged.layer_cache import PagedLayerCache
-from mlxd.worker.runtime.paged.slots import Geometry
+from mlxd.worker.runtime.paged.slots import Copy, Geometry, Slots, slots_of
 
 ArenasOfGroups = tuple[tuple[Arena, ...], ...]  # the arenas of each group of layers
 
@@ -24,27 +23,21 @@ class ArenaMemory:
 
     def __init__(self, layers: Sequence[PagedLayerCache]) -> None:
         self._layers = layers
-        self._told: ArenasOfGroups | None = None
+        self.told: ArenasOfGroups = ()  # those that there are to be
         self._late: list[PagedLayerCache] = []
         self._had = Counter[tuple[int, int]]()  # blocks of each arena of each group, that all layers have
-        self._ahead = 0  # blocks that were to be taken before somebody needed more than all layers had, when they began to be late
-        self._begun = 0  # how many layers were late then
-
-    @property
-    def told(self) -> ArenasOfGroups:
-        """Returns the arenas that there are to be, of each group of layers."""
-        return self._told or ()
+        self._left = 0  # slots that nobody had come to of those that all layers have, when they were fewest
 
     def clear(self) -> None:
         """Gives back the memory of all arenas, and what they were told to be."""
-        self._told, self._late = None, []
+        self.told, self._late = (), []
         for layer in self._layers:
             layer.store.keep({})
 
     def keep(self, told: ArenasOfGroups, block_size: int) -> None:
         """Makes all arenas as large as they are told to be, and gives back the memory of all others."""
-        if told != self._told:
-            self._told, self._late = told, list(self._layers)
+        if told != self.told:
+            self.told, self._late = told, list(self._layers)
         self._resize(len(self._late), block_size)
 
     def keep_for(self, plan: StepPlan, geometries: Sequence[Geometry]) -> None:
@@ -52,34 +45,36 @@ class ArenaMemory:
         larger ones, it is done at once.
         """
         told, block_size = (plan.arenas, *plan.window_arenas), geometries[0].block_size
-        if told != self._told:
-            if self._told is None or not _only_grows(self._told, told):
+        if told != self.told:
+            if not _only_grows(self.told, told):
                 self.keep(told, block_size)
                 return
             if not self._late:
-                self._had = _blocks(self._told)
-            self._told, self._late = told, list(self._layers)
-            self._ahead, self._begun = self._left(plan, geometries), len(self._late)
+                self._had = _blocks(self.told)
+            self.told, self._late = told, list(self._layers)
+            self._left = self._beyond(plan, geometries)
         if self._late:
-            self._resize(self._due(self._left(plan, geometries)), block_size)
+            self._resize(self._due(self._beyond(plan, geometries)), block_size)
 
     def _due(self, left: int) -> int:
-        """Returns how many layers are to be made larger now, while ``left`` blocks can be taken before all must be: one at least."""
-        if left < 0:
+        """Returns how many layers are to be made larger now, one at least: of those that are late, the part that was taken of what all have
+        since the step before.
+        """
+        if left <= 0:
             return len(self._late)
-        done = self._begun - len(self._late)
-        return max(1, self._begun - self._begun * left // max(1, self._ahead) - done)
+        taken = max(0, self._left - left)
+        self._left -= taken
+        return max(1, len(self._late) * taken // (left + taken))
 
-    def _left(self, plan: StepPlan, geometries: Sequence[Geometry]) -> int:
-        """Returns how many blocks all layers have behind those that ``plan`` needs, in the arena with the fewest of those that grow; below
+    def _beyond(self, plan: StepPlan, geometries: Sequence[Geometry]) -> int:
+        """Returns how many slots all layers have behind those that ``plan`` needs, in the arena with the fewest of those that grow; below
         0 where it needs what is new.
         """
         reached = Counter[tuple[int, int]]()
-        for group, block in _last_blocks(plan, geometries[0].block_size):
-            addresses = geometries[group].addresses
-            at = group, addresses.arena(block)
-            reached[at] = max(reached[at], addresses.place(block) + 1)
-        return min((self._had[at] - reached[at] for at, blocks in _blocks(self.told).items() if blocks > self._had[at]), default=0)
+        for group, slots in _needed(plan, geometries):
+            reached[group, slots.arena] = max(reached[group, slots.arena], slots.stop)
+        grown = [at for at, blocks in _blocks(self.told).items() if blocks > self._had[at]]
+        return min((self._had[at] * geometries[0].block_size - reached[at] for at in grown), default=0)
 
     def _resize(self, count: int, block_size: int) -> None:
         """Makes the arenas of so many of the layers that are late as large as they are told to be."""
@@ -100,19 +95,13 @@ def _blocks(arenas: ArenasOfGroups) -> Counter[tuple[int, int]]:
     return Counter({(group, arena.number): arena.blocks for group, of_group in enumerate(arenas) for arena in of_group})
 
 
-def _last_blocks(plan: StepPlan, block_size: int) -> Iterator[tuple[int, int]]:
-    """Yields group and number of the last block, of each run, that a plan computes with, and of all that it moves something to."""
+def _needed(plan: StepPlan, geometries: Sequence[Geometry]) -> Iterator[tuple[int, Slots]]:
+    """Yields the slots, with their group, that a plan computes with or moves something to. Sequences have blocks beyond what they hold."""
     for chunk in plan.chunks:
-        blocks = -(-(chunk.start + chunk.count) // block_size)
-        yield from ((0, block) for block in _ends(chunk.runs, blocks))
+        tokens = chunk.start + chunk.count
+        yield from ((0, slots) for slots in slots_of(chunk.runs, tokens, geometries[0]))
         for group, window in enumerate(chunk.windows, start=1):
-            yield from ((group, block) for block in _ends(window.runs, blocks - window.passed))
-    yield from ((move.group, block) for move in plan.moves for block in move.target)
-
-
-def _ends(runs: Sequence[Run], blocks: int) -> Iterator[int]:
-    """Yields the last one, of each run, of the first ``blocks``. Sequences have some beyond what they hold."""
-    for run in runs:
-        if blocks > 0:
-            yield run.start + min(blocks, len(run)) - 1
-        blocks -= len(run)
+            geometry = geometries[group]
+            yield from ((group, slots) for slots in slots_of(window.runs, tokens - window.passed * geometry.block_size, geometry))
+    for move in plan.moves:
+        yield from ((move.group, slots) for slots in Copy.of(move, geometries[move.group]).targets)
