@@ -34,7 +34,7 @@ async def remove(request: web.Request) -> web.Response:
 
 
 def describe(survey: Survey, limit: int | None, users: Sequence[ModelStatus] = ()) -> answers.DiskDirectory:
-    """Describes a directory."""
+    """Returns a directory as the API shows it, with the models that ``users`` say keep blocks there."""
     caches = [
         answers.DiskCache(
             model=row.model, weights=row.identity.hex()[:_SHOWN], blocks=row.blocks, bytes=row.size, used=answers.timestamp(row.used)

@@ -21,7 +21,7 @@ from mlxd.wire.model_facts import ModelFacts
 
 
 async def list_all(request: web.Request) -> web.Response:
-    """List all models."""
+    """List all models of the configuration, and those that are being removed."""
     return reply(answers.ModelList(models=describe_all(request.app[SOURCES])))
 
 

@@ -39,7 +39,7 @@ async def list_all(request: web.Request) -> web.Response:
 
 
 async def show(request: web.Request) -> web.Response:
-    """Show one operation."""
+    """Show one operation: whether it runs still, and why it failed if it did."""
     return reply(describe(request.app[SOURCES].operations.get(request.match_info["operation"])))
 
 

@@ -15,7 +15,7 @@ _SHOWN = "As it is written in the file; secrets redacted."
 
 
 class ConfigDocument(Document, frozen=True, kw_only=True):
-    """The running configuration."""
+    """The configuration that is in force: every value, and where each of them is from."""
 
     path: str
     sha256: Annotated[Sha256, Meta(description="SHA-256 of the file's bytes: the configuration's ETag.")]

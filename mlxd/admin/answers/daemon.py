@@ -35,7 +35,7 @@ class Certificate(Document, frozen=True, kw_only=True):
 
 
 class ListenerState(Document, frozen=True, kw_only=True):
-    """One bound address."""
+    """An address that a listener is bound to."""
 
     role: ListenerRole
     address: Annotated[str, Meta(description="Such as `127.0.0.1:8000` or `unix:/path`.")]

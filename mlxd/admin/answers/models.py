@@ -341,6 +341,6 @@ class Model(Document, frozen=True, kw_only=True):
 
 
 class ModelList(Document, frozen=True, kw_only=True):
-    """All configured models."""
+    """All models of the configuration, as they are now."""
 
     models: Annotated[Sequence[Model], Meta(description="In the file's order; those that are being removed follow.")]
