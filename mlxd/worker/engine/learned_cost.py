@@ -31,10 +31,13 @@ class LearnedCost:
 
     def observe(self, seconds: float, counts: Sequence[float], wandering: Sequence[float]) -> None:
         """Learns that so many of each part took ``seconds``. A figure that is in it may have moved by a share ``wandering`` of itself since
-        the last time; of the others nothing is learned.
+        the last time; of the others nothing is learned: what was seen together says that they are less where these are more, and one
+        time that something else held up would make them a fraction of what they are.
         """
         expected = self.seconds(counts)
         for at, (figure, count, share) in enumerate(zip(self.figures, counts, wandering, strict=True)):
             if count:
                 self._filter.wander(at, share * max(figure, _LEAST_SHARE * seconds / count))
-        self._filter.correct(seconds - expected, counts, noise=_NOISE * expected, furthest=_FURTHEST, least=_LEAST)
+        self._filter.correct(
+            seconds - expected, counts, noise=_NOISE * expected, furthest=_FURTHEST, least=_LEAST, learned=[count > 0 for count in counts]
+        )

@@ -31,19 +31,25 @@ class StepBudget:
         self._pace = 0.0  # seconds of the largest chunk observed that was alone in its step, for each of its tokens
         self._paced = 0  # how many they were
         self._unmeasured = 0  # steps since the last one of streams alone
+        self._is_doubted = False  # that last one, which surprised: so it was not learned from
 
     def observe(self, seconds: float, shape: StepShape) -> None:
-        """Learns from one finished step."""
+        """Learns from one finished step. Streams alone that surprise are measured once more before they count: prompts have as much as
+        they take, and with a device that something else held up for a moment that would be far too much.
+        """
         seconds = max(_SHORTEST, seconds)
-        expected = self._cost.seconds(shape)
+        if shape.decode_rows and not shape.prefill_tokens:
+            expected, was_doubted = self._cost.seconds(shape), self._is_doubted
+            surprises = abs(seconds - expected) >= _SURPRISE * expected
+            self._unmeasured = _MEASURE_EVERY - _MEASURE_AGAIN if surprises else 0
+            self._is_doubted = surprises and not was_doubted
+            if self._is_doubted:
+                return
         self._cost.observe(seconds, shape)
         self._tried = max(self._tried, shape.prefill_tokens)
         if shape.prefill_tokens and not shape.decode_rows and shape.prefill_tokens >= self._paced:
             self._pace, self._paced = seconds / shape.prefill_tokens, shape.prefill_tokens
-        if shape.decode_rows and shape.prefill_tokens:
-            self._unmeasured += 1
-        elif shape.decode_rows:
-            self._unmeasured = 0 if abs(seconds - expected) < _SURPRISE * expected else _MEASURE_EVERY - _MEASURE_AGAIN
+        self._unmeasured += bool(shape.decode_rows and shape.prefill_tokens)
 
     def seconds(self, shape: StepShape) -> float:
         """Returns the time a step of this shape may well take: what was learned, which follows a surprise from step to step, and no less

@@ -1,7 +1,7 @@
 """A device that takes time and computes nothing: what steps cost on it is known, so a budget can be held against it."""
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mlxd.types import Limits
 from mlxd.worker.engine.step_budget import StepBudget
@@ -10,23 +10,26 @@ from mlxd.worker.engine.step_cost import StepShape
 
 @dataclass
 class SimulatedDevice:
-    """Seconds per call, decode row, prompt (of no tokens yet) and prompt token; ``noise`` is the deviation of their logarithm."""
+    """Seconds per call, decode row, prompt (of no tokens yet), prompt token and guess; ``noise`` is the deviation of their logarithm."""
 
     call: float
     row: float
     prompt: float
     token: float
     noise: float = 0.1
+    guess: float = 0.0
     chance: random.Random = field(default_factory=lambda: random.Random(1))  # noqa: S311 - reproducible on purpose
 
     def seconds(self, shape):
-        return self.call + self.row * shape.decode_rows + self.prompt * shape.prompts + self.token * shape.prefill_tokens
+        streams = self.row * shape.decode_rows + self.guess * shape.guesses
+        return self.call + streams + self.prompt * shape.prompts + self.token * shape.prefill_tokens
 
     def alone(self, rows):
         return self.seconds(StepShape(decode_rows=rows))
 
     def times(self, factor):
-        return SimulatedDevice(self.call * factor, self.row * factor, self.prompt * factor, self.token * factor, self.noise, self.chance)
+        changed = {part: getattr(self, part) * factor for part in ("call", "row", "prompt", "token", "guess")}
+        return replace(self, **changed)
 
     def run(self, budget, shape):
         seconds = self.seconds(shape)

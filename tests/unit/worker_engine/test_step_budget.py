@@ -74,6 +74,26 @@ def test_one_step_that_something_else_held_up_changes_little():
     assert budget.beside(Limits(target_itl=TARGET), decode_rows=4) >= before / 2
 
 
+@pytest.mark.parametrize("times", [1.4, 4, 20])
+def test_streams_that_something_else_held_up_once_make_no_prompt_look_cheap(times):
+    """A stream with guesses and a prompt were together in nearly every step, so what both took is known, and hardly what each did."""
+    device, budget = SimulatedDevice(0.06, 0.01, 0.02, 0.004, guess=0.004), StepBudget(largest=2048)
+    limits, streams = Limits(target_itl=TARGET), StepShape(decode_rows=1, guesses=14)
+    for tokens in (2, 8, 32, 128):
+        device.run(budget, StepShape(prompts=1, prefill_tokens=tokens))
+    for _ in range(20):
+        device.run(budget, streams)
+    chunks = [1]
+    while chunks[-1] or len(chunks) < 60:
+        chunks.append(budget.beside(limits, decode_rows=1, guesses=14))
+        if chunks[-1]:
+            device.run(budget, dataclasses.replace(streams, prompts=1, prefill_tokens=chunks[-1]))
+        elif len(chunks) < 60:
+            device.run(budget, streams)
+    budget.observe(times * device.seconds(streams), streams)
+    assert budget.beside(limits, decode_rows=1, guesses=14) < 1.5 * max(chunks[-10:])
+
+
 @given(
     device=st.builds(
         SimulatedDevice, st.floats(0.001, 0.5), st.floats(1e-4, 0.02), st.just(0.0), st.floats(1e-5, 0.02), noise=st.just(0.0)
