@@ -118,15 +118,20 @@ class LayerGroup:
         table.extend(taken)
         return True
 
-    def register(self, sequence: str, chain: BlockChain, index: int) -> int:
-        """Lets others find the sequence's block at ``index``, which is full and computed. Returns the one that is found by its name: where
-        another one was first, that.
+    def register(self, sequence: str, chain: BlockChain, index: int) -> tuple[int, int | None]:
+        """Lets others find the sequence's block at ``index``, which is full and computed. Returns the one that is found by its name, and
+        the one whose place it took: another that was first stays, unless nobody holds that. It would be lost as what is used no more,
+        while the same was computed anew.
         """
-        block = self._held[sequence].table.block_at(index)
-        known = self.index.register(chain.digests[index], chain.keys[index], block)
+        block, digest, key = self._held[sequence].table.block_at(index), chain.digests[index], chain.keys[index]
+        known, replaced = self.index.register(digest, key, block), None
+        if known != block and self.index.find(digest, key) == known and self.pool.may_be_evicted(known):
+            self.index.move(known, block)
+            self.pool.forget(known)
+            known, replaced = block, known
         if known == block:
             self.pool.make_findable(block)
-        return known
+        return known, replaced
 
     def cut(self, sequence: str, blocks: int, registered: int) -> list[int]:
         """Gives up the blocks behind the first ``blocks``, but a few taken ahead, unless that cuts into those that are ``registered``.

@@ -182,7 +182,9 @@ class Manager:
             return
         holding.chain.extend(tokens)
         for index in range(holding.registered, full):
-            digest, known = holding.chain.digests[index], self._layers.register(sequence, holding.chain, index)
+            digest, (known, replaced) = holding.chain.digests[index], self._layers.register(sequence, holding.chain, index)
+            if replaced is not None and self.snapshots is not None:
+                self.snapshots.move(replaced, known)
             self._keep_snapshot(holding, index, known, own=known == self._layers.table(sequence).block_at(index))
             for group in self.windows:
                 group.offer(sequence, holding.chain, index)

@@ -98,6 +98,13 @@ class WindowGroup(LayerGroup):
         if index >= self.table(sequence).passed:
             self.register(sequence, chain, index)
 
+    @override
+    def register(self, sequence: str, chain: BlockChain, index: int) -> tuple[int, int | None]:
+        known, replaced = super().register(sequence, chain, index)
+        if replaced is not None:
+            self._passed.pop(replaced, None)
+        return known, replaced
+
     def may_rewind(self, sequence: str, tokens: int) -> bool:
         """Tells whether a sequence still has what it sees behind its first ``tokens``."""
         return self.table(sequence).passed <= self.passed_at(tokens)

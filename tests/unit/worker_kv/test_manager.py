@@ -194,6 +194,23 @@ def test_with_recurrent_state_a_hit_reaches_back_to_the_deepest_snapshot():
     assert made.open("b", chain, made.lookup(chain, prompt)) is not None
 
 
+def test_what_is_computed_anew_for_want_of_a_snapshot_is_used_as_if_it_were_found():
+    """Else its blocks and the snapshot behind them go before those of another prompt, which was used before that."""
+    made = manager(snapshots=StateSnapshots(8), max_arenas=2)
+    prompt, other = list(range(15)), list(range(100, 115))
+    for name, tokens in (("a", prompt), ("b", other)):
+        begin(made, name, tokens)
+        compute(made, name, tokens, 4, 14)
+        made.close(name)
+    begin(made, "c", prompt)
+    compute(made, "c", prompt, 12, 15)  # the snapshot at 12 is new
+    made.close("c")
+    made.check_integrity()
+    begin(made, "large", range(200, 252))
+    assert made.reserve("large", 52)  # evicts some of what there was
+    assert [look(made, [*tokens, 99]).cached_tokens for tokens in (prompt, other)] == [12, 0]
+
+
 def test_of_the_snapshots_taken_while_decoding_only_the_newest_stays():
     made = manager(snapshots=StateSnapshots(8))
     tokens = list(range(40))
