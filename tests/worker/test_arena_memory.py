@@ -36,9 +36,10 @@ def layers(count, group=0):
     return [SimpleNamespace(group=group, store=Store()) for _ in range(count)]
 
 
-def plan(blocks, *, arenas=(), windows=(), moves=()):
-    """A step of a sequence that has filled so many ``blocks`` of arena 0, in one run that is longer than that."""
-    chunk = Chunk("a", blocks * BLOCK - 1, 1, (7,), (Run(0, blocks + 5),), samples=True, windows=windows and (WindowRuns(0, windows),))
+def plan(blocks, *, count=1, arenas=(), windows=(), moves=()):
+    """A step of ``count`` tokens of a sequence that fills so many ``blocks`` of arena 0 with them, in one run that is longer than that."""
+    runs, windows_ = (Run(0, blocks + 5),), windows and (WindowRuns(0, windows),)
+    chunk = Chunk("a", blocks * BLOCK - count, count, (7,) * count, runs, samples=True, windows=windows_)
     beside = ((Arena(0, 50),),) if windows else ()
     return StepPlan(chunks=(chunk,), arenas=tuple(arenas), window_arenas=beside, moves=moves)
 
@@ -59,9 +60,9 @@ def test_some_layers_a_step_get_more_in_proportion_to_what_is_taken_of_what_all_
     found, memory = begun(30)
     counts = []
     for blocks in range(90, 101):
-        memory.keep_for(plan(blocks, arenas=[Arena(0, 150)]), GEOMETRIES)
+        memory.keep_for(plan(blocks, count=BLOCK, arenas=[Arena(0, 150)]), GEOMETRIES)
         counts.append(resized(found))
-    assert counts == [1, 3, 6, 9, 12, 15, 18, 21, 24, 27, 30]
+    assert counts == [2, 4, 6, 9, 12, 15, 18, 21, 24, 27, 30]
     assert all(layer.store.copied == 2 for layer in found)
 
 
@@ -72,6 +73,16 @@ def test_where_nothing_is_taken_each_step_does_one():
         memory.keep_for(plan(50, arenas=[Arena(0, 150)]), GEOMETRIES)
         counts.append(resized(found))
     assert counts == [1, 2, 3, 4, 4]
+
+
+def test_what_others_have_taken_long_ago_does_not_hurry_it():
+    """A stream whose next block lies behind those of a long prompt: most of what all have is passed at once, and none of it taken."""
+    found, memory = begun(30)
+    counts = []
+    for blocks in (10, 60, 61, 62):
+        memory.keep_for(plan(blocks, count=BLOCK, arenas=[Arena(0, 150)]), GEOMETRIES)
+        counts.append(resized(found))
+    assert counts == [1, 2, 3, 4]
 
 
 def test_a_step_that_needs_what_is_new_has_it_in_every_layer():

@@ -39,7 +39,8 @@ class StepResult:
     failed alone. ``scored`` are the targets of its chunks, sequence by sequence, in order.
 
     There may be several of a sequence only where no step is launched before they are read. ``drafting`` is None where a draft
-    model had nothing to do; ``transfers`` and ``encoded`` are of the plan that was launched last.
+    model had nothing to do; ``transfers``, ``encoded`` and ``copied``, the seconds that copying blocks and arenas took, are of the plan
+    that was launched last.
     """
 
     plan: StepPlan
@@ -49,6 +50,12 @@ class StepResult:
     drafting: Drafting | None = None
     transfers: Transfers | None = None
     encoded: Encoded | None = None
+    copied: float = 0.0
+
+    @property
+    def besides(self) -> float:
+        """Returns the seconds between this result and the one before that went to anything but computing steps."""
+        return self.copied + (self.transfers.seconds if self.transfers else 0.0) + (self.encoded.seconds if self.encoded else 0.0)
 
 
 class Executor(Protocol):
@@ -84,6 +91,10 @@ class Executor(Protocol):
 
     def reset(self) -> None:
         """Lets go of all keys, values and states after a fault, whatever they hold."""
+
+    @property
+    def is_growing(self) -> bool:
+        """Tells whether arenas are not yet as large as the last plan told: one that needs what is new waits for all to be copied."""
 
     @property
     def is_pending(self) -> bool:

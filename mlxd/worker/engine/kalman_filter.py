@@ -21,7 +21,14 @@ class KalmanFilter:
         self._covariance[at][at] += deviation**2
 
     def correct(  # noqa: PLR0913 - what was observed, and what may be learned from it
-        self, surprise: float, counts: Sequence[float], *, noise: float, furthest: float, least: float, learned: Sequence[bool] | None = None
+        self,
+        surprise: float,
+        counts: Sequence[float],
+        *,
+        noise: float,
+        furthest: float,
+        least: float,
+        learned: Sequence[bool] | None = None,
     ) -> None:
         """Learns that so many of each figure were by ``surprise`` more than expected. ``noise`` is the standard deviation of an
         observation; one that is more than ``furthest`` standard deviations off counts as so far off. No figure becomes less than ``least``.

@@ -141,7 +141,7 @@ class PagedRunner(Runner[EngineRequest]):
         if self._executor.is_pending and self._scheduler.awaits_tokens:
             self._take_pending(report)
         self._scheduler.load_adapters(report, max(_LOADING, _LOADING_SHARE * self._launched_seconds))
-        schedule = self._scheduler.schedule(self._executor.settle())
+        schedule = self._scheduler.schedule(self._executor.settle(), is_growing=self._executor.is_growing)
         pending = self._launched_seconds if self._executor.is_pending else 0.0  # the step before is waited for, too
         self._planned_seconds, self._launched_seconds = schedule.seconds + schedule.encoding + pending, schedule.seconds
         result = self._executor.run(schedule.plan)

@@ -129,16 +129,16 @@ class Scheduler:
 
     # ---- before the step ----
 
-    def schedule(self, late: Collection[str] = ()) -> Schedule:
+    def schedule(self, late: Collection[str] = (), *, is_growing: bool = False) -> Schedule:
         """Advances ``computed`` and ``in_flight`` of what is planned: the next call may come before the step's result. ``late`` are those
-        whose last token is not sampled yet.
+        whose last token is not sampled yet. While arenas are ``is_growing``, nothing is moved to where they grow.
         """
         self._manager.trim()  # what is planned below still finds what it moves, and where to
         decision = Schedule(fetches=self.fetching.arrived(is_alone=not self.running), unseen=self.seeing.let_go(self.running))
         self.fetching.ahead(self.waiting)
         self._share_places(decision)
         decoding = sorted((one for one in self.running.values() if one.decodes and one.id not in late), key=self.waiting.rank)
-        decision.moves += self._compaction.moves(decoding)
+        decision.moves += () if is_growing else self._compaction.moves(decoding)
         guesses = self._speculation.guesses(decoding)
         planned = [sequence for sequence in decoding if self._plan_stream(sequence, guesses.get(sequence.id, NO_GUESSES), decision)]
         for sequence in planned:
@@ -359,11 +359,10 @@ class Scheduler:
             self.forget(sequence.id)
         if result is not None and result.transfers is not None:
             self.fetching.observe(result.transfers)
-            seconds = max(0.0, seconds - result.transfers.seconds)
         if result is not None and result.encoded is not None:
-            seconds = max(0.0, seconds - result.encoded.seconds)
             self._take_encoded(result.encoded, report)
         if result is not None:
+            seconds = max(0.0, seconds - result.besides)
             self._speculation.learn(result.sampled, result.plan.drafted)
             self._results.take(result, report)
             plan = result.plan

@@ -7,7 +7,7 @@ from mlxd.worker.kv.addresses import Addresses
 from mlxd.worker.kv.arena_sizes import ArenaSizes
 from mlxd.worker.kv.free_extents import FreeExtents
 
-_AHEAD = 16  # what is in use is divided by this: where so few blocks are left at its end, an arena grows
+_PART = 16  # what is in use is divided by this: where so few blocks are left at its end, an arena grows, and by no fewer
 
 
 class ArenaSpace:
@@ -34,7 +34,9 @@ class ArenaSpace:
         arena, free = self._addresses.arena(after), self.free.follow(after)
         lacking = n - free
         is_last = after + 1 + free == self.sizes.end(arena)
-        return lacking if is_last and 0 < lacking <= self.sizes.room_of(arena) and self.sizes.allow(lacking, in_use + n) else 0
+        if not is_last or not 0 < lacking <= self.sizes.room_of(arena):
+            return 0
+        return lacking if self.sizes.allow(self._worth(arena, lacking, in_use + n), in_use + n) else 0
 
     def grow_behind(self, after: int | None, n: int, in_use: int) -> None:
         """Makes an arena larger, if it may be, for ``n`` blocks to lie right after ``after``."""
@@ -50,21 +52,25 @@ class ArenaSpace:
         if arena is None:
             return False
         least = min(piece - self._tail(arena), self.sizes.room_of(arena))
-        if not self.sizes.allow(least, in_use + n):
+        if not self.sizes.allow(self._worth(arena, least, in_use + n), in_use + n):
             least = min(n - len(self.free), self.sizes.room_of(arena))
         if least <= 0:
             return False
         self._grow(arena, least, in_use + n)
         return True
 
-    def grow_ahead(self, in_use: int) -> None:
+    def grow_ahead(self, in_use: int, used: Container[int]) -> None:
         """Makes the arena that grows next larger while a few of its last blocks are free still: whoever copies what it holds has until
-        these are taken.
+        these are taken. Where enough is free elsewhere, it does so only if the block before these is one of those ``used``: who has it
+        goes on behind it.
         """
-        arena, ahead = self.sizes.with_room(1, self._tail), in_use // _AHEAD
-        if arena is None or arena not in self.sizes or self._tail(arena) > ahead or len(self.free) > 2 * ahead:
+        arena, part = self.sizes.with_room(1, self._tail), in_use // _PART
+        if arena is None or arena not in self.sizes:
             return
-        more = min(self.sizes.wished(in_use) + ahead - self.sizes.total, self.sizes.room_of(arena))
+        tail = self._tail(arena)
+        if tail > part or (len(self.free) > 2 * part and self.sizes.end(arena) - tail - 1 not in used):
+            return
+        more = self._worth(arena, self.sizes.wished(in_use) + part - self.sizes.total, in_use)
         if more > 0 and self.sizes.allow(more, in_use):
             self._grow(arena, more, in_use)
 
@@ -103,9 +109,14 @@ class ArenaSpace:
 
     def _grow(self, arena: int, least: int, in_use: int) -> None:
         """Makes an arena larger by as much as is worth it for so many blocks in use, and at least by ``least``."""
-        wished = self.sizes.wished(in_use) - self.sizes.total
-        new = self.sizes.grow(arena, min(max(least, wished), self.sizes.room_of(arena)))
+        wished = max(least, self.sizes.wished(in_use) - self.sizes.total)
+        worth = self._worth(arena, wished, in_use)
+        new = self.sizes.grow(arena, worth if self.sizes.allow(worth, in_use) else min(wished, self.sizes.room_of(arena)))
         self.free.add(new.start, new.stop)
+
+    def _worth(self, arena: int, blocks: int, in_use: int) -> int:
+        """Returns by how many blocks an arena is to grow that is to grow by so many at least: by fewer is not worth its copy."""
+        return min(max(blocks, in_use // _PART), self.sizes.room_of(arena))
 
     def _tail(self, arena: int) -> int:
         """Returns how many blocks are free at the end of an arena."""

@@ -221,7 +221,7 @@ class BlockPool:
 
     def grow_ahead(self) -> None:
         """Asks for more memory before what there is runs out."""
-        self._space.grow_ahead(self._in_use)
+        self._space.grow_ahead(self._in_use, self._references)
 
     def trim(self) -> None:
         """Gives up blocks at the ends of arenas, where there are more than there may be, or more lie idle than may. Nothing else makes an

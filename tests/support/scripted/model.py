@@ -55,6 +55,7 @@ class ScriptedExecutor(Executor):
     end_tokens = frozenset({EOS})
     most_scored = 1024
     is_pending = False
+    is_growing = False
 
     def __init__(self, directory: Path, tokenizer: ScriptedTokenizer) -> None:
         self._directory = directory

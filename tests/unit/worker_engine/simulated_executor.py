@@ -94,6 +94,8 @@ class SimulatedExecutor:
         self.computed = 0
         self.pending = None
 
+    is_growing = False
+
     @property
     def is_pending(self):
         return self.pending is not None

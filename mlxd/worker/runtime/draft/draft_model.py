@@ -112,17 +112,15 @@ class DraftModel:
         """Returns ``plan`` with guesses where it leaves them open, drawn as ``sampler`` draws, or without those where the model is too far
         behind; waits for the device. On the way the model computes what it lacks of the plan's sequences.
         """
-        began = monotonic()
         self.keep(plan.arenas)
-        moves = tuple(move for move in plan.moves if not move.group)
-        for move in moves:
-            self._coverage.move(move)
+        self.move([move for move in plan.moves if not move.group])
+        began = monotonic()
         wishes = self._wishes(plan)
-        if not wishes and not moves:
+        if not wishes:
             return Completed(_filled(plan, {}))
         is_plain = all(wish.chunk.count <= _PLAIN for wish in wishes)
         tokens = mx.array([token for wish in wishes for token in wish.chunk.tokens or ()], mx.int32)
-        rounds = [self._call(StepPlan(chunks=tuple(wish.chunk for wish in wishes), moves=moves), tokens, _Drawing(sampler, 0))]
+        rounds = [self._call(StepPlan(chunks=tuple(wish.chunk for wish in wishes)), tokens, _Drawing(sampler, 0))]
         while wishes := [wish for wish in wishes if wish.drafts > len(rounds)]:
             chunks = tuple(self._next(wish, len(rounds)) for wish in wishes)
             rounds.append(self._call(StepPlan(chunks=chunks), rounds[-1].of(chunks), _Drawing(sampler, len(rounds))))

@@ -26,7 +26,15 @@ class ArenaMemory:
         self.told: ArenasOfGroups = ()  # those that there are to be
         self._late: list[PagedLayerCache] = []
         self._had = Counter[tuple[int, int]]()  # blocks of each arena of each group, that all layers have
-        self._left = 0  # slots that nobody had come to of those that all layers have, when they were fewest
+
+    @property
+    def is_growing(self) -> bool:
+        """Tells whether the turn of some layers has not come yet."""
+        return bool(self._late)
+
+    def changes_for(self, plan: StepPlan) -> bool:
+        """Tells whether ``keep_for`` would change any layer's arenas."""
+        return bool(self._late) or _told(plan) != self.told
 
     def clear(self) -> None:
         """Gives back the memory of all arenas, and what they were told to be."""
@@ -44,7 +52,7 @@ class ArenaMemory:
         """Makes arenas larger of as many layers as is due, and of all where ``plan`` needs what is new. Where it asks for anything but
         larger ones, it is done at once.
         """
-        told, block_size = (plan.arenas, *plan.window_arenas), geometries[0].block_size
+        told, block_size = _told(plan), geometries[0].block_size
         if told != self.told:
             if not _only_grows(self.told, told):
                 self.keep(told, block_size)
@@ -52,18 +60,16 @@ class ArenaMemory:
             if not self._late:
                 self._had = _blocks(self.told)
             self.told, self._late = told, list(self._layers)
-            self._left = self._beyond(plan, geometries)
         if self._late:
-            self._resize(self._due(self._beyond(plan, geometries)), block_size)
+            self._resize(self._due(plan, self._beyond(plan, geometries)), block_size)
 
-    def _due(self, left: int) -> int:
-        """Returns how many layers are to be made larger now, one at least: of those that are late, the part that was taken of what all have
-        since the step before.
+    def _due(self, plan: StepPlan, left: int) -> int:
+        """Returns how many layers are to be made larger now, one at least: of those that are late, the part that ``plan`` takes of what all
+        have ``left``, were all that it computes to lie there.
         """
         if left <= 0:
             return len(self._late)
-        taken = max(0, self._left - left)
-        self._left -= taken
+        taken = sum(chunk.count for chunk in plan.chunks)
         return max(1, len(self._late) * taken // (left + taken))
 
     def _beyond(self, plan: StepPlan, geometries: Sequence[Geometry]) -> int:
@@ -83,6 +89,10 @@ class ArenaMemory:
         changed = [layer.store.keep(slots[layer.group]) for layer in due]
         if any(changed):
             mx.clear_cache()  # MLX would keep what they were before
+
+
+def _told(plan: StepPlan) -> ArenasOfGroups:
+    return (plan.arenas, *plan.window_arenas)
 
 
 def _only_grows(before: ArenasOfGroups, told: ArenasOfGroups) -> bool:

@@ -92,6 +92,7 @@ class PagedExecutor(Executor):
         self._launched: _Launched | None = None
         self._undrawn = UndrawnRows(self._sampler.mask)
         self._pace = StepPace()
+        self._copied = 0.0  # seconds, for the plan that was launched last
         self._steps = 0
         self._prefilled = 0  # prompt tokens since buffers were given back
 
@@ -120,6 +121,11 @@ class PagedExecutor(Executor):
 
     @property
     @override
+    def is_growing(self) -> bool:
+        return self._model.is_growing
+
+    @property
+    @override
     def is_pending(self) -> bool:
         return self._launched is not None
 
@@ -133,10 +139,11 @@ class PagedExecutor(Executor):
     def run(self, plan: StepPlan) -> StepResult | None:
         transfers = self._transfers.run(plan) if self._transfers else None
         encoded = self._encode(plan)
+        self._copied = 0.0
         result = self._run(plan)
-        if transfers is None and encoded is None:
+        if transfers is None and encoded is None and not self._copied:
             return result
-        return replace(result or StepResult(StepPlan(), {}, {}), transfers=transfers, encoded=encoded)
+        return replace(result or StepResult(StepPlan(), {}, {}), transfers=transfers, encoded=encoded, copied=self._copied)
 
     def _encode(self, plan: StepPlan) -> Encoded | None:
         """Goes on with pictures before anything is launched, when the device is done with what was: seconds are of them alone."""
@@ -226,8 +233,8 @@ class PagedExecutor(Executor):
             self._prefilled = 0
 
     def _launch(self, plan: StepPlan, before: _Launched | None) -> _Launched:
+        self._copied = self._copy(plan, before)
         launched = monotonic()
-        self._model.keep_for(plan)
         completed = Completed(plan) if self._draft is None else self._draft.complete(plan, self._sampler)
         plan = completed.plan
         logits: Logits = self._model.forward(plan, _inputs(plan, before))
@@ -240,6 +247,17 @@ class PagedExecutor(Executor):
         if draws.undrawn is not None:
             self._undrawn.add(draws.undrawn)
         return _Launched(plan, replace(draws, undrawn=None), targets, launched, drafting=completed.drafting)
+
+    def _copy(self, plan: StepPlan, before: _Launched | None) -> float:
+        """Makes arenas larger and moves blocks, when the device is done with what was launched; returns the seconds of that alone."""
+        if not self._model.copies_for(plan):
+            return 0.0
+        if before is not None:
+            wait_for(*before.draws.tensors())
+        began = monotonic()
+        self._model.keep_for(plan)
+        self._model.move(plan.moves)
+        return monotonic() - began
 
     def _complete(self, step: _Launched | None) -> _Launched | None:
         """Samples what waited for masks, also of steps before, as far as they are there."""

@@ -113,8 +113,7 @@ class PagedModel:
             self._rotations.remove()
 
     def forward(self, plan: StepPlan, tokens: mx.array) -> Logits:
-        """Computes ``tokens`` ``[T]``, those of the chunks one after the other."""
-        self.move(plan.moves)
+        """Computes ``tokens`` ``[T]``, those of the chunks one after the other. What the plan moves has been moved."""
         outputs: list[Logits] = []
         for call in self._calls(plan.chunks):
             if outputs:  # what the call before has read is let go by now: else MLX copies each arena that this one writes to
@@ -144,6 +143,15 @@ class PagedModel:
         their own.
         """
         self._memory.keep((arenas, *windows), self.geometry.block_size)
+
+    def copies_for(self, plan: StepPlan) -> bool:
+        """Tells whether anything is to be copied before ``plan`` can be computed: blocks, or arenas that change."""
+        return bool(plan.moves) or self._memory.changes_for(plan)
+
+    @property
+    def is_growing(self) -> bool:
+        """Tells whether some layers' arenas are not yet as large as it was told."""
+        return self._memory.is_growing
 
     def keep_for(self, plan: StepPlan) -> None:
         """Does the same as far as ``plan`` needs it: arenas that grow may be as they were where nobody comes to what is new of them. What
