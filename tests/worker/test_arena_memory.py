@@ -3,9 +3,11 @@
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlxd.worker.engine.executor import Encoded, StepResult
 from mlxd.worker.engine.plan import Chunk, StepPlan
 from mlxd.worker.kv.arena_sizes import Arena
 from mlxd.worker.kv.block_table import Run, WindowRuns
@@ -144,3 +146,36 @@ def test_no_step_of_a_stream_copies_the_arenas_of_all_layers():
         copies.append(sum(now != had for now, had in zip((layer.store.nbytes for layer in rig.model.layers), before, strict=True)))
     assert sum(copies) >= 2 * len(rig.model.layers)  # it had to grow, more than once
     assert max(copies[:-2]) < len(rig.model.layers)
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_steps_tell_what_copying_took_and_no_step_costs_it(monkeypatch, ahead):
+    """The clock stands still but while anything is copied."""
+    now = 0.0
+    monkeypatch.setattr("mlxd.worker.runtime.paged.executor.monotonic", lambda: now)
+    rig = PagedRig(architecture("llama"), arena_blocks=1000, max_arenas=1, ahead=ahead)
+    keep_for, run, told = rig.model.keep_for, rig.executor.run, []
+
+    def slow(plan):
+        nonlocal now
+        keep_for(plan)
+        now += 5.0
+
+    def heard(plan):
+        copies = rig.model.copies_for(plan) if plan.chunks else False
+        result = run(plan)
+        if result is not None:
+            told.append((copies, result.copied))
+        return result
+
+    monkeypatch.setattr(rig.model, "keep_for", slow)
+    monkeypatch.setattr(rig.executor, "run", heard)
+    rig.add("stream", words(2, 40), max_tokens=100)
+    rig.run()
+    assert any(copies for copies, _ in told)
+    assert all(seconds == (5.0 if copies else 0.0) for copies, seconds in told)
+
+
+def test_what_was_copied_is_not_what_the_step_took():
+    result = StepResult(StepPlan(), {}, {}, copied=0.25, encoded=Encoded({}, {}, 0.5))
+    assert result.besides == 0.75

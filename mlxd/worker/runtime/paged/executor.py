@@ -141,7 +141,7 @@ class PagedExecutor(Executor):
         encoded = self._encode(plan)
         self._copied = 0.0
         result = self._run(plan)
-        if transfers is None and encoded is None and not self._copied:
+        if transfers is None and encoded is None and (result is None or not self._copied):
             return result
         return replace(result or StepResult(StepPlan(), {}, {}), transfers=transfers, encoded=encoded, copied=self._copied)
 

@@ -57,3 +57,21 @@ def test_what_is_moved_out_of_an_arena_that_is_to_go_is_copied_before_it_goes(mo
     assert all(block < 32 for run in rig.manager.runs("a") for block in run)
     rig.run()
     assert rig.all_right("a")
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_nothing_is_moved_to_where_arenas_grow(monkeypatch, ahead):
+    monkeypatch.setattr("mlxd.worker.engine.compaction._MANY_RUNS", 1)
+    rig = Rig(ahead=ahead, blocks=64)
+    rig.manager._layers._growth_blocks = 1
+    rig.executor.is_growing = True
+    for name in "ab":
+        rig.add(name, [ord(name), 1, 2], max_tokens=40)
+    while len(rig.tokens.get("b", ())) < 20:
+        rig.step()
+    assert len(rig.manager.runs("a")) > 1
+    assert rig.executor.moves == 0
+    rig.executor.is_growing = False
+    rig.run()
+    assert rig.executor.moves
+    assert rig.all_right(*"ab")
