@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -53,7 +54,8 @@ async def generate(request: web.Request, dialect: Dialect[Any]) -> web.StreamRes
             opened = await accept(request, trace, dialect.read)
             accepted, models = opened.request, opened.models
             trace.streamed = accepted.streamed
-            request[SPENDING].expect_less(tokens_of(accepted.inline_media))
+            inline = await aside(opened.size, attrgetter("inline_media"), accepted)
+            request[SPENDING].expect_less(tokens_of(inline))
         live, held = trace.live(f"{dialect.answer_prefix}{uuid.uuid4().hex}", deadline.stop), AsyncExitStack()
 
         async def assign() -> Assignment:
