@@ -1,10 +1,11 @@
 """What a running stream feels while somebody else's 4,000-token prompt is computed.
 
 A stream runs; once it has its pace, the long prompt arrives. Gaps are the milliseconds between two arrivals of the stream's text, of one
-token or of several that were guessed: "alone" before the long prompt was sent, "beside" from then to the long prompt's first token. They
-are compared with each other (stall), with ``batching.target_itl`` (the share of the time spent in gaps longer than it) and with other
-servers in the same round. What the stream's calm costs the long prompt is its time to the first token, beside the stream and with the
-server to itself.
+token or of several that were guessed: "alone" before the long prompt was sent, "beside" from then to the long prompt's first token, and
+"alone after" once that is answered, when the stream is as long as it was beside it. They are compared with each other (stall), with
+``batching.target_itl`` (the share of the time spent in gaps longer than it) and with other servers in the same round; the longest one also
+with what a stream may feel: three times the target, or two and a half times what it takes alone after. What the stream's calm costs the
+long prompt is its time to the first token, beside the stream and with the server to itself.
 """
 
 import argparse
@@ -26,8 +27,10 @@ GAP = Metric("gaps of the stream", "ms", "lower", digits=0)
 STALL = Metric("stall", "gap beside / p50 alone", "lower")
 OVER = Metric("time in gaps over target_itl", "% of the time beside", "lower", digits=0)
 LONG = Metric("time to the long prompt's first token", "s", "lower", digits=2)
+FELT = Metric("longest gap, of what a stream may feel", "1 is max(3 x target_itl, 2.5 x p50 alone after)", "lower", digits=2)
 PACE = Metric("pace of the stream beside", "deltas/s", "higher")
 _PERCENTILES = {"p50": 0.5, "p95": 0.95, "max": 1.0}
+_AFTER = 150  # pieces of the stream alone, once the long prompt is answered: ten steps with many guesses
 _REST = 1.0  # seconds for a server to notice that the stream's client is gone
 
 
@@ -39,7 +42,7 @@ def scenarios(bench: Bench) -> list[Scenario]:
 
 def report(bench: Bench) -> None:
     """Prints a table a metric."""
-    for metric in (GAP, STALL, OVER, PACE, LONG):
+    for metric in (GAP, STALL, FELT, OVER, PACE, LONG):
         print_comparison(bench.measured, metric, MLXD)
 
 
@@ -52,7 +55,7 @@ async def beside(bench: Bench, client: Client, number: int) -> None:
         await until_pieces(stream, running, bench.sized(24, 8))
         sent = time.perf_counter()
         long = await client.ask(_long(bench, f"beside {number}"))
-        await until_pieces(stream, running, len(stream.deltas) + 2)  # the gap in which the first token came
+        await until_pieces(stream, running, len(stream.deltas) + bench.sized(_AFTER, 8))
     finally:
         running.cancel()
         with suppress(asyncio.CancelledError):
@@ -93,6 +96,10 @@ def record(bench: Bench, server: str, stream: Answer, sent: float, long: Answer)
         add(GAP, f"alone: {name}", server, 1000 * percentile(alone, share))
         add(GAP, f"beside: {name}", server, 1000 * percentile(beside_it, share))
         add(STALL, name, server, percentile(beside_it, share) / percentile(alone, 0.5))
+    if after := [gap.seconds for gap in stream.gaps() if gap.began > long.began + long.ttft]:
+        add(GAP, "alone after: p50", server, 1000 * percentile(after, 0.5))
+        allowed = max(3 * bench.args.target_itl, 2.5 * percentile(after, 0.5))
+        add(FELT, "longest", server, max(beside_it) / allowed)
     over = sum(gap for gap in beside_it if gap > bench.args.target_itl)
     add(OVER, f"over {1000 * bench.args.target_itl:.0f} ms", server, 100 * over / sum(beside_it))
     until = min(first, stream.ended or first)
