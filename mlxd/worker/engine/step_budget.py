@@ -11,7 +11,7 @@ from mlxd.worker.engine.step_cost import StepCost, StepShape
 LEAST = 16  # tokens: a prompt always goes on, by no less than is worth a call
 LONGEST = 1.0  # seconds of prompts in one step: so long a newcomer, a cancellation or another command waits at most
 ENCODING = 0.5  # of the time for prompts, that is for encoding what they show while there is something to encode
-_SHARE = 1.15  # half of a step, and some more, for now and then there is one without prompts
+_SHARE = 1.1  # half of a step, and a little more, for now and then there is one without prompts
 _FIRST = 32  # tokens of the first chunk on a device of which nothing is known
 _GROWTH = 4  # times the largest chunk seen so far, and the next one is no larger
 _MULTIPLE = 16  # tokens: chunks of many sizes would need buffers of as many
