@@ -121,11 +121,12 @@ class LayerGroup:
     def register(self, sequence: str, chain: BlockChain, index: int) -> tuple[int, int | None]:
         """Lets others find the sequence's block at ``index``, which is full and computed. Returns the one that is found by its name, and
         the one whose place it took: another that was first stays, unless nobody holds that. It would be lost as what is used no more,
-        while the same was computed anew.
+        while the same was computed anew. With a disk it stays, too: it may be about to be written there, and holds its values already.
         """
         block, digest, key = self._held[sequence].table.block_at(index), chain.digests[index], chain.keys[index]
         known, replaced = self.index.register(digest, key, block), None
-        if known != block and self.index.find(digest, key) == known and self.pool.may_be_evicted(known):
+        is_old = known != block and self._disk is None and self.index.find(digest, key) == known
+        if is_old and self.pool.may_be_evicted(known):
             self.index.move(known, block)
             self.pool.forget(known)
             known, replaced = block, known
