@@ -135,6 +135,16 @@ def test_blocks_are_moved_with_what_it_has_of_them(said, monkeypatch):
     assert drafting.guess(b=3, moves=(Move(here, there),)) == {"b": said["b"][3:6]}
 
 
+def test_what_is_moved_of_windows_it_has_nothing_of(said):
+    """Also where no step is planned, and the moves of all groups of layers come."""
+    drafting = Drafting()
+    drafting.prefill()
+    drafting.take("b", said["b"][:1])
+    of_b = tuple(range(40, 46))
+    drafting.draft.move((Move(of_b, tuple(range(8, 14)), group=1),))
+    assert drafting.guess(b=3) == {"b": said["b"][1:4]}
+
+
 def test_nothing_is_guessed_beyond_its_context(said):
     drafting = Drafting(context_length=len(PROMPTS["a"]) + 4)
     drafting.prefill()

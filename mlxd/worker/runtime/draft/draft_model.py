@@ -83,10 +83,11 @@ class DraftModel:
         self._coverage.forget(blocks)
 
     def move(self, moves: Sequence[Move]) -> None:
-        """Copies what blocks hold to others."""
-        for move in moves:
+        """Copies what blocks hold to others. It keeps everything, so it has none of the blocks of layers that see a window."""
+        own = [move for move in moves if not move.group]
+        for move in own:
             self._coverage.move(move)
-        self._model.move(moves)
+        self._model.move(own)
 
     def clear(self) -> None:
         """Forgets all keys and values."""
@@ -113,7 +114,7 @@ class DraftModel:
         behind; waits for the device. On the way the model computes what it lacks of the plan's sequences.
         """
         self.keep(plan.arenas)
-        self.move([move for move in plan.moves if not move.group])
+        self.move(plan.moves)
         began = monotonic()
         wishes = self._wishes(plan)
         if not wishes:
