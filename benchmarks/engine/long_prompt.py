@@ -47,7 +47,7 @@ def report(bench: Bench) -> None:
 
 
 async def beside(bench: Bench, client: Client, number: int) -> None:
-    """The stream, then the long prompt; the stream is hung up on when the long prompt has been answered."""
+    """The stream, then the long prompt; the stream is hung up on a while after the long prompt has been answered."""
     stream = Answer()
     length = bench.args.stream_tokens or bench.sized(3000, 60)
     running = asyncio.create_task(client.ask(Ask.text(bench.prompts.text(f"stream {number}", 85), length), stream))
@@ -96,10 +96,10 @@ def record(bench: Bench, server: str, stream: Answer, sent: float, long: Answer)
         add(GAP, f"alone: {name}", server, 1000 * percentile(alone, share))
         add(GAP, f"beside: {name}", server, 1000 * percentile(beside_it, share))
         add(STALL, name, server, percentile(beside_it, share) / percentile(alone, 0.5))
-    if after := [gap.seconds for gap in stream.gaps() if gap.began > long.began + long.ttft]:
-        add(GAP, "alone after: p50", server, 1000 * percentile(after, 0.5))
-        allowed = max(3 * bench.args.target_itl, 2.5 * percentile(after, 0.5))
-        add(FELT, "longest", server, max(beside_it) / allowed)
+    if after := [gap.seconds for gap in stream.gaps() if gap.began > first]:
+        alone_after = percentile(after, 0.5)
+        add(GAP, "alone after: p50", server, 1000 * alone_after)
+        add(FELT, "longest", server, max(beside_it) / max(3 * bench.args.target_itl, 2.5 * alone_after))
     over = sum(gap for gap in beside_it if gap > bench.args.target_itl)
     add(OVER, f"over {1000 * bench.args.target_itl:.0f} ms", server, 100 * over / sum(beside_it))
     until = min(first, stream.ended or first)

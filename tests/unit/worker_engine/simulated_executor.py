@@ -93,8 +93,7 @@ class SimulatedExecutor:
         self.moves = 0
         self.computed = 0
         self.pending = None
-
-    is_growing = False
+        self.is_growing = False
 
     @property
     def is_pending(self):

@@ -92,7 +92,6 @@ class PagedExecutor(Executor):
         self._launched: _Launched | None = None
         self._undrawn = UndrawnRows(self._sampler.mask)
         self._pace = StepPace()
-        self._copied = 0.0  # seconds, for the plan that was launched last
         self._steps = 0
         self._prefilled = 0  # prompt tokens since buffers were given back
 
@@ -139,11 +138,11 @@ class PagedExecutor(Executor):
     def run(self, plan: StepPlan) -> StepResult | None:
         transfers = self._transfers.run(plan) if self._transfers else None
         encoded = self._encode(plan)
-        self._copied = 0.0
+        copied = self._copy(plan)
         result = self._run(plan)
-        if transfers is None and encoded is None and (result is None or not self._copied):
+        if transfers is None and encoded is None and (result is None or not copied):
             return result
-        return replace(result or StepResult(StepPlan(), {}, {}), transfers=transfers, encoded=encoded, copied=self._copied)
+        return replace(result or StepResult(StepPlan(), {}, {}), transfers=transfers, encoded=encoded, copied=copied)
 
     def _encode(self, plan: StepPlan) -> Encoded | None:
         """Goes on with pictures before anything is launched, when the device is done with what was: seconds are of them alone."""
@@ -152,9 +151,23 @@ class PagedExecutor(Executor):
         self._encoder.let_go(plan.unseen)
         if not plan.encodes:
             return None
+        self._wait()
+        return self._encoder.run(plan.encodes)
+
+    def _copy(self, plan: StepPlan) -> float:
+        """Makes arenas larger and moves blocks, when the device is done with what was launched; returns the seconds of that alone."""
+        if not plan.chunks or not self._model.copies_for(plan):
+            return 0.0
+        self._wait()
+        began = monotonic()
+        self._model.keep_for(plan)
+        self._model.move(plan.moves)
+        return monotonic() - began
+
+    def _wait(self) -> None:
+        """Returns when the device is done with what was launched."""
         if self._launched is not None:
             wait_for(*self._launched.draws.tensors())
-        return self._encoder.run(plan.encodes)
 
     def _run(self, plan: StepPlan) -> StepResult | None:
         before, self._launched = self._launched, None
@@ -233,7 +246,6 @@ class PagedExecutor(Executor):
             self._prefilled = 0
 
     def _launch(self, plan: StepPlan, before: _Launched | None) -> _Launched:
-        self._copied = self._copy(plan, before)
         launched = monotonic()
         completed = Completed(plan) if self._draft is None else self._draft.complete(plan, self._sampler)
         plan = completed.plan
@@ -247,17 +259,6 @@ class PagedExecutor(Executor):
         if draws.undrawn is not None:
             self._undrawn.add(draws.undrawn)
         return _Launched(plan, replace(draws, undrawn=None), targets, launched, drafting=completed.drafting)
-
-    def _copy(self, plan: StepPlan, before: _Launched | None) -> float:
-        """Makes arenas larger and moves blocks, when the device is done with what was launched; returns the seconds of that alone."""
-        if not self._model.copies_for(plan):
-            return 0.0
-        if before is not None:
-            wait_for(*before.draws.tensors())
-        began = monotonic()
-        self._model.keep_for(plan)
-        self._model.move(plan.moves)
-        return monotonic() - began
 
     def _complete(self, step: _Launched | None) -> _Launched | None:
         """Samples what waited for masks, also of steps before, as far as they are there."""
