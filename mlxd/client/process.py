@@ -45,9 +45,12 @@ class ProcessWorker(SocketWorker):
 
 
 class ProcessHost:
-    """A process that implements ``WorkerHost``. It leads a session of its own, so that Ctrl-C in the daemon's terminal does not reach it,
-    and so that it is killed together with what it has spawned. It inherits standard streams and its socket, nothing else; when the
+    """A process that implements ``WorkerHost``. It leads a process group of its own, so that Ctrl-C in the daemon's terminal does not reach
+    it, and so that it is killed together with what it has spawned. It inherits standard streams and its socket, nothing else; when the
     daemon dies, the socket's end of file ends it.
+
+    It stays in the daemon's session. Linux may schedule by session (``sched_autogroup_enabled``): beside a worker that computes in another
+    one on all cores, the daemon's own threads were seen to wait up to 200 ms for a core, which ``/livez`` and every stream feel.
     """
 
     def __init__(self, command: Sequence[str], sources: Sequence[str], on_line: Callable[[str], None]) -> None:
@@ -86,7 +89,7 @@ class ProcessHost:
             stderr=output,
             pass_fds=(sock,),
             env=child_process.environment(os.environ, *self._sources),
-            start_new_session=True,
+            process_group=0,
         )
 
     async def wait(self) -> str:

@@ -63,10 +63,11 @@ async def test_stop_without_start():
 # ---- the process ----
 
 
-async def test_the_process_is_alone_in_its_session_and_inherits_no_sockets():
+async def test_the_process_leads_a_group_in_our_session_and_inherits_no_sockets():
     listener = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
     async with listener, ready_worker() as worker:
-        assert os.getsid(worker.pid) == worker.pid
+        assert os.getpgid(worker.pid) == worker.pid
+        assert os.getsid(worker.pid) == os.getsid(0)
         assert psutil.Process(worker.pid).net_connections(kind="inet") == []
 
 
