@@ -1,8 +1,10 @@
 """What it costs to bring blocks to disk and back, learned from what it took. It is pure, and has no clock."""
 
+from collections import deque
 from dataclasses import dataclass
+from statistics import median_low
 
-_SMOOTHING = 0.3  # weight of the newest observation
+_REMEMBERED = 5  # observations; of so many, two that something else held up say nothing
 _AGAIN = 0.97  # what is not tried for its price is thought a little cheaper each time, until it is tried again
 _FIRST_READ = 1 / 500e6  # seconds for a byte, before any was read
 _FIRST_COPY = 1 / 1e9  # the same, copied into the cache or out of it
@@ -30,14 +32,26 @@ class Transfers:
 
 
 class _Rate:
-    """Seconds for a byte."""
+    """Seconds for a byte: the median of what was seen last. A disk that had to spin up, or a thread that had no processor, would make the
+    mean so large that nothing is tried for long. ``first`` counts as one observation.
+    """
 
     def __init__(self, first: float) -> None:
-        self.per_byte = first
+        self._seen = deque([first], maxlen=_REMEMBERED)
+        self._doubt = 1.0
+
+    @property
+    def per_byte(self) -> float:
+        return median_low(self._seen) * self._doubt
 
     def observe(self, seconds: float, size: int) -> None:
         if size:
-            self.per_byte += _SMOOTHING * (seconds / size - self.per_byte)
+            self._seen.append(seconds / size)
+            self._doubt = 1.0
+
+    def doubt(self) -> None:
+        """Thinks it a little cheaper, until it is observed again."""
+        self._doubt *= _AGAIN
 
 
 class FetchChoice:
@@ -67,7 +81,7 @@ class FetchChoice:
         """Tells whether to read ``size`` bytes, which it takes ``computing`` seconds to compute."""
         if self.seconds(size) < computing:
             return True
-        self._read.per_byte *= _AGAIN
+        self._read.doubt()
         return False
 
 

@@ -26,9 +26,31 @@ def test_what_is_written_into_the_cache_takes_time_too():
     assert choice.pays(10 * MIB, 1.1)
 
 
-def test_one_slow_read_is_not_the_last():
+def test_a_read_that_something_held_up_once_or_twice_makes_no_disk_slow():
+    choice, pace = FetchChoice(), SpillPace(MIB)
+    choice.observe_read(3.0, MIB)  # the first one: the disk had to spin up
+    assert choice.pays(10 * MIB, 0.5)
+    before = pace.idle()
+    pace.observe(copied(1.0))
+    assert pace.idle() == before
+    for _ in range(3):
+        choice.observe_read(0.01, MIB)
+    for _ in range(2):
+        choice.observe_read(3.0, MIB)
+        assert choice.pays(10 * MIB, 0.5)
+
+
+def test_a_disk_that_is_slow_is_known_after_two_reads():
     choice = FetchChoice()
-    choice.observe_read(60.0, MIB)
+    for _ in range(2):
+        choice.observe_read(3.0, MIB)
+    assert not choice.pays(10 * MIB, 0.5)
+
+
+def test_slow_reads_are_not_the_last():
+    choice = FetchChoice()
+    for _ in range(2):
+        choice.observe_read(60.0, MIB)
     refused = 0
     while not choice.pays(10 * MIB, 1.0):
         refused += 1
