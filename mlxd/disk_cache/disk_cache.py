@@ -60,6 +60,11 @@ class DiskCache(DiskTier):
         self._keeper.start()
 
     @override
+    def wait_until_open(self, seconds: float) -> bool:
+        with self._changed:
+            return self._changed.wait_for(self._is_told, seconds)
+
+    @override
     def known(self, digests: Sequence[bytes]) -> int:
         shelf = self._session and self._session.shelf
         return shelf.catalogue.known(digests) if shelf else 0
@@ -176,6 +181,10 @@ class DiskCache(DiskTier):
             if news == self._news:
                 self._device = device
         return session
+
+    def _is_told(self) -> bool:
+        """Tells whether a session with the directory has opened it, or has failed to."""
+        return self._closed or self._settings is None or (self._session is not None and self._session.state is not DiskState.OPENING)
 
     def _wants(self, path: str) -> bool:
         return not self._closed and self._settings is not None and self._settings.path == path

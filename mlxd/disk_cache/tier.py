@@ -32,9 +32,15 @@ class Spilled:
 class DiskTier(Protocol):
     """Blocks of one identity: of a model's weights, its type of keys and values, its size of blocks.
 
-    No call but ``settle`` waits for a disk, and none raises because of one: a tier that cannot be used holds nothing and takes nothing,
-    until it can. Every call is safe from every thread.
+    No call but ``wait_until_open`` and ``settle`` waits for a disk, and none raises because of one: a tier that cannot be used holds
+    nothing and takes nothing, until it can. Every call is safe from every thread.
     """
+
+    def wait_until_open(self, seconds: float) -> bool:
+        """Waits until it is known what is stored, or that nothing can be told of it, for so long at most, and returns whether it is: for a
+        worker that begins. It is so where no disk is wanted.
+        """
+        ...
 
     def known(self, digests: Sequence[bytes]) -> int:
         """Returns how many of ``digests``, from the first on, are stored. It looks at memory alone; reading may still find less."""

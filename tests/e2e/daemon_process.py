@@ -128,6 +128,15 @@ class DaemonProcess:
     def wait_ready(self):
         return self.until(lambda: self.admin("/readyz")[0] == 200, "ready")
 
+    def wait_disk(self, *models):
+        """Until the caches on disk of these models are open: a worker is ready a little later at most, or serves without them meanwhile."""
+
+        def are_open():
+            users = [user for one in self.admin("/admin/v1/cache")[1]["directories"] for user in one["users"]]
+            return {user["model"] for user in users if user["state"] == "on"} >= set(models)
+
+        return self.until(are_open, f"the caches on disk of {models} are open")
+
     def model(self, name="tiny"):
         return self.admin(f"/admin/v1/models/{name}")[1]
 

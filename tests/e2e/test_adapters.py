@@ -235,6 +235,7 @@ def test_blocks_are_found_again_by_the_same_content_and_scale_alone_in_memory_an
     blocks = '[models.tiny.cache.disk]\npath = "{dir}/blocks"\n'
     several = {"a": "a", "b": "b", "again": "again", "louder": "louder"}
     take_over(daemon, config(several) + blocks)
+    daemon.wait_disk("tiny")
     long = {"prompt": "of whom it was told, far and wide, that " * 12, "max_tokens": 4}
     names = ["tiny", "tiny:a", "tiny:b", "tiny:louder"]
     assert daemon.admin("/admin/v1/models/tiny/evict", "POST")[0] == 200

@@ -34,6 +34,7 @@ def on_disk(daemon):
 def test_ten_conversations_are_found_after_a_kill_during_writes_and_after_a_restart(start_daemon):
     daemon = start_daemon(DISK)
     daemon.wait_ready()
+    daemon.wait_disk("tiny")
     said = {prompt: ask(daemon, prompt)[0] for prompt in TEN}
     written = daemon.until(lambda: on_disk(daemon), "something is written")
     with ThreadPoolExecutor(4) as pool:
@@ -42,12 +43,14 @@ def test_ten_conversations_are_found_after_a_kill_during_writes_and_after_a_rest
         os.kill(daemon.model()["pid"], signal.SIGKILL)
         assert {one.result()[0] for one in others} <= {200, 503, 500}
     daemon.wait_ready()
+    daemon.wait_disk("tiny")
     found = {prompt: ask(daemon, prompt) for prompt in TEN}
     assert {prompt: text for prompt, (text, _) in found.items()} == said
     assert min(cached for _, cached in found.values()) > 300
     daemon.stop()
     daemon.start()
     daemon.wait_ready()
+    daemon.wait_disk("tiny")
     again = {prompt: ask(daemon, prompt) for prompt in TEN}
     assert {prompt: text for prompt, (text, _) in again.items()} == said
     assert min(cached for _, cached in again.values()) > 300
@@ -55,6 +58,7 @@ def test_ten_conversations_are_found_after_a_kill_during_writes_and_after_a_rest
     other_weights(daemon.directory / "model")
     daemon.start()
     daemon.wait_ready()
+    daemon.wait_disk("tiny")
     text, cached = ask(daemon, TEN[0])
     assert cached == 0
     assert text != said[TEN[0]]

@@ -110,6 +110,10 @@ class MemoryTier(DiskTier):
         )
 
     @override
+    def wait_until_open(self, seconds):
+        return True
+
+    @override
     def settle(self, seconds):
         return True
 

@@ -69,7 +69,7 @@ class PagedRunner(Runner[EngineRequest]):
 
     @override
     def add(self, request: EngineRequest) -> None:
-        """Raises ``CacheTooSmallError``."""
+        """Queues a request. Raises what ``Scheduler.add`` does."""
         self._scheduler.add(request)
         self._executor.open(request)
 
@@ -300,6 +300,10 @@ class PagedRunner(Runner[EngineRequest]):
             for name, blocks in group.pool.quotas().items():
                 quotas[name] = quotas.get(name, 0) + blocks * size
         return {name: KeyCacheFigures(held=held[name], quota=quotas.get(name)) for name in dict.fromkeys([*quotas, *held])}
+
+    def wait_for_disk(self, seconds: float) -> bool:
+        """Waits until what is on disk can be found, for so long at most, and returns whether it can, or there is nothing to wait for."""
+        return self._disk.wait_until_open(seconds)
 
     @property
     @override

@@ -30,6 +30,10 @@ class NoDisk:
         """Returns figures that say why there is none; None where none is wanted."""
         return DiskFigures(reason=self._reason) if self._is_wanted else None
 
+    def wait_until_open(self, seconds: float) -> bool:  # noqa: ARG002 - as ``DiskSide`` has it
+        """Returns True at once: there is nothing to wait for."""
+        return True
+
     def close(self, seconds: float) -> None:
         """Returns at once: there is nothing to wait for."""
 
@@ -135,6 +139,10 @@ class DiskSide:
     def figures(self) -> DiskFigures:
         """Returns what is on disk, and what became of it."""
         return msgspec.structs.replace(self.tier.figures(), hit_tokens=self._hit_tokens, lost_blocks=self.spilling.lost)
+
+    def wait_until_open(self, seconds: float) -> bool:
+        """Waits until it is known what is on disk, for so long at most, and returns whether it is."""
+        return self.tier.wait_until_open(seconds)
 
     def close(self, seconds: float) -> None:
         """Ends it, once what was handed over is written, or after so many seconds."""

@@ -22,6 +22,10 @@ class GroupTier(DiskTier):
         self._person = b"group %d" % group
 
     @override
+    def wait_until_open(self, seconds: float) -> bool:
+        return self._tier.wait_until_open(seconds)
+
+    @override
     def known(self, digests: Sequence[bytes]) -> int:
         return self._tier.known(self._names(digests))
 

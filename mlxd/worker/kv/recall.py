@@ -108,7 +108,7 @@ class Recall:
         return found
 
     def reset(self) -> None:
-        """Forgets all reads."""
+        """Forgets all reads, also those that are under way: nobody takes what they bring."""
         for piece in list(self._queue):
             self._drop(piece)
 

@@ -52,6 +52,7 @@ from mlxd.worker.text.token_kinds import token_kinds  # noqa: E402
 _log = logging.getLogger(__name__)
 
 _DISK_QUEUE = 128 * 2**20  # bytes of blocks that wait to be written
+_OPENING = 2.0  # seconds that a model is not ready for, because what is on disk is not known yet
 _TRANSIENTS = 128 * 2**20  # bytes: activations, logits and what MLX keeps to use again, beside a tenth of the weights
 _TOWER = 128 * 2**20  # bytes: what a vision tower computes with, of as many patches as go through it at once
 
@@ -94,6 +95,7 @@ def _start_generating(  # noqa: PLR0913, PLR0917 - what is known of a load by th
     choice = choose_runner(order, limits, loaded, draft, partial(_open_tier, order, limits, loaded, opened.directory.directory))
     root = CacheRoot(model=order.source, kv_type=choice.kv_type)
     _warm(choice.runner, root, opened, loaded)
+    _await_disk(order, choice.runner)
     shapes = loaded.chat.shapes if loaded.chat else None
     answers = AnswerReader(decoder(loaded.tokenizer), token_kinds(loaded.tokenizer), shapes)
     constraints = _constraints(order, vocabulary, shapes)
@@ -157,6 +159,14 @@ def _open_tier(order: Load, limits: ResolvedLimits, loaded: LoadedModel, directo
     """
     identity = WeightsIdentity.of_model(directory, (loaded.dtype, loaded.device, *parts))
     return DiskCache(order.model, identity, limits.disk, queue_bytes=_DISK_QUEUE)
+
+
+def _await_disk(order: Load, runner: Runner[EngineRequest]) -> None:
+    """Waits for what is on disk, for a moment: a model is often loaded for a request that goes on with what is there. A disk that does not
+    answer, or files that were never hashed, are not waited for.
+    """
+    if isinstance(runner, PagedRunner) and not runner.wait_for_disk(_OPENING):
+        _log.warning("%s: it is ready before its cache on disk is open: what is there is found later", order.model)
 
 
 def _begin_vocabulary(loaded: LoadedModel) -> Future[Vocabulary]:

@@ -87,6 +87,30 @@ def test_what_is_written_is_found_also_after_a_restart(path, cache):
     again.close()
 
 
+def test_a_worker_that_begins_waits_until_it_is_known_what_is_stored(path, files, cache):
+    store(cache)
+    cache.close()
+    files.hang()
+    again = DiskCache("tiny", Fixed(), settings(path), queue_bytes=MIB, files=files, pauses=Pauses(patience=PATIENCE), spare=0)
+    assert not again.wait_until_open(0.01)
+    assert again.known(NAMES) == 0
+    threading.Timer(0.05, files.go_on).start()
+    assert again.wait_until_open(PATIENCE)
+    assert again.known(NAMES) == 6
+    again.close()
+
+
+def test_nobody_waits_for_what_cannot_be_opened_or_is_not_wanted(path, files):
+    files.fail(OSError(errno.EACCES, "Permission denied"))
+    refused = DiskCache("tiny", Fixed(), settings(path), queue_bytes=MIB, files=files, pauses=Pauses(), spare=0)
+    assert refused.wait_until_open(PATIENCE)
+    assert refused.figures().state is DiskState.OFF
+    refused.reconfigure(None)
+    assert refused.wait_until_open(PATIENCE)
+    refused.close()
+    assert refused.wait_until_open(PATIENCE)
+
+
 def test_it_tells_what_it_did(cache):
     store(cache)
     found(cache)
