@@ -64,7 +64,6 @@ class ApiSources:
 
 
 def build_app(sources: ApiSources) -> web.Application:
-    """Returns the application."""
     rules = InferenceRules(lambda: sources.config().server)
 
     def count(request: web.Request, error: MlxdError) -> None:

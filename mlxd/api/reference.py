@@ -161,7 +161,6 @@ _WITHIN: Mapping[str, Mapping[str, Rules]] = {
 
 
 def reference() -> str:
-    """Returns the page."""
     compared = [*_compared("Chat completions", ChatRequest), *_compared("Text completions", CompletionRequest)]
     alone = [*_alone("Responses", ResponsesRequest, _RESPONSES), *_alone("Messages", MessagesRequest, _MESSAGES)]
     alone += _alone("Embeddings", EmbeddingsRequest, _EMBEDDINGS)

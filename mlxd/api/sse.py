@@ -85,7 +85,6 @@ class SseWriter:
                 await asyncio.wait({task})
 
     async def end(self) -> None:
-        """Ends the response."""
         await self.response.write_eof()
 
     async def fail(self, events: Iterable[SseEvent]) -> None:

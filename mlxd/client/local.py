@@ -13,7 +13,7 @@ from mlxd.wire.messages import LogRecord
 
 
 def _no_log(model: str, pid: int | None, record: LogRecord) -> None:
-    """Drops the record."""
+    """Drops the record: whoever embeds a worker has logs of their own."""
 
 
 class LocalWorker(SocketWorker):

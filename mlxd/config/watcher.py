@@ -53,7 +53,7 @@ class FileWatcher:
         self._trouble = ""  # why it could not be read
 
     async def run(self) -> None:
-        """Watches until cancelled."""
+        """Tells of each change of the file, until it is cancelled."""
         while True:
             way = way_to(self._path)
             try:

@@ -249,7 +249,6 @@ class Registry:
         return True
 
     async def stop(self) -> None:
-        """Ends every worker."""
         await asyncio.gather(*(supervisor.stop() for supervisor in self._all()))
         for task in self._tasks:
             task.cancel()

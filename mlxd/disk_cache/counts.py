@@ -26,7 +26,6 @@ class Counts:
             self._dropped[why] += blocks
 
     def fail(self, what: DiskError) -> None:
-        """Counts an error."""
         with self._lock:
             self._errors[what] += 1
 

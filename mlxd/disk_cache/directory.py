@@ -59,7 +59,7 @@ class Terms:
 
 @dataclass(frozen=True)
 class Pruned:
-    """What was removed."""
+    """What pruning removed: whole extents, and the blocks in them."""
 
     extents: int
     blocks: int
@@ -242,7 +242,6 @@ class CacheDirectory:
         return Pruned(len(chosen), sum(row.blocks for row in chosen), sum(row.size for row in chosen))
 
     def close(self) -> None:
-        """Closes the index."""
         self._index.close()
 
     def _opened(self) -> Index:

@@ -107,7 +107,6 @@ class ExtentReader:
         return _parsed(record, digest)
 
     def close(self) -> None:
-        """Closes the file."""
         self._files.close(self._descriptor)
 
     def _table(self) -> list[_Place]:

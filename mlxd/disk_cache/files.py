@@ -68,9 +68,7 @@ class Files(Protocol):
         """Returns the bytes that a file takes on disk."""
         ...
 
-    def close(self, descriptor: int) -> None:
-        """Closes a descriptor."""
-        ...
+    def close(self, descriptor: int) -> None: ...
 
     def remove(self, path: Path) -> None:
         """Removes a file; one that is not there is removed already."""
@@ -78,8 +76,6 @@ class Files(Protocol):
 
 
 class SystemFiles(Files):
-    """The system's files."""
-
     @override
     def connect(self, path: Path) -> sqlite3.Connection:
         return sqlite3.connect(path, timeout=_BUSY, isolation_level=None)

@@ -104,7 +104,6 @@ class Index:
             raise
 
     def close(self) -> None:
-        """Closes the connection."""
         with contextlib.suppress(sqlite3.Error):
             self._connection.close()
 

@@ -48,7 +48,6 @@ class Reading:
         self._closed = False
 
     def ask(self, digests: Sequence[bytes]) -> Future[Found]:
-        """Asks for blocks."""
         request = Request(digests)
         self._requests.put(request)
         if self._closed:

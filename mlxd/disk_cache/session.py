@@ -90,7 +90,6 @@ class Session:
         self._threads = [threading.Thread(target=self._write_all, name="disk-writer", daemon=True)]
 
     def start(self) -> None:
-        """Starts its threads."""
         self._threads[0].start()
 
     @property
@@ -111,7 +110,6 @@ class Session:
         return DiskDrop.BUDGET if time.monotonic() < self._budget_until else None
 
     def read(self, digests: Sequence[bytes]) -> Future[Found]:
-        """Asks for blocks."""
         return self._reading.ask(digests)
 
     def retry(self) -> None:

@@ -73,7 +73,7 @@ class WriteQueue:
         return len(waiting)
 
     def poke(self) -> None:
-        """Makes ``take`` return."""
+        """Makes ``take`` return, also with nothing to write."""
         with self._changed:
             self._poked = True
             self._changed.notify_all()

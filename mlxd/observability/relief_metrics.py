@@ -19,7 +19,6 @@ class ReliefMetrics:
 
     @harmless
     def measure_taken(self, measure: str) -> None:
-        """Counts a measure."""
         self._taken.labels(measure).inc()
 
     @harmless

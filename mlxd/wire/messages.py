@@ -139,7 +139,7 @@ FromDaemon = Load | Proceed | Job | Abort | Tokenize | Detokenize | Reconfigure 
 
 
 class Hello(_Message, frozen=True, kw_only=True):
-    """The first frame."""
+    """A worker's first frame: it runs, and nothing is loaded."""
 
     pid: int
     version: str  # of mlxd: daemon and worker must be the same

@@ -26,7 +26,7 @@ class _Constraint(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class JsonObject(_Constraint, frozen=True, kw_only=True):
-    """Any JSON object."""
+    """The answer is a JSON object, whatever is in it."""
 
 
 class JsonSchema(_Constraint, frozen=True, kw_only=True):

@@ -39,7 +39,6 @@ class Entrance:
             entering.cancel()
 
     def close(self) -> None:
-        """Ends all work."""
         for task in self._entering.values():
             task.cancel()
 

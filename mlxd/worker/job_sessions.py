@@ -33,4 +33,4 @@ class JobSessions(Protocol):
         return 0
 
     def close(self) -> None:
-        """Forgets all requests."""
+        """Forgets all requests, without a word to whoever waits for them: the worker ends."""

@@ -36,7 +36,6 @@ class TokenQuestions:
         task.add_done_callback(self._tasks.discard)
 
     def close(self) -> None:
-        """Forgets all questions."""
         for task in self._tasks:
             task.cancel()
 

@@ -90,7 +90,6 @@ class TextSource(Strict):
     data: str
 
     def shown(self, tools: Definitions, place: str) -> Content:  # noqa: ARG002 - as blocks
-        """Returns the text."""
         return Content(self.data)
 
 
@@ -161,7 +160,6 @@ class CallBlock(Block):
     server_name: str | None = None
 
     def to_wire(self) -> ToolCall:
-        """Returns the call."""
         return ToolCall(id=call_id(self.id), name=self.name, arguments=json_text(self.input))
 
 

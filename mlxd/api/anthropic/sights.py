@@ -32,7 +32,7 @@ class MediaSource(Strict):
     @property
     @abstractmethod
     def sources(self) -> Sequence[Source]:
-        """Returns the file."""
+        """Returns where the one file is, or its bytes."""
 
     def shown(self, _tools: Definitions, place: str) -> Content:
         """Returns what is to be seen; ``place`` is where the source is in the request."""

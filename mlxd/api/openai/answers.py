@@ -125,7 +125,6 @@ def early_failure(_identity: str, _request: object, error: MlxdError) -> Iterato
 
 
 def usage_body(usage: Usage) -> dict[str, Any]:
-    """Returns OpenAI's ``usage``."""
     return {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,

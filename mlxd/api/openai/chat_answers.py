@@ -26,7 +26,6 @@ class ChatStyle:
     by_old_names: bool = False
 
     def reason(self, reason: FinishReason) -> str:
-        """Returns the ``finish_reason``."""
         return "function_call" if self.by_old_names and reason is FinishReason.TOOL_CALLS else reason.value
 
     def tells(self, part: Part) -> bool:

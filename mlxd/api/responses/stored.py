@@ -11,11 +11,9 @@ COMPACT = "/v1/responses/compact"
 
 
 async def find_response(request: web.Request) -> web.Response:
-    """Raises ``NotFoundError``."""
     name = excerpt(request.match_info["id"])
     raise NotFoundError(f"no response {name!r} is stored: mlxd stores none; a conversation goes on with all of it as input", param="id")
 
 
 async def compact(_request: web.Request) -> web.Response:
-    """Raises ``NotFoundError``."""
     raise NotFoundError("nothing is compacted here; ask the model itself for a summary, by POST /v1/responses")

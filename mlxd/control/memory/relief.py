@@ -62,7 +62,7 @@ class ReliefTelemetry(Protocol):
     """A sink of what was done."""
 
     def measure_taken(self, measure: str) -> None:
-        """Counts a measure."""
+        """Counts that the measure of this name was taken."""
 
     def measures_hold(self, count: int) -> None:
         """Takes in how many measures hold now."""

@@ -70,10 +70,10 @@ class Memory(Protocol):
         """Tells whether as many requests wait for their models as may."""
 
     def reserve(self, holder: str, amount: int) -> bool:
-        """Reserves as ``Ledger.reserve``."""
+        """Reserves bytes, and tells whether there was room for them, as ``Ledger.reserve`` does."""
 
     def release(self, holder: str) -> None:
-        """Releases as ``Ledger.release``."""
+        """Releases what a holder has reserved, as ``Ledger.release`` does."""
 
     def reclaimable(self, model: str) -> int:
         """Returns the bytes there would be for ``model`` if all gave way to it that may, now or soon."""

@@ -28,11 +28,11 @@ class Places:
         return self.free <= 0 and max(self._held.values(), default=0) > 1
 
     def take(self, sequence: Sequence) -> None:
-        """Gives ``sequence`` one."""
+        """Gives ``sequence`` a place of its request's share."""
         self._held[sequence.sharer] += 1
 
     def give_back(self, sequence: Sequence) -> None:
-        """Takes one from ``sequence``."""
+        """Takes the place of ``sequence`` back."""
         self._held[sequence.sharer] -= 1
 
     def may_have(self, sequence: Sequence, waiting: Iterable[Sequence]) -> bool:

@@ -78,7 +78,7 @@ class PresentSlots:
         self._traced, self.is_used = slots, True
 
     def end(self) -> None:
-        """Forgets the call."""
+        """Forgets the call, so that layers compute as without adapters until the next one begins."""
         self.is_used, self._traced, self._selected, self._routes, self._order = False, None, None, None, None
         self._slots = ()
         self._known.clear()

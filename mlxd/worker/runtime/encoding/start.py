@@ -61,10 +61,25 @@ def start_encoder(  # noqa: PLR0913 - what is known of a load by then
     runner = EncodingRunner(MlxEncoder(loaded, found.task), workspace, limits, param=TEXT_FIELDS[found.task])
     warm_up(runner, partial(_text, loaded, found.task), directory.directory)
     prompts = _prompts(order, loaded)
-    warnings = [*loaded.warnings, *_unused(order)]
-    for warning in warnings:
+    ready = _ready(order, limits, directory, loaded, found=found, prompts=prompts, seconds=time.monotonic() - began)
+    for warning in ready.facts.warnings:
         _log.warning("%s: %s", order.model, warning)
-    ready = Ready(
+    memory.hold_to(limits)
+    return ServableEncoder(runner, memory, loaded.inputs, prompts, _token_texts(loaded.tokenizer), ready)
+
+
+def _ready(  # noqa: PLR0913 - all that is told of a loaded model
+    order: Load,
+    limits: ResolvedLimits,
+    directory: DirectoryFacts,
+    loaded: LoadedEncoder,
+    *,
+    found: FoundTask,
+    prompts: PromptEncoder,
+    seconds: float,
+) -> Ready:
+    """Returns what the daemon is told of the model, which has been loaded in so many ``seconds``."""
+    return Ready(
         runner=RunnerKind.ENCODER,
         runner_reason=f"{found.origin}; what cache, speculation, sampling, input and output say is of models that generate",
         limits=limits,
@@ -74,20 +89,18 @@ def start_encoder(  # noqa: PLR0913 - what is known of a load by then
         bounds=prompts.bounds,
         vocab_size=loaded.vocab_size,
         weight_bytes=loaded.weight_bytes,
-        load_seconds=time.monotonic() - began,
+        load_seconds=seconds,
         versions={"mlx": version("mlx"), "mlx_lm": version("mlx-lm")},
         facts=ModelFacts(
             context_origin=loaded.facts.most_tokens_origin,
             weight_files=list(directory.weights.files),
             weights_origin=directory.weights.origin,
             library="mlxd",
-            warnings=warnings,
+            warnings=[*loaded.warnings, *_unused(order)],
         ),
         tasks=(found.task,),
         encoding=loaded.facts,
     )
-    memory.hold_to(limits)
-    return ServableEncoder(runner, memory, loaded.inputs, prompts, _token_texts(loaded.tokenizer), ready)
 
 
 def _prompts(order: Load, loaded: LoadedEncoder) -> PromptEncoder:

@@ -15,13 +15,13 @@ from mlxd.worker.engine.speculation.recycling_drafter import RecyclingDrafter
 from mlxd.worker.engine.speculation.speculation import Speculation
 from mlxd.worker.engine.step_budget import StepBudget
 from mlxd.worker.kv.manager import Manager
-from mlxd.worker.kv.sizing import CacheSizing, WindowBytes
+from mlxd.worker.kv.sizing import CacheSizes, CacheSizing, WindowBytes
 from mlxd.worker.kv.state_snapshots import StateSnapshots
 from mlxd.worker.runtime.adapters.model_stacks import ModelStacks
 from mlxd.worker.runtime.draft.draft_model import DraftModel
 from mlxd.worker.runtime.library_errors import in_a_line
 from mlxd.worker.runtime.loading import DTYPES, LoadedModel
-from mlxd.worker.runtime.paged.disk import OpenTier, open_disk
+from mlxd.worker.runtime.paged.disk import Disk, OpenTier, open_disk
 from mlxd.worker.runtime.paged.executor import PagedExecutor
 from mlxd.worker.runtime.paged.launch import Launch, fastest_launch
 from mlxd.worker.runtime.paged.layer_cache import NOT_IN_PLACE, NotPageableError, Written
@@ -101,26 +101,16 @@ def paged_runner(  # noqa: PLR0913 - what it is made of
 
     Raises ``ConfigError`` where that is next to nothing.
     """
-    block_size = model.geometry.block_size
     sizing = cache_sizing(loaded, model, draft)
     cache = (limits if encoder is None else limits.beside_media).cache_bytes
     sizes = sizing.sizes(cache, limits.max_sequences)
     _warn(loaded, limits, sizes.sequences, sizing.longest(cache, limits.max_sequences))
     disk = open_disk(model, limits.disk, open_tier, draft, [one.window for one in sizes.windows])
-    geometry = Geometry(block_size, sizes.arena_blocks)
-    model.resize(geometry, {one.window: Geometry(block_size, one.arena_blocks) for one in sizes.windows})
+    geometry = Geometry(model.geometry.block_size, sizes.arena_blocks)
+    model.resize(geometry, {one.window: Geometry(geometry.block_size, one.arena_blocks) for one in sizes.windows})
     if draft is not None:
         draft.resize(geometry)
-    manager = Manager(
-        block_size=block_size,
-        arena_blocks=sizes.arena_blocks,
-        capacity=sizes.capacity,
-        spare=sizes.spare,
-        snapshots=StateSnapshots(sizes.snapshots) if model.states.exist else None,
-        disk=disk.side,
-        windows=sizes.windows,
-        block_bytes=sizing.block_bytes,
-    )
+    manager = _manager(model, sizing, sizes, disk)
     ahead = loaded.device == "gpu"
     launch = fastest_launch(model) if ahead else Launch.AT_ONCE
     executor = PagedExecutor(loaded, model, ahead=ahead, draft=draft, launch=launch, transfers=disk.transfers, encoder=encoder)
@@ -144,6 +134,20 @@ def cache_sizing(loaded: LoadedModel, model: PagedModel, draft: DraftModel | Non
     windows = tuple(WindowBytes(window, model.token_bytes_of(window)) for window in model.passable_windows(loaded.context_length))
     token_bytes = model.token_bytes - sum(one.token_bytes for one in windows) + (draft.token_bytes if draft else 0)
     return CacheSizing(model.geometry.block_size, token_bytes, model.states.bytes_per_sequence, windows)
+
+
+def _manager(model: PagedModel, sizing: CacheSizing, sizes: CacheSizes, disk: Disk) -> Manager:
+    """Returns who gives out the cache's blocks, in arenas as ``model`` has them by now."""
+    return Manager(
+        block_size=model.geometry.block_size,
+        arena_blocks=sizes.arena_blocks,
+        capacity=sizes.capacity,
+        spare=sizes.spare,
+        snapshots=StateSnapshots(sizes.snapshots) if model.states.exist else None,
+        disk=disk.side,
+        windows=sizes.windows,
+        block_bytes=sizing.block_bytes,
+    )
 
 
 def _warn(loaded: LoadedModel, limits: ResolvedLimits, sequences: int, tokens: int) -> None:

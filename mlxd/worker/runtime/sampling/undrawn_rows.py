@@ -21,7 +21,6 @@ class UndrawnRows:
         self._groups.append(rows)
 
     def clear(self) -> None:
-        """Forgets all rows."""
         self._groups.clear()
 
     @property

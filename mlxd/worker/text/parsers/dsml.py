@@ -36,7 +36,6 @@ class DsmlParser(TaggedParser):
         yield from self._dsml(opening)
 
     def _dsml(self, opening: str) -> Steps[None]:
-        """Reads a section."""
         self.section_closes = DsmlParser.closings[DsmlParser.openings.index(opening)]
         yield from self._section(opening)
 
