@@ -95,6 +95,27 @@ def test_a_step_that_needs_what_is_new_has_it_in_every_layer():
         assert resized(found) == 30
 
 
+def test_a_long_prompt_behind_all_there_is_has_what_its_first_steps_need_and_the_rest_comes_in_these():
+    found, memory = begun(30)
+    whole, counts = {0: 1000 * BLOCK}, []
+    for blocks in range(110, 160, 8):
+        memory.keep_for(plan(blocks, count=8 * BLOCK, arenas=[Arena(0, 1000)]), GEOMETRIES)
+        assert min(layer.store.slots[0] for layer in found) >= blocks * BLOCK
+        counts.append(sum(layer.store.slots == whole for layer in found))
+    assert counts == [0, 6, 12, 18, 24, 30, 30]
+    assert all(layer.store.copied == 3 for layer in found)
+
+
+def test_what_a_step_needs_beyond_that_it_has_too():
+    found, memory = begun(30)
+    memory.keep_for(plan(110, arenas=[Arena(0, 1000)]), GEOMETRIES)
+    assert [layer.store.slots[0] for layer in found] == [115 * BLOCK] * 30
+    memory.keep_for(plan(200, arenas=[Arena(0, 1000)]), GEOMETRIES)
+    assert [layer.store.slots[0] for layer in found] == [205 * BLOCK] * 30
+    memory.keep_for(plan(900, arenas=[Arena(0, 1000)]), GEOMETRIES)
+    assert [layer.store.slots[0] for layer in found] == [1000 * BLOCK] * 30
+
+
 def test_of_layers_that_see_a_window_the_blocks_of_theirs_count():
     found = [*layers(3), *layers(3, group=1)]
     memory = ArenaMemory(found)

@@ -2,11 +2,12 @@
 
 An arena grows by being copied, and all layers of a large cache together are hundreds of megabytes: a step that copied them all would hold
 up every stream for as long as a long prompt's part may not. The pool asks for more before it runs out (``ArenaSpace.grow_ahead``), so there
-are some steps to do it in.
+are some steps to do it in. A long prompt that begins behind all that there is gets what its first steps need, in every layer, and the rest
+while these are computed.
 """
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 
 import mlx.core as mx
 
@@ -15,7 +16,11 @@ from mlxd.worker.kv.arena_sizes import Arena
 from mlxd.worker.runtime.paged.layer_cache import PagedLayerCache
 from mlxd.worker.runtime.paged.slots import Copy, Geometry, Slots, slots_of
 
+_STEPS = 5  # for so many, layers get what is needed where copying all there is to be would take much longer
+
 ArenasOfGroups = tuple[tuple[Arena, ...], ...]  # the arenas of each group of layers
+Place = tuple[int, int]  # a group of layers, and an arena of theirs
+Blocks = Counter[Place]  # how many blocks each arena has
 
 
 class ArenaMemory:
@@ -25,7 +30,7 @@ class ArenaMemory:
         self._layers = layers
         self.told: ArenasOfGroups = ()  # those that there are to be
         self._late: list[PagedLayerCache] = []
-        self._had = Counter[tuple[int, int]]()  # blocks of each arena of each group, that all layers have
+        self._had: Blocks = Counter()  # those that all layers have
 
     @property
     def is_growing(self) -> bool:
@@ -61,7 +66,13 @@ class ArenaMemory:
                 self._had = _blocks(self.told)
             self.told, self._late = told, list(self._layers)
         if self._late:
-            self._resize(self._due(plan, self._beyond(plan, geometries)), block_size)
+            reached = _reached(plan, geometries)
+            left, enough = self._left(reached, block_size), self._enough(plan, reached, block_size)
+            if left < 0 and enough is not None:
+                self._have(enough, self._late, block_size)
+                self._had = enough
+            else:
+                self._resize(self._due(plan, left), block_size)
 
     def _due(self, plan: StepPlan, left: int) -> int:
         """Returns how many layers are to be made larger now, one at least: of those that are late, the part that ``plan`` takes of what all
@@ -72,21 +83,36 @@ class ArenaMemory:
         taken = sum(chunk.count for chunk in plan.chunks)
         return max(1, len(self._late) * taken // (left + taken))
 
-    def _beyond(self, plan: StepPlan, geometries: Sequence[Geometry]) -> int:
-        """Returns how many slots all layers have behind those that ``plan`` needs, in the arena with the fewest of those that grow; below
-        0 where it needs what is new.
+    def _left(self, reached: Mapping[Place, int], block_size: int) -> int:
+        """Returns how many slots all layers have behind those that are ``reached``, in the arena with the fewest of those that grow; below
+        0 where what is new is needed.
         """
-        reached = Counter[tuple[int, int]]()
-        for group, slots in _needed(plan, geometries):
-            reached[group, slots.arena] = max(reached[group, slots.arena], slots.stop)
-        grown = [at for at, blocks in _blocks(self.told).items() if blocks > self._had[at]]
-        return min((self._had[at] * geometries[0].block_size - reached[at] for at in grown), default=0)
+        return min((self._had[at] * block_size - reached.get(at, 0) for at in self._grown()), default=0)
+
+    def _enough(self, plan: StepPlan, reached: Mapping[Place, int], block_size: int) -> Blocks | None:
+        """Returns the blocks of each arena that do for ``plan`` and some more like it; None where that is most of what there is to be."""
+        ahead = _STEPS * -(-sum(chunk.count for chunk in plan.chunks) // block_size)
+        told, enough = _blocks(self.told), _blocks(self.told)
+        for at in self._grown():
+            enough[at] = min(told[at], max(self._had[at], -(-reached.get(at, 0) // block_size) + ahead))
+        return enough if 2 * enough.total() <= told.total() else None
+
+    def _grown(self) -> list[Place]:
+        """Returns the arenas that are to be larger than all layers have them."""
+        return [at for at, blocks in _blocks(self.told).items() if blocks > self._had[at]]
 
     def _resize(self, count: int, block_size: int) -> None:
         """Makes the arenas of so many of the layers that are late as large as they are told to be."""
         due, self._late = self._late[:count], self._late[count:]
-        slots = [{arena.number: arena.blocks * block_size for arena in group} for group in self.told]
-        changed = [layer.store.keep(slots[layer.group]) for layer in due]
+        self._have(_blocks(self.told), due, block_size)
+
+    @staticmethod
+    def _have(blocks: Blocks, layers: Sequence[PagedLayerCache], block_size: int) -> None:
+        """Makes the arenas of ``layers`` so large."""
+        slots = defaultdict[int, dict[int, int]](dict)
+        for (group, number), count in blocks.items():
+            slots[group][number] = count * block_size
+        changed = [layer.store.keep(slots[layer.group]) for layer in layers]
         if any(changed):
             mx.clear_cache()  # MLX would keep what they were before
 
@@ -101,8 +127,16 @@ def _only_grows(before: ArenasOfGroups, told: ArenasOfGroups) -> bool:
     return had.keys() == blocks.keys() and all(blocks[at] >= had[at] for at in blocks)
 
 
-def _blocks(arenas: ArenasOfGroups) -> Counter[tuple[int, int]]:
+def _blocks(arenas: ArenasOfGroups) -> Blocks:
     return Counter({(group, arena.number): arena.blocks for group, of_group in enumerate(arenas) for arena in of_group})
+
+
+def _reached(plan: StepPlan, geometries: Sequence[Geometry]) -> Counter[Place]:
+    """Returns the slots of each arena up to the last one that ``plan`` needs."""
+    reached: Counter[Place] = Counter()
+    for group, slots in _needed(plan, geometries):
+        reached[group, slots.arena] = max(reached[group, slots.arena], slots.stop)
+    return reached
 
 
 def _needed(plan: StepPlan, geometries: Sequence[Geometry]) -> Iterator[tuple[int, Slots]]:
