@@ -13,7 +13,7 @@ import asyncio
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Collection
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +25,7 @@ import mlx.core as mx
 
 from benchmarks.harness.machine import describe, one_line
 from benchmarks.harness.progress import Progress
+from benchmarks.harness.stats import microseconds
 from benchmarks.harness.tables import print_rows, say
 from benchmarks.harness.trial import Trial
 from mlxd.types import Limits, MemoryFigures, ResolvedLimits, SamplingParams
@@ -72,15 +73,24 @@ class NoDevice:
         self._model = model
 
     @property
+    def is_growing(self) -> bool:
+        """Its arenas are what they are."""
+        return False
+
+    @property
     def is_pending(self) -> bool:
         """Always one step ahead, as a real one."""
         return self.plan is not None
 
     def open(self, request: EngineRequest) -> None:
-        """Nothing to remember."""
+        """Nothing is remembered of it."""
 
     def close(self, sequence: str) -> None:
-        """Nothing to forget."""
+        """There is nothing to forget."""
+
+    def settle(self) -> Collection[str]:
+        """No token is late."""
+        return ()
 
     def reset(self) -> None:
         """Nothing can go wrong."""
@@ -129,10 +139,10 @@ class Rig:
         """Microseconds per step of each part."""
         plan = self.device.plan
         assert plan is not None  # noqa: S101 - it decodes
-        found = {"engine": _median(self.engine.step, steps)}
+        found = {"engine": microseconds(self.engine.step, steps)}
         output = self.told[-1]
         plan = StepPlan(chunks=tuple(self._known(chunk) for chunk in self.device.plan.chunks)) if self.device.plan else plan
-        found["attention plan"] = _median(lambda: self._planned(plan), steps)
+        found["attention plan"] = microseconds(lambda: self._planned(plan), steps)
         found["sampling"] = self._sampling(steps)
         found |= self._delivery(output, steps)
         found["graph"] = self._graph(plan, max(5, steps // 20))
@@ -163,7 +173,7 @@ class Rig:
             sampler.open(request)
         logits, rows = mx.zeros((self.rows, 2)), [SampledRow(request.id) for request in self.requests]
         mx.eval(logits)
-        return _median(lambda: sampler.sample(logits, rows), steps)
+        return microseconds(lambda: sampler.sample(logits, rows), steps)
 
     def _delivery(self, output: StepOutput, steps: int) -> dict[str, float]:
         return asyncio.run(self._deliver(output, steps))
@@ -186,21 +196,11 @@ class Rig:
         while arrived < self.rows:
             await asyncio.sleep(0.001)
             arrived += len(queue.arrivals())
-        text = _median(lambda: sessions.deliver(output), steps)
+        text = microseconds(lambda: sessions.deliver(output), steps)
         codec = worker_codec()
-        frame = _median(lambda: codec.encode(sent[-1]), steps)
+        frame = microseconds(lambda: codec.encode(sent[-1]), steps)
         sessions.close()
         return {"text": text, "frame": frame}
-
-
-def _median(work: Callable[[], object], times: int) -> float:
-    """Microseconds."""
-    found = []
-    for _ in range(times):
-        began = time.perf_counter()
-        work()
-        found.append(time.perf_counter() - began)
-    return statistics.median(found) * 1e6
 
 
 def main() -> int:

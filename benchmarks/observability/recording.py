@@ -7,10 +7,8 @@ log and, with ``--traces``, its four spans) as far as a step has its share in th
 """
 
 import logging
-import statistics
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from benchmarks.harness import load
@@ -19,8 +17,10 @@ from benchmarks.harness.client import Ask
 from benchmarks.harness.measurements import Metric
 from benchmarks.harness.progress import Progress
 from benchmarks.harness.servers import mlxd
+from benchmarks.harness.stats import microseconds
 from benchmarks.harness.tables import print_rows, spread_text
 from benchmarks.observability.exposition import Scraped
+from mlxd.api.jobs import Jobs
 from mlxd.api.trace import RequestTrace
 from mlxd.config.schema import LogTable, TracingTable
 from mlxd.control.memory.ledger import Ledger
@@ -40,6 +40,7 @@ CLAIM = 0.01
 STEP = Metric("real step", "µs", "lower", digits=0)
 PARTS = tuple(Metric(name, "µs", "lower") for name in ("step", "rows", "ends"))
 SHARE = Metric("share", "%", "lower", digits=3)
+_TIMES = 2000
 _NOWHERE = "http://127.0.0.1:9/v1/traces"  # nobody listens: what sending costs is another thread's
 
 
@@ -84,14 +85,15 @@ def recording(tokens: int, *, traces: bool) -> tuple[float, float, float]:
 
     def rows() -> None:
         for trace, delta in zip(running, deltas, strict=True):
-            trace.observe(delta)
+            trace.observe(0, delta)
 
     def ends() -> None:
         with begun(metrics, sink or Untraced(), "r") as trace:
-            trace.observe(finished())
+            trace.observe(0, finished())
 
     with logging_to_nobody():
-        return median(lambda: metrics.step("bench", stats)), median(rows), median(ends) * ROWS / tokens
+        step, row, end = (microseconds(work, _TIMES) for work in (lambda: metrics.step("bench", stats), rows, ends))
+    return step, row, end * ROWS / tokens
 
 
 def begun(metrics: Metrics, tracer: "OtlpSpans | Untraced", identity: str) -> RequestTrace:
@@ -99,13 +101,12 @@ def begun(metrics: Metrics, tracer: "OtlpSpans | Untraced", identity: str) -> Re
     trace = RequestTrace(metrics, tracer, f"req_{identity}", "chat_completions", Caller(address="127.0.0.1", port=8000))
     trace.model = trace.requested_model = "bench"
     trace.live(identity, lambda _error: None)
-    trace.submitted(Generate(id=identity, prompt=TextPrompt(text=""), sampling=SamplingParams(), max_tokens=64))
-    trace.observe(Started(id=identity, prompt_tokens=500, cached_tokens=480, cache=CacheOutcome.PREFIX_HIT))
+    trace.submitted(Jobs(all=[Generate(id=identity, prompt=TextPrompt(text=""), sampling=SamplingParams(), max_tokens=64)]))
+    trace.observe(0, Started(id=identity, prompt_tokens=500, cached_tokens=480, cache=CacheOutcome.PREFIX_HIT))
     return trace
 
 
 def finished() -> Finished:
-    """Its end."""
     usage, timings = Usage(prompt_tokens=500, completion_tokens=64, cached_tokens=480), Timings(queue=0.1, prefill=0.2, decode=3.0)
     return Finished(id="r", parts=[], tokens=1, reason=FinishReason.STOP, usage=usage, timings=timings)
 
@@ -119,16 +120,6 @@ def logging_to_nobody() -> Iterator[None]:
         yield
     finally:
         logging.getLogger().handlers.clear()
-
-
-def median(work: Callable[[], object], times: int = 2000) -> float:
-    """Microseconds."""
-    found = []
-    for _ in range(times):
-        began = time.perf_counter()
-        work()
-        found.append(time.perf_counter() - began)
-    return statistics.median(found) * 1e6
 
 
 def report(bench: Bench) -> int:
