@@ -95,11 +95,11 @@ def _start_generating(  # noqa: PLR0913, PLR0917 - what is known of a load by th
     choice = choose_runner(order, limits, loaded, draft, partial(_open_tier, order, limits, loaded, opened.directory.directory))
     root = CacheRoot(model=order.source, kv_type=choice.kv_type)
     _warm(choice.runner, root, opened, loaded)
-    _await_disk(order, choice.runner)
     shapes = loaded.chat.shapes if loaded.chat else None
     answers = AnswerReader(decoder(loaded.tokenizer), token_kinds(loaded.tokenizer), shapes)
     constraints = _constraints(order, vocabulary, shapes)
     encoder = _encoder(loaded, root, choice)
+    _await_disk(order, choice.runner)  # the last of what others open meanwhile
     ready = Ready(
         runner=choice.name,
         runner_reason=choice.reason,
@@ -163,7 +163,7 @@ def _open_tier(order: Load, limits: ResolvedLimits, loaded: LoadedModel, directo
 
 def _await_disk(order: Load, runner: Runner[EngineRequest]) -> None:
     """Waits for what is on disk, for a moment: a model is often loaded for a request that goes on with what is there. A disk that does not
-    answer, or files that were never hashed, are not waited for.
+    answer, or files that were never hashed, take longer.
     """
     if isinstance(runner, PagedRunner) and not runner.wait_for_disk(_OPENING):
         _log.warning("%s: it is ready before its cache on disk is open: what is there is found later", order.model)

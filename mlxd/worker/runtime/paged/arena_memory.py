@@ -7,7 +7,7 @@ while these are computed.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import mlx.core as mx
 
@@ -67,34 +67,30 @@ class ArenaMemory:
             self.told, self._late = told, list(self._layers)
         if self._late:
             reached = _reached(plan, geometries)
-            left, enough = self._left(reached, block_size), self._enough(plan, reached, block_size)
-            if left < 0 and enough is not None:
+            left = min((self._had[at] * block_size - reached[at] for at in self._grown()), default=0)
+            enough = self._enough(plan, reached, block_size) if left < 0 else None
+            if enough is None:
+                self._resize(self._due(plan, left), block_size)
+            else:
                 self._have(enough, self._late, block_size)
                 self._had = enough
-            else:
-                self._resize(self._due(plan, left), block_size)
 
     def _due(self, plan: StepPlan, left: int) -> int:
         """Returns how many layers are to be made larger now, one at least: of those that are late, the part that ``plan`` takes of what all
-        have ``left``, were all that it computes to lie there.
+        have ``left`` behind what it needs, in slots, were all that it computes to lie there; below 0, it needs what is new.
         """
         if left <= 0:
             return len(self._late)
-        taken = sum(chunk.count for chunk in plan.chunks)
+        taken = _taken(plan)
         return max(1, len(self._late) * taken // (left + taken))
 
-    def _left(self, reached: Mapping[Place, int], block_size: int) -> int:
-        """Returns how many slots all layers have behind those that are ``reached``, in the arena with the fewest of those that grow; below
-        0 where what is new is needed.
-        """
-        return min((self._had[at] * block_size - reached.get(at, 0) for at in self._grown()), default=0)
-
-    def _enough(self, plan: StepPlan, reached: Mapping[Place, int], block_size: int) -> Blocks | None:
+    def _enough(self, plan: StepPlan, reached: Counter[Place], block_size: int) -> Blocks | None:
         """Returns the blocks of each arena that do for ``plan`` and some more like it; None where that is most of what there is to be."""
-        ahead = _STEPS * -(-sum(chunk.count for chunk in plan.chunks) // block_size)
-        told, enough = _blocks(self.told), _blocks(self.told)
+        ahead = _STEPS * -(-_taken(plan) // block_size)
+        told = _blocks(self.told)
+        enough = told.copy()
         for at in self._grown():
-            enough[at] = min(told[at], max(self._had[at], -(-reached.get(at, 0) // block_size) + ahead))
+            enough[at] = min(told[at], max(self._had[at], -(-reached[at] // block_size) + ahead))
         return enough if 2 * enough.total() <= told.total() else None
 
     def _grown(self) -> list[Place]:
@@ -129,6 +125,11 @@ def _only_grows(before: ArenasOfGroups, told: ArenasOfGroups) -> bool:
 
 def _blocks(arenas: ArenasOfGroups) -> Blocks:
     return Counter({(group, arena.number): arena.blocks for group, of_group in enumerate(arenas) for arena in of_group})
+
+
+def _taken(plan: StepPlan) -> int:
+    """Returns how many slots ``plan`` writes."""
+    return sum(chunk.count for chunk in plan.chunks)
 
 
 def _reached(plan: StepPlan, geometries: Sequence[Geometry]) -> Counter[Place]:
