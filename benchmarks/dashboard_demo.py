@@ -143,7 +143,7 @@ async def _is_ready(url: str) -> bool:
 
 
 async def show(directory: Path, out: Path, pace: float) -> None:
-    """All of it."""
+    """Starts everything, lets it happen, and draws ``out``."""
     port = free_port()
     config = directory / "mlxd.toml"
     config.write_text(CONFIG.format(directory=directory, port=port))

@@ -114,7 +114,7 @@ class Sample:
 
     @classmethod
     async def take(cls, admin: Admin, model: str, client: Client) -> "Sample":
-        """Now."""
+        """Returns what holds now."""
         shown, own = await asyncio.gather(admin.model(model), asyncio.to_thread(client.memory))
         return cls(shown["requests"]["running"], shown["requests"]["waiting"], shown["memory"], shown["cache"], own)
 

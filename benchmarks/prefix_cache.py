@@ -58,7 +58,6 @@ class Words(Prompt):
     number: int
 
     def ask(self, bench: Bench, turn: int) -> Ask:
-        """Returns the request."""
         text = bench.prompts.text(f"{turn} prompt {self.number}", bench.args.prompt_tokens)
         return Ask.text(bench.prompts.token_ids(text), _TOKENS)
 
@@ -70,7 +69,6 @@ class Shown(Prompt):
     names: tuple[str, ...]
 
     def ask(self, bench: Bench, turn: int) -> Ask:  # noqa: ARG002 - as of texts
-        """Returns the request."""
         content = [*(self.part(f"{turn} {name}") for name in self.names), {"type": "text", "text": _QUESTION}]
         return Ask("/v1/chat/completions", {"messages": [{"role": "user", "content": content}]}, _TOKENS)
 

@@ -47,7 +47,7 @@ async def start(bench: Bench, stack: AsyncExitStack) -> list[Client]:
 
 
 def name_of(interval: int) -> str:
-    """Of a row."""
+    """Returns the name of the row for this interval."""
     return f"{MLXD}, interval {interval}"
 
 

@@ -171,7 +171,6 @@ def converse(address: str, number: int, ended: threading.Event) -> None:
 
 
 def ask(address: str, model: str, prompt: str, *, system: str = "", max_tokens: int) -> None:
-    """One chat completion."""
     messages = [{"role": "system", "content": system}] * bool(system) + [{"role": "user", "content": prompt}]
     body = json.dumps({"model": model, "max_tokens": max_tokens, "messages": messages}).encode()
     request = urllib.request.Request(f"http://{address}/v1/chat/completions", body, {"Content-Type": "application/json"})

@@ -30,7 +30,7 @@ class Events(Builder[schema.AnnotationQuery]):
     value_is_time: bool = False
 
     def build(self) -> schema.AnnotationQuery:
-        """For the SDK."""
+        """Returns what the SDK writes of it."""
         return _PrometheusAnnotation(self)
 
 

@@ -26,12 +26,11 @@ def _selector(metric: str, chosen: str, labels: Mapping[str, str]) -> str:
 
 
 def total(vector: str, by: str = "") -> str:
-    """The sum."""
     return f"sum {_by(by)}({vector})"
 
 
 def rate(counter: str, by: str = "") -> str:
-    """Per second, summed."""
+    """Returns the sum of what counters gain each second."""
     return total(f"rate({counter}[$__rate_interval])", by)
 
 

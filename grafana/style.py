@@ -33,7 +33,7 @@ class Query:
 
 
 def about(shows: str, *, normal: str, otherwise: str) -> str:
-    """A panel's description."""
+    """Returns the description of a panel."""
     return f"{shows}\n\n**Normal:** {normal}\n\n**If not:** {otherwise}"
 
 

@@ -63,7 +63,7 @@ class Panel:
 
     @property
     def bars(self) -> bool:
-        """Not lines."""
+        """Tells whether it draws bars, where others have lines."""
         return self._defaults.get("custom", {}).get("drawStyle") == "bars"
 
     def ask(self, prometheus: Prometheus) -> dict[str, Series]:
@@ -109,7 +109,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Board:
-    """``panels`` by title."""
+    """A dashboard; its ``panels`` are by title."""
 
     title: str
     panels: Mapping[str, Panel]

@@ -46,7 +46,6 @@ class Series:
 
     @property
     def last(self) -> float:
-        """The newest."""
         return float(self.values[-1])
 
 
@@ -58,7 +57,7 @@ class Prometheus:
         self.window = window
 
     def range(self, expression: str) -> list[Series]:
-        """Over the window."""
+        """Returns the expression's series over the window."""
         window = self.window
         found = self._ask("query_range", expression, start=window.start, end=window.end, step=window.step)
         return [Series(one["metric"], self._on_grid(one["values"])) for one in found]

@@ -33,7 +33,6 @@ async def measure(bench: Bench, progress: Progress) -> None:
 
 
 def report(bench: Bench) -> int:
-    """Prints one table."""
     print_comparison(bench.measured, THROUGHPUT, AGED)
     return 0
 

@@ -124,7 +124,7 @@ async def alone(bench: Bench, encoder: Encoder, texts: list[str]) -> None:
 
 
 async def one_by_one(encoder: Encoder, texts: list[str]) -> None:
-    """One client."""
+    """One client sends a text when the one before is answered."""
     for text in texts:
         await encoder.embed([text])
 

@@ -70,7 +70,6 @@ async def _most(client: Client, asks: list[Ask]) -> int:
 
 
 def report(bench: Bench) -> None:
-    """Prints one table."""
     print_comparison(bench.measured, MEMORY, MLXD)
 
 

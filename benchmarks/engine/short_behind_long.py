@@ -24,7 +24,6 @@ _INTERVAL = 1.0  # seconds between two short requests, and before the first one
 
 
 def scenarios(_bench: Bench) -> list[Scenario]:
-    """Returns both."""
     return [Scenario("short requests behind a long prompt", behind), Scenario("a long prompt to itself", alone)]
 
 

@@ -112,7 +112,6 @@ async def measure(bench: Bench, progress: Progress) -> None:
 
 
 def report(bench: Bench) -> int:
-    """Prints the tables."""
     print_comparison(bench.measured, THROUGHPUT, MLXD)
     print_comparison(bench.measured, PER_STEP, MLXD)
     return 0

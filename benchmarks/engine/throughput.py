@@ -33,7 +33,7 @@ class Case:
 
     @property
     def name(self) -> str:
-        """Of the row."""
+        """Returns the name of its row."""
         return f"{self.shape}, {self.users} at once" if self.shape != "staggered" else f"{self.shape}, {self.users} users' requests"
 
     async def measure(self, bench: Bench, client: Client, number: int) -> None:
@@ -55,7 +55,6 @@ def scenarios(bench: Bench) -> list[Scenario]:
 
 
 def report(bench: Bench) -> None:
-    """Prints one table."""
     print_comparison(bench.measured, THROUGHPUT, MLXD)
 
 

@@ -30,13 +30,12 @@ def scenarios(bench: Bench) -> list[Scenario]:
 
 
 def report(bench: Bench) -> None:
-    """Prints two tables."""
     print_comparison(bench.measured, TTFT, MLXD)
     print_comparison(bench.measured, GAIN, MLXD)
 
 
 async def one_user(bench: Bench, client: Client, number: int) -> None:
-    """Nothing else runs."""
+    """One user asks three times; nothing else runs."""
     system = bench.prompts.system(f"one {number}", bench.args.system_tokens)
     found = {}
     for scenario, question in ((COLD, "first"), (AGAIN, "first"), (OTHER, "second")):

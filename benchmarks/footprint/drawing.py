@@ -12,7 +12,7 @@ _LINES = 5
 
 
 def draw(samples: Samples) -> str:
-    """Returns the picture."""
+    """Returns the picture, as SVG."""
     requests = [line["counts"]["requests"] for line in samples.lines]
     most = max((max(samples.series(name)) for name in samples.names), default=1) * 1.1
     across, up = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM

@@ -53,7 +53,7 @@ class Samples:
 
     @property
     def names(self) -> list[str]:
-        """Returns the processes."""
+        """Returns the names of all processes that there were."""
         return list(dict.fromkeys(name for line in self.lines for name in line["footprints"]))
 
     def verdicts(self) -> list[Verdict]:

@@ -96,7 +96,6 @@ class Bench:
         return model
 
     def new_directory(self, name: str) -> Path:
-        """For one server."""
         return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.directory))
 
     @asynccontextmanager

@@ -36,7 +36,7 @@ class Ask:
         return cls("/v1/chat/completions", {"messages": messages}, max_tokens)
 
     def body(self, model: str) -> dict[str, Any]:
-        """What is posted."""
+        """Returns what is posted to ``model``."""
         common = {"max_tokens": self.max_tokens, "temperature": 0, "stream": True, "stream_options": {"include_usage": True}}
         return {"model": model, **self.content, **common}
 
@@ -98,7 +98,6 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """All of it."""
         return "".join(delta.text for delta in self.deltas)
 
     @property

@@ -46,7 +46,7 @@ class Measurements:
         return cls(defaultdict(list, values), list(document["requests"]), list(document["notes"])), whole
 
     def add(self, metric: Metric, scenario: str, server: str, value: float) -> None:
-        """One round's number."""
+        """Adds the number of one round."""
         self._values[metric, scenario, server].append(value)
 
     def keep(self, scenario: str, server: str, answers: Sequence[Answer]) -> None:
@@ -62,7 +62,7 @@ class Measurements:
         return self._values.get((metric, scenario, server), [])
 
     def spread(self, metric: Metric, scenario: str, server: str) -> Spread | None:
-        """Over the rounds."""
+        """Returns what there was over the rounds; None where there is nothing."""
         values = self.values(metric, scenario, server)
         return Spread.of(values) if values else None
 

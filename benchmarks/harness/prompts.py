@@ -31,7 +31,7 @@ class PromptMaker:
         return len(self.token_ids(text))
 
     def token_ids(self, text: str) -> list[int]:
-        """Without special tokens."""
+        """Returns the tokens of a text, without special ones."""
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def text(self, seed: str, tokens: int) -> str:

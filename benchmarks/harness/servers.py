@@ -46,7 +46,7 @@ class MlxdModel:
 
 @dataclass(frozen=True)
 class Mlxd:
-    """A running daemon."""
+    """A daemon that runs, and where it listens."""
 
     url: str
     admin: Admin

@@ -32,7 +32,7 @@ def print_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
 
 
 def spread_text(spread: Spread | None, digits: int) -> str:
-    """For a cell."""
+    """Returns what stands in a table's cell."""
     return spread.text(digits) if spread else "-"
 
 

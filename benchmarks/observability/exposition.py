@@ -14,7 +14,7 @@ class Scraped:
 
     @classmethod
     def parse(cls, text: str) -> "Scraped":
-        """Prometheus' text format."""
+        """Reads Prometheus' text format; samples of one name are added up."""
         samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
         values: dict[str, float] = {}
         for sample in samples:

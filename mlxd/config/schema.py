@@ -94,7 +94,7 @@ class MediaTable(Table):
 
 
 class ServerTable(Table):
-    """The inference listener."""
+    """Clients send their requests for inference to this listener."""
 
     listen: Addresses = setting(
         (parse_address("127.0.0.1:8000"),),
@@ -335,7 +335,7 @@ class Config(BaseSettings, Table):
 
     model_config = SettingsConfigDict(case_sensitive=True, validate_default=False)
 
-    server: ServerTable = table(ServerTable, "The inference listener.")
+    server: ServerTable = table(ServerTable, "Clients send their requests for inference to this listener.")
     admin: AdminTable = table(AdminTable, "The admin listener.")
     log: LogTable = table(LogTable, "Logs.")
     metrics: MetricsTable = table(MetricsTable, "Prometheus metrics.")

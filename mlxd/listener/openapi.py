@@ -14,7 +14,7 @@ _SENTENCE_END = re.compile(r"(?<=[.?])\s+(?=[A-Z0-9])")
 
 
 async def show(request: web.Request) -> web.Response:
-    """Show this description."""
+    """Show what this API takes and answers, as OpenAPI describes it."""
     return web.Response(body=request.app[DOCUMENT](), content_type="application/json")
 
 
